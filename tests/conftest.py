@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that more than one folder of tests uses."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.debian import DebianTree, unpacked_tree
+from tests.support.modules import module_tree
+from tests.support.tree import ModuleTree
+
+
+@pytest.fixture(scope="session")
+def debian_tree() -> DebianTree:
+    """Debian's own kernel modules, some 4,000; shared, so read and never written."""
+    return unpacked_tree()
+
+
+@pytest.fixture
+def debian_tree_copy(debian_tree: DebianTree, tmp_path: Path) -> Iterator[ModuleTree]:
+    """All of Debian's modules to write into, at the price of a second and 400 MB.
+
+    Most tests need a part, and are quicker with ``debian_tree.copy(tmp_path, "kernel/fs")``.
+    """
+    root = tmp_path / "debian"
+    yield debian_tree.copy(root)
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def modules_root(tmp_path: Path) -> ModuleTree:
+    """A root to write into that holds the modules of tests/modules."""
+    return module_tree(tmp_path / "root")
