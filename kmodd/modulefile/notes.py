@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The build id that the linker notes in a module (``ld --build-id``; elf(5), Notes)."""
+
+import struct
+
+from kmodd.modulefile.elf import Elf
+
+MAX_NOTES = 64 << 10
+"""Bytes of notes in the module with the most (Debian's have 36)."""
+
+_OWNER = b"GNU\0"
+_BUILD_ID = 3
+
+
+def read_build_id(elf: Elf) -> bytes | None:
+    """Return the module's build id, None where it has none.
+
+    Raises ModuleFileError where a note reaches past the end of ``.note.gnu.build-id``.
+    """
+    data = elf.named_data(b".note.gnu.build-id", limit=MAX_NOTES)
+    header = struct.Struct(f"{elf.order}3I")
+    position = 0
+    while position < len(data):
+        start = position + header.size
+        if start > len(data):
+            raise elf.error("a note is cut short")
+        owner_size, size, kind = header.unpack_from(data, position)
+        begin = start + _padded(owner_size)
+        position = begin + _padded(size)
+        if begin + size > len(data):
+            raise elf.error(f"a note of {size} bytes is cut short")
+        if kind == _BUILD_ID and data[start : start + owner_size] == _OWNER:
+            return data[begin : begin + size]
+    return None
+
+
+def _padded(size: int) -> int:
+    """Round up to the four bytes that notes are aligned to."""
+    return (size + 3) & ~3
