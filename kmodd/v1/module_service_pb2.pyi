@@ -1,0 +1,183 @@
+from kmodd.v1 import errors_pb2 as _errors_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModuleState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODULE_STATE_UNSPECIFIED: _ClassVar[ModuleState]
+    MODULE_STATE_LIVE: _ClassVar[ModuleState]
+    MODULE_STATE_COMING: _ClassVar[ModuleState]
+    MODULE_STATE_GOING: _ClassVar[ModuleState]
+
+class InitState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INIT_STATE_UNSPECIFIED: _ClassVar[InitState]
+    INIT_STATE_RAN: _ClassVar[InitState]
+    INIT_STATE_NOT_RUN: _ClassVar[InitState]
+    INIT_STATE_NONE: _ClassVar[InitState]
+MODULE_STATE_UNSPECIFIED: ModuleState
+MODULE_STATE_LIVE: ModuleState
+MODULE_STATE_COMING: ModuleState
+MODULE_STATE_GOING: ModuleState
+INIT_STATE_UNSPECIFIED: InitState
+INIT_STATE_RAN: InitState
+INIT_STATE_NOT_RUN: InitState
+INIT_STATE_NONE: InitState
+
+class Module(_message.Message):
+    __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PERMANENT_FIELD_NUMBER: _ClassVar[int]
+    TAINTS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    INIT_STATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    size_bytes: int
+    reference_count: int
+    holders: _containers.RepeatedScalarFieldContainer[str]
+    state: ModuleState
+    permanent: bool
+    taints: str
+    address: int
+    init_state: InitState
+    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., reference_count: _Optional[int] = ..., holders: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModuleState, str]] = ..., permanent: bool = ..., taints: _Optional[str] = ..., address: _Optional[int] = ..., init_state: _Optional[_Union[InitState, str]] = ...) -> None: ...
+
+class ListModulesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListModulesResponse(_message.Message):
+    __slots__ = ("modules", "next_page_token", "epoch", "revision")
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[Module]
+    next_page_token: str
+    epoch: str
+    revision: int
+    def __init__(self, modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class GetModuleRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetModuleResponse(_message.Message):
+    __slots__ = ("module",)
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    module: Module
+    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+
+class InsertModuleRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: InsertModuleHeader
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[InsertModuleHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class InsertModuleHeader(_message.Message):
+    __slots__ = ("file_name", "parameters", "ignore_vermagic", "ignore_modversions")
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_VERMAGIC_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_MODVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    parameters: str
+    ignore_vermagic: bool
+    ignore_modversions: bool
+    def __init__(self, file_name: _Optional[str] = ..., parameters: _Optional[str] = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ...) -> None: ...
+
+class InsertModuleResponse(_message.Message):
+    __slots__ = ("module",)
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    module: Module
+    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+
+class LoadModulesRequest(_message.Message):
+    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
+    USE_BLACKLIST_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_INSTALL_COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_VERMAGIC_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_MODVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    parameters: str
+    dry_run: bool
+    first_time: bool
+    use_blacklist: bool
+    ignore_install_commands: bool
+    ignore_vermagic: bool
+    ignore_modversions: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ...) -> None: ...
+
+class ModuleResult(_message.Message):
+    __slots__ = ("name", "modules", "steps", "failure")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    modules: _containers.RepeatedScalarFieldContainer[str]
+    steps: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Step]
+    failure: _errors_pb2.Failure
+    def __init__(self, name: _Optional[str] = ..., modules: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+
+class LoadModulesResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ModuleResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ...) -> None: ...
+
+class UnloadModulesRequest(_message.Message):
+    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_REMOVE_COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    USE_BLACKLIST_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    dry_run: bool
+    first_time: bool
+    remove_holders: bool
+    ignore_remove_commands: bool
+    use_blacklist: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ...) -> None: ...
+
+class UnloadModulesResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ModuleResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ...) -> None: ...
+
+class RemoveModuleRequest(_message.Message):
+    __slots__ = ("name", "force")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., force: bool = ...) -> None: ...
+
+class RemoveModuleResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
