@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the namespace asks of a kernel: the three system calls, a listing, a log.
+
+The protocol is the kernel's own interface (finit_module(2), init_module(2), delete_module(2),
+/proc/modules, /dev/kmsg), in plain data, so that a kernel may live in this process, in a child
+process, or be the one that the machine runs.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from kmodd.modulefile import Compression
+
+
+class ModuleState(enum.Enum):
+    """A module's state as /proc/modules words it."""
+
+    LIVE = "Live"
+    COMING = "Loading"
+    GOING = "Unloading"
+
+
+class InitState(enum.Enum):
+    """Whether the module's own init function has run."""
+
+    RAN = "ran"
+    NOT_RUN = "not run"
+    NONE = "none"
+
+
+class InsertFlags(enum.IntFlag):
+    """The flags of finit_module(2), but for the one about compression."""
+
+    NONE = 0
+    IGNORE_MODVERSIONS = 1
+    IGNORE_VERMAGIC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModule:
+    """One loaded module, as a line of /proc/modules and its /sys/module directory tell it.
+
+    ``size`` is in bytes. ``holders`` are the modules that use this one, in the kernel's order.
+    ``permanent`` marks a module that cannot be unloaded. ``taints`` are the letters of the
+    taints that the module brought, without parentheses.
+    """
+
+    name: str
+    size: int
+    refcount: int
+    holders: tuple[str, ...]
+    state: ModuleState = ModuleState.LIVE
+    permanent: bool = False
+    address: int = 0
+    taints: str = ""
+    init: InitState = InitState.RAN
+
+    def proc_line(self) -> str:
+        """The module's line of /proc/modules, without a newline (kernel/module/procfs.c)."""
+        users = "".join(f"{holder}," for holder in self.holders)
+        if self.permanent:
+            users += "[permanent],"
+        mark = {ModuleState.COMING: "+", ModuleState.GOING: "-"}.get(self.state, "")
+        taints = f" ({self.taints}{mark})" if self.taints or mark else ""
+        return (
+            f"{self.name} {self.size} {self.refcount} {users or '-'} "
+            f"{self.state.value} {self.address:#018x}{taints}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record of the kernel log.
+
+    ``sequence`` grows by one a record and is never given twice in one life of the kernel.
+    ``level`` is the syslog level, 0 (emergency) to 7 (debug). ``microseconds`` count from boot.
+    """
+
+    sequence: int
+    level: int
+    microseconds: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelIdentity:
+    """What a kernel asks of its modules: their version magic, and which symbols there are.
+
+    ``vermagic`` is empty where it is not known; ``symbol_source`` says in words where the
+    kernel's own exported symbols are known from.
+    """
+
+    vermagic: str
+    symbol_source: str
+
+
+class Kernel(Protocol):
+    """A kernel's module interface. Every method may be called from any thread.
+
+    Mutating calls raise KernelError with the kernel's errno, exactly as the system call of the
+    same name fails; they never raise for a state of the kernel's that they can report as one.
+    """
+
+    kind: str
+    """``emulated`` or ``linux``."""
+
+    release: str
+    """What ``uname -r`` says on this kernel."""
+
+    compressions: frozenset[Compression]
+    """The compressions that finit_module undoes itself (/sys/module/compression)."""
+
+    runs_init: bool
+    """Whether this kernel runs the modules' own code."""
+
+    def identity(self) -> KernelIdentity:
+        """Return what this kernel asks of its modules."""
+
+    def modules(self) -> tuple[LoadedModule, ...]:
+        """Return the loaded modules, the newest first, as one consistent snapshot."""
+
+    def module(self, name: str) -> LoadedModule | None:
+        """Return the loaded module ``name``, if there is one."""
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        """Load the module file open at ``fd``, compressed or not (see ``compressions``)."""
+
+    def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        """Load the uncompressed module ``image``.
+
+        init_module(2) knows no flags: a kernel that is behind it edits the image instead.
+        """
+
+    def delete_module(self, name: str, *, force: bool = False) -> None:
+        """Unload ``name`` without waiting for its users to go (O_NONBLOCK)."""
+
+    def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
+        """Return the records still in the log whose sequence is greater than ``after``."""
+
+    def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
+        """Like ``read_log``, but wait up to ``timeout`` seconds for a first record to come."""
+
+    def close(self) -> None:
+        """End the waiting of all who follow the log, and give back what the kernel holds."""

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulated kernel takes, refuses, counts and logs, on module files made for it."""
+
+import errno
+import os
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.base import InitState, InsertFlags, LoadedModule, ModuleState
+from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel, Machine, Vmlinux
+from kmodd.kernel.emulated.kernel import MODULES_VADDR
+from tests.support.elf_writer import VERMAGIC, Export, Import, ModuleSpec, write_module
+
+RELEASE = VERMAGIC.split()[0]
+X86_64 = Machine(64, "little", 62)
+PRINTK_CRC = 0x92997ED8
+
+CORE = {
+    "_printk": CoreSymbol(PRINTK_CRC),
+    "kfree": CoreSymbol(None),
+    "gpl_function": CoreSymbol(None, gpl_only=True),
+    "hidden_function": CoreSymbol(None, namespace="HIDDEN"),
+}
+
+
+def kernel(**changes: object) -> EmulatedKernel:
+    vmlinux = Vmlinux(RELEASE, vermagic=VERMAGIC, machine=X86_64, symbols=CORE)
+    altered = replace(vmlinux, **changes)  # type: ignore[arg-type]
+    return EmulatedKernel(RELEASE, lambda: altered)
+
+
+def load(
+    into: EmulatedKernel,
+    spec: ModuleSpec,
+    parameters: str = "",
+    flags: InsertFlags = InsertFlags.NONE,
+) -> None:
+    into.init_module(write_module(spec), parameters, flags)
+
+
+def refusal(
+    into: EmulatedKernel,
+    image: bytes,
+    parameters: str = "",
+    flags: InsertFlags = InsertFlags.NONE,
+) -> KernelError:
+    """Load ``image``, which must fail, and see that nothing of it is left."""
+    before = into.modules()
+    with pytest.raises(KernelError) as refused:
+        into.init_module(image, parameters, flags)
+    assert into.modules() == before
+    return refused.value
+
+
+def log(of: EmulatedKernel) -> list[str]:
+    return [record.text for record in of.read_log()]
+
+
+def importing(*names: str, **changes: object) -> ModuleSpec:
+    imports = tuple(Import(name) for name in names)
+    return replace(ModuleSpec(name="user", imports=imports), **changes)  # type: ignore[arg-type]
+
+
+def exporting(name: str, *symbols: str, **changes: object) -> ModuleSpec:
+    exports = tuple(Export(symbol) for symbol in symbols)
+    return replace(ModuleSpec(name=name, exports=exports), **changes)  # type: ignore[arg-type]
+
+
+def test_a_user_holds_what_it_uses_until_it_goes() -> None:
+    one = kernel()
+    load(one, exporting("owner", "owner_do", "owner_undo"))
+    load(one, importing("owner_do", "owner_undo", "_printk"))
+    user, owner = one.modules()
+    assert (owner.name, owner.refcount, owner.holders) == ("owner", 1, ("user",))
+    assert (user.name, user.refcount, user.holders) == ("user", 0, ())
+    with pytest.raises(KernelError) as refused:
+        one.delete_module("owner")
+    assert (refused.value.errno, refused.value.reason, refused.value.detail) == (
+        errno.EAGAIN,
+        Reason.MODULE_IN_USE,
+        "user",
+    )
+    one.delete_module("user")
+    one.delete_module("owner")
+    assert one.modules() == ()
+
+
+def test_the_newest_user_is_listed_first() -> None:
+    one = kernel()
+    load(one, exporting("owner", "owner_do"))
+    for name in ("first", "second"):
+        load(one, importing("owner_do", name=name))
+    assert one.module("owner") == one.modules()[2]
+    assert one.modules()[2].holders == ("second", "first")
+
+
+def test_a_module_that_failed_to_load_holds_nothing() -> None:
+    one = kernel()
+    load(one, exporting("owner", "owner_do"))
+    refusal(one, write_module(importing("owner_do", "nosuch")))
+    one.delete_module("owner")
+
+
+def test_all_unknown_symbols_are_logged_and_the_last_is_told() -> None:
+    one = kernel()
+    error = refusal(one, write_module(importing("nosuch", "_printk", "neither")))
+    assert (error.errno, error.reason, error.symbol, error.module) == (
+        errno.ENOENT,
+        Reason.UNKNOWN_SYMBOL,
+        "neither",
+        "user",
+    )
+    expected = ("user: Unknown symbol nosuch (err -2)", "user: Unknown symbol neither (err -2)")
+    assert error.log == expected
+    assert log(one)[-2:] == list(expected)
+
+
+def test_a_weak_symbol_may_be_missing() -> None:
+    one = kernel()
+    load(one, ModuleSpec(imports=(Import("nosuch", weak=True),)))
+
+
+def test_a_gpl_only_symbol_is_unknown_to_a_proprietary_module() -> None:
+    one = kernel()
+    load(one, importing("gpl_function", name="free"))
+    error = refusal(one, write_module(importing("gpl_function", license="Proprietary")))
+    assert error.errno == errno.ENOENT
+    assert error.log[-1] == "user: Unknown symbol gpl_function (err -2)"
+
+
+def test_a_user_of_gpl_only_symbols_may_not_use_a_proprietary_modules() -> None:
+    one = kernel()
+    load(one, exporting("closed", "closed_do", license="Proprietary"))
+    error = refusal(one, write_module(importing("gpl_function", "closed_do")))
+    assert error.log == (
+        "user: module using GPL-only symbols uses symbols closed_do from proprietary module "
+        "closed.",
+        "user: Unknown symbol closed_do (err -2)",
+    )
+
+
+def test_a_user_of_a_proprietary_module_inherits_the_taint() -> None:
+    one = kernel()
+    load(one, exporting("closed", "closed_do", license="Proprietary"))
+    load(one, importing("closed_do"))
+    assert one.modules()[0].taints == "P"
+    assert log(one)[-1] == (
+        "user: module uses symbols closed_do from proprietary module closed, inheriting taint."
+    )
+
+
+def test_a_namespace_must_be_imported() -> None:
+    one = kernel()
+    error = refusal(one, write_module(importing("hidden_function")))
+    assert error.errno == errno.EINVAL
+    assert error.log == (
+        "user: module uses symbol (hidden_function) from namespace HIDDEN, but does not import it.",
+        "user: Unknown symbol hidden_function (err -22)",
+    )
+    load(one, importing("hidden_function", modinfo=(("import_ns", "HIDDEN"), ("intree", "Y"))))
+
+
+def test_a_symbols_version_must_be_the_one_built_against() -> None:
+    one = kernel()
+    wrong = ModuleSpec(name="user", imports=(Import("_printk", crc=1),))
+    error = refusal(one, write_module(wrong))
+    assert (error.errno, error.reason) == (errno.EINVAL, Reason.SYMBOL_VERSION_MISMATCH)
+    assert error.log == (
+        "user: disagrees about version of symbol _printk",
+        "user: Unknown symbol _printk (err -22)",
+    )
+    load(one, wrong, flags=InsertFlags.IGNORE_MODVERSIONS)
+    assert one.modules()[0].taints == "F"
+    assert log(one)[-1] == "user: _printk: kernel tainted."
+    load(one, ModuleSpec(name="right", imports=(Import("_printk", crc=PRINTK_CRC),)))
+
+
+def test_the_version_of_struct_module_is_checked_first() -> None:
+    one = kernel(symbols={**CORE, "module_layout": CoreSymbol(7)})
+    error = refusal(one, write_module(importing("nosuch", versions=(("module_layout", 8),))))
+    assert (error.errno, error.log) == (
+        errno.ENOEXEC,
+        ("user: disagrees about version of symbol module_layout",),
+    )
+
+
+def test_a_symbol_is_exported_once() -> None:
+    one = kernel()
+    load(one, exporting("owner", "owner_do"))
+    twice = refusal(one, write_module(exporting("other", "owner_do")))
+    assert (twice.errno, twice.log) == (
+        errno.ENOEXEC,
+        ("other: exports duplicate symbol owner_do (owned by owner)",),
+    )
+    core = refusal(one, write_module(exporting("other", "kfree")))
+    assert core.log == ("other: exports duplicate symbol kfree (owned by kernel)",)
+
+
+def test_a_module_for_another_kernel_is_refused() -> None:
+    one = kernel()
+    other = VERMAGIC.replace("SMP", "UP")
+    error = refusal(one, write_module(importing("nosuch", vermagic=other)))
+    assert error.errno == errno.ENOEXEC
+    assert error.log == (f"user: version magic '{other}' should be '{VERMAGIC}'",)
+    load(one, ModuleSpec(vermagic=other), flags=InsertFlags.IGNORE_VERMAGIC)
+    assert one.modules()[0].taints == "F"
+
+
+def test_versions_of_symbols_stand_in_for_the_release() -> None:
+    one = kernel()
+    other = VERMAGIC.replace(RELEASE, "6.0.0-other")
+    load(one, ModuleSpec(vermagic=other))
+    error = refusal(one, write_module(ModuleSpec(name="bare", vermagic=other, versions=())))
+    assert error.errno == errno.ENOEXEC
+
+
+def test_a_module_without_vermagic_taints() -> None:
+    one = kernel()
+    load(one, ModuleSpec(vermagic=None))
+    assert log(one)[-1] == "sample: bad vermagic: kernel tainted."
+
+
+def test_a_taint_is_told_once_and_marked_on_each_module() -> None:
+    one = kernel(signed=True)
+    for name in ("one", "two"):
+        load(one, ModuleSpec(name=name, license=None, modinfo=()))
+    assert [module.taints for module in one.modules()] == ["POE", "POE"]
+    assert log(one)[1:] == [
+        "one: loading out-of-tree module taints kernel.",
+        "one: module license 'unspecified' taints kernel.",
+        "Disabling lock debugging due to kernel taint",
+        "one: module verification failed: signature and/or required key missing - tainting kernel",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"machine": 183}, "Invalid architecture in ELF header: 183"),
+        ({"type": 2}, "Invalid ELF header type: 2 != 1"),
+    ],
+)
+def test_a_file_for_another_machine_is_refused(change: dict[str, int], line: str) -> None:
+    one = kernel()
+    spec = replace(ModuleSpec(), **change)  # type: ignore[arg-type]
+    error = refusal(one, write_module(spec))
+    assert (error.errno, error.log) == (errno.ENOEXEC, (line,))
+
+
+@pytest.mark.parametrize("image", [b"", b"\x7fELF", b"not ELF at all", bytes(4096)])
+def test_what_is_no_elf_is_refused(image: bytes) -> None:
+    error = refusal(kernel(), image)
+    assert error.errno == errno.ENOEXEC
+    assert error.log
+
+
+def test_a_name_is_loaded_once() -> None:
+    one = kernel()
+    load(one, ModuleSpec())
+    error = refusal(one, write_module(ModuleSpec()))
+    assert (error.errno, error.reason) == (errno.EEXIST, Reason.MODULE_ALREADY_LOADED)
+
+
+def test_a_module_without_exit_stays_unless_forced() -> None:
+    one = kernel()
+    load(one, ModuleSpec(exit=None))
+    assert one.modules()[0].permanent
+    with pytest.raises(KernelError) as refused:
+        one.delete_module("sample")
+    assert refused.value.errno == errno.EBUSY
+    one.delete_module("sample", force=True)
+    load(one, ModuleSpec(name="neither", init=None, exit=None))
+    assert one.module("neither") == replace(one.modules()[0], init=InitState.NONE)
+    one.delete_module("neither")
+
+
+def test_unloading_what_is_not_there() -> None:
+    with pytest.raises(KernelError) as refused:
+        kernel().delete_module("nosuch")
+    assert refused.value.errno == errno.ENOENT
+
+
+def test_a_bad_parameter_refuses_and_an_unknown_one_does_not() -> None:
+    one = kernel()
+    spec = ModuleSpec(modinfo=(("intree", "Y"), ("parmtype", "count:int")))
+    error = refusal(one, write_module(spec), "count=many other=1")
+    assert (error.errno, error.reason) == (errno.EINVAL, Reason.INVALID_PARAMETER)
+    assert error.log == (
+        "sample: `many' invalid for parameter `count'",
+        "sample: unknown parameter 'other' ignored",
+    )
+    load(one, spec, "count=3 other=1")
+
+
+def test_addresses_do_not_overlap_and_are_used_again() -> None:
+    one = kernel()
+    for name in ("a", "b", "c"):
+        load(one, ModuleSpec(name=name))
+    ranges = sorted((module.address, module.address + module.size) for module in one.modules())
+    assert ranges[0][0] == MODULES_VADDR
+    assert all(end < start for (_, end), (start, _) in pairwise(ranges))
+    one.delete_module("a")
+    load(one, ModuleSpec(name="d"))
+    assert one.modules()[0].address == MODULES_VADDR
+
+
+def test_a_file_is_loaded_from_its_descriptor_compressed_or_not(tmp_path: Path) -> None:
+    import gzip
+
+    one = kernel()
+    for name, pack in (("plain", bytes), ("packed", gzip.compress)):
+        path = tmp_path / name
+        path.write_bytes(pack(write_module(ModuleSpec(name=name))))
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            one.finit_module(fd, "", InsertFlags.NONE)
+        finally:
+            os.close(fd)
+    assert [module.name for module in one.modules()] == ["packed", "plain"]
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"\x1f\x8b\x08 nothing")
+    fd = os.open(bad, os.O_RDONLY)
+    with pytest.raises(KernelError) as refused:
+        one.finit_module(fd, "", InsertFlags.NONE)
+    os.close(fd)
+    assert refused.value.errno == errno.EINVAL
+
+
+def test_the_log_keeps_its_order_and_wakes_a_waiter() -> None:
+    one = kernel()
+    (first,) = one.read_log()
+    assert first.text.startswith(f"Linux version {RELEASE}")
+    assert one.wait_log(first.sequence, 0.01) == ()
+    load(one, ModuleSpec(license=None))
+    waited = one.wait_log(first.sequence, 60)
+    assert waited == one.read_log(first.sequence)
+    assert [record.sequence for record in waited] == [1, 2]
+    assert one.read_log(10**9) == ()
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        (
+            LoadedModule("a", 16384, 0, ()),
+            "a 16384 0 - Live 0x0000000000000000",
+        ),
+        (
+            LoadedModule("a", 1, 2, ("c", "b"), address=MODULES_VADDR, taints="OE"),
+            "a 1 2 c,b, Live 0xffffffffc0000000 (OE)",
+        ),
+        (
+            LoadedModule("a", 1, 1, (), ModuleState.COMING, permanent=True),
+            "a 1 1 [permanent], Loading 0x0000000000000000 (+)",
+        ),
+        (
+            LoadedModule("a", 1, -1, (), ModuleState.GOING, taints="P"),
+            "a 1 -1 - Unloading 0x0000000000000000 (P-)",
+        ),
+    ],
+)
+def test_a_line_of_proc_modules(module: LoadedModule, line: str) -> None:
+    assert module.proc_line() == line
