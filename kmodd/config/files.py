@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding and reading configuration files: which directory wins, and what is never opened."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_FILE = 1 << 20
+"""Bytes of one configuration file; Debian's largest has 1 KiB."""
+
+MAX_FILES = 1024
+"""Files of one configuration; Debian installs two."""
+
+_MAX_LINKS = 40
+_DIRECTORIES = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
+_NULL_DEVICE = os.makedev(1, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file: the path that names it to people, and the one to open."""
+
+    shown: str
+    real: Path
+
+    @property
+    def sort_key(self) -> bytes:
+        """The bytes of the base name, which decide the order of reading (strcmp(3))."""
+        return os.fsencode(os.path.basename(self.shown))
+
+
+def config_directories(root: Path, kind: str = "modprobe.d") -> tuple[Path, ...]:
+    """Return the directories of ``kind`` under ``root``, the one that wins first (modprobe.d(5)).
+
+    They need not exist. Where /lib is a link to usr/lib the last two are the same directory, which
+    does no harm: of files with one name the first counts.
+    """
+    return tuple(root / directory / kind for directory in _DIRECTORIES)
+
+
+def resolve_in_root(root: Path, inside: str) -> Path:
+    """Return what the path ``inside`` names, with every symbolic link followed below ``root``.
+
+    As after chroot(2): an absolute link starts at ``root``, and ``..`` does not leave it. So the
+    configuration of another system's root never comes from this one. The path given back may not
+    exist. Raises OSError (ELOOP) after 40 links, as many as the kernel follows.
+    """
+    pending = inside.split("/")[::-1]
+    done: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == "..":
+            del done[-1:]
+        elif part not in ("", "."):
+            target = _read_link(root.joinpath(*done, part))
+            if target is None:
+                done.append(part)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), inside)
+            if target.startswith("/"):
+                done.clear()
+            pending += target.split("/")[::-1]
+    return root.joinpath(*done)
+
+
+def files_under(root: Path, problems: list[str]) -> list[ConfigFile]:
+    """Return the configuration files under ``root`` in the order of reading."""
+    found: dict[str, ConfigFile] = {}
+    for directory in config_directories(root):
+        _add_directory(found, directory, problems, root=root)
+    return _in_order(found, problems)
+
+
+def files_at(paths: Iterable[Path], problems: list[str]) -> list[ConfigFile]:
+    """Return the files that ``paths`` (directories or files, ``modprobe -C``) stand for.
+
+    A file that is named itself needs no ``.conf`` at its end. Links go where they go.
+    """
+    found: dict[str, ConfigFile] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            _add_directory(found, path, problems, root=None)
+        else:
+            found.setdefault(path.name, ConfigFile(str(path), path))
+    return _in_order(found, problems)
+
+
+def read_text(file: ConfigFile, problems: list[str]) -> str | None:
+    """Return the file's text, or None where there is nothing to read.
+
+    Only regular files are opened, so no FIFO blocks and no device stirs. A link to /dev/null or
+    to nothing silently masks files of its name in other directories. Bytes that are not UTF-8
+    survive as surrogates.
+    """
+    try:
+        status = file.real.stat()
+        if stat.S_ISREG(status.st_mode):
+            return _read_regular(file, problems)
+        if not (stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL_DEVICE):
+            problems.append(f"{file.shown}: not a regular file, ignored")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problems.append(f"{file.shown}: {error.strerror}")
+    return None
+
+
+def _read_regular(file: ConfigFile, problems: list[str]) -> str | None:
+    """Read a file that was a regular one just now; what has taken its place does not block."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    with open(os.open(file.real, flags), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            problems.append(f"{file.shown}: not a regular file, ignored")
+            return None
+        content = stream.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        problems.append(f"{file.shown}: more than {MAX_FILE} bytes, ignored")
+        return None
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _read_link(path: Path) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _add_directory(
+    found: dict[str, ConfigFile], directory: Path, problems: list[str], *, root: Path | None
+) -> None:
+    """Add the files of ``directory`` whose names are new; without ``root`` links go anywhere."""
+    try:
+        names = os.listdir(_real(directory, root))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        problems.append(f"{directory}: {error.strerror}")
+        return
+    for name in sorted(names):
+        if name in found or name.startswith(".") or not name.endswith(".conf"):
+            continue
+        file = directory / name
+        try:
+            real = _real(file, root)
+        except OSError as error:
+            problems.append(f"{file}: {error.strerror}")
+            continue
+        if os.path.isdir(real):
+            problems.append(f"Directories inside directories are not supported: {file}")
+        else:
+            found[name] = ConfigFile(str(file), real)
+
+
+def _real(path: Path, root: Path | None) -> Path:
+    """Return the path to open for ``path``, which lies under ``root`` if there is one."""
+    return path if root is None else resolve_in_root(root, str(path.relative_to(root)))
+
+
+def _in_order(found: dict[str, ConfigFile], problems: list[str]) -> list[ConfigFile]:
+    files = sorted(found.values(), key=lambda file: file.sort_key)
+    if len(files) > MAX_FILES:
+        problems.append(f"{files[MAX_FILES].shown}: more than {MAX_FILES} files, the rest ignored")
+    return files[:MAX_FILES]

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The modprobe configuration as one immutable value (modprobe.d(5)).
+
+Names and patterns are spelled with underscores, as kmod compares them; the texts of options and
+commands are as written. Each entry knows the file and the line that it comes from.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from kmodd.config.patterns import PatternTable
+
+TREE_SOFTDEPS = "modules.softdep"
+"""The file of a module tree whose lines kmod sorts in among the configuration files."""
+
+TREE_WEAKDEPS = "modules.weakdep"
+"""The same for weak dependencies."""
+
+_SPACES = re.compile(r"[ \t\n\v\f\r]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """``alias PATTERN MODULE``: names that match the pattern stand for the module."""
+
+    pattern: str
+    module: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Blacklist:
+    """``blacklist MODULE``: the module is not loaded on behalf of an alias."""
+
+    module: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``options MODULE TEXT``: parameters for a module, or for what an alias stands for."""
+
+    module: str
+    text: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``install`` or ``remove PATTERN COMMAND``: a shell command instead of the system call."""
+
+    pattern: str
+    command: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoftDependency:
+    """``softdep PATTERN pre: ... post: ...``: what is loaded before and after, if it can be.
+
+    ``pre`` and ``post`` are names or aliases as written.
+    """
+
+    pattern: str
+    pre: tuple[str, ...]
+    post: tuple[str, ...]
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WeakDependency:
+    """``weakdep PATTERN MODULES``: what the module may ask for by itself; never loaded for it."""
+
+    pattern: str
+    modules: tuple[str, ...]
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Config:
+    """Every directive in force, each kind in the order in which kmod reads it.
+
+    ``problems`` say which lines or files were not understood, ``files`` are the paths of those
+    read. Two configurations are never equal unless they are the same one: the tables that answer
+    the questions below are made on the first question and kept, which is why there are no slots.
+    """
+
+    aliases: tuple[Alias, ...] = ()
+    blacklist: tuple[Blacklist, ...] = ()
+    options: tuple[Options, ...] = ()
+    installs: tuple[Command, ...] = ()
+    removes: tuple[Command, ...] = ()
+    softdeps: tuple[SoftDependency, ...] = ()
+    weakdeps: tuple[WeakDependency, ...] = ()
+    problems: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def aliases_of(self, name: str) -> tuple[Alias, ...]:
+        """Return all aliases whose pattern matches ``name``, in order."""
+        return self._alias_table.select(name)
+
+    def is_blacklisted(self, module: str) -> bool:
+        """Tell whether ``module`` is blacklisted, by its exact name."""
+        return module in self._blacklisted
+
+    def options_of(self, module: str, alias: str = "") -> str:
+        """Return all options of ``module`` and of the alias it was asked for by, one space apart.
+
+        Options are for exact names: those under a pattern are for the alias spelled like it.
+        """
+        found = self._options_by_name.get(module, [])
+        if alias and alias != module:
+            found = sorted([*found, *self._options_by_name.get(alias, [])])
+        return " ".join(text for _, text in found)
+
+    def install_of(self, module: str) -> str | None:
+        """Return the command that the first matching ``install`` gives, if there is one."""
+        return self._install_table.first(module)
+
+    def remove_of(self, module: str) -> str | None:
+        """Return the command that the first matching ``remove`` gives, if there is one."""
+        return self._remove_table.first(module)
+
+    def has_command(self, name: str) -> bool:
+        """Tell whether an ``install`` or ``remove`` line is for exactly this name."""
+        return name in self._command_names
+
+    def softdep_of(self, module: str, own: Sequence[str] = ()) -> SoftDependency | None:
+        """Return the soft dependencies in force for ``module``: the first that is for it.
+
+        ``own`` are the module's own, as its file has them: the lines that modules.softdep holds
+        for it. They count where that file's name sorts among those of the configuration, so a
+        line in ``a.conf`` replaces them and one in ``z.conf`` does not.
+        """
+        before, after = self._softdep_tables
+        found = before.first(module)
+        if found is None and own:
+            found = parse_softdep(module, own[0], TREE_SOFTDEPS)
+        return after.first(module) if found is None else found
+
+    def with_tree(
+        self, softdeps: Iterable[tuple[str, str]], weakdeps: Iterable[tuple[str, str]]
+    ) -> "Config":
+        """Return this configuration with a tree's modules.softdep and .weakdep sorted in.
+
+        It is what ``modprobe -c`` shows; each line comes as (module, text).
+        """
+        soft = [parse_softdep(name, text, TREE_SOFTDEPS) for name, text in softdeps]
+        weak = [parse_weakdep(name, text, TREE_WEAKDEPS) for name, text in weakdeps]
+        soft_at = sum(_sorts_before(entry.file, TREE_SOFTDEPS) for entry in self.softdeps)
+        weak_at = sum(_sorts_before(entry.file, TREE_WEAKDEPS) for entry in self.weakdeps)
+        return dataclasses.replace(
+            self,
+            softdeps=(*self.softdeps[:soft_at], *soft, *self.softdeps[soft_at:]),
+            weakdeps=(*self.weakdeps[:weak_at], *weak, *self.weakdeps[weak_at:]),
+        )
+
+    @cached_property
+    def _alias_table(self) -> PatternTable[Alias]:
+        return PatternTable((entry.pattern, entry) for entry in self.aliases)
+
+    @cached_property
+    def _blacklisted(self) -> frozenset[str]:
+        return frozenset(entry.module for entry in self.blacklist)
+
+    @cached_property
+    def _options_by_name(self) -> dict[str, list[tuple[int, str]]]:
+        table: dict[str, list[tuple[int, str]]] = {}
+        for position, entry in enumerate(self.options):
+            table.setdefault(entry.module, []).append((position, entry.text))
+        return table
+
+    @cached_property
+    def _install_table(self) -> PatternTable[str]:
+        return PatternTable((entry.pattern, entry.command) for entry in self.installs)
+
+    @cached_property
+    def _remove_table(self) -> PatternTable[str]:
+        return PatternTable((entry.pattern, entry.command) for entry in self.removes)
+
+    @cached_property
+    def _command_names(self) -> frozenset[str]:
+        return frozenset(entry.pattern for entry in (*self.installs, *self.removes))
+
+    @cached_property
+    def _softdep_tables(self) -> tuple[PatternTable[SoftDependency], PatternTable[SoftDependency]]:
+        before = [entry for entry in self.softdeps if _sorts_before(entry.file, TREE_SOFTDEPS)]
+        after = [entry for entry in self.softdeps if not _sorts_before(entry.file, TREE_SOFTDEPS)]
+        return (
+            PatternTable((entry.pattern, entry) for entry in before),
+            PatternTable((entry.pattern, entry) for entry in after),
+        )
+
+
+def parse_softdep(pattern: str, text: str, file: str, line: int = 0) -> SoftDependency:
+    """Return a softdep's meaning; words before the first ``pre:`` or ``post:`` mean nothing."""
+    sides: dict[str, list[str]] = {"pre:": [], "post:": []}
+    side: list[str] = []
+    for word in split_words(text):
+        if word in sides:
+            side = sides[word]
+        else:
+            side.append(word)
+    return SoftDependency(pattern, tuple(sides["pre:"]), tuple(sides["post:"]), file, line)
+
+
+def parse_weakdep(pattern: str, text: str, file: str, line: int = 0) -> WeakDependency:
+    """Return a weakdep's meaning: all the words of its text."""
+    return WeakDependency(pattern, tuple(split_words(text)), file, line)
+
+
+def split_words(text: str) -> list[str]:
+    """Split at what isspace(3) calls a space in the C locale; str.split knows more than that."""
+    return [word for word in _SPACES.split(text) if word]
+
+
+def _sorts_before(file: str, name: str) -> bool:
+    """Tell whether the base name of ``file`` comes before ``name`` in strcmp(3)'s order."""
+    return os.fsencode(os.path.basename(file)) < os.fsencode(name)
