@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database of a module tree: which module answers to a name, and what it needs."""
+
+from kmodd.database.model import Database, Dependencies, FileStamp, ModuleRecord
+
+__all__ = ["Database", "Dependencies", "FileStamp", "ModuleRecord"]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an inventory to a Database: pure, and no more work than has changed since the last one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from kmodd.database import files, text
+from kmodd.database.model import Database, Inventory, Made, ModuleRecord
+from kmodd.database.order import direct_dependencies, priority_order, resolve, symbol_owners
+
+T = TypeVar("T")
+
+
+class _Makings:
+    """What a database is made of, each thing taken over if it is made of the same again."""
+
+    def __init__(self, previous: Database | None) -> None:
+        self._old = previous.makings if previous else {}
+        self.made: dict[str, Made] = {}
+
+    def get(self, name: str, made_of: object, make: Callable[[], T]) -> T:
+        """Return what ``make`` makes of ``made_of``, which must be all that goes into it."""
+        old = self._old.get(name)
+        made = old if old and old.made_of == made_of else Made(made_of, make())
+        self.made[name] = made
+        value: T = made.value
+        return value
+
+
+def build(
+    inventory: Inventory, previous: Database | None = None, *, symbol_prefix: str = ""
+) -> Database:
+    """Return the database of what a scan found; ``previous`` only makes it quicker.
+
+    ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``).
+
+    Raises TreeError (DEPENDENCY_CYCLE), with depmod's lines as its log.
+    """
+    makings = _Makings(previous)
+    modules = _in_order(inventory, makings)
+    names = tuple(modules)
+    exports, imports = _column(modules, "exports"), _column(modules, "imports")
+    if symbol_prefix:
+        exports, imports = _without_prefix(exports, imports, symbol_prefix)
+    paths, aliases = _column(modules, "path"), _column(modules, "aliases")
+    softdeps, weakdeps = _strings(modules, "softdeps"), _strings(modules, "weakdeps")
+    builtin, modinfo = inventory.builtin, inventory.builtin_modinfo
+
+    owners = makings.get("owners", exports, lambda: symbol_owners(exports))
+    needs = makings.get(
+        "needs",
+        (names, exports, imports),
+        lambda: resolve(names, direct_dependencies(imports, owners)),
+    )
+    parts = (
+        makings.get(
+            "dependencies", (paths, needs), lambda: files.dependency_files(names, paths, needs)
+        ),
+        makings.get("aliases", (names, aliases), lambda: files.alias_files(names, aliases)),
+        makings.get("soft", (softdeps, weakdeps), lambda: files.softdep_files(softdeps, weakdeps)),
+        makings.get("symbols", (names, exports), lambda: files.symbol_files(names, owners)),
+        makings.get("builtin", (builtin, modinfo), lambda: files.builtin_files(builtin, modinfo)),
+        makings.get("devices", (names, aliases), lambda: files.device_file(names, aliases)),
+    )
+    return Database(
+        release=inventory.release,
+        directory=inventory.directory,
+        modules=modules,
+        builtins=frozenset(text.read_builtin(builtin or b"")[0]),
+        needs=needs,
+        softdeps=softdeps,
+        weakdeps=weakdeps,
+        files={name: content for part in parts for name, content in part.files.items()},
+        problems=inventory.problems + tuple(line for part in parts for line in part.problems),
+        inventory=inventory,
+        makings=makings.made,
+        symbol_prefix=symbol_prefix,
+    )
+
+
+def _in_order(inventory: Inventory, makings: _Makings) -> dict[str, ModuleRecord]:
+    """Return the records by name, those of the highest priority first."""
+    paths = {name: record.path for name, record in inventory.records.items()}
+    lines = inventory.order or b""
+    names = makings.get(
+        "order", (paths, lines), lambda: priority_order(paths, text.read_order(lines))
+    )
+    return {name: inventory.records[name] for name in names}
+
+
+def _column(modules: Mapping[str, ModuleRecord], field: str) -> tuple[Any, ...]:
+    """Return one field of all modules, in order."""
+    return tuple(map(attrgetter(field), modules.values()))
+
+
+def _without_prefix(
+    exports: Iterable[tuple[tuple[str, int], ...]], imports: Iterable[tuple[str, ...]], prefix: str
+) -> tuple[tuple[tuple[tuple[str, int], ...], ...], tuple[tuple[str, ...], ...]]:
+    """Return both columns with ``prefix`` taken off the names that begin with it."""
+    return (
+        tuple(tuple((name.removeprefix(prefix), crc) for name, crc in each) for each in exports),
+        tuple(tuple(name.removeprefix(prefix) for name in each) for each in imports),
+    )
+
+
+def _strings(modules: Mapping[str, ModuleRecord], field: str) -> text.Pairs:
+    """Return (module, string) of a field that holds strings, in order."""
+    columns = zip(modules, _column(modules, field), strict=True)
+    return tuple((name, string) for name, strings in columns for string in strings)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scan read, as bytes: so that a daemon that starts again reads only what changed meanwhile.
+
+The format is this project's own: a line with its name and version, a line with the SHA-256 of all
+that follows, and JSON. Strings stand once in a table, since 4,000 modules name 20,000 different
+symbols 200,000 times. Debian's tree comes to 2 MB.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from sys import intern
+from typing import Any
+
+from kmodd.database.model import FileStamp, Inventory, ModuleRecord
+
+HEADER = b"kmodd module records 1\n"
+"""Another version is another header, and what is cached under the old one is read again."""
+
+_DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
+
+
+def dump(inventory: Inventory) -> bytes:
+    """Return the records of ``inventory``, but for those that the next scan reads again anyway."""
+    table: dict[str, int] = {}
+
+    def number(text: str) -> int:
+        return table.setdefault(text, len(table))
+
+    def numbers(texts: Iterable[str]) -> list[int]:
+        return [number(text) for text in texts]
+
+    rows = []
+    for record in inventory.records.values():
+        if record.error or record.name in inventory.memory.unsettled:
+            continue
+        stamp = record.stamp
+        rows.append(
+            [
+                record.path,
+                number(record.name),
+                [stamp.device, stamp.inode, stamp.size, stamp.mtime_ns, stamp.ctime_ns],
+                numbers(name for name, _ in record.exports),
+                [crc for _, crc in record.exports],
+                numbers(record.imports),
+                *(list(record.aliases), list(record.softdeps), list(record.weakdeps)),
+                number(record.vermagic),
+            ]
+        )
+    content = {
+        "release": inventory.release,
+        "directory": inventory.directory,
+        "strings": list(table),
+        "records": rows,
+    }
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return b"%b%b\n%b" % (HEADER, hashlib.sha256(body).hexdigest().encode(), body)
+
+
+def load(data: bytes) -> Inventory:
+    """Return what ``dump`` made bytes of, to be the previous inventory of a scan.
+
+    Raises ValueError for bytes of another version, and for any that are damaged.
+    """
+    start = len(HEADER) + _DIGEST_SIZE
+    body = data[start:]
+    if not data.startswith(HEADER):
+        raise ValueError("a cache of another version")
+    if data[len(HEADER) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise ValueError("a damaged cache: its checksum is wrong")
+    content = json.loads(body)
+    table = [intern(text) for text in content["strings"]]
+    records = (_record(row, table) for row in content["records"])
+    return Inventory(
+        release=content["release"],
+        directory=content["directory"],
+        records={record.name: record for record in records},
+    )
+
+
+def _record(row: list[Any], table: list[str]) -> ModuleRecord:
+    path, name, stamp, exports, crcs, imports, aliases, softdeps, weakdeps, vermagic = row
+    return ModuleRecord(
+        path=path,
+        name=table[name],
+        stamp=FileStamp(*stamp),
+        exports=tuple(zip([table[each] for each in exports], crcs, strict=True)),
+        imports=tuple([table[each] for each in imports]),
+        aliases=tuple(aliases),
+        softdeps=tuple(softdeps),
+        weakdeps=tuple(weakdeps),
+        vermagic=table[vermagic],
+    )

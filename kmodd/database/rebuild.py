@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one way from a tree on disk to its Database."""
+
+from collections.abc import Iterable
+
+from kmodd.config.depmod import DepmodConfig
+from kmodd.database.build import build
+from kmodd.database.model import Database
+from kmodd.database.scan import Progress, scan
+
+
+def rebuild(
+    directory: str,
+    release: str,
+    *,
+    config: DepmodConfig,
+    previous: Database | None = None,
+    only: Iterable[str] | None = None,
+    symbol_prefix: str = "",
+    progress: Progress | None = None,
+) -> Database:
+    """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
+
+    ``previous``, of the same tree, saves reading and making again what has not changed; where
+    nothing has, it is given back itself. ``only`` (absolute paths) stands in for all that is in
+    the tree; ``symbol_prefix`` is a character that the symbols of some architectures begin with
+    (``depmod -P``). Nothing is written.
+
+    Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, DEPENDENCY_CYCLE (see ``scan``, ``build``).
+    """
+    known = previous.inventory if previous else None
+    inventory = scan(directory, release, config, known, only=only, progress=progress)
+    if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
+        previous.inventory.memory.renew(inventory.memory)
+        return previous
+    return build(inventory, previous, symbol_prefix=symbol_prefix)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text files of a module tree: what the kernel's build leaves there, and what depmod writes.
+
+The formats are those of modules.dep(5) and of kmod's tools/depmod.c. A line ends at its newline,
+and text is UTF-8 with whatever is not kept as surrogates. What a reader cannot make sense of it
+leaves out; nothing here raises.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kmodd.names import module_name_of_path
+
+Pairs = tuple[tuple[str, str], ...]
+"""(what is asked for, what answers) or (module, text), in the order of the file."""
+
+_NUMBERS = re.compile(r"(char|block)-major-\s*\+?(\d{1,10})-\s*\+?(\d{1,10})", re.ASCII)
+_DEVICE_LINE = re.compile(r"(\S+) (.+) ([bc])(\d{1,10}):(\d{1,10})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """A device node whose opening loads ``module``; ``kind`` is ``c`` or ``b``."""
+
+    module: str
+    path: str
+    kind: str
+    major: int
+    minor: int
+
+
+def decode(data: bytes) -> str:
+    """Return the text of ``data``; ``encode`` gives the same bytes back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Return the bytes of ``text``."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def read_order(data: bytes) -> tuple[str, ...]:
+    """Return the lines of modules.order.
+
+    depmod gives up at a line without a newline, but keeps the order of those before it.
+    """
+    return tuple(decode(data).split("\n")[:-1])
+
+
+def read_builtin(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names in modules.builtin, in order, and the lines that are no paths."""
+    names: dict[str, None] = {}
+    bad = []
+    for line in decode(data).removesuffix("\n").split("\n") if data else ():
+        if line[:1].isascii() and line[:1].isalpha():
+            names[module_name_of_path(line)] = None
+        else:
+            bad.append(line)
+    return tuple(names), tuple(bad)
+
+
+def read_builtin_modinfo(data: bytes) -> tuple[tuple[str, str, str], ...]:
+    """Return (module, key, value) of each string of modules.builtin.modinfo.
+
+    A last string without its NUL is cut short, and does not count.
+    """
+    strings = []
+    for string in decode(data).split("\0")[:-1]:
+        module, dot, rest = string.partition(".")
+        key, equals, value = rest.partition("=")
+        if module and dot and equals:
+            strings.append((module, key, value))
+    return tuple(strings)
+
+
+def builtin_aliases(data: bytes) -> Pairs:
+    """Return (alias, module) of modules.builtin.modinfo, the modules by their first string."""
+    aliases: dict[str, list[str]] = {}
+    for module, key, value in read_builtin_modinfo(data):
+        known = aliases.setdefault(module, [])
+        if key == "alias":
+            known.append(value)
+    return tuple((alias, module) for module, known in aliases.items() for alias in known)
+
+
+def read_dependencies(data: bytes) -> dict[str, tuple[str, ...]]:
+    """Return what modules.dep says: for each path the paths that it needs, as written."""
+    needs = {}
+    for line in _lines(data):
+        path, colon, rest = line.partition(":")
+        if colon:
+            needs[path] = tuple(rest.split())
+    return needs
+
+
+def read_aliases(data: bytes) -> Pairs:
+    """Return (alias, module) of the lines of modules.alias or modules.symbols."""
+    pairs = []
+    for line in _lines(data):
+        keyword, _, rest = line.partition(" ")
+        alias, space, module = rest.rpartition(" ")
+        if keyword == "alias" and space:
+            pairs.append((alias, module))
+    return tuple(pairs)
+
+
+def read_softdeps(data: bytes, keyword: str = "softdep") -> Pairs:
+    """Return (module, text) of the lines of modules.softdep, or with ``weakdep`` of its sister."""
+    pairs = []
+    for line in _lines(data):
+        first, _, rest = line.partition(" ")
+        module, space, text = rest.partition(" ")
+        if first == keyword and space:
+            pairs.append((module, text))
+    return tuple(pairs)
+
+
+def read_device_nodes(data: bytes) -> tuple[DeviceNode, ...]:
+    """Return the device nodes that modules.devname lists."""
+    found = (_DEVICE_LINE.fullmatch(line) for line in _lines(data))
+    return tuple(
+        DeviceNode(match[1], match[2], match[3], int(match[4]), int(match[5]))
+        for match in found
+        if match
+    )
+
+
+def device_node(module: str, aliases: Iterable[str]) -> tuple[str, DeviceNode | None]:
+    """Return the device name that a module's aliases give, and its node if they give numbers.
+
+    The name comes of the first ``devname:``, the numbers of the last ``char-major-M-N`` or
+    ``block-major-M-N`` up to the point where both are there.
+    """
+    path = ""
+    numbers: tuple[str, int, int] | None = None
+    for alias in aliases:
+        if alias.startswith("devname:") and not path:
+            path = alias.removeprefix("devname:")
+        elif match := _NUMBERS.match(alias):
+            numbers = match[1][0], int(match[2]), int(match[3])
+        if path and numbers:
+            return path, DeviceNode(module, path, *numbers)
+    return path, None
+
+
+def _lines(data: bytes) -> Iterator[str]:
+    """Yield the lines of a file of depmod's that are no comments."""
+    return (line for line in decode(data).split("\n") if line and not line.startswith("#"))

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A walk through a module tree: which module files there are, and whether any of it has changed.
+
+The walk takes what depmod takes: every file with a module's suffix, through symbolic links too,
+but for what is called ``build`` or ``source``. It differs where depmod goes astray: a link that
+leads back to a directory above itself is not followed (depmod goes round until the path is too
+long).
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+
+from kmodd.config.depmod import DepmodConfig
+from kmodd.database.model import FileStamp, Inventory, Listing
+from kmodd.errors import Reason, TreeError
+from kmodd.names import MODULE_SUFFIXES
+
+SKIPPED = frozenset({"build", "source"})
+"""Links to the kernel's sources that lie beside the modules; depmod skips them at any depth."""
+
+MAX_DIRECTORIES = 100_000
+"""Directories of one tree, each way to one counted; Debian's tree has 883."""
+
+_Place = tuple[int, int]
+"""The device and inode of a directory."""
+
+_OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Walk:
+    """One walk through a tree.
+
+    ``known`` are listings of an earlier walk. ``listings`` gathers those that the next one may
+    use: of directories that were at rest since ``settled_before`` (nanoseconds of the clock);
+    ``complete`` tells whether that is all there is to know.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        config: DepmodConfig,
+        known: Mapping[str, Listing],
+        settled_before: int,
+    ) -> None:
+        self.directory = directory
+        self.listings: dict[str, Listing] = {}
+        self.problems: list[str] = []
+        self.complete = True
+        self._config = config
+        self._known = known
+        self._settled_before = settled_before
+
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the path of each module file, relative to the tree, and what stat(2) says.
+
+        Raises TreeError (TREE_UNREADABLE) for a tree that has no end.
+        """
+        pending: list[tuple[str, tuple[_Place, ...]]]
+        pending = [(each, ()) for each in (*self._config.externals, "")]
+        visits = 0
+        while pending:
+            path, above = pending.pop()
+            status = self._stat(path)
+            if status is None or (status.st_dev, status.st_ino) in above:
+                continue
+            visits += 1
+            if visits > MAX_DIRECTORIES:
+                raise TreeError(
+                    Reason.TREE_UNREADABLE,
+                    f"{self.directory} has more than {MAX_DIRECTORIES} directories",
+                )
+            listing = self._listing(path, status)
+            for file in listing.files:
+                if found := self._stat(file):
+                    yield file, found
+            directories = list(listing.directories)
+            for link in listing.links:
+                target = self._stat(link)
+                if target and stat.S_ISDIR(target.st_mode):
+                    directories.append(link)
+                elif target and _is_module(link, target):
+                    yield link, target
+                else:
+                    self.complete = False
+            above = (*above, (status.st_dev, status.st_ino))
+            pending += ((each, above) for each in directories)
+
+    def named(self, paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the same for the files at ``paths``, which are absolute."""
+        self.complete = False
+        for path in paths:
+            inside = path.removeprefix(f"{self.directory}/")
+            status = self._stat(inside)
+            if status and _is_module(path, status):
+                yield inside, status
+            else:
+                self.problems.append(f"ERROR: {path} is no module file")
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        """Return what stat(2) says, None for what is not there (any more)."""
+        try:
+            return os.stat(full_path(self.directory, path))
+        except FileNotFoundError:
+            self.complete = False
+        except OSError as error:
+            self._complain(path, error)
+        return None
+
+    def _listing(self, path: str, status: os.stat_result) -> Listing:
+        """Return what is in the directory ``path``, read only if that may have changed."""
+        identity = _identity(status)
+        listing = self._known.get(path)
+        if listing is None or listing.identity != identity:
+            try:
+                listing = _list(self.directory, path, identity)
+            except OSError as error:
+                self._complain(path, error)
+                return Listing(identity, (), (), ())
+        if status.st_ctime_ns < self._settled_before:
+            self.listings[path] = listing
+        else:
+            self.complete = False
+        return _without(listing, self._config.excludes) if self._config.excludes else listing
+
+    def _complain(self, path: str, error: OSError) -> None:
+        self.complete = False
+        full = full_path(self.directory, path)
+        self.problems.append(f"ERROR: could not open {full}: {error.strerror}")
+
+
+def full_path(directory: str, path: str) -> str:
+    """Return the path to open for one relative to ``directory``, or absolute outside of it."""
+    return path if path.startswith("/") else f"{directory}/{path}"
+
+
+def is_same(stamp: FileStamp, status: os.stat_result) -> bool:
+    """Tell whether ``status`` is of the file that ``stamp`` was taken of, unchanged."""
+    return (
+        stamp.ctime_ns == status.st_ctime_ns
+        and stamp.inode == status.st_ino
+        and stamp.mtime_ns == status.st_mtime_ns
+        and stamp.size == status.st_size
+        and stamp.device == status.st_dev
+    )
+
+
+def is_untouched(inventory: Inventory) -> bool:
+    """Tell whether a whole tree is as it was when ``inventory`` was taken of it.
+
+    Nothing is listed, every directory and module is looked at; False where that is not enough
+    to be sure. It takes two thirds of a walk's time.
+    """
+    memory = inventory.memory
+    if not memory.complete or memory.unsettled:
+        return False
+    stamps = {record.path: record.stamp for record in inventory.records.values()}
+    try:
+        return all(
+            _is_untouched(inventory.directory, path, listing, stamps)
+            for path, listing in memory.listings.items()
+        )
+    except OSError:
+        return False
+
+
+def _is_untouched(
+    directory: str, path: str, listing: Listing, stamps: Mapping[str, FileStamp]
+) -> bool:
+    """Tell whether one directory, and the modules in it that count, are as they were."""
+    cut = len(path) + bool(path)
+    fd = os.open(full_path(directory, path), _OPEN_DIRECTORY)
+    try:
+        if _identity(os.fstat(fd)) != listing.identity:
+            return False
+        for file in listing.links + listing.files:
+            stamp = stamps.get(file)
+            if stamp and not is_same(stamp, os.stat(file[cut:], dir_fd=fd)):
+                return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_module(path: str, status: os.stat_result) -> bool:
+    return path.endswith(MODULE_SUFFIXES) and stat.S_ISREG(status.st_mode)
+
+
+def _list(directory: str, path: str, identity: tuple[int, int, int, int]) -> Listing:
+    files, directories, links = [], [], []
+    with os.scandir(full_path(directory, path)) as entries:
+        for entry in entries:
+            name = entry.name
+            if name in SKIPPED:
+                continue
+            inside = f"{path}/{name}" if path else name
+            if entry.is_symlink():
+                links.append(inside)
+            elif entry.is_dir(follow_symlinks=False):
+                directories.append(inside)
+            elif name.endswith(MODULE_SUFFIXES) and entry.is_file(follow_symlinks=False):
+                files.append(inside)
+    return Listing(identity, tuple(sorted(files)), tuple(sorted(directories)), tuple(sorted(links)))
+
+
+def _without(listing: Listing, excludes: frozenset[str]) -> Listing:
+    """Return ``listing`` without what depmod.d excludes by its name."""
+
+    def kept(paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(path for path in paths if path.rpartition("/")[2] not in excludes)
+
+    return Listing(
+        listing.identity, kept(listing.files), kept(listing.directories), kept(listing.links)
+    )
