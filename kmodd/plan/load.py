@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``modprobe NAME`` as a list of steps (libkmod's ``kmod_module_probe_insert_module``)."""
+
+import enum
+from collections.abc import Mapping
+
+from kmodd.config import Config
+from kmodd.database import Database
+from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.kernel.base import LoadedModule, ModuleState
+from kmodd.plan.lookup import Target, find, not_found, resolve
+from kmodd.plan.model import (
+    Budget,
+    BuiltinStep,
+    Cause,
+    CommandStep,
+    InsertStep,
+    LoadRequest,
+    Plan,
+    Step,
+)
+
+
+def plan_load(
+    request: LoadRequest,
+    database: Database,
+    config: Config,
+    loaded: Mapping[str, LoadedModule],
+) -> tuple[Plan, ...]:
+    """Plan ``modprobe NAME``: one plan for each module that the name stands for, in kmod's order.
+
+    A blacklisted module that was reached by an alias has no plan, so there may be none at all. A
+    plan lists what is loaded already too, but for a module that is itself in the kernel there is
+    nothing to do: its plan is empty, or says that it is builtin.
+
+    Raises NotFoundError (MODULE_NOT_FOUND), RequestError (INVALID_NAME), LimitError
+    (LIMIT_REACHED), and with ``first_time`` StateError (MODULE_ALREADY_LOADED). An error of one
+    module among several, or one that comes after steps, is its plan's ``failure`` instead: the
+    others are loaded all the same.
+    """
+    targets = resolve(request.name, database, config).targets
+    budget = Budget(request.name)
+    plans = []
+    for target in targets:
+        budget.spend(1)
+        plan = _plan_one(target, request, database, config, loaded, budget)
+        if plan is not None:
+            plans.append(plan)
+    if len(targets) == 1 and plans and plans[0].failure and not plans[0].steps:
+        raise plans[0].failure
+    return tuple(plans)
+
+
+def _plan_one(
+    target: Target,
+    request: LoadRequest,
+    database: Database,
+    config: Config,
+    loaded: Mapping[str, LoadedModule],
+    budget: Budget,
+) -> Plan | None:
+    """Plan one module; None if it is blacklisted."""
+    steps: tuple[Step, ...] = ()
+    failure: KmoddError | None = None
+    builtin = database.is_builtin(target.name)
+    state = loaded[target.name].state if target.name in loaded else None
+    if not request.ignore_loaded and (builtin or state is ModuleState.LIVE):
+        if request.first_time:
+            failure = StateError(
+                Reason.MODULE_ALREADY_LOADED,
+                f"module {target.name} is in the kernel already",
+                module=target.name,
+            )
+        elif builtin:
+            steps = (BuiltinStep(target.name, Cause.NAMED),)
+    elif (target.alias or request.use_blacklist) and config.is_blacklisted(target.name):
+        return None
+    else:
+        steps, failure = _Walk(target, request, database, config, budget).steps()
+    return Plan(request.name, target.name, steps, bool(target.alias), failure)
+
+
+class _Do(enum.Enum):
+    """What is left to do for a module on the walk's stack."""
+
+    VISIT = enum.auto()  # list its dependencies, then itself, each surrounded
+    SURROUND = enum.auto()  # visit its soft dependencies, list it between them
+    LIST = enum.auto()
+
+
+class _Walk:
+    """One walk from a module to everything that is probed with it, in modprobe's order.
+
+    A module counts as another one when it is reached by another alias, since it may have other
+    options then; so does libkmod. What was visited is not visited again, which ends all loops;
+    but a dependency is listed for each module that was visited and needs it.
+    """
+
+    def __init__(
+        self,
+        named: Target,
+        request: LoadRequest,
+        database: Database,
+        config: Config,
+        budget: Budget,
+    ) -> None:
+        self._named = named
+        self._request = request
+        self._database = database
+        self._config = config
+        self._listed: list[tuple[Target, Cause]] = []
+        self._soft: dict[str, tuple[list[Target], list[Target]]] = {}
+        self._budget = budget
+
+    def steps(self) -> tuple[tuple[Step, ...], KmoddError | None]:
+        """Return the steps, and the error they end with if the named module cannot be had."""
+        self._walk()
+        required = {self._named, *self._dependencies(self._named)}
+        steps: list[Step] = []
+        for target, cause in self._listed:
+            step = self._step(target, cause, required=target in required)
+            if step is not None:
+                steps.append(step)
+            elif target == self._named and not self._request.ignore_loaded:
+                return tuple(steps), not_found(target.name, self._database)
+        return tuple(steps), None
+
+    def _walk(self) -> None:
+        visited: set[Target] = set()
+        stack = [(_Do.VISIT, self._named, Cause.NAMED)]
+        while stack:
+            do, target, cause = stack.pop()
+            if do is _Do.LIST:
+                self._listed.append((target, cause))
+            elif do is _Do.VISIT and target not in visited:
+                visited.add(target)
+                alone = target == self._named and self._request.ignore_commands
+                dependencies = self._dependencies(target)
+                self._budget.spend(1 + len(dependencies))
+                stack.append((_Do.LIST if alone else _Do.SURROUND, target, cause))
+                stack += [(_Do.SURROUND, each, Cause.DEPENDENCY) for each in reversed(dependencies)]
+            elif do is _Do.SURROUND:
+                before, after = self._soft_dependencies(target.name)
+                self._budget.spend(len(before) + len(after))
+                stack += [(_Do.VISIT, each, Cause.SOFT) for each in reversed(after)]
+                stack.append((_Do.LIST, target, cause))
+                stack += [(_Do.VISIT, each, Cause.SOFT) for each in reversed(before)]
+
+    def _step(self, target: Target, cause: Cause, *, required: bool) -> Step | None:
+        """Return the step for a module, or None for one that there is nothing to be had of."""
+        builtin = self._database.is_builtin(target.name)
+        if builtin and not self._request.ignore_loaded:
+            return BuiltinStep(target.name, cause)
+        options = self._config.options_of(target.name, target.alias)
+        if target == self._named and self._request.parameters:
+            options = (
+                f"{options} {self._request.parameters}" if options else self._request.parameters
+            )
+        command = None if self._ignores_command(target) else self._config.install_of(target.name)
+        if command is not None:
+            return CommandStep(target.name, "install", command, options, cause, required)
+        record = self._database.module(target.name)
+        if record is not None:
+            return InsertStep(record, options, cause, required, self._request.flags)
+        return BuiltinStep(target.name, cause) if builtin else None
+
+    def _ignores_command(self, target: Target) -> bool:
+        """Tell whether the install command is set aside: by -i, or by any soft dependency."""
+        if target == self._named and self._request.ignore_commands:
+            return True
+        return any(self._soft_dependencies(target.name))
+
+    def _dependencies(self, target: Target) -> list[Target]:
+        if self._database.module(target.name) is None:
+            return []
+        return [Target(each.name, "") for each in self._database.dependencies(target.name)]
+
+    def _soft_dependencies(self, name: str) -> tuple[list[Target], list[Target]]:
+        """Return what the names in the module's soft dependencies stand for, before and after."""
+        if name not in self._soft:
+            record = self._database.module(name)
+            entry = self._config.softdep_of(name, record.softdeps if record else ())
+            pre, post = (entry.pre, entry.post) if entry else ((), ())
+            self._soft[name] = self._find_all(pre), self._find_all(post)
+        return self._soft[name]
+
+    def _find_all(self, names: tuple[str, ...]) -> list[Target]:
+        found: list[Target] = []
+        for name in names:
+            targets = find(name, self._database, self._config)
+            self._budget.spend(1 + len(targets))
+            found += targets
+        return found

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a name stands for, asked of one source after the other until one answers.
+
+The order is libkmod's (``kmod_module_new_from_lookup``). It follows that an alias of the
+configuration hides a module of the same name, and that aliases do not lead to aliases.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kmodd.config import Config
+from kmodd.database import Database
+from kmodd.errors import NotFoundError, Reason, RequestError
+from kmodd.names import check_query, normalise_alias
+
+
+class Stage(enum.Enum):
+    """The source that answered to a name; the first one counts."""
+
+    CONFIG_ALIAS = "alias of the configuration"
+    MODULE = "module"
+    SYMBOL = "exported symbol"
+    COMMAND = "install or remove command"
+    ALIAS = "alias of a module"
+    BUILTIN = "builtin module"
+    BUILTIN_ALIAS = "alias of a builtin module"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One module that a name stands for, whether or not there is a file of it.
+
+    ``alias`` is the alias by which it was reached, "" for its own name. For an alias of the
+    configuration it is the pattern as written there: options are looked up by that.
+    """
+
+    name: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a name stands for, in kmod's order (``modprobe -R``), and which source said so."""
+
+    query: str
+    stage: Stage
+    targets: tuple[Target, ...]
+
+
+def resolve(name: str, database: Database, config: Config) -> Resolution:
+    """Return what the module name, alias or ``symbol:NAME`` stands for.
+
+    Raises RequestError (INVALID_NAME) for what cannot be a name, and NotFoundError
+    (MODULE_NOT_FOUND, with the tree's directory as its detail) where nothing answers to it.
+    """
+    resolution = _look_up(normalise_alias(check_query(name)), database, config)
+    if resolution is None:
+        raise not_found(name, database)
+    return resolution
+
+
+def find(name: str, database: Database, config: Config) -> tuple[Target, ...]:
+    """Return what a name of the configuration stands for: nothing, if nothing answers to it."""
+    try:
+        resolution = _look_up(normalise_alias(name), database, config)
+    except RequestError:
+        return ()
+    return resolution.targets if resolution else ()
+
+
+def not_found(name: str, database: Database) -> NotFoundError:
+    """Return the error for a name that the tree of ``database`` has no module for."""
+    return NotFoundError(
+        Reason.MODULE_NOT_FOUND,
+        f"module {name} not found in directory {database.directory}",
+        module=name,
+        detail=database.directory,
+    )
+
+
+def _look_up(query: str, database: Database, config: Config) -> Resolution | None:
+    for stage, search in _SEARCHES:
+        targets = search(query, database, config)
+        if targets:
+            return Resolution(query, stage, targets)
+    return None
+
+
+def _by_config_alias(query: str, _: Database, config: Config) -> tuple[Target, ...]:
+    return tuple(Target(alias.module, alias.pattern) for alias in config.aliases_of(query))
+
+
+def _by_module(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+    return (Target(query, ""),) if database.module(query) else ()
+
+
+def _by_symbol(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+    if not query.startswith("symbol:"):
+        return ()
+    return tuple(Target(name, query) for name in database.search_symbols(query))
+
+
+def _by_command(query: str, _: Database, config: Config) -> tuple[Target, ...]:
+    return (Target(query, ""),) if config.has_command(query) else ()
+
+
+def _by_alias(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+    return tuple(Target(name, query) for name in database.search_aliases(query))
+
+
+def _by_builtin(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+    return (Target(query, ""),) if database.is_builtin(query) else ()
+
+
+def _by_builtin_alias(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+    return tuple(Target(name, query) for name in database.search_builtin_aliases(query))
+
+
+_SEARCHES: tuple[tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]], ...] = (
+    (Stage.CONFIG_ALIAS, _by_config_alias),
+    (Stage.MODULE, _by_module),
+    (Stage.SYMBOL, _by_symbol),
+    (Stage.COMMAND, _by_command),
+    (Stage.ALIAS, _by_alias),
+    (Stage.BUILTIN, _by_builtin),
+    (Stage.BUILTIN_ALIAS, _by_builtin_alias),
+)

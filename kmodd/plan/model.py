@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and the plans that they become."""
+
+import enum
+from dataclasses import dataclass
+from typing import Literal
+
+from kmodd.database import ModuleRecord
+from kmodd.errors import KmoddError, LimitError, Reason
+from kmodd.kernel.base import InsertFlags
+
+MAX_STEPS = 16384
+"""Steps that planning one request may take: a module listed, a name looked up. Debian's longest
+load takes 38; what comes to more than this is a mistake or worse."""
+
+
+class Cause(enum.Enum):
+    """Why a step is in a plan."""
+
+    NAMED = "named"
+    DEPENDENCY = "dependency"
+    SOFT = "soft"
+    HOLDER = "holder"
+
+
+@dataclass(frozen=True, slots=True)
+class InsertStep:
+    """Load one module; nothing to do where it is live already.
+
+    ``parameters`` are for the kernel, in modprobe's order: the configuration's, then those of the
+    request. Where the step is not ``required``, its failure is passed over.
+    """
+
+    record: ModuleRecord
+    parameters: str
+    cause: Cause
+    required: bool
+    flags: InsertFlags
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStep:
+    """Unload one module; ``if_unused`` skips it when its refcount is not 0 at that moment.
+
+    Where the step is not ``required``, its failure is passed over.
+    """
+
+    name: str
+    cause: Cause
+    required: bool
+    if_unused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStep:
+    """Run a command of the configuration in place of the system call.
+
+    ``command`` is as written, and ``options`` is what it means by ``$CMDLINE_OPTS``. A command to
+    install is skipped where ``module`` is live already; one to remove is not skipped.
+    """
+
+    module: str
+    event: Literal["install", "remove"]
+    command: str
+    options: str
+    cause: Cause
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinStep:
+    """Nothing to do: the kernel holds this module in itself."""
+
+    name: str
+    cause: Cause
+
+
+Step = InsertStep | RemoveStep | CommandStep | BuiltinStep
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps for one of the modules that the name asked for stands for.
+
+    A load may list a module twice, as modprobe's own list does: the second time it is live.
+    ``failure`` is what remains to be reported when the steps have run: that the module itself
+    cannot be had, or is in use by more than the steps take away.
+    """
+
+    asked: str
+    target: str
+    steps: tuple[Step, ...]
+    via_alias: bool
+    failure: KmoddError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """One name that modprobe is to load (modprobe(8)).
+
+    ``parameters`` are for the named module alone. ``use_blacklist`` (-b) minds the blacklist for a
+    module's own name too, not for aliases alone. ``ignore_commands`` (-i) leaves the named module's
+    install command aside, and its soft dependencies with it. ``first_time`` fails where the module
+    is in the kernel already. ``ignore_loaded`` (-D) plans as if the kernel held nothing.
+    """
+
+    name: str
+    parameters: str = ""
+    use_blacklist: bool = False
+    ignore_commands: bool = False
+    first_time: bool = False
+    ignore_loaded: bool = False
+    flags: InsertFlags = InsertFlags.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnloadRequest:
+    """One name that ``modprobe -r`` is to unload (modprobe(8)).
+
+    ``ignore_commands`` (-i) leaves all remove commands and soft dependencies aside.
+    ``first_time`` fails where the module is not loaded. ``remove_holders`` unloads the modules
+    that use the named one first. ``use_blacklist`` changes nothing, as in modprobe.
+    """
+
+    name: str
+    ignore_commands: bool = False
+    first_time: bool = False
+    remove_holders: bool = False
+    use_blacklist: bool = False
+
+
+class Budget:
+    """What planning one request may still cost; for the thread that plans alone."""
+
+    __slots__ = ("_left", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left = MAX_STEPS
+
+    def spend(self, cost: int) -> None:
+        """Count what has been done; raises LimitError (LIMIT_REACHED) where no end is in sight."""
+        self._left -= cost
+        if self._left < 0:
+            raise LimitError(
+                Reason.LIMIT_REACHED,
+                f"planning {self._name} takes more than {MAX_STEPS} steps",
+                module=self._name,
+            )
