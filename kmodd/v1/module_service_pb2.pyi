@@ -111,7 +111,7 @@ class InsertModuleResponse(_message.Message):
     def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
 
 class LoadModulesRequest(_message.Message):
-    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions")
+    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions", "ignore_loaded")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,7 @@ class LoadModulesRequest(_message.Message):
     IGNORE_INSTALL_COMMANDS_FIELD_NUMBER: _ClassVar[int]
     IGNORE_VERMAGIC_FIELD_NUMBER: _ClassVar[int]
     IGNORE_MODVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_LOADED_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     parameters: str
     dry_run: bool
@@ -128,7 +129,8 @@ class LoadModulesRequest(_message.Message):
     ignore_install_commands: bool
     ignore_vermagic: bool
     ignore_modversions: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ...) -> None: ...
+    ignore_loaded: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., ignore_loaded: bool = ...) -> None: ...
 
 class ModuleResult(_message.Message):
     __slots__ = ("name", "modules", "steps", "failure")

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dmesg: print the kernel's log
+
+Each line begins with the seconds since the kernel booted.
+"""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output, as_json
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add dmesg's arguments."""
+    parser.add_argument(
+        "-w", "--follow", action="store_true", help="go on with new lines as they come"
+    )
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Print the records; as JSON, one object a line."""
+    import json
+
+    for record in client.read_log(follow=options.follow):
+        if output.json:
+            output.data(json.dumps(as_json(record)))
+        else:
+            uptime = record.uptime
+            output.data(f"[{uptime.seconds:5d}.{uptime.nanos // 1000:06d}] {record.text}")
+        if options.follow:
+            sys.stdout.flush()
+    return 0

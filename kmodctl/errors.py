@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client can fail with. Nothing here imports grpc.
+
+KmodctlError
+├── NoDaemonError      nobody answers on any of the sockets
+└── CallError          the daemon answered that the call failed
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kmodd.v1 import errors_pb2
+
+
+class KmodctlError(Exception):
+    """The base of this package's exceptions."""
+
+
+class NoDaemonError(KmodctlError):
+    """No daemon answers; ``sockets`` are the paths that were tried."""
+
+    def __init__(self, sockets: Sequence[str]) -> None:
+        super().__init__(
+            f"no daemon answers on {' or '.join(sockets)}; "
+            "start one with 'kmodd serve', or use 'kmodd run -- COMMAND'"
+        )
+        self.sockets = tuple(sockets)
+
+
+@dataclass(eq=False)
+class CallError(KmodctlError):
+    """A call that failed.
+
+    ``reason`` is a name of ``kmodd.v1.ErrorReason`` without its prefix, or a gRPC status code's
+    name where the daemon gave no reason. ``errno`` is positive, 0 where there is none.
+    ``module`` failed, ``target`` was asked for. ``log_lines`` are the kernel's, ``steps`` what
+    was done before.
+    """
+
+    reason: str
+    message: str
+    errno: int = 0
+    module: str = ""
+    target: str = ""
+    symbol: str = ""
+    detail: str = ""
+    log_lines: tuple[str, ...] = ()
+    steps: "tuple[errors_pb2.Step, ...]" = ()
+
+    def __str__(self) -> str:
+        return self.message

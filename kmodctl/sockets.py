@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which socket the daemon is on. Nothing here imports grpc."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from kmodctl.errors import NoDaemonError
+
+SYSTEM_SOCKETS = ("/run/kmodd/admin/kmodd.sock", "/run/kmodd/observer/kmodd.sock")
+"""Where the system's daemon listens, the more powerful socket first."""
+
+
+def candidates(given: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the sockets to try, in order.
+
+    ``given`` (--socket), else $KMODD_SOCKET, alone; else the user's own daemon where there is
+    one, else the system's.
+    """
+    chosen = given or environment.get("KMODD_SOCKET")
+    if chosen:
+        return (os.path.abspath(chosen),)
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if runtime:
+        own = os.path.join(runtime, "kmodd", "kmodd.sock")
+        if os.path.exists(own):
+            return (own,)
+    return SYSTEM_SOCKETS
+
+
+def find_socket(given: str | None = None) -> str:
+    """Return the first candidate that somebody listens on; raises NoDaemonError."""
+    tried = candidates(given, os.environ)
+    for path in tried:
+        if _answers(path):
+            return path
+    raise NoDaemonError(tried)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``kmodd``: arguments into settings, then the daemon."""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kmodd import __version__
+from kmodd.daemon import running, serve
+from kmodd.errors import KmoddError
+from kmodd.settings import Settings, default_socket
+
+LOG_LEVELS = ("error", "warning", "info", "debug")
+
+EPILOG = """\
+kmodd serve        run until SIGTERM; 'serve' may be left out
+kmodd run -- CMD   run CMD with a private daemon, whose socket it finds in KMODD_SOCKET;
+                   the exit status is CMD's
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "serve")
+    options = _parser().parse_args(words)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="kmodd: %(message)s", stream=sys.stderr
+    )
+    settings = Settings(root=options.root, release=options.release or "")
+    try:
+        if options.action == "run":
+            return _run(replace(settings, socket=options.socket), options.command)
+        return _serve(settings, options.socket)
+    except KmoddError as error:
+        print(f"kmodd: {error.message}", file=sys.stderr)
+    except OSError as error:
+        print(f"kmodd: {error.filename or 'error'}: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--kernel",
+        choices=("emulated",),
+        default="emulated",
+        help="the kernel that modules are loaded into (default: %(default)s)",
+    )
+    common.add_argument(
+        "--root",
+        metavar="DIR",
+        type=_directory,
+        default=Path("/"),
+        help="a system root: module trees are in DIR/lib/modules (default: /)",
+    )
+    common.add_argument(
+        "--release",
+        metavar="VERSION",
+        help="the kernel's release (default: the newest in DIR/lib/modules)",
+    )
+    common.add_argument(
+        "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
+    )
+    common.add_argument("--log-level", choices=LOG_LEVELS, default=None)
+    parser = argparse.ArgumentParser(
+        prog="kmodd",
+        description="Own a kernel module namespace: keep the databases of its module trees fresh, "
+        "and load and unload modules for the clients of a Unix socket.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"kmodd {__version__}")
+    actions = parser.add_subparsers(dest="action", metavar="serve | run", required=True)
+    serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
+    serving.set_defaults(log_level="info")
+    private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
+    private.set_defaults(log_level="warning")
+    private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _directory(text: str) -> Path:
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    return path
+
+
+def _serve(settings: Settings, socket: Path | None) -> int:
+    place = socket or default_socket()
+    if place is None:
+        print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
+        return 1
+    serve(replace(settings, socket=place.absolute()))
+    return 0
+
+
+def _run(settings: Settings, command: Sequence[str]) -> int:
+    """Run ``command`` with a daemon of its own; returns its exit status."""
+    command = command[1:] if command[:1] == ["--"] else command
+    if not command:
+        print("kmodd run: a command is missing (kmodd run -- COMMAND)", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
+        socket = settings.socket or Path(directory, "kmodd.sock")
+        with running(replace(settings, socket=socket.absolute())) as path:
+            return _run_command(command, path)
+
+
+def _run_command(command: Sequence[str], socket: Path) -> int:
+    environment = {**os.environ, "KMODD_SOCKET": str(socket), "PATH": _search_path()}
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        print(f"kmodd: {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
+    status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+def _search_path() -> str:
+    """PATH, with the directory of this installation's kmodctl behind it where it has none."""
+    path = os.environ.get("PATH", os.defpath)
+    if shutil.which("kmodctl", path=path):
+        return path
+    return f"{path}{os.pathsep}{Path(sys.executable).parent}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

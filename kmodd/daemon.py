@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: its parts put together, from start to stop."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+
+from kmodd.database import ModuleRecord
+from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
+from kmodd.namespace import Namespace
+from kmodd.server import Parts, SocketServer
+from kmodd.settings import Settings
+from kmodd.sockets import SocketPlace
+from kmodd.trees import Trees, modules_directory, newest_release
+from kmodd.watch import Watcher
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Path]:
+    """Run a daemon in this process while the context is open; yields its socket's path.
+
+    Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
+    """
+    release = _release(settings)
+    with SocketPlace(settings.socket, settings.socket_mode) as place:
+        trees = Trees(settings.root, release, publish=settings.publish)
+        _build_first(trees)
+        kernel = EmulatedKernel(
+            release, VmlinuxSource(trees.root, release, trees.directory, _tree_modules(trees))
+        )
+        server = SocketServer(
+            place, Parts(kernel, trees, Namespace(kernel, trees)), settings.limits
+        )
+        watcher = Watcher(trees, settings.timing)
+        server.start()
+        watcher.start()
+        try:
+            yield place.path
+        finally:
+            kernel.close()
+            server.stop()
+            watcher.stop()
+
+
+def serve(settings: Settings) -> None:
+    """Run a daemon until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+        log.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    with running(settings) as path:
+        log.info("listening on %s", path)
+        stop.wait()
+    log.info("stopped")
+
+
+def _release(settings: Settings) -> str:
+    """Return the release that the kernel is of."""
+    if settings.release:
+        return settings.release
+    release = newest_release(modules_directory(settings.root))
+    if release is None:
+        raise TreeError(
+            Reason.TREE_NOT_FOUND,
+            f"{modules_directory(settings.root)} has no module tree (a directory named for a "
+            "kernel release); give --root DIR for one that has, or --release VERSION",
+        )
+    return release
+
+
+def _build_first(trees: Trees) -> None:
+    """Have a database in force before the first caller; without a tree there is none yet."""
+    try:
+        trees.rebuild()
+    except KmoddError as error:
+        log.warning("%s", error.message)
+
+
+def _tree_modules(trees: Trees) -> Callable[[], Mapping[str, ModuleRecord]]:
+    def modules() -> Mapping[str, ModuleRecord]:
+        generation = trees.in_force()
+        return generation.database.modules if generation else {}
+
+    return modules

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single flight per module, and pins: who may touch a module now, and who waits for whom.
+
+A *flight* is one kernel call (a load or an unload) on one module. At most one flight per module
+is in the air; its *leader* is the thread that makes the call, everybody else who wants the
+module waits for it to land. A *pin* keeps a module from being unloaded while an operation that
+found or put it there still counts on it.
+
+Nothing here can deadlock: a thread leads at most one flight at a time, never waits for another
+flight while it leads one, and pins are refused, never waited for.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from kmodd.errors import KmoddError, Reason, StateError
+
+
+class Operation:
+    """One request that changes the namespace, from its start to its end.
+
+    Owned by the thread that runs it. ``pins`` is guarded by the lock of the Flights that made it.
+    """
+
+    def __init__(self, number: int, title: str) -> None:
+        self.number = number
+        self.title = title
+        self.pins: set[str] = set()
+
+    def __str__(self) -> str:
+        return f"operation {self.number} ({self.title})"
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A kernel call under way. ``error`` is written once, before ``landed`` is set."""
+
+    purpose: object
+    landed: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+class Flights:
+    """The flights and pins of one namespace. ``_lock`` guards every field, and no call blocks
+    while holding it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, _Flight] = {}
+        self._pins: Counter[str] = Counter()
+        self._operations: dict[int, Operation] = {}
+        self._last_number = 0
+
+    @contextmanager
+    def operation(self, title: str) -> Iterator[Operation]:
+        """Open an operation for the calling thread; its pins end with it."""
+        with self._lock:
+            self._last_number += 1
+            operation = Operation(self._last_number, title)
+            self._operations[operation.number] = operation
+        try:
+            yield operation
+        finally:
+            with self._lock:
+                self._pins.subtract(operation.pins)
+                self._pins += Counter()
+                del self._operations[operation.number]
+
+    def pin(self, name: str, operation: Operation) -> None:
+        """Keep ``name`` loaded until ``operation`` ends, waiting for an unload under way to end."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(name)
+                if flight is None or flight.purpose is not _UNLOAD:
+                    if name not in operation.pins:
+                        operation.pins.add(name)
+                        self._pins[name] += 1
+                    return
+            flight.landed.wait()
+
+    def load(self, name: str, purpose: object, call: Callable[[], bool]) -> bool:
+        """Make ``call``, which loads ``name``, or wait for the same call of another to land.
+
+        Two loads are the same when their ``purpose`` is equal: the same file of the same tree. A
+        load for another purpose is waited for, and then this one is made. Returns what ``call``
+        returned, which is whether it changed anything; False for a follower, who raises what its
+        leader raised.
+        """
+        while True:
+            with self._lock:
+                flight = self._flights.get(name)
+                if flight is None:
+                    flight = self._flights[name] = _Flight(purpose)
+                    break
+            flight.landed.wait()
+            if flight.purpose == purpose:
+                if flight.error is not None:
+                    raise _for_follower(flight.error)
+                return False
+        return self._lead(name, flight, call)
+
+    def unload(self, name: str, operation: Operation, call: Callable[[], bool]) -> bool:
+        """Make ``call``, which unloads ``name``, once nobody else is at it; return what it does.
+
+        Raises StateError (MODULE_IN_USE) while another operation has pinned the module.
+        """
+        while True:
+            with self._lock:
+                flight = self._flights.get(name)
+                if flight is None:
+                    own = 1 if name in operation.pins else 0
+                    if self._pins[name] > own:
+                        raise StateError(
+                            Reason.MODULE_IN_USE,
+                            f"module {name} is in use by {self._pinner(name, operation)}",
+                            module=name,
+                        )
+                    flight = self._flights[name] = _Flight(_UNLOAD)
+                    break
+            flight.landed.wait()
+        return self._lead(name, flight, call)
+
+    def idle(self) -> bool:
+        """Tell whether no flight, pin or operation is left."""
+        with self._lock:
+            return not (self._flights or self._operations or self._pins)
+
+    def _pinner(self, name: str, but: Operation) -> str:
+        others = (one for one in self._operations.values() if one is not but and name in one.pins)
+        return str(next(others, "another operation"))
+
+    def _lead(self, name: str, flight: _Flight, call: Callable[[], bool]) -> bool:
+        try:
+            return call()
+        except BaseException as error:
+            flight.error = error
+            raise
+        finally:
+            with self._lock:
+                del self._flights[name]
+            flight.landed.set()
+
+
+_UNLOAD = object()
+"""The purpose of every unload; equal to no load's."""
+
+
+def _for_follower(error: BaseException) -> BaseException:
+    """The leader's failure as a follower raises it: a traceback belongs to one thread only."""
+    if isinstance(error, KmoddError):
+        return error.copy()
+    return StateError(Reason.INTERNAL, f"the load ended with {error!r}")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of the daemon as messages of the API."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kmodd.kernel.base import InitState, LoadedModule, LogRecord, ModuleState
+from kmodd.namespace import Outcome, StepOutcome
+from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
+from kmodd.trees import Generation
+from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
+
+WARNINGS_MAX = 100
+"""Lines of warnings that a Tree carries."""
+
+_STATES = {
+    ModuleState.LIVE: module_service_pb2.MODULE_STATE_LIVE,
+    ModuleState.COMING: module_service_pb2.MODULE_STATE_COMING,
+    ModuleState.GOING: module_service_pb2.MODULE_STATE_GOING,
+}
+_INIT_STATES = {
+    InitState.RAN: module_service_pb2.INIT_STATE_RAN,
+    InitState.NOT_RUN: module_service_pb2.INIT_STATE_NOT_RUN,
+    InitState.NONE: module_service_pb2.INIT_STATE_NONE,
+}
+
+
+def text(value: str) -> str:
+    """Return ``value`` as a protobuf string can carry it: bytes that are not UTF-8 replaced."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def module_message(module: LoadedModule) -> module_service_pb2.Module:
+    """Return a loaded module as the API shows it."""
+    return module_service_pb2.Module(
+        name=text(module.name),
+        size_bytes=module.size,
+        reference_count=module.refcount,
+        holders=map(text, module.holders),
+        state=_STATES[module.state],
+        permanent=module.permanent,
+        taints=module.taints,
+        address=module.address,
+        init_state=_INIT_STATES[module.init],
+    )
+
+
+def step_message(outcome: StepOutcome) -> errors_pb2.Step:
+    """Return a step and what became of it."""
+    message = errors_pb2.Step(path=text(outcome.path), done=outcome.done, needless=outcome.needless)
+    match outcome.step:
+        case InsertStep(record=record, parameters=parameters):
+            message.kind = errors_pb2.STEP_KIND_INSERT
+            message.module = text(record.name)
+            message.parameters = text(parameters)
+        case RemoveStep(name=name):
+            message.kind = errors_pb2.STEP_KIND_REMOVE
+            message.module = text(name)
+        case CommandStep(module=name, command=command, options=options):
+            message.kind = errors_pb2.STEP_KIND_COMMAND
+            message.module = text(name)
+            message.command = text(command)
+            message.parameters = text(options)
+        case BuiltinStep(name=name):
+            message.kind = errors_pb2.STEP_KIND_BUILTIN
+            message.module = text(name)
+    return message
+
+
+def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:
+    """Return what became of one name, its failure left out."""
+    return module_service_pb2.ModuleResult(
+        name=text(outcome.name),
+        modules=map(text, outcome.targets),
+        steps=map(step_message, outcome.steps),
+    )
+
+
+def tree_message(generation: Generation) -> database_service_pb2.Tree:
+    """Return the database in force for a release."""
+    built = Timestamp()
+    built.FromDatetime(generation.built)
+    return database_service_pb2.Tree(
+        release=text(generation.release),
+        directory=text(str(generation.directory)),
+        generation=generation.number,
+        built_time=built,
+        module_count=len(generation.database.modules),
+        published=generation.publication is not None,
+        problem=text(generation.problem),
+        warnings=map(text, generation.database.problems[:WARNINGS_MAX]),
+    )
+
+
+def log_message(record: LogRecord) -> kernel_log_service_pb2.LogRecord:
+    """Return one record of the kernel log."""
+    uptime = Duration()
+    uptime.FromMicroseconds(record.microseconds)
+    return kernel_log_service_pb2.LogRecord(
+        sequence=record.sequence,
+        level=kernel_log_service_pb2.LogLevel.Name(record.level + 1),
+        uptime=uptime,
+        text=text(record.text),
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon is told: its kernel, its root, its socket, its limits. Frozen once made."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ADMIN_SOCKET = Path("/run/kmodd/admin/kmodd.sock")
+"""Where the system's daemon listens for administrators."""
+
+SYSTEM_SOCKETS = (ADMIN_SOCKET, Path("/run/kmodd/observer/kmodd.sock"))
+"""Where clients look for the system's daemon, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what callers can make the daemon do. Sizes in bytes, times in seconds."""
+
+    image_bytes: int = 256 << 20
+    uploads_bytes: int = 512 << 20
+    chunk_bytes: int = 1 << 20
+    upload_idle: float = 30.0
+    names_per_request: int = 1024
+    concurrent_calls: int = 1024
+    readers: int = 8
+    mutations: int = 512
+    streams: int = 64
+    drain: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How the daemon follows a directory. Times in seconds.
+
+    A tree is rebuilt when it has been quiet for ``debounce``, or ``debounce_max`` after the first
+    change where it never is. ``poll`` is how often the directory of trees is looked at while
+    events cannot be had.
+    """
+
+    debounce: float = 0.3
+    debounce_max: float = 5.0
+    poll: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a daemon is started with.
+
+    ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
+    only held in memory.
+    """
+
+    kernel: str = "emulated"
+    root: Path = Path("/")
+    release: str = ""
+    socket: Path = ADMIN_SOCKET
+    socket_mode: int = 0o600
+    publish: bool = True
+    log_level: str = "info"
+    limits: Limits = field(default_factory=Limits)
+    timing: Timing = field(default_factory=Timing)
+
+
+def default_socket() -> Path | None:
+    """Return where this user's daemon listens; None where the user has no run-time directory."""
+    if os.geteuid() == 0:
+        return ADMIN_SOCKET
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "kmodd" / "kmodd.sock" if runtime else None

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's life: how it starts, whom it refuses, how it stops."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.tree import ModuleTree
+
+
+def kmodd(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run kmodd as a process, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "kmodd", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_sigterm_ends_the_daemon_and_takes_the_socket_away(daemon: Daemon) -> None:
+    assert daemon.stop() == 0
+    assert not daemon.socket.exists()
+    assert "stopped" in daemon.log.read_text()
+
+
+def test_sigterm_ends_followers(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        records = client.read_log(follow=True)
+        next(records)
+        assert daemon.stop() == 0
+
+
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(
+    daemon: Daemon, modules_root: ModuleTree
+) -> None:
+    second = kmodd("--root", str(modules_root.root), "--socket", str(daemon.socket))
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"kmodd: {daemon.socket}: another kmodd (pid {daemon.process.pid}) listens there\n"
+    )
+    with daemon.client() as client:
+        assert client.status().pid == daemon.process.pid
+
+
+def test_a_killed_daemons_socket_is_not_in_the_way(modules_root: ModuleTree) -> None:
+    with running_daemon(modules_root.root) as first:
+        first.process.kill()
+        first.process.wait()
+        assert first.socket.exists()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "kmodd", "--root", str(modules_root.root)),
+                *("--socket", str(first.socket)),
+            ]
+        )
+        try:
+            successor = Daemon(process, first.socket, first.log)
+            wait_until(lambda: successor.kmodctl("status").returncode == 0)
+            with successor.client() as client:
+                assert client.status().pid == process.pid
+            assert successor.stop() == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_socket_is_its_owners_alone(daemon: Daemon) -> None:
+    assert daemon.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_root_without_a_tree_is_told_with_the_directory(tmp_path: Path) -> None:
+    result = kmodd("--root", str(tmp_path), "--socket", str(tmp_path / "s"))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"kmodd: {tmp_path}/lib/modules has no module tree")
+    assert kmodd("--root", str(tmp_path / "nosuch")).returncode != 0
+
+
+def test_a_release_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    with running_daemon(tmp_path, "--release", "9.9.9") as daemon:
+        result = daemon.kmodctl("modprobe", "greet")
+        assert result.stderr == (
+            f"modprobe: FATAL: Module greet not found in directory {tmp_path}/lib/modules/9.9.9\n"
+        )
+        assert "no module tree" in daemon.kmodctl("status").stdout
+        assert daemon.kmodctl("lsmod").returncode == 0
+
+
+def test_a_socket_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 120)
+    result = kmodd("--root", "/", "--release", "9.9.9", "--socket", str(path))
+    assert result.returncode == 1
+    assert "at most 107 bytes" in result.stderr
+
+
+def test_a_socket_path_with_odd_letters_works(modules_root: ModuleTree) -> None:
+    with running_daemon(modules_root.root, place="a b%20c?/s") as daemon:
+        result = daemon.kmodctl("lsmod")
+        assert (result.stderr, result.returncode) == ("", 0)
+
+
+def test_run_gives_a_command_a_daemon_and_its_exit_status(modules_root: ModuleTree) -> None:
+    root = ("--root", str(modules_root.root))
+    result = kmodd(
+        "run", *root, "--", "sh", "-c", "kmodctl modprobe world && kmodctl lsmod; exit 7"
+    )
+    assert result.returncode == 7, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["Module", "world", "greet"]
+    assert kmodd("run", *root, "--", "nosuch-command").returncode == 127
+    assert kmodd("run", *root).returncode == 1
+    killed = kmodd("run", *root, "--", "sh", "-c", "kill -9 $$")
+    assert killed.returncode == 128 + signal.SIGKILL
+
+
+def test_run_leaves_nothing_behind(modules_root: ModuleTree) -> None:
+    command = ("sh", "-c", "dirname $KMODD_SOCKET")
+    result = kmodd("run", "--root", str(modules_root.root), "--", *command)
+    assert not Path(result.stdout.strip()).exists()
+
+
+def test_garbage_on_the_socket_harms_nobody(daemon: Daemon) -> None:
+    for garbage in (b"\0" * 1000, os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(daemon.socket))
+            connection.sendall(garbage)
+    assert daemon.kmodctl("lsmod").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_is_there_without_a_root(arguments: list[str]) -> None:
+    result = kmodd(*arguments)
+    assert result.returncode == 0
+    assert "kmodd" in result.stdout

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real kmodd in a process of its own, and kmodctl as a user runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmodctl.client import Client
+
+START = 60.0
+"""Seconds that a daemon may take to listen, on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A running daemon: its process, its socket, and what it writes to stderr."""
+
+    process: "subprocess.Popen[bytes]"
+    socket: Path
+    log: Path
+
+    def client(self) -> Client:
+        """Return a new connection."""
+        return Client(str(self.socket))
+
+    def kmodctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run kmodctl against this daemon, as a process."""
+        return kmodctl(*arguments, environment={"KMODD_SOCKET": str(self.socket)})
+
+    def stop(self) -> int:
+        """Ask the daemon to stop; returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(START)
+
+
+def kmodctl(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run kmodctl as a process, with nothing but ``environment`` telling it of a daemon."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("KMODD_SOCKET", "XDG_RUNTIME_DIR")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "kmodctl", *arguments],
+        env={**inherited, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START,
+    )
+
+
+@contextmanager
+def running_daemon(root: Path, *arguments: str, place: str = "run/kmodd.sock") -> Iterator[Daemon]:
+    """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
+
+    ``place`` is its socket's path in a directory that goes with it.
+    """
+    with tempfile.TemporaryDirectory(prefix="kmodd-test-") as directory:
+        socket = Path(directory, place)
+        log = Path(directory, "log")
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "kmodd", "serve"),
+                    *("--root", str(root), "--socket", str(socket), "--log-level", "debug"),
+                    *arguments,
+                ],
+                stderr=stderr,
+            )
+        try:
+            wait_until(lambda: socket.exists() or process.poll() is not None)
+            assert process.poll() is None, log.read_text()
+            yield Daemon(process, socket, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = START) -> None:
+    """Return once ``condition`` holds; fail where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single flight and pins, with real threads."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kmodd.errors import KernelError, Reason, StateError
+from kmodd.namespace.flights import Flights, Operation
+
+PATIENCE = 30.0
+
+
+class Call:
+    """A kernel call that waits to be let go, and counts how often it was made."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.count = 0
+        self._error = error
+
+    def __call__(self) -> bool:
+        self.count += 1
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+        if self._error is not None:
+            raise self._error
+        return True
+
+
+def test_a_hundred_callers_for_one_module_make_one_call() -> None:
+    flights, call = Flights(), Call()
+    with ThreadPoolExecutor(100) as threads:
+        loads = [threads.submit(flights.load, "ext4", "same file", call) for _ in range(100)]
+        assert call.begun.wait(PATIENCE)
+        call.go.set()
+        results = [load.result(PATIENCE) for load in loads]
+    # Who came after the landing makes a call of its own; whoever came before shares it.
+    assert results.count(True) == call.count
+    assert flights.idle()
+
+
+def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
+    flights, call = Flights(), Call()
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(flights.load, "ext4", "same file", call)
+        assert call.begun.wait(PATIENCE)
+        follower = threads.submit(flights.load, "ext4", "same file", call)
+        with pytest.raises(TimeoutError):
+            follower.result(0.1)
+        call.go.set()
+        assert leader.result(PATIENCE) is True
+        assert follower.result(PATIENCE) is False
+    assert call.count == 1
+
+
+def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
+    refused = KernelError(Reason.UNKNOWN_SYMBOL, "no such symbol", symbol="foo", log=("line",))
+    flights, call = Flights(), Call(refused)
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(flights.load, "ext4", "same file", call)
+        assert call.begun.wait(PATIENCE)
+        follower = threads.submit(flights.load, "ext4", "same file", call)
+        with pytest.raises(TimeoutError):
+            follower.result(0.1)
+        call.go.set()
+        failures = [leader.exception(PATIENCE), follower.exception(PATIENCE)]
+    assert failures[0] is not failures[1]
+    assert [str(failure) for failure in failures] == ["no such symbol"] * 2
+    assert isinstance(failures[1], KernelError)
+    assert (failures[1].symbol, failures[1].log) == ("foo", ("line",))
+    assert flights.idle()
+
+
+def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
+    flights, first, second = Flights(), Call(), Call()
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(flights.load, "ext4", "the tree's", first)
+        assert first.begun.wait(PATIENCE)
+        other = threads.submit(flights.load, "ext4", "an upload", second)
+        assert not second.begun.wait(0.1)
+        first.go.set()
+        second.go.set()
+        assert one.result(PATIENCE)
+        assert other.result(PATIENCE)
+
+
+def test_a_pinned_module_is_not_unloaded_by_another_operation() -> None:
+    flights = Flights()
+    with flights.operation("load world") as loader, flights.operation("remove greet") as remover:
+        flights.pin("greet", loader)
+        with pytest.raises(StateError, match=r"in use by operation 1 \(load world\)") as refused:
+            flights.unload("greet", remover, lambda: True)
+        assert refused.value.reason is Reason.MODULE_IN_USE
+    with flights.operation("remove greet") as remover:
+        assert flights.unload("greet", remover, lambda: True)
+    assert flights.idle()
+
+
+def test_an_operation_may_unload_what_it_has_pinned_itself() -> None:
+    flights = Flights()
+    with flights.operation("load, then undo") as operation:
+        flights.pin("greet", operation)
+        flights.pin("greet", operation)
+        assert flights.unload("greet", operation, lambda: True)
+    assert flights.idle()
+
+
+def test_a_pin_waits_for_an_unload_under_way() -> None:
+    flights, unload = Flights(), Call()
+
+    def pin(operation: Operation) -> None:
+        flights.pin("greet", operation)
+
+    with (
+        flights.operation("remove greet") as remover,
+        flights.operation("load greet") as loader,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        removal = threads.submit(flights.unload, "greet", remover, unload)
+        assert unload.begun.wait(PATIENCE)
+        pinning = threads.submit(pin, loader)
+        with pytest.raises(TimeoutError):
+            pinning.result(0.1)
+        unload.go.set()
+        assert removal.result(PATIENCE)
+        pinning.result(PATIENCE)
+        assert loader.pins == {"greet"}
+
+
+def test_pins_end_with_their_operation_even_when_it_fails() -> None:
+    flights = Flights()
+
+    def fail(operation: Operation) -> None:
+        flights.pin("greet", operation)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), flights.operation("load") as operation:
+        fail(operation)
+    assert flights.idle()
