@@ -151,8 +151,10 @@ class Trees:
         config = read_config(self.root)
         same = old is not None and database is old.database and _says_the_same(config, old.config)
         if not same:
-            for problem in (*database.problems[:PROBLEMS_LOGGED], *config.problems):
+            for problem in config.problems:
                 log.warning("%s", problem)
+            for problem in database.problems[:PROBLEMS_LOGGED]:
+                log.info("%s", problem)
         generation = Generation(
             number=(old.number if old else 0) + (not same),
             release=tree.directory.name,
