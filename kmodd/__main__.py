@@ -16,7 +16,7 @@ from pathlib import Path
 from kmodd import __version__
 from kmodd.daemon import running, serve
 from kmodd.errors import KmoddError
-from kmodd.settings import Settings, default_socket
+from kmodd.settings import Settings, default_socket, default_state
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.action == "run":
             return _run(replace(settings, socket=options.socket), options.command)
-        return _serve(settings, options.socket)
+        return _serve(settings, options)
     except KmoddError as error:
         print(f"kmodd: {error.message}", file=sys.stderr)
     except OSError as error:
@@ -83,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", metavar="serve | run", required=True)
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
     serving.set_defaults(log_level="info")
+    serving.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="where to keep what was read of the trees (default: /var/lib/kmodd for root, "
+        "~/.local/state/kmodd for a user)",
+    )
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
     private.set_defaults(log_level="warning")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
@@ -96,12 +103,13 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _serve(settings: Settings, socket: Path | None) -> int:
-    place = socket or default_socket()
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    place = options.socket or default_socket()
     if place is None:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
         return 1
-    serve(replace(settings, socket=place.absolute()))
+    state = options.state or default_state()
+    serve(replace(settings, socket=place.absolute(), state=state))
     return 0
 
 

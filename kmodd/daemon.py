@@ -16,6 +16,7 @@ from kmodd.namespace import Namespace
 from kmodd.server import Parts, SocketServer
 from kmodd.settings import Settings
 from kmodd.sockets import SocketPlace
+from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
 from kmodd.watch import Watcher
 
@@ -30,14 +31,15 @@ def running(settings: Settings) -> Iterator[Path]:
     """
     release = _release(settings)
     with SocketPlace(settings.socket, settings.socket_mode) as place:
-        trees = Trees(settings.root, release, publish=settings.publish)
+        store = RecordStore(settings.state) if settings.state else None
+        trees = Trees(settings.root, release, publish=settings.publish, store=store)
         _build_first(trees)
         kernel = EmulatedKernel(
             release, VmlinuxSource(trees.root, release, trees.directory, _tree_modules(trees))
         )
-        server = SocketServer(
-            place, Parts(kernel, trees, Namespace(kernel, trees)), settings.limits
-        )
+        parts = Parts(kernel, trees, Namespace(kernel, trees))
+        server = SocketServer(place, parts, settings.limits)
+        trees.tell(lambda: server.note_database(trees.in_force()))
         watcher = Watcher(trees, settings.timing)
         server.start()
         watcher.start()

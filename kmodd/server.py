@@ -20,7 +20,7 @@ from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
 from kmodd.settings import Limits
 from kmodd.sockets import SocketPlace
-from kmodd.trees import Trees
+from kmodd.trees import Generation, Trees
 from kmodd.v1 import (
     daemon_service_pb2,
     daemon_service_pb2_grpc,
@@ -43,6 +43,11 @@ SERVICES = tuple(
 )
 """The full names of the services of kmodd.v1."""
 
+DATABASE_SERVICE = database_service_pb2.DESCRIPTOR.services_by_name["DatabaseService"].full_name
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
@@ -61,6 +66,7 @@ class SocketServer:
 
     def __init__(self, place: SocketPlace, parts: Parts, limits: Limits) -> None:
         self._place = place
+        self._parts = parts
         self._limits = limits
         self._stopping = threading.Event()
         self._lanes = Lanes(limits)
@@ -71,7 +77,7 @@ class SocketServer:
             maximum_concurrent_rpcs=limits.concurrent_calls,
             options=(("grpc.so_reuseport", 0),),
         )
-        self._add_services(parts)
+        self._add_services()
 
     def start(self) -> None:
         """Bind, listen, and only then show the socket at its path."""
@@ -79,13 +85,14 @@ class SocketServer:
             self._server.add_insecure_port(f"unix:{quote(str(self._place.staged))}")
         except RuntimeError as error:
             raise StateError(Reason.INTERNAL, f"{self._place.path}: {error}") from error
-        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._set_health(_SERVING)
+        self.note_database(self._parts.trees.in_force())
         self._server.start()
         self._place.reveal()
 
     def stop(self) -> None:
         """Refuse new mutations, let those under way finish within the limit, end the rest."""
-        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._set_health(_NOT_SERVING)
         self._lanes.drain()
         deadline = time.monotonic() + self._limits.drain
         while self._lanes.mutating() and time.monotonic() < deadline:
@@ -94,13 +101,13 @@ class SocketServer:
         self._server.stop(GRACE).wait()
         self._lanes.close()
 
-    def _add_services(self, parts: Parts) -> None:
-        server = self._server
+    def _add_services(self) -> None:
+        server, parts = self._server, self._parts
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
             ModuleService(parts.namespace, self._limits), server
         )
         database_service_pb2_grpc.add_DatabaseServiceServicer_to_server(
-            DatabaseService(parts.trees), server
+            DatabaseService(parts.trees, self._stopping), server
         )
         kernel_log_service_pb2_grpc.add_KernelLogServiceServicer_to_server(
             KernelLogService(parts.kernel, self._stopping), server
@@ -115,6 +122,16 @@ class SocketServer:
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
+
+    def note_database(self, generation: Generation | None) -> None:
+        """Show in the health of DatabaseService whether the kernel's release has its databases.
+
+        It is NOT_SERVING while there are none, or while they cannot be published or renewed; the
+        calls are answered all the same.
+        """
+        healthy = generation is not None and not generation.problem
+        if not self._stopping.is_set():
+            self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
 
     def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):

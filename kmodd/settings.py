@@ -33,12 +33,13 @@ class Timing:
     """How the daemon follows a directory. Times in seconds.
 
     A tree is rebuilt when it has been quiet for ``debounce``, or ``debounce_max`` after the first
-    change where it never is. ``poll`` is how often the directory of trees is looked at while
-    events cannot be had.
+    change where it never is. ``look`` is how often each file's time is looked at where events
+    tell of changes, ``poll`` where they do not; the published files are looked at as often.
     """
 
     debounce: float = 0.3
     debounce_max: float = 5.0
+    look: float = 10.0
     poll: float = 2.0
 
 
@@ -47,18 +48,30 @@ class Settings:
     """Everything a daemon is started with.
 
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
-    only held in memory.
+    only held in memory. ``state`` is a directory for what the next start can use.
     """
 
     kernel: str = "emulated"
     root: Path = Path("/")
     release: str = ""
+    state: Path | None = None
     socket: Path = ADMIN_SOCKET
     socket_mode: int = 0o600
     publish: bool = True
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
+
+
+def default_state() -> Path | None:
+    """Return where this user's daemon keeps its state; None for a user without a home."""
+    given = os.environ.get("STATE_DIRECTORY")  # systemd's StateDirectory=
+    if given:
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/var/lib/kmodd")
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "kmodd" if home.startswith("/") else None
 
 
 def default_socket() -> Path | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database.build import build
-from kmodd.database.model import Database
+from kmodd.database.model import Database, Inventory
 from kmodd.database.scan import Progress, scan
 
 
@@ -15,6 +15,7 @@ def rebuild(
     *,
     config: DepmodConfig,
     previous: Database | None = None,
+    remembered: Inventory | None = None,
     only: Iterable[str] | None = None,
     symbol_prefix: str = "",
     progress: Progress | None = None,
@@ -22,13 +23,14 @@ def rebuild(
     """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
 
     ``previous``, of the same tree, saves reading and making again what has not changed; where
-    nothing has, it is given back itself. ``only`` (absolute paths) stands in for all that is in
-    the tree; ``symbol_prefix`` is a character that the symbols of some architectures begin with
-    (``depmod -P``). Nothing is written.
+    nothing has, it is given back itself. Without it, ``remembered`` records of an earlier life
+    (see ``kmodd.database.cache``) save the reading. ``only`` (absolute paths) stands in for all
+    that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
+    begin with (``depmod -P``). Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, DEPENDENCY_CYCLE (see ``scan``, ``build``).
     """
-    known = previous.inventory if previous else None
+    known = previous.inventory if previous else remembered
     inventory = scan(directory, release, config, known, only=only, progress=progress)
     if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
         previous.inventory.memory.renew(inventory.memory)

@@ -41,20 +41,20 @@ def encode(text: str) -> bytes:
 
 
 def read_order(data: bytes) -> tuple[str, ...]:
-    """Return the lines of modules.order.
+    """Return the lines of modules.order; none where the last one has no newline.
 
-    depmod gives up at a line without a newline, but keeps the order of those before it.
+    A file that breaks off says nothing reliable, so depmod goes without it.
     """
-    return tuple(decode(data).split("\n")[:-1])
+    return tuple(decode(data).split("\n")[:-1]) if data.endswith(b"\n") else ()
 
 
 def read_builtin(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names in modules.builtin, in order, and the lines that are no paths."""
-    names: dict[str, None] = {}
+    """Return the names in modules.builtin, line by line, and the lines that are no paths."""
+    names = []
     bad = []
     for line in decode(data).removesuffix("\n").split("\n") if data else ():
         if line[:1].isascii() and line[:1].isalpha():
-            names[module_name_of_path(line)] = None
+            names.append(module_name_of_path(line))
         else:
             bad.append(line)
     return tuple(names), tuple(bad)

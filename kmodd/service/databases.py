@@ -14,12 +14,16 @@ from kmodd.trees import Generation, Trees
 from kmodd.v1 import database_service_pb2 as pb
 from kmodd.v1 import database_service_pb2_grpc
 
+WAKE = 0.5
+"""Seconds after which a watching call looks whether its client is still there."""
+
 
 class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
-    """Translates between the API and the Trees."""
+    """Translates between the API and the Trees. ``stopping`` ends every stream."""
 
-    def __init__(self, trees: Trees) -> None:
+    def __init__(self, trees: Trees, stopping: threading.Event) -> None:
         self._trees = trees
+        self._stopping = stopping
 
     def RebuildDatabase(  # noqa: N802  # the API's name
         self, request: pb.RebuildDatabaseRequest, _context: grpc.ServicerContext
@@ -31,7 +35,9 @@ class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
             try:
                 told.put(
                     self._trees.rebuild(
-                        request.release, progress=lambda read, total: told.put((read, total))
+                        request.release,
+                        insist=True,
+                        progress=lambda read, total: told.put((read, total)),
                     )
                 )
             except BaseException as error:  # handed to the thread that answers
@@ -47,6 +53,27 @@ class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
             raise TreeError(Reason.TREE_NOT_WRITABLE, item.problem)
         yield pb.RebuildDatabaseResponse(tree=tree_message(item))
 
+    def WatchDatabase(  # noqa: N802
+        self, request: pb.WatchDatabaseRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.WatchDatabaseResponse]:
+        """Tell of each generation that differs from the one last told of."""
+        told: dict[str, Generation] = {}
+        swaps = -1
+        while context.is_active() and not self._stopping.is_set():
+            now = self._trees.wait_swap(swaps, WAKE)
+            if now == swaps:
+                continue
+            swaps = now
+            found = self._trees.all_in_force()
+            for release in told.keys() - found.keys():
+                del told[release]
+                yield pb.WatchDatabaseResponse(gone_release=release)
+            for release, generation in found.items():
+                wanted = request.release in ("", release)
+                if wanted and not _looks_the_same(generation, told.get(release)):
+                    told[release] = generation
+                    yield pb.WatchDatabaseResponse(tree=tree_message(generation))
+
     def ListTrees(  # noqa: N802
         self, request: pb.ListTreesRequest, _context: grpc.ServicerContext
     ) -> pb.ListTreesResponse:
@@ -59,3 +86,8 @@ class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
             trees=[tree_message(self._trees.current(release)) for release in page.items],
             next_page_token=page.next_token,
         )
+
+
+def _looks_the_same(one: Generation, other: Generation | None) -> bool:
+    """Tell whether a client would see no difference."""
+    return other is not None and tree_message(one) == tree_message(other)

@@ -39,6 +39,7 @@ LANES = {
     "/kmodd.v1.ModuleService/UnloadModules": Lane.MUTATION,
     "/kmodd.v1.ModuleService/RemoveModule": Lane.MUTATION,
     "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,
+    "/kmodd.v1.DatabaseService/WatchDatabase": Lane.STREAM,
     "/kmodd.v1.KernelLogService/ReadLog": Lane.STREAM,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Lane.STREAM,
 }

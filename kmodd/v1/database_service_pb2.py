@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xba\x01\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t2\xb1\x01\n\x0f\x44\x61tabaseService\x12X\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse0\x01\x12\x44\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14WatchDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Z\n\x15WatchDatabaseResponse\x12\x1e\n\x04tree\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x12\x16\n\x0cgone_release\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\xba\x01\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t2\x85\x02\n\x0f\x44\x61tabaseService\x12X\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse0\x01\x12\x44\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponse\x12R\n\rWatchDatabase\x12\x1e.kmodd.v1.WatchDatabaseRequest\x1a\x1f.kmodd.v1.WatchDatabaseResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTREESREQUEST']._serialized_end=355
   _globals['_LISTTREESRESPONSE']._serialized_start=357
   _globals['_LISTTREESRESPONSE']._serialized_end=432
-  _globals['_TREE']._serialized_start=435
-  _globals['_TREE']._serialized_end=621
-  _globals['_DATABASESERVICE']._serialized_start=624
-  _globals['_DATABASESERVICE']._serialized_end=801
+  _globals['_WATCHDATABASEREQUEST']._serialized_start=434
+  _globals['_WATCHDATABASEREQUEST']._serialized_end=473
+  _globals['_WATCHDATABASERESPONSE']._serialized_start=475
+  _globals['_WATCHDATABASERESPONSE']._serialized_end=565
+  _globals['_TREE']._serialized_start=568
+  _globals['_TREE']._serialized_end=754
+  _globals['_DATABASESERVICE']._serialized_start=757
+  _globals['_DATABASESERVICE']._serialized_end=1018
 # @@protoc_insertion_point(module_scope)

@@ -47,6 +47,20 @@ class ListTreesResponse(_message.Message):
     next_page_token: str
     def __init__(self, trees: _Optional[_Iterable[_Union[Tree, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class WatchDatabaseRequest(_message.Message):
+    __slots__ = ("release",)
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    release: str
+    def __init__(self, release: _Optional[str] = ...) -> None: ...
+
+class WatchDatabaseResponse(_message.Message):
+    __slots__ = ("tree", "gone_release")
+    TREE_FIELD_NUMBER: _ClassVar[int]
+    GONE_RELEASE_FIELD_NUMBER: _ClassVar[int]
+    tree: Tree
+    gone_release: str
+    def __init__(self, tree: _Optional[_Union[Tree, _Mapping]] = ..., gone_release: _Optional[str] = ...) -> None: ...
+
 class Tree(_message.Message):
     __slots__ = ("release", "directory", "generation", "built_time", "module_count", "published", "problem", "warnings")
     RELEASE_FIELD_NUMBER: _ClassVar[int]

@@ -45,6 +45,11 @@ class DatabaseServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_database__service__pb2.ListTreesRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_database__service__pb2.ListTreesResponse.FromString,
                 _registered_method=True)
+        self.WatchDatabase = channel.unary_stream(
+                '/kmodd.v1.DatabaseService/WatchDatabase',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.FromString,
+                _registered_method=True)
 
 
 class DatabaseServiceServicer(object):
@@ -66,6 +71,14 @@ class DatabaseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchDatabase(self, request, context):
+        """Streams every release's database in force, then each one that comes into force, until the
+        client ends the call. A client that is slow misses states in between, never the last one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatabaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
                     servicer.ListTrees,
                     request_deserializer=kmodd_dot_v1_dot_database__service__pb2.ListTreesRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_database__service__pb2.ListTreesResponse.SerializeToString,
+            ),
+            'WatchDatabase': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDatabase,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class DatabaseService(object):
             '/kmodd.v1.DatabaseService/ListTrees',
             kmodd_dot_v1_dot_database__service__pb2.ListTreesRequest.SerializeToString,
             kmodd_dot_v1_dot_database__service__pb2.ListTreesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDatabase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/WatchDatabase',
+            kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,7 @@ def running_daemon(root: Path, *arguments: str, place: str = "run/kmodd.sock") -
                 [
                     *(sys.executable, "-m", "kmodd", "serve"),
                     *("--root", str(root), "--socket", str(socket), "--log-level", "debug"),
+                    *("--state", str(Path(directory, "state"))),
                     *arguments,
                 ],
                 stderr=stderr,

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits for quiet before it acts, but not for ever."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from kmodd.settings import Timing
+
+
+class Debouncer:
+    """Calls ``act`` for a key once the key has been quiet for a while, on a thread of its own.
+
+    ``_changed`` guards the tables of times and wakes the thread.
+    """
+
+    def __init__(self, act: Callable[[str], None], timing: Timing) -> None:
+        self._act = act
+        self._timing = timing
+        self._changed = threading.Condition()
+        self._first: dict[str, float] = {}
+        self._due: dict[str, float] = {}
+        self._touched: dict[str, float] = {}
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="kmodd-rebuild", daemon=True)
+        self._thread.start()
+
+    def touch(self, key: str) -> None:
+        """Note that ``key`` has changed just now."""
+        now = time.monotonic()
+        with self._changed:
+            first = self._first.setdefault(key, now)
+            self._touched[key] = now
+            self._due[key] = min(now + self._timing.debounce, first + self._timing.debounce_max)
+            self._changed.notify()
+
+    def last_touch(self, key: str) -> float:
+        """Return when ``key`` was last touched (time.monotonic), minus infinity for never."""
+        with self._changed:
+            return self._touched.get(key, float("-inf"))
+
+    def stop(self) -> None:
+        """Forget what is due and end the thread, after the call it is in."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (key := self._next()) is not None:
+            self._act(key)
+
+    def _next(self) -> str | None:
+        """Wait for the next key that is due; None once stopped."""
+        with self._changed:
+            while not self._stopped:
+                key = min(self._due, key=self._due.__getitem__, default=None)
+                left = None if key is None else self._due[key] - time.monotonic()
+                if key is not None and left is not None and left <= 0:
+                    del self._due[key], self._first[key]
+                    return key
+                self._changed.wait(left)
+            return None

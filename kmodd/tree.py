@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One release's module tree: the database in force, its rebuilds, and its files on disk."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kmodd.config import Config, read_config
+from kmodd.config.depmod import read_depmod_config
+from kmodd.database import Database
+from kmodd.database.freshness import is_fresh
+from kmodd.database.publish import Publication, publish
+from kmodd.database.rebuild import rebuild
+from kmodd.database.scan import Progress
+from kmodd.database.walk import is_untouched
+from kmodd.errors import Reason, TreeError
+from kmodd.state import RecordStore
+
+PROBLEMS_LOGGED = 20
+"""Problems of one tree that are logged; the rest is told by ListTrees."""
+
+CONTEST = 60.0
+"""Seconds within which a second overwriting by others is a contest, which kmodd leaves alone."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state of a release's tree and configuration; never changes once it is in force.
+
+    ``publication`` are the files on disk, None where they could not or should not be written;
+    ``problem`` says why not, or why a newer state of the tree could not be taken in.
+    """
+
+    number: int
+    release: str
+    directory: Path
+    database: Database
+    config: Config
+    built: datetime
+    publication: Publication | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeOptions:
+    """What all trees of a daemon have in common.
+
+    ``publish`` is False where the databases are only held in memory. ``store`` keeps what was
+    read for the next start, where there is a place for it. ``swapped`` is called when a tree has
+    another generation than before, or none, on the thread that brought it about.
+    """
+
+    root: Path
+    publish: bool = True
+    store: RecordStore | None = None
+    swapped: Callable[[], None]
+
+
+class Tree:
+    """One release. ``_rebuilding`` is held while a generation is made or published and guards the
+    counters; ``generation`` is swapped as one reference and read without a lock.
+    """
+
+    def __init__(self, directory: Path, options: TreeOptions) -> None:
+        self.directory = directory
+        self.generation: Generation | None = None
+        self._options = options
+        self._rebuilding = threading.Lock()
+        self._started = 0
+        self._finished = 0
+        self._kept = 0
+        self._overwritten_at = -CONTEST
+        self._contested = False
+
+    def rebuild(self, *, progress: Progress | None = None, insist: bool = False) -> Generation:
+        """Read the tree anew, put the result in force and publish it.
+
+        Callers who come while a rebuild is under way share the one that starts after it.
+        ``insist`` publishes even against another program that keeps overwriting the files.
+        Raises TreeError where there is no tree, or its modules form a cycle; then what was in
+        force stays, with that as its ``problem``.
+        """
+        ticket = self._started + 1
+        with self._rebuilding:
+            wanted = insist and self._contested
+            if self._finished >= ticket and self.generation is not None and not wanted:
+                return self.generation
+            self._started += 1
+            self._contested = self._contested and not insist
+            try:
+                generation = self._next_generation(progress)
+            except TreeError as error:
+                self._keep_old(error)
+                raise
+            finally:
+                self._finished = self._started
+            self._swap(generation)
+            return generation
+
+    def is_fresh(self) -> bool:
+        """Tell whether no file has come or gone since the last scan: a millisecond's look."""
+        generation = self.generation
+        return generation is not None and is_fresh(generation.database.inventory)
+
+    def is_untouched(self) -> bool:
+        """Tell whether the whole tree is as it was scanned; False where that is not sure."""
+        generation = self.generation
+        return generation is not None and is_untouched(generation.database.inventory)
+
+    def mend(self) -> None:
+        """Publish again what another program wrote over, and what could not be written before.
+
+        When it is written over again soon, the files are left as they are: a fight would help
+        nobody. Does nothing while a rebuild is under way, which ends in a publication anyway.
+        """
+        if not self._options.publish or not self._rebuilding.acquire(blocking=False):
+            return
+        try:
+            generation = self.generation
+            if generation is None or self._contested:
+                return
+            before = generation.publication
+            if before is not None and before.stands():
+                return
+            mended = self._published(generation, before)
+            if before is not None and mended.publication and mended.publication.written:
+                mended = self._count_overwriting(mended)
+            if mended != generation:
+                self._swap(mended)
+        finally:
+            self._rebuilding.release()
+
+    def keep_records(self) -> None:
+        """Store what was read of the tree, unless that was done since it last changed."""
+        generation, store = self.generation, self._options.store
+        if store is None or generation is None or generation.number == self._kept:
+            return
+        self._kept = generation.number
+        store.save(generation.database.inventory)
+
+    def drop(self) -> None:
+        """Forget the database: the directory is gone."""
+        with self._rebuilding:
+            if self.generation is not None:
+                log.info("%s: the module tree is gone", self.directory)
+                self._swap(None)
+
+    def _swap(self, generation: Generation | None) -> None:
+        self.generation = generation
+        self._options.swapped()
+
+    def _next_generation(self, progress: Progress | None) -> Generation:
+        old, root, release = self.generation, self._options.root, self.directory.name
+        if not self.directory.is_dir():
+            self._swap(None)
+            raise no_tree(self.directory)
+        store = self._options.store
+        database = rebuild(
+            str(self.directory),
+            release,
+            config=read_depmod_config(root, release),
+            previous=old.database if old else None,
+            remembered=store.load(str(self.directory)) if store and not old else None,
+            progress=progress,
+        )
+        config = read_config(root)
+        same = old is not None and database is old.database and _says_the_same(config, old.config)
+        if not same:
+            _log_problems(config, database)
+            self._contested = False
+        generation = Generation(
+            number=(old.number if old else 0) + (not same),
+            release=release,
+            directory=self.directory,
+            database=database,
+            config=config,
+            built=old.built if old and same else datetime.now(UTC),
+            problem=old.problem if old and self._contested else "",
+        )
+        if self._contested or not self._options.publish:
+            return generation
+        return self._published(generation, old.publication if old else None)
+
+    def _published(self, generation: Generation, before: Publication | None) -> Generation:
+        """Write the databases; where that cannot be done they serve from memory alone."""
+        directory, database = str(self.directory), generation.database
+        try:
+            publication = publish(database.files, directory, before)
+        except TreeError as error:
+            if generation.problem != error.message:
+                log.warning("%s; the databases are in force in memory", error.message)
+            return replace(generation, publication=None, problem=error.message)
+        if publication.written:
+            log.info(
+                "%s: generation %d, %d modules, %d files written",
+                directory,
+                generation.number,
+                len(database.modules),
+                len(publication.written),
+            )
+        return replace(generation, publication=publication, problem="")
+
+    def _count_overwriting(self, generation: Generation) -> Generation:
+        """Note that others wrote over our files; the second time soon after, give in."""
+        now = time.monotonic()
+        again = now - self._overwritten_at < CONTEST
+        self._overwritten_at = now
+        if not again:
+            log.warning("%s: another program wrote over the databases", self.directory)
+            return generation
+        self._contested = True
+        problem = f"{self.directory}: another program keeps writing over the databases"
+        log.error("%s; they are left to it until a module changes", problem)
+        return replace(generation, publication=None, problem=problem)
+
+    def _keep_old(self, error: TreeError) -> None:
+        log.error("%s: %s", self.directory, error.message)
+        if self.generation is not None:
+            self._swap(replace(self.generation, problem=error.message))
+
+
+def no_tree(directory: Path) -> TreeError:
+    """Return the error for a release that has no directory."""
+    return TreeError(
+        Reason.TREE_NOT_FOUND,
+        f"could not open directory {directory}: No such file or directory",
+        detail=str(directory),
+    )
+
+
+def _says_the_same(one: Config, other: Config) -> bool:
+    """Tell whether two readings of the configuration came to the same."""
+    return all(getattr(one, each.name) == getattr(other, each.name) for each in fields(one))
+
+
+def _log_problems(config: Config, database: Database) -> None:
+    for problem in config.problems:
+        log.warning("%s", problem)
+    for problem in database.problems[:PROBLEMS_LOGGED]:
+        log.info("%s", problem)
