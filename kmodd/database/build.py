@@ -2,11 +2,12 @@
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from kmodd.database import files, text
-from kmodd.database.model import Database, Inventory, Made, ModuleRecord
+from kmodd.database.model import Database, Inventory, Made, ModuleRecord, Part
 from kmodd.database.order import direct_dependencies, priority_order, resolve, symbol_owners
 
 T = TypeVar("T")
@@ -19,12 +20,16 @@ class _Makings:
         self._old = previous.makings if previous else {}
         self.made: dict[str, Made] = {}
 
-    def get(self, name: str, made_of: object, make: Callable[[], T]) -> T:
-        """Return what ``make`` makes of ``made_of``, which must be all that goes into it."""
+    def get(self, name: str, made_of: object, make: Callable[[T | None], T]) -> T:
+        """Return what ``make`` makes of ``made_of``, which must be all that goes into it.
+
+        ``make`` gets what was made before, which may only make it quicker.
+        """
         old = self._old.get(name)
-        made = old if old and old.made_of == made_of else Made(made_of, make())
-        self.made[name] = made
-        value: T = made.value
+        if old is None or old.made_of != made_of:
+            old = Made(made_of, make(old.value if old else None))
+        self.made[name] = old
+        value: T = old.value
         return value
 
 
@@ -35,7 +40,8 @@ def build(
 
     ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``).
 
-    Raises TreeError (DEPENDENCY_CYCLE), with depmod's lines as its log.
+    Raises TreeError: DEPENDENCY_CYCLE, with depmod's lines as its log, or LIMIT_REACHED where the
+    files would grow beyond their format.
     """
     makings = _Makings(previous)
     modules = _in_order(inventory, makings)
@@ -47,21 +53,25 @@ def build(
     softdeps, weakdeps = _strings(modules, "softdeps"), _strings(modules, "weakdeps")
     builtin, modinfo = inventory.builtin, inventory.builtin_modinfo
 
-    owners = makings.get("owners", exports, lambda: symbol_owners(exports))
+    owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
+    symbols = frozenset(owners)
+    order = makings.get("symbol order", symbols, partial(files.symbol_order, symbols))
     needs = makings.get(
         "needs",
         (names, exports, imports),
-        lambda: resolve(names, direct_dependencies(imports, owners)),
+        lambda _: resolve(names, direct_dependencies(imports, owners)),
     )
-    parts = (
+    parts: tuple[Part, ...] = (
         makings.get(
-            "dependencies", (paths, needs), lambda: files.dependency_files(names, paths, needs)
+            "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
         ),
-        makings.get("aliases", (names, aliases), lambda: files.alias_files(names, aliases)),
-        makings.get("soft", (softdeps, weakdeps), lambda: files.softdep_files(softdeps, weakdeps)),
-        makings.get("symbols", (names, exports), lambda: files.symbol_files(names, owners)),
-        makings.get("builtin", (builtin, modinfo), lambda: files.builtin_files(builtin, modinfo)),
-        makings.get("devices", (names, aliases), lambda: files.device_file(names, aliases)),
+        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
+        makings.get(
+            "soft", (softdeps, weakdeps), lambda _: files.softdep_files(softdeps, weakdeps)
+        ),
+        makings.get("symbols", (names, exports), partial(files.symbol_files, names, owners, order)),
+        makings.get("builtin", (builtin, modinfo), lambda _: files.builtin_files(builtin, modinfo)),
+        makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
     return Database(
         release=inventory.release,
@@ -84,7 +94,7 @@ def _in_order(inventory: Inventory, makings: _Makings) -> dict[str, ModuleRecord
     paths = {name: record.path for name, record in inventory.records.items()}
     lines = inventory.order or b""
     names = makings.get(
-        "order", (paths, lines), lambda: priority_order(paths, text.read_order(lines))
+        "order", (paths, lines), lambda _: priority_order(paths, text.read_order(lines))
     )
     return {name: inventory.records[name] for name in names}
 

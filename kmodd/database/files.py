@@ -7,11 +7,14 @@ order of priority is its priority in the indexes, 0 being the highest.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from kmodd.database import text, trie
+from kmodd.database import text
 from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
 from kmodd.database.model import Dependencies, Part
-from kmodd.errors import RequestError
+from kmodd.database.trie import OFFSET_MASK
+from kmodd.database.trie_writer import NameIndex, record, write_index, write_name_index
+from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.names import normalise_alias
 
 FILE_NAMES = (
@@ -33,49 +36,73 @@ _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
 
 
-class _Index:
-    """An index while its entries are gathered, and what could not be entered."""
+class _Keys:
+    """Keys of an index while they are gathered, and what cannot be one."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[bytes, trie.Record]] = []
+        self.keys: list[bytes] = []
         self.problems: list[str] = []
 
-    def enter(self, key: bytes, record: trie.Record) -> None:
-        """Add ``key``, unless it is one that an index has no room for."""
-        if key.isascii():
-            self._entries.append((key, record))
-        else:
+    def holds(self, key: bytes) -> bool:
+        """Tell whether an index can hold ``key``; that it cannot is a problem."""
+        if not key.isascii():
             self.problems.append(f"ERROR: only 7-bit ASCII is supported in an index: {key!r}")
+        return key.isascii()
 
-    def enter_alias(self, alias: str, raw: bytes, record: trie.Record) -> None:
-        """Add ``alias``, whose bytes are ``raw``, in its normal form."""
-        if not _SPECIAL.search(raw):
-            self._entries.append((raw, record))
-            return
+    def add_alias(self, alias: str) -> None:
+        """Add ``alias`` in its normal form."""
         try:
             key = text.encode(normalise_alias(alias))
         except RequestError:
             self.problems.append(f"WARNING: Unmatched bracket in {alias}")
         else:
-            self.enter(key, record)
-
-    def bytes(self) -> bytes:
-        """Return the finished index."""
-        return trie.write_index(self._entries)
+            if self.holds(key):
+                self.keys.append(key)
 
 
-def dependency_files(names: Sequence[str], paths: Sequence[str], needs: Dependencies) -> Part:
-    """Return modules.dep and its index: a line a module, ``PATH: PATH...``, users first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamePart(Part):
+    """Files with an index, and what the next one like it may take over."""
+
+    index: NameIndex
+
+
+def dependency_files(
+    names: Sequence[str],
+    paths: Sequence[str],
+    needs: Dependencies,
+    previous: NamePart | None = None,
+) -> NamePart:
+    """Return modules.dep and its index: a line a module, ``PATH: PATH...``, users first.
+
+    Raises TreeError (LIMIT_REACHED) where they would be larger than an index can be.
+    """
+    _check_size(paths, needs)
     encoded = dict(zip(names, map(text.encode, paths), strict=True))
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
     lines = []
-    index = _Index()
+    keys = _Keys()
+    places = {}
     for place, (name, path) in enumerate(encoded.items()):
-        line = b"%b:%b" % (path, needed[needs.closures[name]])
-        lines.append(b"%b\n" % line)
-        index.enter(text.encode(name), trie.record(place, line))
-    made = {"modules.dep": b"".join(lines), "modules.dep.bin": index.bytes()}
-    return Part(made, tuple(index.problems))
+        lines.append(b"%b:%b" % (path, needed[needs.closures[name]]))
+        key = text.encode(name)
+        if keys.holds(key):
+            places[key] = (place,)
+    # A line is as good as a name: each module has its own.
+    index = write_name_index(places, lines, previous.index if previous else None)
+    return NamePart(
+        {"modules.dep": b"".join(b"%b\n" % line for line in lines), "modules.dep.bin": index.data},
+        tuple(keys.problems),
+        index=index,
+    )
+
+
+def _check_size(paths: Sequence[str], needs: Dependencies) -> None:
+    """Raise TreeError before dependencies are spelled out that no index would have room for."""
+    longest = max(map(len, paths), default=0) + 1
+    size = longest * sum(closure.bit_count() for closure in needs.closures.values())
+    if size > OFFSET_MASK:
+        raise TreeError(Reason.LIMIT_REACHED, f"modules.dep would have some {size >> 20} MiB")
 
 
 def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[int, bytes]:
@@ -97,19 +124,63 @@ def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[int, byte
     return texts
 
 
-def alias_files(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:
+@dataclass(frozen=True, slots=True)
+class AliasBlock:
+    """What one module adds to the files of aliases: its lines, its keys, and its problems."""
+
+    lines: bytes
+    keys: tuple[bytes, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasPart(NamePart):
+    """The files of aliases, and what the next ones may take over."""
+
+    blocks: Mapping[tuple[str, tuple[str, ...]], AliasBlock]
+
+
+def alias_files(
+    names: Sequence[str], aliases: Iterable[tuple[str, ...]], previous: AliasPart | None = None
+) -> AliasPart:
     """Return modules.alias, with the aliases as they are, and its index, with them normalised."""
+    known = previous.blocks if previous else {}
+    blocks = {
+        each: known.get(each) or _alias_block(*each)
+        for each in zip(names, aliases, strict=True)
+        if each[1]
+    }
+    owners: dict[bytes, tuple[int, ...]] = {}
+    places = {name: place for place, name in enumerate(names)}
+    for (name, _), block in blocks.items():
+        alone = (places[name],)
+        for key in block.keys:
+            owners[key] = owners[key] + alone if key in owners else alone
+    index = write_name_index(
+        owners, [text.encode(name) for name in names], previous.index if previous else None
+    )
     lines = [b"# Aliases extracted from modules themselves.\n"]
-    index = _Index()
-    for place, (module, given) in enumerate(zip(names, aliases, strict=True)):
-        name = text.encode(module)
-        record = trie.record(place, name)
-        for alias in given:
-            raw = text.encode(alias)
-            lines.append(b"alias %b %b\n" % (raw, name))
-            index.enter_alias(alias, raw, record)
-    made = {"modules.alias": b"".join(lines), "modules.alias.bin": index.bytes()}
-    return Part(made, tuple(index.problems))
+    lines += (block.lines for block in blocks.values())
+    return AliasPart(
+        {"modules.alias": b"".join(lines), "modules.alias.bin": index.data},
+        tuple(problem for block in blocks.values() for problem in block.problems),
+        index=index,
+        blocks=blocks,
+    )
+
+
+def _alias_block(module: str, aliases: tuple[str, ...]) -> AliasBlock:
+    name = text.encode(module)
+    keys = _Keys()
+    lines = []
+    for alias in aliases:
+        raw = text.encode(alias)
+        lines.append(b"alias %b %b\n" % (raw, name))
+        if _SPECIAL.search(raw):
+            keys.add_alias(alias)
+        else:
+            keys.keys.append(raw)
+    return AliasBlock(b"".join(lines), tuple(keys.keys), tuple(keys.problems))
 
 
 def softdep_files(softdeps: text.Pairs, weakdeps: text.Pairs) -> Part:
@@ -126,23 +197,48 @@ def softdep_files(softdeps: text.Pairs, weakdeps: text.Pairs) -> Part:
     )
 
 
-def symbol_files(names: Iterable[str], owners: Mapping[str, int]) -> Part:
+SymbolOrder = tuple[tuple[int, bytes], ...]
+"""Symbols in the order of depmod's hash table, each after the number of its chain."""
+
+
+def symbol_order(symbols: Iterable[str], previous: SymbolOrder | None = None) -> SymbolOrder:
+    """Return ``symbols`` in the order of depmod's hash table; only new ones need hashing."""
+    keys = set(map(text.encode, symbols))
+    order = [each for each in previous or () if each[1] in keys]
+    order += in_chain_order(keys.difference(key for _, key in order), SYMBOL_BUCKETS)
+    order.sort()
+    return tuple(order)
+
+
+def symbol_files(
+    names: Iterable[str],
+    owners: Mapping[str, int],
+    order: SymbolOrder,
+    previous: NamePart | None = None,
+) -> NamePart:
     """Return modules.symbols and its index: which module each exported symbol belongs to.
 
     ``owners`` gives each symbol's module by its place among ``names``.
     """
-    lines = [b"# Aliases for symbols, used by symbol_request().\n"]
-    index = _Index()
-    modules = [text.encode(name) for name in names]
-    records = [trie.record(place, name) for place, name in enumerate(modules)]
     places = {text.encode(symbol): place for symbol, place in owners.items()}
-    for symbol in in_chain_order(places, SYMBOL_BUCKETS):
+    modules = [text.encode(name) for name in names]
+    alone = [(place,) for place in range(len(modules))]
+    lines = [b"# Aliases for symbols, used by symbol_request().\n"]
+    entries: dict[bytes, tuple[int, ...]] = {}
+    for _, symbol in order:
         place = places[symbol]
-        key = b"symbol:" + symbol
+        key = b"symbol:%b" % symbol
         lines.append(b"alias %b %b\n" % (key, modules[place]))
-        index.enter(key, records[place])
-    made = {"modules.symbols": b"".join(lines), "modules.symbols.bin": index.bytes()}
-    return Part(made, tuple(index.problems))
+        entries[key] = alone[place]
+    keys = _Keys()
+    if not b"".join(entries).isascii():
+        entries = {key: places for key, places in entries.items() if keys.holds(key)}
+    index = write_name_index(entries, modules, previous.index if previous else None)
+    return NamePart(
+        {"modules.symbols": b"".join(lines), "modules.symbols.bin": index.data},
+        tuple(keys.problems),
+        index=index,
+    )
 
 
 def builtin_files(builtin: bytes | None, modinfo: bytes | None) -> Part:
@@ -151,22 +247,22 @@ def builtin_files(builtin: bytes | None, modinfo: bytes | None) -> Part:
     Without the file of the build (None) depmod leaves an empty one.
     """
     made = {"modules.builtin.bin": b"", "modules.builtin.alias.bin": b""}
-    problems = []
+    keys = _Keys()
     if builtin is not None:
         names, bad = text.read_builtin(builtin)
-        problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
-        index = _Index()
-        for name in names:
-            index.enter(text.encode(name), trie.record(0, b""))
-        made["modules.builtin.bin"] = index.bytes()
-        problems += index.problems
+        keys.problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
+        encoded = [text.encode(name) for name in names]
+        made["modules.builtin.bin"] = write_index(
+            (key, record(0, b"")) for key in encoded if keys.holds(key)
+        )
     if modinfo is not None:
-        index = _Index()
+        entries = []
         for alias, module in text.builtin_aliases(modinfo):
-            index.enter_alias(alias, text.encode(alias), trie.record(0, text.encode(module)))
-        made["modules.builtin.alias.bin"] = index.bytes()
-        problems += index.problems
-    return Part(made, tuple(problems))
+            keys.keys.clear()
+            keys.add_alias(alias)
+            entries += [(key, record(0, text.encode(module))) for key in keys.keys]
+        made["modules.builtin.alias.bin"] = write_index(entries)
+    return Part(made, tuple(keys.problems))
 
 
 def device_file(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:

@@ -24,8 +24,11 @@ SYMBOL_BUCKETS = 2048
 _LANE_BYTES = 8
 
 
-def in_chain_order(keys: Iterable[bytes], buckets: int) -> list[bytes]:
-    """Return ``keys`` in the order of a table of ``buckets`` chains (a power of two)."""
+def in_chain_order(keys: Iterable[bytes], buckets: int) -> list[tuple[int, bytes]]:
+    """Return ``keys``, each after its chain's number, in the order of a table.
+
+    The table has ``buckets`` chains, which is a power of two.
+    """
     chains: list[list[bytes]] = [[] for _ in range(buckets)]
     by_length: dict[int, list[bytes]] = {}
     for key in keys:
@@ -33,9 +36,7 @@ def in_chain_order(keys: Iterable[bytes], buckets: int) -> list[bytes]:
     for length, group in by_length.items():
         for key, value in zip(group, superfast_hashes(group, length), strict=True):
             chains[value & (buckets - 1)].append(key)
-    for chain in chains:
-        chain.sort()
-    return [key for chain in chains for key in chain]
+    return [(number, key) for number, chain in enumerate(chains) for key in sorted(chain)]
 
 
 def superfast_hashes(keys: Sequence[bytes], length: int) -> Sequence[int]:

@@ -26,7 +26,7 @@ def priority_order(paths: Mapping[str, str], lines: Iterable[str]) -> tuple[str,
     compression suffix; all others follow in the order of depmod's hash table.
     """
     names = {encode(name): name for name in paths}
-    hashed = (names[key] for key in in_chain_order(names, MODULE_BUCKETS))
+    hashed = (names[key] for _, key in in_chain_order(names, MODULE_BUCKETS))
     unlisted = {_plain_path(paths[name]): name for name in hashed}
     listed = [unlisted.pop(line) for line in lines if line in unlisted]
     return (*listed, *unlisted.values())
@@ -49,14 +49,13 @@ def direct_dependencies(
 ) -> list[list[int]]:
     """Return what each module needs of others, in the order in which it first names them.
 
-    ``imports`` are the symbols that the modules need, in the order of priority.
+    ``imports`` are the symbols that the modules need, in the order of priority. Those that no
+    module exports are the kernel's.
     """
     graph = []
-    for place, symbols in enumerate(imports):
-        needed: dict[int | None, None] = dict.fromkeys(map(owners.get, symbols))
-        needed.pop(None, None)
-        needed.pop(place, None)
-        graph.append([each for each in needed if each is not None])
+    for symbols in imports:
+        needed = dict.fromkeys(map(owners.get, symbols))
+        graph.append([place for place in needed if place is not None])
     return graph
 
 
@@ -106,7 +105,9 @@ def _users_before_needed(graph: Graph) -> list[int]:
 
 
 def _cycle_error(names: Sequence[str], graph: Graph) -> TreeError:
-    knots = sorted(sorted(knot) for knot in _components(graph) if len(knot) > 1)
+    knots = sorted(
+        sorted(knot) for knot in _components(graph) if len(knot) > 1 or knot[0] in graph[knot[0]]
+    )
     total = sum(map(len, knots))
     cycles = [" -> ".join(names[place] for place in cycle) for cycle in _cycles(knots, graph)]
     lines = [f"ERROR: Cycle detected: {cycle}" for cycle in cycles]

@@ -28,7 +28,8 @@ def rebuild(
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
     begin with (``depmod -P``). Nothing is written.
 
-    Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, DEPENDENCY_CYCLE (see ``scan``, ``build``).
+    Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, DEPENDENCY_CYCLE, LIMIT_REACHED (see
+    ``scan`` and ``build``).
     """
     known = previous.inventory if previous else remembered
     inventory = scan(directory, release, config, known, only=only, progress=progress)

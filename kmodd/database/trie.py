@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The binary indexes of a module tree (``modules.*.bin``): written, and searched in place.
+"""The binary indexes of a module tree (``modules.*.bin``): their format, and searches in place.
 
 An index is a Patricia trie of 7-bit keys in big-endian words (the format is documented at the
 head of kmod's libkmod-index.c). A header of magic, version and the root's offset is followed by
@@ -30,160 +30,16 @@ HAS_VALUES = 0x40000000
 HAS_CHILDREN = 0x20000000
 OFFSET_MASK = 0x0FFFFFFF
 
-_HEADER = struct.Struct(">III")
-_WORD = struct.Struct(">I")
-_ONE_VALUE = struct.Struct(">II")
-_SPAN = struct.Struct("BB")
-_TABLES = tuple(struct.Struct(f">BB{size}I") for size in range(129))
+HEADER = struct.Struct(">III")
+WORD = struct.Struct(">I")
+SPAN = struct.Struct("BB")
+
 _STAR, _QUESTION, _BRACKET, _ESCAPE = b"*?[\\"
 _WILDCARDS = (_STAR, _QUESTION, _BRACKET)
 _BYTES = tuple(bytes((byte,)) for byte in range(256))
 
 Entry = tuple[bytes, int, bytes]
 """A key, its priority (0 is the highest) and its value."""
-
-Record = bytes
-"""The values part of a node with one value; equal ones may be shared."""
-
-
-def record(priority: int, value: bytes) -> Record:
-    """Return what a node holds that has only ``value``."""
-    return b"%b%b\0" % (_ONE_VALUE.pack(1, priority), value)
-
-
-def write_index(entries: Iterable[tuple[bytes, Record]]) -> bytes:
-    """Return the index of ``entries`` (key and record), which come as they are inserted.
-
-    Raises ValueError for a key that is not 7-bit ASCII or holds a NUL, and TreeError
-    (TREE_NOT_WRITABLE) where the index would outgrow its 28-bit offsets.
-    """
-    values: dict[bytes, bytes] = {}
-    several: dict[bytes, list[bytes]] = {}
-    for key, each in entries:
-        if key not in values:
-            values[key] = each
-        elif key in several:
-            several[key].append(each)
-        else:
-            several[key] = [values[key], each]
-    values |= {key: _together(records) for key, records in several.items()}
-    keys = sorted(values)
-    every = b"".join(keys)
-    if not every.isascii() or b"\0" in every:
-        raise ValueError("a key of an index is not 7-bit ASCII")
-    out = bytearray(_HEADER.pack(MAGIC, VERSION, 0))
-    _Writer(keys, [values[key] for key in keys], out).write()
-    if len(out) > OFFSET_MASK:
-        raise TreeError(Reason.TREE_NOT_WRITABLE, "an index of more than 256 MiB")
-    return bytes(out)
-
-
-def _together(records: list[Record]) -> bytes:
-    """Return the values part of a node with several: by priority, the last inserted first."""
-    values = [each[_WORD.size :] for each in reversed(records)]
-    values.sort(key=_priority_bytes)
-    return _WORD.pack(len(values)) + b"".join(values)
-
-
-def _priority_bytes(value: bytes) -> bytes:
-    return value[: _WORD.size]
-
-
-class _Writer:
-    """Appends the nodes of sorted ``keys`` to ``out``, each before its children.
-
-    A node is a range of keys that share their first ``depth`` bytes. It is on the stack together
-    with the place of its offset in its parent, so keys of any length need no recursion.
-    """
-
-    def __init__(self, keys: list[bytes], values: list[bytes], out: bytearray) -> None:
-        self.keys = keys
-        self.values = values
-        self.out = out
-        self.pending = [(0, len(keys), 0, _HEADER.size - _WORD.size)]
-
-    def write(self) -> None:
-        """Append all nodes."""
-        pack_into = _WORD.pack_into
-        while self.pending:
-            low, high, depth, place = self.pending.pop()
-            pack_into(self.out, place, len(self.out) | self._node(low, high, depth))
-
-    def _node(self, low: int, high: int, depth: int) -> int:
-        """Append the node of keys ``low`` to ``high``, and give its flags."""
-        keys, out = self.keys, self.out
-        flags = 0
-        if depth:  # the root never has a prefix, whatever its keys share
-            shared = _shared(keys[low], keys[high - 1], depth)
-            if shared > depth:
-                out += b"%b\0" % keys[low][depth:shared]
-                flags = HAS_PREFIX
-                depth = shared
-        own = b""
-        if low < high and len(keys[low]) == depth:
-            own = self.values[low]
-            flags |= HAS_VALUES
-            low += 1
-        if low == high:
-            out += own
-            return flags
-        column = bytes([key[depth] for key in keys[low:high]])
-        span = column[-1] - column[0] + 1
-        if len(column) <= span and len(column) == len(set(column)):
-            self._leaves(low, column, depth + 1, own)
-        else:
-            self._children(low, column, depth + 1, own)
-        return flags | HAS_CHILDREN
-
-    def _leaves(self, low: int, column: bytes, depth: int, own: bytes) -> None:
-        """Append the table of children, the node's ``own`` values, and the children: all leaves.
-
-        ``column`` holds the byte at which each of the keys from ``low`` on branches off.
-        """
-        first, last = column[0], column[-1]
-        table = [0] * (last - first + 1)
-        offset = len(self.out) + _SPAN.size + 4 * len(table) + len(own)
-        parts = [own]
-        for place, byte in enumerate(column, low):
-            key = self.keys[place]
-            leaf = self.values[place]
-            flags = HAS_VALUES
-            if len(key) > depth:
-                leaf = b"%b\0%b" % (key[depth:], leaf)
-                flags = HAS_PREFIX | HAS_VALUES
-            table[byte - first] = offset | flags
-            parts.append(leaf)
-            offset += len(leaf)
-        self.out += _TABLES[len(table)].pack(first, last, *table)
-        self.out += b"".join(parts)
-
-    def _children(self, low: int, column: bytes, depth: int, own: bytes) -> None:
-        """Append the table of children, empty as yet, and the node's ``own`` values.
-
-        The children are pending, the first of them the next to be taken.
-        """
-        first, last = column[0], column[-1]
-        self.out += _SPAN.pack(first, last)
-        table = len(self.out) - 4 * first
-        self.out += bytes(4 * (last - first + 1))
-        self.out += own
-        end = len(column)
-        while end:
-            byte = column[end - 1]
-            start = column.index(byte)
-            self.pending.append((low + start, low + end, depth, table + 4 * byte))
-            end = start
-
-
-def _shared(first: bytes, last: bytes, depth: int) -> int:
-    """Return how many bytes two keys share at their starts; the first ``depth`` are known to."""
-    size = min(len(first), len(last))
-    if first[:size] == last[:size]:
-        return size
-    for at in range(depth, size):
-        if first[at] != last[at]:
-            return at
-    return size
 
 
 class _Node(NamedTuple):
@@ -210,7 +66,7 @@ class _Reader:
     def __init__(self, index: bytes | mmap) -> None:
         self.index = index
         self.budget = len(index)
-        magic, version, self.root = self.unpack(_HEADER, 0)
+        magic, version, self.root = self.unpack(HEADER, 0)
         if magic != MAGIC or version >> 16 != VERSION >> 16:
             raise _damaged("its magic or its version is another")
 
@@ -241,21 +97,21 @@ class _Reader:
             prefix = self.text(at)
             at += len(prefix) + 1
         if offset & HAS_CHILDREN:
-            first, last = self.unpack(_SPAN, at)
+            first, last = self.unpack(SPAN, at)
             table = struct.Struct(f">{max(last - first + 1, 0)}I")
-            children = self.unpack(table, at + _SPAN.size)
-            at += _SPAN.size + table.size
+            children = self.unpack(table, at + SPAN.size)
+            at += SPAN.size + table.size
         return _Node(prefix, first, children, at if offset & HAS_VALUES else 0)
 
     def values(self, at: int) -> Iterator[tuple[int, bytes]]:
         """Read the (priority, value) pairs at ``at`` in the order of the file."""
-        (count,) = self.unpack(_WORD, at)
-        at += _WORD.size
+        (count,) = self.unpack(WORD, at)
+        at += WORD.size
         for _ in range(count):
-            (priority,) = self.unpack(_WORD, at)
-            value = self.text(at + _WORD.size)
+            (priority,) = self.unpack(WORD, at)
+            value = self.text(at + WORD.size)
             yield priority, value
-            at += _WORD.size + len(value) + 1
+            at += WORD.size + len(value) + 1
 
 
 def _damaged(why: str) -> TreeError:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishing: whole files, only those that changed, and nothing left behind."""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kmodd.database import publish as publish_module
+from kmodd.database.publish import is_temporary, publish
+from kmodd.errors import Reason, TreeError
+from tests.support.require import require
+
+FILES = {"modules.dep": b"a:\n", "modules.alias": b"# Aliases\n", "modules.dep.bin": bytes(70_000)}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_files_appear_whole_readable_by_all_and_alone(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        published = publish(FILES, str(tmp_path))
+    finally:
+        os.umask(before)
+    assert contents(tmp_path) == FILES
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
+    assert published.written == tuple(FILES)
+    assert published.stands()
+
+
+def test_the_directory_is_made_if_it_is_not_there(tmp_path: Path) -> None:
+    publish(FILES, str(tmp_path / "out" / "6.1"))
+    assert contents(tmp_path / "out" / "6.1") == FILES
+
+
+def test_files_that_did_not_change_are_left_alone(tmp_path: Path) -> None:
+    publish(FILES, str(tmp_path))
+    inode = (tmp_path / "modules.dep").stat().st_ino
+    published = publish(FILES | {"modules.alias": b"new"}, str(tmp_path))
+    assert published.written == ("modules.alias",)
+    assert (tmp_path / "modules.dep").stat().st_ino == inode
+    assert (tmp_path / "modules.alias").read_bytes() == b"new"
+
+
+def test_the_publication_before_saves_reading_but_is_not_believed_blindly(tmp_path: Path) -> None:
+    first = publish(FILES, str(tmp_path))
+    (tmp_path / "modules.dep").write_bytes(b"b:\n")
+    second = publish(FILES, str(tmp_path), first)
+    assert second.written == ("modules.dep",)
+    third = publish(FILES | {"modules.dep": b"c:\n"}, str(tmp_path), second)
+    assert third.written == ("modules.dep",)
+    assert (tmp_path / "modules.dep").read_bytes() == b"c:\n"
+    elsewhere = publish(FILES, str(tmp_path / "elsewhere"), third)
+    assert elsewhere.written == tuple(FILES)
+
+
+def test_somebody_elses_writing_shows_in_the_stamps(tmp_path: Path) -> None:
+    published = publish(FILES, str(tmp_path))
+    (tmp_path / "modules.alias").unlink()
+    assert not published.stands()
+    published = publish(FILES, str(tmp_path))
+    (tmp_path / "other").write_bytes(b"# Aliases\n")
+    (tmp_path / "other").rename(tmp_path / "modules.alias")
+    assert not published.stands()
+
+
+def test_a_link_in_place_of_a_file_is_replaced_and_its_target_spared(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_bytes(FILES["modules.dep"])
+    (tmp_path / "modules.dep").symlink_to(target)
+    publish(FILES, str(tmp_path))
+    assert not (tmp_path / "modules.dep").is_symlink()
+    assert target.read_bytes() == FILES["modules.dep"]
+
+
+def test_the_first_failure_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(FILES, str(tmp_path))
+    real = os.fsync
+    calls = []
+
+    def full(fd: int) -> None:
+        calls.append(fd)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", full)
+    new = {name: content + b"new" for name, content in FILES.items()}
+    with pytest.raises(TreeError) as caught:
+        publish(new, str(tmp_path))
+    assert caught.value.reason is Reason.TREE_NOT_WRITABLE
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.detail == f"{tmp_path}/modules.dep.bin"
+    assert contents(tmp_path) == FILES
+
+
+@pytest.mark.parametrize(
+    ("mount", "expected"),
+    [
+        ("mount -t tmpfs -o size=1m none {0} && cp -a {0}.old/. {0}", "ENOSPC"),
+        ("mount --bind {0}.old {0} && mount -o remount,bind,ro {0}", "EROFS"),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_filesystem_that_takes_nothing_keeps_the_old_files(
+    tmp_path: Path, mount: str, expected: str
+) -> None:
+    unshare = require("unshare", "a filesystem of the test's own needs a mount namespace")
+    directory = tmp_path / "tree"
+    directory.mkdir()
+    publish(FILES, f"{directory}.old")
+    script = f"""
+import errno, os
+from kmodd.database.publish import publish
+from kmodd.errors import TreeError
+try:
+    publish({{"modules.dep": bytes(10_000), "modules.alias": bytes(9 << 20)}}, {str(directory)!r})
+except TreeError as error:
+    print(errno.errorcode[error.errno], *sorted(os.listdir({str(directory)!r})))
+"""
+    shell = f"{mount.format(directory)} && exec {sys.executable} -"
+    run = subprocess.run(
+        [unshare, "--map-root-user", "--mount", "sh", "-c", shell],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    require("mount:" not in run.stderr, f"mount namespaces are not allowed: {run.stderr.strip()}")
+    assert run.stdout.split() == [expected, *sorted(FILES)], run.stderr
+
+
+def test_a_file_in_place_of_the_directory_is_told_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TreeError) as caught:
+        publish(FILES, str(tmp_path / "file"))
+    assert caught.value.detail == str(tmp_path / "file")
+    assert caught.value.reason is Reason.TREE_NOT_WRITABLE
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    publish(FILES, str(tmp_path))
+    script = f"""
+import os, signal
+from kmodd.database.publish import publish
+os.replace = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+publish({{"modules.dep": b"never seen", "modules.alias": b"nor this"}}, {str(tmp_path)!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = set(contents(tmp_path)) - set(FILES)
+    assert len(left) == 2
+    assert all(is_temporary(name) for name in left)
+    assert {name: contents(tmp_path)[name] for name in FILES} == FILES
+    publish(FILES, str(tmp_path))
+    assert contents(tmp_path) == FILES
+
+
+def test_a_lock_that_somebody_sits_on_does_not_stop_publishing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "LOCK_SECONDS", 0.05)
+    temporary = tmp_path / f".modules.dep.kmodd-{'0' * 16}"
+    temporary.touch()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        publish(FILES, str(tmp_path))
+    finally:
+        os.close(fd)
+    # It may be another's, who is writing it now.
+    assert temporary.exists()
+    assert contents(tmp_path) == FILES | {temporary.name: b""}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (f".modules.alias.bin.kmodd-{'0123456789abcdef'}", True),
+        ("tmpfileAb3dE9", True),
+        ("modules.dep.bin.123.456.789", True),
+        ("modules.dep", False),
+        ("modules.order", False),
+        ("tmpfile", False),
+        ("kernel", False),
+    ],
+)
+def test_temporary_names_are_known(name: str, expected: bool) -> None:
+    assert is_temporary(name) is expected
