@@ -84,8 +84,8 @@ class DirectoryObserver:
         self._linked = {}
 
     def _start(self, directories: Iterable[Path]) -> bool:
-        observer = Observer()
         try:
+            observer = Observer()
             for path in directories:
                 if path == self._modules:
                     observer.schedule(_Events(self._tree_changed), str(path), recursive=True)

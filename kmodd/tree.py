@@ -129,8 +129,6 @@ class Tree:
             if before is not None and before.stands():
                 return
             mended = self._published(generation, before)
-            if before is not None and mended.publication and mended.publication.written:
-                mended = self._count_overwriting(mended)
             if mended != generation:
                 self._swap(mended)
         finally:
@@ -190,6 +188,7 @@ class Tree:
     def _published(self, generation: Generation, before: Publication | None) -> Generation:
         """Write the databases; where that cannot be done they serve from memory alone."""
         directory, database = str(self.directory), generation.database
+        ours = before is not None and before.files is database.files
         try:
             publication = publish(database.files, directory, before)
         except TreeError as error:
@@ -204,7 +203,8 @@ class Tree:
                 len(database.modules),
                 len(publication.written),
             )
-        return replace(generation, publication=publication, problem="")
+        done = replace(generation, publication=publication, problem="")
+        return self._count_overwriting(done) if ours and publication.written else done
 
     def _count_overwriting(self, generation: Generation) -> Generation:
         """Note that others wrote over our files; the second time soon after, give in."""

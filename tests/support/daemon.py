@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,13 @@ def kmodctl(
 
 
 @contextmanager
-def running_daemon(root: Path, *arguments: str, place: str = "run/kmodd.sock") -> Iterator[Daemon]:
+def running_daemon(
+    root: Path, *arguments: str, place: str = "run/kmodd.sock", through: Sequence[str] = ()
+) -> Iterator[Daemon]:
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
 
-    ``place`` is its socket's path in a directory that goes with it.
+    ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
+    runs the daemon as its last words.
     """
     with tempfile.TemporaryDirectory(prefix="kmodd-test-") as directory:
         socket = Path(directory, place)
@@ -71,7 +74,7 @@ def running_daemon(root: Path, *arguments: str, place: str = "run/kmodd.sock") -
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "kmodd", "serve"),
+                    *(*through, sys.executable, "-m", "kmodd", "serve"),
                     *("--root", str(root), "--socket", str(socket), "--log-level", "debug"),
                     *("--state", str(Path(directory, "state"))),
                     *arguments,
