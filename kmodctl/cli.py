@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, output: Output) -> int:
     """Find the daemon before grpc is imported: most mistakes are told without it."""
     try:
+        if hasattr(options, "run_private") and options.is_private(options):
+            return int(options.run_private(options, output))
         path = find_socket(options.socket)
         from kmodctl.client import Client
 
@@ -72,6 +74,8 @@ def _parser() -> Parser:
         sub = commands.add_parser(name, help=summary, description=command.__doc__)
         command.configure(sub)
         sub.set_defaults(run=command.run)
+        if hasattr(command, "run_private"):
+            sub.set_defaults(run_private=command.run_private, is_private=command.is_private)
     return parser
 
 

@@ -2,11 +2,15 @@
 """depmod: rebuild the databases of a release's modules
 
 The daemon does so by itself when a module comes, changes or goes; this makes it happen now, and
-waits for the databases to be written.
+waits for the databases to be written. What names another directory or file, or only prints, needs
+no daemon and is done with the caller's own rights.
 """
 
 import argparse
+import json
+import os
 import re
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,21 +20,125 @@ from kmodctl.output import Output
 if TYPE_CHECKING:
     from kmodctl.client import Client
 
+VERSION = re.compile(r"[0-9]+\.[0-9]+")
+"""What a kernel release begins with."""
+
+_PRIVATE = {
+    "base": "/",
+    "module_directory": "/lib/modules",
+    "output": "",
+    "config": [],
+    "symvers": "",
+    "system_map": "",
+    "report_symbols": False,
+    "print_only": False,
+    "warn_duplicates": False,
+    "verbose": False,
+    "symbol_prefix": "",
+    "files": [],
+}
+"""The options that the shared daemon knows nothing of, and what they are when not given."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add depmod's arguments."""
-    parser.add_argument("-a", "--all", action="store_true", help="look at all modules (always so)")
-    parser.add_argument("release", metavar="VERSION", nargs="?", default="", help="the release")
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="look at all modules (always so)")
+    add("-A", "--quick", action="store_true", help="only when something changed (always so)")
+    add(
+        "-e",
+        "--errsyms",
+        dest="report_symbols",
+        action="store_true",
+        help="report symbols that neither the modules nor the kernel have (with -E or -F)",
+    )
+    add(
+        "-n",
+        "--show",
+        "--dry-run",
+        dest="print_only",
+        action="store_true",
+        help="print the text databases and write nothing",
+    )
+    add(
+        "-P", "--symbol-prefix", metavar="CHAR", default="", help="a letter that symbols begin with"
+    )
+    add("-v", "--verbose", action="store_true", help="print which module needs which, and why")
+    add("-w", "--warn", dest="warn_duplicates", action="store_true", help="warn of duplicates")
+    add("-b", "--basedir", metavar="DIR", dest="base", default="/", help="a root to build for")
+    add(
+        "-m",
+        "--moduledir",
+        metavar="DIR",
+        dest="module_directory",
+        default="/lib/modules",
+        help="where the root has its module trees",
+    )
+    add(
+        "-o",
+        "--outdir",
+        metavar="DIR",
+        dest="output",
+        default="",
+        help="a root to write the databases into",
+    )
+    add(
+        "-C",
+        "--config",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a file or directory in place of depmod.d; may be repeated",
+    )
+    add("-E", "--symvers", metavar="FILE", default="", help="the kernel's Module.symvers")
+    add(
+        "-F",
+        "--filesyms",
+        metavar="FILE",
+        dest="system_map",
+        default="",
+        help="the kernel's System.map",
+    )
+    add("words", metavar="VERSION | FILE", nargs="*", help="the release, and module files")
+
+
+def is_private(options: argparse.Namespace) -> bool:
+    """Tell whether what was asked for needs the caller's rights rather than the daemon's."""
+    wanted = any(getattr(options, name, default) != default for name, default in _PRIVATE.items())
+    return wanted or any(not VERSION.match(word) for word in options.words)
+
+
+def run_private(options: argparse.Namespace, output: Output) -> int:
+    """Build in a process of our own; nothing here needs a daemon."""
+    if options.symvers and options.system_map:
+        output.fatal("-E and -F are mutually exclusive")
+        return 1
+    if options.report_symbols and not (options.symvers or options.system_map):
+        output.say("WARNING: -e needs -E or -F")
+        options.report_symbols = False
+    words = list(options.words)
+    release = words.pop(0) if words and not words[0].startswith("/") else os.uname().release
+    if not VERSION.match(release):
+        output.error(f"Bad version passed {release}")
+        return 1
+    for path in words:
+        if not path.startswith("/"):
+            output.fatal(f"{path}: not absolute path.")
+            return 1
+    order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
+    order |= {"release": release, "files": words}
+    for name in ("base", "output"):
+        order[name] = order[name] and os.path.abspath(order[name])
+    command = [sys.executable, "-m", "kmodd.offline", json.dumps(order)]
+    return subprocess.run(command, check=False).returncode
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
-    """Rebuild and wait."""
-    if options.release and not re.match(r"[0-9]+\.[0-9]+", options.release):
-        output.error(f"Bad version passed {options.release}")
-        return 1
+    """Have the daemon rebuild, and wait."""
     show = _progress if sys.stderr.isatty() else None
+    release = options.words[0] if options.words else ""
     try:
-        tree = client.rebuild_database(options.release, progress=show)
+        tree = client.rebuild_database(release, progress=show)
     except CallError as error:
         _complain(error, output)
         return 1

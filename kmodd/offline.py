@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""depmod for one caller: another root, output or configuration, with the caller's own rights.
+
+The shared daemon never opens a path that a caller names. ``kmodctl depmod`` therefore runs
+``python -m kmodd.offline ORDER``, in its own process and as its own user, for all that names one.
+ORDER is a JSON object with the fields of ``Order``.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmodd.config.depmod import read_depmod_config
+from kmodd.database import Database
+from kmodd.database.publish import publish
+from kmodd.database.rebuild import rebuild
+from kmodd.database.symbols import read_symvers, read_system_map, symbol_problems
+from kmodd.database.walk import full_path
+from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.names import normalise_alias
+
+FILE_MAX = 64 << 20
+"""Bytes of a Module.symvers or System.map that are read at most."""
+
+SYSTEM_MAP_LINES = 1000
+"""Lines that a System.map has at least: Debian ships a stub that stands for none at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What depmod(8) was asked for, by its options.
+
+    ``base`` (-b), ``module_directory`` (-m) and ``output`` (-o) are directories; the trees are in
+    BASE/MODULE_DIRECTORY/RELEASE. ``config`` (-C) stands in for the system's depmod.d. ``symvers``
+    (-E) or ``system_map`` (-F) tell ``report_symbols`` (-e) what the kernel itself has.
+    ``print_only`` is -n, ``warn_duplicates`` -w, ``symbol_prefix`` -P. ``files`` are absolute
+    paths of the modules to look at in place of all.
+    """
+
+    release: str
+    base: str = "/"
+    module_directory: str = "/lib/modules"
+    output: str = ""
+    config: tuple[str, ...] = ()
+    symvers: str = ""
+    system_map: str = ""
+    report_symbols: bool = False
+    print_only: bool = False
+    warn_duplicates: bool = False
+    verbose: bool = False
+    symbol_prefix: str = ""
+    files: tuple[str, ...] = ()
+
+    def directory_below(self, root: str) -> str:
+        """Return the release's directory below ``root``."""
+        return f"{root.rstrip('/')}/{self.module_directory.strip('/')}/{self.release}"
+
+
+def carry_out(order: Order) -> Iterator[str]:
+    """Build the databases as ``order`` says, and yield what depmod says meanwhile on stderr.
+
+    What it prints on stdout (-n, -v) is printed. Raises KmoddError.
+    """
+    paths = [Path(path) for path in order.config] or None
+    database = rebuild(
+        order.directory_below(order.base),
+        order.release,
+        config=read_depmod_config(Path("/"), order.release, paths=paths),
+        only=order.files or None,
+        symbol_prefix=order.symbol_prefix,
+    )
+    yield from database.problems
+    if order.verbose:
+        _print(_needs(database))
+    if order.report_symbols:
+        kernel = _kernel_symbols(order)
+        yield from symbol_problems(database, kernel, versions=bool(order.symvers))
+    if order.print_only:
+        texts = (text for name, text in database.files.items() if not name.endswith(".bin"))
+        sys.stdout.buffer.writelines(texts)
+        return
+    if order.warn_duplicates:
+        yield from _duplicates(database)
+    publish(database.files, order.directory_below(order.output or order.base))
+
+
+def _kernel_symbols(order: Order) -> dict[str, int]:
+    """Return the kernel's own symbols with their CRCs, from the file that was named."""
+    path = order.symvers or order.system_map
+    try:
+        with open(path, "rb") as file:
+            data = file.read(FILE_MAX)
+    except OSError as error:
+        raise TreeError(
+            Reason.TREE_UNREADABLE, f"could not load {path}: {error.strerror}", detail=path
+        ) from error
+    if order.symvers:
+        return read_symvers(data)
+    if data.count(b"\n") < SYSTEM_MAP_LINES:
+        raise TreeError(
+            Reason.TREE_UNREADABLE,
+            f"could not load {path}: a stub of {len(data)} bytes, not a kernel's symbols",
+            detail=path,
+        )
+    return read_system_map(data)
+
+
+def _needs(database: Database) -> Iterator[str]:
+    """Yield which module needs which other one for its sake, a line for each pair."""
+    owners = {
+        symbol: record for record in database.modules.values() for symbol, _ in record.exports
+    }
+    for record in database.modules.values():
+        told: set[str] = set()
+        for symbol in record.imports:
+            owner = owners.get(symbol)
+            if owner is None or owner is record or owner.name in told:
+                continue
+            told.add(owner.name)
+            paths = [full_path(database.directory, each.path) for each in (record, owner)]
+            yield f'{paths[0]} needs "{symbol}": {paths[1]}'
+
+
+def _duplicates(database: Database) -> Iterator[str]:
+    """Yield a warning for each alias that its module has already, however it is spelled."""
+    for record in database.modules.values():
+        seen: set[str] = set()
+        for alias in record.aliases:
+            try:
+                key = normalise_alias(alias)
+            except KmoddError:
+                continue
+            if key in seen:
+                yield f"WARNING: duplicate module alias:\n{alias} {record.name}"
+            seen.add(key)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def main(words: list[str]) -> int:
+    """Carry out the order in ``words``; returns depmod's exit status."""
+    fields = json.loads(words[0])
+    order = Order(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
+    try:
+        for line in carry_out(order):
+            print(f"depmod: {line}", file=sys.stderr)
+    except KmoddError as error:
+        _complain(error)
+        return 1
+    return 0
+
+
+def _complain(error: KmoddError) -> None:
+    lines = list(error.log) or [f"ERROR: {error.message}"]
+    if error.reason is Reason.TREE_NOT_FOUND:
+        lines = [
+            f"ERROR: could not open directory {error.detail}: No such file or directory",
+            "FATAL: could not search modules: No such file or directory",
+        ]
+    elif error.reason is Reason.TREE_UNREADABLE:
+        lines = [f"FATAL: {error.message}"]
+    for line in lines:
+        print(f"depmod: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
