@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where to keep what was read of the trees (default: /var/lib/kmodd for root, "
         "~/.local/state/kmodd for a user)",
     )
+    serving.add_argument(
+        "--no-watch",
+        dest="watch",
+        action="store_false",
+        help="rebuild databases only when asked to",
+    )
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
     private.set_defaults(log_level="warning")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
@@ -109,7 +115,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
         return 1
     state = options.state or default_state()
-    serve(replace(settings, socket=place.absolute(), state=state))
+    serve(replace(settings, socket=place.absolute(), state=state, watch=options.watch))
     return 0
 
 

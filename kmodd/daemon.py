@@ -18,7 +18,7 @@ from kmodd.settings import Settings
 from kmodd.sockets import SocketPlace
 from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
-from kmodd.watch import Watcher
+from kmodd.watch import watching
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,13 @@ def running(settings: Settings) -> Iterator[Path]:
         parts = Parts(kernel, trees, Namespace(kernel, trees))
         server = SocketServer(place, parts, settings.limits)
         trees.tell(lambda: server.note_database(trees.in_force()))
-        watcher = Watcher(trees, settings.timing)
         server.start()
-        watcher.start()
-        try:
-            yield place.path
-        finally:
-            kernel.close()
-            server.stop()
-            watcher.stop()
+        with watching(trees, settings.timing) if settings.watch else contextlib.nullcontext():
+            try:
+                yield place.path
+            finally:
+                kernel.close()
+                server.stop()
 
 
 def serve(settings: Settings) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
@@ -144,8 +145,9 @@ def _print(lines: Iterable[str]) -> None:
 
 def main(words: list[str]) -> int:
     """Carry out the order in ``words``; returns depmod's exit status."""
-    fields = json.loads(words[0])
-    order = Order(**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
+    fields: dict[str, Any] = json.loads(words[0])
+    fields |= {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    order = Order(**fields)
     try:
         for line in carry_out(order):
             print(f"depmod: {line}", file=sys.stderr)

@@ -48,7 +48,8 @@ class Settings:
     """Everything a daemon is started with.
 
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
-    only held in memory. ``state`` is a directory for what the next start can use.
+    only held in memory, ``watch`` where they are only rebuilt when somebody asks. ``state`` is a
+    directory for what the next start can use.
     """
 
     kernel: str = "emulated"
@@ -58,7 +59,7 @@ class Settings:
     socket: Path = ADMIN_SOCKET
     socket_mode: int = 0o600
     publish: bool = True
-    log_level: str = "info"
+    watch: bool = True
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
 

@@ -94,7 +94,7 @@ class Tree:
             self._started += 1
             self._contested = self._contested and not insist
             try:
-                generation = self._next_generation(progress)
+                generation = self._next_generation(progress, insist=insist)
             except TreeError as error:
                 self._keep_old(error)
                 raise
@@ -153,7 +153,7 @@ class Tree:
         self.generation = generation
         self._options.swapped()
 
-    def _next_generation(self, progress: Progress | None) -> Generation:
+    def _next_generation(self, progress: Progress | None, *, insist: bool) -> Generation:
         old, root, release = self.generation, self._options.root, self.directory.name
         if not self.directory.is_dir():
             self._swap(None)
@@ -183,6 +183,9 @@ class Tree:
         )
         if self._contested or not self._options.publish:
             return generation
+        if insist:
+            self._overwritten_at = -CONTEST
+            return self._published(generation, None)
         return self._published(generation, old.publication if old else None)
 
     def _published(self, generation: Generation, before: Publication | None) -> Generation:

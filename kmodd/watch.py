@@ -11,7 +11,8 @@ came without an event.
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.config import config_directories
@@ -22,6 +23,17 @@ from kmodd.settings import Timing
 from kmodd.trees import Trees
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def watching(trees: Trees, timing: Timing) -> Iterator[None]:
+    """Keep the trees up to date while the context is open."""
+    watcher = Watcher(trees, timing)
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
 
 
 class Watcher:

@@ -127,8 +127,8 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
             return 1
     order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
     order |= {"release": release, "files": words}
-    for name in ("base", "output"):
-        order[name] = order[name] and os.path.abspath(order[name])
+    order |= {"base": os.path.abspath(options.base)}
+    order |= {"output": options.output and os.path.abspath(options.output)}
     command = [sys.executable, "-m", "kmodd.offline", json.dumps(order)]
     return subprocess.run(command, check=False).returncode
 

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m tests.bench NAME``: run a benchmark and print its table."""
+
+import argparse
+import importlib
+
+BENCHMARKS = ("depmod",)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("--repeat", type=int, default=7, help="runs of each row (default: 7)")
+    options = parser.parse_args()
+    importlib.import_module(f"tests.bench.{options.name}").run(options.repeat)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rebuilding the databases of Debian's modules: the RPC of a warm client beside ``depmod -a``."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kmodd.modulefile import Compression
+from tests.bench.measure import Row, memory, print_table, side_by_side, timed
+from tests.support.compression import SUFFIXES, compress
+from tests.support.daemon import running_daemon
+from tests.support.debian import CACHE, unpacked_tree
+from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
+from tests.support.require import find_tool
+from tests.support.tree import ModuleTree
+
+OTHER = "1.0.0-other"
+"""A release with nothing in it, which the daemon's kernel is of: it builds no other unasked."""
+
+INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+
+
+def run(repeat: int) -> None:
+    """Measure everything and print the table."""
+    tool = find_tool("depmod")
+    if tool is None:
+        raise SystemExit("the reference, kmod's depmod, is not installed")
+    source = unpacked_tree()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="kmodd-bench-", dir=CACHE) as directory:
+        plain = source.copy(Path(directory, "plain"))
+        rows.append(full("full, uncompressed", plain, repeat, tool, 0.9))
+        changes, resident = incremental(plain, repeat, tool)
+        rows += changes
+        for kind, wanted in ((Compression.XZ, 0.55), (Compression.ZSTD, 0.7)):
+            packed = compressed(plain, Path(directory, kind.value), kind)
+            rows.append(full(f"full, {kind.value}", packed, repeat, tool, wanted))
+            shutil.rmtree(packed.root)
+        dense = dense_tree(Path(directory, "dense"))
+        rows.append(full("dense graph, 1,000 modules", dense, repeat, tool, 1.0))
+    print_table("databases of Debian's modules", rows)
+    print(f"\nkmodd's resident memory with that tree: {resident:.0f} MB (wanted: at most 120)")
+
+
+def full(name: str, tree: ModuleTree, repeat: int, tool: str, wanted: float) -> Row:
+    """Rebuild from nothing: no database in memory, no records kept, no files written."""
+    (tree.directory.with_name(OTHER)).mkdir(exist_ok=True)
+
+    def ours() -> float:
+        drop_outputs(tree)
+        with (
+            running_daemon(tree.root, "--release", OTHER, "--no-watch") as daemon,
+            daemon.client() as client,
+        ):
+            client.status()
+            return timed(lambda: client.rebuild_database(tree.release))
+
+    return side_by_side(name, repeat, ours, lambda: depmod(tree, tool), wanted)
+
+
+def incremental(tree: ModuleTree, repeat: int, tool: str) -> tuple[list[Row], float]:
+    """Rebuild after small changes; also the daemon's resident memory in MB."""
+    module = next((tree.directory / "kernel" / "fs").rglob("ext4.ko"))
+    added = tree.directory / "kernel" / "fs" / "added.ko"
+    twin = tree.root / "twin.ko"
+
+    def change() -> None:
+        shutil.copy(module, twin)
+        twin.replace(module)
+
+    with (
+        running_daemon(tree.root, "--release", OTHER, "--no-watch") as daemon,
+        daemon.client() as client,
+    ):
+
+        def rebuild() -> float:
+            return timed(lambda: client.rebuild_database(tree.release))
+
+        def theirs() -> float:
+            spent = depmod(tree, tool)
+            rebuild()  # our files again, or the next rebuild would write them all
+            return spent
+
+        def changed() -> float:
+            change()
+            return rebuild()
+
+        def with_one_more() -> float:
+            shutil.copy(added.with_name("mbcache.ko"), added)
+            spent = rebuild()
+            added.unlink()
+            rebuild()
+            return spent
+
+        def with_one_less() -> float:
+            shutil.copy(added.with_name("mbcache.ko"), added)
+            rebuild()
+            added.unlink()
+            return rebuild()
+
+        rebuild()
+        rows = [
+            side_by_side("one changed, same symbols", repeat, changed, theirs, 0.1),
+            side_by_side("one added", repeat, with_one_more, theirs, 0.3),
+            side_by_side("one removed", repeat, with_one_less, theirs, 0.3),
+            side_by_side("nothing changed", repeat, rebuild, theirs, 0.03),
+        ]
+        return rows, memory(daemon.process.pid, "VmRSS")
+
+
+def depmod(tree: ModuleTree, tool: str) -> float:
+    """Time the machine's depmod on the tree."""
+    drop_outputs(tree)
+    command = [tool, "-a", "-b", str(tree.root), tree.release]
+    return timed(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def drop_outputs(tree: ModuleTree) -> None:
+    """Remove what a depmod has written."""
+    for path in tree.directory.glob("modules.*"):
+        if path.name not in INPUTS:
+            path.unlink()
+
+
+def compressed(tree: ModuleTree, root: Path, kind: Compression) -> ModuleTree:
+    """Return a copy of the tree with every module compressed."""
+    packed = tree.copy(root)
+    paths = list(packed.directory.rglob("*.ko"))
+
+    def pack(path: Path) -> None:
+        path.with_suffix(SUFFIXES[kind]).write_bytes(compress(path.read_bytes(), kind))
+        path.unlink()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(pack, paths))
+    return packed
+
+
+def dense_tree(root: Path) -> ModuleTree:
+    """Return a tree of 1,000 modules, most with some 270 in their closure."""
+    tree = ModuleTree(root=root, release="6.1.0-dense")
+    directory = tree.directory / "kernel"
+    directory.mkdir(parents=True)
+    for number in range(1000):
+        needs = tuple(Import(f"m{other}_do") for other in range(max(0, number - 270), number, 30))
+        needs += tuple(Import(f"m{other}_do") for other in range(min(number, 270)))
+        spec = ModuleSpec(name=f"m{number}", exports=(Export(f"m{number}_do"),), imports=needs)
+        (directory / f"m{number}.ko").write_bytes(write_module(spec))
+    for name in INPUTS:
+        (tree.directory / name).touch()
+    return tree
