@@ -183,15 +183,18 @@ class Tree:
         )
         if self._contested or not self._options.publish:
             return generation
-        if insist:
-            self._overwritten_at = -CONTEST
-            return self._published(generation, None)
-        return self._published(generation, old.publication if old else None)
+        return self._published(generation, old.publication if old else None, asked=insist)
 
-    def _published(self, generation: Generation, before: Publication | None) -> Generation:
-        """Write the databases; where that cannot be done they serve from memory alone."""
+    def _published(
+        self, generation: Generation, before: Publication | None, *, asked: bool = False
+    ) -> Generation:
+        """Write the databases; where that cannot be done they serve from memory alone.
+
+        Writing again what was there ``before`` counts against whoever wrote over it, unless
+        somebody ``asked`` for it.
+        """
         directory, database = str(self.directory), generation.database
-        ours = before is not None and before.files is database.files
+        ours = not asked and before is not None and before.files is database.files
         try:
             publication = publish(database.files, directory, before)
         except TreeError as error:
