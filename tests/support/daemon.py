@@ -66,7 +66,7 @@ def running_daemon(
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
 
     ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
-    runs the daemon as its last words.
+    runs the daemon as its last words. The daemon's log goes to stderr at the end.
     """
     with tempfile.TemporaryDirectory(prefix="kmodd-test-") as directory:
         socket = Path(directory, place)
@@ -88,6 +88,7 @@ def running_daemon(
         finally:
             process.kill()
             process.wait()
+            sys.stderr.write(log.read_text(errors="replace"))  # pytest shows it with a failure
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = START) -> None:
