@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from kmodd import __version__
 from kmodd.daemon import running, serve
 from kmodd.errors import KmoddError
 from kmodd.settings import Settings, default_socket, default_state
+from kmodd.signals import SignalInbox, caught
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level.upper(), format="kmodd: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
     settings = Settings(root=options.root, release=options.release or "")
     try:
         if options.action == "run":
@@ -133,15 +136,22 @@ def _run(settings: Settings, command: Sequence[str]) -> int:
 
 def _run_command(command: Sequence[str], socket: Path) -> int:
     environment = {**os.environ, "KMODD_SOCKET": str(socket), "PATH": _search_path()}
-    try:
-        child = subprocess.Popen(command, env=environment)
-    except OSError as error:
-        print(f"kmodd: {command[0]}: {error.strerror}", file=sys.stderr)
-        return 127
-    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child as well
-    status = child.wait()
+    with caught((signal.SIGTERM, signal.SIGINT)) as inbox:
+        try:
+            child = subprocess.Popen(command, env=environment)
+        except OSError as error:
+            print(f"kmodd: {command[0]}: {error.strerror}", file=sys.stderr)
+            return 127
+        threading.Thread(target=_forward, args=(inbox, child), daemon=True).start()
+        status = child.wait()
     return 128 - status if status < 0 else status
+
+
+def _forward(inbox: SignalInbox, child: "subprocess.Popen[bytes]") -> None:
+    """Hand SIGTERM on to the child; SIGINT it gets from the terminal itself."""
+    while (number := inbox.wait()) is not None:
+        if number is signal.SIGTERM:
+            child.send_signal(number)
 
 
 def _search_path() -> str:

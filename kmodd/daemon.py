@@ -4,10 +4,8 @@
 import contextlib
 import logging
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
@@ -15,6 +13,7 @@ from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
 from kmodd.namespace import Namespace
 from kmodd.server import Parts, SocketServer
 from kmodd.settings import Settings
+from kmodd.signals import caught
 from kmodd.sockets import SocketPlace
 from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
@@ -51,18 +50,12 @@ def running(settings: Settings) -> Iterator[Path]:
 
 def serve(settings: Settings) -> None:
     """Run a daemon until SIGTERM or SIGINT."""
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
-        log.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
-    with running(settings) as path:
-        log.info("listening on %s", path)
-        stop.wait()
-    log.info("stopped")
+    with caught((signal.SIGTERM, signal.SIGINT)) as inbox:
+        with running(settings) as path:
+            log.info("listening on %s", path)
+            asked = inbox.wait()
+            log.info("%s: stopping", asked.name if asked else "end of input")
+        log.info("stopped")
 
 
 def _release(settings: Settings) -> str:

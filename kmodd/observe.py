@@ -8,7 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
 from kmodd.database.publish import is_temporary
@@ -16,8 +27,18 @@ from kmodd.database.publish import is_temporary
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
-CHANGES = frozenset({"created", "deleted", "modified", "moved", "closed"})
-"""The events that can mean a change; opening and reading, which we do ourselves, are not."""
+CHANGES: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+"""The events that can mean a change; opening and reading, which we do ourselves, are not, and a
+directory's own change only repeats that of its entry."""
 
 INPUTS = frozenset({"modules.order", "modules.builtin", "modules.builtin.modinfo"})
 """The files beside the databases that a kernel's build leaves, and that depmod reads."""
@@ -70,7 +91,9 @@ class DirectoryObserver:
         for path in directories.keys() - self._linked.keys():
             handler = _Events(partial(self._linked_changed, directories[path]))
             try:
-                self._linked[path] = observer.schedule(handler, str(path), recursive=True)
+                self._linked[path] = observer.schedule(
+                    handler, str(path), recursive=True, event_filter=CHANGES
+                )
             except OSError as error:
                 self._complain(path, error)
 
@@ -87,10 +110,11 @@ class DirectoryObserver:
         try:
             observer = Observer()
             for path in directories:
-                if path == self._modules:
-                    observer.schedule(_Events(self._tree_changed), str(path), recursive=True)
-                else:
-                    observer.schedule(_Events(lambda _path: self._touch_all()), str(path))
+                below = path == self._modules
+                changed = self._tree_changed if below else self._config_changed
+                observer.schedule(
+                    _Events(changed), str(path), recursive=below, event_filter=CHANGES
+                )
             observer.start()
         except OSError as error:
             self._complain(self._modules, error)
@@ -103,6 +127,9 @@ class DirectoryObserver:
         if not self._failed:
             log.warning("%s cannot be watched (%s); looking instead", path, error.strerror)
         self._failed = True
+
+    def _config_changed(self, _path: str) -> None:
+        self._touch_all()
 
     def _linked_changed(self, release: str, _path: str) -> None:
         self._touch(release)
@@ -120,13 +147,10 @@ class _Events(FileSystemEventHandler):
         self._changed = changed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Pass on what can mean a change; a directory's own event repeats that of its entry."""
-        if event.is_directory and event.event_type == "modified":
-            return
-        if event.event_type in CHANGES:
-            for path in (event.src_path, event.dest_path):
-                if path and isinstance(path, (bytes, str)):
-                    self._changed(os.fsdecode(path))
+        """Pass on the paths of the event."""
+        for path in (event.src_path, event.dest_path):
+            if path and isinstance(path, (bytes, str)):
+                self._changed(os.fsdecode(path))
 
 
 def is_output(inside: str) -> bool:

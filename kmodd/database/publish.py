@@ -79,11 +79,11 @@ def publish(
             for name, content in files.items()
             if not (known and _stands(fd, name, content, known)) and not _holds(fd, name, content)
         }
-        inodes = _replace(fd, directory, changed)
+        made = _replace(fd, directory, changed)
         stamps = {}
         for name in files:
             with _blaming(f"{directory}/{name}"):
-                stamps[name] = _stamp(fd, name, inodes.get(name))
+                stamps[name] = _stamp(fd, name, made.get(name))
     return Publication(directory, files, stamps, tuple(changed))
 
 
@@ -133,14 +133,14 @@ def _lock(fd: int) -> bool:
             return True
 
 
-def _replace(fd: int, directory: str, files: Mapping[str, bytes]) -> dict[str, int]:
-    """Put ``files`` in place of those in the directory open at ``fd``; give their inodes."""
+def _replace(fd: int, directory: str, files: Mapping[str, bytes]) -> dict[str, FileStamp]:
+    """Put ``files`` in place of those in the directory open at ``fd``; give their stamps."""
     temporaries = {name: f".{name}.kmodd-{secrets.token_hex(8)}" for name in files}
-    inodes = {}
+    made = {}
     try:
         for name, content in files.items():
             with _blaming(f"{directory}/{name}"):
-                inodes[name] = _write(fd, temporaries[name], content)
+                made[name] = _write(fd, temporaries[name], content)
         for name in files:
             with _blaming(f"{directory}/{name}"):
                 os.replace(temporaries[name], name, src_dir_fd=fd, dst_dir_fd=fd)
@@ -149,11 +149,11 @@ def _replace(fd: int, directory: str, files: Mapping[str, bytes]) -> dict[str, i
     except BaseException:
         _remove(fd, temporaries.values())
         raise
-    return inodes
+    return made
 
 
-def _write(directory: int, name: str, content: bytes) -> int:
-    """Write a new file, down to the disk, and give its inode."""
+def _write(directory: int, name: str, content: bytes) -> FileStamp:
+    """Write a new file, down to the disk, and give its stamp."""
     fd = os.open(name, _CREATE, _MODE, dir_fd=directory)
     try:
         os.fchmod(fd, _MODE)
@@ -166,13 +166,19 @@ def _write(directory: int, name: str, content: bytes) -> int:
         os.fsync(fd)
     finally:
         os.close(fd)
-    return status.st_ino
+    return file_stamp(status)
 
 
-def _stamp(directory: int, name: str, inode: int | None) -> FileStamp:
-    """Return the stamp of a file in place; it matches none if somebody replaced it just now."""
+def _stamp(directory: int, name: str, made: FileStamp | None) -> FileStamp:
+    """Return the stamp of a file in place.
+
+    That of a file that was ``made`` just now matches none if somebody wrote to it or replaced it
+    since; a rename changes the ctime alone.
+    """
     stamp = file_stamp(os.stat(name, dir_fd=directory, follow_symlinks=False))
-    return stamp if inode in (None, stamp.inode) else replace(stamp, inode=inode)
+    if made is None or replace(made, ctime_ns=stamp.ctime_ns) == stamp:
+        return stamp
+    return made
 
 
 def _stands(directory: int, name: str, content: bytes, known: Publication) -> bool:

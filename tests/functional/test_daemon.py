@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,30 @@ def test_run_gives_a_command_a_daemon_and_its_exit_status(modules_root: ModuleTr
     assert kmodd("run", *root).returncode == 1
     killed = kmodd("run", *root, "--", "sh", "-c", "kill -9 $$")
     assert killed.returncode == 128 + signal.SIGKILL
+
+
+def test_run_hands_sigterm_on_to_the_command(modules_root: ModuleTree) -> None:
+    command = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "kmodd", "run", "--root", str(modules_root.root)),
+            *("--", "sh", "-c", command),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(60) == 3
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_sigterm_is_heard_at_any_moment(modules_root: ModuleTree, moment: int) -> None:
+    # The signal may hit any of grpc's threads; the main thread must wake all the same.
+    with running_daemon(modules_root.root) as daemon:
+        time.sleep(moment / 100)
+        assert daemon.stop() == 0
 
 
 def test_run_leaves_nothing_behind(modules_root: ModuleTree) -> None:
