@@ -10,6 +10,7 @@ import struct
 import sys
 from array import array
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 from kmodd.errors import ModuleFileError
@@ -27,6 +28,8 @@ MAX_STRINGS = 32 << 20
 
 SHN_UNDEF, SHN_ABS, SHN_XINDEX = 0, 0xFFF1, 0xFFFF
 """Section indices with a meaning of their own: no section, no offset in one, too large to tell."""
+
+_structure = cache(struct.Struct)
 
 _SIZE_OF_HEADER = {32: 52, 64: 64}
 _SECTION_LAYOUT = {32: "10I", 64: "IIQQQQIIQQ"}
@@ -126,7 +129,7 @@ class Elf:
         self.flags = header.flags
         self.order = "<" if header.byteorder == "little" else ">"
         """The byte order as the struct module writes it."""
-        self._layout = struct.Struct(self.order + _SECTION_LAYOUT[header.bits])
+        self._layout = _structure(self.order + _SECTION_LAYOUT[header.bits])
         self._table = _read_table(image, header, self._layout)
         words = array("I", self._table)
         if header.byteorder != sys.byteorder:
@@ -137,7 +140,7 @@ class Elf:
         # The first of several sections with one name wins, as in a search from the front.
         names = words[::stride]
         names.reverse()
-        self._by_name = dict(zip(names, range(len(names) - 1, -1, -1), strict=True))
+        self._by_name = dict(zip(names, range(len(names) - 1, -1, -1)))  # noqa: B905  # slower
         self._sections: tuple[Section, ...] | None = None
 
     def error(self, why: str) -> ModuleFileError:
@@ -269,7 +272,7 @@ def _read_header(image: Image) -> _Header:
         raise ModuleFileError(image.path, "too short for an ELF header")
     order = "<" if byteorder == "little" else ">"
     layout = "HH4x8x8xQI6xHHH" if bits == 64 else "HH4x4x4xII6xHHH"
-    fields = struct.unpack_from(order + layout, head, 16)
+    fields = _structure(order + layout).unpack_from(head, 16)
     return _Header(bits, byteorder, *fields)
 
 

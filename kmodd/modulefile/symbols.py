@@ -10,7 +10,9 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import cache
+from itertools import compress
+from operator import itemgetter, not_
 from typing import NamedTuple
 
 from kmodd.modulefile.elf import SHN_ABS, SHN_UNDEF, Elf, Machine, SectionContents, SectionType
@@ -72,13 +74,15 @@ class _Layout:
     """A format of the struct module."""
     order: Callable[[tuple[int, ...]], tuple[int, int, int, int, int]]
     """Puts the fields in the order name, value, size, info, section."""
-    section_word: int
-    """Which 32-bit word holds the info, a byte of no interest, and the section."""
+    section_half: int
+    """Which 16-bit half of a word holds the section."""
 
+
+_unpacker = cache(struct.Struct)
 
 _LAYOUTS = {
-    32: _Layout(16, "IIIBxH", itemgetter(0, 1, 2, 3, 4), 3),
-    64: _Layout(24, "IBxHQQ", itemgetter(0, 3, 4, 1, 2), 1),
+    32: _Layout(16, "IIIBxH", itemgetter(0, 1, 2, 3, 4), 7),
+    64: _Layout(24, "IBxHQQ", itemgetter(0, 3, 4, 1, 2), 3),
 }
 
 
@@ -93,7 +97,7 @@ class SymbolTable:
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
         self._layout = _LAYOUTS[elf.bits]
-        self._unpacker = struct.Struct(elf.order + self._layout.fields)
+        self._unpacker = _unpacker(elf.order + self._layout.fields)
         self._entries = b""
         self._text = ""
         self._locals = 0
@@ -103,9 +107,7 @@ class SymbolTable:
         words = array("I", self._entries)
         if elf.byteorder != sys.byteorder:
             words.byteswap()
-        stride = self._layout.size // 4
-        self._name_offsets = words[::stride]
-        self._section_words = words[self._layout.section_word :: stride]
+        self._name_offsets = words[:: self._layout.size // 4]
 
     def symbols(self) -> Iterator[Symbol]:
         """Yield every symbol in the order of the table, the empty symbol 0 included."""
@@ -128,17 +130,15 @@ class SymbolTable:
     def undefined(self) -> tuple[UndefinedSymbol, ...]:
         """Return the imported symbols in the order of the table, each name once."""
         found: dict[str, UndefinedSymbol] = {}
-        indices = self._imports()
-        names = self._names([self._name_offsets[index] for index in indices])
-        for index, name in zip(indices, names, strict=True):
+        names = self.undefined_names()
+        for index, name in zip(self._imports(), names, strict=True):
             if name and name not in found:
                 found[name] = UndefinedSymbol(name, self._row(index)[3] >> 4 == _STB_WEAK)
         return tuple(found.values())
 
     def undefined_names(self) -> list[str]:
         """Return the names of all undefined symbols in order, the empty symbol's included."""
-        offsets = self._name_offsets
-        return self._names([offsets[index] for index in self._imports()])
+        return self._names(list(map(self._name_offsets.__getitem__, self._imports())))
 
     def crcs(self) -> tuple[tuple[str, int], ...]:
         """Return the names and CRCs that ``__crc_`` symbols give, in the order of the table.
@@ -147,6 +147,8 @@ class SymbolTable:
         5.19, and before where CONFIG_MODULE_REL_CRCS was set).
         """
         indices = self._indices_of(_CRC_PREFIX)
+        if not indices:
+            return ()
         names = self._names([self._name_offsets[index] + len(_CRC_PREFIX) for index in indices])
         contents = SectionContents(self._elf)
         values = [self._crc(self._row(index), contents) for index in indices]
@@ -182,9 +184,12 @@ class SymbolTable:
     def _imports(self) -> list[int]:
         """Return the indices of all undefined symbols."""
         # The ABI puts the local symbols first, sh_info of them, and none of those is an import.
-        words = self._section_words[self._locals :]
-        section = 0xFFFF0000 if self._elf.byteorder == "little" else 0xFFFF
-        indices = [index for index, word in enumerate(words, self._locals) if not word & section]
+        # SHN_UNDEF is 0, and zero reads the same in both byte orders.
+        layout = self._layout
+        halves = array("H", self._entries[self._locals * layout.size :])
+        sections = halves[layout.section_half :: layout.size // 2]
+        count = len(self._name_offsets)
+        indices = list(compress(range(self._locals, count), map(not_, sections)))
         if self._elf.machine in _SPARC:
             # A global register variable is declared so, and imports nothing.
             return [index for index in indices if self._row(index)[3] & 15 != _STT_SPARC_REGISTER]
@@ -202,7 +207,8 @@ class SymbolTable:
         # Most modules have no such name anywhere, and then no symbol need be looked at.
         if not places:
             return []
-        return [index for index, offset in enumerate(self._name_offsets) if offset in places]
+        found = map(places.__contains__, self._name_offsets)
+        return list(compress(range(len(self._name_offsets)), found))
 
     def _names(self, offsets: Sequence[int]) -> list[str]:
         """Return the strings at ``offsets`` of the string table."""
