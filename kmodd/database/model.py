@@ -61,6 +61,18 @@ class Listing:
     links: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one directory of an unchanged tree shows: its identity, and each module's stamp.
+
+    ``modules`` gives names in the directory; files that do not count are left out.
+    """
+
+    directory: str
+    identity: tuple[int, int, int, int]
+    modules: tuple[tuple[str, FileStamp], ...]
+
+
 @dataclass(slots=True)
 class ScanMemory:
     """What the next scan of a tree may take as read; the one thing here that is not frozen.
@@ -68,7 +80,7 @@ class ScanMemory:
     ``config`` is what the scan went by. ``listings`` are directories by path, each to be used
     while its identity is the same; ``complete`` tells whether there are no others, and nothing
     else that could change unseen. ``unsettled`` are the names of modules to read again whatever
-    their stamps say.
+    their stamps say. ``looks`` is made of all that when it is first wanted.
 
     A rebuild that finds nothing new renews the memory of what it gives back. Rebuilds of one tree
     come one after the other; any other thread may read one field.
@@ -78,6 +90,7 @@ class ScanMemory:
     listings: Mapping[str, Listing] = field(default_factory=dict)
     complete: bool = False
     unsettled: frozenset[str] = frozenset()
+    looks: tuple[Look, ...] | None = None
 
     def renew(self, newer: "ScanMemory") -> None:
         """Take over what a later scan remembers."""
@@ -85,6 +98,7 @@ class ScanMemory:
         self.listings = newer.listings
         self.complete = newer.complete
         self.unsettled = newer.unsettled
+        self.looks = newer.looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
