@@ -14,8 +14,8 @@ from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
 from kmodd.database.freshness import is_fresh
 from kmodd.database.publish import Publication, publish
+from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
-from kmodd.database.scan import Progress
 from kmodd.database.walk import is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore

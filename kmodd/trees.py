@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kmodd.database.scan import Progress
+from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
 from kmodd.tree import Generation, Tree, TreeOptions, no_tree

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from kmodd.database import files, text
+from kmodd.database.assistant import Assistant, AssistantError
 from kmodd.database.model import Database, Inventory, Made, ModuleRecord, Part
 from kmodd.database.order import direct_dependencies, priority_order, resolve, symbol_owners
 
@@ -34,7 +35,11 @@ class _Makings:
 
 
 def build(
-    inventory: Inventory, previous: Database | None = None, *, symbol_prefix: str = ""
+    inventory: Inventory,
+    previous: Database | None = None,
+    *,
+    symbol_prefix: str = "",
+    assistant: Assistant | None = None,
 ) -> Database:
     """Return the database of what a scan found; ``previous`` only makes it quicker.
 
@@ -53,6 +58,7 @@ def build(
     softdeps, weakdeps = _strings(modules, "softdeps"), _strings(modules, "weakdeps")
     builtin, modinfo = inventory.builtin, inventory.builtin_modinfo
 
+    alias_files = _alias_maker(names, aliases, assistant)
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
     symbols = frozenset(owners)
     order = makings.get("symbol order", symbols, partial(files.symbol_order, symbols))
@@ -61,15 +67,18 @@ def build(
         (names, exports, imports),
         lambda _: resolve(names, direct_dependencies(imports, owners)),
     )
+    symbol_part = makings.get(
+        "symbols", (names, exports), partial(files.symbol_files, names, owners, order)
+    )
     parts: tuple[Part, ...] = (
         makings.get(
             "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
         ),
-        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
+        makings.get("aliases", (names, aliases), alias_files),
         makings.get(
             "soft", (softdeps, weakdeps), lambda _: files.softdep_files(softdeps, weakdeps)
         ),
-        makings.get("symbols", (names, exports), partial(files.symbol_files, names, owners, order)),
+        symbol_part,
         makings.get("builtin", (builtin, modinfo), lambda _: files.builtin_files(builtin, modinfo)),
         makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
@@ -87,6 +96,27 @@ def build(
         makings=makings.made,
         symbol_prefix=symbol_prefix,
     )
+
+
+def _alias_maker(
+    names: Sequence[str], aliases: Sequence[tuple[str, ...]], assistant: Assistant | None
+) -> Callable[[files.AliasPart | None], files.AliasPart]:
+    """Return what makes the files of aliases: an assistant, if one is there, while we go on.
+
+    They are nearly half of a build's work.
+    """
+    alone = partial(files.alias_files, names, aliases)
+    if assistant is None or not assistant.started:
+        return alone
+    promise = assistant.submit(files.alias_files, names, aliases)
+
+    def make(previous: files.AliasPart | None) -> files.AliasPart:
+        try:
+            return promise.result()
+        except AssistantError:
+            return alone(previous)
+
+    return make
 
 
 def _in_order(inventory: Inventory, makings: _Makings) -> dict[str, ModuleRecord]:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from kmodd.database.model import FileStamp
-from kmodd.database.scan import file_stamp
+from kmodd.database.walk import file_stamp
 from kmodd.errors import Reason, TreeError
 
 LOCK_SECONDS = 5.0

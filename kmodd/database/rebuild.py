@@ -4,9 +4,11 @@
 from collections.abc import Iterable
 
 from kmodd.config.depmod import DepmodConfig
+from kmodd.database.assistant import Assistant
 from kmodd.database.build import build
 from kmodd.database.model import Database, Inventory
-from kmodd.database.scan import Progress, scan
+from kmodd.database.reading import Progress
+from kmodd.database.scan import scan
 
 
 def rebuild(
@@ -32,8 +34,11 @@ def rebuild(
     ``scan`` and ``build``).
     """
     known = previous.inventory if previous else remembered
-    inventory = scan(directory, release, config, known, only=only, progress=progress)
-    if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
-        previous.inventory.memory.renew(inventory.memory)
-        return previous
-    return build(inventory, previous, symbol_prefix=symbol_prefix)
+    with Assistant() as assistant:
+        inventory = scan(
+            directory, release, config, known, only=only, progress=progress, assistant=assistant
+        )
+        if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
+            previous.inventory.memory.renew(inventory.memory)
+            return previous
+        return build(inventory, previous, symbol_prefix=symbol_prefix, assistant=assistant)

@@ -4,16 +4,15 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable
 from sys import intern
 
 from kmodd.config.depmod import DepmodConfig
-from kmodd.database.model import FileStamp, Inventory, ModuleRecord, ScanMemory
+from kmodd.database.assistant import Assistant
+from kmodd.database.model import Inventory, ModuleRecord, ScanMemory
+from kmodd.database.reading import Progress, read_all
 from kmodd.database.walk import Walk, full_path, is_same, is_untouched
-from kmodd.errors import ModuleFileError, Reason, TreeError
-from kmodd.modulefile import ModuleFile
+from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
 SETTLED_NS = 100_000_000
@@ -21,15 +20,6 @@ SETTLED_NS = 100_000_000
 
 The clock of the filesystem stands still between two ticks of the kernel's, at most 10 ms.
 """
-
-Progress = Callable[[int, int], None]
-"""Told how many module files have been read, and of how many."""
-
-_READERS = 4
-"""Threads that read compressed modules; decompression lets the others run."""
-
-_PROGRESS_STEP = 64
-"""Files between two reports of progress."""
 
 
 def scan(
@@ -40,6 +30,7 @@ def scan(
     *,
     only: Iterable[str] | None = None,
     progress: Progress | None = None,
+    assistant: Assistant | None = None,
 ) -> Inventory:
     """Return what the tree at ``directory`` holds; unchanged files come of ``previous``.
 
@@ -54,7 +45,15 @@ def scan(
     if known and only is None and known.memory.config == config and is_untouched(known):
         records, memory = known.records, known.memory
     else:
-        records, memory = _walk(directory, config, known, only, progress, problems)
+        settled_before = time.time_ns() - SETTLED_NS
+        walk = Walk(directory, config, known.memory.listings if known else {}, settled_before)
+        files = walk.files() if only is None else walk.named(only)
+        records, changed = _choose(files, config, known)
+        read = read_all(directory, changed.values(), progress, assistant)
+        records |= {record.name: record for record in read}
+        problems += walk.problems
+        unsettled = [name for name in changed if records[name].stamp.ctime_ns > settled_before]
+        memory = ScanMemory(config, walk.listings, walk.complete, frozenset(unsettled))
     for record in records.values():
         if record.error:
             path = full_path(directory, record.path)
@@ -72,25 +71,6 @@ def scan(
         problems=tuple(problems),
         memory=memory,
     )
-
-
-def _walk(
-    directory: str,
-    config: DepmodConfig,
-    known: Inventory | None,
-    only: Iterable[str] | None,
-    progress: Progress | None,
-    problems: list[str],
-) -> tuple[Mapping[str, ModuleRecord], ScanMemory]:
-    """Return the records of all modules by name, and what the next scan may take as read."""
-    settled_before = time.time_ns() - SETTLED_NS
-    walk = Walk(directory, config, known.memory.listings if known else {}, settled_before)
-    files = walk.files() if only is None else walk.named(only)
-    records, changed = _choose(files, config, known)
-    records |= _read_all(directory, changed, progress)
-    problems += walk.problems
-    unsettled = [name for name in changed if records[name].stamp.ctime_ns > settled_before]
-    return records, ScanMemory(config, walk.listings, walk.complete, frozenset(unsettled))
 
 
 def _choose(
@@ -120,84 +100,6 @@ def _choose(
         if record and is_same(record.stamp, status):
             good[name] = record
     return good, {name: path for name, path in paths.items() if name not in good}
-
-
-def _read_all(
-    directory: str, paths: Mapping[str, str], progress: Progress | None
-) -> dict[str, ModuleRecord]:
-    """Return the records of the modules at ``paths``, by name."""
-    read = partial(read_record, directory)
-    compressed = {name: path for name, path in paths.items() if not path.endswith(".ko")}
-    plain = {name: path for name, path in paths.items() if path.endswith(".ko")}
-    records: dict[str, ModuleRecord] = {}
-    if len(compressed) > 1:
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="kmodd-read") as pool:
-            read_ahead = zip(compressed, pool.map(read, compressed.values()), strict=True)
-            records |= _counted(read_ahead, 0, len(paths), progress)
-    else:
-        plain |= compressed
-    results = ((name, read(path)) for name, path in plain.items())
-    records |= _counted(results, len(records), len(paths), progress)
-    return records
-
-
-def _counted(
-    results: Iterable[tuple[str, ModuleRecord]], start: int, total: int, progress: Progress | None
-) -> Iterator[tuple[str, ModuleRecord]]:
-    """Pass ``results`` on, and tell ``progress`` of every few; ``start`` were there before."""
-    for count, result in enumerate(results, start + 1):
-        yield result
-        if progress and (count % _PROGRESS_STEP == 0 or count == total):
-            progress(count, total)
-
-
-def read_record(directory: str, path: str) -> ModuleRecord:
-    """Return the record of the module at ``path``, relative to the tree at ``directory``.
-
-    A file that cannot be read, or that is no module, is a record with the reason as its error.
-    """
-    try:
-        with ModuleFile.open(full_path(directory, path)) as module:
-            return _record(path, module)
-    except (ModuleFileError, OSError) as error:
-        why = error.why if isinstance(error, ModuleFileError) else os.strerror(error.errno or 0)
-        return ModuleRecord(
-            path=path, name=module_name_of_path(path), stamp=_stamp(directory, path), error=why
-        )
-
-
-def _record(path: str, module: ModuleFile) -> ModuleRecord:
-    values: dict[str, list[str]] = {"alias": [], "softdep": [], "weakdep": [], "vermagic": []}
-    for key, value in module.modinfo():
-        if key in values:
-            values[key].append(value)
-    assert module.stat is not None, "a module that was opened by its path has been looked at"
-    return ModuleRecord(
-        path=path,
-        name=intern(module_name_of_path(path)),
-        stamp=file_stamp(module.stat),
-        exports=tuple([(intern(name), crc) for name, crc in module.symbol_crcs()]),
-        imports=tuple(map(intern, module.dependency_symbols())),
-        aliases=tuple(values["alias"]),
-        softdeps=tuple(values["softdep"]),
-        weakdeps=tuple(values["weakdep"]),
-        vermagic=intern("".join(values["vermagic"][:1])),
-    )
-
-
-def file_stamp(status: os.stat_result) -> FileStamp:
-    """Return the stamp of the file that ``status`` describes."""
-    return FileStamp(
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )
-
-
-def _stamp(directory: str, path: str) -> FileStamp:
-    """Return the stamp of a file that could not be read, as far as it can be had."""
-    try:
-        return file_stamp(os.stat(full_path(directory, path)))
-    except OSError:
-        return FileStamp(0, 0, 0, 0, 0)
 
 
 def _read_file(directory: str, name: str, problems: list[str]) -> bytes | None:

@@ -10,7 +10,7 @@ import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import FileStamp, ModuleRecord
-from kmodd.database import scan as scan_module
+from kmodd.database import reading as reading_module
 from kmodd.database.model import Inventory
 from kmodd.database.scan import scan
 from kmodd.errors import Reason, TreeError
@@ -269,13 +269,13 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
-        real = scan_module.read_record
+        real = reading_module.read_record
 
         def reading(directory: str, path: str) -> ModuleRecord:
             self.paths.append(path)
             return real(directory, path)
 
-        monkeypatch.setattr(scan_module, "read_record", reading)
+        monkeypatch.setattr(reading_module, "read_record", reading)
 
 
 def test_a_second_scan_reads_only_what_changed(
