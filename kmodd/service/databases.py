@@ -3,16 +3,22 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 
 import grpc
 
+from kmodd.database.reading import MANY
 from kmodd.errors import Reason, TreeError
 from kmodd.service.convert import tree_message
 from kmodd.service.pages import page_of
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import database_service_pb2 as pb
 from kmodd.v1 import database_service_pb2_grpc
+
+PROGRESS = 0.1
+"""Seconds between two messages of progress: each is a message for the client, and makes the
+reading thread wait for the one that sends it."""
 
 WAKE = 0.5
 """Seconds after which a watching call looks whether its client is still there."""
@@ -31,22 +37,25 @@ class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
         """Rebuild, telling how far it is; the rebuild goes on when the client leaves."""
         told: queue.Queue[tuple[int, int] | Generation | BaseException] = queue.Queue()
 
+        due = time.monotonic() + PROGRESS
+
+        def progress(read: int, total: int) -> None:
+            nonlocal due
+            now = time.monotonic()
+            if now >= due or (read == total and total >= MANY):
+                due = now + PROGRESS
+                told.put((read, total))
+
         def rebuild() -> None:
             try:
-                told.put(
-                    self._trees.rebuild(
-                        request.release,
-                        insist=True,
-                        progress=lambda read, total: told.put((read, total)),
-                    )
-                )
+                told.put(self._trees.rebuild(request.release, insist=True, progress=progress))
             except BaseException as error:  # handed to the thread that answers
                 told.put(error)
 
         threading.Thread(target=rebuild, name="kmodd-depmod", daemon=True).start()
         while isinstance(item := told.get(), tuple):
-            progress = pb.RebuildProgress(files_read=item[0], files_total=item[1])
-            yield pb.RebuildDatabaseResponse(progress=progress)
+            message = pb.RebuildProgress(files_read=item[0], files_total=item[1])
+            yield pb.RebuildDatabaseResponse(progress=message)
         if isinstance(item, BaseException):
             raise item
         if item.problem and item.publication is None:
