@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -58,27 +58,23 @@ def build(
     softdeps, weakdeps = _strings(modules, "softdeps"), _strings(modules, "weakdeps")
     builtin, modinfo = inventory.builtin, inventory.builtin_modinfo
 
-    alias_files = _alias_maker(names, aliases, assistant)
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
-    symbols = frozenset(owners)
-    order = makings.get("symbol order", symbols, partial(files.symbol_order, symbols))
+    symbol_files = _meanwhile(assistant, files.symbol_files, names, owners)
     needs = makings.get(
         "needs",
         (names, exports, imports),
         lambda _: resolve(names, direct_dependencies(imports, owners)),
     )
-    symbol_part = makings.get(
-        "symbols", (names, exports), partial(files.symbol_files, names, owners, order)
-    )
+    # The symbols are an assistant's work, so all but the quickest of ours comes first.
     parts: tuple[Part, ...] = (
         makings.get(
             "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
         ),
-        makings.get("aliases", (names, aliases), alias_files),
+        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
         makings.get(
             "soft", (softdeps, weakdeps), lambda _: files.softdep_files(softdeps, weakdeps)
         ),
-        symbol_part,
+        makings.get("symbols", (names, exports), symbol_files),
         makings.get("builtin", (builtin, modinfo), lambda _: files.builtin_files(builtin, modinfo)),
         makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
@@ -98,25 +94,24 @@ def build(
     )
 
 
-def _alias_maker(
-    names: Sequence[str], aliases: Sequence[tuple[str, ...]], assistant: Assistant | None
-) -> Callable[[files.AliasPart | None], files.AliasPart]:
-    """Return what makes the files of aliases: an assistant, if one is there, while we go on.
+def _meanwhile(
+    assistant: Assistant | None, make: Callable[..., T], *args: object
+) -> Callable[[T | None], T]:
+    """Have an assistant call ``make``, if one is there, and return what gives the result.
 
-    They are nearly half of a build's work.
+    It takes what was made before as its last argument, which saves more than an assistant does.
     """
-    alone = partial(files.alias_files, names, aliases)
     if assistant is None or not assistant.started:
-        return alone
-    promise = assistant.submit(files.alias_files, names, aliases)
+        return partial(make, *args)
+    promise = assistant.submit(make, *args)
 
-    def make(previous: files.AliasPart | None) -> files.AliasPart:
+    def result(previous: T | None) -> T:
         try:
             return promise.result()
         except AssistantError:
-            return alone(previous)
+            return make(*args, previous)
 
-    return make
+    return result
 
 
 def _in_order(inventory: Inventory, makings: _Makings) -> dict[str, ModuleRecord]:

@@ -10,7 +10,7 @@ from sys import intern
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
 from kmodd.database.model import Inventory, ModuleRecord, ScanMemory
-from kmodd.database.reading import Progress, read_all
+from kmodd.database.reading import MANY, Progress, read_all
 from kmodd.database.walk import Walk, full_path, is_same, is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
@@ -48,7 +48,7 @@ def scan(
         settled_before = time.time_ns() - SETTLED_NS
         walk = Walk(directory, config, known.memory.listings if known else {}, settled_before)
         files = walk.files() if only is None else walk.named(only)
-        records, changed = _choose(files, config, known)
+        records, changed = _choose(files, config, known, assistant)
         read = read_all(directory, changed.values(), progress, assistant)
         records |= {record.name: record for record in read}
         problems += walk.problems
@@ -74,7 +74,10 @@ def scan(
 
 
 def _choose(
-    files: Iterable[tuple[str, os.stat_result]], config: DepmodConfig, known: Inventory | None
+    files: Iterable[tuple[str, os.stat_result]],
+    config: DepmodConfig,
+    known: Inventory | None,
+    assistant: Assistant | None,
 ) -> tuple[dict[str, ModuleRecord], dict[str, str]]:
     """Return the records that are still good, and the paths of those to read, both by name.
 
@@ -99,6 +102,8 @@ def _choose(
         paths[name] = path
         if record and is_same(record.stamp, status):
             good[name] = record
+        elif assistant and len(paths) - len(good) == MANY:
+            assistant.start()  # the walk goes on as long as that takes
     return good, {name: path for name, path in paths.items() if name not in good}
 
 

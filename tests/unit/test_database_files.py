@@ -12,7 +12,6 @@ from kmodd.database.files import (
     device_file,
     softdep_files,
     symbol_files,
-    symbol_order,
 )
 from kmodd.database.order import resolve
 from kmodd.errors import Reason, TreeError
@@ -83,7 +82,7 @@ def test_an_alias_that_no_index_can_hold_is_a_problem_and_stays_in_the_text() ->
 
 def test_symbols_are_aliases_of_the_module_that_owns_them() -> None:
     owners = {"f": 1, "caf\u00e9": 0}
-    made = symbol_files(("m", "n"), owners, symbol_order(owners))
+    made = symbol_files(("m", "n"), owners)
     assert "alias symbol:f n\n" in made.files["modules.symbols"].decode()
     assert entries(made.files["modules.symbols.bin"]) == [("symbol:f", 1, "n")]
     assert len(made.problems) == 1
@@ -91,8 +90,11 @@ def test_symbols_are_aliases_of_the_module_that_owns_them() -> None:
 
 def test_the_order_of_symbols_is_the_same_whatever_it_was_before() -> None:
     symbols = [f"symbol_{number}" for number in range(500)]
-    before = symbol_order(symbols[:300])
-    assert symbol_order(symbols[100:], before) == symbol_order(symbols[100:])
+    before = symbol_files(("m",), dict.fromkeys(symbols[:300], 0))
+    after = dict.fromkeys(symbols[100:], 0)
+    assert symbol_files(("m",), after, before).files == symbol_files(("m",), after).files
+    fewer = dict.fromkeys(symbols[:200], 0)
+    assert symbol_files(("m",), fewer, before).files == symbol_files(("m",), fewer).files
 
 
 def test_soft_and_weak_dependencies_are_lines_under_a_headline() -> None:
@@ -145,7 +147,7 @@ def test_the_parts_make_all_files_in_depmods_order() -> None:
         dependency_files((), (), resolve((), [])),
         alias_files((), ()),
         softdep_files((), ()),
-        symbol_files((), {}, ()),
+        symbol_files((), {}),
         builtin_files(None, None),
         device_file((), ()),
     )
