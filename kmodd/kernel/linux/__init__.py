@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel that this machine runs, behind the Kernel protocol.
+
+``syscalls`` are the three system calls, ``proc`` reads /proc/modules, ``kmsg`` the kernel log,
+``verdicts`` turns an errno and log lines into the failure that a client is told.
+"""
+
+from kmodd.kernel.linux.kernel import LinuxKernel
+
+__all__ = ["LinuxKernel"]

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running Linux kernel."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kmodd.errors import KernelError, ModuleFileError, Reason
+from kmodd.kernel.base import InsertFlags, KernelIdentity, LoadedModule, LogRecord
+from kmodd.kernel.linux import syscalls
+from kmodd.kernel.linux.kmsg import Kmsg, Window
+from kmodd.kernel.linux.proc import parse_modules, read_snapshot
+from kmodd.kernel.linux.verdicts import load_failure, unload_failure
+from kmodd.modulefile import Compression, ModuleFile, detect_compression
+
+CAP_SYS_MODULE = 16
+"""The capability to load and unload modules (capabilities(7)), as a bit's number."""
+
+_COMPRESSIONS = {each.value: each for each in Compression}
+
+
+class LinuxKernel:
+    """The kernel of this machine. ``_lock`` guards the last listing, which is parsed only once.
+
+    Everything else is the kernel's own, which has its own locks.
+    """
+
+    kind = "linux"
+    runs_init = True
+
+    def __init__(
+        self,
+        *,
+        proc: Path = Path("/proc"),
+        sysfs: Path = Path("/sys"),
+        log_device: Path = Path("/dev/kmsg"),
+    ) -> None:
+        self._proc = proc
+        self._sysfs = sysfs
+        self._log = Kmsg(log_device)
+        self._lock = threading.Lock()
+        self._text = b""
+        self._listing: tuple[LoadedModule, ...] = ()
+        self.release = os.uname().release
+        own = _COMPRESSIONS.get(_first_line(sysfs / "module/compression"))
+        self.compressions = frozenset({Compression.NONE, own} if own else {Compression.NONE})
+
+    @property
+    def boot_id(self) -> str:
+        """Names this life of the kernel."""
+        return _first_line(self._proc / "sys/kernel/random/boot_id")
+
+    def command_line(self) -> str:
+        """Return the command line that the kernel was started with; "" where it is hidden."""
+        return _first_line(self._proc / "cmdline")
+
+    def limits(self) -> tuple[str, ...]:
+        """Say what this kernel, or this process's rights, will not let us do; () for nothing."""
+        found = []
+        if not (self._proc / "modules").exists():
+            found.append("the kernel is built without modules")
+        elif not syscalls.numbers_known():
+            found.append("the system calls of this machine's architecture are not known")
+        found += self._refusals()
+        if _first_line(self._sysfs / "module/module/parameters/sig_enforce") == "Y":
+            found.append("the kernel loads no module without a valid signature (sig_enforce)")
+        problem = self._log.problem()
+        return (*found, problem) if problem else tuple(found)
+
+    def identity(self) -> KernelIdentity:
+        """The kernel tells nobody its version magic but in the refusal of a module."""
+        return KernelIdentity("", "the running kernel")
+
+    def modules(self) -> tuple[LoadedModule, ...]:
+        """Return the loaded modules, the newest first; none where the kernel has no modules."""
+        try:
+            text = read_snapshot(self._proc / "modules")
+        except FileNotFoundError:
+            return ()
+        with self._lock:
+            if text != self._text:
+                self._text = text
+                self._listing = parse_modules(text.decode("utf-8", "surrogateescape"))
+            return self._listing
+
+    def module(self, name: str) -> LoadedModule | None:
+        """Return the loaded module ``name``, if there is one."""
+        return next((module for module in self.modules() if module.name == name), None)
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        """Load the module file open at ``fd``; of compressed ones those in ``compressions``."""
+        with self._loading(lambda: _name_at(fd)):
+            bits = int(flags)
+            if detect_compression(os.pread(fd, 8, 0)) is not Compression.NONE:
+                bits |= syscalls.MODULE_INIT_COMPRESSED_FILE
+            syscalls.finit_module(fd, parameters, bits)
+
+    def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        """Load the module ``image``; flags, which init_module(2) has none of, make it a file."""
+        with self._loading(lambda: _name_in(image)):
+            if not flags:
+                syscalls.init_module(image, parameters)
+                return
+            fd = os.memfd_create("module")
+            try:
+                with open(fd, "wb", closefd=False) as file:
+                    file.write(image)
+                syscalls.finit_module(fd, parameters, int(flags))
+            finally:
+                os.close(fd)
+
+    def delete_module(self, name: str, *, force: bool = False) -> None:
+        """Unload ``name``; force overrides a count and a missing exit, never holders."""
+        self._check_machine()
+        try:
+            syscalls.delete_module(name, os.O_NONBLOCK | (os.O_TRUNC if force else 0))
+        except OSError as error:
+            found = self.module(name)
+            holders = found.holders if found else ()
+            raise unload_failure(
+                error.errno or errno.EIO, name, holders, why=self._why()
+            ) from error
+
+    def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
+        """Return the log's records after ``after``; KernelError where it may not be read."""
+        return self._log.read(after)
+
+    def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
+        """Return the records after ``after``, waiting up to ``timeout`` seconds for one."""
+        return self._log.wait(after, timeout)
+
+    def close(self) -> None:
+        """End the waiting of those who follow the log."""
+        self._log.close()
+
+    @contextmanager
+    def _loading(self, name: Callable[[], str]) -> Iterator[None]:
+        """Turn the failure of a load into a KernelError; ``name`` is asked of a failure alone."""
+        self._check_machine()
+        with self._log.window() as window:
+            try:
+                yield
+            except ValueError as error:
+                raise KernelError(Reason.INVALID_PARAMETER, str(error), module=name()) from error
+            except OSError as error:
+                raise self._load_failure(error, name(), window) from error
+
+    def _load_failure(self, error: OSError, name: str, window: Window) -> KernelError:
+        code = error.errno or errno.EIO
+        return load_failure(code, name, window.lines(), why=self._why())
+
+    def _check_machine(self) -> None:
+        if not syscalls.numbers_known():
+            why = "the module system calls of this architecture are not known to kmodd"
+            raise KernelError(Reason.KERNEL_REFUSED, why, errno=errno.ENOSYS)
+
+    def _why(self) -> str:
+        return "; ".join(self._refusals())
+
+    def _refusals(self) -> list[str]:
+        """Say why the kernel would answer EPERM, as far as it can be known."""
+        found = []
+        if not self._has_capability():
+            found.append("this process has no CAP_SYS_MODULE")
+        if _first_line(self._proc / "sys/kernel/modules_disabled") == "1":
+            found.append("modules are disabled until the next boot (kernel.modules_disabled)")
+        lockdown = _first_line(self._sysfs / "kernel/security/lockdown")
+        if lockdown and "[none]" not in lockdown:
+            found.append("the kernel is locked down and loads signed modules only")
+        return found
+
+    def _has_capability(self) -> bool:
+        for line in _text(self._proc / "self/status").splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> CAP_SYS_MODULE & 1)
+        return True
+
+
+def _name_at(fd: int) -> str:
+    try:
+        with ModuleFile.from_fd(fd, path="") as module:
+            return module.this_module_name() or ""
+    except (ModuleFileError, OSError):
+        return ""
+
+
+def _name_in(image: bytes) -> str:
+    try:
+        return ModuleFile.parse(image).this_module_name() or ""
+    except ModuleFileError:
+        return ""
+
+
+def _text(path: Path) -> str:
+    """The file's text, "" where it cannot be read."""
+    try:
+        return path.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _first_line(path: Path) -> str:
+    return _text(path).partition("\n")[0]
