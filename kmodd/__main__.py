@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=options.log_level.upper(), format="kmodd: %(message)s", stream=sys.stderr
     )
     logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
-    settings = Settings(root=options.root, release=options.release or "")
+    settings = Settings(kernel=options.kernel, root=options.root, release=options.release or "")
     try:
         if options.action == "run":
             return _run(replace(settings, socket=options.socket), options.command)
@@ -55,9 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--kernel",
-        choices=("emulated",),
+        choices=("emulated", "linux"),
         default="emulated",
-        help="the kernel that modules are loaded into (default: %(default)s)",
+        help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
+        "machine runs (default: %(default)s)",
     )
     common.add_argument(
         "--root",
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--release",
         metavar="VERSION",
-        help="the kernel's release (default: the newest in DIR/lib/modules)",
+        help="the kernel's release (default: the newest in DIR/lib/modules, or the running one's)",
     )
     common.add_argument(
         "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"

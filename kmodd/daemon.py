@@ -9,7 +9,9 @@ from pathlib import Path
 
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
+from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Namespace
 from kmodd.server import Parts, SocketServer
 from kmodd.settings import Settings
@@ -28,14 +30,19 @@ def running(settings: Settings) -> Iterator[Path]:
 
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
-    release = _release(settings)
+    linux = _linux_kernel() if settings.kernel == LinuxKernel.kind else None
     with SocketPlace(settings.socket, settings.socket_mode) as place:
         store = RecordStore(settings.state) if settings.state else None
-        trees = Trees(settings.root, release, publish=settings.publish, store=store)
-        _build_first(trees)
-        kernel = EmulatedKernel(
-            release, VmlinuxSource(trees.root, release, trees.directory, _tree_modules(trees))
+        trees = Trees(
+            settings.root,
+            _release(settings, linux),
+            publish=settings.publish,
+            store=store,
+            command_line=linux.command_line() if linux else "",
+            trusted_only=linux is not None,
         )
+        _build_first(trees)
+        kernel = linux or _emulated_kernel(trees)
         parts = Parts(kernel, trees, Namespace(kernel, trees))
         server = SocketServer(place, parts, settings.limits)
         trees.tell(lambda: server.note_database(trees.in_force()))
@@ -58,10 +65,25 @@ def serve(settings: Settings) -> None:
         log.info("stopped")
 
 
-def _release(settings: Settings) -> str:
-    """Return the release that the kernel is of."""
+def _linux_kernel() -> LinuxKernel:
+    """Return the running kernel, and log what it will not let us do."""
+    kernel = LinuxKernel()
+    for limit in kernel.limits():
+        log.warning("%s", limit)
+    return kernel
+
+
+def _emulated_kernel(trees: Trees) -> Kernel:
+    source = VmlinuxSource(trees.root, trees.release, trees.directory, _tree_modules(trees))
+    return EmulatedKernel(trees.release, source)
+
+
+def _release(settings: Settings, linux: LinuxKernel | None) -> str:
+    """Return the release whose tree is meant where a call names none."""
     if settings.release:
         return settings.release
+    if linux is not None:
+        return linux.release
     release = newest_release(modules_directory(settings.root))
     if release is None:
         raise TreeError(

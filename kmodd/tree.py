@@ -19,6 +19,7 @@ from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
+from kmodd.trust import check_configuration, check_tree
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
@@ -34,7 +35,8 @@ class Generation:
     """One state of a release's tree and configuration; never changes once it is in force.
 
     ``publication`` are the files on disk, None where they could not or should not be written;
-    ``problem`` says why not, or why a newer state of the tree could not be taken in.
+    ``problem`` says why not, or why a newer state of the tree could not be taken in. With
+    ``trusted_only`` a module is only loaded from a file that none but root could have put there.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Generation:
     built: datetime
     publication: Publication | None = None
     problem: str = ""
+    trusted_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +57,16 @@ class TreeOptions:
     ``publish`` is False where the databases are only held in memory. ``store`` keeps what was
     read for the next start, where there is a place for it. ``swapped`` is called when a tree has
     another generation than before, or none, on the thread that brought it about.
+    ``command_line`` is the kernel's. ``trusted_only`` refuses trees and configuration that others
+    than root may write (see trust.py).
     """
 
     root: Path
     publish: bool = True
     store: RecordStore | None = None
     swapped: Callable[[], None]
+    command_line: str = ""
+    trusted_only: bool = False
 
 
 class Tree:
@@ -158,6 +165,9 @@ class Tree:
         if not self.directory.is_dir():
             self._swap(None)
             raise no_tree(self.directory)
+        if self._options.trusted_only:
+            check_tree(self.directory)
+            check_configuration(root)
         store = self._options.store
         database = rebuild(
             str(self.directory),
@@ -167,7 +177,7 @@ class Tree:
             remembered=store.load(str(self.directory)) if store and not old else None,
             progress=progress,
         )
-        config = read_config(root)
+        config = read_config(root, command_line=self._options.command_line)
         same = old is not None and database is old.database and _says_the_same(config, old.config)
         if not same:
             _log_problems(config, database)
@@ -180,6 +190,7 @@ class Tree:
             config=config,
             built=old.built if old and same else datetime.now(UTC),
             problem=old.problem if old and self._contested else "",
+            trusted_only=self._options.trusted_only,
         )
         if self._contested or not self._options.publish:
             return generation

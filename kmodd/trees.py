@@ -20,18 +20,29 @@ class Trees:
     """
 
     def __init__(
-        self, root: Path, release: str, *, publish: bool = True, store: RecordStore | None = None
+        self,
+        root: Path,
+        release: str,
+        *,
+        publish: bool = True,
+        store: RecordStore | None = None,
+        command_line: str = "",
+        trusted_only: bool = False,
     ) -> None:
         """``release`` is the kernel's own, meant where a call names none.
 
-        Without ``publish`` the databases are only held in memory. ``store`` keeps what was read
-        for the next start.
+        The other arguments are those of TreeOptions.
         """
         self.root = root
         self.release = release
         self.directory = modules_directory(root)
         self._options = TreeOptions(
-            root=root, publish=publish, store=store, swapped=self._note_swap
+            root=root,
+            publish=publish,
+            store=store,
+            swapped=self._note_swap,
+            command_line=command_line,
+            trusted_only=trusted_only,
         )
         self._listeners: list[Callable[[], None]] = []
         self._changed = threading.Condition()

@@ -15,6 +15,7 @@ from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.plan import BuiltinStep, Cause, CommandStep, InsertStep, Plan, RemoveStep, Step
 from kmodd.trees import Generation
+from kmodd.trust import check_open_file
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ class Runner:
         path = _path_of(step, generation)
         fd = _open_planned(path, step.record.stamp)
         try:
+            if generation.trusted_only:
+                check_open_file(fd, path)
             self._load_open_file(fd, path, step.parameters, step.flags)
         except KernelError as error:
             if error.errno == errno.EEXIST and step.cause is not Cause.NAMED:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose word goes on a real kernel: files that root owns and nobody else may write.
+
+What a module tree or a modprobe.d file says is carried out with the rights of the kernel, so a
+path counts only where every directory on the way to it, every symbolic link that it goes through,
+and the file itself are root's. Who is not root cannot make such a path out of another, so a check
+after the reading holds for what was read.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from kmodd.config.files import config_directories, resolve_in_root
+from kmodd.errors import Reason, TreeError
+
+MAX_LINKS = 40
+"""Symbolic links on one path, as many as the kernel follows."""
+
+
+def first_untrusted(path: Path, root: Path = Path("/")) -> str:
+    """Name the first thing on the way to ``path``, itself included, that is not to be trusted.
+
+    Gives a sentence that begins with the path, "" where there is none. What does not exist harms
+    nobody: that no one else can make it follows from the directory above. Links below ``root``
+    stay there, as after chroot(2); ``root`` itself and the way to it must be trusted too.
+    """
+    top = Path("/")
+    complaint = _complaint(top) if root == top else first_untrusted(root)
+    pending = list(reversed(path.relative_to(root).parts))
+    place = root
+    links = 0
+    while pending and not complaint:
+        part = pending.pop()
+        if part == "..":
+            place = place if place == root else place.parent
+            continue
+        place = place / part
+        complaint = _complaint(place)
+        if not complaint and place.is_symlink():
+            links += 1
+            if links > MAX_LINKS:
+                return f"{path}: {os.strerror(errno.ELOOP)}"
+            target = place.readlink()
+            place = root if target.is_absolute() else place.parent
+            pending += [each for each in reversed(target.parts) if each != "/"]
+    return complaint
+
+
+def check_tree(directory: Path) -> None:
+    """Raise TreeError (EPERM) where the module tree's ``directory`` is not trusted."""
+    _refuse(first_untrusted(directory))
+
+
+def check_configuration(root: Path) -> None:
+    """Raise TreeError where a file of modprobe.d or depmod.d under ``root`` is not trusted."""
+    for kind in ("modprobe.d", "depmod.d"):
+        for directory in config_directories(root, kind):
+            _refuse(first_untrusted(directory, root))
+            for file in sorted(
+                resolve_in_root(root, str(directory.relative_to(root))).glob("*.conf")
+            ):
+                _refuse(first_untrusted(file, root))
+
+
+def check_open_file(fd: int, path: Path) -> None:
+    """Raise TreeError where the file open at ``fd``, reached by ``path``, is not trusted.
+
+    The way to it is looked at as well, so nobody else could have put it there.
+    """
+    _refuse(first_untrusted(path) or _judge(os.fstat(fd), path))
+
+
+def _refuse(complaint: str) -> None:
+    if complaint:
+        raise TreeError(Reason.TREE_UNREADABLE, f"refused: {complaint}", errno=errno.EPERM)
+
+
+def _complaint(path: Path) -> str:
+    try:
+        return _judge(path.lstat(), path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
+def _judge(status: os.stat_result, path: Path) -> str:
+    if status.st_uid != 0:
+        return f"{path} belongs to user {status.st_uid}, not to root"
+    writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if writable and not stat.S_ISLNK(status.st_mode):
+        return f"{path} may be written by others than root (mode {status.st_mode & 0o7777:04o})"
+    return ""

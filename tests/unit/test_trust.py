@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which paths are trusted. The tests lay them out as root; without root nothing new is trusted."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kmodd.errors import TreeError
+from kmodd.trust import check_configuration, check_open_file, check_tree, first_untrusted
+from tests.support.require import require
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A trusted directory: root's, and not below /tmp, where everybody may write."""
+    require(os.geteuid() == 0, "only root can make files that are trusted")
+    directory = Path(tempfile.mkdtemp(prefix="kmodd-test-", dir="/run"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def made(path: Path, *, mode: int = 0o644, uid: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    path.chmod(mode)
+    os.chown(path, uid, 0)
+    return path
+
+
+def test_roots_file_in_roots_directories_is_trusted(place: Path) -> None:
+    assert first_untrusted(made(place / "a/b/file")) == ""
+    assert first_untrusted(place / "a/nothing/there") == ""
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o1777])
+def test_what_others_may_write_is_not_trusted(place: Path, mode: int) -> None:
+    file = made(place / "a/file", mode=mode)
+    assert first_untrusted(file) == (f"{file} may be written by others than root (mode {mode:04o})")
+
+
+def test_what_is_anothers_is_not_trusted(place: Path) -> None:
+    file = made(place / "a/file", uid=1000)
+    assert first_untrusted(file) == f"{file} belongs to user 1000, not to root"
+
+
+@pytest.mark.parametrize("parent", ["a", "a/b"])
+def test_a_parent_that_others_may_write_spoils_all_below(place: Path, parent: str) -> None:
+    file = made(place / "a/b/file")
+    (place / parent).chmod(0o777)
+    assert first_untrusted(file).startswith(f"{place / parent} may be written by others")
+
+
+def test_a_link_leads_to_where_it_leads(place: Path) -> None:
+    made(place / "good/file")
+    made(place / "bad/file")
+    (place / "bad").chmod(0o777)
+    (place / "to-good").symlink_to("good")
+    (place / "to-bad").symlink_to(place / "bad")
+    (place / "good/up").symlink_to("../good/file")
+    assert first_untrusted(place / "to-good/file") == ""
+    assert first_untrusted(place / "good/up") == ""
+    assert first_untrusted(place / "to-bad/file").startswith(f"{place / 'bad'} may")
+    os.lchown(place / "to-good", 1000, 0)
+    assert first_untrusted(place / "to-good/file").startswith(f"{place / 'to-good'} belongs")
+
+
+def test_links_in_a_circle_are_refused(place: Path) -> None:
+    (place / "one").symlink_to("two")
+    (place / "two").symlink_to("one")
+    assert "Too many levels" in first_untrusted(place / "one")
+
+
+def test_a_root_is_not_left_by_its_links(place: Path) -> None:
+    made(place / "root/etc/real.conf", uid=1000)
+    (place / "root/etc/x.conf").symlink_to("/../etc/real.conf")
+    complaint = first_untrusted(place / "root/etc/x.conf", place / "root")
+    assert complaint == f"{place}/root/etc/real.conf belongs to user 1000, not to root"
+
+
+def test_the_directory_for_everybodys_files_is_no_place_for_a_tree(tmp_path: Path) -> None:
+    with pytest.raises(TreeError, match="refused: /") as caught:
+        check_tree(Path(tempfile.gettempdir()) / "lib/modules/6.1.0")
+    assert caught.value.errno == 1
+    assert tmp_path.exists()
+
+
+def test_configuration_is_refused_with_the_file_that_is_not_trusted(place: Path) -> None:
+    made(place / "etc/modprobe.d/a.conf")
+    made(place / "lib/depmod.d/b.conf")
+    check_configuration(place)
+    bad = made(place / "etc/modprobe.d/z.conf", mode=0o666)
+    with pytest.raises(TreeError, match=f"refused: {bad} may be written"):
+        check_configuration(place)
+    bad.unlink()
+    (place / "lib/depmod.d").chmod(0o777)
+    with pytest.raises(TreeError, match=f"refused: {place}/lib/depmod.d may be written"):
+        check_configuration(place)
+
+
+def test_an_open_file_is_judged_by_itself_and_by_its_path(place: Path) -> None:
+    path = made(place / "a/m.ko")
+    with path.open("rb") as file:
+        check_open_file(file.fileno(), path)
+        os.fchown(file.fileno(), 1000, 0)
+        with pytest.raises(TreeError, match="belongs to user 1000"):
+            check_open_file(file.fileno(), path)
+        path.unlink()
+        made(path)
+        with pytest.raises(TreeError, match="belongs to user 1000"):
+            check_open_file(file.fileno(), path)
