@@ -2,6 +2,7 @@
 """The running Linux kernel."""
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ from kmodd.kernel.base import InsertFlags, KernelIdentity, LoadedModule, LogReco
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
-from kmodd.kernel.linux.verdicts import load_failure, unload_failure
+from kmodd.kernel.linux.verdicts import lines_about, load_failure, unload_failure
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 
 CAP_SYS_MODULE = 16
 """The capability to load and unload modules (capabilities(7)), as a bit's number."""
+
+log = logging.getLogger(__name__)
 
 _COMPRESSIONS = {each.value: each for each in Compression}
 
@@ -92,7 +95,7 @@ class LinuxKernel:
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``; of compressed ones those in ``compressions``."""
-        with self._loading(lambda: _name_at(fd)):
+        with self._loading(lambda: ModuleFile.from_fd(fd, path="")):
             bits = int(flags)
             if detect_compression(os.pread(fd, 8, 0)) is not Compression.NONE:
                 bits |= syscalls.MODULE_INIT_COMPRESSED_FILE
@@ -100,7 +103,7 @@ class LinuxKernel:
 
     def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load the module ``image``; flags, which init_module(2) has none of, make it a file."""
-        with self._loading(lambda: _name_in(image)):
+        with self._loading(lambda: ModuleFile.parse(image)):
             if not flags:
                 syscalls.init_module(image, parameters)
                 return
@@ -137,20 +140,37 @@ class LinuxKernel:
         self._log.close()
 
     @contextmanager
-    def _loading(self, name: Callable[[], str]) -> Iterator[None]:
-        """Turn the failure of a load into a KernelError; ``name`` is asked of a failure alone."""
+    def _loading(self, opened: Callable[[], ModuleFile]) -> Iterator[None]:
+        """Turn the failure of a load into a KernelError; the module is read after one alone."""
         self._check_machine()
         with self._log.window() as window:
             try:
                 yield
             except ValueError as error:
-                raise KernelError(Reason.INVALID_PARAMETER, str(error), module=name()) from error
+                raise KernelError(Reason.INVALID_PARAMETER, str(error)) from error
             except OSError as error:
-                raise self._load_failure(error, name(), window) from error
+                raise self._load_failure(error, opened, window) from error
 
-    def _load_failure(self, error: OSError, name: str, window: Window) -> KernelError:
+    def _load_failure(
+        self, error: OSError, opened: Callable[[], ModuleFile], window: Window
+    ) -> KernelError:
+        """Find out about a failed load what the errno does not say."""
         code = error.errno or errno.EIO
-        return load_failure(code, name, window.lines(), why=self._why())
+        name, defect = "", None
+        try:
+            with opened() as module:
+                name = module.this_module_name() or ""
+        except ModuleFileError as found:
+            defect = found
+        except OSError:
+            log.debug("a module that the kernel refused cannot be read", exc_info=True)
+        lines = window.lines()
+        if defect is not None and code == errno.ENOEXEC:
+            # The kernel logs nothing of a file that is no module, or not what is wrong with it.
+            return KernelError(
+                defect.reason, defect.why, errno=code, log=lines_about("", lines or ())
+            )
+        return load_failure(code, name, lines, why=self._why())
 
     def _check_machine(self) -> None:
         if not syscalls.numbers_known():
@@ -177,21 +197,6 @@ class LinuxKernel:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> CAP_SYS_MODULE & 1)
         return True
-
-
-def _name_at(fd: int) -> str:
-    try:
-        with ModuleFile.from_fd(fd, path="") as module:
-            return module.this_module_name() or ""
-    except (ModuleFileError, OSError):
-        return ""
-
-
-def _name_in(image: bytes) -> str:
-    try:
-        return ModuleFile.parse(image).this_module_name() or ""
-    except ModuleFileError:
-        return ""
 
 
 def _text(path: Path) -> str:

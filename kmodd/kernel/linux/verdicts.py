@@ -46,7 +46,7 @@ def lines_about(name: str, lines: Iterable[str]) -> tuple[str, ...]:
 
     Best effort: other loads log at the same time, and the kernel does not say for whom.
     """
-    spelling = re.escape(name).replace("_", "[-_]")
+    spelling = re.escape(name).replace("_", "[-_]") or "(?!)"
     naming = re.compile(rf"(?<![\w-]){spelling}(?![\w-])")
     return tuple(
         line
@@ -66,7 +66,7 @@ def load_failure(
     about = lines_about(name, lines or ())
     reason, message, symbol = _from_log(code, about)
     if reason is None:
-        reason, message = _from_errno(code, name, silent=lines is not None)
+        reason, message = _from_errno(code, name or "in this file", silent=lines is not None)
     if why and code == errno.EPERM:
         message = f"{message}: {why}"
     return KernelError(reason, message, errno=code, module=name, symbol=symbol, log=about)

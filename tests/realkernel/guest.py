@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs in the guest: ``guest.py UPLOADS OUTPUT MODULE...``.
+
+It starts a daemon on the guest's kernel, runs the scenarios and what only a real kernel can be
+asked, and writes a line of JSON for each to OUTPUT as it goes.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, load_one, run
+from tests.support.daemon import running_daemon
+
+MODPROBE = "/usr/sbin/modprobe"
+RACES = 6
+"""How often kmodd and modprobe are set on the same module at the same moment."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run everything; the log of the daemon goes to stderr."""
+    uploads, output, *drawn = arguments
+    with (
+        open(output, "w", buffering=1) as results,
+        running_daemon(Path("/"), "--kernel", "linux") as daemon,
+        daemon.client() as client,
+    ):
+        session = Session(client, Path(uploads))
+
+        def check(scenario: Callable[..., Record], *arguments: object) -> None:
+            began = time.monotonic()
+            name = scenario.__name__
+            record = run(session, scenario, *arguments)
+            results.write(json.dumps({"scenario": name, "record": record}) + "\n")
+            print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
+
+        check(status)
+        check(command_line)
+        for scenario in SCENARIOS:
+            check(scenario)
+        check(others_changes)
+        check(race)
+        check(untrusted)
+        check(by_kmodd_and_by_modprobe, drawn)
+        check(daemon_log, daemon.log)
+        check(disabled)
+
+
+def status(session: Session) -> Record:
+    answer = session.client.status()
+    return {
+        "kernel": int(answer.kernel),
+        "release": answer.release,
+        "runs_init": answer.runs_init,
+        "loaded": answer.loaded_count,
+        "in_proc": len(proc_modules()),
+        "first_lines": [record.text for record in session.client.read_log()][:3],
+    }
+
+
+def command_line(session: Session) -> Record:
+    """The kernel was started with a parameter for greet."""
+    session.load("greet")
+    shown = Path("/sys/module/greet/parameters/numbers").read_text()
+    session.unload("greet")
+    return {"numbers": shown}
+
+
+def others_changes(session: Session) -> Record:
+    before = session.client.status()
+    modprobe("world")
+    seen = session.listed("world", "greet")
+    after = session.client.status()
+    return {
+        "seen": seen,
+        "epoch_stays": before.epoch == after.epoch,
+        "revision_grows": before.revision < after.revision,
+        "unload": session.unload("world"),
+        "left": session.listed("world", "greet"),
+    }
+
+
+def race(session: Session) -> Record:
+    """kmodd and modprobe load the same module, then both unload it."""
+    rounds = []
+    for _ in range(RACES):
+        loads = both(partial(session.load, "world"), "world")
+        listed = session.listed("world", "greet")
+        unloads = both(partial(session.unload, "world"), "-r", "world")
+        session.unload("world")
+        rounds.append([loads, listed, unloads[0], session.listed("world", "greet")])
+    return {"rounds": rounds}
+
+
+def untrusted(session: Session) -> Record:
+    """Files that others than root may write, where root's are expected."""
+    (release,) = Path("/lib/modules").iterdir()
+    module = release / "extra/halfway.ko"
+    found = {}
+    for name, path, mode in (
+        ("file", module, 0o666),
+        ("directory", module.parent, 0o777),
+    ):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        found[name] = session.load("halfway", parameters="answers=1")
+        path.chmod(before)
+    configuration = Path("/etc/modprobe.d/kmodd-test.conf")
+    configuration.chmod(0o666)
+    found["configuration"] = session.attempt(session.client.rebuild_database)
+    configuration.chmod(0o644)
+    found["mended"] = session.attempt(session.client.rebuild_database)
+    found["loads"] = session.load("halfway", parameters="answers=1")
+    session.unload("halfway")
+    return found
+
+
+def by_kmodd_and_by_modprobe(session: Session, names: Sequence[str]) -> Record:
+    """Load and unload each by kmodd and then by modprobe."""
+
+    def load(name: str) -> int:
+        return int(not modprobe(name))
+
+    def unload(name: str) -> int:
+        return int(not modprobe("-r", name))
+
+    def remove(name: str) -> bool:
+        ran = subprocess.run(["/usr/sbin/rmmod", name], capture_output=True, check=False)
+        return not ran.returncode
+
+    found = {}
+    for name in names:
+        ours = load_each(session, [name], proc_modules)[name]
+        found[name] = [ours, load_one(name, load, unload, remove, proc_modules)]
+    return found
+
+
+def daemon_log(_session: Session, path: Path) -> Record:
+    """The daemon's own log, but for what it says of each operation."""
+    return {"lines": [line for line in path.read_text().splitlines() if "operation" not in line]}
+
+
+def disabled(session: Session) -> Record:
+    """No module any more until the next boot: this comes last."""
+    Path("/proc/sys/kernel/modules_disabled").write_text("1")
+    return {"load": session.load("world"), "remove": session.remove("overlay")}
+
+
+def modprobe(*arguments: str) -> bool:
+    command = [MODPROBE, *arguments]
+    return not subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def both(act: Callable[[], object], *arguments: str) -> list[object]:
+    """Do both at the same moment: the failure of the first, and whether modprobe succeeded."""
+    answers: list[object] = [None]
+    other = threading.Thread(target=lambda: answers.append(modprobe(*arguments)))
+    other.start()
+    answers[0] = act()
+    other.join()
+    return answers
+
+
+def proc_modules() -> list[str]:
+    return Path("/proc/modules").read_text().splitlines()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A virtual machine that runs Debian's kernel on this machine's files.
+
+QEMU emulates the processor, so no rights are needed. The host's root is shared read-only, with a
+tmpfs over it that takes what the guest writes. The module tree comes with the initial RAM disk
+and is root's there, whoever owns it here.
+"""
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmodd.config.depmod import read_depmod_config
+from kmodd.database import Database
+from kmodd.database.rebuild import rebuild
+from tests.support.debian import DebianTree
+from tests.support.require import require
+from tests.support.tree import ModuleTree
+
+BOOT_MODULES = ("virtio_pci", "9p", "9pnet_virtio", "overlay")
+"""What the guest's root stands on; a kernel that has one of them built in needs no file."""
+
+MEMORY = "2048"
+"""Megabytes of the guest."""
+
+INIT = """\
+#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install /bin
+mkdir -p /proc /sys /ro /upper /newroot
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+for module in {modules}; do insmod /boot/$module; done
+share() {{ mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,$3 $1 $2; }}
+share root /ro cache=loose
+mount -t tmpfs -o mode=755 tmpfs /upper
+mkdir /upper/data /upper/work
+mount -t overlay -o lowerdir=/ro,upperdir=/upper/data,workdir=/upper/work overlay /newroot
+mount --move /proc /newroot/proc
+mount --move /sys /newroot/sys
+mount -t devtmpfs devtmpfs /newroot/dev
+for place in run usr/lib/modules; do
+    mkdir -p /newroot/$place
+    mount -t tmpfs -o mode=755 tmpfs /newroot/$place
+done
+cp -a /tree/lib/modules/. /newroot/usr/lib/modules
+if [ -d /tree/etc ]; then cp -a /tree/etc/. /newroot/etc; fi
+mkdir -p /newroot/run/out
+share out /newroot/run/out cache=none
+exec switch_root /newroot {command}
+"""
+
+END = "{busybox} poweroff -f"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What a boot came to: what was said on the console, and the directory that it wrote to."""
+
+    console: str
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A guest to boot: a kernel, a tree for it, and a place for what belongs to the boot."""
+
+    kernel_image: Path
+    tree: ModuleTree
+    work: Path
+
+    def boot(
+        self, debian: DebianTree, script: str, *, seconds: float, arguments: str = ""
+    ) -> Guest:
+        """Boot, run the shell ``script`` as root, and return when the machine is off.
+
+        Raises AssertionError with the end of the console after ``seconds``.
+        """
+        qemu = require("qemu-system-x86_64", "a real kernel runs in QEMU (qemu-system-x86)")
+        busybox = require("busybox", "the virtual machine starts with busybox (busybox-static)")
+        output = self.work / "out"
+        output.mkdir()
+        command = ["/bin/sh", "-c", f"{script}\n{END.format(busybox=busybox)}"]
+        initrd = self._initial_ram_disk(debian, Path(busybox), command)
+        console = self.work / "console"
+        process = subprocess.Popen(
+            [
+                qemu,
+                *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY),
+                *("-nographic", "-no-reboot", "-nic", "none", "-serial", f"file:{console}"),
+                *("-monitor", "none", "-kernel", str(self.kernel_image), "-initrd", str(initrd)),
+                *("-append", f"console=ttyS0 panic=-1 loglevel=4 {arguments}"),
+                *("-virtfs", f"{_share('/', 'root')},readonly=on"),
+                *("-virtfs", _share(str(output), "out")),
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the guest hangs:\n{_end_of(console)}") from None
+        finally:
+            process.kill()
+            process.wait()
+        return Guest(_end_of(console), output)
+
+    def _initial_ram_disk(self, debian: DebianTree, busybox: Path, command: Sequence[str]) -> Path:
+        cpio = require("cpio", "the initial RAM disk is made with cpio")
+        files = self.work / "initrd"
+        (files / "bin").mkdir(parents=True)
+        (files / "boot").mkdir()
+        shutil.copy(busybox, files / "bin/busybox")
+        shutil.copytree(self.tree.root, files / "tree", symlinks=True)
+        needed = needed_modules(database_of(debian), BOOT_MODULES)
+        for path in needed:
+            shutil.copy(debian.directory / path, files / "boot")
+        names = " ".join(Path(path).name for path in needed)
+        init = files / "init"
+        init.write_text(INIT.format(modules=names, command=shlex.join(command)))
+        init.chmod(0o755)
+        image = self.work / "initrd.img"
+        listing = "".join(f"{path.relative_to(files)}\n" for path in sorted(files.rglob("*")))
+        with image.open("wb") as archive:
+            subprocess.run(
+                [cpio, "--quiet", "--create", "--format=newc", "--owner=0:0"],
+                input=listing.encode(),
+                stdout=archive,
+                cwd=files,
+                check=True,
+            )
+        return image
+
+
+def database_of(tree: ModuleTree) -> Database:
+    """Return the database of a tree, built in memory."""
+    config = read_depmod_config(tree.root, tree.release)
+    return rebuild(str(tree.directory), tree.release, config=config)
+
+
+def needed_modules(database: Database, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the files of ``names`` and of all they need, in the order to load them."""
+    paths: dict[str, None] = {}
+    for name in names:
+        record = database.module(name)
+        if record is not None:
+            for each in (*database.dependencies(name), record):
+                paths[each.path] = None
+    return tuple(paths)
+
+
+def partial_tree(tree: ModuleTree, root: Path, paths: Sequence[str]) -> ModuleTree:
+    """Copy the files ``paths`` of a tree, and its lists, to ``root``."""
+    part = ModuleTree(root=root, release=tree.release)
+    for path in paths:
+        target = part.directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tree.directory / path, target)
+    for listing in tree.directory.glob("modules.*"):
+        shutil.copy(listing, part.directory)
+    return part
+
+
+def _share(path: str, tag: str) -> str:
+    return f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap"
+
+
+def _end_of(console: Path) -> str:
+    return console.read_text("utf-8", "replace")[-8000:] if console.exists() else ""

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kmodd on a real kernel: what it did in the guest's one boot."""
+
+import errno
+
+from kmodd.v1 import daemon_service_pb2
+from tests.realkernel.conftest import Outcomes
+from tests.realkernel.layout import Layout
+from tests.realkernel.scenarios import Record
+from tests.support.debian import DebianTree
+
+GREET_HELD = {"world": [0, [], False, "OE"], "greet": [1, ["world"], False, "OE"]}
+
+
+def verdict(failure: Record) -> tuple[str, int]:
+    return failure["reason"], failure["errno"]
+
+
+def test_the_daemon_serves_the_running_kernel(real: Outcomes, debian_tree: DebianTree) -> None:
+    status = real.of("status")
+    assert status["kernel"] == daemon_service_pb2.KERNEL_KIND_LINUX
+    assert (status["release"], status["runs_init"]) == (debian_tree.release, True)
+    assert status["loaded"] == status["in_proc"]
+    assert status["first_lines"][0].startswith(f"Linux version {debian_tree.release} ")
+
+
+def test_nothing_is_said_against_a_kernel_that_lets_us_do_all(real: Outcomes) -> None:
+    lines = real.of("daemon_log")["lines"]
+    assert not [line for line in lines if "kernel" in line and "modules, " not in line]
+
+
+def test_dependencies_are_loaded_and_unloaded(real: Outcomes) -> None:
+    record = real.of("dependencies")
+    assert record["steps"] == ["greet", "world"]
+    assert record["listed"] == GREET_HELD
+    assert (record["unload"], record["left"]) == ({}, {})
+    assert "world: greeted 1 time(s)" in record["log"]
+    assert record["log"][-2:] == ["world: the world ends", "greet: goodbye, world"]
+
+
+def test_parameters_reach_the_module(real: Outcomes) -> None:
+    record = real.of("parameters")
+    assert record["sysfs"] == {
+        "whom": "all\n",
+        "times": "2\n",
+        "loud": "Y\n",
+        "numbers": "3,-4,5\n",
+    }
+    assert record["log"][:2] == ["greet: hello, all!"] * 2
+
+
+def test_the_kernels_command_line_gives_parameters(real: Outcomes) -> None:
+    assert real.of("command_line")["numbers"] == "7,8\n"
+
+
+def test_a_bad_parameter_is_named(real: Outcomes) -> None:
+    record = real.of("bad_parameter")
+    assert verdict(record["refused"]) == ("INVALID_PARAMETER", errno.EINVAL)
+    assert "`often' invalid for parameter `times'" in record["refused"]["message"]
+    assert record["ignored"] == {}
+
+
+def test_a_module_in_use_stays_even_by_force(real: Outcomes) -> None:
+    record = real.of("in_use")
+    for failure in (record["held"], record["forced"]):
+        assert verdict(failure) == ("MODULE_IN_USE", errno.EAGAIN)
+        assert failure["detail"] == "world"
+    assert record["left"] == {}
+
+
+def test_a_failing_init_is_explained_by_its_own_lines(real: Outcomes) -> None:
+    record = real.of("failing_init")
+    assert verdict(record["failed"]) == ("KERNEL_REFUSED", errno.EIO)
+    assert "halfway: the device does not answer" in record["failed"]["log"]
+    assert all(line.startswith("halfway: ") for line in record["failed"]["log"])
+    assert (record["listed"], record["works"]) == ({}, {})
+
+
+def test_another_kernels_module_loads_by_force_alone(real: Outcomes) -> None:
+    record = real.of("wrong_vermagic")
+    assert verdict(record["refused"]) == ("INVALID_MODULE_FORMAT", errno.ENOEXEC)
+    assert "version magic" in record["refused"]["message"]
+    assert record["forced"] == {}
+    assert record["listed"] == {"gplsym": [0, [], False, "FOE"]}
+
+
+def test_an_unknown_symbol_is_named(real: Outcomes) -> None:
+    record = real.of("unknown_symbol")
+    for failure, symbol in (
+        (record["alone"], "greet_somebody"),
+        (record["not_free"], "gplsym_answer"),
+    ):
+        assert verdict(failure) == ("UNKNOWN_SYMBOL", errno.ENOENT)
+        assert failure["symbol"] == symbol
+
+
+def test_a_module_shows_the_taints_that_it_brought(real: Outcomes) -> None:
+    assert real.of("taints")["listed"] == {"hello": [0, [], False, "POE"]}
+
+
+def test_a_module_that_is_loaded_is_not_loaded_again(real: Outcomes) -> None:
+    record = real.of("twice")
+    assert record["quiet"] == {}
+    for failure in (record["again"], record["strict"]):
+        assert verdict(failure) == ("MODULE_ALREADY_LOADED", errno.EEXIST)
+
+
+def test_what_is_no_module_is_refused(real: Outcomes) -> None:
+    for failure in real.of("nonsense").values():
+        assert verdict(failure) == ("INVALID_MODULE_FILE", errno.ENOEXEC)
+        assert failure["message"]
+
+
+def test_what_the_kernel_cannot_decompress_is_decompressed_for_it(real: Outcomes) -> None:
+    record = real.of("compressed")
+    assert record["load"] == {"packed_xz": {}, "packed_zst": {}}
+    assert set(record["listed"]) == {"facade", "greet", "gplsym"}
+
+
+def test_a_builtin_module_is_there_and_stays(real: Outcomes) -> None:
+    assert real.of("builtin") == {
+        "load": {},
+        "strict": "MODULE_ALREADY_LOADED",
+        "unload": "MODULE_BUILTIN",
+    }
+
+
+def test_a_module_without_an_exit_goes_by_force_alone(real: Outcomes) -> None:
+    record = real.of("no_exit")
+    assert record["listed"] == {"noexit": [0, [], True, "OE"]}
+    assert verdict(record["stays"]) == ("MODULE_BUSY", errno.EBUSY)
+    assert (record["forced"], record["left"]) == ({}, {})
+
+
+def test_what_others_load_is_listed_at_once(real: Outcomes) -> None:
+    record = real.of("others_changes")
+    assert record["seen"] == GREET_HELD
+    assert record["epoch_stays"]
+    assert record["revision_grows"]
+    assert (record["unload"], record["left"]) == ({}, {})
+
+
+def test_a_race_with_modprobe_has_no_loser(real: Outcomes) -> None:
+    for loads, listed, _unload, left in real.of("race")["rounds"]:
+        assert loads == [{}, True]
+        assert listed == GREET_HELD
+        assert left == {}
+
+
+def test_files_that_others_may_write_are_refused(real: Outcomes) -> None:
+    record = real.of("untrusted")
+    for name, end in (
+        ("file", "/extra/halfway.ko may be written by others than root (mode 0666)"),
+        ("directory", "/extra may be written by others than root (mode 0777)"),
+        ("configuration", "/kmodd-test.conf may be written by others than root (mode 0666)"),
+    ):
+        assert record[name]["errno"] == errno.EPERM
+        assert record[name]["message"].endswith(end)
+    assert (record["mended"], record["loads"]) == ({}, {})
+
+
+def test_debians_modules_load_as_by_modprobe(real: Outcomes, layout: Layout) -> None:
+    found = real.of("by_kmodd_and_by_modprobe")
+    assert set(found) == set(layout.drawn)
+    for name, (ours, theirs) in found.items():
+        assert bool(ours["load"]) == bool(theirs["load"]), name
+        assert bool(ours["unload"]) == bool(theirs["unload"]), name
+        if not ours["stuck"]:
+            assert (ours["added"], ours["left"]) == (theirs["added"], theirs["left"]), name
+    assert sum(not ours["load"] for ours, _ in found.values()) > len(found) // 2
+
+
+def test_a_kernel_that_takes_no_modules_any_more_says_so(real: Outcomes) -> None:
+    record = real.of("disabled")
+    assert verdict(record["load"]) == ("KERNEL_REFUSED", errno.EPERM)
+    assert "modules are disabled until the next boot" in record["load"]["message"]
