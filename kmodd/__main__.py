@@ -2,6 +2,7 @@
 """The command ``kmodd``: arguments into settings, then the daemon."""
 
 import argparse
+import faulthandler
 import logging
 import os
 import shutil
@@ -19,6 +20,7 @@ from kmodd.daemon import running, serve
 from kmodd.errors import KmoddError
 from kmodd.settings import Settings, default_socket, default_state
 from kmodd.signals import SignalInbox, caught
+from kmodd.systemd import log_handler
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
@@ -35,9 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
     options = _parser().parse_args(words)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="kmodd: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=options.log_level.upper(), handlers=[log_handler()])
     logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
     settings = Settings(kernel=options.kernel, root=options.root, release=options.release or "")
     try:
@@ -119,6 +119,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
         return 1
     state = options.state or default_state()
+    faulthandler.enable()  # the watchdog's SIGABRT then tells what every thread was doing
     serve(replace(settings, socket=place.absolute(), state=state, watch=options.watch))
     return 0
 
@@ -131,8 +132,8 @@ def _run(settings: Settings, command: Sequence[str]) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
         socket = settings.socket or Path(directory, "kmodd.sock")
-        with running(replace(settings, socket=socket.absolute())) as path:
-            return _run_command(command, path)
+        with running(replace(settings, socket=socket.absolute())) as daemon:
+            return _run_command(command, daemon.socket)
 
 
 def _run_command(command: Sequence[str], socket: Path) -> int:

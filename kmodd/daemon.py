@@ -4,9 +4,16 @@
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from kmodd import systemd
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.kernel.base import Kernel
@@ -15,7 +22,7 @@ from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Namespace
 from kmodd.server import Parts, SocketServer
 from kmodd.settings import Settings
-from kmodd.signals import caught
+from kmodd.signals import SignalInbox, caught
 from kmodd.sockets import SocketPlace
 from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
@@ -24,9 +31,40 @@ from kmodd.watch import watching
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon that runs in this process."""
+
+    socket: Path
+    trees: Trees
+
+    def reload(self) -> None:
+        """Read the kernel's tree and the configuration anew, and wait until they are in force."""
+        _build(self.trees)
+
+    def answers(self, timeout: float) -> bool:
+        """Tell whether a client gets an answer within ``timeout`` seconds."""
+        with grpc.insecure_channel(f"unix:{quote(str(self.socket))}") as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            try:
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
+            except grpc.RpcError as error:
+                log.error("the daemon does not answer itself: %s", error.details())
+                return False
+        return True
+
+    def status(self) -> str:
+        """Say in one line how the daemon fares."""
+        generation = self.trees.in_force()
+        if generation is None:
+            return f"{self.trees.release}: no module tree"
+        count = len(generation.database.modules)
+        return generation.problem or f"{generation.release}: {count} modules in the tree"
+
+
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Path]:
-    """Run a daemon in this process while the context is open; yields its socket's path.
+def running(settings: Settings) -> Iterator[Daemon]:
+    """Run a daemon in this process while the context is open.
 
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
@@ -41,7 +79,7 @@ def running(settings: Settings) -> Iterator[Path]:
             command_line=linux.command_line() if linux else "",
             trusted_only=linux is not None,
         )
-        _build_first(trees)
+        _build(trees)
         kernel = linux or _emulated_kernel(trees)
         parts = Parts(kernel, trees, Namespace(kernel, trees))
         server = SocketServer(place, parts, settings.limits)
@@ -49,20 +87,40 @@ def running(settings: Settings) -> Iterator[Path]:
         server.start()
         with watching(trees, settings.timing) if settings.watch else contextlib.nullcontext():
             try:
-                yield place.path
+                yield Daemon(place.path, trees)
             finally:
                 kernel.close()
                 server.stop()
 
 
 def serve(settings: Settings) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
-    with caught((signal.SIGTERM, signal.SIGINT)) as inbox:
-        with running(settings) as path:
-            log.info("listening on %s", path)
-            asked = inbox.wait()
-            log.info("%s: stopping", asked.name if asked else "end of input")
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP has it read its tree and configuration anew."""
+    with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
+        with running(settings) as daemon:
+            log.info("listening on %s", daemon.socket)
+            systemd.notify("READY=1", f"STATUS={daemon.status()}")
+            _attend(daemon, inbox)
+            systemd.notify("STOPPING=1")
         log.info("stopped")
+
+
+def _attend(daemon: Daemon, inbox: SignalInbox) -> None:
+    """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
+    pause = systemd.watchdog_pause()
+    while True:
+        try:
+            number = inbox.wait(pause)
+        except TimeoutError:
+            if daemon.answers(pause or 0):
+                systemd.notify("WATCHDOG=1", f"STATUS={daemon.status()}")
+            continue
+        if number is not signal.SIGHUP:
+            log.info("%s: stopping", number.name if number else "end of input")
+            return
+        log.info("reloading")
+        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        daemon.reload()
+        systemd.notify("READY=1", f"STATUS={daemon.status()}")
 
 
 def _linux_kernel() -> LinuxKernel:
@@ -94,8 +152,8 @@ def _release(settings: Settings, linux: LinuxKernel | None) -> str:
     return release
 
 
-def _build_first(trees: Trees) -> None:
-    """Have a database in force before the first caller; without a tree there is none yet."""
+def _build(trees: Trees) -> None:
+    """Have a database in force, before the first caller; without a tree there is none yet."""
     try:
         trees.rebuild()
     except KmoddError as error:

@@ -17,10 +17,16 @@ class SignalInbox:
     def __init__(self, inbox: socket.socket) -> None:
         self._inbox = inbox
 
-    def wait(self) -> signal.Signals | None:
-        """Return the next signal, None once the inbox is closed."""
+    def wait(self, timeout: float | None = None) -> signal.Signals | None:
+        """Return the next signal, None once the inbox is closed.
+
+        Raises TimeoutError where none comes within ``timeout`` seconds.
+        """
         try:
+            self._inbox.settimeout(timeout)
             number = self._inbox.recv(1)
+        except TimeoutError:
+            raise
         except OSError:  # closed under a thread that was about to wait
             return None
         return signal.Signals(number[0]) if number else None

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What systemd is told, and how: sd_notify(3), the watchdog, priorities in the journal.
+
+Without systemd every function here does nothing.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+
+_PRIORITIES = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+    (logging.NOTSET, 7),
+)
+"""The syslog level for each logging level and those above it."""
+
+
+def notify(*assignments: str) -> None:
+    """Send a notification ("READY=1") to the service manager, if there is one that listens.
+
+    A manager that does not answer is no reason to fail, so errors are dropped.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    message = "\n".join(assignments).encode("utf-8", "surrogateescape")
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+    ):
+        sender.sendto(message, address)
+
+
+def watchdog_pause() -> float | None:
+    """Return how many seconds to wait between two signs of life; None where none are wanted.
+
+    It is half of what the service manager waits (sd_watchdog_enabled(3)).
+    """
+    given = os.environ.get("WATCHDOG_USEC", "")
+    process = os.environ.get("WATCHDOG_PID") or str(os.getpid())
+    if not given.isdecimal() or process != str(os.getpid()) or int(given) == 0:
+        return None
+    return int(given) / 2e6
+
+
+def is_journal(fd: int) -> bool:
+    """Tell whether what is written to ``fd`` goes to the journal ($JOURNAL_STREAM)."""
+    status = os.fstat(fd)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+class JournalFormatter(logging.Formatter):
+    """Begins each line with its priority, as the journal reads it from a stream (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def log_handler() -> logging.Handler:
+    """Return a handler that writes to stderr, for the journal or for people."""
+    handler = logging.StreamHandler(sys.stderr)
+    if is_journal(sys.stderr.fileno()):
+        handler.setFormatter(JournalFormatter("%(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("kmodd: %(message)s"))
+    return handler

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon as a service: what it tells a manager, and the unit that starts it."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import running_daemon
+from tests.support.require import require
+from tests.support.tree import ModuleTree
+
+UNIT = Path(__file__).parents[2] / "systemd/kmodd.service"
+EXPOSURE = "24"
+"""The most that systemd-analyze may find, in tenths."""
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A service manager's socket, which new daemons are told of."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def told(manager: socket.socket) -> dict[str, str]:
+    lines = manager.recv(4096).decode().split("\n")
+    return dict(line.split("=", 1) for line in lines)
+
+
+def falls_silent(manager: socket.socket) -> bool:
+    """Whether there comes a second without a word; at five words a second it must be soon."""
+    for _ in range(20):
+        if not select.select([manager], [], [], 1.0)[0]:
+            return True
+        manager.recv(4096)
+    return False
+
+
+def test_a_manager_is_told_of_start_reload_and_stop(
+    modules_root: ModuleTree, manager: socket.socket
+) -> None:
+    with running_daemon(modules_root.root) as daemon:
+        ready = told(manager)
+        assert ready["READY"] == "1"
+        assert ready["STATUS"] == f"{modules_root.release}: 8 modules in the tree"
+        options = modules_root.root / "etc/modprobe.d/new.conf"
+        options.parent.mkdir(parents=True)
+        options.write_text("options greet times=3\n")
+        (modules_root.directory / "extra/hello.ko").unlink()
+        daemon.process.send_signal(signal.SIGHUP)
+        assert told(manager)["RELOADING"] == "1"
+        assert told(manager)["STATUS"] == f"{modules_root.release}: 7 modules in the tree"
+        with daemon.client() as client:
+            (result,) = client.load("greet", dry_run=True)
+            assert result.steps[0].parameters == "times=3"
+        assert daemon.stop() == 0
+        assert told(manager) == {"STOPPING": "1"}
+
+
+def test_the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other(
+    modules_root: ModuleTree, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    with running_daemon(modules_root.root) as daemon:
+        assert told(manager)["READY"] == "1"
+        assert told(manager)["WATCHDOG"] == "1"
+        daemon.process.send_signal(signal.SIGSTOP)
+        assert falls_silent(manager)
+        daemon.process.send_signal(signal.SIGCONT)
+        assert told(manager)["WATCHDOG"] == "1"
+        daemon.socket.unlink()
+        assert falls_silent(manager)
+
+
+def test_a_daemon_that_writes_to_the_journal_gives_priorities(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    with (tmp_path / "journal").open("wb") as stream:
+        status = os.fstat(stream.fileno())
+        command = [sys.executable, "-m", "kmodd", "run", "--root", str(modules_root.root)]
+        subprocess.run(
+            [*command, "--log-level", "debug", "--", "true"],
+            env=os.environ | {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"},
+            stderr=stream,
+            check=True,
+        )
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert lines
+    assert all(line.startswith(("<6>", "<7>")) for line in lines)
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    analyze = require("systemd-analyze", "systemd judges its units itself")
+    unit = tmp_path / UNIT.name
+    program = Path(sys.executable).with_name("kmodd")
+    unit.write_text(UNIT.read_text().replace("/opt/kmodd/bin/kmodd", str(program)))
+    answer = subprocess.run(
+        [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
+
+
+def test_systemd_finds_little_to_attack_in_the_unit() -> None:
+    analyze = require("systemd-analyze", "systemd judges its units itself")
+    command = [analyze, "security", "--offline=true", f"--threshold={EXPOSURE}", str(UNIT)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
