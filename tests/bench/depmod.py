@@ -20,6 +20,12 @@ from tests.support.tree import ModuleTree
 OTHER = "1.0.0-other"
 """A release with nothing in it, which the daemon's kernel is of: it builds no other unasked."""
 
+SHARE = 4
+"""Of so many modules one is compressed: packing all with xz would take minutes."""
+
+DENSE = 270
+"""Modules that most of the dense tree's need."""
+
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -37,7 +43,7 @@ def run(repeat: int) -> None:
         rows += changes
         for kind, wanted in ((Compression.XZ, 0.55), (Compression.ZSTD, 0.7)):
             packed = compressed(plain, Path(directory, kind.value), kind)
-            rows.append(full(f"full, {kind.value}", packed, repeat, tool, wanted))
+            rows.append(full(f"full, {kind.value}, 1 of {SHARE}", packed, repeat, tool, wanted))
             shutil.rmtree(packed.root)
         dense = dense_tree(Path(directory, "dense"))
         rows.append(full("dense graph, 1,000 modules", dense, repeat, tool, 1.0))
@@ -126,27 +132,34 @@ def drop_outputs(tree: ModuleTree) -> None:
 
 
 def compressed(tree: ModuleTree, root: Path, kind: Compression) -> ModuleTree:
-    """Return a copy of the tree with every module compressed."""
-    packed = tree.copy(root)
-    paths = list(packed.directory.rglob("*.ko"))
+    """Return a tree with one of SHARE of the modules, compressed."""
+    packed = ModuleTree(root=root, release=tree.release)
 
     def pack(path: Path) -> None:
-        path.with_suffix(SUFFIXES[kind]).write_bytes(compress(path.read_bytes(), kind))
-        path.unlink()
+        place = packed.directory / path.relative_to(tree.directory)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.with_suffix(SUFFIXES[kind]).write_bytes(compress(path.read_bytes(), kind))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(pack, paths))
+        list(pool.map(pack, sorted(tree.directory.rglob("*.ko"))[::SHARE]))
+    for name in INPUTS:
+        shutil.copy(tree.directory / name, packed.directory)
     return packed
 
 
 def dense_tree(root: Path) -> ModuleTree:
-    """Return a tree of 1,000 modules, most with some 270 in their closure."""
+    """Return a tree of 1,000 modules, most with DENSE in their closure: a chain, and ways into it.
+
+    Where those in the chain name more than one of each other, depmod goes all ways that there
+    are, and is not done after 40 s.
+    """
     tree = ModuleTree(root=root, release="6.1.0-dense")
     directory = tree.directory / "kernel"
     directory.mkdir(parents=True)
     for number in range(1000):
-        needs = tuple(Import(f"m{other}_do") for other in range(max(0, number - 270), number, 30))
-        needs += tuple(Import(f"m{other}_do") for other in range(min(number, 270)))
+        below = min(number, DENSE)
+        named = {*range(below - 1, below), *(range(0, below, 30) if number > DENSE else ())}
+        needs = tuple(Import(f"m{other}_do") for other in sorted(named) if other >= 0)
         spec = ModuleSpec(name=f"m{number}", exports=(Export(f"m{number}_do"),), imports=needs)
         (directory / f"m{number}.ko").write_bytes(write_module(spec))
     for name in INPUTS:
