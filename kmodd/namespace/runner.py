@@ -13,7 +13,7 @@ from kmodd.errors import KernelError, KmoddError, Reason, StateError
 from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.plan import BuiltinStep, Cause, CommandStep, InsertStep, Plan, RemoveStep, Step
+from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step
 from kmodd.trees import Generation
 from kmodd.trust import check_open_file
 
@@ -136,7 +136,7 @@ class Runner:
                 check_open_file(fd, path)
             self._load_open_file(fd, path, step.parameters, step.flags)
         except KernelError as error:
-            if error.errno == errno.EEXIST and step.cause is not Cause.NAMED:
+            if error.errno == errno.EEXIST and not step.first_time:
                 return False
             raise
         finally:

@@ -161,7 +161,8 @@ class _Walk:
             return CommandStep(target.name, "install", command, options, cause, required)
         record = self._database.module(target.name)
         if record is not None:
-            return InsertStep(record, options, cause, required, self._request.flags)
+            first_time = self._request.first_time and cause is Cause.NAMED
+            return InsertStep(record, options, cause, required, self._request.flags, first_time)
         return BuiltinStep(target.name, cause) if builtin else None
 
     def _ignores_command(self, target: Target) -> bool:

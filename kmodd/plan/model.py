@@ -28,7 +28,8 @@ class InsertStep:
     """Load one module; nothing to do where it is live already.
 
     ``parameters`` are for the kernel, in modprobe's order: the configuration's, then those of the
-    request. Where the step is not ``required``, its failure is passed over.
+    request. Where the step is not ``required``, its failure is passed over. ``first_time`` makes
+    it a failure that somebody else loads the module meanwhile.
     """
 
     record: ModuleRecord
@@ -36,6 +37,7 @@ class InsertStep:
     cause: Cause
     required: bool
     flags: InsertFlags
+    first_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
