@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kmodd.database.scan import SETTLED_NS
 from kmodd.modulefile import Compression
 from tests.bench.measure import Row, memory, print_table, side_by_side, timed
 from tests.support.compression import SUFFIXES, compress
@@ -94,6 +96,12 @@ def incremental(tree: ModuleTree, repeat: int, tool: str) -> tuple[list[Row], fl
             change()
             return rebuild()
 
+        def unchanged() -> float:
+            # Publishing changed the tree's own directory, and the next rebuild looks at it again.
+            time.sleep(2 * SETTLED_NS / 1e9)
+            rebuild()
+            return rebuild()
+
         def with_one_more() -> float:
             shutil.copy(added.with_name("mbcache.ko"), added)
             spent = rebuild()
@@ -112,7 +120,7 @@ def incremental(tree: ModuleTree, repeat: int, tool: str) -> tuple[list[Row], fl
             side_by_side("one changed, same symbols", repeat, changed, theirs, 0.1),
             side_by_side("one added", repeat, with_one_more, theirs, 0.3),
             side_by_side("one removed", repeat, with_one_less, theirs, 0.3),
-            side_by_side("nothing changed", repeat, rebuild, theirs, 0.03),
+            side_by_side("nothing changed", repeat, unchanged, theirs, 0.03),
         ]
         return rows, memory(daemon.process.pid, "VmRSS")
 
