@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
     options = _parser().parse_args(words)
-    logging.basicConfig(level=options.log_level.upper(), handlers=[log_handler()])
+    # Not set_defaults(): the two actions share the option, and the last default would be both's.
+    level = options.log_level or ("warning" if options.action == "run" else "info")
+    logging.basicConfig(level=level.upper(), handlers=[log_handler()])
     logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
     settings = Settings(kernel=options.kernel, root=options.root, release=options.release or "")
     try:
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
     )
-    common.add_argument("--log-level", choices=LOG_LEVELS, default=None)
+    common.add_argument("--log-level", choices=LOG_LEVELS)
     parser = argparse.ArgumentParser(
         prog="kmodd",
         description="Own a kernel module namespace: keep the databases of its module trees fresh, "
@@ -86,7 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kmodd {__version__}")
     actions = parser.add_subparsers(dest="action", metavar="serve | run", required=True)
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
-    serving.set_defaults(log_level="info")
     serving.add_argument(
         "--state",
         metavar="DIR",
@@ -101,7 +102,6 @@ def _parser() -> argparse.ArgumentParser:
         help="rebuild databases only when asked to",
     )
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
-    private.set_defaults(log_level="warning")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
 

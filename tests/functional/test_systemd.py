@@ -98,6 +98,26 @@ def test_a_daemon_that_writes_to_the_journal_gives_priorities(
     assert all(line.startswith(("<6>", "<7>")) for line in lines)
 
 
+def test_a_service_tells_where_it_listens_and_a_private_daemon_does_not(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    kmodd = [sys.executable, "-m", "kmodd"]
+    place = ["--root", str(modules_root.root), "--socket", str(tmp_path / "s")]
+    serving = subprocess.Popen(
+        [*kmodd, "serve", *place, "--state", str(tmp_path / "state")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert serving.stderr is not None
+    assert any(line == f"kmodd: listening on {tmp_path}/s\n" for line in serving.stderr)
+    serving.terminate()
+    serving.communicate()
+    private = subprocess.run(
+        [*kmodd, "run", *place, "--", "true"], capture_output=True, text=True, check=True
+    )
+    assert private.stderr == ""
+
+
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "systemd judges its units itself")
     unit = tmp_path / UNIT.name
