@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.realkernel.layout import Layout, lay_out
-from tests.realkernel.machine import Machine
+from tests.realkernel.machine import Guest, Machine, power_off
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
+from tests.realkernel.service_setup import SYSTEMD, service_setup
 from tests.support.daemon import running_daemon
 from tests.support.debian import DebianTree, headers
 from tests.support.modules import build
@@ -51,7 +52,6 @@ def real(
     debian_tree: DebianTree, layout: Layout, tmp_path_factory: pytest.TempPathFactory
 ) -> Outcomes:
     """What Debian's kernel did."""
-    require("qemu-system-x86_64", "a real kernel runs in QEMU (qemu-system-x86)")
     machine = Machine(debian_tree.kernel_image, layout.tree, tmp_path_factory.mktemp("machine"))
     command = shlex.join(
         [
@@ -60,13 +60,14 @@ def real(
             *(str(layout.uploads), "/run/out/results", *layout.drawn),
         ]
     )
-    script = f"cd {shlex.quote(str(PROJECT))}; {command} >/run/out/log 2>&1"
-    guest = machine.boot(debian_tree, script, seconds=PATIENCE, arguments="greet.numbers=7,8")
-    log = (guest.output / "log").read_text("utf-8", "replace")
-    results = guest.output / "results"
-    assert results.exists(), f"{guest.console}\n{log}"
-    sys.stderr.write(f"{guest.console}\n{log}")  # pytest shows it with a failure
-    return _outcomes(results.read_text().splitlines())
+    script = f"cd {shlex.quote(str(PROJECT))}; {command} >/run/out/log 2>&1; {power_off()}"
+    guest = machine.boot(
+        debian_tree,
+        ["/bin/sh", "-c", script],
+        seconds=PATIENCE,
+        arguments="greet.numbers=7,8",
+    )
+    return _outcomes(guest)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +88,28 @@ def emulated(layout: Layout) -> Outcomes:
     return Outcomes(records)
 
 
-def _outcomes(lines: list[str]) -> Outcomes:
-    found = [json.loads(line) for line in lines]
+@pytest.fixture(scope="session")
+def service(
+    debian_tree: DebianTree, layout: Layout, tmp_path_factory: pytest.TempPathFactory
+) -> Outcomes:
+    """What came of kmodd.service in a guest whose first process is systemd."""
+    require(str(SYSTEMD), "the guest's first process is systemd")
+    work = tmp_path_factory.mktemp("service")
+    machine = Machine(debian_tree.kernel_image, layout.tree, work)
+    guest = machine.boot(
+        debian_tree,
+        [str(SYSTEMD)],
+        seconds=PATIENCE,
+        prepare=service_setup(PROJECT, layout.uploads),
+    )
+    return _outcomes(guest)
+
+
+def _outcomes(guest: Guest) -> Outcomes:
+    """Read what the guest wrote; pytest shows its console and log with a failure."""
+    log, results = guest.output / "log", guest.output / "results"
+    sys.stderr.write(guest.console)
+    sys.stderr.write(log.read_text("utf-8", "replace") if log.exists() else "")
+    assert results.exists(), "the guest did not come to its first result"
+    found = [json.loads(line) for line in results.read_text().splitlines()]
     return Outcomes({each["scenario"]: each["record"] for each in found})

@@ -50,10 +50,12 @@ cp -a /tree/lib/modules/. /newroot/usr/lib/modules
 if [ -d /tree/etc ]; then cp -a /tree/etc/. /newroot/etc; fi
 mkdir -p /newroot/run/out
 share out /newroot/run/out cache=none
+{prepare}
 exec switch_root /newroot {command}
 """
 
-END = "{busybox} poweroff -f"
+QEMU_NEEDED = "a real kernel runs in QEMU (qemu-system-x86)"
+BUSYBOX_NEEDED = "the virtual machine starts and ends with busybox (busybox-static)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,24 @@ class Machine:
     work: Path
 
     def boot(
-        self, debian: DebianTree, script: str, *, seconds: float, arguments: str = ""
+        self,
+        debian: DebianTree,
+        command: Sequence[str],
+        *,
+        seconds: float,
+        prepare: str = "",
+        arguments: str = "",
     ) -> Guest:
-        """Boot, run the shell ``script`` as root, and return when the machine is off.
+        """Boot, run ``command`` as the first process, and return when the machine is off.
 
-        Raises AssertionError with the end of the console after ``seconds``.
+        ``prepare`` is a shell script that is run before, with the guest's root at /newroot;
+        ``arguments`` are added to the kernel's command line. Raises AssertionError with the end
+        of the console after ``seconds``.
         """
-        qemu = require("qemu-system-x86_64", "a real kernel runs in QEMU (qemu-system-x86)")
-        busybox = require("busybox", "the virtual machine starts with busybox (busybox-static)")
+        qemu = require("qemu-system-x86_64", QEMU_NEEDED)
         output = self.work / "out"
         output.mkdir()
-        command = ["/bin/sh", "-c", f"{script}\n{END.format(busybox=busybox)}"]
-        initrd = self._initial_ram_disk(debian, Path(busybox), command)
+        initrd = self._initial_ram_disk(debian, command, prepare)
         console = self.work / "console"
         process = subprocess.Popen(
             [
@@ -107,7 +115,8 @@ class Machine:
             process.wait()
         return Guest(_end_of(console), output)
 
-    def _initial_ram_disk(self, debian: DebianTree, busybox: Path, command: Sequence[str]) -> Path:
+    def _initial_ram_disk(self, debian: DebianTree, command: Sequence[str], prepare: str) -> Path:
+        busybox = require("busybox", BUSYBOX_NEEDED)
         cpio = require("cpio", "the initial RAM disk is made with cpio")
         files = self.work / "initrd"
         (files / "bin").mkdir(parents=True)
@@ -119,7 +128,7 @@ class Machine:
             shutil.copy(debian.directory / path, files / "boot")
         names = " ".join(Path(path).name for path in needed)
         init = files / "init"
-        init.write_text(INIT.format(modules=names, command=shlex.join(command)))
+        init.write_text(INIT.format(modules=names, prepare=prepare, command=shlex.join(command)))
         init.chmod(0o755)
         image = self.work / "initrd.img"
         listing = "".join(f"{path.relative_to(files)}\n" for path in sorted(files.rglob("*")))
@@ -132,6 +141,11 @@ class Machine:
                 check=True,
             )
         return image
+
+
+def power_off() -> str:
+    """Return the command that switches the guest off."""
+    return f"{require('busybox', BUSYBOX_NEEDED)} poweroff -f"
 
 
 def database_of(tree: ModuleTree) -> Database:

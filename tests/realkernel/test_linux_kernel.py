@@ -3,6 +3,8 @@
 
 import errno
 
+import pytest
+
 from kmodd.v1 import daemon_service_pb2
 from tests.realkernel.conftest import Outcomes
 from tests.realkernel.layout import Layout
@@ -174,3 +176,47 @@ def test_a_kernel_that_takes_no_modules_any_more_says_so(real: Outcomes) -> None
     record = real.of("disabled")
     assert verdict(record["load"]) == ("KERNEL_REFUSED", errno.EPERM)
     assert "modules are disabled until the next boot" in record["load"]["message"]
+
+
+SAME = (
+    "bad_parameter",
+    "in_use",
+    "unknown_symbol",
+    "taints",
+    "twice",
+    "compressed",
+    "builtin",
+    "no_exit",
+)
+"""The scenarios in which no module's own code has a say."""
+
+
+@pytest.mark.parametrize("scenario", SAME)
+def test_the_emulated_kernel_answers_as_the_real_one(
+    scenario: str, real: Outcomes, emulated: Outcomes
+) -> None:
+    assert without_words(emulated.of(scenario)) == without_words(real.of(scenario))
+
+
+def test_debians_modules_are_listed_as_by_the_emulated_kernel(
+    real: Outcomes, emulated: Outcomes
+) -> None:
+    found = real.of("by_kmodd_and_by_modprobe")
+    for name, emulation in emulated.of("load_each").items():
+        ours = found[name][0]
+        if not (ours["load"] or ours["stuck"] or emulation["stuck"]):
+            assert (name, uncounted(emulation)) == (name, uncounted(ours))
+
+
+def uncounted(record: Record) -> list[list[str]]:
+    """What a load added, but for the counts: a module's own init may take references."""
+    return [[name, size, users] for name, size, _count, users in map(str.split, record["added"])]
+
+
+def without_words(record: Record) -> Record:
+    """The record without kmodd's own messages, which may differ."""
+    return {
+        key: without_words(value) if isinstance(value, dict) else value
+        for key, value in record.items()
+        if key != "message"
+    }

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs beside kmodd.service in the guest: ``service_guest.py UPLOADS OUTPUT``."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kmodctl import Client, KmodctlError
+from tests.realkernel.scenarios import Record, Session, dependencies, failing_init, run
+from tests.support.daemon import wait_until
+
+SOCKET = "/run/kmodd/admin/kmodd.sock"
+NOBODY = 65534
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run everything, and write a line of JSON for each."""
+    uploads, output = arguments
+    with open(output, "w", buffering=1) as results, Client(SOCKET) as client:
+        session = Session(client, Path(uploads))
+        checks: tuple[Callable[..., Record], ...] = (
+            started,
+            dependencies,
+            failing_init,
+            strangers,
+            reloaded,
+            killed_while_loading,
+            stopped_process,
+            journal,
+            ended,
+        )
+        for check in checks:
+            began = time.monotonic()
+            record = run(session, check)
+            results.write(json.dumps({"scenario": check.__name__, "record": record}) + "\n")
+            print(f"{check.__name__}: {time.monotonic() - began:.1f} s", flush=True)
+
+
+def started(session: Session) -> Record:
+    status = session.client.status()
+    (release,) = Path("/lib/modules").iterdir()
+    return {
+        "unit": shown("ActiveState", "NRestarts", "StatusText"),
+        "published": (release / "modules.dep.bin").exists(),
+        "problem": status.tree.problem,
+        "log": next(record.text for record in session.client.read_log()),
+        "capabilities": next(
+            line.split()[1]
+            for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines()
+            if line.startswith("CapEff:")
+        ),
+    }
+
+
+def strangers(_session: Session) -> Record:
+    """Another user may not even connect."""
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        try:
+            socket.socket(socket.AF_UNIX).connect(SOCKET)
+        except PermissionError:
+            os._exit(13)
+        os._exit(0)
+    return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+
+
+def reloaded(session: Session) -> Record:
+    """Configuration that came without an event's help is in force after a reload."""
+    before = main_pid()
+    Path("/etc/modprobe.d/late.conf").write_text("alias kmodd-late gplsym\n")
+    systemctl("reload", "kmodd.service")
+    loaded = session.load("kmodd-late")
+    session.unload("gplsym")
+    return {"same": main_pid() == before, "load": loaded, "unit": shown("ActiveState")}
+
+
+def killed_while_loading(session: Session) -> Record:
+    """The kernel is as it is, and the next daemon tells of it."""
+    session.load("hello")
+    stop = threading.Event()
+
+    def keep_loading() -> None:
+        with Client(SOCKET) as other:
+            while not stop.is_set():
+                try:
+                    other.load("world")
+                    other.unload("world")
+                except KmodctlError:
+                    time.sleep(0.1)
+
+    loader = threading.Thread(target=keep_loading)
+    loader.start()
+    time.sleep(1)
+    before = main_pid()
+    os.kill(before, signal.SIGKILL)
+    stop.set()
+    loader.join()
+    wait_until(lambda: main_pid() not in (0, before) and answers(session))
+    listed = [module.name for module in session.client.list_modules()]
+    in_kernel = [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()]
+    works = session.load("world")
+    session.unload("world", "hello")
+    return {
+        "listed": listed == in_kernel and "hello" in listed,
+        "works": works,
+        "unit": shown("ActiveState", "NRestarts"),
+    }
+
+
+def stopped_process(session: Session) -> Record:
+    """A process that does nothing any more is killed by the watchdog, and another one started."""
+    before = main_pid()
+    os.kill(before, signal.SIGSTOP)
+    wait_until(lambda: main_pid() not in (0, before) and answers(session))
+    return {"unit": shown("ActiveState", "NRestarts")}
+
+
+def journal(_session: Session) -> Record:
+    """The priorities of what kmodd wrote."""
+    command = ["journalctl", "--unit=kmodd.service", "--output=json", "--no-pager"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    entries = [json.loads(line) for line in answer.stdout.splitlines()]
+    ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "kmodd"]
+    return {
+        "listening": [
+            entry["PRIORITY"] for entry in ours if entry["MESSAGE"].startswith("listening on")
+        ],
+        "warnings": [entry["MESSAGE"] for entry in ours if int(entry["PRIORITY"]) <= 4],
+    }
+
+
+def ended(_session: Session) -> Record:
+    systemctl("stop", "kmodd.service")
+    return {"unit": shown("ActiveState", "Result"), "socket": os.path.exists(SOCKET)}
+
+
+def answers(session: Session) -> bool:
+    try:
+        session.client.status()
+    except KmodctlError:
+        return False
+    return True
+
+
+def main_pid() -> int:
+    return int(shown("MainPID")["MainPID"])
+
+
+def shown(*properties: str) -> dict[str, str]:
+    """Properties of the unit, by name."""
+    answer = systemctl("show", "kmodd.service", f"--property={','.join(properties)}")
+    return dict(line.split("=", 1) for line in answer.splitlines())
+
+
+def systemctl(*arguments: str) -> str:
+    command = ["systemctl", "--no-pager", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the guest is laid out in which systemd starts kmodd.service."""
+
+import shlex
+import sys
+import sysconfig
+from pathlib import Path
+
+from tests.realkernel.machine import power_off
+
+SYSTEMD = Path("/lib/systemd/systemd")
+SYSTEMD_UNITS = "/newroot/etc/systemd/system"
+CODE = "/opt/kmodd/project:/opt/kmodd/packages"
+
+MASKED = (
+    "systemd-tmpfiles-setup",
+    "systemd-tmpfiles-setup-dev",
+    "systemd-udev-trigger",
+    "systemd-udevd",
+    "systemd-sysusers",
+    "systemd-modules-load",
+    "systemd-journal-flush",
+)
+"""Services that look at all of the host's files, or at hardware, for minutes."""
+
+DROP_IN = """\
+[Service]
+WatchdogSec=12
+TimeoutAbortSec=3
+"""
+
+LAUNCHER = """\
+#!/bin/sh
+export PYTHONPATH={path}
+exec {python} -m kmodd "$@"
+"""
+
+GUEST_UNIT = """\
+[Unit]
+After=kmodd.service
+Wants=kmodd.service
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+WorkingDirectory=/opt/kmodd/project
+Environment=PYTHONPATH={path}
+ExecStart={python} -m tests.realkernel.service_guest {uploads} {results}
+ExecStopPost={power_off}
+StandardOutput=append:/run/out/log
+StandardError=append:/run/out/log
+"""
+
+
+def service_setup(project: Path, uploads: Path) -> str:
+    """Return the script that prepares the guest's root: the unit as the README installs it.
+
+    The service sees neither /home nor /root nor /tmp, so this Python, its packages and ``project``
+    go below /opt.
+    """
+    python = f"/opt/kmodd/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    unit = GUEST_UNIT.format(
+        python=python, path=CODE, uploads=uploads, results="/run/out/results", power_off=power_off()
+    )
+    masks = "\n".join(f"ln -s /dev/null {SYSTEMD_UNITS}/{name}.service" for name in MASKED)
+    return f"""
+echo -n > /newroot/etc/fstab
+{masks}
+mkdir -p /newroot/opt/kmodd/bin
+{_bound(sys.base_prefix, "python")}
+{_bound(sysconfig.get_path("purelib"), "packages")}
+{_bound(str(project), "project")}
+{_written(LAUNCHER.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodd")}
+chmod 755 /newroot/opt/kmodd/bin/kmodd
+cp /newroot{shlex.quote(str(project))}/systemd/kmodd.service {SYSTEMD_UNITS}
+mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/multi-user.target.wants
+mkdir -p {SYSTEMD_UNITS}/kmodd.service.d
+ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
+{_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
+{_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
+ln -s ../kmodd-guest.service {SYSTEMD_UNITS}/multi-user.target.wants
+"""
+
+
+def _bound(directory: str, name: str) -> str:
+    place = f"/newroot/opt/kmodd/{name}"
+    return f"mkdir {place}; mount --bind {shlex.quote(f'/newroot{directory}')} {place}"
+
+
+def _written(text: str, path: str) -> str:
+    return f"cat > {path} <<'END'\n{text}END"

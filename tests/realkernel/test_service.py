@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kmodd.service under systemd: what came of it in the guest's one boot."""
+
+import errno
+
+from tests.realkernel.conftest import Outcomes
+
+CAP_SYS_MODULE, CAP_SYSLOG = 16, 34
+
+
+def test_systemd_starts_it_with_two_capabilities_and_a_database(service: Outcomes) -> None:
+    record = service.of("started")
+    unit = record["unit"]
+    assert (unit["ActiveState"], unit["NRestarts"]) == ("active", "0")
+    assert "modules in the tree" in unit["StatusText"]
+    assert int(record["capabilities"], 16) == 1 << CAP_SYS_MODULE | 1 << CAP_SYSLOG
+    assert (record["published"], record["problem"]) == (True, "")
+    assert record["log"].startswith("Linux version ")
+
+
+def test_modules_load_under_its_filters(service: Outcomes) -> None:
+    record = service.of("dependencies")
+    assert record["steps"] == ["greet", "world"]
+    assert set(record["listed"]) == {"world", "greet"}
+    assert (record["unload"], record["left"]) == ({}, {})
+    failure = service.of("failing_init")["failed"]
+    assert failure["errno"] == errno.EIO
+    assert "halfway: the device does not answer" in failure["log"]
+
+
+def test_another_user_does_not_get_in(service: Outcomes) -> None:
+    assert service.of("strangers")["status"] == errno.EACCES
+
+
+def test_a_reload_puts_new_configuration_in_force(service: Outcomes) -> None:
+    record = service.of("reloaded")
+    assert (record["same"], record["load"]) == (True, {})
+    assert record["unit"]["ActiveState"] == "active"
+
+
+def test_killed_in_the_middle_of_loads_it_comes_back_with_the_kernels_listing(
+    service: Outcomes,
+) -> None:
+    record = service.of("killed_while_loading")
+    assert record["unit"] == {"ActiveState": "active", "NRestarts": "1"}
+    assert (record["listed"], record["works"]) == (True, {})
+
+
+def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) -> None:
+    assert service.of("stopped_process")["unit"] == {"ActiveState": "active", "NRestarts": "2"}
+
+
+def test_the_journal_has_priorities(service: Outcomes) -> None:
+    record = service.of("journal")
+    assert record["listening"] == ["6", "6", "6"]
+    assert record["warnings"] == []
+
+
+def test_it_stops_when_it_is_asked_to(service: Outcomes) -> None:
+    record = service.of("ended")
+    assert record["unit"] == {"ActiveState": "inactive", "Result": "success"}
+    assert not record["socket"]
