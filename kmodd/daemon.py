@@ -17,7 +17,7 @@ from kmodd import systemd
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.kernel.base import Kernel
-from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
+from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Namespace
 from kmodd.server import Parts, SocketServer
@@ -133,7 +133,7 @@ def _linux_kernel() -> LinuxKernel:
 
 def _emulated_kernel(trees: Trees) -> Kernel:
     source = VmlinuxSource(trees.root, trees.release, trees.directory, _tree_modules(trees))
-    return EmulatedKernel(trees.release, source)
+    return IsolatedKernel(trees.release, source)
 
 
 def _release(settings: Settings, linux: LinuxKernel | None) -> str:

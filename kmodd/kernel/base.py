@@ -88,11 +88,45 @@ class KernelIdentity:
     """What a kernel asks of its modules: their version magic, and which symbols there are.
 
     ``vermagic`` is empty where it is not known; ``symbol_source`` says in words where the
-    kernel's own exported symbols are known from.
+    kernel's own exported symbols are known from. ``taints`` are the letters of all taints that
+    the kernel has taken on since it booted (/proc/sys/kernel/tainted has them as bits).
+    ``builtins`` are the modules that are part of the kernel.
     """
 
     vermagic: str
     symbol_source: str
+    taints: str = ""
+    builtins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterValue:
+    """A parameter of a loaded module, as a file of /sys/module/NAME/parameters shows it.
+
+    ``value`` is what reading the file gives, without the newline; None where only the module's
+    own code could tell. ``mode`` are the file's permission bits, never 0.
+    """
+
+    name: str
+    value: str | None
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleDetails:
+    """What /sys/module/NAME says of a loaded module beside its line in /proc/modules.
+
+    Sizes are in bytes: ``core_size`` is what stays (``coresize``), ``init_size`` what is given
+    back once init has run (``initsize``; 0 by then). ``version`` and ``source_version`` are None
+    where there is no such file.
+    """
+
+    module: LoadedModule
+    core_size: int
+    init_size: int
+    version: str | None = None
+    source_version: str | None = None
+    parameters: tuple[ParameterValue, ...] = ()
 
 
 class Kernel(Protocol):
@@ -114,6 +148,12 @@ class Kernel(Protocol):
     runs_init: bool
     """Whether this kernel runs the modules' own code."""
 
+    @property
+    def boot_id(self) -> str:
+        """Names one life of the kernel (/proc/sys/kernel/random/boot_id); another id means that
+        everything loaded before is gone, as after a reboot.
+        """
+
     def identity(self) -> KernelIdentity:
         """Return what this kernel asks of its modules."""
 
@@ -122,6 +162,9 @@ class Kernel(Protocol):
 
     def module(self, name: str) -> LoadedModule | None:
         """Return the loaded module ``name``, if there is one."""
+
+    def details(self, name: str) -> ModuleDetails | None:
+        """Return what /sys/module tells of the loaded module ``name``, if there is one."""
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, compressed or not (see ``compressions``)."""

@@ -27,6 +27,7 @@ from tests.support.elf_object import (
     ObjectSection,
     ObjectSymbol,
 )
+from tests.support.param_writer import Param, add_parameters, operations_versions
 
 VERMAGIC = "6.1.0-56-amd64 SMP preempt mod_unload modversions "
 """The version magic of the kernel that the defaults are for; the blank at the end belongs to it."""
@@ -81,7 +82,8 @@ class ModuleSpec:
     point (since Linux 5.19); in absolute symbols (before); or nowhere.
     ``license`` and ``vermagic`` are left out of ``.modinfo`` where they are None; ``modinfo``
     comes between them. ``this_module_size`` and the two offsets in it are those of the kernel's
-    ``struct module``; a size of 0 leaves the section out.
+    ``struct module``; a size of 0 leaves the section out. ``parameters`` are those that the kernel
+    can set; describing them is left to ``modinfo``.
     """
 
     name: str = "sample"
@@ -96,6 +98,7 @@ class ModuleSpec:
     exports: tuple[Export, ...] = ()
     imports: tuple[Import, ...] = ()
     versions: tuple[tuple[str, int], ...] = (MODULE_LAYOUT,)
+    parameters: tuple[Param, ...] = ()
     extended_versions: bool = False
     crcs: Literal["section", "absolute", "none"] = "section"
     init: bytes | None = RETURN_ZERO
@@ -114,6 +117,7 @@ def write_module(spec: ModuleSpec) -> bytes:
     module.add(".modinfo", b"".join(_modinfo(spec)), SHF_ALLOC)
     _add_versions(module, spec)
     _add_this_module(module, spec, functions)
+    add_parameters(module, spec.parameters)
     for extra in spec.sections:
         module.add(extra.name, extra.data, extra.flags, extra.align).type = extra.type
     for wanted in spec.imports:
@@ -228,6 +232,8 @@ def _modinfo(spec: ModuleSpec) -> Iterator[bytes]:
 def _add_versions(module: ElfObject, spec: ModuleSpec) -> None:
     """Add the CRCs that the imports must have."""
     imported = [(wanted.name, wanted.crc) for wanted in spec.imports if wanted.crc is not None]
+    if spec.versions:
+        imported += operations_versions(spec.parameters)
     versions = [*spec.versions, *imported]
     if not versions:
         return

@@ -2,6 +2,7 @@
 """What the emulated kernel takes, refuses, counts and logs, on module files made for it."""
 
 import errno
+import gzip
 import os
 from dataclasses import replace
 from itertools import pairwise
@@ -10,64 +11,39 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import InitState, InsertFlags, LoadedModule, ModuleState
-from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel, Machine, Vmlinux
-from kmodd.kernel.emulated.kernel import MODULES_VADDR
-from tests.support.elf_writer import VERMAGIC, Export, Import, ModuleSpec, write_module
-
-RELEASE = VERMAGIC.split()[0]
-X86_64 = Machine(64, "little", 62)
-PRINTK_CRC = 0x92997ED8
-
-CORE = {
-    "_printk": CoreSymbol(PRINTK_CRC),
-    "kfree": CoreSymbol(None),
-    "gpl_function": CoreSymbol(None, gpl_only=True),
-    "hidden_function": CoreSymbol(None, namespace="HIDDEN"),
-}
-
-
-def kernel(**changes: object) -> EmulatedKernel:
-    vmlinux = Vmlinux(RELEASE, vermagic=VERMAGIC, machine=X86_64, symbols=CORE)
-    altered = replace(vmlinux, **changes)  # type: ignore[arg-type]
-    return EmulatedKernel(RELEASE, lambda: altered)
-
-
-def load(
-    into: EmulatedKernel,
-    spec: ModuleSpec,
-    parameters: str = "",
-    flags: InsertFlags = InsertFlags.NONE,
-) -> None:
-    into.init_module(write_module(spec), parameters, flags)
-
-
-def refusal(
-    into: EmulatedKernel,
-    image: bytes,
-    parameters: str = "",
-    flags: InsertFlags = InsertFlags.NONE,
-) -> KernelError:
-    """Load ``image``, which must fail, and see that nothing of it is left."""
-    before = into.modules()
-    with pytest.raises(KernelError) as refused:
-        into.init_module(image, parameters, flags)
-    assert into.modules() == before
-    return refused.value
-
-
-def log(of: EmulatedKernel) -> list[str]:
-    return [record.text for record in of.read_log()]
-
-
-def importing(*names: str, **changes: object) -> ModuleSpec:
-    imports = tuple(Import(name) for name in names)
-    return replace(ModuleSpec(name="user", imports=imports), **changes)  # type: ignore[arg-type]
-
-
-def exporting(name: str, *symbols: str, **changes: object) -> ModuleSpec:
-    exports = tuple(Export(symbol) for symbol in symbols)
-    return replace(ModuleSpec(name=name, exports=exports), **changes)  # type: ignore[arg-type]
+from kmodd.kernel.base import (
+    InitState,
+    InsertFlags,
+    LoadedModule,
+    ModuleDetails,
+    ModuleState,
+    ParameterValue,
+)
+from kmodd.kernel.emulated import Builtins, CoreSymbol
+from kmodd.kernel.emulated.module_table import MODULES_VADDR
+from kmodd.modulefile import SectionType
+from tests.support.elf_object import SHF_ALLOC
+from tests.support.elf_patch import with_row
+from tests.support.elf_writer import (
+    VERMAGIC,
+    ExtraSection,
+    Import,
+    ModuleSpec,
+    write_module,
+)
+from tests.support.emulated import (
+    CORE,
+    PRINTK_CRC,
+    RELEASE,
+    SAMPLE,
+    exporting,
+    importing,
+    kernel,
+    load,
+    log,
+    refusal,
+)
+from tests.support.param_writer import Param
 
 
 def test_a_user_holds_what_it_uses_until_it_goes() -> None:
@@ -175,8 +151,19 @@ def test_a_symbols_version_must_be_the_one_built_against() -> None:
     )
     load(one, wrong, flags=InsertFlags.IGNORE_MODVERSIONS)
     assert one.modules()[0].taints == "F"
-    assert log(one)[-1] == "user: _printk: kernel tainted."
+    assert log(one)[-2:] == [
+        "user: _printk: kernel tainted.",
+        "Disabling lock debugging due to kernel taint",
+    ]
     load(one, ModuleSpec(name="right", imports=(Import("_printk", crc=PRINTK_CRC),)))
+
+
+def test_a_symbol_without_a_version_is_let_pass_with_one_warning() -> None:
+    one = kernel()
+    for name in ("first", "second"):
+        load(one, ModuleSpec(name=name, imports=(Import("_printk"),)))
+    warnings = [line for line in log(one) if "no symbol version" in line]
+    assert warnings == ["first: no symbol version for _printk"]
 
 
 def test_the_version_of_struct_module_is_checked_first() -> None:
@@ -221,11 +208,13 @@ def test_versions_of_symbols_stand_in_for_the_release() -> None:
 def test_a_module_without_vermagic_taints() -> None:
     one = kernel()
     load(one, ModuleSpec(vermagic=None))
-    assert log(one)[-1] == "sample: bad vermagic: kernel tainted."
+    assert log(one)[-2] == "sample: bad vermagic: kernel tainted."
+    assert one.modules()[0].taints == "F"
+    assert one.identity().taints == "F"
 
 
 def test_a_taint_is_told_once_and_marked_on_each_module() -> None:
-    one = kernel(signed=True)
+    one = kernel(sample=replace(SAMPLE, key=b"key"))
     for name in ("one", "two"):
         load(one, ModuleSpec(name=name, license=None, modinfo=()))
     assert [module.taints for module in one.modules()] == ["POE", "POE"]
@@ -286,7 +275,7 @@ def test_unloading_what_is_not_there() -> None:
 
 def test_a_bad_parameter_refuses_and_an_unknown_one_does_not() -> None:
     one = kernel()
-    spec = ModuleSpec(modinfo=(("intree", "Y"), ("parmtype", "count:int")))
+    spec = ModuleSpec(parameters=(Param("count"),))
     error = refusal(one, write_module(spec), "count=many other=1")
     assert (error.errno, error.reason) == (errno.EINVAL, Reason.INVALID_PARAMETER)
     assert error.log == (
@@ -309,8 +298,6 @@ def test_addresses_do_not_overlap_and_are_used_again() -> None:
 
 
 def test_a_file_is_loaded_from_its_descriptor_compressed_or_not(tmp_path: Path) -> None:
-    import gzip
-
     one = kernel()
     for name, pack in (("plain", bytes), ("packed", gzip.compress)):
         path = tmp_path / name
@@ -330,15 +317,99 @@ def test_a_file_is_loaded_from_its_descriptor_compressed_or_not(tmp_path: Path) 
     assert refused.value.errno == errno.EINVAL
 
 
+def test_the_log_begins_with_the_version_and_the_command_line() -> None:
+    one = kernel(
+        sample=replace(SAMPLE, compiler="GCC: (Debian 12.2.0-14) 12.2.0"),
+        boot={"command_line": "quiet module_blacklist=x"},
+    )
+    version, line = one.read_log()
+    assert version.level == 5
+    assert version.text == (
+        f"Linux version {RELEASE} (kmodd@emulated) ((Debian 12.2.0-14) 12.2.0) "
+        "#1 SMP PREEMPT emulated"
+    )
+    assert line.text == "Command line: quiet module_blacklist=x"
+
+
+def test_a_name_with_control_characters_does_no_harm_to_a_terminal() -> None:
+    one = kernel()
+    load(one, ModuleSpec(name="bad\x1b[2Jname", license=None))
+    assert log(one)[-2] == "bad\\x1b[2Jname: module license 'unspecified' taints kernel."
+
+
+def test_what_is_part_of_the_kernel_is_known_and_has_its_name() -> None:
+    builtins = Builtins(frozenset({"loud", "quiet"}), frozenset({"loud"}))
+    one = kernel(builtins=builtins)
+    assert one.identity().builtins == {"loud", "quiet"}
+    error = refusal(one, write_module(ModuleSpec(name="loud")))
+    assert (error.errno, error.log) == (errno.EINVAL, ("loud: module is already loaded",))
+    load(one, ModuleSpec(name="quiet"))
+
+
+def test_the_details_are_those_of_sysfs() -> None:
+    one = kernel()
+    spec = ModuleSpec(
+        modinfo=(("intree", "Y"), ("version", "1.2"), ("srcversion", "ABCD")),
+        parameters=(
+            Param("count", mode=0o644, initial=b"\x05\0\0\0"),
+            Param("hidden", mode=0),
+            Param("label", "charp", mode=0o444, initial=b"first"),
+            Param("own", "of_another", mode=0o400),
+        ),
+    )
+    load(one, spec, "label=second hidden=3")
+    found = one.details("sample")
+    assert found == ModuleDetails(
+        module=one.modules()[0],
+        core_size=one.modules()[0].size,
+        init_size=0,
+        version="1.2",
+        source_version="ABCD",
+        parameters=(
+            ParameterValue("count", "5", 0o644),
+            ParameterValue("label", "second", 0o444),
+            ParameterValue("own", None, 0o400),
+        ),
+    )
+    assert one.details("nosuch") is None
+
+
+def test_what_does_not_fit_into_a_file_of_sysfs_is_cut() -> None:
+    one = kernel()
+    load(one, ModuleSpec(modinfo=(("intree", "Y"), ("version", "1" * 10_000))))
+    found = one.details("sample")
+    assert found is not None
+    assert found.version == "1" * 4095
+
+
+def test_no_end_of_parameters_is_too_much() -> None:
+    error = refusal(kernel(), write_module(ModuleSpec()), "x " * 40_000)
+    assert (error.errno, error.reason) == (errno.E2BIG, Reason.INVALID_PARAMETER)
+
+
+def test_no_end_of_missing_symbols_is_not_logged_to_the_end() -> None:
+    one = kernel()
+    many = importing(*(f"nosuch_{number}" for number in range(5000)), versions=())
+    error = refusal(one, write_module(many))
+    assert error.errno == errno.ENOENT
+    assert len(error.log) == 4096
+
+
+def test_a_module_too_large_for_the_kernels_memory_is_refused() -> None:
+    one = kernel()
+    spec = ModuleSpec(sections=(ExtraSection(".huge", type=SectionType.NOBITS, flags=SHF_ALLOC),))
+    image = with_row(spec, ".huge", 32, "<Q", 1 << 40)
+    assert refusal(one, image).errno == errno.ENOMEM
+
+
 def test_the_log_keeps_its_order_and_wakes_a_waiter() -> None:
     one = kernel()
-    (first,) = one.read_log()
-    assert first.text.startswith(f"Linux version {RELEASE}")
-    assert one.wait_log(first.sequence, 0.01) == ()
+    last = one.read_log()[-1]
+    assert one.wait_log(last.sequence, 0.01) == ()
     load(one, ModuleSpec(license=None))
-    waited = one.wait_log(first.sequence, 60)
-    assert waited == one.read_log(first.sequence)
-    assert [record.sequence for record in waited] == [1, 2]
+    waited = one.wait_log(last.sequence, 60)
+    assert waited == one.read_log(last.sequence)
+    assert [record.sequence for record in waited] == [last.sequence + 1, last.sequence + 2]
     assert one.read_log(10**9) == ()
 
 

@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import ModuleRecord
+from kmodd.kernel.emulated.build_options import BuildOptions, parse_build_options
 from kmodd.kernel.emulated.vmlinux import (
     FROM_MODULES,
     CoreSymbol,
+    Machine,
+    Sample,
+    Vmlinux,
     VmlinuxSource,
     read_symvers,
 )
+from tests.support.elf_writer import ModuleSpec, append_signature, write_module
 from tests.support.modules import SOURCES
 from tests.support.records import RELEASE, record
+from tests.support.signatures import signature_by
 
 SYMVERS = (
     "0x1234\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n"
@@ -85,16 +91,85 @@ def test_a_grown_tree_brings_new_symbols(tmp_path: Path) -> None:
     assert set(source().symbols) == {"printk_do"}
 
 
-def test_the_machine_and_the_signing_are_those_of_the_trees_modules(tmp_path: Path) -> None:
+def test_a_module_of_the_tree_shows_the_kernels_machine_and_versions(tmp_path: Path) -> None:
     tree = modules(record("gone"), record("greet"))
     path = tmp_path / RELEASE / "kernel"
     path.mkdir(parents=True)
     shutil.copy(SOURCES / "greet.ko", path)
     vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path, lambda: tree)()
-    assert vmlinux.machine is not None
-    assert (vmlinux.machine.bits, vmlinux.machine.byteorder, vmlinux.machine.number) == (
-        64,
-        "little",
-        62,
+    assert vmlinux.machine == Machine(64, "little", 62)
+    assert vmlinux.struct_module_size == 0x380
+    assert vmlinux.sample is not None
+    assert vmlinux.sample.retpoline
+    assert vmlinux.sample.compiler == "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0"
+    assert vmlinux.symbols["module_layout"] == CoreSymbol(0x9060323F)
+    assert not vmlinux.checks_signatures
+
+
+def test_signed_modules_are_those_of_a_kernel_that_checks(tmp_path: Path) -> None:
+    tree = modules(record("greet"))
+    path = tmp_path / RELEASE / "kernel"
+    path.mkdir(parents=True)
+    signed = append_signature(write_module(ModuleSpec()), signature_by(b"\x12\x34"))
+    (path / "greet.ko").write_bytes(signed)
+    vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path, lambda: tree)()
+    assert vmlinux.key == b"\x12\x34"
+    assert vmlinux.checks_signatures
+
+
+def test_the_parts_of_the_kernel_are_known(tmp_path: Path) -> None:
+    (tmp_path / RELEASE).mkdir()
+    (tmp_path / RELEASE / "modules.builtin").write_text("kernel/a/quiet.ko\nkernel/snd-loud.ko\n")
+    (tmp_path / RELEASE / "modules.builtin.modinfo").write_bytes(
+        b"quiet.license=GPL\0snd_loud.parm=volume:How loud\0snd_loud.parmtype=volume:int\0"
     )
-    assert not vmlinux.signed
+    vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path, dict)()
+    assert vmlinux.builtins.names == {"quiet", "snd_loud"}
+    assert vmlinux.builtins.with_directory == {"snd_loud"}
+
+
+def test_the_kernels_configuration_is_read_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot" / f"config-{RELEASE}").write_text(
+        "CONFIG_MODULES=y\n"
+        "CONFIG_MODULE_SIG=y\n"
+        "# CONFIG_MODULE_SIG_FORCE is not set\n"
+        'CONFIG_CC_VERSION_TEXT="gcc-12 (Debian) 12.2.0"\n'
+        "CONFIG_ARM64_64K_PAGES=y\n"
+        "CONFIG_KALLSYMS=y\n"
+    )
+    options = VmlinuxSource(tmp_path, RELEASE, tmp_path, dict)().options
+    assert options.signatures is True
+    assert not options.signatures_enforced
+    assert not options.force_load
+    assert options.kallsyms
+    assert not options.kallsyms_all
+    assert options.page_size == 65536
+    assert options.compiler == "gcc-12 (Debian) 12.2.0"
+
+
+def test_without_a_configuration_the_kernel_is_like_a_distributions(tmp_path: Path) -> None:
+    assert VmlinuxSource(tmp_path, RELEASE, tmp_path, dict)().options == BuildOptions()
+    assert parse_build_options("nonsense") == BuildOptions()
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("6.1.0-56-amd64", (6, 1)), ("5.10", (5, 10)), ("6.12-rc3+", (6, 12)), ("mine", (99, 0))],
+)
+def test_the_release_tells_the_version(release: str, version: tuple[int, int]) -> None:
+    assert Vmlinux(release).version == version
+
+
+@pytest.mark.parametrize(
+    ("release", "compiler", "refuses"),
+    [
+        ("6.1.0-56-amd64", "gcc-12 (Debian 12.2.0-14) 12.2.0", True),
+        ("6.12.43+deb13-arm64", "GCC: (Debian 14.2.0-19) 14.2.0", True),
+        ("6.1.0", "GCC: (Debian 12.2.0-14) 12.2.0", False),
+        ("6.8.0-60-generic", "GCC: (Ubuntu 13.3.0) 13.3.0", False),
+    ],
+)
+def test_debian_refuses_missing_versions(release: str, compiler: str, refuses: bool) -> None:
+    vmlinux = Vmlinux(release, sample=Sample(Machine(64, "little", 62), compiler=compiler))
+    assert vmlinux.refuses_missing_versions is refuses

@@ -1,7 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel of the daemon's own: genuine module files, the kernel's checks, no privileges."""
+"""A kernel of the daemon's own: genuine module files, the kernel's checks, no privileges.
+
+process, life               the kernel in a process of its own, and its reboots
+child, wire, messages       that process, and how it is spoken to
+kernel                      the system calls
+loader                      a load, step by step: headers, signing, checks, layout, symbols,
+                            params with param_table and symbol_table
+module_table, resident      the modules, their states, references, holders and addresses
+vmlinux, build_options,     what a kernel is before it has loaded a module
+command_line
+log, taints, refusal, cpu   what the others need
+"""
 
 from kmodd.kernel.emulated.kernel import EmulatedKernel
-from kmodd.kernel.emulated.vmlinux import CoreSymbol, Machine, Vmlinux, VmlinuxSource
+from kmodd.kernel.emulated.process import IsolatedKernel
+from kmodd.kernel.emulated.vmlinux import (
+    Builtins,
+    CoreSymbol,
+    Machine,
+    Sample,
+    Vmlinux,
+    VmlinuxSource,
+)
 
-__all__ = ["CoreSymbol", "EmulatedKernel", "Machine", "Vmlinux", "VmlinuxSource"]
+__all__ = [
+    "Builtins",
+    "CoreSymbol",
+    "EmulatedKernel",
+    "IsolatedKernel",
+    "Machine",
+    "Sample",
+    "Vmlinux",
+    "VmlinuxSource",
+]

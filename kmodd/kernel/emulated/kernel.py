@@ -3,113 +3,113 @@
 
 import errno
 import os
-import threading
-from bisect import insort
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable
 
-from kmodd.errors import KernelError, ModuleFileError, Reason
-from kmodd.kernel.base import InsertFlags, KernelIdentity, LoadedModule, LogRecord
-from kmodd.kernel.emulated import loader
-from kmodd.kernel.emulated.layout import PAGE, module_size
-from kmodd.kernel.emulated.loader import Refusal, Resident, Surroundings
+from kmodd.errors import ModuleFileError, Reason
+from kmodd.kernel.base import (
+    InsertFlags,
+    KernelIdentity,
+    LoadedModule,
+    LogRecord,
+    ModuleDetails,
+)
+from kmodd.kernel.emulated.checks import Surroundings
+from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
+from kmodd.kernel.emulated.cpu import Cpu, IdleCpu
+from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
-from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
-from kmodd.modulefile import MAX_IMAGE, Compression, ModuleFile, decompress, detect_compression
+from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
+from kmodd.kernel.emulated.refusal import Refusal, refusal_as_error
+from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State
+from kmodd.kernel.emulated.taints import KernelTaints
+from kmodd.kernel.emulated.vmlinux import Vmlinux
+from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
 
-MODULES_VADDR = 0xFFFFFFFFC0000000
-"""Where x86-64 places modules (Documentation/x86/x86_64/mm.rst)."""
-
-LOG_CAPACITY = 16384
-"""Records that the log keeps."""
+_KNOWN_FLAGS = int(InsertFlags.IGNORE_MODVERSIONS | InsertFlags.IGNORE_VERMAGIC)
 
 
 class EmulatedKernel:
-    """A kernel that loads genuine module files, without running their code.
+    """A kernel that loads genuine module files.
 
-    ``_lock`` guards the table, the taints and the addresses; a system call holds it for its
-    whole length, as no module code runs that could call back.
+    What it holds is guarded by its parts: the table's mutex, the log's and the taints' locks. A
+    system call takes them for single steps, so that a module in its init holds up nobody else.
     """
 
     kind = "emulated"
     compressions = frozenset(Compression)
-    runs_init = False
 
-    def __init__(self, release: str, vmlinux: Callable[[], Vmlinux]) -> None:
-        """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows."""
+    def __init__(
+        self,
+        release: str,
+        vmlinux: Callable[[], Vmlinux],
+        *,
+        command_line: str = "",
+        cpu: Cpu | None = None,
+        log: KernelLog | None = None,
+        changed: Changed | None = None,
+        patience: float = OWNER_PATIENCE,
+    ) -> None:
+        """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
+
+        ``command_line`` is the kernel's (see command_line.py). ``changed`` is told of every change
+        of the listing. ``patience`` is how many seconds a load waits for the init of another.
+        """
         self.release = release
+        self.boot_id = os.urandom(16).hex()
         self._vmlinux = vmlinux
-        self._lock = threading.Lock()
-        self._residents: dict[str, Resident] = {}
-        self._exports: dict[str, tuple[CoreSymbol, Resident]] = {}
-        self._ranges: list[tuple[int, int]] = []
-        self._listed: dict[str, LoadedModule] = {}
-        self._listing: tuple[LoadedModule, ...] = ()
-        self._taints: set[str] = set()
-        self._log = KernelLog(LOG_CAPACITY)
-        self._log.printk(Level.NOTICE, f"Linux version {release} (kmodd, emulated)")
+        self._command_line: CommandLine = parse_command_line(command_line)
+        self._cpu: Cpu = cpu or IdleCpu()
+        self.runs_init = self._cpu.runs_code
+        self._patience = patience
+        self._log = log or KernelLog()
+        self._taints = KernelTaints(self._log)
+        self._table = ModuleTable(changed)
+        if log is None:
+            print_banner(self._log, vmlinux(), command_line)
 
     def identity(self) -> KernelIdentity:
-        """Return the version magic and where the symbols are known from."""
+        """Return the version magic, where the symbols are known from, and the taints."""
         vmlinux = self._vmlinux()
-        return KernelIdentity(vmlinux.vermagic, vmlinux.source)
+        return KernelIdentity(
+            vmlinux.vermagic, vmlinux.source, str(self._taints), vmlinux.builtins.names
+        )
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""
-        return self._listing
+        return self._table.listing()
 
     def module(self, name: str) -> LoadedModule | None:
         """Return the loaded module ``name``, if there is one."""
-        return self._listed.get(name)
+        return self._table.listed(name)
+
+    def details(self, name: str) -> ModuleDetails | None:
+        """Return what /sys/module tells of ``name``, if it is loaded."""
+        with self._table.mutex:
+            found = self._table.find(name)
+            if found is None or found.state is State.UNFORMED:
+                return None
+            return found.details()
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, decompressing it where need be."""
-        try:
-            size = os.fstat(fd).st_size
-            if size > MAX_IMAGE:
-                raise ModuleFileError("", f"larger than {MAX_IMAGE} bytes")
-            data = os.pread(fd, size, 0)
-            if detect_compression(data[:8]) is not Compression.NONE:
-                data = decompress(data, path="")
-        except ModuleFileError as error:
-            self._log.printk(Level.ERR, error.why)
-            raise KernelError(
-                error.reason, error.why, errno=errno.EINVAL, log=(error.why,)
-            ) from error
-        except OSError as error:
-            raise KernelError(
-                Reason.KERNEL_REFUSED,
-                f"cannot read the module: {error.strerror}",
-                errno=error.errno or errno.EIO,
-            ) from error
-        self._load(data, parameters, flags)
+        self._call(lambda: self._finit_module(fd, parameters, flags))
 
     def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load the module ``image``."""
-        self._load(image, parameters, flags)
+        self._call(lambda: self._load(image, parameters, flags))
 
     def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name``; the order of the checks is that of delete_module(2)."""
-        with self._lock:
-            resident = self._residents.get(name)
-            if resident is None:
-                raise KernelError(
-                    Reason.MODULE_NOT_LOADED, f"module {name} is not loaded", module=name
-                )
-            if resident.users:
-                users = " ".join(resident.users)
-                raise KernelError(
-                    Reason.MODULE_IN_USE,
-                    f"module {name} is in use by {users}",
-                    module=name,
-                    detail=users,
-                )
-            if resident.has_init and not resident.has_exit:
-                if not force:
-                    raise KernelError(
-                        Reason.MODULE_BUSY, f"module {name} has no exit function", module=name
-                    )
-                self._taints.add("R")
-            self._drop(resident)
+        self._call(lambda: self._unload(name, force), name)
+
+    def hold(self, name: str) -> bool:
+        """Take a reference to a module, as an open file does (try_module_get)."""
+        return self._table.hold(name)
+
+    def release_hold(self, name: str) -> None:
+        """Give back a reference that ``hold`` took (module_put)."""
+        self._table.release(name)
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log after ``after``."""
@@ -123,79 +123,101 @@ class EmulatedKernel:
         """End the waiting of those who follow the log."""
         self._log.close()
 
-    def _load(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
-        name = ""
-        with self._lock, self._log.capture() as lines:
+    def _call(self, system_call: Callable[[], None], name: str = "") -> None:
+        """Make a system call: not when modules are disabled, and its refusal is a KernelError."""
+        with self._log.capture() as lines:
             try:
-                module = loader.read_image(image, self._log.printk)
-                vmlinux = self._vmlinux()
-                name = loader.check_header(module, vmlinux, self._log.printk)
-                around = Surroundings(vmlinux, self._exports, self._taints, self._log.printk)
-                resident = self._admit(module, name, parameters, flags, around)
+                if self._command_line.modules_disabled:
+                    raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, "modules are disabled")
+                system_call()
             except Refusal as refusal:
-                raise loader.refusal_as_error(refusal, name, lines) from refusal
-            except ModuleFileError as error:
-                self._log.printk(Level.ERR, f"{name}: {error.why}")
-                defect = Refusal(error.reason, errno.ENOEXEC, error.why)
-                raise loader.refusal_as_error(defect, name, lines) from error
-            self._add(resident)
+                raise refusal_as_error(refusal, name, lines) from refusal
 
-    def _admit(
-        self,
-        module: ModuleFile,
-        name: str,
-        parameters: str,
-        flags: InsertFlags,
-        around: Surroundings,
-    ) -> Resident:
-        """Pass ``module`` through the kernel's checks in the kernel's order (load_module)."""
-        printk = self._log.printk
-        loader.check_symbol_table(module, name, printk)
-        versions = loader.symbol_versions(module, flags)
-        loader.check_layout_version(name, around, versions)
-        resident = Resident(name, module_size(module), module.has_init(), module.has_exit())
-        loader.check_vermagic(module, resident, around, flags)
-        loader.take_taints(module, resident, around)
-        if name in self._residents:
-            raise Refusal(
-                Reason.MODULE_ALREADY_LOADED, errno.EEXIST, f"module {name} is loaded already"
-            )
-        loader.take_signature_taint(module, resident, around)
-        resident.uses = loader.resolve_symbols(module, resident, around, versions)
-        resident.exports = dict(loader.symbols_exported(module))
-        loader.check_exports(resident, around)
-        loader.set_parameters(module, name, parameters, printk)
-        return resident
+    def _finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        if int(flags) & ~_KNOWN_FLAGS:
+            raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, "unknown flags")
+        self._load(self._read(fd), parameters, flags)
 
-    def _add(self, resident: Resident) -> None:
-        resident.address = self._take_range(resident.size)
-        self._residents[resident.name] = resident
-        self._exports |= {name: (symbol, resident) for name, symbol in resident.exports.items()}
-        for used in resident.uses:
-            self._residents[used].users.insert(0, resident.name)
-        self._list((resident.name, *resident.uses))
+    def _read(self, fd: int) -> bytes:
+        """Return the uncompressed module in the file at ``fd`` (kernel_read_file)."""
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or not status.st_size:
+                raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, "not a file with a module in it")
+            if status.st_size > MAX_IMAGE:
+                raise Refusal(Reason.IMAGE_TOO_LARGE, errno.EFBIG, f"more than {MAX_IMAGE} bytes")
+            data = os.pread(fd, status.st_size, 0)
+        except OSError as error:
+            why = f"cannot read the module: {error.strerror}"
+            raise Refusal(Reason.KERNEL_REFUSED, error.errno or errno.EIO, why) from error
+        if detect_compression(data[:8]) is Compression.NONE:
+            return data
+        try:
+            return decompress(data, path="")
+        except ModuleFileError as error:
+            self._log.printk(Level.ERR, error.why)
+            raise Refusal(error.reason, errno.EINVAL, error.why) from error
 
-    def _drop(self, resident: Resident) -> None:
-        del self._residents[resident.name], self._listed[resident.name]
-        self._ranges.remove((resident.address, resident.size))
-        for symbol in resident.exports:
-            del self._exports[symbol]
-        for used in resident.uses:
-            self._residents[used].users.remove(resident.name)
-        self._list(resident.uses)
+    def _load(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        around = Surroundings(self._vmlinux(), self._command_line, self._taints, self._log)
+        load = Load(around, self._table, self._cpu, self._patience)
+        try:
+            load.run(image, parameters, flags)
+        except Refusal as refusal:
+            lines = self._log.captured()
+            raise refusal_as_error(refusal, load.label, lines) from refusal
+        except ModuleFileError as error:
+            # A module that a kernel might choke on, where it trusts what it should not.
+            why = f"{load.label}: {error.why}" if load.label else error.why
+            self._log.printk(Level.ERR, why)
+            defect = Refusal(error.reason, errno.ENOEXEC, error.why)
+            raise refusal_as_error(defect, load.label, self._log.captured()) from error
 
-    def _take_range(self, size: int) -> int:
-        """Take the lowest gap that ``size`` bytes and a guard page fit in."""
-        address = MODULES_VADDR
-        for start, length in self._ranges:
-            if address + size + PAGE <= start:
-                break
-            address = start + length + PAGE
-        insort(self._ranges, (address, size))
-        return address
+    def _unload(self, name: str, force: bool) -> None:
+        table = self._table
+        with table.mutex:
+            resident = self._stop(name, table.find(name), force)
+        if resident.has_exit:
+            self._cpu.exit(resident)
+        with table.mutex:
+            table.drop(resident)
 
-    def _list(self, changed: Iterable[str]) -> None:
-        """Make the listing anew; readers take the reference without the lock."""
-        for name in changed:
-            self._listed[name] = self._residents[name].as_listed()
-        self._listing = tuple(self._listed[name] for name in reversed(self._residents))
+    def _stop(self, name: str, found: Resident | None, force: bool) -> Resident:
+        """Mark the module as going, unless something speaks against it."""
+        if found is None or found.state is State.UNFORMED:
+            raise Refusal(Reason.MODULE_NOT_LOADED, errno.ENOENT, f"module {name} is not loaded")
+        users = " ".join(user.name for user in found.users)
+        if users:
+            why = f"module {name} is in use by {users}"
+            raise Refusal(Reason.MODULE_IN_USE, errno.EAGAIN, why, detail=users)
+        if found.state is not State.LIVE:
+            why = f"module {name} is being loaded or unloaded"
+            raise Refusal(Reason.MODULE_BUSY, errno.EBUSY, why)
+        if found.is_permanent and not self._may_force(force):
+            why = f"module {name} has no exit function"
+            raise Refusal(Reason.MODULE_BUSY, errno.EBUSY, why)
+        if found.count != BASE_REFERENCE:
+            if not self._may_force(force):
+                raise Refusal(Reason.MODULE_IN_USE, errno.EAGAIN, f"module {name} is in use")
+        else:
+            found.count -= BASE_REFERENCE
+        self._table.make_going(found)
+        return found
+
+    def _may_force(self, force: bool) -> bool:
+        """Tell whether an unload may be forced, which taints (try_force_unload)."""
+        if not force or not self._vmlinux().options.force_unload:
+            return False
+        self._taints.add("R")
+        return True
+
+
+def print_banner(log: KernelLog, vmlinux: Vmlinux, command_line: str) -> None:
+    """Begin a log as Linux does: what is booting, and with which command line."""
+    words = vmlinux.vermagic.split()
+    build = [word.upper() for word in words if word in ("SMP", "preempt", "preempt_rt")]
+    by = f" ({vmlinux.compiler.removeprefix('GCC: ')})" if vmlinux.compiler else ""
+    version = " ".join(["#1", *build, "emulated"])
+    log.printk(Level.NOTICE, f"Linux version {vmlinux.release} (kmodd@emulated){by} {version}")
+    if command_line:
+        log.printk(Level.INFO, f"Command line: {command_line}")

@@ -1,356 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks that a module passes on its way into the kernel, in the kernel's order.
+"""A module's way into the kernel: ``load_module``, step by step in the kernel's order.
 
-Each function is one step of ``load_module`` (kernel/module/main.c and version.c) and either
-returns what later steps need or refuses with the kernel's errno and log line. They look at the
-state of the kernel through ``Surroundings`` and change nothing but the log and the taints.
+What comes first differs: since Linux 6.4 a module of the same name is looked for before memory is
+laid out, and a module only taints once it has its place in the table; before, it taints first.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kmodd.errors import KernelError, ModuleFileError, Reason
-from kmodd.kernel.base import InitState, InsertFlags, LoadedModule
-from kmodd.kernel.emulated import params
+from kmodd.errors import Reason
+from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.emulated import checks
+from kmodd.kernel.emulated.checks import Surroundings, Versions
+from kmodd.kernel.emulated.cpu import Cpu
+from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
+from kmodd.kernel.emulated.layout import lay_out
 from kmodd.kernel.emulated.log import Level
-from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
-from kmodd.modulefile import ElfType, ModuleFile, UndefinedSymbol
-
-GPL_COMPATIBLE = frozenset(
-    {
-        "GPL",
-        "GPL v2",
-        "GPL and additional rights",
-        "Dual BSD/GPL",
-        "Dual MIT/GPL",
-        "Dual MPL/GPL",
-    }
+from kmodd.kernel.emulated.module_table import ModuleTable
+from kmodd.kernel.emulated.param_table import read_parameters
+from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
+from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.signing import check_signature
+from kmodd.kernel.emulated.symbol_table import SymbolColumns, own_functions
+from kmodd.kernel.emulated.symbols import (
+    Resolver,
+    check_exports,
+    check_imported_namespaces,
+    exported_symbols,
 )
-"""The licences that may use GPL-only symbols (include/linux/license.h)."""
-
-TAINT_LETTERS = "POFCEKRN"
-"""The letters of the taints that a module can bring, in the order that a listing has them in."""
-
-Printk = Callable[[Level, str], None]
-
-
-@dataclass(slots=True, eq=False)
-class Resident:
-    """A module in the emulated kernel. Guarded by the kernel's lock.
-
-    ``users`` are the modules that use this one, the newest first; ``uses`` those that it uses.
-    """
-
-    name: str
-    size: int
-    has_init: bool
-    has_exit: bool
-    address: int = 0
-    exports: Mapping[str, CoreSymbol] = field(default_factory=dict)
-    users: list[str] = field(default_factory=list)
-    uses: list[str] = field(default_factory=list)
-    taints: set[str] = field(default_factory=set)
-
-    def as_listed(self) -> LoadedModule:
-        """The module as a listing shows it."""
-        return LoadedModule(
-            name=self.name,
-            size=self.size,
-            refcount=len(self.users),
-            holders=tuple(self.users),
-            permanent=self.has_init and not self.has_exit,
-            address=self.address,
-            taints="".join(letter for letter in TAINT_LETTERS if letter in self.taints),
-            init=InitState.NOT_RUN if self.has_init else InitState.NONE,
-        )
+from kmodd.modulefile import ModuleFile
 
 
 @dataclass(slots=True)
-class Surroundings:
-    """What a load sees of the kernel: what was there at boot, what modules export, the taints."""
+class Load:
+    """One call of load_module. For the thread that makes it.
 
-    vmlinux: Vmlinux
-    exports: Mapping[str, tuple[CoreSymbol, Resident]]
-    taints: set[str]
-    printk: Printk
-
-    def taint(self, resident: Resident, letter: str, message: str) -> None:
-        """Taint the kernel through ``resident``; the message comes once in a kernel's life."""
-        resident.taints.add(letter)
-        if letter not in self.taints:
-            self.taints.add(letter)
-            self.printk(Level.NOTICE if letter == "E" else Level.WARNING, message)
-
-    def exporter(self, name: str) -> tuple[CoreSymbol, Resident | None] | None:
-        """Find who exports ``name``: the kernel itself (None) before any module."""
-        core = self.vmlinux.symbols.get(name)
-        if core is not None:
-            return core, None
-        return self.exports.get(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  # the kernel's word for it
-    """Why a load or an unload ends; the kernel turns it into a KernelError with its log lines."""
-
-    reason: Reason
-    errno: int
-    message: str
-    symbol: str = ""
-
-
-def refusal_as_error(refusal: Refusal, module: str, log: Iterable[str]) -> KernelError:
-    """Return the error that the caller of the system call gets."""
-    return KernelError(
-        refusal.reason,
-        refusal.message,
-        errno=refusal.errno,
-        module=module,
-        symbol=refusal.symbol,
-        log=tuple(log),
-    )
-
-
-def read_image(image: bytes, printk: Printk) -> ModuleFile:
-    """Read the module's headers, as elf_validity_check() does; EBADMSG for a cut signature."""
-    try:
-        module = ModuleFile.parse(image)
-        module.signature()
-    except ModuleFileError as error:
-        printk(Level.ERR, error.why)
-        raise Refusal(error.reason, errno.ENOEXEC, error.why) from error
-    return module
-
-
-def check_header(module: ModuleFile, vmlinux: Vmlinux, printk: Printk) -> str:
-    """Check what the file is and for which machine; return the module's name."""
-    elf = module.elf
-    machine = vmlinux.machine
-    if elf.type != ElfType.REL:
-        why = f"Invalid ELF header type: {elf.type} != {ElfType.REL}"
-    elif machine and (elf.bits, elf.byteorder) != (machine.bits, machine.byteorder):
-        why = f"Invalid ELF header: {elf.bits} bits, {elf.byteorder} endian"
-    elif machine and elf.machine != machine.number:
-        why = f"Invalid architecture in ELF header: {elf.machine}"
-    else:
-        name = module.this_module_name()
-        if name:
-            return name
-        hint = module.modinfo_get("name") or "(missing .modinfo section or name field)"
-        why = f"module {hint}: Exactly one .gnu.linkonce.this_module section must exist."
-    printk(Level.ERR, why)
-    raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, why)
-
-
-def check_symbol_table(module: ModuleFile, name: str, printk: Printk) -> None:
-    """Refuse a module that was stripped of its symbols."""
-    if module.section(".symtab") is None:
-        why = f"{name}: module has no symbols (stripped?)"
-        printk(Level.WARNING, why)
-        raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, why)
-
-
-def check_layout_version(
-    name: str, around: Surroundings, versions: Mapping[str, int] | None
-) -> None:
-    """Compare the version of ``struct module`` itself (check_modstruct_version)."""
-    core = around.vmlinux.symbols.get("module_layout")
-    if core is None or core.crc is None or versions is None:
-        return
-    given = versions.get("module_layout")
-    if given is not None and given != core.crc:
-        why = f"{name}: disagrees about version of symbol module_layout"
-        around.printk(Level.WARNING, why)
-        raise Refusal(Reason.SYMBOL_VERSION_MISMATCH, errno.ENOEXEC, why, symbol="module_layout")
-
-
-def check_vermagic(
-    module: ModuleFile, resident: Resident, around: Surroundings, flags: InsertFlags
-) -> None:
-    """Compare the version magic; a missing or an ignored one taints (check_modinfo)."""
-    name, expected = resident.name, around.vmlinux.vermagic
-    found = None if flags & InsertFlags.IGNORE_VERMAGIC else module.modinfo_get("vermagic")
-    if found is None:
-        around.taint(resident, "F", f"{name}: bad vermagic: kernel tainted.")
-        return
-    if not expected:
-        matches = found.split(" ")[0] == around.vmlinux.release
-        expected = around.vmlinux.release
-    elif module.section("__versions") is not None and not flags & InsertFlags.IGNORE_MODVERSIONS:
-        matches = found.partition(" ")[2] == expected.partition(" ")[2]
-    else:
-        matches = found == expected
-    if not matches:
-        why = f"{name}: version magic '{found}' should be '{expected}'"
-        around.printk(Level.ERR, why)
-        raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, why)
-
-
-def take_taints(module: ModuleFile, resident: Resident, around: Surroundings) -> None:
-    """Taint for where the module comes from and under which licence (check_modinfo)."""
-    name = resident.name
-    if module.modinfo_get("intree") is None:
-        around.taint(resident, "O", f"{name}: loading out-of-tree module taints kernel.")
-    if module.modinfo_get("staging") is not None:
-        resident.taints.add("C")
-        around.taints.add("C")
-        around.printk(
-            Level.WARNING,
-            f"{name}: module is from the staging directory, "
-            "the quality is unknown, you have been warned.",
-        )
-    license_text = module.modinfo_get("license") or "unspecified"
-    if license_text not in GPL_COMPATIBLE:
-        first = "P" not in around.taints
-        around.taint(resident, "P", f"{name}: module license '{license_text}' taints kernel.")
-        if first:
-            around.printk(Level.WARNING, "Disabling lock debugging due to kernel taint")
-    if module.modinfo_get("test") is not None:
-        around.taint(resident, "N", f"{name}: loading test module taints kernel.")
-
-
-def take_signature_taint(module: ModuleFile, resident: Resident, around: Surroundings) -> None:
-    """Taint for a missing signature, on a kernel whose own modules are signed."""
-    if around.vmlinux.signed and module.signature() is None:
-        around.taint(
-            resident,
-            "E",
-            f"{resident.name}: module verification failed: "
-            "signature and/or required key missing - tainting kernel",
-        )
-
-
-def symbol_versions(module: ModuleFile, flags: InsertFlags) -> dict[str, int] | None:
-    """Return the versions the module was built against; None where it has or shall have none."""
-    if flags & InsertFlags.IGNORE_MODVERSIONS or module.section("__versions") is None:
-        return None
-    return {version.name: version.crc for version in module.versions()}
-
-
-def resolve_symbols(
-    module: ModuleFile,
-    resident: Resident,
-    around: Surroundings,
-    versions: Mapping[str, int] | None,
-) -> list[str]:
-    """Find every symbol that the module needs; return the modules that it thereby uses.
-
-    All that is missing is logged, and the errno is the last one's (simplify_symbols).
+    ``label`` is the module's name as far as it is known, for the error.
     """
-    resolver = _Resolver(module, resident, around, versions)
-    code, missing = 0, ""
-    for symbol in module.undefined():
-        failed = resolver.resolve(symbol)
-        if failed:
-            around.printk(
-                Level.WARNING, f"{resident.name}: Unknown symbol {symbol.name} (err -{failed})"
+
+    around: Surroundings
+    table: ModuleTable
+    cpu: Cpu
+    patience: float
+    label: str = ""
+
+    def run(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        """Load ``image``. Raises Refusal, and ModuleFileError where the file lies about itself."""
+        candidate, good = self._open(image, flags)
+        self.label = candidate.name or candidate.label
+        module = candidate.module
+        resident = Resident(candidate.name)
+        versions = self._check_early(candidate, resident, flags)
+        symbols = SymbolColumns(module)
+        resident.has_init, resident.has_exit = own_functions(module, symbols)
+        checks.check_sections(candidate, resident, self.around)
+        resident.layout = lay_out(
+            module,
+            self.around.vmlinux,
+            symbols,
+            versions_ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS),
+        )
+        with self.table.mutex:
+            self.table.add_unformed(resident)
+        try:
+            self._link(candidate, resident, versions, symbols, good)
+            self._form(candidate, resident, parameters)
+        except BaseException:
+            with self.table.mutex:
+                self.table.drop(resident)
+            raise
+        self._start(resident)
+
+    def _open(self, image: bytes, flags: InsertFlags) -> tuple[Candidate, bool]:
+        """Return the module, and whether its signature is good."""
+        vmlinux, log = self.around.vmlinux, self.around.log
+        good = False
+        if vmlinux.checks_signatures or self.around.command_line.signatures_enforced:
+            enforced = (
+                vmlinux.options.signatures_enforced or self.around.command_line.signatures_enforced
             )
-            code, missing = failed, symbol.name
-    if code:
-        reason = Reason.UNKNOWN_SYMBOL if code == errno.ENOENT else Reason.SYMBOL_VERSION_MISMATCH
-        raise Refusal(reason, code, f"{resident.name}: Unknown symbol {missing}", symbol=missing)
-    return resolver.uses
+            state = check_signature(image, flags, vmlinux.key, enforced=enforced, printk=log.printk)
+            image, good = image[: state.module_size], state.good
+        check_headers(image, vmlinux, log.printk)
+        return set_up(ModuleFile.parse(image), vmlinux, log.printk), good
 
+    def _check_early(
+        self, candidate: Candidate, resident: Resident, flags: InsertFlags
+    ) -> Versions:
+        """Check what needs nothing but the file (early_mod_check)."""
+        around = self.around
+        checks.check_blacklist(candidate, around)
+        versions = checks.symbol_versions(candidate, flags)
+        checks.check_layout_version(versions, resident, around)
+        checks.check_vermagic(candidate, versions, flags, resident, around)
+        if around.vmlinux.version < (6, 4):
+            checks.take_taints(candidate, resident, around)
+        checks.check_livepatch(candidate, resident, around)
+        if around.vmlinux.version >= (6, 4):
+            with self.table.mutex:
+                self.table.check_name(resident.name)
+        return versions
 
-class _Resolver:
-    """The resolution of one module's symbols (resolve_symbol); used by one thread."""
-
-    def __init__(
+    def _link(
         self,
-        module: ModuleFile,
+        candidate: Candidate,
         resident: Resident,
-        around: Surroundings,
-        versions: Mapping[str, int] | None,
+        versions: Versions,
+        symbols: SymbolColumns,
+        good: bool,
     ) -> None:
-        self._resident = resident
-        self._around = around
-        self._versions = versions
-        self._namespaces = frozenset(module.modinfo_all("import_ns"))
-        self._uses_gpl_only = False
-        self.uses: list[str] = []
+        """Give the module what it needs of others, and know what it offers."""
+        around = self.around
+        if around.vmlinux.version >= (6, 4):
+            checks.take_taints(candidate, resident, around)
+            checks.take_signature_taint(good, resident, around)
+            checks.check_licence_claims(resident, around)
+        else:
+            checks.take_signature_taint(good, resident, around)
+        if candidate.section("__obsparm"):
+            around.log.printk(Level.WARNING, f"{resident.name}: Ignoring obsolete parameters")
+        if around.vmlinux.version < (6, 4):
+            checks.check_licence_claims(resident, around)
+        checks.check_export_versions(candidate, resident, around)
+        resident.version = candidate.info("version")
+        resident.source_version = candidate.info("srcversion")
+        check_imported_namespaces(candidate.infos("import_ns"), resident, around)
+        Resolver(candidate, resident, versions, around, self.table, self.patience).resolve(symbols)
+        resident.exports = exported_symbols(candidate)
+        resident.parameters = read_parameters(candidate.module, symbols)
 
-    def resolve(self, symbol: UndefinedSymbol) -> int:
-        """Return 0, or the errno for a symbol that cannot be had."""
-        found = self._around.exporter(symbol.name)
-        proprietary = "P" in self._resident.taints
-        if found is None or (found[0].gpl_only and proprietary):
-            return 0 if symbol.weak else errno.ENOENT
-        exported, owner = found
-        if exported.gpl_only:
-            self._uses_gpl_only = True
-        if owner is not None and not self._inherit_taint(symbol.name, owner):
-            return 0 if symbol.weak else errno.ENOENT
-        if not self._same_version(symbol.name, exported):
-            return errno.EINVAL
-        if exported.namespace and exported.namespace not in self._namespaces:
-            self._around.printk(
-                Level.ERR,
-                f"{self._resident.name}: module uses symbol ({symbol.name}) from namespace "
-                f"{exported.namespace}, but does not import it.",
-            )
-            return errno.EINVAL
-        if owner is not None and owner.name not in self.uses:
-            self.uses.append(owner.name)
-        return 0
+    def _form(self, candidate: Candidate, resident: Resident, parameters: str) -> None:
+        """Make the module visible, set its parameters, give it a directory in sysfs."""
+        with self.table.mutex:
+            check_exports(resident, self.around, self.table)
+            self.table.make_coming(resident)
+        try:
+            self._set_parameters(candidate, resident, parameters)
+            self._enter_sysfs(resident)
+        except Refusal:
+            with self.table.mutex:
+                self.table.make_going(resident)
+            raise
 
-    def _inherit_taint(self, symbol: str, owner: Resident) -> bool:
-        if "P" not in owner.taints:
-            return True
-        name, printk = self._resident.name, self._around.printk
-        if self._uses_gpl_only:
-            printk(
-                Level.ERR,
-                f"{name}: module using GPL-only symbols uses symbols {symbol} "
-                f"from proprietary module {owner.name}.",
-            )
-            return False
-        if "P" not in self._resident.taints:
-            printk(
+    def _set_parameters(self, candidate: Candidate, resident: Resident, text: str) -> None:
+        bits = candidate.module.elf.bits
+        code, why = 0, ""
+        if len(text) > TEXT_MAX:
+            why = f"{resident.name}: more than {TEXT_MAX} characters of parameters"
+            raise Refusal(Reason.INVALID_PARAMETER, errno.E2BIG, why)
+        for remark in set_parameters(resident.name, resident.parameters, text, bits):
+            self.around.log.printk(remark.level, remark.text)
+            if remark.taints:
+                self.around.taints.add("U")
+            if remark.errno:
+                code, why = remark.errno, remark.text
+        if code:
+            raise Refusal(Reason.INVALID_PARAMETER, code, why)
+
+    def _enter_sysfs(self, resident: Resident) -> None:
+        """Refuse a name that a part of the kernel has in /sys/module (mod_sysfs_init)."""
+        if resident.name in self.around.vmlinux.builtins.with_directory:
+            why = f"{resident.name}: module is already loaded"
+            self.around.log.printk(Level.ERR, why)
+            raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, why)
+        if not resident.name:
+            raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.EINVAL, "a module without a name")
+
+    def _start(self, resident: Resident) -> None:
+        """Run init; the module is live, or gone (do_init_module)."""
+        result = self.cpu.init(resident) if resident.has_init else 0
+        if result < 0:
+            with self.table.mutex:
+                resident.count -= 1
+                self.table.make_going(resident)
+                self.table.drop(resident)
+            why = f"the init of {resident.name} failed"
+            raise Refusal(Reason.KERNEL_REFUSED, -result, why)
+        if result > 0:
+            self.around.log.printk(
                 Level.WARNING,
-                f"{name}: module uses symbols {symbol} "
-                f"from proprietary module {owner.name}, inheriting taint.",
+                f"do_init_module: '{resident.name}'->init suspiciously returned {result}, "
+                "it should follow 0/-E convention\n"
+                "do_init_module: loading module anyway...",
             )
-            self._resident.taints.add("P")
-        return True
-
-    def _same_version(self, symbol: str, exported: CoreSymbol) -> bool:
-        name = self._resident.name
-        if exported.crc is None:
-            return True
-        if self._versions is None:
-            self._around.taint(self._resident, "F", f"{name}: {symbol}: kernel tainted.")
-            return True
-        given = self._versions.get(symbol)
-        if given is None or given == exported.crc:
-            return True
-        self._around.printk(Level.WARNING, f"{name}: disagrees about version of symbol {symbol}")
-        return False
-
-
-def check_exports(resident: Resident, around: Surroundings) -> None:
-    """Refuse a symbol that somebody else exports already (verify_exported_symbols)."""
-    for symbol in resident.exports:
-        found = around.exporter(symbol)
-        if found is not None:
-            owner = found[1].name if found[1] else "kernel"
-            why = f"{resident.name}: exports duplicate symbol {symbol} (owned by {owner})"
-            around.printk(Level.ERR, why)
-            raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, why, symbol=symbol)
-
-
-def set_parameters(module: ModuleFile, name: str, text: str, printk: Printk) -> None:
-    """Parse the parameters; the first bad value refuses, once all have been looked at."""
-    types = {one.name.replace("-", "_"): one.type for one in module.parameters()}
-    complaints = params.check(name, types, text, module.elf.bits)
-    for complaint in complaints:
-        printk(Level.ERR if complaint.errno else Level.WARNING, complaint.text)
-    bad = [complaint for complaint in complaints if complaint.errno]
-    if bad:
-        raise Refusal(Reason.INVALID_PARAMETER, bad[-1].errno, bad[-1].text)
-
-
-def symbols_exported(module: ModuleFile) -> Iterator[tuple[str, CoreSymbol]]:
-    """Yield what the module exports, by name."""
-    for symbol in module.exports():
-        yield symbol.name, CoreSymbol(symbol.crc, symbol.gpl_only, symbol.namespace)
+        resident.init_ran = self.cpu.runs_code and resident.has_init
+        with self.table.mutex:
+            self.table.make_live(resident)

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Module parameters as the kernel parses and checks them (kernel/params.c, lib/cmdline.c)."""
+"""Module parameters as the kernel parses and sets them (kernel/params.c, lib/cmdline.c)."""
 
 import errno
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.param_table import UNSAFE, Parameter, ParameterTable, shown
+
+TEXT_MAX = 64 << 10
+"""Characters of parameters for one module that are taken; no command line is as long."""
 
 CHARP_MAX = 1024
 """Bytes of the longest value of a ``charp`` parameter (param_set_charp)."""
@@ -14,7 +20,6 @@ CHARP_MAX = 1024
 class _Integer:
     low: int
     high: int
-    base: int = 0
 
 
 _INTEGERS = {
@@ -23,38 +28,50 @@ _INTEGERS = {
     "ushort": _Integer(0, 0xFFFF),
     "int": _Integer(-0x80000000, 0x7FFFFFFF),
     "uint": _Integer(0, 0xFFFFFFFF),
-    "hexint": _Integer(0, 0xFFFFFFFF, 16),
+    "hexint": _Integer(0, 0xFFFFFFFF),
     "ullong": _Integer(0, (1 << 64) - 1),
 }
 _LONGS = {
     32: {"long": _Integer(-(1 << 31), (1 << 31) - 1), "ulong": _Integer(0, (1 << 32) - 1)},
     64: {"long": _Integer(-(1 << 63), (1 << 63) - 1), "ulong": _Integer(0, (1 << 64) - 1)},
 }
-_BOOLEANS = frozenset({"bool", "invbool", "bint"})
+_BOOLEANS = frozenset({"bool", "invbool", "bint", "bool_enable_only"})
+_NO_VALUE_NEEDED = frozenset({"bool", "bint", "bool_enable_only"})
 _DIGITS = re.compile(r"[0-9a-fA-F]+")
+_SPACES = re.compile(r"[ \t\n\v\f\r]*")
+_WORD = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*(?:"|\Z))*')
+_QUOTED = re.compile(r'[^"]*"?')
+
+_OF_THE_LOADER = frozenset({"async_probe", "dyndbg"})
+"""Parameters that every module has (unknown_module_param_cb)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """A parameter that the kernel does not take: the errno and the line it logs."""
+class Remark:
+    """A line that the kernel logs about parameters; one with an errno fails the load.
+
+    ``taints`` tells that what was set taints the kernel (TAINT_USER).
+    """
 
     errno: int
+    level: Level
     text: str
+    taints: bool = False
 
 
-def split_arguments(text: str) -> Iterator[tuple[str, str | None, str]]:
-    """Yield (parameter, value, rest of the text) for each argument, as next_arg() cuts them.
+def split_arguments(text: str) -> Iterator[tuple[str, str | None, int]]:
+    """Yield (parameter, value, where the next one begins) for each, as next_arg() cuts them.
 
     The value is None where the argument has no equals sign. Double quotes keep spaces together
     and are dropped from around a value, or from around the whole argument.
     """
-    text = text.lstrip()
-    while text:
-        quoted = text[0] == '"'
-        if quoted:
-            text = text[1:]
-        end = _argument_end(text, quoted)
-        argument, text = text[:end], text[end:].lstrip()
+    at = _skip_spaces(text, 0)
+    while at < len(text):
+        quoted = text[at] == '"'
+        at += quoted
+        end = _end(_WORD, text, _end(_QUOTED, text, at) if quoted else at)
+        argument = text[at:end]
+        at = _skip_spaces(text, end)
         name, equals, value = argument.partition("=") if "=" in argument[1:] else (argument, "", "")
         if equals and value.startswith('"'):
             value = value[1:].removesuffix('"')
@@ -62,84 +79,166 @@ def split_arguments(text: str) -> Iterator[tuple[str, str | None, str]]:
             value = value.removesuffix('"')
         elif quoted:
             name = name.removesuffix('"')
-        yield name, value if equals else None, text
+        yield name, value if equals else None, at
 
 
-def _argument_end(text: str, in_quote: bool) -> int:
-    for at, letter in enumerate(text):
-        if letter.isspace() and not in_quote:
-            return at
-        if letter == '"':
-            in_quote = not in_quote
-    return len(text)
+def _skip_spaces(text: str, at: int) -> int:
+    return _end(_SPACES, text, at)
 
 
-def check(module: str, types: Mapping[str, str], text: str, bits: int) -> list[Complaint]:
-    """Return what the kernel has to say of the parameters ``text`` for ``module``.
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return where the pattern, which matches the empty text too, ends."""
+    found = pattern.match(text, at)
+    assert found is not None
+    return found.end()
 
-    ``types`` maps the names of the module's parameters, with underscores, to their ``parmtype``
-    (empty for a type that only the module knows). A complaint with errno 0 is but a warning: an
-    unknown parameter does not fail a load. Parsing goes on after a bad value, as the kernel's does.
+
+def set_parameters(module: str, table: ParameterTable, text: str, bits: int) -> list[Remark]:
+    """Set the parameters of ``module`` from ``text`` and return what the kernel says to that.
+
+    Parsing goes on after a bad value, as the kernel's does; an unknown parameter is only remarked
+    on. The errno that the load fails with is the last one.
     """
-    complaints: list[Complaint] = []
-    for name, value, rest in split_arguments(text):
+    remarks: list[Remark] = []
+    text = text.partition("\0")[0]
+    for name, value, following in split_arguments(text):
         if name == "--" and value is None:
-            if rest:
-                complaints.append(Complaint(0, f"{module}: parameters '{rest}' after `--' ignored"))
+            if not any(remark.errno for remark in remarks):
+                line = f"{module}: parameters '{text[following:]}' after `--' ignored"
+                remarks.append(Remark(0, Level.WARNING, line))
             break
-        kind = types.get(name.replace("-", "_"))
-        if kind is None:
-            if name.replace("-", "_") not in ("async_probe", "dyndbg"):
-                complaints.append(Complaint(0, f"{module}: unknown parameter '{name}' ignored"))
+        parameter = table.find(name)
+        if parameter is None:
+            if name not in _OF_THE_LOADER:
+                line = f"{module}: unknown parameter '{name}' ignored"
+                remarks.append(Remark(0, Level.WARNING, line))
             continue
-        code = _check_value(kind, value, bits)
-        if code == errno.ENOSPC:
-            what = f"`{value or ''}' too large for parameter `{name}'"
-        else:
-            what = f"`{value or ''}' invalid for parameter `{name}'"
-        if code:
-            complaints.append(Complaint(code, f"{module}: {what}"))
-    return complaints
+        if parameter.flags & UNSAFE and (value is not None or _needs_no_value(parameter)):
+            line = f"Setting dangerous option {parameter.name} - tainting kernel"
+            remarks.append(Remark(0, Level.NOTICE, line, taints=True))
+        remarks += _set_one(module, parameter, name, value, bits)
+    return remarks
 
 
-def _check_value(kind: str, value: str | None, bits: int) -> int:
+def _set_one(
+    module: str, parameter: Parameter, name: str, value: str | None, bits: int
+) -> Iterator[Remark]:
+    """Set one parameter; ``name`` is how it was called."""
+    complaints: list[str] = []
+    if value is None and not _needs_no_value(parameter):
+        code = errno.EINVAL
+    else:
+        code = _set(parameter, value, bits, complaints.append)
+    for complaint in complaints:
+        yield Remark(0, Level.ERR, f"{parameter.name}: {complaint}")
+    if parameter.is_array and value is not None:
+        # The kernel has cut the text at the first comma to read the element before it.
+        value = value.partition(",")[0]
+    if code == errno.ENOSPC:
+        what = f"`{value or ''}' too large for parameter `{name}'"
+    else:
+        what = f"`{value or ''}' invalid for parameter `{name}'"
+    if code:
+        yield Remark(code, Level.ERR, f"{module}: {what}")
+
+
+def _needs_no_value(parameter: Parameter) -> bool:
+    """Tell whether the parameter may stand alone (KERNEL_PARAM_OPS_FL_NOARG).
+
+    Where only the module's code could tell, it is taken to be so.
+    """
+    if parameter.is_array:
+        return False
+    return parameter.kind in _NO_VALUE_NEEDED or not parameter.kind
+
+
+def _set(
+    parameter: Parameter, value: str | None, bits: int, complain: Callable[[str], None]
+) -> int:
     """Return 0, or the errno that the setter of the parameter's type gives."""
-    if kind.startswith("array of "):
-        if value is None:
+    if parameter.is_array:
+        return _set_array(parameter, value or "", bits, complain)
+    if parameter.kind == "string":
+        if _length(value or "") + 1 > (parameter.maximum or 0):
+            complain(f"string doesn't fit in {(parameter.maximum or 1) - 1} chars.")
+            return errno.ENOSPC
+        parameter.value = value
+        return 0
+    code, text = _convert(parameter.kind, value, bits, complain)
+    if not code:
+        parameter.value = text
+    return code
+
+
+def _set_array(parameter: Parameter, value: str, bits: int, complain: Callable[[str], None]) -> int:
+    """Set the elements one by one (param_array)."""
+    texts: list[str | None] = []
+    for element in value.split(","):
+        if len(texts) == parameter.maximum:
+            complain(f"can only take {parameter.maximum} arguments")
             return errno.EINVAL
-        codes = (_check_value(kind[len("array of ") :], one, bits) for one in value.split(","))
-        return next((code for code in codes if code), 0)
+        code, text = _convert(parameter.kind, element, bits, complain)
+        if code:
+            return code
+        texts.append(text)
+    if not parameter.counted and parameter.value is not None:
+        texts += parameter.value.split(",")[len(texts) :]
+    parameter.value = None if None in texts else ",".join(map(str, texts))
+    return 0
+
+
+def _convert(
+    kind: str, value: str | None, bits: int, complain: Callable[[str], None]
+) -> tuple[int, str | None]:
+    """Return an errno, or 0 and how the kernel shows the value; None where only code can tell."""
     if kind in _BOOLEANS:
-        return 0 if value is None or _is_boolean(value) else errno.EINVAL
-    if value is None:
-        return errno.EINVAL if kind else 0
+        number = 1 if value is None else _boolean(value)
+        return (errno.EINVAL, None) if number is None else (0, shown(_shown_as(kind), number))
     if kind == "charp":
-        return errno.ENOSPC if len(value.encode("utf-8", "surrogateescape")) > CHARP_MAX else 0
+        if _length(value or "") > CHARP_MAX:
+            complain("string parameter too long")
+            return errno.ENOSPC, None
+        return 0, value
     integer = _INTEGERS.get(kind) or _LONGS[bits].get(kind)
-    return _check_integer(value, integer) if integer else 0
+    if integer is None:
+        return 0, None
+    code, number = _integer(value or "", integer)
+    return code, None if code else shown(kind, number)
 
 
-def _is_boolean(value: str) -> bool:
-    """Tell whether kstrtobool() takes the value: it looks at the first one or two letters."""
-    return value[:1] in tuple("yYtT1nNfF0") or value[:2].lower() in ("on", "of")
+def _shown_as(kind: str) -> str:
+    """The kind that what a person wrote is shown as: an inverted bool shows what was written."""
+    return "bool" if kind == "invbool" else kind
 
 
-def _check_integer(value: str, integer: _Integer) -> int:
-    """Return what kstrtoint() and its kin give for the value: 0, EINVAL or ERANGE."""
+def _boolean(value: str) -> int | None:
+    """Return what kstrtobool() makes of the value: it looks at the first one or two letters."""
+    if value[:1] in tuple("yY1tT") or value[:2].lower() == "on":
+        return 1
+    if value[:1] in tuple("nN0fF") or value[:2].lower() == "of":
+        return 0
+    return None
+
+
+def _integer(value: str, integer: _Integer) -> tuple[int, int]:
+    """Return an errno (EINVAL, ERANGE), or 0 and the number, as kstrtoint() and its kin do."""
     digits = value.removesuffix("\n")
     negative = digits.startswith("-") and integer.low < 0
     if negative or digits.startswith("+"):
         digits = digits[1:]
-    base = integer.base
-    if base in (0, 16) and digits[:2].lower() == "0x" and digits[2:3]:
+    if digits[:2].lower() == "0x" and digits[2:3]:
         digits, base = digits[2:], 16
-    elif base == 0:
+    else:
         base = 8 if digits.startswith("0") else 10
     if not _DIGITS.fullmatch(digits):
-        return errno.EINVAL
+        return errno.EINVAL, 0
     try:
         number = int(digits[:64], base)
     except ValueError:
-        return errno.EINVAL
+        return errno.EINVAL, 0
     number = -number if negative else number
-    return 0 if integer.low <= number <= integer.high else errno.ERANGE
+    return (0, number) if integer.low <= number <= integer.high else (errno.ERANGE, 0)
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))

@@ -4,13 +4,21 @@
 import errno
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.errors import KernelError, ModuleFileError, Reason
-from kmodd.kernel.base import InsertFlags, KernelIdentity, LoadedModule, LogRecord
+from kmodd.kernel.base import (
+    InsertFlags,
+    KernelIdentity,
+    LoadedModule,
+    LogRecord,
+    ModuleDetails,
+    ParameterValue,
+)
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
@@ -92,6 +100,21 @@ class LinuxKernel:
     def module(self, name: str) -> LoadedModule | None:
         """Return the loaded module ``name``, if there is one."""
         return next((module for module in self.modules() if module.name == name), None)
+
+    def details(self, name: str) -> ModuleDetails | None:
+        """Return what /sys/module tells of the loaded module ``name``, if there is one."""
+        module = self.module(name)
+        if module is None:
+            return None
+        directory = self._sysfs / "module" / name
+        return ModuleDetails(
+            module=module,
+            core_size=_number(directory / "coresize"),
+            init_size=_number(directory / "initsize"),
+            version=_first_line(directory / "version") or None,
+            source_version=_first_line(directory / "srcversion") or None,
+            parameters=_parameters(directory / "parameters"),
+        )
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``; of compressed ones those in ``compressions``."""
@@ -209,3 +232,24 @@ def _text(path: Path) -> str:
 
 def _first_line(path: Path) -> str:
     return _text(path).partition("\n")[0]
+
+
+def _number(path: Path) -> int:
+    """The number that the file holds, 0 where there is no such file."""
+    line = _first_line(path)
+    return int(line) if line.isdecimal() else 0
+
+
+def _parameters(directory: Path) -> tuple[ParameterValue, ...]:
+    """Return the parameters that a module shows, by name; the module may go meanwhile."""
+    try:
+        return tuple(
+            ParameterValue(
+                name=file.name,
+                value=_first_line(file) if os.access(file, os.R_OK) else None,
+                mode=stat.S_IMODE(file.stat().st_mode),
+            )
+            for file in sorted(directory.iterdir())
+        )
+    except OSError:
+        return ()

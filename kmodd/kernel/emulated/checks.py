@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks of ``.modinfo`` on a module's way into the kernel, and the taints that it brings.
+
+Each function is one step of ``load_module`` (kernel/module/main.c and version.c) and refuses with
+the kernel's errno and log line. They change nothing but the log and the taints.
+"""
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kmodd.errors import Reason
+from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.emulated.command_line import CommandLine
+from kmodd.kernel.emulated.headers import SHF_EXECINSTR, SHF_WRITE, Candidate
+from kmodd.kernel.emulated.log import KernelLog, Level
+from kmodd.kernel.emulated.refusal import Refusal, format_refusal
+from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.taints import KernelTaints
+from kmodd.kernel.emulated.vmlinux import Vmlinux
+from kmodd.modulefile import Machine as Processor
+
+GPL_COMPATIBLE = frozenset(
+    {
+        "GPL",
+        "GPL v2",
+        "GPL and additional rights",
+        "Dual BSD/GPL",
+        "Dual MIT/GPL",
+        "Dual MPL/GPL",
+    }
+)
+"""The licences that may use GPL-only symbols (include/linux/license.h)."""
+
+FALSE_LICENCES = frozenset({"driverloader", "lve"})
+"""Modules that the kernel does not believe their licence (module_license_offenders)."""
+
+LAYOUT = "module_layout"
+"""The symbol whose version stands for that of ``struct module``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a load sees of the kernel beside its table of modules."""
+
+    vmlinux: Vmlinux
+    command_line: CommandLine
+    taints: KernelTaints
+    log: KernelLog
+
+    def taint(
+        self, resident: Resident, letter: str, message: str = "", level: Level = Level.WARNING
+    ) -> None:
+        """Taint the kernel and mark ``resident`` (add_taint_module)."""
+        resident.taints.add(letter)
+        self.taints.add(letter, message, level)
+
+    def force(self, resident: Resident, reason: str) -> bool:
+        """Taint and go on in spite of ``reason``, if the kernel can (try_to_force_load)."""
+        if not self.vmlinux.options.force_load:
+            return False
+        self.taint(resident, "F", f"{resident.name}: {reason}: kernel tainted.")
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions of symbols that a module was built against; None for a module without any."""
+
+    label: str
+    crcs: Mapping[str, int] | None
+
+    def check(self, symbol: str, crc: int | None, resident: Resident, around: Surroundings) -> bool:
+        """Tell whether ``symbol`` with the version ``crc`` is the one meant (check_version)."""
+        if crc is None:
+            return True
+        if self.crcs is None:
+            return around.force(resident, symbol)
+        given = self.crcs.get(symbol)
+        if given is None:
+            why = f"{self.label}: no symbol version for {symbol}"
+            if around.vmlinux.refuses_missing_versions:
+                around.log.printk(Level.WARNING, why)
+                return False
+            around.log.printk_once(Level.WARNING, "no symbol version", why)
+            return True
+        if given == crc:
+            return True
+        why = f"{self.label}: disagrees about version of symbol {symbol}"
+        around.log.printk(Level.WARNING, why)
+        return False
+
+
+def symbol_versions(candidate: Candidate, flags: InsertFlags) -> Versions:
+    """Return the versions that ``candidate`` was built against."""
+    tables = ("__versions", "__version_ext_crcs")
+    if flags & InsertFlags.IGNORE_MODVERSIONS or not any(map(candidate.section, tables)):
+        return Versions(candidate.label, None)
+    crcs: dict[str, int] = {}
+    for version in candidate.module.versions():
+        crcs.setdefault(version.name, version.crc)
+    return Versions(candidate.label, crcs)
+
+
+def check_blacklist(candidate: Candidate, around: Surroundings) -> None:
+    """Refuse what the kernel's command line forbids (module_blacklist=)."""
+    if candidate.label in around.command_line.blacklist:
+        why = f"Module {candidate.label} is blacklisted"
+        around.log.printk(Level.ERR, why)
+        raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, why)
+
+
+def check_layout_version(versions: Versions, resident: Resident, around: Surroundings) -> None:
+    """Compare the version of ``struct module`` itself (check_modstruct_version)."""
+    core = around.vmlinux.symbols.get(LAYOUT)
+    if core is not None and not versions.check(LAYOUT, core.crc, resident, around):
+        why = f"{versions.label}: disagrees about version of symbol {LAYOUT}"
+        raise Refusal(Reason.SYMBOL_VERSION_MISMATCH, errno.ENOEXEC, why, symbol=LAYOUT)
+
+
+def check_vermagic(
+    candidate: Candidate,
+    versions: Versions,
+    flags: InsertFlags,
+    resident: Resident,
+    around: Surroundings,
+) -> None:
+    """Compare the version magic; a missing or an ignored one has to be forced (check_modinfo)."""
+    found = None if flags & InsertFlags.IGNORE_VERMAGIC else candidate.info("vermagic")
+    if found is None:
+        if not around.force(resident, "bad vermagic"):
+            raise format_refusal(f"{candidate.label}: no version magic, and no force allowed")
+        return
+    expected = around.vmlinux.vermagic
+    if not expected:
+        # No module of the release tells what follows its name.
+        expected = around.vmlinux.release
+        matches = found.split(" ")[0] == expected
+    elif versions.crcs is not None:
+        matches = found.partition(" ")[1:] == expected.partition(" ")[1:]
+    else:
+        matches = found == expected
+    if not matches:
+        why = f"{candidate.label}: version magic '{found}' should be '{expected}'"
+        around.log.printk(Level.ERR, why)
+        raise format_refusal(why)
+
+
+def check_livepatch(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
+    """Refuse a livepatch on a kernel that has no support for them; taint with any other."""
+    if candidate.info("livepatch") is None:
+        return
+    if not around.vmlinux.options.livepatch:
+        why = (
+            f"{resident.name}: module is marked as livepatch module, "
+            "but livepatch support is disabled"
+        )
+        around.log.printk(Level.ERR, why)
+        raise format_refusal(why)
+    if around.vmlinux.version < (6, 4):
+        _taint_for_livepatch(resident, around)
+
+
+def take_taints(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
+    """Taint for where the module comes from and under which licence.
+
+    Up to Linux 6.3 that is part of check_modinfo, and comes before the search for a module of the
+    same name; since then it comes after (module_augment_kernel_taints).
+    """
+    name = resident.name
+    if candidate.info("intree") is None:
+        around.taint(resident, "O", f"{name}: loading out-of-tree module taints kernel.")
+    _check_retpoline(candidate, resident, around)
+    if candidate.info("staging") is not None:
+        around.taint(resident, "C")
+        around.log.printk(
+            Level.WARNING,
+            f"{name}: module is from the staging directory, "
+            "the quality is unknown, you have been warned.",
+        )
+    if candidate.info("livepatch") is not None and around.vmlinux.version >= (6, 4):
+        _taint_for_livepatch(resident, around)
+    license_text = candidate.info("license")
+    if license_text is None:
+        license_text = "unspecified"
+    if license_text not in GPL_COMPATIBLE:
+        around.taint(resident, "P", f"{name}: module license '{license_text}' taints kernel.")
+    if candidate.info("test") is not None:
+        around.taint(resident, "N", f"{name}: loading test module taints kernel.")
+
+
+def check_sections(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
+    """Refuse memory that could be written and run (module_enforce_rwx_sections)."""
+    both = SHF_WRITE | SHF_EXECINSTR
+    if not around.vmlinux.options.strict_rwx:
+        return
+    for section in candidate.module.elf.sections:
+        if section.flags & both == both:
+            why = (
+                f"{resident.name}: section {section.name} (index {section.index}) "
+                "has invalid WRITE|EXEC flags"
+            )
+            around.log.printk(Level.ERR, why)
+            raise format_refusal(why)
+
+
+def take_signature_taint(good: bool, resident: Resident, around: Surroundings) -> None:
+    """Taint for a signature that is missing or not good, where the kernel minds signatures."""
+    if good or not around.vmlinux.checks_signatures:
+        return
+    around.log.printk_once(
+        Level.NOTICE,
+        "module verification",
+        f"{resident.name}: module verification failed: "
+        "signature and/or required key missing - tainting kernel",
+    )
+    around.taint(resident, "E")
+
+
+def check_licence_claims(resident: Resident, around: Surroundings) -> None:
+    """Taint for modules that are known to tell a false licence."""
+    before = "P" in around.taints
+    if resident.name == "ndiswrapper":
+        around.taints.add("P")
+    if resident.name in FALSE_LICENCES:
+        around.taint(resident, "P")
+    if not before and "P" in around.taints:
+        around.log.printk(Level.WARNING, f"{resident.name}: module license taints kernel.")
+
+
+def check_export_versions(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
+    """Force a module whose exports have no versions, where the kernel has them."""
+    if not around.vmlinux.has_modversions:
+        return
+    for suffix in ("", "_gpl"):
+        table = candidate.section(f"__ksymtab{suffix}")
+        if table is not None and table.size and candidate.section(f"__kcrctab{suffix}") is None:
+            if not around.force(resident, "no versions for exported symbols"):
+                raise format_refusal(f"{resident.name}: no versions for exported symbols")
+            return
+
+
+def _taint_for_livepatch(resident: Resident, around: Surroundings) -> None:
+    around.taint(resident, "K")
+    line = f"{resident.name}: tainting kernel with TAINT_LIVEPATCH"
+    around.log.printk_once(Level.NOTICE, "livepatch", line)
+
+
+def _check_retpoline(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
+    """Warn of a module without the mitigation that the release's own have (spectre.rst)."""
+    sample = around.vmlinux.sample
+    if sample is None or not sample.retpoline or candidate.info("retpoline") is not None:
+        return
+    if sample.machine.number in (Processor.X86, Processor.X86_64):
+        around.log.printk(Level.ERR, "Spectre V2 : System may be vulnerable to spectre v2")
+        around.log.printk(
+            Level.WARNING,
+            f"{resident.name}: loading module not compiled with retpoline compiler.",
+        )

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that the emulated kernel is in.
+
+It is started by life.py with a socket and a lifeline, and does what the daemon asks: a thread for
+each call, so that a module in its init holds up nobody else. Every change of the listing and
+every line of the log goes to the daemon at once, before the answer to the call that it is due to.
+It ends with the daemon, whatever it is doing, and it ends itself where it is in disorder.
+"""
+
+import errno
+import fcntl
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord
+from kmodd.kernel.emulated.kernel import EmulatedKernel
+from kmodd.kernel.emulated.log import KernelLog
+from kmodd.kernel.emulated.messages import (
+    pack_details,
+    pack_error,
+    pack_module,
+    unpack_vmlinux,
+)
+from kmodd.kernel.emulated.vmlinux import Vmlinux
+from kmodd.kernel.emulated.wire import TO_KERNEL_MAX, Channel, Message
+
+ADDRESS_SPACE_MAX = 8 << 30
+"""Bytes of memory that the kernel's process may map: a module may be 512 MiB, and compressed."""
+
+STACK_SIZE = 1 << 20
+"""Bytes of the stack of a thread that makes a call."""
+
+LOG_KEPT = 64
+"""Lines that this end keeps of the log: the daemon has them all."""
+
+DISORDER = 70
+"""The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
+
+
+def main(socket_fd: int, lifeline_fd: int) -> None:
+    """Serve the daemon at the other end of the socket until it goes."""
+    # A terminal, or whoever ends all of a service's processes, means the daemon.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    die_with(lifeline_fd)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX))
+    threading.stack_size(STACK_SIZE)
+    channel = Channel(socket.socket(fileno=socket_fd), limit=TO_KERNEL_MAX, takes_descriptors=True)
+    Served(channel).serve()
+
+
+def die_with(lifeline_fd: int) -> None:
+    """Have this process killed when the last writer of the pipe is gone.
+
+    The system does it, so that it works in an endless loop too, and unlike PR_SET_PDEATHSIG it
+    depends on no thread of the daemon's.
+    """
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(lifeline_fd, select.POLLIN)
+    if poll.poll(0):
+        os._exit(0)
+
+
+class Served:
+    """A kernel, and the conversation about it.
+
+    The threads take turns at listening (``_turn``): the one that has heard a call makes it, while
+    the next one listens. There is always one more than there are calls under way. ``_vmlinux`` is
+    swapped as one reference; ``_idle`` is guarded by ``_lock``.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._vmlinux = Vmlinux("")
+        self._kernel: EmulatedKernel | None = None
+        self._turn = threading.Lock()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._handlers: dict[str, Callable[[EmulatedKernel, Message], Any]] = {
+            "insert": self._insert,
+            "remove": self._remove,
+            "details": self._details,
+        }
+
+    def serve(self) -> None:
+        """Do what the daemon asks, until it goes; in this thread and others. Never returns."""
+        try:
+            while True:
+                with self._lock:
+                    self._idle += 1
+                with self._turn:
+                    message = self._next_call()
+                with self._lock:
+                    self._idle -= 1
+                    alone = not self._idle
+                if alone:
+                    threading.Thread(target=self.serve, daemon=True).start()
+                self._call(message)
+        except BrokenPipeError:
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+            os._exit(DISORDER)
+
+    def _next_call(self) -> Message:
+        """Return the next call, once what comes before it is done; ends the process at the end."""
+        while (message := self._channel.receive()) is not None:
+            match message["do"]:
+                case "vmlinux":
+                    self._vmlinux = unpack_vmlinux(message, self._vmlinux.symbols)
+                case "boot":
+                    self._boot(message)
+                case _:
+                    if message.get("fd"):
+                        message["fd"] = self._channel.take_descriptor()
+                    return message
+        # The daemon is gone, or has given this kernel up.
+        os._exit(0)
+
+    def _boot(self, message: Message) -> None:
+        self._kernel = EmulatedKernel(
+            self._vmlinux.release,
+            lambda: self._vmlinux,
+            command_line=message["command_line"],
+            log=KernelLog(LOG_KEPT, self._tell_log),
+            changed=self._tell_changes,
+        )
+        self._channel.send({"is": "up"})
+
+    def _call(self, message: Message) -> None:
+        """Make one call and answer it; what is not a refusal is the end."""
+        assert self._kernel is not None
+        answer: Message = {"is": "answer", "id": message["id"], "error": None, "value": None}
+        try:
+            answer["value"] = self._handlers[message["do"]](self._kernel, message)
+        except KernelError as error:
+            answer["error"] = pack_error(error)
+        except MemoryError:
+            exhausted = KernelError(Reason.KERNEL_REFUSED, "out of memory", errno=errno.ENOMEM)
+            answer["error"] = pack_error(exhausted)
+        answer["taints"] = self._kernel.identity().taints
+        self._channel.send(answer)
+
+    def _insert(self, kernel: EmulatedKernel, message: Message) -> None:
+        fd = message["fd"]
+        flags = InsertFlags(message["flags"])
+        try:
+            if not message["image"]:
+                kernel.finit_module(fd, message["parameters"], flags)
+                return
+            image = os.pread(fd, os.fstat(fd).st_size, 0)
+        finally:
+            os.close(fd)
+        kernel.init_module(image, message["parameters"], flags)
+
+    def _remove(self, kernel: EmulatedKernel, message: Message) -> None:
+        kernel.delete_module(message["name"], force=message["force"])
+
+    def _details(self, kernel: EmulatedKernel, message: Message) -> list[Any] | None:
+        found = kernel.details(message["name"])
+        return None if found is None else pack_details(found)
+
+    def _tell_log(self, record: LogRecord) -> None:
+        self._channel.send({"is": "log", "level": record.level, "text": record.text})
+
+    def _tell_changes(self, modules: Iterable[LoadedModule], gone: Iterable[str]) -> None:
+        self._channel.send(
+            {"is": "changed", "modules": [pack_module(each) for each in modules], "gone": [*gone]}
+        )

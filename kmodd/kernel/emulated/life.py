@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One life of an isolated kernel: its process, from its boot to its end."""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kmodd
+from kmodd.errors import KernelError
+from kmodd.kernel.base import LoadedModule
+from kmodd.kernel.emulated.messages import (
+    each,
+    number,
+    pack_vmlinux,
+    text,
+    unpack_error,
+    unpack_module,
+)
+from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
+from kmodd.kernel.emulated.wire import FROM_KERNEL_MAX, Channel, Message, ProtocolError
+
+END_SECONDS = 2.0
+"""Seconds that a kernel's process has to end by itself."""
+
+SEND_SECONDS = 30
+"""Seconds that it has to take in what is sent to it."""
+
+SHORT_LIFE_SECONDS = 1.0
+"""A life of less than that is not worth a reboot, if it goes on like that."""
+
+MODULES_MAX = 1 << 16
+"""Modules that a kernel may say it has."""
+
+LAST_WORDS_MAX = 4096
+"""Bytes that are kept of what the process wrote to stderr."""
+
+_BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from kmodd.kernel.emulated.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+Unpack = Callable[[object], Any]
+"""Reads the value of an answer; raises ProtocolError."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call under way. ``error`` and ``value`` are written before ``done`` is set."""
+
+    unpack: Unpack
+    done: threading.Event = field(default_factory=threading.Event)
+    error: KernelError | None = None
+    value: Any = None
+
+
+class Life:
+    """One boot: the process, the conversation with it, the calls under way.
+
+    ``_calls`` and ``_over`` are guarded by ``_lock``; ``listed`` by the lock of the kernel that
+    this is a life of. A thread receives what the process says: answers end calls, what it says by
+    itself is handed to ``told``, and ``died`` is called at the end.
+    """
+
+    def __init__(
+        self,
+        command_line: str,
+        vmlinux: Vmlinux,
+        told: Callable[["Life", Message], None],
+        died: Callable[["Life", str], None],
+    ) -> None:
+        """Start the process; raises OSError where the system does not."""
+        self.listed = dict[str, LoadedModule]()
+        self.taints = ""
+        self.is_up = False
+        self._born = time.monotonic()
+        self._told = told
+        self._died = died
+        self._lock = threading.Lock()
+        self._calls: dict[int, Call] = {}
+        self._numbers = itertools.count(1)
+        self._over = False
+        self._sent: Vmlinux | None = None
+        self._symbols: Mapping[str, CoreSymbol] | None = None
+        self._ready = threading.Event()
+        self._start_process()
+        threading.Thread(
+            target=self._run, args=(command_line, vmlinux), name="kmodd-kernel", daemon=True
+        ).start()
+
+    def was_short(self) -> bool:
+        """Tell whether the kernel has lived too short to boot the next one for no reason."""
+        return not self.is_up or time.monotonic() - self._born < SHORT_LIFE_SECONDS
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def start(self, call: Call, message: Message, fd: int | None, vmlinux: Vmlinux) -> bool:
+        """Begin a call; False where this life is over. Raises OSError where it cannot be begun."""
+        self._ready.wait()
+        call_number = next(self._numbers)
+        with self._lock:
+            if self._over:
+                return False
+            self._calls[call_number] = call
+        with self._channel.lock:
+            self._send_vmlinux(vmlinux)
+            self._channel.send({**message, "id": call_number}, fd)
+        return True
+
+    def change(self, message: Message) -> None:
+        """Take in a change of the listing; raises ProtocolError."""
+        for module in each(unpack_module, message.get("modules")):
+            self.listed[module.name] = module
+        for name in each(text, message.get("gone")):
+            self.listed.pop(name, None)
+        if len(self.listed) > MODULES_MAX:
+            raise ProtocolError(f"more than {MODULES_MAX} modules")
+
+    def fail(self, error: KernelError) -> None:
+        """Fail the calls under way; there will be no others."""
+        with self._lock:
+            self._over = True
+            calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.error = error
+            call.done.set()
+
+    def kill(self) -> list[str]:
+        """End the process at once, and return the last lines that it wrote to stderr."""
+        self._process.kill()
+        return self._bury(None)
+
+    def end(self, error: KernelError, seconds: float) -> None:
+        """Fail what is under way, and give the process some time to end by itself."""
+        self.fail(error)
+        self._channel.close()
+        self._bury(seconds)
+
+    def _start_process(self) -> None:
+        """Start the process; raises OSError."""
+        with ExitStack() as ours, ExitStack() as theirs:
+            end, other_end = socket.socketpair()
+            ours.enter_context(end)
+            theirs.enter_context(other_end)
+            # Whatever the process does, a full pipe must not stop it, nor an empty one its reader.
+            self._stderr, errors = _pipe(ours, theirs, os.O_NONBLOCK)
+            lifeline, self._lifeline = _pipe(theirs, ours, 0)
+            _limit_sending(end)
+            self._process = subprocess.Popen(
+                command(other_end.fileno(), lifeline),
+                pass_fds=(other_end.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                # The terminal's signals are the daemon's affair.
+                start_new_session=True,
+                cwd="/",
+            )
+            self._channel = Channel(end, limit=FROM_KERNEL_MAX)
+            ours.pop_all()
+
+    def _send_vmlinux(self, vmlinux: Vmlinux) -> None:
+        """Send what the kernel is, if it is not what was sent before."""
+        if vmlinux is self._sent:
+            return
+        same = vmlinux.symbols is self._symbols
+        self._channel.send({"do": "vmlinux", **pack_vmlinux(vmlinux, with_symbols=not same)})
+        self._sent, self._symbols = vmlinux, vmlinux.symbols
+
+    def _run(self, command_line: str, vmlinux: Vmlinux) -> None:
+        """Boot the process, and take in what it says until it ends."""
+        try:
+            # The process does not read before it has started, which takes a while.
+            self._send_vmlinux(vmlinux)
+            self._channel.send({"do": "boot", "command_line": command_line})
+            self._ready.set()
+            why = self._receive()
+        except ProtocolError as error:
+            why = f"the kernel's process talks nonsense: {error}"
+        except OSError as error:
+            why = f"the kernel's process cannot be reached: {error.strerror}"
+        finally:
+            self._ready.set()
+        self._died(self, why)
+
+    def _receive(self) -> str:
+        """Take in messages until the end, and return how that came."""
+        while (message := self._channel.receive()) is not None:
+            if message.get("is") == "answer":
+                self._answer(message)
+            else:
+                self._told(self, message)
+        return self._cause_of_death()
+
+    def _answer(self, message: Message) -> None:
+        with self._lock:
+            call = self._calls.pop(number(message.get("id")), None)
+        if call is None:
+            raise ProtocolError("an answer that nobody asked for")
+        try:
+            self.taints = text(message.get("taints"))
+            if message.get("error") is not None:
+                call.error = unpack_error(message["error"])
+            else:
+                call.value = call.unpack(message.get("value"))
+        except ProtocolError:
+            # It fails with all the others.
+            with self._lock:
+                self._calls[0] = call
+            raise
+        call.done.set()
+
+    def _cause_of_death(self) -> str:
+        try:
+            status = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "the kernel's process does not talk any more"
+        if status >= 0:
+            return f"the kernel's process ended with status {status}"
+        return f"the kernel's process was ended by {_signal_name(-status)}"
+
+    def _bury(self, seconds: float | None) -> list[str]:
+        """Wait for the process, which is killed where it takes longer than ``seconds``."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._channel.close()
+        try:
+            words = os.read(self._stderr, 1 << 16)[-LAST_WORDS_MAX:]
+        except OSError:
+            words = b""
+        os.close(self._stderr)
+        os.close(self._lifeline)
+        return words.decode("utf-8", "replace").splitlines()
+
+
+def _pipe(readers: ExitStack, writers: ExitStack, flags: int) -> tuple[int, int]:
+    """Return a pipe whose ends are closed with these."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | flags)
+    readers.callback(os.close, reader)
+    writers.callback(os.close, writer)
+    return reader, writer
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def command(socket_fd: int, lifeline: int) -> list[str]:
+    """Return the command that the kernel's process is started with."""
+    # Isolated: neither the caller's environment nor the working directory has a say.
+    paths = [str(Path(kmodd.__file__).parents[1]), *map(os.path.abspath, sys.path)]
+    python = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP]
+    return [*python, json.dumps(paths), str(socket_fd), str(lifeline)]
+
+
+def _limit_sending(end: socket.socket) -> None:
+    """Make a send fail that the kernel's process does not take for too long."""
+    timeval = struct.pack("@ll", SEND_SECONDS, 0)
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's values as JSON and back.
+
+``pack_*`` give what json can write. ``unpack_*`` of what comes from the kernel's process trust
+nothing: they raise ProtocolError where a value is not of the type and size that is due. What goes
+to that process comes from the daemon, and is trusted there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.base import (
+    InitState,
+    LoadedModule,
+    ModuleDetails,
+    ModuleState,
+    ParameterValue,
+)
+from kmodd.kernel.emulated.build_options import BuildOptions
+from kmodd.kernel.emulated.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
+from kmodd.kernel.emulated.wire import Message, ProtocolError
+
+TEXT_MAX = 1 << 20
+"""Characters of the longest text that a kernel may say: the holders of a module in use."""
+
+LINES_MAX = 4096
+"""Log lines that a failure carries, the last ones; they are all in the log."""
+
+LIST_MAX = 1 << 16
+"""Elements of the longest list."""
+
+NUMBER_MAX = 1 << 64
+
+T = TypeVar("T")
+
+
+def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
+    """Return a Vmlinux, with or without its symbols."""
+    sample = vmlinux.sample
+    machine = sample.machine if sample else None
+    return {
+        "release": vmlinux.release,
+        "vermagic": vmlinux.vermagic,
+        "source": vmlinux.source,
+        "machine": machine and [machine.bits, machine.byteorder, machine.number],
+        "sample": sample
+        and [
+            sample.key.hex(),
+            sample.layout_crc,
+            sample.struct_module_size,
+            sample.retpoline,
+            sample.compiler,
+        ],
+        "builtins": [sorted(vmlinux.builtins.names), sorted(vmlinux.builtins.with_directory)],
+        "options": {
+            name: getattr(vmlinux.options, name) for name in BuildOptions.__dataclass_fields__
+        },
+        "symbols": [
+            [name, each.crc, each.gpl_only, each.namespace]
+            for name, each in vmlinux.symbols.items()
+        ]
+        if with_symbols
+        else None,
+    }
+
+
+def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlinux:
+    """Return the Vmlinux that the daemon sent; ``symbols`` are used where it carries none."""
+    sample = None
+    if message["sample"] is not None:
+        key, *rest = message["sample"]
+        sample = Sample(Machine(*message["machine"]), bytes.fromhex(key), *rest)
+    if message["symbols"] is not None:
+        symbols = {name: CoreSymbol(*rest) for name, *rest in message["symbols"]}
+    return Vmlinux(
+        release=message["release"],
+        vermagic=message["vermagic"],
+        sample=sample,
+        symbols=symbols,
+        source=message["source"],
+        builtins=Builtins(*map(frozenset, message["builtins"])),
+        options=BuildOptions(**message["options"]),
+    )
+
+
+def pack_module(module: LoadedModule) -> list[Any]:
+    """Return a module of the listing."""
+    return [
+        module.name,
+        module.size,
+        module.refcount,
+        list(module.holders),
+        module.state.value,
+        module.permanent,
+        module.address,
+        module.taints,
+        module.init.value,
+    ]
+
+
+def unpack_module(value: object) -> LoadedModule:
+    """Return the module that the kernel told of."""
+    name, size, refcount, holders, state, permanent, address, taints, init = _list(value, 9)
+    return LoadedModule(
+        name=text(name),
+        size=number(size),
+        refcount=number(refcount, least=-1),
+        holders=each(text, holders),
+        state=_member(ModuleState, state),
+        permanent=_truth(permanent),
+        address=number(address),
+        taints=text(taints),
+        init=_member(InitState, init),
+    )
+
+
+def pack_details(details: ModuleDetails) -> list[Any]:
+    """Return the details of a module."""
+    return [
+        pack_module(details.module),
+        details.core_size,
+        details.init_size,
+        details.version,
+        details.source_version,
+        [[each.name, each.value, each.mode] for each in details.parameters],
+    ]
+
+
+def unpack_details(value: object) -> ModuleDetails | None:
+    """Return the details that the kernel told, None where there is no such module."""
+    if value is None:
+        return None
+    module, core_size, init_size, version, source_version, parameters = _list(value, 6)
+    return ModuleDetails(
+        module=unpack_module(module),
+        core_size=number(core_size),
+        init_size=number(init_size),
+        version=_optional_text(version),
+        source_version=_optional_text(source_version),
+        parameters=each(_parameter, parameters),
+    )
+
+
+def _parameter(value: object) -> ParameterValue:
+    name, shown, mode = _list(value, 3)
+    return ParameterValue(text(name), _optional_text(shown), number(mode))
+
+
+def pack_error(error: KernelError) -> list[Any]:
+    """Return a failure."""
+    return [
+        error.reason.name,
+        error.message[:TEXT_MAX],
+        error.errno,
+        error.module,
+        error.symbol,
+        error.detail[:TEXT_MAX],
+        list(error.log[-LINES_MAX:]),
+    ]
+
+
+def unpack_error(value: object) -> KernelError:
+    """Return the failure that the kernel told."""
+    reason, message, errno, module, symbol, detail, log = _list(value, 7)
+    if text(reason) not in Reason.__members__:
+        raise ProtocolError(f"an unknown reason {reason!r}")
+    return KernelError(
+        Reason[text(reason)],
+        text(message),
+        errno=number(errno),
+        module=text(module),
+        symbol=text(symbol),
+        detail=text(detail),
+        log=each(text, log),
+    )
+
+
+def unpack_nothing(value: object) -> None:
+    """Take the answer to a call that has none but its success."""
+    if value is not None:
+        raise ProtocolError(f"{str(value)[:40]!r} where nothing was due")
+
+
+def text(value: object) -> str:
+    """Return ``value`` if it is a text of bearable length."""
+    if not isinstance(value, str) or len(value) > TEXT_MAX:
+        raise ProtocolError(f"{str(value)[:40]!r} where a text was due")
+    return value
+
+
+def number(value: object, *, least: int = 0, most: int = NUMBER_MAX) -> int:
+    """Return ``value`` if it is a number from ``least`` to ``most``."""
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ProtocolError(f"{str(value)[:40]!r} where a number was due")
+    return value
+
+
+def each(read: Callable[[object], T], value: object) -> tuple[T, ...]:
+    """Return the elements of a list, each read with ``read``."""
+    if not isinstance(value, list) or len(value) > LIST_MAX:
+        raise ProtocolError(f"{str(value)[:40]!r} where a list was due")
+    return tuple(map(read, value))
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else text(value)
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ProtocolError(f"{str(value)[:40]!r} where true or false was due")
+    return value
+
+
+def _list(value: object, length: int) -> list[Any]:
+    if not isinstance(value, list) or len(value) != length:
+        raise ProtocolError(f"{str(value)[:40]!r} where {length} values were due")
+    return value
+
+
+def _member(kind: Callable[[Any], T], value: object) -> T:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ProtocolError(f"{str(value)[:40]!r} is unknown") from error

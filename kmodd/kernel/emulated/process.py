@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated kernel in a process of its own: what it does to itself, it does not do to kmodd.
+
+When the process ends, does not answer in time, or talks nonsense, that is a panic. The calls under
+way fail, the log says why and goes on with the next boot, and what was loaded is gone, as after a
+reboot: ``boot_id`` is another one.
+"""
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.base import (
+    InsertFlags,
+    KernelIdentity,
+    LoadedModule,
+    LogRecord,
+    ModuleDetails,
+)
+from kmodd.kernel.emulated.kernel import print_banner
+from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Unpack
+from kmodd.kernel.emulated.log import KernelLog, Level
+from kmodd.kernel.emulated.messages import number, text, unpack_details, unpack_nothing
+from kmodd.kernel.emulated.vmlinux import Vmlinux
+from kmodd.kernel.emulated.wire import Message, ProtocolError, memory_file
+from kmodd.modulefile import Compression
+
+CALL_SECONDS = 90.0
+"""Seconds that a call may take. A load may wait 30 of them for the init of another module."""
+
+SHORT_LIVES_MAX = 5
+"""After so many short lives in a row a kernel is only booted by the next call."""
+
+log = logging.getLogger(__name__)
+
+
+class IsolatedKernel:
+    """An emulated kernel in a process of its own, booted anew whenever it panics.
+
+    ``_lock`` guards the life and the listing that belongs to it; readers of the listing take a
+    finished tuple without it.
+    """
+
+    kind = "emulated"
+    compressions = frozenset(Compression)
+
+    def __init__(
+        self,
+        release: str,
+        vmlinux: Callable[[], Vmlinux],
+        *,
+        command_line: str = "",
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
+        """Boot; does not wait for the kernel to come up.
+
+        ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
+        ``command_line`` is the kernel's. A call that takes more than ``call_seconds`` is a panic.
+        """
+        self.release = release
+        self.boot_id = ""
+        self.runs_init = False
+        self._vmlinux = vmlinux
+        self._command_line = command_line
+        self._call_seconds = call_seconds
+        self._lock = threading.RLock()
+        self._log = KernelLog()
+        self._life: Life | None = None
+        self._listing: tuple[LoadedModule, ...] | None = ()
+        self._closed = False
+        self._short_lives = 0
+        with self._lock:
+            self._boot()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that the kernel is in, None while there is none."""
+        life = self._life
+        return life.pid if life else None
+
+    def identity(self) -> KernelIdentity:
+        """Return the version magic, where the symbols are known from, and the taints."""
+        vmlinux, life = self._vmlinux(), self._life
+        return KernelIdentity(
+            vmlinux.vermagic,
+            vmlinux.source,
+            life.taints if life else "",
+            vmlinux.builtins.names,
+        )
+
+    def modules(self) -> tuple[LoadedModule, ...]:
+        """Return the loaded modules, the newest first."""
+        listing = self._listing
+        if listing is None:
+            with self._lock:
+                listed = self._life.listed.values() if self._life else ()
+                listing = self._listing = tuple(reversed(tuple(listed)))
+        return listing
+
+    def module(self, name: str) -> LoadedModule | None:
+        """Return the loaded module ``name``, if there is one."""
+        life = self._life
+        return life.listed.get(name) if life else None
+
+    def details(self, name: str) -> ModuleDetails | None:
+        """Return what /sys/module tells of ``name``, if it is loaded."""
+        found: ModuleDetails | None = self._call({"do": "details", "name": name}, unpack_details)
+        return found
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        """Load the module file open at ``fd``, compressed or not."""
+        self._insert(fd, parameters, flags, image=False)
+
+    def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        """Load the module ``image``."""
+        fd = memory_file(image)
+        try:
+            self._insert(fd, parameters, flags, image=True)
+        finally:
+            os.close(fd)
+
+    def delete_module(self, name: str, *, force: bool = False) -> None:
+        """Unload ``name``."""
+        self._call({"do": "remove", "name": name, "force": force}, unpack_nothing)
+
+    def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
+        """Return the records still in the log after ``after``."""
+        return self._log.read(after)
+
+    def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
+        """Return the records after ``after``, waiting up to ``timeout`` seconds for one."""
+        return self._log.wait(after, timeout)
+
+    def close(self) -> None:
+        """Halt the kernel; calls under way fail with SHUTTING_DOWN."""
+        with self._lock:
+            self._closed = True
+            life, self._life, self._listing = self._life, None, ()
+        self._log.close()
+        if life is not None:
+            life.end(KernelError(Reason.SHUTTING_DOWN, "the kernel is halted"), END_SECONDS)
+
+    def _insert(self, fd: int, parameters: str, flags: InsertFlags, *, image: bool) -> None:
+        message = {"do": "insert", "parameters": parameters, "flags": int(flags), "image": image}
+        try:
+            os.fstat(fd)
+        except OSError as error:
+            raise KernelError(
+                Reason.KERNEL_REFUSED, "not an open file", errno=error.errno or errno.EBADF
+            ) from error
+        self._call({**message, "fd": True}, unpack_nothing, fd)
+
+    def _call(self, message: Message, unpack: Unpack, fd: int | None = None) -> Any:
+        """Make a call and return its value; raises KernelError."""
+        call = Call(unpack)
+        life = self._alive()
+        try:
+            # A life that is over by now has not seen the call: its successor does.
+            while not life.start(call, message, fd, self._vmlinux()):
+                life = self._alive()
+        except OSError as error:
+            self._panic(life, f"the kernel's process cannot be reached: {error.strerror}")
+        if not call.done.wait(self._call_seconds):
+            seconds = f"{self._call_seconds:g} seconds"
+            self._panic(life, f"hung_task: a system call took more than {seconds}")
+            call.done.wait()
+        if call.error is not None:
+            raise call.error.copy()
+        return call.value
+
+    def _alive(self) -> "Life":
+        """Return the life that calls are made in; boot one where lives have become too short."""
+        with self._lock:
+            if self._closed:
+                raise KernelError(Reason.SHUTTING_DOWN, "the kernel is halted")
+            return self._life or self._boot()
+
+    def _boot(self) -> "Life":
+        """Start a life; with the lock held. Raises KernelError where there is no process for it."""
+        vmlinux = self._vmlinux()
+        self.boot_id = os.urandom(16).hex()
+        self._log.restart_clock()
+        print_banner(self._log, vmlinux, self._command_line)
+        try:
+            self._life = Life(self._command_line, vmlinux, self._told, self._panic)
+        except OSError as error:
+            why = f"no process for the emulated kernel: {error.strerror}"
+            self._log.printk(Level.EMERG, why)
+            raise KernelError(Reason.INTERNAL, why, errno=error.errno or errno.EIO) from error
+        self._listing = ()
+        return self._life
+
+    def _told(self, life: "Life", message: Message) -> None:
+        """Take in what the kernel says by itself; raises ProtocolError."""
+        with self._lock:
+            if life is not self._life:
+                return
+            match message.get("is"):
+                case "log":
+                    level = Level(number(message.get("level"), most=Level.DEBUG))
+                    self._log.printk(level, text(message.get("text")))
+                case "changed":
+                    life.change(message)
+                    self._listing = None
+                case "up":
+                    life.is_up = True
+                case _:
+                    raise ProtocolError("a message of an unknown kind")
+
+    def _panic(self, life: "Life", why: str) -> None:
+        """Report the end of a life, and begin the next; only once for each life."""
+        with self._lock:
+            if life is not self._life:
+                return
+            self._life, self._listing = None, ()
+            last_words = life.kill()
+            line = f"Kernel panic - not syncing: {why}"
+            self._log.printk(Level.EMERG, line)
+            for word in last_words:
+                self._log.printk(Level.ERR, word)
+            self._log.printk(Level.EMERG, f"---[ end {line} ]---")
+            log.error("the emulated kernel panicked (%s); all its modules are gone", why)
+            self._short_lives = self._short_lives + 1 if life.was_short() else 0
+            if self._short_lives < SHORT_LIVES_MAX:
+                # Where the system has no process to give, the next call tries again.
+                with suppress(KernelError):
+                    self._boot()
+        life.fail(KernelError(Reason.INTERNAL, line, log=(line,)))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loads of a table, done on the emulated kernel the way that modprobe does them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kmodd.database import ModuleRecord
+from kmodd.errors import KmoddError
+from kmodd.kernel.base import LoadedModule
+from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
+from kmodd.plan import InsertStep, LoadRequest, Plan, plan_load
+from kmodd.trees import Trees, modules_directory, newest_release
+from tests.conformance.realkernel.table import PERMANENT, Row, Seen
+
+PRELOADED = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "9p",
+    "9pnet",
+    "9pnet_virtio",
+    "netfs",
+    "fscache",
+    "overlay",
+)
+"""The modules that the real kernel's root file system stood on: they were there all the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the emulated kernel did with one row.
+
+    ``came`` are the modules of the row's family that are loaded now, as the table would list them;
+    ``error`` is why the load failed.
+    """
+
+    row: Row
+    came: Mapping[str, Seen]
+    error: KmoddError | None
+
+
+class Replay:
+    """A module tree and an emulated kernel, for the loads of a table. For one thread."""
+
+    def __init__(self, root: Path, release: str = "") -> None:
+        """Raises KmoddError or ValueError where ``root`` holds no module tree."""
+        found = release or newest_release(modules_directory(root))
+        if found is None:
+            raise ValueError(f"{modules_directory(root)} has no module tree")
+        trees = Trees(root, found, publish=False)
+        self._generation = trees.rebuild()
+        self._database = self._generation.database
+        self.kernel = IsolatedKernel(
+            found, VmlinuxSource(root, found, trees.directory, lambda: self._database.modules)
+        )
+        for name in PRELOADED:
+            if self._database.module(name) is not None:
+                self._load(name)
+        self._resident = frozenset(module.name for module in self.kernel.modules())
+
+    def run(self, rows: Iterable[Row]) -> Iterator[Outcome]:
+        """Load each row's module with modprobe's plan, look, and unload it with all it brought."""
+        for row in rows:
+            error = self._load(row.module)
+            # What was there before belongs to a family only where the table says so.
+            family = self._family(row.module) - self._resident | row.family.keys()
+            came = {
+                module.name: _seen(module)
+                for module in self.kernel.modules()
+                if module.name in family
+            }
+            yield Outcome(row, came, error)
+            self._sweep()
+
+    def close(self) -> None:
+        """Halt the kernel."""
+        self.kernel.close()
+
+    def _load(self, name: str) -> KmoddError | None:
+        """Run the plans of ``modprobe NAME``, and return the failure if one ends them."""
+        loaded = {module.name: module for module in self.kernel.modules()}
+        config = self._generation.config
+        try:
+            plans = plan_load(LoadRequest(name=name), self._database, config, loaded)
+        except KmoddError as error:
+            return error
+        return next(filter(None, map(self._run, plans)), None)
+
+    def _run(self, plan: Plan) -> KmoddError | None:
+        for step in plan.steps:
+            if isinstance(step, InsertStep) and self.kernel.module(step.record.name) is None:
+                try:
+                    self._insert(step)
+                except KmoddError as error:
+                    if step.required:
+                        return error
+        return plan.failure
+
+    def _insert(self, step: InsertStep) -> None:
+        with (self._generation.directory / step.record.path).open("rb") as file:
+            self.kernel.finit_module(file.fileno(), step.parameters, step.flags)
+
+    def _family(self, name: str) -> set[str]:
+        """What the table can list beside ``name``: what it needs and its soft dependencies, and so
+        on; but those soft dependencies alone that are given by a module's name, not by an alias.
+        """
+        family: set[str] = set()
+        left = [name]
+        while left:
+            each = left.pop().replace("-", "_")
+            record = self._database.module(each)
+            if record is None or each in family:
+                continue
+            family.add(each)
+            left += [dependency.name for dependency in self._database.dependencies(each)]
+            left += self._soft_dependencies(record)
+        return family
+
+    def _soft_dependencies(self, record: ModuleRecord) -> list[str]:
+        """The names in the first soft dependency of a module, which is the one that kmod minds."""
+        words = " ".join(record.softdeps[:1]).split()
+        return [word for word in words if word not in ("pre:", "post:")]
+
+    def _sweep(self) -> None:
+        """Leave what was there before the first row, and nothing else."""
+        while extra := [m for m in self.kernel.modules() if m.name not in self._resident]:
+            unused = [module for module in extra if not module.refcount]
+            if not unused:
+                raise RuntimeError(f"cannot unload any of {[module.name for module in extra]}")
+            for module in unused:
+                self.kernel.delete_module(module.name, force=module.permanent)
+
+
+def _seen(module: LoadedModule) -> Seen:
+    holders = (*module.holders, PERMANENT) if module.permanent else module.holders
+    return Seen(module.size, module.refcount, holders)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated kernel with a distribution's worth of modules, and with modules that are broken."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kmodctl import CallError
+from tests.conformance.all_modules import Rounds
+from tests.conformance.mutate import SLOW_SECONDS, main, mutants, run, seeds
+from tests.support.daemon import running_daemon
+from tests.support.debian import DebianTree
+from tests.support.tree import ModuleTree
+
+SAMPLE_SECONDS = float(os.environ.get("KMODD_MUTATION_SECONDS", "20"))
+"""How long the sample of broken modules is; the whole is ``python -m tests.conformance.mutate``."""
+
+SHARE = 16
+"""One module of so many is loaded alone; for all: ``python -m tests.conformance.all_modules``."""
+
+
+def test_a_distributions_modules_come_and_go_and_leave_nothing(debian_tree: DebianTree) -> None:
+    rounds = Rounds(debian_tree.root, debian_tree.release)
+    names = tuple(rounds.database.modules)
+    together = rounds.together(names)
+    alone = rounds.one_by_one(names[::SHARE])
+    again = rounds.together(names[::SHARE])
+    rounds.close()
+    for each in (together, alone, again):
+        assert (each.refused, each.left) == ((), 0), str(each)
+    assert together.loads == len(names)
+    assert alone.seconds < 30, str(alone)
+    assert again.memory < together.memory + 4096
+
+
+def test_broken_modules_never_end_the_kernel() -> None:
+    tally = run(float("inf"), SAMPLE_SECONDS, seed=20261123)
+    assert tally.panics == []
+    assert tally.slowest < SLOW_SECONDS
+    assert tally.loads > 0
+    assert {0, 2, 8, 22} <= set(tally.errnos)
+
+
+def test_broken_modules_never_end_the_daemon(modules_root: ModuleTree, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.ko"
+    with running_daemon(modules_root.root) as daemon, daemon.client() as client:
+        before = client.status()
+        for image, _ in zip(mutants(seeds(), 7), range(200), strict=False):
+            broken.write_bytes(image)
+            with suppress(CallError):
+                client.remove(client.insert(broken).name, force=True)
+        after = client.status()
+    assert (after.pid, after.epoch) == (before.pid, before.epoch)
+
+
+def test_the_command_tells_what_came_of_the_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["50", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.startswith("50 loads in ")
+
+
+def test_the_same_seed_makes_the_same_mistakes() -> None:
+    one, other = mutants(seeds(), 5), mutants(seeds(), 5)
+    assert [next(one) for _ in range(50)] == [next(other) for _ in range(50)]
