@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``kmodctl``."""
 
-import sys
-
-from kmodctl.cli import main
+from kmodctl.cli import run as main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,32 +4,57 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from kmodctl.commands import depmod, dmesg, insmod, lsmod, modprobe, rmmod, status
-from kmodctl.errors import CallError, KmodctlError
+from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
+from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
-from kmodctl.sockets import find_socket
+from kmodctl.parser import Parser
+from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 
-COMMANDS = (lsmod, insmod, modprobe, rmmod, depmod, dmesg, status)
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+
+KMOD_VERSION = 34
+"""The version of kmod whose words and ways these are."""
 
 
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that fails as kmod's tools do: one line on stderr, status 1."""
+class Call(NamedTuple):
+    """One run of kmodctl: the command, its words, and what was said before it.
 
-    def error(self, message: str) -> NoReturn:
-        """End the program with a wrong command line."""
-        print(f"{self.prog.split()[-1]}: {message}. See -h.", file=sys.stderr)
-        raise SystemExit(1)
+    ``tool`` tells that the command was called by its own name, as kmod's tools are.
+    """
+
+    command: str
+    words: Sequence[str]
+    socket: str | None = None
+    timeout: float | None = None
+    json: bool = False
+    exact: bool = False
+    tool: bool = False
+
+
+def run() -> NoReturn:
+    """Run the program's own command and end the process at once.
+
+    Taking the interpreter and grpc's threads apart takes 10 ms more, a tenth of a short command.
+    """
+    try:
+        status = main()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    output = Output(options.command, json=options.json)
     try:
-        status = _run(options, output)
+        status = _run(_call(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -39,16 +64,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(options: argparse.Namespace, output: Output) -> int:
-    """Find the daemon before grpc is imported: most mistakes are told without it."""
-    try:
-        if hasattr(options, "run_private") and options.is_private(options):
-            return int(options.run_private(options, output))
-        path = find_socket(options.socket)
-        from kmodctl.client import Client
+def _call(arguments: Sequence[str] | None) -> Call:
+    """Return what is asked for; ``arguments`` are the program's own unless they are given."""
+    if arguments is None:
+        name = os.path.basename(sys.argv[0])
+        if name in KMOD:
+            return Call(name, sys.argv[1:], tool=True)
+        arguments = sys.argv[1:]
+    parser = main_parser()
+    options, operands = parser.read(arguments, operands_end=True)
+    if not operands:
+        parser.error("missing command")
+    command, *words = operands
+    if command not in COMMANDS:
+        parser.error(f"unknown command '{command}'")
+    return Call(command, words, options.socket, options.timeout, options.json, options.exact)
 
-        with Client(path, timeout=options.timeout) as client:
-            return int(options.run(options, client, output))
+
+def _run(call: Call) -> int:
+    """Read the command's own words and run it; most mistakes are told without grpc."""
+    command = command_module(call.command)
+    words = command.words(call.words) if hasattr(command, "words") else call.words
+    parser = command_parser(call.command)
+    parser.exact = call.exact
+    options = parser.parse_args(words)
+    options.kmod_exact = call.exact
+    output = Output(call.command, json=call.json)
+    if getattr(options, "syslog", False):
+        output.use_syslog()
+    if hasattr(command, "check") and not command.check(options, output):
+        return 1
+    try:
+        if call.tool and not _has_daemon(call):
+            from kmodctl.fallback import execute_real_kmod
+
+            execute_real_kmod(call.command, call.words)
+        if hasattr(command, "is_private") and command.is_private(options):
+            return int(command.run_private(options, output))
+        with _client(call, command, options) as client:
+            return int(command.run(options, client, output))
     except CallError as error:
         output.error(error.message)
     except KmodctlError as error:
@@ -56,38 +110,135 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     return 1
 
 
-def _parser() -> Parser:
+def _has_daemon(call: Call) -> bool:
+    """Tell whether there is a daemon that kmod's tool may ask by that tool's own name.
+
+    One that the environment names is meant, and missed if it is not there. Any other one has to
+    have the running kernel: who calls modprobe does not expect an emulated one.
+    """
+    if SOCKET_VARIABLE in os.environ:
+        return True
+    try:
+        path = find_socket()
+    except NoDaemonError:
+        return False
+    from kmodctl.client import Client
+    from kmodd.v1.daemon_service_pb2 import KERNEL_KIND_LINUX
+
+    try:
+        with Client(path, timeout=call.timeout) as client:
+            return client.status().kernel == KERNEL_KIND_LINUX
+    except KmodctlError:
+        return False
+
+
+@contextmanager
+def _client(call: Call, command: ModuleType, options: argparse.Namespace) -> Iterator["Client"]:
+    """Connect to the daemon that the command is for, which is found before grpc is imported.
+
+    Where the options ask for a private daemon, ``options.connect`` connects to the other one.
+    """
+
+    def connect() -> "Client":
+        path = find_socket(call.socket)
+        from kmodctl.client import Client
+
+        return Client(path, timeout=call.timeout)
+
+    options.connect = connect
+    place = command.place(options) if hasattr(command, "place") else None
+    if place is None:
+        with connect() as client:
+            yield client
+        return
+    from kmodctl.private import private_daemon
+
+    with private_daemon(place) as path:
+        from kmodctl.client import Client
+
+        with Client(path, timeout=call.timeout) as client:
+            yield client
+
+
+def main_parser() -> Parser:
+    """Return the parser of what comes before the command."""
     parser = Parser(
         prog="kmodctl",
+        usage="%(prog)s [options] COMMAND [command's options]",
         description="Load, list and unload kernel modules through kmodd.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    parser.add_argument("--socket", metavar="PATH", help="the daemon's socket")
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for an answer"
+    add = parser.add_argument
+    add("--socket", metavar="PATH", help="the daemon's socket")
+    add("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for an answer")
+    add("--json", action="store_true", help="print JSON")
+    add(
+        "--kmod-exact",
+        dest="exact",
+        action="store_true",
+        help="do as kmod does, without what is better here",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        name = command.__name__.rpartition(".")[2]
-        summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
-        sub = commands.add_parser(name, help=summary, description=command.__doc__)
-        command.configure(sub)
-        sub.set_defaults(run=command.run)
-        if hasattr(command, "run_private"):
-            sub.set_defaults(run_private=command.run_private, is_private=command.is_private)
+    add("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
+    add("-h", "--help", action=_MainHelp, nargs=0, help="show this help and exit")
     return parser
+
+
+def command_parser(name: str) -> Parser:
+    """Return the parser of the command ``name``."""
+    command = command_module(name)
+    parser = Parser(prog=name, description=summary(command), epilog=description(command))
+    command.configure(parser)
+    known = {option for action in parser.options() for option in action.option_strings}
+    for letter, option, action, text in (
+        ("-V", "--version", _Version, "show the version and exit"),
+        ("-h", "--help", _Help, "show this help and exit"),
+    ):
+        if option not in known:
+            names = (option,) if letter in known else (letter, option)
+            parser.add_argument(*names, action=action, nargs=0, help=text)
+    shown = (each for each in parser.operands() if each.help != argparse.SUPPRESS)
+    parser.usage = " ".join(["%(prog)s [options]", *map(_shape, shown)])
+    return parser
+
+
+def _shape(operand: argparse.Action) -> str:
+    """Return how an operand is written in a line of usage."""
+    name = str(operand.metavar or operand.dest)
+    if "[" in name:
+        return name
+    if operand.nargs in ("*", argparse.REMAINDER):
+        return f"[{name}...]"
+    return {"+": f"{name}...", "?": f"[{name}]"}.get(str(operand.nargs), name)
+
+
+class _Help(argparse.Action):
+    """Prints the help on stdout."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print and exit."""
+        parser.print_help()
+        raise SystemExit(0)
+
+
+class _MainHelp(_Help):
+    """Prints the help and the list of commands."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print and exit."""
+        lines = [f"  {name:<14}{summary(command_module(name))}" for name in COMMANDS]
+        parser.epilog = "\n".join(["commands:", *lines, "", "'kmodctl COMMAND -h' tells of one."])
+        super().__call__(parser)
 
 
 class _Version(argparse.Action):
     """Prints the version, which is the daemon package's."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+    def __call__(self, *_: object) -> NoReturn:
         """Print and exit."""
         from kmodd import __version__
 
-        print(f"kmodctl {__version__}")
-        parser.exit()
+        print(f"kmodctl {__version__} (as kmod version {KMOD_VERSION})")
+        raise SystemExit(0)
 
 
 def _seconds(text: str) -> float:

@@ -2,33 +2,45 @@
 """``kmodctl.Client``: kmodd's API for Python programs, one method a call."""
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
 from kmodctl.errors import CallError, NoDaemonError
-from kmodctl.sockets import find_socket
-from kmodd.v1 import (
-    daemon_service_pb2,
-    daemon_service_pb2_grpc,
-    database_service_pb2,
-    database_service_pb2_grpc,
-    errors_pb2,
-    kernel_log_service_pb2,
-    kernel_log_service_pb2_grpc,
-    module_service_pb2,
-    module_service_pb2_grpc,
-)
+from kmodctl.sockets import SOCKET_VARIABLE, find_socket
+
+# The messages are imported where they are made: those of all services together would cost a
+# command that needs one of them half as much as grpc itself does.
+if TYPE_CHECKING:
+    from google.rpc import status_pb2
+
+    from kmodd.v1 import (
+        daemon_service_pb2,
+        daemon_service_pb2_grpc,
+        database_service_pb2,
+        database_service_pb2_grpc,
+        errors_pb2,
+        kernel_log_service_pb2,
+        kernel_log_service_pb2_grpc,
+        module_service_pb2,
+        module_service_pb2_grpc,
+    )
 
 CHUNK = 256 << 10
 """Bytes of a module file in one message."""
 
+TOKEN_VARIABLE = "KMODD_TOKEN"
+TOKEN_KEY = "kmodd-token"
+"""Where a command of modprobe.d finds what its calls are to show, and under which key."""
+
 DOMAIN = "kmodd"
 STATUS_KEY = "grpc-status-details-bin"
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 Answer = TypeVar("Answer")
 Progress = Callable[[int, int], None]
@@ -49,11 +61,8 @@ class Client:
         """
         self._path = find_socket(socket)
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(f"unix:{quote(self._path)}")
-        self._modules = module_service_pb2_grpc.ModuleServiceStub(self._channel)
-        self._databases = database_service_pb2_grpc.DatabaseServiceStub(self._channel)
-        self._log = kernel_log_service_pb2_grpc.KernelLogServiceStub(self._channel)
-        self._daemon = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+        self._metadata = _metadata(self._path)
+        self._channel = grpc.insecure_channel(f"unix:{_quoted(self._path)}")
 
     def __enter__(self) -> Self:
         return self
@@ -70,16 +79,20 @@ class Client:
         """End the connection."""
         self._channel.close()
 
-    def list_modules(self) -> list[module_service_pb2.Module]:
+    def list_modules(self) -> "list[module_service_pb2.Module]":
         """Return the loaded modules, the newest first."""
+        from kmodd.v1 import module_service_pb2
+
         request = module_service_pb2.ListModulesRequest()
         response: module_service_pb2.ListModulesResponse = self._call(
             self._modules.ListModules, request
         )
         return list(response.modules)
 
-    def get_module(self, name: str) -> module_service_pb2.Module:
+    def get_module(self, name: str) -> "module_service_pb2.Module":
         """Return one loaded module."""
+        from kmodd.v1 import module_service_pb2
+
         request = module_service_pb2.GetModuleRequest(name=name)
         response: module_service_pb2.GetModuleResponse = self._call(
             self._modules.GetModule, request
@@ -87,64 +100,88 @@ class Client:
         return response.module
 
     def load(
-        self, *names: str, parameters: str = "", **options: bool
-    ) -> list[module_service_pb2.ModuleResult]:
+        self, *names: str, parameters: str = "", **options: Any
+    ) -> "list[module_service_pb2.ModuleResult]":
         """Load modules by name or alias with what they need, and return a result for each.
 
-        ``options`` are the flags of LoadModulesRequest. With one name a failure is raised; with
-        more, each result has its own ``failure``.
+        ``options`` are the other fields of LoadModulesRequest. With one name a failure is raised;
+        with more, each result has its own ``failure``.
         """
+        from kmodd.v1 import module_service_pb2
+
         request = module_service_pb2.LoadModulesRequest(
             names=names, parameters=parameters, **options
         )
+        return list(self.load_modules(request).results)
+
+    def load_modules(
+        self, request: "module_service_pb2.LoadModulesRequest"
+    ) -> "module_service_pb2.LoadModulesResponse":
+        """Make the call LoadModules as it is."""
         response: module_service_pb2.LoadModulesResponse = self._call(
             self._modules.LoadModules, request
         )
-        return list(response.results)
+        return response
 
-    def unload(self, *names: str, **options: bool) -> list[module_service_pb2.ModuleResult]:
+    def unload(self, *names: str, **options: Any) -> "list[module_service_pb2.ModuleResult]":
         """Unload modules and what is unused without them; as ``load`` in everything else."""
+        from kmodd.v1 import module_service_pb2
+
         request = module_service_pb2.UnloadModulesRequest(names=names, **options)
+        return list(self.unload_modules(request).results)
+
+    def unload_modules(
+        self, request: "module_service_pb2.UnloadModulesRequest"
+    ) -> "module_service_pb2.UnloadModulesResponse":
+        """Make the call UnloadModules as it is."""
         response: module_service_pb2.UnloadModulesResponse = self._call(
             self._modules.UnloadModules, request
         )
-        return list(response.results)
+        return response
 
     def insert(
         self, path: str | os.PathLike[str], parameters: str = "", **options: bool
-    ) -> module_service_pb2.Module:
+    ) -> "module_service_pb2.Module":
         """Send the module file ``path`` and load it as it is; return it as listed.
 
         ``options`` are the flags of InsertModuleHeader. Raises OSError where the file cannot be
         read.
         """
-        name = os.fspath(path)
-        with open(name, "rb") as file:
-            header = module_service_pb2.InsertModuleHeader(
-                file_name=name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-                parameters=parameters,
-                **options,
-            )
+        from kmodd.v1 import module_service_pb2
 
-            def messages() -> Iterator[module_service_pb2.InsertModuleRequest]:
-                yield module_service_pb2.InsertModuleRequest(header=header)
-                while chunk := file.read(CHUNK):
-                    yield module_service_pb2.InsertModuleRequest(chunk=chunk)
+        header = module_service_pb2.InsertModuleHeader(
+            file_name=_sendable(os.fspath(path)), parameters=parameters
+        )
+        for name, value in options.items():
+            setattr(header, name, value)
+        return self._insert(path, header).module
 
-            response: module_service_pb2.InsertModuleResponse = self._call(
-                self._modules.InsertModule, messages()
-            )
-        return response.module
+    def load_file(
+        self, path: str | os.PathLike[str], request: "module_service_pb2.LoadModulesRequest"
+    ) -> "module_service_pb2.InsertModuleResponse":
+        """Send the module file ``path`` and load it with what it needs, as ``request`` says.
+
+        Raises OSError where the file cannot be read.
+        """
+        from kmodd.v1 import module_service_pb2
+
+        name = os.path.join(os.getcwd(), os.fspath(path))
+        header = module_service_pb2.InsertModuleHeader(file_name=_sendable(name), load=request)
+        return self._insert(path, header)
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Unload one module and nothing else."""
+        from kmodd.v1 import module_service_pb2
+
         request = module_service_pb2.RemoveModuleRequest(name=name, force=force)
         self._call(self._modules.RemoveModule, request)
 
     def rebuild_database(
         self, release: str = "", *, progress: Progress | None = None
-    ) -> database_service_pb2.Tree:
+    ) -> "database_service_pb2.Tree":
         """Rebuild a release's databases; ``progress`` is told files read and files in all."""
+        from kmodd.v1 import database_service_pb2
+
         request = database_service_pb2.RebuildDatabaseRequest(release=release)
         tree = database_service_pb2.Tree()
         for message in self._stream(self._databases.RebuildDatabase, request):
@@ -154,8 +191,81 @@ class Client:
                 progress(message.progress.files_read, message.progress.files_total)
         return tree
 
-    def list_trees(self) -> list[database_service_pb2.Tree]:
+    def resolve(self, name: str, release: str = "") -> "database_service_pb2.ResolveAliasResponse":
+        """Return which modules a name, an alias or ``symbol:NAME`` stands for."""
+        from kmodd.v1 import database_service_pb2
+
+        request = database_service_pb2.ResolveAliasRequest(name=name, release=release)
+        response: database_service_pb2.ResolveAliasResponse = self._call(
+            self._databases.ResolveAlias, request
+        )
+        return response
+
+    def module_infos(
+        self, name: str, release: str = "", *, module_name_only: bool = False
+    ) -> "list[database_service_pb2.ModuleInfo]":
+        """Return what each module says of itself that ``name`` stands for."""
+        from kmodd.v1 import database_service_pb2
+
+        request = database_service_pb2.GetModuleInfoRequest(
+            name=name, release=release, module_name_only=module_name_only
+        )
+        response: database_service_pb2.GetModuleInfoResponse = self._call(
+            self._databases.GetModuleInfo, request
+        )
+        return list(response.modules)
+
+    def inspect(self, path: str | os.PathLike[str]) -> "database_service_pb2.ModuleInfo":
+        """Send the module file ``path`` and return what it says of itself, its symbols included.
+
+        Raises OSError where the file cannot be read.
+        """
+        from kmodd.v1 import database_service_pb2
+
+        header = database_service_pb2.InspectModuleHeader(file_name=_sendable(os.fspath(path)))
+        response: database_service_pb2.InspectModuleResponse = self._upload(
+            self._databases.InspectModule,
+            database_service_pb2.InspectModuleRequest,
+            header,
+            path,
+        )
+        return response.module
+
+    def configuration(
+        self, release: str = ""
+    ) -> "Iterator[database_service_pb2.GetConfigurationResponse]":
+        """Yield the configuration in force, then the modules' aliases and symbols, in parts."""
+        from kmodd.v1 import database_service_pb2
+
+        request = database_service_pb2.GetConfigurationRequest(release=release)
+        yield from self._stream(self._databases.GetConfiguration, request)
+
+    def dependencies(
+        self, name: str, release: str = ""
+    ) -> "database_service_pb2.GetDependenciesResponse":
+        """Return what a module needs, and what that needs."""
+        from kmodd.v1 import database_service_pb2
+
+        request = database_service_pb2.GetDependenciesRequest(name=name, release=release)
+        response: database_service_pb2.GetDependenciesResponse = self._call(
+            self._databases.GetDependencies, request
+        )
+        return response
+
+    def static_nodes(self, release: str = "") -> "list[database_service_pb2.StaticNode]":
+        """Return the device nodes that load a module when they are opened."""
+        from kmodd.v1 import database_service_pb2
+
+        request = database_service_pb2.GetStaticNodesRequest(release=release)
+        response: database_service_pb2.GetStaticNodesResponse = self._call(
+            self._databases.GetStaticNodes, request
+        )
+        return list(response.nodes)
+
+    def list_trees(self) -> "list[database_service_pb2.Tree]":
         """Return the releases and the database in force for each."""
+        from kmodd.v1 import database_service_pb2
+
         request = database_service_pb2.ListTreesRequest()
         response: database_service_pb2.ListTreesResponse = self._call(
             self._databases.ListTrees, request
@@ -164,27 +274,82 @@ class Client:
 
     def read_log(
         self, *, follow: bool = False, after: int | None = None
-    ) -> Iterator[kernel_log_service_pb2.LogRecord]:
+    ) -> "Iterator[kernel_log_service_pb2.LogRecord]":
         """Yield the kernel's log records, oldest first; with ``follow``, for ever."""
+        from kmodd.v1 import kernel_log_service_pb2
+
         request = kernel_log_service_pb2.ReadLogRequest(follow=follow, after_sequence=after)
         for message in self._stream(self._log.ReadLog, request):
             yield from message.records
 
-    def status(self) -> daemon_service_pb2.GetStatusResponse:
+    def status(self) -> "daemon_service_pb2.GetStatusResponse":
         """Return what the daemon is and how it fares."""
+        from kmodd.v1 import daemon_service_pb2
+
         request = daemon_service_pb2.GetStatusRequest()
         response: daemon_service_pb2.GetStatusResponse = self._call(self._daemon.GetStatus, request)
         return response
 
+    @cached_property
+    def _modules(self) -> "module_service_pb2_grpc.ModuleServiceStub":
+        from kmodd.v1 import module_service_pb2_grpc
+
+        return module_service_pb2_grpc.ModuleServiceStub(self._channel)
+
+    @cached_property
+    def _databases(self) -> "database_service_pb2_grpc.DatabaseServiceStub":
+        from kmodd.v1 import database_service_pb2_grpc
+
+        return database_service_pb2_grpc.DatabaseServiceStub(self._channel)
+
+    @cached_property
+    def _log(self) -> "kernel_log_service_pb2_grpc.KernelLogServiceStub":
+        from kmodd.v1 import kernel_log_service_pb2_grpc
+
+        return kernel_log_service_pb2_grpc.KernelLogServiceStub(self._channel)
+
+    @cached_property
+    def _daemon(self) -> "daemon_service_pb2_grpc.DaemonServiceStub":
+        from kmodd.v1 import daemon_service_pb2_grpc
+
+        return daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+
     def _call(self, method: Callable[..., Answer], request: object) -> Answer:
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._translated(error) from None
 
+    def _insert(
+        self, path: str | os.PathLike[str], header: "module_service_pb2.InsertModuleHeader"
+    ) -> "module_service_pb2.InsertModuleResponse":
+        from kmodd.v1 import module_service_pb2
+
+        response: module_service_pb2.InsertModuleResponse = self._upload(
+            self._modules.InsertModule, module_service_pb2.InsertModuleRequest, header, path
+        )
+        return response
+
+    def _upload(
+        self,
+        method: Callable[..., Answer],
+        request: Callable[..., object],
+        header: object,
+        path: str | os.PathLike[str],
+    ) -> Answer:
+        """Send the file ``path``: a request with the header, then one for each chunk."""
+        with open(path, "rb") as file:
+
+            def requests() -> Iterator[object]:
+                yield request(header=header)
+                while chunk := file.read(CHUNK):
+                    yield request(chunk=chunk)
+
+            return self._call(method, requests())
+
     def _stream(self, method: Callable[..., Iterator[Any]], request: object) -> Iterator[Any]:
         try:
-            yield from method(request, timeout=self._timeout)
+            yield from method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._translated(error) from None
 
@@ -194,14 +359,44 @@ class Client:
             (value for key, value in error.trailing_metadata() or () if key == STATUS_KEY), None
         )
         if details is not None:
+            from google.rpc import status_pb2
+
             return call_error(status_pb2.Status.FromString(details))
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return NoDaemonError([self._path])
         return CallError(reason=error.code().name, message=error.details() or error.code().name)
 
 
-def call_error(status: status_pb2.Status) -> CallError:
+def _quoted(path: str) -> str:
+    """Return a path as a target of grpc's has it."""
+    if _PLAIN_PATH.fullmatch(path):
+        return path
+    from urllib.parse import quote
+
+    return quote(path)
+
+
+def _metadata(path: str) -> tuple[tuple[str, str], ...]:
+    """Return what calls on the socket ``path`` show beside themselves.
+
+    A command that the daemon runs finds a token in its environment, and the socket to show it on.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    theirs = os.path.abspath(os.environ.get(SOCKET_VARIABLE, ""))
+    return ((TOKEN_KEY, token),) if token and path == theirs else ()
+
+
+def _sendable(text: str) -> str:
+    """Return a file's name as a message can carry it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def call_error(status: "status_pb2.Status") -> CallError:
     """Return the CallError that a status with kmodd's details stands for."""
+    from google.rpc import error_details_pb2
+
+    from kmodd.v1 import errors_pb2
+
     info = error_details_pb2.ErrorInfo()
     detail = errors_pb2.FailureDetail()
     for each in status.details:
@@ -218,21 +413,25 @@ def call_error(status: status_pb2.Status) -> CallError:
         detail=facts.get("detail", ""),
         log_lines=tuple(detail.log_lines),
         steps=tuple(detail.steps),
+        config_problems=tuple(detail.config_problems),
     )
 
 
-def failure_error(result: module_service_pb2.ModuleResult) -> CallError:
-    """Return the CallError for one name of several that failed."""
-    failure = result.failure
+def failure_error(
+    failure: "errors_pb2.Failure", steps: "Sequence[errors_pb2.Step]" = ()
+) -> CallError:
+    """Return the CallError for a failure that a result tells of."""
+    from kmodd.v1 import errors_pb2
+
     reason = errors_pb2.ErrorReason.Name(failure.reason)
     return CallError(
         reason=reason.removeprefix("ERROR_REASON_"),
         message=failure.message,
         errno=failure.errno_value,
         module=failure.module,
-        target=result.modules[-1] if result.modules else "",
+        target=failure.target,
         symbol=failure.symbol,
         detail=failure.detail,
         log_lines=tuple(failure.log_lines),
-        steps=tuple(result.steps),
+        steps=tuple(steps),
     )

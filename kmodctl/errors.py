@@ -7,7 +7,6 @@ KmodctlError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,25 +28,37 @@ class NoDaemonError(KmodctlError):
         self.sockets = tuple(sockets)
 
 
-@dataclass(eq=False)
 class CallError(KmodctlError):
     """A call that failed.
 
     ``reason`` is a name of ``kmodd.v1.ErrorReason`` without its prefix, or a gRPC status code's
     name where the daemon gave no reason. ``errno`` is positive, 0 where there is none.
     ``module`` failed, ``target`` was asked for. ``log_lines`` are the kernel's, ``steps`` what
-    was done before.
+    was done before, and ``config_problems`` what was wrong with the configuration.
     """
 
-    reason: str
-    message: str
-    errno: int = 0
-    module: str = ""
-    target: str = ""
-    symbol: str = ""
-    detail: str = ""
-    log_lines: tuple[str, ...] = ()
-    steps: "tuple[errors_pb2.Step, ...]" = ()
-
-    def __str__(self) -> str:
-        return self.message
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        errno: int = 0,
+        module: str = "",
+        target: str = "",
+        symbol: str = "",
+        detail: str = "",
+        log_lines: tuple[str, ...] = (),
+        steps: "tuple[errors_pb2.Step, ...]" = (),
+        config_problems: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.errno = errno
+        self.module = module
+        self.target = target
+        self.symbol = symbol
+        self.detail = detail
+        self.log_lines = log_lines
+        self.steps = steps
+        self.config_problems = config_problems

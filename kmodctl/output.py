@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command speaks: data on stdout, messages on stderr in kmod's form."""
+"""How a command speaks: data on stdout, messages on stderr or to syslog in kmod's form."""
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -16,21 +15,57 @@ class Output:
     """The voice of one command. ``tool`` is the name that its messages begin with."""
 
     def __init__(self, tool: str, *, json: bool = False, quiet: bool = False) -> None:
-        self._tool = tool
+        self.tool = tool
         self.json = json
         self.quiet = quiet
+        self._syslog = False
+
+    def use_syslog(self) -> None:
+        """Send messages to syslog(3) from now on, as kmod's ``-s`` does."""
+        import syslog
+
+        syslog.openlog(self.tool, syslog.LOG_CONS, syslog.LOG_DAEMON)
+        self._syslog = True
 
     def data(self, line: str) -> None:
         """Print a line of what was asked for."""
         print(line)
 
+    def raw(self, text: str) -> None:
+        """Print text that has its own line ends, and bytes that need be no UTF-8."""
+        sys.stdout.flush()
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None:
+            sys.stdout.write(text)
+            return
+        stream.write(text.encode("utf-8", "surrogateescape"))
+        stream.flush()
+
+    def pass_on(self, output: bytes, errors: bytes) -> None:
+        """Print what a command wrote on its two outputs, each on ours."""
+        if output and not self.json:
+            self.raw(output.decode("utf-8", "surrogateescape"))
+        if errors:
+            sys.stdout.flush()
+            print(errors.decode("utf-8", "replace"), end="", file=sys.stderr)
+
     def messages(self, messages: "list[Message]") -> None:
         """Print messages of the API as a JSON list."""
-        print(json.dumps([as_json(message) for message in messages], indent=2))
+        self.document([as_json(message) for message in messages])
 
     def message(self, message: "Message") -> None:
         """Print one message of the API as JSON."""
-        print(json.dumps(as_json(message), indent=2))
+        self.document(as_json(message))
+
+    def document(self, value: object) -> None:
+        """Print a value as JSON."""
+        import json
+
+        print(json.dumps(value, indent=2))
+
+    def warning(self, line: str) -> None:
+        """Say that something is odd."""
+        self.say(f"WARNING: {line}")
 
     def error(self, line: str) -> None:
         """Say that something failed."""
@@ -48,8 +83,33 @@ class Output:
     def say(self, line: str) -> None:
         """Print a message that says itself what kind it is."""
         if not self.quiet:
-            sys.stdout.flush()
-            print(f"{self._tool}: {line}", file=sys.stderr)
+            self._tell(line, f"{self.tool}: {line}")
+
+    def library(self, line: str) -> None:
+        """Print a message as libkmod does before its program has told it how to: on stderr."""
+        sys.stdout.flush()
+        print(f"libkmod: ERROR: {line}", file=sys.stderr)
+
+    def _tell(self, line: str, named: str) -> None:
+        if self._syslog:
+            import syslog
+
+            syslog.syslog(_priority(line), line)
+            return
+        sys.stdout.flush()
+        print(named, file=sys.stderr)
+
+
+def _priority(line: str) -> int:
+    """Return the priority that syslog(3) has for a message of this kind."""
+    import syslog
+
+    kinds = {
+        "FATAL": syslog.LOG_CRIT,
+        "ERROR": syslog.LOG_ERR,
+        "WARNING": syslog.LOG_WARNING,
+    }
+    return kinds.get(line.partition(":")[0], syslog.LOG_NOTICE)
 
 
 def as_json(message: "Message") -> dict[str, object]:

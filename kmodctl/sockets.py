@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from kmodctl.errors import NoDaemonError
 
+SOCKET_VARIABLE = "KMODD_SOCKET"
+"""Names the daemon's socket in the environment."""
+
 SYSTEM_SOCKETS = ("/run/kmodd/admin/kmodd.sock", "/run/kmodd/observer/kmodd.sock")
 """Where the system's daemon listens, the more powerful socket first."""
 
@@ -17,7 +20,7 @@ def candidates(given: str | None, environment: Mapping[str, str]) -> tuple[str, 
     ``given`` (--socket), else $KMODD_SOCKET, alone; else the user's own daemon where there is
     one, else the system's.
     """
-    chosen = given or environment.get("KMODD_SOCKET")
+    chosen = given or environment.get(SOCKET_VARIABLE)
     if chosen:
         return (os.path.abspath(chosen),)
     runtime = environment.get("XDG_RUNTIME_DIR")

@@ -18,7 +18,7 @@ from pathlib import Path
 from kmodd import __version__
 from kmodd.daemon import running, serve
 from kmodd.errors import KmoddError
-from kmodd.settings import Settings, default_socket, default_state
+from kmodd.settings import Limits, Settings, default_socket, default_state
 from kmodd.signals import SignalInbox, caught
 from kmodd.systemd import log_handler
 
@@ -36,12 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
-    options = _parser().parse_args(words)
+    options = make_parser().parse_args(words)
     # Not set_defaults(): the two actions share the option, and the last default would be both's.
     level = options.log_level or ("warning" if options.action == "run" else "info")
     logging.basicConfig(level=level.upper(), handlers=[log_handler()])
     logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
-    settings = Settings(kernel=options.kernel, root=options.root, release=options.release or "")
+    settings = Settings(
+        kernel=options.kernel,
+        root=options.root,
+        release=options.release or "",
+        publish=not options.no_publish,
+        modprobe_config=tuple(options.modprobe_config),
+        run_commands=options.allow_commands,
+        deny=tuple(options.deny),
+        kmod_exact=options.kmod_exact,
+        limits=Limits(command=options.command_time),
+    )
     try:
         if options.action == "run":
             return _run(replace(settings, socket=options.socket), options.command)
@@ -53,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of kmodd's arguments."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--kernel",
@@ -77,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
     )
-    common.add_argument("--log-level", choices=LOG_LEVELS)
+    common.add_argument("--log-level", choices=LOG_LEVELS, help="how much to log")
+    common.add_argument(
+        "--no-publish", action="store_true", help="write no databases, serve them from memory"
+    )
+    _add_policy(common)
     parser = argparse.ArgumentParser(
         prog="kmodd",
         description="Own a kernel module namespace: keep the databases of its module trees fresh, "
@@ -104,6 +119,46 @@ def _parser() -> argparse.ArgumentParser:
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how modules are loaded."""
+    parser.add_argument(
+        "--modprobe-config",
+        metavar="PATH",
+        type=Path,
+        action="append",
+        default=[],
+        help="a directory or file to read in place of DIR's modprobe.d; may be given again",
+    )
+    parser.add_argument(
+        "--allow-commands",
+        action="store_true",
+        help="run the install and remove commands of modprobe.d",
+    )
+    parser.add_argument(
+        "--command-time",
+        metavar="SECONDS",
+        type=float,
+        default=Limits().command,
+        help="how long such a command may take (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--deny",
+        metavar="PATTERN[=REASON]",
+        type=_denial,
+        action="append",
+        default=[],
+        help="never load modules of these names; may be given again",
+    )
+    parser.add_argument(
+        "--kmod-exact", action="store_true", help="do as kmod does, without what is better here"
+    )
+
+
+def _denial(text: str) -> tuple[str, str]:
+    pattern, _, reason = text.partition("=")
+    return pattern, reason
 
 
 def _directory(text: str) -> Path:

@@ -19,7 +19,8 @@ from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
-from kmodd.namespace import Namespace
+from kmodd.namespace import Commands, Namespace
+from kmodd.plan import DenyList
 from kmodd.server import Parts, SocketServer
 from kmodd.settings import Settings
 from kmodd.signals import SignalInbox, caught
@@ -76,12 +77,22 @@ def running(settings: Settings) -> Iterator[Daemon]:
             _release(settings, linux),
             publish=settings.publish,
             store=store,
+            modprobe_config=settings.modprobe_config,
             command_line=linux.command_line() if linux else "",
             trusted_only=linux is not None,
         )
         _build(trees)
         kernel = linux or _emulated_kernel(trees)
-        parts = Parts(kernel, trees, Namespace(kernel, trees))
+        # On a real kernel the configuration is trusted, or its tree is not in force at all.
+        commands = Commands(
+            place.path,
+            allowed=settings.run_commands or linux is not None,
+            limit=settings.limits.command,
+        )
+        namespace = Namespace(
+            kernel, trees, commands, deny=DenyList(settings.deny), exact=settings.kmod_exact
+        )
+        parts = Parts(kernel, trees, namespace)
         server = SocketServer(place, parts, settings.limits)
         trees.tell(lambda: server.note_database(trees.in_force()))
         server.start()
@@ -89,8 +100,10 @@ def running(settings: Settings) -> Iterator[Daemon]:
             try:
                 yield Daemon(place.path, trees)
             finally:
+                namespace.stop()
                 kernel.close()
                 server.stop()
+                commands.close()
 
 
 def serve(settings: Settings) -> None:

@@ -48,6 +48,11 @@ class Reason(enum.Enum):
     SHUTTING_DOWN = 23
     INTERNAL = 24
     COMMAND_REFUSED = 25
+    MODULE_DENIED = 26
+    COMMAND_FAILED = 27
+    COMMAND_TIMED_OUT = 28
+    COMMAND_LOOP = 29
+    OPERATION_ENDED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,11 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.SHUTTING_DOWN: Verdict(errno_module.ESHUTDOWN, "UNAVAILABLE"),
     Reason.INTERNAL: Verdict(errno_module.EIO, "INTERNAL"),
     Reason.COMMAND_REFUSED: Verdict(errno_module.EPERM, "FAILED_PRECONDITION"),
+    Reason.MODULE_DENIED: Verdict(errno_module.EPERM, "PERMISSION_DENIED"),
+    Reason.COMMAND_FAILED: Verdict(errno_module.EINVAL, "FAILED_PRECONDITION"),
+    Reason.COMMAND_TIMED_OUT: Verdict(errno_module.ETIMEDOUT, "ABORTED"),
+    Reason.COMMAND_LOOP: Verdict(errno_module.ELOOP, "FAILED_PRECONDITION"),
+    Reason.OPERATION_ENDED: Verdict(errno_module.ESTALE, "FAILED_PRECONDITION"),
 }
 
 

@@ -18,6 +18,7 @@ from kmodd.service.databases import DatabaseService
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
+from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits
 from kmodd.sockets import SocketPlace
 from kmodd.trees import Generation, Trees
@@ -103,11 +104,12 @@ class SocketServer:
 
     def _add_services(self) -> None:
         server, parts = self._server, self._parts
+        uploads = Uploads(self._limits)
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
-            ModuleService(parts.namespace, self._limits), server
+            ModuleService(parts.namespace, uploads, self._limits), server
         )
         database_service_pb2_grpc.add_DatabaseServiceServicer_to_server(
-            DatabaseService(parts.trees, self._stopping), server
+            DatabaseService(parts.trees, uploads, self._stopping), server
         )
         kernel_log_service_pb2_grpc.add_KernelLogServiceServicer_to_server(
             KernelLogService(parts.kernel, self._stopping), server

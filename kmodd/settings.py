@@ -22,6 +22,7 @@ class Limits:
     upload_idle: float = 30.0
     names_per_request: int = 1024
     concurrent_calls: int = 1024
+    command: float = 60.0
     readers: int = 8
     mutations: int = 512
     streams: int = 64
@@ -50,6 +51,11 @@ class Settings:
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
     only held in memory, ``watch`` where they are only rebuilt when somebody asks. ``state`` is a
     directory for what the next start can use.
+
+    ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
+    there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
+    of modules that are never loaded, each with a reason. ``kmod_exact`` is kmod to the letter,
+    without what is better here; then nothing is denied.
     """
 
     kernel: str = "emulated"
@@ -60,6 +66,10 @@ class Settings:
     socket_mode: int = 0o600
     publish: bool = True
     watch: bool = True
+    modprobe_config: tuple[Path, ...] = ()
+    run_commands: bool = False
+    deny: tuple[tuple[str, str], ...] = ()
+    kmod_exact: bool = False
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
 

@@ -55,7 +55,8 @@ class TreeOptions:
     """What all trees of a daemon have in common.
 
     ``publish`` is False where the databases are only held in memory. ``store`` keeps what was
-    read for the next start, where there is a place for it. ``swapped`` is called when a tree has
+    read for the next start, where there is a place for it. ``modprobe_config`` are read in place
+    of the root's configuration, where there are any. ``swapped`` is called when a tree has
     another generation than before, or none, on the thread that brought it about.
     ``command_line`` is the kernel's. ``trusted_only`` refuses trees and configuration that others
     than root may write (see trust.py).
@@ -64,6 +65,7 @@ class TreeOptions:
     root: Path
     publish: bool = True
     store: RecordStore | None = None
+    modprobe_config: tuple[Path, ...] = ()
     swapped: Callable[[], None]
     command_line: str = ""
     trusted_only: bool = False
@@ -177,7 +179,11 @@ class Tree:
             remembered=store.load(str(self.directory)) if store and not old else None,
             progress=progress,
         )
-        config = read_config(root, command_line=self._options.command_line)
+        config = read_config(
+            root,
+            command_line=self._options.command_line,
+            paths=self._options.modprobe_config or None,
+        )
         same = old is not None and database is old.database and _says_the_same(config, old.config)
         if not same:
             _log_problems(config, database)

@@ -26,6 +26,7 @@ class Trees:
         *,
         publish: bool = True,
         store: RecordStore | None = None,
+        modprobe_config: tuple[Path, ...] = (),
         command_line: str = "",
         trusted_only: bool = False,
     ) -> None:
@@ -40,6 +41,7 @@ class Trees:
             root=root,
             publish=publish,
             store=store,
+            modprobe_config=modprobe_config,
             swapped=self._note_swap,
             command_line=command_line,
             trusted_only=trusted_only,

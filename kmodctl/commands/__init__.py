@@ -1,2 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file a command: ``configure`` adds its arguments, ``run`` carries it out."""
+"""One file a command.
+
+A command's module has a docstring whose first line is ``name: what it does``, and
+
+    configure(parser)               declares its options and operands
+    run(options, client, output)    does it; returns the exit status
+
+and, where it needs them,
+
+    words(words)                    returns the words to read in place of those given
+    check(options, output)          tells what is wrong with the options, before a daemon is
+                                    asked; returns whether to go on
+    place(options)                  returns the private daemon that the options ask for, or None
+    is_private(options)             tells whether no daemon is needed at all; then
+    run_private(options, output)    does it
+"""
+
+import importlib
+from types import ModuleType
+
+KMOD = ("lsmod", "insmod", "modprobe", "rmmod", "modinfo", "depmod")
+"""The commands that are kmod's tools: kmodctl is that tool where it is called by such a name."""
+
+COMMANDS = (*KMOD, "static-nodes", "tree", "dmesg", "status")
+"""All commands, in the order in which the help lists them."""
+
+
+def command_module(name: str) -> ModuleType:
+    """Return the module of the command ``name``; each is imported when it is first asked for."""
+    return importlib.import_module(f"kmodctl.commands.{name.replace('-', '_')}")
+
+
+def summary(command: ModuleType) -> str:
+    """Return a command's one line."""
+    return (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
+
+
+def description(command: ModuleType) -> str:
+    """Return what a command's docstring says after its first line."""
+    return (command.__doc__ or "").partition("\n")[2].strip()

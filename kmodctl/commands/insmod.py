@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output, strerror
+from kmodctl.parser import Parser
+from kmodctl.quoting import join_parameters
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -24,44 +26,53 @@ _WORDS = {
 """What insmod(8) says instead of the C library's text."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """Add insmod's arguments."""
-    force = parser.add_argument_group("forcing")
-    force.add_argument(
-        "-f", "--force", action="store_true", help="--force-vermagic and --force-modversion"
-    )
-    force.add_argument(
-        "--force-vermagic", action="store_true", help="load despite another version magic"
-    )
-    force.add_argument(
-        "--force-modversion", action="store_true", help="load despite other symbol versions"
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say what the kernel logs")
-    parser.add_argument("file", metavar="FILE", help="the module file")
-    parser.add_argument(
-        "parameters", metavar="PARAM=VALUE", nargs="*", help="the module's parameters"
-    )
+    add = parser.add_argument
+    add("-f", "--force", action="store_true", help="--force-vermagic and --force-modversion")
+    add("--force-modversion", action="store_true", help="load despite other symbol versions")
+    add("--force-vermagic", action="store_true", help="load despite another version magic")
+    add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
+    add("-v", "--verbose", action="store_true", help="say what the kernel logs")
+    add("words", metavar="FILE [PARAM=VALUE...]", nargs="*", help="the module file")
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Ask for a file."""
+    if not options.words:
+        output.error("missing filename.")
+        return False
+    if options.words[0] == "-":
+        output.error("this tool does not support loading from stdin!")
+        return False
+    return True
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     """Upload the file and load it."""
-    if options.file == "-":
-        output.error("this tool does not support loading from stdin!")
-        return 1
+    file, *parameters = options.words
     try:
-        client.insert(
-            options.file,
-            " ".join(options.parameters),
+        module = client.insert(
+            file,
+            join_parameters(parameters),
             ignore_vermagic=options.force or options.force_vermagic,
             ignore_modversions=options.force or options.force_modversion,
         )
     except OSError as error:
-        output.error(f"could not load module {options.file}: {error.strerror}")
+        doing = "insert" if isinstance(error, IsADirectoryError) else "load"
+        output.error(f"could not {doing} module {file}: {error.strerror}")
+        return 1
     except CallError as error:
-        words = _WORDS.get(error.errno) or (strerror(error.errno) if error.errno else str(error))
-        output.error(f"could not insert module {options.file}: {words}")
-        if options.verbose:
+        output.error(f"could not insert module {file}: {_words(error)}")
+        if options.verbose and not options.kmod_exact:
             output.kernel_log(error)
-    else:
-        return 0
-    return 1
+        return 1
+    if output.json:
+        output.message(module)
+    return 0
+
+
+def _words(error: CallError) -> str:
+    if error.reason == "MODULE_DENIED":
+        return error.message
+    return _WORDS.get(error.errno) or (strerror(error.errno) if error.errno else error.message)

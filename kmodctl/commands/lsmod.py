@@ -9,13 +9,25 @@ import argparse
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
+from kmodctl.parser import Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """There is nothing to choose."""
+def configure(parser: Parser) -> None:
+    """Add lsmod's arguments."""
+    add = parser.add_argument
+    add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
+    add("-v", "--verbose", action="store_true", help="changes nothing")
+    add("rest", nargs="*", help=argparse.SUPPRESS)
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Refuse operands: there is nothing to choose."""
+    if options.rest:
+        output.error("too many arguments provided.")
+    return not options.rest
 
 
 def run(_options: argparse.Namespace, client: "Client", output: Output) -> int:

@@ -6,52 +6,71 @@ Goes on with the next module when one cannot be unloaded.
 
 import argparse
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output, strerror
+from kmodctl.parser import Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """Add rmmod's arguments."""
-    parser.add_argument(
-        "-f", "--force", action="store_true", help="unload even what is in use; dangerous"
-    )
-    parser.add_argument("modules", metavar="MODULE", nargs="*", help="a module's name or file")
+    add = parser.add_argument
+    add("-f", "--force", action="store_true", help="unload even what is in use; dangerous")
+    add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
+    add("-v", "--verbose", action="store_true", help="say what the kernel logs")
+    add("modules", metavar="MODULE", nargs="*", help="a module's name or file")
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Ask for a module."""
+    if not options.modules:
+        output.error("missing module name.")
+    return bool(options.modules)
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     """Unload each module."""
-    if not options.modules:
-        output.error("missing module name.")
-        return 1
-    failures = [not _remove(name, options.force, client, output) for name in options.modules]
-    return int(any(failures))
+    results = [_remove(name, options, client, output) for name in options.modules]
+    if output.json:
+        output.document(results)
+    return int(any(result["reason"] for result in results))
 
 
-def _remove(name: str, force: bool, client: "Client", output: Output) -> bool:
+def _remove(
+    name: str, options: argparse.Namespace, client: "Client", output: Output
+) -> dict[str, str]:
     """Unload one module; an argument that is a file stands for the module it holds."""
     module = os.path.basename(name).partition(".")[0] if os.path.exists(name) else name
+    module = module.partition(".")[0].replace("-", "_")
+    reason = ""
     try:
-        client.remove(module, force=force)
+        client.remove(module, force=options.force)
     except CallError as error:
-        output.error(_words(module.replace("-", "_"), error))
-        return False
-    return True
+        reason = error.reason
+        for line in _words(name, module, error):
+            output.error(line)
+        if options.verbose and not options.kmod_exact:
+            output.kernel_log(error)
+    return {"module": module, "reason": reason}
 
 
-def _words(module: str, error: CallError) -> str:
+def _words(name: str, module: str, error: CallError) -> Iterator[str]:
     match error.reason:
         case "MODULE_NOT_LOADED" | "INVALID_NAME":
-            return f"Module {module} is not currently loaded"
+            yield f"Module {module} is not currently loaded"
         case "MODULE_BUILTIN":
-            return f"Module {module} is builtin."
+            yield f"Module {module} is builtin."
         case "MODULE_IN_USE" if error.detail:
-            return f"Module {module} is in use by: {error.detail}"
+            yield f"Module {module} is in use by: {error.detail}"
         case "MODULE_IN_USE":
-            return f"Module {module} is in use"
-    cause = strerror(error.errno) if error.errno else str(error)
-    return f"could not remove module {module}: {cause}"
+            yield f"Module {module} is in use"
+        case _:
+            # libkmod says it once, and the tool once more.
+            cause = strerror(error.errno) if error.errno else error.message
+            yield f"could not remove '{module}': {cause}"
+            yield f"could not remove module {name}: {cause}"

@@ -135,18 +135,32 @@ class Config:
         """Tell whether an ``install`` or ``remove`` line is for exactly this name."""
         return name in self._command_names
 
-    def softdep_of(self, module: str, own: Sequence[str] = ()) -> SoftDependency | None:
-        """Return the soft dependencies in force for ``module``: the first that is for it.
+    def softdeps_of(self, module: str, own: Sequence[str] = ()) -> tuple[SoftDependency, ...]:
+        """Return the soft dependencies that are for ``module``, in order.
 
         ``own`` are the module's own, as its file has them: the lines that modules.softdep holds
-        for it. They count where that file's name sorts among those of the configuration, so a
-        line in ``a.conf`` replaces them and one in ``z.conf`` does not.
+        for it. They come where that file's name sorts among those of the configuration, after a
+        line in ``a.conf`` and before one in ``z.conf``.
         """
         before, after = self._softdep_tables
-        found = before.first(module)
-        if found is None and own:
-            found = parse_softdep(module, own[0], TREE_SOFTDEPS)
-        return after.first(module) if found is None else found
+        lines = (parse_softdep(module, text, TREE_SOFTDEPS) for text in own)
+        return (*before.select(module), *lines, *after.select(module))
+
+    def soft_names_of(
+        self, module: str, own: Sequence[str] = (), *, first_only: bool = False
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names to load before and after ``module``, each once.
+
+        All of its soft dependencies add up; with ``first_only`` only the first of them counts, as
+        in kmod, where a line in ``a.conf`` replaces what the module's author wrote.
+        """
+        entries = self.softdeps_of(module, own)
+        if first_only:
+            first = entries[:1]
+            return next(((entry.pre, entry.post) for entry in first), ((), ()))
+        before = dict.fromkeys(name for entry in entries for name in entry.pre)
+        after = dict.fromkeys(name for entry in entries for name in entry.post)
+        return tuple(before), tuple(after)
 
     def with_tree(
         self, softdeps: Iterable[tuple[str, str]], weakdeps: Iterable[tuple[str, str]]

@@ -10,6 +10,7 @@ Nothing here can deadlock: a thread leads at most one flight at a time, never wa
 flight while it leads one, and pins are refused, never waited for.
 """
 
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,15 +24,27 @@ class Operation:
     """One request that changes the namespace, from its start to its end.
 
     Owned by the thread that runs it. ``pins`` is guarded by the lock of the Flights that made it.
+    A request that a command makes, which ``parent`` runs, belongs to that: what pins the parent
+    has are no hindrance, and ``running`` tells it which command it must not start again.
     """
 
-    def __init__(self, number: int, title: str) -> None:
+    def __init__(self, number: int, title: str, parent: "Operation | None" = None) -> None:
         self.number = number
         self.title = title
+        self.parent = parent
+        self.token = secrets.token_urlsafe(24)
+        self.running = ""
         self.pins: set[str] = set()
 
     def __str__(self) -> str:
         return f"operation {self.number} ({self.title})"
+
+    def line(self) -> "Iterator[Operation]":
+        """Yield this operation, the one it belongs to, and so on."""
+        operation: Operation | None = self
+        while operation is not None:
+            yield operation
+            operation = operation.parent
 
 
 @dataclass(slots=True, eq=False)
@@ -56,11 +69,16 @@ class Flights:
         self._last_number = 0
 
     @contextmanager
-    def operation(self, title: str) -> Iterator[Operation]:
-        """Open an operation for the calling thread; its pins end with it."""
+    def operation(self, title: str, token: str = "") -> Iterator[Operation]:
+        """Open an operation for the calling thread; its pins and its token end with it.
+
+        ``token`` is that of the operation it belongs to. Raises StateError (OPERATION_ENDED) for
+        one that is not under way.
+        """
         with self._lock:
+            parent = self._holder_of(token)
             self._last_number += 1
-            operation = Operation(self._last_number, title)
+            operation = Operation(self._last_number, title, parent)
             self._operations[operation.number] = operation
         try:
             yield operation
@@ -112,7 +130,7 @@ class Flights:
             with self._lock:
                 flight = self._flights.get(name)
                 if flight is None:
-                    own = 1 if name in operation.pins else 0
+                    own = sum(name in each.pins for each in operation.line())
                     if self._pins[name] > own:
                         raise StateError(
                             Reason.MODULE_IN_USE,
@@ -129,8 +147,19 @@ class Flights:
         with self._lock:
             return not (self._flights or self._operations or self._pins)
 
+    def _holder_of(self, token: str) -> Operation | None:
+        if not token:
+            return None
+        for operation in self._operations.values():
+            if secrets.compare_digest(operation.token, token):
+                return operation
+        raise StateError(
+            Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"
+        )
+
     def _pinner(self, name: str, but: Operation) -> str:
-        others = (one for one in self._operations.values() if one is not but and name in one.pins)
+        line = set(but.line())
+        others = (one for one in self._operations.values() if one not in line and name in one.pins)
         return str(next(others, "another operation"))
 
     def _lead(self, name: str, flight: _Flight, call: Callable[[], bool]) -> bool:

@@ -10,17 +10,29 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kmodd.errors import KmoddError, ModuleFileError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
-from kmodd.names import check_query, module_name
+from kmodd.names import check_query, module_name, module_name_of_path
+from kmodd.namespace.commands import Commands
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.runner import Runner, StaleError, StepOutcome, planned
-from kmodd.plan import LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
+from kmodd.namespace.parameters import IgnoredParameter, check_parameters, ignored_parameters
+from kmodd.namespace.runner import Manner, Means, Runner, StaleError, StepOutcome, planned
+from kmodd.namespace.uploaded import with_uploaded
+from kmodd.plan import (
+    CommandStep,
+    DenyList,
+    InsertStep,
+    LoadRequest,
+    Plan,
+    UnloadRequest,
+    plan_load,
+    plan_unload,
+)
 from kmodd.trees import Generation, Trees
 
 REPLANS = 4
@@ -31,7 +43,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The loaded modules at one moment; ``revision`` counts the changes within an ``epoch``."""
+    """The loaded modules at one moment; ``revision`` counts the changes within an ``epoch``, which
+    is one life of the daemon and of its kernel.
+    """
 
     epoch: str
     revision: int
@@ -40,25 +54,70 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one name: the modules it stands for, the steps, and the failure if any."""
+    """What became of one name: the modules it stands for, the steps, and the failure if any.
+
+    Of several modules the last one decides; ``others`` are the failures of those before it, by
+    module. ``problems`` are those of the configuration, ``ignored`` the parameters given in vain.
+    """
 
     name: str
     targets: tuple[str, ...]
     steps: tuple[StepOutcome, ...]
     error: KmoddError | None = None
+    others: tuple[tuple[str, KmoddError], ...] = ()
+    problems: tuple[str, ...] = ()
+    ignored: tuple[IgnoredParameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a request says beside what it is for.
+
+    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing.
+    ``token`` is that of the operation whose command makes the request. The rest is as in Manner.
+    """
+
+    release: str = ""
+    dry_run: bool = False
+    token: str = ""
+    wait: float = 0.0
+    nested_options: str = ""
+
+
+USUAL = Call()
+"""A request that says nothing special."""
 
 
 class Namespace:
     """One kernel's modules. ``_lock`` guards the revision; everything else is in Flights."""
 
-    def __init__(self, kernel: Kernel, trees: Trees) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        trees: Trees,
+        commands: Commands,
+        *,
+        deny: DenyList | None = None,
+        exact: bool = False,
+    ) -> None:
+        """``deny`` are never loaded; with ``exact``, which is kmod's way, there are none."""
         self._kernel = kernel
         self._trees = trees
         self._flights = Flights()
+        self._stopping = threading.Event()
+        self._means = Means(
+            kernel=kernel, flights=self._flights, commands=commands, stopping=self._stopping
+        )
+        self._deny = DenyList() if exact or deny is None else deny
+        self._exact = exact
         self._lock = threading.Lock()
         self._epoch = uuid.uuid4().hex
         self._revision = 1
         self._seen: tuple[LoadedModule, ...] = ()
+
+    def stop(self) -> None:
+        """End the waiting of all who wait for a module that is in use."""
+        self._stopping.set()
 
     def listing(self) -> Listing:
         """Return the kernel's modules now, the newest first."""
@@ -67,7 +126,7 @@ class Namespace:
             if modules != self._seen:
                 self._seen = modules
                 self._revision += 1
-            return Listing(self._epoch, self._revision, modules)
+            return Listing(f"{self._epoch}.{self._kernel.boot_id}", self._revision, modules)
 
     def module(self, name: str) -> LoadedModule:
         """Return one loaded module; raises StateError (MODULE_NOT_LOADED)."""
@@ -76,29 +135,57 @@ class Namespace:
             raise _not_loaded(name)
         return found
 
-    def load(self, request: LoadRequest, *, dry_run: bool = False) -> Outcome:
-        """Load what ``request`` names with what it needs, or only plan it (``dry_run``)."""
-        check_query(request.name)
-        with self._operation(f"load {request.name}") as operation:
-            return self._outcome(
-                request.name,
-                lambda generation: plan_load(
-                    request, generation.database, generation.config, self._loaded()
-                ),
-                None if dry_run else Runner(self._kernel, self._flights, operation),
-            )
+    def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
+        """Load what ``request`` names with what it needs, or only plan it."""
+        with self._operation(f"load {request.name}", call.token) as operation:
+            return self._load(request, call, self._runner(operation, call))
 
-    def unload(self, request: UnloadRequest, *, dry_run: bool = False) -> Outcome:
+    def load_together(
+        self, requests: Sequence[LoadRequest], call: Call = USUAL
+    ) -> tuple[Outcome, ...]:
+        """Load what all of ``requests`` name, or nothing: a failure takes back what was loaded.
+
+        The outcomes end with the one that failed. What another program has come to use stays.
+        """
+        names = " ".join(request.name for request in requests)
+        outcomes: list[Outcome] = []
+        with self._operation(f"load {names}", call.token) as operation:
+            runner = self._runner(operation, call)
+            for request in requests:
+                outcomes.append(self._load(request, call, runner))
+                if outcomes[-1].error is not None:
+                    break
+            else:
+                return tuple(outcomes)
+            if not call.dry_run:
+                for at in reversed(range(len(outcomes))):
+                    steps = list(outcomes[at].steps)
+                    runner.take_back(steps)
+                    outcomes[at] = replace(outcomes[at], steps=tuple(steps))
+        return tuple(outcomes)
+
+    def load_file(
+        self, image: bytes, file_name: str, request: LoadRequest, call: Call = USUAL
+    ) -> Outcome:
+        """Load ``image`` with what it needs of the tree (``modprobe ./x.ko``), or only plan it.
+
+        ``file_name`` is the path that the client read it from; it names the module.
+        """
+        image = _plain(image, file_name)
+        request = replace(request, name=module_name_of_path(file_name), is_module=True)
+        with self._operation(f"load {file_name}", call.token) as operation:
+            runner = self._runner(operation, call, {file_name: image})
+            return self._load(request, call, runner, uploaded=(file_name, image))
+
+    def unload(self, request: UnloadRequest, call: Call = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
-        check_query(request.name)
-        with self._operation(f"unload {request.name}") as operation:
-            return self._outcome(
-                request.name,
-                lambda generation: plan_unload(
-                    request, generation.database, generation.config, self._loaded()
-                ),
-                None if dry_run else Runner(self._kernel, self._flights, operation),
-            )
+        request = replace(request, exact=request.exact or self._exact, waits=call.wait > 0)
+
+        def make_plans(generation: Generation) -> tuple[Plan, ...]:
+            return plan_unload(request, generation.database, generation.config, self._loaded())
+
+        with self._operation(f"unload {request.name}", call.token) as operation:
+            return self._outcome(request.name, make_plans, call, self._runner(operation, call))
 
     def insert(
         self, image: bytes, file_name: str, parameters: str, flags: InsertFlags
@@ -106,11 +193,14 @@ class Namespace:
         """Load ``image`` as it is; nothing is searched, no dependency loaded (insmod).
 
         ``file_name`` is only for messages. Raises ModuleFileError for what is no module at all,
-        and KernelError for what the kernel refuses.
+        StateError (MODULE_DENIED), and KernelError for what the kernel refuses.
         """
-        if detect_compression(image[:8]) is not Compression.NONE:
-            image = decompress(image, path=file_name)
+        image = _plain(image, file_name)
+        check_parameters(parameters)
         name = _name_of(image, file_name)
+        denial = self._deny.denial(name)
+        if denial is not None:
+            raise denial
 
         def call() -> bool:
             self._kernel.init_module(image, parameters, flags)
@@ -129,16 +219,16 @@ class Namespace:
                 raise self._builtin(name) or _not_loaded(name)
             if found.holders or (found.refcount and not force):
                 raise _in_use(found)
-            Runner(self._kernel, self._flights, operation).remove(name, force=force)
+            Runner(self._means, operation).remove(name, force=force)
 
     def idle(self) -> bool:
         """Tell whether no operation is under way and nothing of one is left."""
         return self._flights.idle()
 
     @contextmanager
-    def _operation(self, title: str) -> Iterator[Operation]:
+    def _operation(self, title: str, token: str = "") -> Iterator[Operation]:
         started = time.monotonic()
-        with self._flights.operation(title) as operation:
+        with self._flights.operation(title, token) as operation:
             result = "done"
             try:
                 yield operation
@@ -152,35 +242,77 @@ class Namespace:
     def _loaded(self) -> dict[str, LoadedModule]:
         return {module.name: module for module in self._kernel.modules()}
 
+    def _runner(
+        self, operation: Operation, call: Call, images: dict[str, bytes] | None = None
+    ) -> Runner:
+        manner = Manner(wait=call.wait, nested_options=call.nested_options, images=images or {})
+        return Runner(self._means, operation, manner)
+
+    def _load(
+        self,
+        request: LoadRequest,
+        call: Call,
+        runner: Runner,
+        uploaded: tuple[str, bytes] | None = None,
+    ) -> Outcome:
+        """Load within an operation; ``uploaded`` is a module file and its path."""
+        request = replace(request, exact=request.exact or self._exact)
+
+        def make_plans(generation: Generation) -> tuple[Plan, ...]:
+            check_parameters(request.parameters)
+            database = generation.database
+            if uploaded is not None:
+                database = with_uploaded(database, *uploaded)
+            return plan_load(request, database, generation.config, self._loaded(), self._deny)
+
+        outcome = self._outcome(request.name, make_plans, call, runner)
+        if outcome.error or not request.parameters or request.exact:
+            return outcome
+        given = {_module_of(step) for step in outcome.steps if not step.needless}
+        ignored = (
+            one
+            for target in outcome.targets
+            if target not in given
+            for one in ignored_parameters(self._kernel, target, request.parameters)
+        )
+        return replace(outcome, ignored=tuple(ignored))
+
     def _outcome(
         self,
         name: str,
         make_plans: Callable[[Generation], tuple[Plan, ...]],
-        runner: Runner | None,
+        call: Call,
+        runner: Runner,
     ) -> Outcome:
         """Plan and run; where the tree has changed since its last scan, scan and plan anew."""
-        generation = self._trees.current()
         steps: list[StepOutcome] = []
-        for _ in range(REPLANS):
-            try:
-                plans = make_plans(generation)
-            except NotFoundError:
-                fresh = self._trees.confirm(generation)
-                if fresh.number == generation.number:
-                    raise
-                generation = fresh
-                continue
-            targets = tuple(plan.target for plan in plans)
-            if runner is None:
-                steps.extend(self._planned(plans, generation))
-                failure = plans[-1].failure if plans else None
-                return Outcome(name, targets, tuple(steps), failure)
-            try:
-                failure = runner.run(plans, generation, steps)
-                return Outcome(name, targets, tuple(steps), failure)
-            except StaleError:
-                generation = self._trees.rebuild()
-        raise StateError(Reason.MODULE_CHANGED, f"the files of {name} keep changing", module=name)
+        targets: tuple[str, ...] = ()
+        problems: tuple[str, ...] = ()
+        try:
+            generation = self._trees.current(call.release)
+            for _ in range(REPLANS):
+                problems = generation.config.problems
+                try:
+                    plans = make_plans(generation)
+                except NotFoundError:
+                    fresh = self._trees.confirm(generation)
+                    if fresh.number == generation.number:
+                        raise
+                    generation = fresh
+                    continue
+                targets = tuple(plan.target for plan in plans)
+                if call.dry_run:
+                    steps.extend(self._planned(plans, generation))
+                    return _result(name, targets, steps, [each.failure for each in plans], problems)
+                try:
+                    failures = runner.run(plans, generation, steps)
+                    return _result(name, targets, steps, failures, problems)
+                except StaleError:
+                    generation = self._trees.rebuild(call.release)
+            what = f"the files of {name} keep changing"
+            raise StateError(Reason.MODULE_CHANGED, what, module=name)
+        except KmoddError as error:
+            return Outcome(name, targets, tuple(steps), error, problems=problems)
 
     def _planned(self, plans: Iterable[Plan], generation: Generation) -> Iterator[StepOutcome]:
         for plan in plans:
@@ -191,6 +323,43 @@ class Namespace:
         if not self._trees.current().database.is_builtin(name):
             return None
         return StateError(Reason.MODULE_BUILTIN, f"module {name} is builtin", module=name)
+
+
+def _module_of(outcome: StepOutcome) -> str:
+    """Return the module that a step gives parameters to, "" for one that gives none."""
+    match outcome.step:
+        case InsertStep(record=record):
+            return record.name
+        case CommandStep(module=module):
+            return module
+        case _:
+            return ""
+
+
+def _result(
+    name: str,
+    targets: tuple[str, ...],
+    steps: Sequence[StepOutcome],
+    failures: Sequence[KmoddError | None],
+    problems: tuple[str, ...],
+) -> Outcome:
+    """Return the outcome of one name of which some targets may have failed."""
+    others = ((target, error) for target, error in zip(targets, failures[:-1], strict=False))
+    return Outcome(
+        name,
+        targets[: len(failures)],
+        tuple(steps),
+        failures[-1] if failures else None,
+        tuple((target, error) for target, error in others if error is not None),
+        problems,
+    )
+
+
+def _plain(image: bytes, file_name: str) -> bytes:
+    """Return the module's image, decompressed where it is not plain."""
+    if detect_compression(image[:8]) is Compression.NONE:
+        return image
+    return decompress(image, path=file_name)
 
 
 def _name_of(image: bytes, file_name: str) -> str:

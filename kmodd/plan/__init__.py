@@ -10,11 +10,12 @@ come out; there is no I/O, no clock and no thread, so a plan can be shown as wel
 """
 
 from kmodd.plan.load import plan_load
-from kmodd.plan.lookup import Resolution, Stage, Target, resolve
+from kmodd.plan.lookup import Resolution, Stage, Target, find, resolve, resolve_module
 from kmodd.plan.model import (
     BuiltinStep,
     Cause,
     CommandStep,
+    DenyList,
     InsertStep,
     LoadRequest,
     Plan,
@@ -28,6 +29,7 @@ __all__ = [
     "BuiltinStep",
     "Cause",
     "CommandStep",
+    "DenyList",
     "InsertStep",
     "LoadRequest",
     "Plan",
@@ -37,7 +39,9 @@ __all__ = [
     "Step",
     "Target",
     "UnloadRequest",
+    "find",
     "plan_load",
     "plan_unload",
     "resolve",
+    "resolve_module",
 ]

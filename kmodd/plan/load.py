@@ -3,6 +3,7 @@
 
 import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from kmodd.config import Config
 from kmodd.database import Database
@@ -14,11 +15,14 @@ from kmodd.plan.model import (
     BuiltinStep,
     Cause,
     CommandStep,
+    DenyList,
     InsertStep,
     LoadRequest,
     Plan,
     Step,
 )
+
+NOTHING_DENIED = DenyList()
 
 
 def plan_load(
@@ -26,6 +30,7 @@ def plan_load(
     database: Database,
     config: Config,
     loaded: Mapping[str, LoadedModule],
+    deny: DenyList = NOTHING_DENIED,
 ) -> tuple[Plan, ...]:
     """Plan ``modprobe NAME``: one plan for each module that the name stands for, in kmod's order.
 
@@ -33,38 +38,52 @@ def plan_load(
     plan lists what is loaded already too, but for a module that is itself in the kernel there is
     nothing to do: its plan is empty, or says that it is builtin.
 
-    Raises NotFoundError (MODULE_NOT_FOUND), RequestError (INVALID_NAME), LimitError
-    (LIMIT_REACHED), and with ``first_time`` StateError (MODULE_ALREADY_LOADED). An error of one
-    module among several, or one that comes after steps, is its plan's ``failure`` instead: the
-    others are loaded all the same.
+    Where a module that ``deny`` holds would have to be loaded, nothing is; where it is only a soft
+    dependency it is left out.
+
+    What is wrong with one module is its plan's ``failure``, and the others are loaded all the
+    same: NotFoundError (MODULE_NOT_FOUND), StateError (MODULE_DENIED; with ``first_time``
+    MODULE_ALREADY_LOADED). Raises NotFoundError for a name that stands for nothing, RequestError
+    (INVALID_NAME), LimitError (LIMIT_REACHED).
     """
-    targets = resolve(request.name, database, config).targets
+    if request.is_module:
+        targets: tuple[Target, ...] = (Target(request.name, ""),)
+    else:
+        targets = resolve(request.name, database, config).targets
     budget = Budget(request.name)
     plans = []
     for target in targets:
         budget.spend(1)
-        plan = _plan_one(target, request, database, config, loaded, budget)
+        plan = _plan_one(target, _Sources(request, database, config, loaded, deny), budget)
         if plan is not None:
             plans.append(plan)
-    if len(targets) == 1 and plans and plans[0].failure and not plans[0].steps:
-        raise plans[0].failure
     return tuple(plans)
 
 
-def _plan_one(
-    target: Target,
-    request: LoadRequest,
-    database: Database,
-    config: Config,
-    loaded: Mapping[str, LoadedModule],
-    budget: Budget,
-) -> Plan | None:
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """All that a plan is made from."""
+
+    request: LoadRequest
+    database: Database
+    config: Config
+    loaded: Mapping[str, LoadedModule]
+    deny: DenyList
+
+    def is_live(self, name: str) -> bool:
+        """Tell whether the module is in the kernel, as far as the request minds that."""
+        module = self.loaded.get(name)
+        minds = not self.request.ignore_loaded
+        return minds and module is not None and module.state is ModuleState.LIVE
+
+
+def _plan_one(target: Target, sources: _Sources, budget: Budget) -> Plan | None:
     """Plan one module; None if it is blacklisted."""
+    request, config = sources.request, sources.config
     steps: tuple[Step, ...] = ()
     failure: KmoddError | None = None
-    builtin = database.is_builtin(target.name)
-    state = loaded[target.name].state if target.name in loaded else None
-    if not request.ignore_loaded and (builtin or state is ModuleState.LIVE):
+    builtin = sources.database.is_builtin(target.name) and not request.ignore_loaded
+    if builtin or sources.is_live(target.name):
         if request.first_time:
             failure = StateError(
                 Reason.MODULE_ALREADY_LOADED,
@@ -76,7 +95,7 @@ def _plan_one(
     elif (target.alias or request.use_blacklist) and config.is_blacklisted(target.name):
         return None
     else:
-        steps, failure = _Walk(target, request, database, config, budget).steps()
+        steps, failure = _Walk(target, sources, budget).steps()
     return Plan(request.name, target.name, steps, bool(target.alias), failure)
 
 
@@ -96,18 +115,12 @@ class _Walk:
     but a dependency is listed for each module that was visited and needs it.
     """
 
-    def __init__(
-        self,
-        named: Target,
-        request: LoadRequest,
-        database: Database,
-        config: Config,
-        budget: Budget,
-    ) -> None:
+    def __init__(self, named: Target, sources: _Sources, budget: Budget) -> None:
         self._named = named
-        self._request = request
-        self._database = database
-        self._config = config
+        self._sources = sources
+        self._request = sources.request
+        self._database = sources.database
+        self._config = sources.config
         self._listed: list[tuple[Target, Cause]] = []
         self._soft: dict[str, tuple[list[Target], list[Target]]] = {}
         self._budget = budget
@@ -118,12 +131,30 @@ class _Walk:
         required = {self._named, *self._dependencies(self._named)}
         steps: list[Step] = []
         for target, cause in self._listed:
+            denial = self._denial(target)
+            if denial is not None and target in required:
+                return (), denial
+            if denial is not None:
+                continue
             step = self._step(target, cause, required=target in required)
             if step is not None:
                 steps.append(step)
             elif target == self._named and not self._request.ignore_loaded:
                 return tuple(steps), not_found(target.name, self._database)
         return tuple(steps), None
+
+    def _denial(self, target: Target) -> StateError | None:
+        """Return why the module must not be loaded, or cannot be without one that must not."""
+        if self._sources.deny.is_empty or self._database.is_builtin(target.name):
+            return None
+        for needed in (target, *self._dependencies(target)):
+            if not self._sources.is_live(needed.name):
+                user = self._named if needed == target else target
+                needed_by = "" if needed == user else user.name
+                denial = self._sources.deny.denial(needed.name, needed_by=needed_by)
+                if denial is not None:
+                    return denial
+        return None
 
     def _walk(self) -> None:
         visited: set[Target] = set()
@@ -151,25 +182,26 @@ class _Walk:
         builtin = self._database.is_builtin(target.name)
         if builtin and not self._request.ignore_loaded:
             return BuiltinStep(target.name, cause)
-        options = self._config.options_of(target.name, target.alias)
-        if target == self._named and self._request.parameters:
-            options = (
-                f"{options} {self._request.parameters}" if options else self._request.parameters
-            )
+        configured = self._config.options_of(target.name, target.alias)
+        given = self._request.parameters if target == self._named else ""
+        options = " ".join(filter(None, (configured, given)))
         command = None if self._ignores_command(target) else self._config.install_of(target.name)
         if command is not None:
-            return CommandStep(target.name, "install", command, options, cause, required)
+            return CommandStep(
+                target.name, "install", command, options, cause, required, configured
+            )
         record = self._database.module(target.name)
         if record is not None:
             first_time = self._request.first_time and cause is Cause.NAMED
-            return InsertStep(record, options, cause, required, self._request.flags, first_time)
+            flags = self._request.flags
+            return InsertStep(record, options, cause, required, flags, configured, first_time)
         return BuiltinStep(target.name, cause) if builtin else None
 
     def _ignores_command(self, target: Target) -> bool:
-        """Tell whether the install command is set aside: by -i, or by any soft dependency."""
+        """Tell whether the install command is set aside: by -i, or by kmod's way with softdeps."""
         if target == self._named and self._request.ignore_commands:
             return True
-        return any(self._soft_dependencies(target.name))
+        return self._request.exact and any(self._soft_dependencies(target.name))
 
     def _dependencies(self, target: Target) -> list[Target]:
         if self._database.module(target.name) is None:
@@ -180,8 +212,8 @@ class _Walk:
         """Return what the names in the module's soft dependencies stand for, before and after."""
         if name not in self._soft:
             record = self._database.module(name)
-            entry = self._config.softdep_of(name, record.softdeps if record else ())
-            pre, post = (entry.pre, entry.post) if entry else ((), ())
+            own = record.softdeps if record else ()
+            pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
             self._soft[name] = self._find_all(pre), self._find_all(post)
         return self._soft[name]
 

@@ -52,9 +52,26 @@ def resolve(name: str, database: Database, config: Config) -> Resolution:
     """Return what the module name, alias or ``symbol:NAME`` stands for.
 
     Raises RequestError (INVALID_NAME) for what cannot be a name, and NotFoundError
-    (MODULE_NOT_FOUND, with the tree's directory as its detail) where nothing answers to it.
+    (MODULE_NOT_FOUND) where nothing answers to it, both with the tree's directory as their detail.
     """
-    resolution = _look_up(normalise_alias(check_query(name)), database, config)
+    try:
+        query = normalise_alias(check_query(name))
+    except RequestError as error:
+        error.detail = database.directory
+        raise
+    resolution = _look_up(query, database, config)
+    if resolution is None:
+        raise not_found(name, database)
+    return resolution
+
+
+def resolve_module(name: str, database: Database) -> Resolution:
+    """Return the module called ``name`` (spelled with underscores), or builtin by that alias.
+
+    Neither the configuration nor the aliases of modules count (``modinfo -m``). Raises
+    NotFoundError as ``resolve`` does.
+    """
+    resolution = _look_up(name, database, Config(), _MODULE_SEARCHES)
     if resolution is None:
         raise not_found(name, database)
     return resolution
@@ -79,8 +96,10 @@ def not_found(name: str, database: Database) -> NotFoundError:
     )
 
 
-def _look_up(query: str, database: Database, config: Config) -> Resolution | None:
-    for stage, search in _SEARCHES:
+def _look_up(
+    query: str, database: Database, config: Config, searches: "tuple[_Search, ...] | None" = None
+) -> Resolution | None:
+    for stage, search in searches or _SEARCHES:
         targets = search(query, database, config)
         if targets:
             return Resolution(query, stage, targets)
@@ -117,12 +136,20 @@ def _by_builtin_alias(query: str, database: Database, _: Config) -> tuple[Target
     return tuple(Target(name, query) for name in database.search_builtin_aliases(query))
 
 
-_SEARCHES: tuple[tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]], ...] = (
+_Search = tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]]
+
+_SEARCHES: tuple[_Search, ...] = (
     (Stage.CONFIG_ALIAS, _by_config_alias),
     (Stage.MODULE, _by_module),
     (Stage.SYMBOL, _by_symbol),
     (Stage.COMMAND, _by_command),
     (Stage.ALIAS, _by_alias),
+    (Stage.BUILTIN, _by_builtin),
+    (Stage.BUILTIN_ALIAS, _by_builtin_alias),
+)
+
+_MODULE_SEARCHES: tuple[_Search, ...] = (
+    (Stage.MODULE, _by_module),
     (Stage.BUILTIN, _by_builtin),
     (Stage.BUILTIN_ALIAS, _by_builtin_alias),
 )

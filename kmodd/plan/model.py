@@ -2,11 +2,13 @@
 """Requests and the plans that they become."""
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from kmodd.config.patterns import PatternTable
 from kmodd.database import ModuleRecord
-from kmodd.errors import KmoddError, LimitError, Reason
+from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.kernel.base import InsertFlags
 
 MAX_STEPS = 16384
@@ -27,7 +29,7 @@ class Cause(enum.Enum):
 class InsertStep:
     """Load one module; nothing to do where it is live already.
 
-    ``parameters`` are for the kernel, in modprobe's order: the configuration's, then those of the
+    ``parameters`` are for the kernel, in modprobe's order: those ``configured``, then those of the
     request. Where the step is not ``required``, its failure is passed over. ``first_time`` makes
     it a failure that somebody else loads the module meanwhile.
     """
@@ -37,6 +39,7 @@ class InsertStep:
     cause: Cause
     required: bool
     flags: InsertFlags
+    configured: str = ""
     first_time: bool = False
 
 
@@ -44,21 +47,24 @@ class InsertStep:
 class RemoveStep:
     """Unload one module; ``if_unused`` skips it when its refcount is not 0 at that moment.
 
-    Where the step is not ``required``, its failure is passed over.
+    Where the step is not ``required``, its failure is passed over. ``force`` unloads even a module
+    without an exit function (delete_module(2), O_TRUNC).
     """
 
     name: str
     cause: Cause
     required: bool
     if_unused: bool
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommandStep:
     """Run a command of the configuration in place of the system call.
 
-    ``command`` is as written, and ``options`` is what it means by ``$CMDLINE_OPTS``. A command to
-    install is skipped where ``module`` is live already; one to remove is not skipped.
+    ``command`` is as written, and ``options`` is what it means by ``$CMDLINE_OPTS``, of which the
+    first part is ``configured``. A command to install is skipped where ``module`` is live already;
+    one to remove is not skipped.
     """
 
     module: str
@@ -67,6 +73,7 @@ class CommandStep:
     options: str
     cause: Cause
     required: bool
+    configured: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +111,20 @@ class LoadRequest:
     module's own name too, not for aliases alone. ``ignore_commands`` (-i) leaves the named module's
     install command aside, and its soft dependencies with it. ``first_time`` fails where the module
     is in the kernel already. ``ignore_loaded`` (-D) plans as if the kernel held nothing.
+
+    ``is_module`` takes the name for a module's own, which is not looked up. ``exact`` is kmod to
+    the letter: of several ``softdep`` lines for a module the first counts alone, and a module that
+    has any ignores its install command.
     """
 
     name: str
     parameters: str = ""
+    is_module: bool = False
     use_blacklist: bool = False
     ignore_commands: bool = False
     first_time: bool = False
     ignore_loaded: bool = False
+    exact: bool = False
     flags: InsertFlags = InsertFlags.NONE
 
 
@@ -121,7 +134,12 @@ class UnloadRequest:
 
     ``ignore_commands`` (-i) leaves all remove commands and soft dependencies aside.
     ``first_time`` fails where the module is not loaded. ``remove_holders`` unloads the modules
-    that use the named one first. ``use_blacklist`` changes nothing, as in modprobe.
+    that use the named one first. ``ignore_loaded`` (-D) plans as if the named modules were loaded
+    and unused. ``waits`` (-w) plans to unload what is in use, since that may change. ``force`` (-f)
+    is for each removal. ``use_blacklist`` changes nothing, as in modprobe.
+
+    ``exact`` is kmod to the letter: of several ``softdep`` lines for a module the first counts
+    alone, and what was only used by something unused stays loaded.
     """
 
     name: str
@@ -129,6 +147,39 @@ class UnloadRequest:
     first_time: bool = False
     remove_holders: bool = False
     use_blacklist: bool = False
+    ignore_loaded: bool = False
+    waits: bool = False
+    force: bool = False
+    exact: bool = False
+
+
+class DenyList:
+    """Modules that are not to be loaded, not even for another that needs them; immutable.
+
+    Unlike ``blacklist`` it is no hint for aliases: it decides, and says why.
+    """
+
+    __slots__ = ("_reasons", "is_empty")
+
+    def __init__(self, entries: Iterable[tuple[str, str]] = ()) -> None:
+        """``entries`` are patterns of module names, each with a reason for people."""
+        spelled = [(pattern.replace("-", "_"), reason) for pattern, reason in entries]
+        self._reasons = PatternTable(spelled)
+        self.is_empty = not spelled
+
+    def denial(self, module: str, *, needed_by: str = "") -> StateError | None:
+        """Return the error for a module that is denied (MODULE_DENIED, the reason as its detail).
+
+        ``needed_by`` is the module that asks for it.
+        """
+        reason = self._reasons.first(module)
+        if reason is None:
+            return None
+        needs = f"{needed_by} needs {module}, which" if needed_by else module
+        why = f": {reason}" if reason else ""
+        return StateError(
+            Reason.MODULE_DENIED, f"{needs} is denied{why}", module=module, detail=reason
+        )
 
 
 class Budget:

@@ -138,7 +138,7 @@ class _Removal:
 
     def _remove(self, name: str, cause: Cause) -> None:
         command = None if self._request.ignore_commands else self._config.remove_of(name)
-        if command is None and not self._is_loaded(name):
+        if command is None and not self._request.ignore_loaded and not self._is_loaded(name):
             return
         before, after = self._soft_dependencies(name)
         self._try_all(after)
@@ -150,11 +150,16 @@ class _Removal:
             self._steps.append(CommandStep(name, "remove", command, "", cause, required))
             self._state.drop(name)
         else:
-            self._check_unused(name)
-            self._steps.append(RemoveStep(name, cause, required, if_unused=not required))
+            if not (self._request.ignore_loaded or self._request.waits):
+                self._check_unused(name)
+            self._steps.append(self._step(name, cause, required=required))
             self._state.drop(name)
             self._remove_unused_dependencies(name)
         self._try_all(before)
+
+    def _step(self, name: str, cause: Cause, *, required: bool) -> RemoveStep:
+        force = self._request.force
+        return RemoveStep(name, cause, required, if_unused=not required, force=force)
 
     def _is_loaded(self, name: str) -> bool:
         """Tell whether there is something to unload; raises StateError where that is an error."""
@@ -174,22 +179,21 @@ class _Removal:
             )
 
     def _remove_unused_dependencies(self, name: str) -> None:
-        """Add what ``name`` needed and nothing else needs any more.
+        """Add what ``name`` needed and nothing else needs any more, users before what they use.
 
-        It is one pass in the order of loading, like modprobe's: what a module of this pass was the
-        last to need has been passed already, and stays loaded. A module whose holders are being
+        kmod goes the other way, in the order of loading: what a module of its pass was the last
+        to need has been passed already, and stays loaded. A module whose holders are being
         unloaded for its sake is left to its own step.
         """
         if self._database.module(name) is None:
             return
-        for dependency in self._database.dependencies(name):
+        dependencies = self._database.dependencies(name)
+        for dependency in dependencies if self._request.exact else reversed(dependencies):
             used = dependency.name
             if used in self._under_way or used not in self._state:
                 continue
             if self._state.refcount(used) == 0:
-                self._steps.append(
-                    RemoveStep(used, Cause.DEPENDENCY, required=False, if_unused=True)
-                )
+                self._steps.append(self._step(used, Cause.DEPENDENCY, required=False))
                 self._state.drop(used)
 
     def _soft_dependencies(self, name: str) -> tuple[list[str], list[str]]:
@@ -197,8 +201,9 @@ class _Removal:
         if self._request.ignore_commands:
             return [], []
         record = self._database.module(name)
-        entry = self._config.softdep_of(name, record.softdeps if record else ())
-        return (self._find_all(entry.pre), self._find_all(entry.post)) if entry else ([], [])
+        own = record.softdeps if record else ()
+        pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
+        return self._find_all(pre), self._find_all(post)
 
     def _find_all(self, names: Iterable[str]) -> list[str]:
         found: list[str] = []

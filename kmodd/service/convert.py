@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of the daemon as messages of the API."""
 
+from collections.abc import Sequence
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kmodd.kernel.base import InitState, LoadedModule, LogRecord, ModuleState
-from kmodd.namespace import Outcome, StepOutcome
+from kmodd.namespace import StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
 from kmodd.trees import Generation
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
 
 WARNINGS_MAX = 100
-"""Lines of warnings that a Tree carries."""
+"""Lines of warnings that a message carries."""
 
 _STATES = {
     ModuleState.LIVE: module_service_pb2.MODULE_STATE_LIVE,
@@ -49,33 +51,43 @@ def module_message(module: LoadedModule) -> module_service_pb2.Module:
 
 def step_message(outcome: StepOutcome) -> errors_pb2.Step:
     """Return a step and what became of it."""
-    message = errors_pb2.Step(path=text(outcome.path), done=outcome.done, needless=outcome.needless)
+    message = errors_pb2.Step(
+        path=text(outcome.path),
+        done=outcome.done,
+        needless=outcome.needless,
+        undone=outcome.undone,
+    )
+    if outcome.output is not None:
+        message.output = outcome.output.output
+        message.error_output = outcome.output.error_output
+        message.exit_status = outcome.output.status
     match outcome.step:
-        case InsertStep(record=record, parameters=parameters):
+        case InsertStep(record=record, parameters=parameters, configured=configured):
+            message.optional = not outcome.step.required
             message.kind = errors_pb2.STEP_KIND_INSERT
             message.module = text(record.name)
             message.parameters = text(parameters)
+            message.configured_parameters = text(configured)
         case RemoveStep(name=name):
+            message.optional = not outcome.step.required
             message.kind = errors_pb2.STEP_KIND_REMOVE
             message.module = text(name)
-        case CommandStep(module=name, command=command, options=options):
+        case CommandStep(module=name, command=command, options=options, configured=configured):
+            message.optional = not outcome.step.required
             message.kind = errors_pb2.STEP_KIND_COMMAND
             message.module = text(name)
             message.command = text(command)
             message.parameters = text(options)
+            message.configured_parameters = text(configured)
         case BuiltinStep(name=name):
             message.kind = errors_pb2.STEP_KIND_BUILTIN
             message.module = text(name)
     return message
 
 
-def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:
-    """Return what became of one name, its failure left out."""
-    return module_service_pb2.ModuleResult(
-        name=text(outcome.name),
-        modules=map(text, outcome.targets),
-        steps=map(step_message, outcome.steps),
-    )
+def problem_lines(problems: Sequence[str]) -> list[str]:
+    """Return what an answer tells of a configuration's problems."""
+    return [text(problem) for problem in problems[:WARNINGS_MAX]]
 
 
 def tree_message(generation: Generation) -> database_service_pb2.Tree:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DatabaseService: rebuild, list the trees."""
+"""DatabaseService: rebuild, list the trees, and what is asked of one (see lookups.py)."""
 
 import queue
 import threading
@@ -10,11 +10,13 @@ import grpc
 
 from kmodd.database.reading import MANY
 from kmodd.errors import Reason, TreeError
+from kmodd.lookups import Lookups
 from kmodd.service.convert import tree_message
+from kmodd.service.lookups import LookupCalls
 from kmodd.service.pages import page_of
+from kmodd.service.uploads import Uploads
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import database_service_pb2 as pb
-from kmodd.v1 import database_service_pb2_grpc
 
 PROGRESS = 0.1
 """Seconds between two messages of progress: each is a message for the client, and makes the
@@ -24,10 +26,11 @@ WAKE = 0.5
 """Seconds after which a watching call looks whether its client is still there."""
 
 
-class DatabaseService(database_service_pb2_grpc.DatabaseServiceServicer):
+class DatabaseService(LookupCalls):
     """Translates between the API and the Trees. ``stopping`` ends every stream."""
 
-    def __init__(self, trees: Trees, stopping: threading.Event) -> None:
+    def __init__(self, trees: Trees, uploads: Uploads, stopping: threading.Event) -> None:
+        super().__init__(Lookups(trees), uploads)
         self._trees = trees
         self._stopping = stopping
 

@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """ModuleService: list, load, unload."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import grpc
 
-from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags
-from kmodd.namespace import Namespace, Outcome
+from kmodd.namespace import Call, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
-from kmodd.service.convert import module_message, result_message
-from kmodd.service.failures import abort, failure_message
+from kmodd.service.convert import module_message, problem_lines
+from kmodd.service.failures import abort, result_message
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
 
+TOKEN_KEY = "kmodd-token"
+"""The metadata of a call that a command makes, which show what operation runs the command."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds that a removal waits at most."""
+
+_NESTED_OPTIONS = defaultdict(str, {pb.VERBOSITY_QUIET: "-q", pb.VERBOSITY_VERBOSE: "-v"})
+
 
 class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
     """Translates between the API and a Namespace."""
 
-    def __init__(self, namespace: Namespace, limits: Limits) -> None:
+    def __init__(self, namespace: Namespace, uploads: Uploads, limits: Limits) -> None:
         self._namespace = namespace
+        self._uploads = uploads
         self._limits = limits
-        self._uploads = Uploads(limits)
 
     def ListModules(  # noqa: N802  # the API's name
         self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
@@ -51,57 +60,65 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         return pb.GetModuleResponse(module=module_message(self._namespace.module(request.name)))
 
     def InsertModule(  # noqa: N802
-        self, requests: Iterator[pb.InsertModuleRequest], _context: grpc.ServicerContext
+        self, requests: Iterator[pb.InsertModuleRequest], context: grpc.ServicerContext
     ) -> pb.InsertModuleResponse:
-        """Take in an image and load it."""
+        """Take in an image and load it, with what it needs where the header says so."""
         with self._uploads.receive(requests) as (header, image):
-            flags = _insert_flags(header.ignore_vermagic, header.ignore_modversions)
-            module = self._namespace.insert(image, header.file_name, header.parameters, flags)
-        return pb.InsertModuleResponse(module=module_message(module))
+            if not header.HasField("load"):
+                flags = _insert_flags(header.ignore_vermagic, header.ignore_modversions)
+                module = self._namespace.insert(image, header.file_name, header.parameters, flags)
+                return pb.InsertModuleResponse(module=module_message(module))
+            load = header.load
+            outcome = self._namespace.load_file(
+                image, header.file_name, load_request("", load), _load_call(load, context)
+            )
+        if not load.failure_in_result:
+            _abort_if_failed(outcome, context)
+        return pb.InsertModuleResponse(
+            result=result_message(outcome), config_problems=problem_lines(outcome.problems)
+        )
 
     def LoadModules(  # noqa: N802
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
     ) -> pb.LoadModulesResponse:
-        """Load each name."""
-        if request.parameters and len(request.names) != 1:
+        """Load each name, or all of them together."""
+        names = self._names(request.names)
+        if request.parameters and len(names) != 1:
             raise RequestError(
                 Reason.INVALID_REQUEST, "parameters need exactly one module to be given to"
             )
-
-        def load(name: str) -> Outcome:
-            return self._namespace.load(
-                LoadRequest(
-                    name=name,
-                    parameters=request.parameters,
-                    use_blacklist=request.use_blacklist,
-                    ignore_commands=request.ignore_install_commands,
-                    first_time=request.first_time,
-                    ignore_loaded=request.dry_run and request.ignore_loaded,
-                    flags=_insert_flags(request.ignore_vermagic, request.ignore_modversions),
-                ),
-                dry_run=request.dry_run,
-            )
-
-        return pb.LoadModulesResponse(results=self._each(request.names, load, context))
+        call = _load_call(request, context)
+        loads = [load_request(name, request) for name in names]
+        if request.atomic:
+            outcomes = self._namespace.load_together(loads, call)
+        else:
+            outcomes = tuple(self._namespace.load(load, call) for load in loads)
+        if len(names) == 1 and not request.failure_in_result:
+            _abort_if_failed(outcomes[0], context)
+        return pb.LoadModulesResponse(
+            results=map(result_message, outcomes),
+            config_problems=problem_lines(outcomes[-1].problems),
+        )
 
     def UnloadModules(  # noqa: N802
         self, request: pb.UnloadModulesRequest, context: grpc.ServicerContext
     ) -> pb.UnloadModulesResponse:
         """Unload each name."""
-
-        def unload(name: str) -> Outcome:
-            return self._namespace.unload(
-                UnloadRequest(
-                    name=name,
-                    ignore_commands=request.ignore_remove_commands,
-                    first_time=request.first_time,
-                    remove_holders=request.remove_holders,
-                    use_blacklist=request.use_blacklist,
-                ),
-                dry_run=request.dry_run,
-            )
-
-        return pb.UnloadModulesResponse(results=self._each(request.names, unload, context))
+        names = self._names(request.names)
+        call = Call(
+            release=request.release,
+            dry_run=request.dry_run,
+            token=token_of(context),
+            wait=min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT),
+            nested_options=_NESTED_OPTIONS[request.nested_verbosity],
+        )
+        outcomes = [self._namespace.unload(unload_request(name, request), call) for name in names]
+        if len(names) == 1 and not request.failure_in_result:
+            _abort_if_failed(outcomes[0], context)
+        return pb.UnloadModulesResponse(
+            results=map(result_message, outcomes),
+            config_problems=problem_lines(outcomes[-1].problems),
+        )
 
     def RemoveModule(  # noqa: N802
         self, request: pb.RemoveModuleRequest, _context: grpc.ServicerContext
@@ -110,37 +127,63 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         self._namespace.remove(request.name, force=request.force)
         return pb.RemoveModuleResponse()
 
-    def _each(
-        self,
-        names: Iterable[str],
-        act: Callable[[str], Outcome],
-        context: grpc.ServicerContext,
-    ) -> list[pb.ModuleResult]:
-        """Act on each name; a failure is the call's where there is but one name."""
+    def _names(self, names: Iterable[str]) -> list[str]:
         names = list(names)
         if not 1 <= len(names) <= self._limits.names_per_request:
             raise RequestError(
                 Reason.INVALID_REQUEST,
                 f"a request names 1 to {self._limits.names_per_request} modules",
             )
-        results: list[pb.ModuleResult] = []
-        for name in names:
-            try:
-                outcome = act(name)
-            except KmoddError as error:
-                outcome = Outcome(name, (), (), error)
-            if outcome.error is not None and len(names) == 1:
-                abort(
-                    context,
-                    outcome.error,
-                    steps=outcome.steps,
-                    target=outcome.targets[-1] if outcome.targets else "",
-                )
-            result = result_message(outcome)
-            if outcome.error is not None:
-                result.failure.CopyFrom(failure_message(outcome.error))
-            results.append(result)
-        return results
+        return names
+
+
+def load_request(name: str, request: pb.LoadModulesRequest) -> LoadRequest:
+    """Return what the namespace is asked to load for one of the names of ``request``."""
+    return LoadRequest(
+        name=name,
+        parameters=request.parameters,
+        use_blacklist=request.use_blacklist,
+        ignore_commands=request.ignore_install_commands,
+        first_time=request.first_time,
+        ignore_loaded=request.dry_run and request.ignore_loaded,
+        exact=request.kmod_exact,
+        flags=_insert_flags(request.ignore_vermagic, request.ignore_modversions),
+    )
+
+
+def unload_request(name: str, request: pb.UnloadModulesRequest) -> UnloadRequest:
+    """Return what the namespace is asked to unload for one of the names of ``request``."""
+    return UnloadRequest(
+        name=name,
+        ignore_commands=request.ignore_remove_commands,
+        first_time=request.first_time,
+        remove_holders=request.remove_holders,
+        use_blacklist=request.use_blacklist,
+        ignore_loaded=request.dry_run and request.ignore_loaded,
+        force=request.force,
+        exact=request.kmod_exact,
+    )
+
+
+def token_of(context: grpc.ServicerContext) -> str:
+    """Return the token that a call shows of the operation that it belongs to, "" for none."""
+    metadata = dict(context.invocation_metadata())
+    return str(metadata.get(TOKEN_KEY, ""))
+
+
+def _load_call(request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
+    return Call(
+        release=request.release,
+        dry_run=request.dry_run,
+        token=token_of(context),
+        nested_options=_NESTED_OPTIONS[request.nested_verbosity],
+    )
+
+
+def _abort_if_failed(outcome: Outcome, context: grpc.ServicerContext) -> None:
+    """End the call where its only name failed."""
+    if outcome.error is not None:
+        abort(context, outcome.error, outcome)
 
 
 def _insert_flags(ignore_vermagic: bool, ignore_modversions: bool) -> InsertFlags:

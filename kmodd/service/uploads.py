@@ -5,12 +5,15 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 
 from kmodd.errors import KmoddError, LimitError, Reason, RequestError
 from kmodd.settings import Limits
-from kmodd.v1 import module_service_pb2 as pb
+
+Message = Any
+"""A request whose ``content`` is either a ``header`` of its own type or a ``chunk`` of bytes."""
 
 QUEUED = 4
 """Messages of an upload that may wait to be taken in."""
@@ -25,9 +28,7 @@ class Uploads:
         self._held = 0
 
     @contextmanager
-    def receive(
-        self, requests: Iterator[pb.InsertModuleRequest]
-    ) -> Iterator[tuple[pb.InsertModuleHeader, bytes]]:
+    def receive(self, requests: Iterator[Message]) -> Iterator[tuple[Any, bytes]]:
         """Yield the header and the whole image; its memory counts until the context ends.
 
         Raises RequestError for messages out of order and for a client that went away, and
@@ -48,7 +49,7 @@ class Uploads:
         finally:
             self._hold(-held)
 
-    def _chunk(self, message: pb.InsertModuleRequest, received: int) -> bytes:
+    def _chunk(self, message: Message, received: int) -> bytes:
         if message.WhichOneof("content") != "chunk":
             raise RequestError(Reason.INVALID_REQUEST, "a chunk was expected")
         if len(message.chunk) > self._limits.chunk_bytes:
@@ -60,7 +61,7 @@ class Uploads:
                 Reason.IMAGE_TOO_LARGE,
                 f"a module image has at most {self._limits.image_bytes} bytes",
             )
-        return message.chunk
+        return bytes(message.chunk)
 
     def _hold(self, count: int) -> None:
         limit = self._limits.uploads_bytes
@@ -72,18 +73,16 @@ class Uploads:
             self._held += count
 
 
-def _arriving(
-    requests: Iterator[pb.InsertModuleRequest], idle: float
-) -> Iterator[pb.InsertModuleRequest]:
+def _arriving(requests: Iterator[Message], idle: float) -> Iterator[Message]:
     """Yield the messages as they come, none later than ``idle`` seconds after the one before.
 
     grpc's own iterator blocks for as long as the client likes, so a thread of its own reads it;
     that thread ends with the call.
     """
-    arrived: queue.Queue[pb.InsertModuleRequest | KmoddError | None] = queue.Queue(QUEUED)
+    arrived: queue.Queue[Message | KmoddError | None] = queue.Queue(QUEUED)
     ended = threading.Event()
 
-    def put(item: pb.InsertModuleRequest | KmoddError | None) -> bool:
+    def put(item: Message | KmoddError | None) -> bool:
         while not ended.is_set():
             try:
                 arrived.put(item, timeout=1.0)
@@ -109,9 +108,7 @@ def _arriving(
         ended.set()
 
 
-def _next_item(
-    arrived: "queue.Queue[pb.InsertModuleRequest | KmoddError | None]", idle: float
-) -> pb.InsertModuleRequest | None:
+def _next_item(arrived: "queue.Queue[Message | KmoddError | None]", idle: float) -> Message | None:
     try:
         item = arrived.get(timeout=idle)
     except queue.Empty:
@@ -123,7 +120,7 @@ def _next_item(
     return item
 
 
-def _header(first: pb.InsertModuleRequest | None) -> pb.InsertModuleHeader:
+def _header(first: Message | None) -> Any:
     if first is None or first.WhichOneof("content") != "header":
         raise RequestError(Reason.INVALID_REQUEST, "an upload begins with its header")
     return first.header

@@ -25,13 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14WatchDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Z\n\x15WatchDatabaseResponse\x12\x1e\n\x04tree\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x12\x16\n\x0cgone_release\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\xba\x01\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t2\x85\x02\n\x0f\x44\x61tabaseService\x12X\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse0\x01\x12\x44\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponse\x12R\n\rWatchDatabase\x12\x1e.kmodd.v1.WatchDatabaseRequest\x1a\x1f.kmodd.v1.WatchDatabaseResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14WatchDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Z\n\x15WatchDatabaseResponse\x12\x1e\n\x04tree\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x12\x16\n\x0cgone_release\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\xba\x01\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t\"4\n\x13ResolveAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"f\n\x14ResolveAliasResponse\x12\x0f\n\x07modules\x18\x01 \x03(\t\x12$\n\x06source\x18\x02 \x01(\x0e\x32\x14.kmodd.v1.NameSource\x12\x17\n\x0f\x63onfig_problems\x18\x03 \x03(\t\"O\n\x14GetModuleInfoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\x12\x18\n\x10module_name_only\x18\x03 \x01(\x08\">\n\x15GetModuleInfoResponse\x12%\n\x07modules\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.ModuleInfo\"c\n\x14InspectModuleRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kmodd.v1.InspectModuleHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"(\n\x13InspectModuleHeader\x12\x11\n\tfile_name\x18\x01 \x01(\t\"=\n\x15InspectModuleResponse\x12$\n\x06module\x18\x01 \x01(\x0b\x32\x14.kmodd.v1.ModuleInfo\"\x95\x02\n\nModuleInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12)\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x19.kmodd.v1.ModuleInfoField\x12\x10\n\x08\x62uild_id\x18\x05 \x01(\x0c\x12,\n\tsignature\x18\x06 \x01(\x0b\x32\x19.kmodd.v1.ModuleSignature\x12%\n\x08versions\x18\x07 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12$\n\x07\x65xports\x18\x08 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x13\n\x0b\x65rror_errno\x18\n \x01(\x05\"@\n\x0fModuleInfoField\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"d\n\x0fModuleSignature\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06signer\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\x0c\x12\x16\n\x0ehash_algorithm\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x0c\"(\n\tSymbolCrc\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0b\n\x03\x63rc\x18\x02 \x01(\r\"*\n\x17GetConfigurationRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"{\n\x18GetConfigurationResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.kmodd.v1.ConfigEntry\x12%\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x14.kmodd.v1.AliasEntry\x12\x10\n\x08problems\x18\x03 \x03(\t\"s\n\x0b\x43onfigEntry\x12,\n\tdirective\x18\x01 \x01(\x0e\x32\x19.kmodd.v1.ConfigDirective\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\r\"+\n\nAliasEntry\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0e\n\x06module\x18\x02 \x01(\t\"7\n\x16GetDependenciesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"P\n\x17GetDependenciesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12&\n\x07modules\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.ModuleNeeds\"t\n\x0bModuleNeeds\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12\x0f\n\x07\x64\x65pends\x18\x04 \x03(\t\x12\x13\n\x0bsoft_before\x18\x05 \x03(\t\x12\x12\n\nsoft_after\x18\x06 \x03(\t\"(\n\x15GetStaticNodesRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"=\n\x16GetStaticNodesResponse\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.StaticNode\"l\n\nStaticNode\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.kmodd.v1.DeviceKind\x12\r\n\x05major\x18\x04 \x01(\r\x12\r\n\x05minor\x18\x05 \x01(\r*\xdf\x01\n\nNameSource\x12\x1b\n\x17NAME_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18NAME_SOURCE_CONFIG_ALIAS\x10\x01\x12\x16\n\x12NAME_SOURCE_MODULE\x10\x02\x12\x16\n\x12NAME_SOURCE_SYMBOL\x10\x03\x12\x17\n\x13NAME_SOURCE_COMMAND\x10\x04\x12\x15\n\x11NAME_SOURCE_ALIAS\x10\x05\x12\x17\n\x13NAME_SOURCE_BUILTIN\x10\x06\x12\x1d\n\x19NAME_SOURCE_BUILTIN_ALIAS\x10\x07*\x84\x02\n\x0f\x43onfigDirective\x12 \n\x1c\x43ONFIG_DIRECTIVE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFIG_DIRECTIVE_BLACKLIST\x10\x01\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_INSTALL\x10\x02\x12\x1b\n\x17\x43ONFIG_DIRECTIVE_REMOVE\x10\x03\x12\x1a\n\x16\x43ONFIG_DIRECTIVE_ALIAS\x10\x04\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_OPTIONS\x10\x05\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_SOFTDEP\x10\x06\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_WEAKDEP\x10\x07*[\n\nDeviceKind\x12\x1b\n\x17\x44\x45VICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45VICE_KIND_CHARACTER\x10\x01\x12\x15\n\x11\x44\x45VICE_KIND_BLOCK\x10\x02\x32\x84\x06\n\x0f\x44\x61tabaseService\x12X\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse0\x01\x12\x44\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponse\x12R\n\rWatchDatabase\x12\x1e.kmodd.v1.WatchDatabaseRequest\x1a\x1f.kmodd.v1.WatchDatabaseResponse0\x01\x12M\n\x0cResolveAlias\x12\x1d.kmodd.v1.ResolveAliasRequest\x1a\x1e.kmodd.v1.ResolveAliasResponse\x12P\n\rGetModuleInfo\x12\x1e.kmodd.v1.GetModuleInfoRequest\x1a\x1f.kmodd.v1.GetModuleInfoResponse\x12R\n\rInspectModule\x12\x1e.kmodd.v1.InspectModuleRequest\x1a\x1f.kmodd.v1.InspectModuleResponse(\x01\x12[\n\x10GetConfiguration\x12!.kmodd.v1.GetConfigurationRequest\x1a\".kmodd.v1.GetConfigurationResponse0\x01\x12V\n\x0fGetDependencies\x12 .kmodd.v1.GetDependenciesRequest\x1a!.kmodd.v1.GetDependenciesResponse\x12S\n\x0eGetStaticNodes\x12\x1f.kmodd.v1.GetStaticNodesRequest\x1a .kmodd.v1.GetStaticNodesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kmodd.v1.database_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_NAMESOURCE']._serialized_start=2559
+  _globals['_NAMESOURCE']._serialized_end=2782
+  _globals['_CONFIGDIRECTIVE']._serialized_start=2785
+  _globals['_CONFIGDIRECTIVE']._serialized_end=3045
+  _globals['_DEVICEKIND']._serialized_start=3047
+  _globals['_DEVICEKIND']._serialized_end=3138
   _globals['_REBUILDDATABASEREQUEST']._serialized_start=78
   _globals['_REBUILDDATABASEREQUEST']._serialized_end=119
   _globals['_REBUILDDATABASERESPONSE']._serialized_start=121
@@ -48,6 +54,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHDATABASERESPONSE']._serialized_end=565
   _globals['_TREE']._serialized_start=568
   _globals['_TREE']._serialized_end=754
-  _globals['_DATABASESERVICE']._serialized_start=757
-  _globals['_DATABASESERVICE']._serialized_end=1018
+  _globals['_RESOLVEALIASREQUEST']._serialized_start=756
+  _globals['_RESOLVEALIASREQUEST']._serialized_end=808
+  _globals['_RESOLVEALIASRESPONSE']._serialized_start=810
+  _globals['_RESOLVEALIASRESPONSE']._serialized_end=912
+  _globals['_GETMODULEINFOREQUEST']._serialized_start=914
+  _globals['_GETMODULEINFOREQUEST']._serialized_end=993
+  _globals['_GETMODULEINFORESPONSE']._serialized_start=995
+  _globals['_GETMODULEINFORESPONSE']._serialized_end=1057
+  _globals['_INSPECTMODULEREQUEST']._serialized_start=1059
+  _globals['_INSPECTMODULEREQUEST']._serialized_end=1158
+  _globals['_INSPECTMODULEHEADER']._serialized_start=1160
+  _globals['_INSPECTMODULEHEADER']._serialized_end=1200
+  _globals['_INSPECTMODULERESPONSE']._serialized_start=1202
+  _globals['_INSPECTMODULERESPONSE']._serialized_end=1263
+  _globals['_MODULEINFO']._serialized_start=1266
+  _globals['_MODULEINFO']._serialized_end=1543
+  _globals['_MODULEINFOFIELD']._serialized_start=1545
+  _globals['_MODULEINFOFIELD']._serialized_end=1609
+  _globals['_MODULESIGNATURE']._serialized_start=1611
+  _globals['_MODULESIGNATURE']._serialized_end=1711
+  _globals['_SYMBOLCRC']._serialized_start=1713
+  _globals['_SYMBOLCRC']._serialized_end=1753
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=1755
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=1797
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=1799
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=1922
+  _globals['_CONFIGENTRY']._serialized_start=1924
+  _globals['_CONFIGENTRY']._serialized_end=2039
+  _globals['_ALIASENTRY']._serialized_start=2041
+  _globals['_ALIASENTRY']._serialized_end=2084
+  _globals['_GETDEPENDENCIESREQUEST']._serialized_start=2086
+  _globals['_GETDEPENDENCIESREQUEST']._serialized_end=2141
+  _globals['_GETDEPENDENCIESRESPONSE']._serialized_start=2143
+  _globals['_GETDEPENDENCIESRESPONSE']._serialized_end=2223
+  _globals['_MODULENEEDS']._serialized_start=2225
+  _globals['_MODULENEEDS']._serialized_end=2341
+  _globals['_GETSTATICNODESREQUEST']._serialized_start=2343
+  _globals['_GETSTATICNODESREQUEST']._serialized_end=2383
+  _globals['_GETSTATICNODESRESPONSE']._serialized_start=2385
+  _globals['_GETSTATICNODESRESPONSE']._serialized_end=2446
+  _globals['_STATICNODE']._serialized_start=2448
+  _globals['_STATICNODE']._serialized_end=2556
+  _globals['_DATABASESERVICE']._serialized_start=3141
+  _globals['_DATABASESERVICE']._serialized_end=3913
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,36 @@ class DatabaseServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.FromString,
                 _registered_method=True)
+        self.ResolveAlias = channel.unary_unary(
+                '/kmodd.v1.DatabaseService/ResolveAlias',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.ResolveAliasRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.ResolveAliasResponse.FromString,
+                _registered_method=True)
+        self.GetModuleInfo = channel.unary_unary(
+                '/kmodd.v1.DatabaseService/GetModuleInfo',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoResponse.FromString,
+                _registered_method=True)
+        self.InspectModule = channel.stream_unary(
+                '/kmodd.v1.DatabaseService/InspectModule',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.InspectModuleRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.InspectModuleResponse.FromString,
+                _registered_method=True)
+        self.GetConfiguration = channel.unary_stream(
+                '/kmodd.v1.DatabaseService/GetConfiguration',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetConfigurationRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetConfigurationResponse.FromString,
+                _registered_method=True)
+        self.GetDependencies = channel.unary_unary(
+                '/kmodd.v1.DatabaseService/GetDependencies',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.FromString,
+                _registered_method=True)
+        self.GetStaticNodes = channel.unary_unary(
+                '/kmodd.v1.DatabaseService/GetStaticNodes',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesResponse.FromString,
+                _registered_method=True)
 
 
 class DatabaseServiceServicer(object):
@@ -79,6 +109,53 @@ class DatabaseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveAlias(self, request, context):
+        """Tells which modules a name, an alias or "symbol:NAME" stands for (modprobe -R). Fails with
+        MODULE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModuleInfo(self, request, context):
+        """Tells what modules of a tree say of themselves (modinfo). Fails with MODULE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectModule(self, request_iterator, context):
+        """Tells what a module file that the client sends says of itself (modinfo FILE, and what
+        modprobe --show-modversions and --show-exports print). The first message is the header, each
+        further one a chunk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConfiguration(self, request, context):
+        """Streams the configuration in force, then the aliases and the symbols of the modules
+        (modprobe -c).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDependencies(self, request, context):
+        """Tells what a module needs, and what that needs, as far down as it goes. Fails with
+        MODULE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStaticNodes(self, request, context):
+        """Returns the device nodes that load a module when they are opened (kmod static-nodes).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatabaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +173,36 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
                     servicer.WatchDatabase,
                     request_deserializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.SerializeToString,
+            ),
+            'ResolveAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveAlias,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.ResolveAliasRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.ResolveAliasResponse.SerializeToString,
+            ),
+            'GetModuleInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModuleInfo,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoResponse.SerializeToString,
+            ),
+            'InspectModule': grpc.stream_unary_rpc_method_handler(
+                    servicer.InspectModule,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.InspectModuleRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.InspectModuleResponse.SerializeToString,
+            ),
+            'GetConfiguration': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetConfiguration,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetConfigurationRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.GetConfigurationResponse.SerializeToString,
+            ),
+            'GetDependencies': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDependencies,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.SerializeToString,
+            ),
+            'GetStaticNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStaticNodes,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +287,168 @@ class DatabaseService(object):
             '/kmodd.v1.DatabaseService/WatchDatabase',
             kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseRequest.SerializeToString,
             kmodd_dot_v1_dot_database__service__pb2.WatchDatabaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/ResolveAlias',
+            kmodd_dot_v1_dot_database__service__pb2.ResolveAliasRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.ResolveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModuleInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/GetModuleInfo',
+            kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.GetModuleInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectModule(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/kmodd.v1.DatabaseService/InspectModule',
+            kmodd_dot_v1_dot_database__service__pb2.InspectModuleRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.InspectModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfiguration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/GetConfiguration',
+            kmodd_dot_v1_dot_database__service__pb2.GetConfigurationRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.GetConfigurationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDependencies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/GetDependencies',
+            kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStaticNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/GetStaticNodes',
+            kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

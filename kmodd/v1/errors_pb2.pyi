@@ -35,6 +35,11 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_SHUTTING_DOWN: _ClassVar[ErrorReason]
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_COMMAND_REFUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_MODULE_DENIED: _ClassVar[ErrorReason]
+    ERROR_REASON_COMMAND_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_COMMAND_TIMED_OUT: _ClassVar[ErrorReason]
+    ERROR_REASON_COMMAND_LOOP: _ClassVar[ErrorReason]
+    ERROR_REASON_OPERATION_ENDED: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -69,6 +74,11 @@ ERROR_REASON_LIMIT_REACHED: ErrorReason
 ERROR_REASON_SHUTTING_DOWN: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_COMMAND_REFUSED: ErrorReason
+ERROR_REASON_MODULE_DENIED: ErrorReason
+ERROR_REASON_COMMAND_FAILED: ErrorReason
+ERROR_REASON_COMMAND_TIMED_OUT: ErrorReason
+ERROR_REASON_COMMAND_LOOP: ErrorReason
+ERROR_REASON_OPERATION_ENDED: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind
@@ -76,17 +86,21 @@ STEP_KIND_BUILTIN: StepKind
 STEP_KIND_COMMAND: StepKind
 
 class FailureDetail(_message.Message):
-    __slots__ = ("log_lines", "steps", "target")
+    __slots__ = ("log_lines", "steps", "target", "config_problems", "other_failures")
     LOG_LINES_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FAILURES_FIELD_NUMBER: _ClassVar[int]
     log_lines: _containers.RepeatedScalarFieldContainer[str]
     steps: _containers.RepeatedCompositeFieldContainer[Step]
     target: str
-    def __init__(self, log_lines: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., target: _Optional[str] = ...) -> None: ...
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    other_failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    def __init__(self, log_lines: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., target: _Optional[str] = ..., config_problems: _Optional[_Iterable[str]] = ..., other_failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless")
+    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless", "undone", "output", "error_output", "configured_parameters", "exit_status", "optional")
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +108,12 @@ class Step(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     NEEDLESS_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     kind: StepKind
     module: str
     path: str
@@ -101,10 +121,16 @@ class Step(_message.Message):
     done: bool
     command: str
     needless: bool
-    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ...) -> None: ...
+    undone: bool
+    output: bytes
+    error_output: bytes
+    configured_parameters: str
+    exit_status: int
+    optional: bool
+    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ..., undone: bool = ..., output: _Optional[bytes] = ..., error_output: _Optional[bytes] = ..., configured_parameters: _Optional[str] = ..., exit_status: _Optional[int] = ..., optional: bool = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("reason", "errno_value", "message", "module", "symbol", "detail", "log_lines")
+    __slots__ = ("reason", "errno_value", "message", "module", "symbol", "detail", "log_lines", "target")
     REASON_FIELD_NUMBER: _ClassVar[int]
     ERRNO_VALUE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +138,7 @@ class Failure(_message.Message):
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     LOG_LINES_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     reason: ErrorReason
     errno_value: int
     message: str
@@ -119,4 +146,5 @@ class Failure(_message.Message):
     symbol: str
     detail: str
     log_lines: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., errno_value: _Optional[int] = ..., message: _Optional[str] = ..., module: _Optional[str] = ..., symbol: _Optional[str] = ..., detail: _Optional[str] = ..., log_lines: _Optional[_Iterable[str]] = ...) -> None: ...
+    target: str
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., errno_value: _Optional[int] = ..., message: _Optional[str] = ..., module: _Optional[str] = ..., symbol: _Optional[str] = ..., detail: _Optional[str] = ..., log_lines: _Optional[_Iterable[str]] = ..., target: _Optional[str] = ...) -> None: ...

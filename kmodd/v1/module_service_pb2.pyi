@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from kmodd.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -21,6 +24,12 @@ class InitState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INIT_STATE_RAN: _ClassVar[InitState]
     INIT_STATE_NOT_RUN: _ClassVar[InitState]
     INIT_STATE_NONE: _ClassVar[InitState]
+
+class Verbosity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERBOSITY_UNSPECIFIED: _ClassVar[Verbosity]
+    VERBOSITY_QUIET: _ClassVar[Verbosity]
+    VERBOSITY_VERBOSE: _ClassVar[Verbosity]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -29,6 +38,9 @@ INIT_STATE_UNSPECIFIED: InitState
 INIT_STATE_RAN: InitState
 INIT_STATE_NOT_RUN: InitState
 INIT_STATE_NONE: InitState
+VERBOSITY_UNSPECIFIED: Verbosity
+VERBOSITY_QUIET: Verbosity
+VERBOSITY_VERBOSE: Verbosity
 
 class Module(_message.Message):
     __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state")
@@ -93,25 +105,31 @@ class InsertModuleRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[InsertModuleHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class InsertModuleHeader(_message.Message):
-    __slots__ = ("file_name", "parameters", "ignore_vermagic", "ignore_modversions")
+    __slots__ = ("file_name", "parameters", "ignore_vermagic", "ignore_modversions", "load")
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     IGNORE_VERMAGIC_FIELD_NUMBER: _ClassVar[int]
     IGNORE_MODVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
     file_name: str
     parameters: str
     ignore_vermagic: bool
     ignore_modversions: bool
-    def __init__(self, file_name: _Optional[str] = ..., parameters: _Optional[str] = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ...) -> None: ...
+    load: LoadModulesRequest
+    def __init__(self, file_name: _Optional[str] = ..., parameters: _Optional[str] = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., load: _Optional[_Union[LoadModulesRequest, _Mapping]] = ...) -> None: ...
 
 class InsertModuleResponse(_message.Message):
-    __slots__ = ("module",)
+    __slots__ = ("module", "result", "config_problems")
     MODULE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     module: Module
-    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+    result: ModuleResult
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ..., result: _Optional[_Union[ModuleResult, _Mapping]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoadModulesRequest(_message.Message):
-    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions", "ignore_loaded")
+    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions", "ignore_loaded", "release", "atomic", "kmod_exact", "nested_verbosity", "failure_in_result")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +139,11 @@ class LoadModulesRequest(_message.Message):
     IGNORE_VERMAGIC_FIELD_NUMBER: _ClassVar[int]
     IGNORE_MODVERSIONS_FIELD_NUMBER: _ClassVar[int]
     IGNORE_LOADED_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    ATOMIC_FIELD_NUMBER: _ClassVar[int]
+    KMOD_EXACT_FIELD_NUMBER: _ClassVar[int]
+    NESTED_VERBOSITY_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_IN_RESULT_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     parameters: str
     dry_run: bool
@@ -130,47 +153,84 @@ class LoadModulesRequest(_message.Message):
     ignore_vermagic: bool
     ignore_modversions: bool
     ignore_loaded: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., ignore_loaded: bool = ...) -> None: ...
+    release: str
+    atomic: bool
+    kmod_exact: bool
+    nested_verbosity: Verbosity
+    failure_in_result: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., ignore_loaded: bool = ..., release: _Optional[str] = ..., atomic: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ...) -> None: ...
+
+class IgnoredParameter(_message.Message):
+    __slots__ = ("module", "given", "in_force")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
+    IN_FORCE_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    given: str
+    in_force: str
+    def __init__(self, module: _Optional[str] = ..., given: _Optional[str] = ..., in_force: _Optional[str] = ...) -> None: ...
 
 class ModuleResult(_message.Message):
-    __slots__ = ("name", "modules", "steps", "failure")
+    __slots__ = ("name", "modules", "steps", "failure", "ignored_parameters", "other_failures")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FAILURES_FIELD_NUMBER: _ClassVar[int]
     name: str
     modules: _containers.RepeatedScalarFieldContainer[str]
     steps: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Step]
     failure: _errors_pb2.Failure
-    def __init__(self, name: _Optional[str] = ..., modules: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+    ignored_parameters: _containers.RepeatedCompositeFieldContainer[IgnoredParameter]
+    other_failures: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Failure]
+    def __init__(self, name: _Optional[str] = ..., modules: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., ignored_parameters: _Optional[_Iterable[_Union[IgnoredParameter, _Mapping]]] = ..., other_failures: _Optional[_Iterable[_Union[_errors_pb2.Failure, _Mapping]]] = ...) -> None: ...
 
 class LoadModulesResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "config_problems")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[ModuleResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ...) -> None: ...
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UnloadModulesRequest(_message.Message):
-    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist")
+    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist", "release", "ignore_loaded", "wait", "force", "kmod_exact", "nested_verbosity", "failure_in_result")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
     REMOVE_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     IGNORE_REMOVE_COMMANDS_FIELD_NUMBER: _ClassVar[int]
     USE_BLACKLIST_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_LOADED_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    KMOD_EXACT_FIELD_NUMBER: _ClassVar[int]
+    NESTED_VERBOSITY_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_IN_RESULT_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     dry_run: bool
     first_time: bool
     remove_holders: bool
     ignore_remove_commands: bool
     use_blacklist: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ...) -> None: ...
+    release: str
+    ignore_loaded: bool
+    wait: _duration_pb2.Duration
+    force: bool
+    kmod_exact: bool
+    nested_verbosity: Verbosity
+    failure_in_result: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ..., release: _Optional[str] = ..., ignore_loaded: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ...) -> None: ...
 
 class UnloadModulesResponse(_message.Message):
-    __slots__ = ("results",)
+    __slots__ = ("results", "config_problems")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[ModuleResult]
-    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ...) -> None: ...
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RemoveModuleRequest(_message.Message):
     __slots__ = ("name", "force")

@@ -87,7 +87,7 @@ class ModuleServiceServicer(object):
 
     def InsertModule(self, request_iterator, context):
         """Loads one module image that the client sends (insmod). The first message is the header, each
-        further one a chunk. Nothing is searched; no dependency is loaded.
+        further one a chunk. Nothing is searched, and no dependency loaded unless the header says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("depmod",)
+BENCHMARKS = ("depmod", "plan")
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans are what the machine's own modprobe shows with -D and -n -v, and -R finds the same.
+"""Exact plans are what the machine's own modprobe shows with -D and -n -v, and -R finds the same.
 
 Left out, each for its reason:
 - weakdep: the modprobe of kmod 30 does not know it.
@@ -151,7 +151,7 @@ def test_debians_modules_need_what_modprobe_lists(debian: Debian) -> None:
     for name, theirs in zip(
         names, debian.modprobe.run_all([("-D", name) for name in names]), strict=True
     ):
-        request = LoadRequest(name=name, ignore_loaded=True)
+        request = LoadRequest(name=name, ignore_loaded=True, exact=True)
         plans = plan_load(request, debian.database, debian.config, {})
         assert lines_of(plans, debian.directory) == theirs.lines, name
 
@@ -161,7 +161,7 @@ def test_debians_modules_load_as_modprobe_would_load_them(debian: Debian) -> Non
     for name, theirs in zip(
         names, debian.modprobe.run_all([("-n", "-v", name) for name in names]), strict=True
     ):
-        plans = plan_load(LoadRequest(name=name), debian.database, debian.config, {})
+        plans = plan_load(LoadRequest(name=name, exact=True), debian.database, debian.config, {})
         steps = [step for plan in plans for step in plan.steps]
         if any(Path("/sys/module", word_of(step)).exists() for step in steps):
             continue  # this machine may have it loaded, and modprobe would skip it
@@ -326,6 +326,7 @@ def test_what_is_listed_for_a_configuration_is_what_modprobe_lists(
             ignore_commands="-i" in flags,
             use_blacklist="-b" in flags,
             ignore_loaded=True,
+            exact=True,
         )
         plans, failure = attempt(partial(plan_load, request, small.database, config, {}))
         ours = lines_of(plans, small.database.directory, request.parameters)
@@ -338,7 +339,7 @@ def test_a_name_of_no_module_lists_what_is_soft_about_it(small: Small, entry: st
     soft = "softdep nowhere pre: leaf post: mortar\nsoftdep other pre: brick\n"
     config = small.configure(f"{entry}\n{soft}")
     modprobe = host_modprobe(small.path, small.database.release, small.config)
-    request = LoadRequest(name="other", ignore_loaded=True)
+    request = LoadRequest(name="other", ignore_loaded=True, exact=True)
     plans = plan_load(request, small.database, config, {})
     assert lines_of(plans, small.database.directory) == modprobe.run("-D", "other").lines
 
@@ -355,7 +356,7 @@ def test_what_is_loaded_is_passed_over_as_modprobe_passes_it_over(
     cases = [(name, *flags) for name in NAMES for flags in ((), ("--first-time",))]
     answers = modprobe.run_all([(*flags, "-n", "-v", name) for name, *flags in cases])
     for (name, *flags), theirs in zip(cases, answers, strict=True):
-        request = LoadRequest(name=name, first_time=bool(flags))
+        request = LoadRequest(name=name, first_time=bool(flags), exact=True)
         plans, failure = attempt(partial(plan_load, request, small.database, config, loaded))
         ours = tuple(
             line_of(step, small.database.directory)
@@ -410,6 +411,7 @@ def test_what_is_unloaded_is_what_modprobe_would_unload(
             ignore_commands="-i" in flags,
             first_time="--first-time" in flags,
             remove_holders="--remove-holders" in flags,
+            exact=True,
         )
         plans, failure = attempt(partial(plan_unload, request, small.database, config, loaded))
         ours = lines_of(plans, small.database.directory)

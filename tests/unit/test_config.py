@@ -154,17 +154,19 @@ def test_a_blacklist_is_for_exact_names() -> None:
 )
 def test_a_modules_own_softdeps_count_where_modules_softdep_sorts(file: str, pre: str) -> None:
     config = parse_config("softdep vf* pre: configured\n", file)
-    found = config.softdep_of("vfat", ("pre: own", "pre: second"))
-    assert found is not None
-    assert found.pre == (pre,)
+    own = ("pre: own", "pre: second")
+    assert config.soft_names_of("vfat", own, first_only=True) == ((pre,), ())
 
 
 def test_a_module_with_no_line_of_its_own_gets_the_configurations() -> None:
     config = parse_config("softdep vfat pre: configured\n", "/etc/modprobe.d/z.conf")
-    found = config.softdep_of("vfat")
-    assert found is not None
-    assert found.pre == ("configured",)
-    assert config.softdep_of("fat") is None
+    assert config.soft_names_of("vfat") == (("configured",), ())
+    assert config.soft_names_of("fat") == ((), ())
+
+
+def test_soft_dependencies_of_several_lines_add_up_each_once() -> None:
+    config = parse_config("softdep vf* pre: a post: b\nsoftdep vfat pre: c a post: d\n", "z.conf")
+    assert config.soft_names_of("vfat", ("pre: own a",)) == (("own", "a", "c"), ("b", "d"))
 
 
 def test_a_trees_lines_are_sorted_in_by_their_files_name() -> None:

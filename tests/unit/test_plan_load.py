@@ -13,6 +13,7 @@ from kmodd.plan import (
     BuiltinStep,
     Cause,
     CommandStep,
+    DenyList,
     InsertStep,
     LoadRequest,
     Plan,
@@ -54,6 +55,7 @@ class Flags(TypedDict, total=False):
     ignore_commands: bool
     first_time: bool
     ignore_loaded: bool
+    exact: bool
 
 
 def load(
@@ -104,7 +106,10 @@ def test_a_name_of_several_modules_gives_a_plan_for_each() -> None:
             ["+crc", "+fat", "+utf8", "+nls", "+vfat"],
         ),
         ("softdep vfat pre: nothing nls", ["+crc", "+fat", "+nls", "+vfat"]),
-        ("softdep vf* pre: nls\nsoftdep vfat pre: utf8", ["+crc", "+fat", "+nls", "+vfat"]),
+        (
+            "softdep vf* pre: nls\nsoftdep vfat pre: utf8",
+            ["+crc", "+fat", "+nls", "+utf8", "+vfat"],
+        ),
         ("softdep vfat pre: loop", ["+crc", "+fat", "=loop", "+vfat"]),
         ("softdep vfat pre: fs-msdos", ["+crc", "+fat", "+crc", "+fat", "+msdos", "+vfat"]),
         ("softdep vfat pre: a[ nls", ["+crc", "+fat", "+nls", "+vfat"]),
@@ -129,19 +134,54 @@ def test_loops_of_soft_dependencies_end(config: str, expected: list[str]) -> Non
     assert words(load("nls", config)) == expected
 
 
-def test_a_modules_own_softdeps_are_its_first_line() -> None:
-    assert words(load("journal")) == ["+crc_fast", "+journal"]
+def test_all_lines_of_a_modules_own_softdeps_count_but_for_kmod() -> None:
+    assert words(load("journal")) == ["+crc_fast", "+nls", "+journal"]
+    assert words(load("journal", exact=True)) == ["+crc_fast", "+journal"]
 
 
-def test_a_configuration_that_sorts_earlier_replaces_a_modules_own_softdeps() -> None:
-    assert words(load("journal", "softdep journal post: nls", file="a.conf")) == [
-        "+journal",
-        "+nls",
-    ]
-    assert words(load("journal", "softdep journal post: nls", file="z.conf")) == [
-        "+crc_fast",
-        "+journal",
-    ]
+def test_in_kmod_a_configuration_that_sorts_earlier_replaces_a_modules_own_softdeps() -> None:
+    early = load("journal", "softdep journal post: nls", file="a.conf", exact=True)
+    assert words(early) == ["+journal", "+nls"]
+    late = load("journal", "softdep journal post: nls", file="z.conf", exact=True)
+    assert words(late) == ["+crc_fast", "+journal"]
+
+
+def test_soft_dependencies_of_several_lines_add_up() -> None:
+    for file in ("a.conf", "z.conf"):
+        plans = load("journal", "softdep journal post: utf8\nsoftdep journal pre: crc", file=file)
+        assert sorted(words(plans)[:3]) == ["+crc", "+crc_fast", "+nls"]
+        assert words(plans)[3:] == ["+journal", "+utf8"]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_denied_module_is_not_loaded_nor_what_needs_it(exact: bool) -> None:
+    deny = DenyList([("fa*", "no floppies")])
+    for name, message in (
+        ("fat", "fat is denied: no floppies"),
+        ("vfat", "vfat needs fat, which is denied: no floppies"),
+    ):
+        request = LoadRequest(name=name, exact=exact)
+        (plan,) = plan_load(request, TREE, Config(), {}, deny)
+        assert plan.steps == ()
+        failure = plan.failure
+        assert isinstance(failure, StateError)
+        assert failure.reason is Reason.MODULE_DENIED
+        assert (failure.module, failure.detail) == ("fat", "no floppies")
+        assert failure.message == message
+
+
+def test_a_denied_soft_dependency_is_left_out_and_what_needs_it_too() -> None:
+    config = parse_config("softdep utf8 pre: vfat nls")
+    (plan,) = plan_load(LoadRequest(name="utf8"), TREE, config, {}, DenyList([("crc", "")]))
+    assert words((plan,)) == ["+nls", "+utf8"]
+    assert plan.failure is None
+
+
+def test_what_is_loaded_or_builtin_is_not_denied_any_more() -> None:
+    deny = DenyList([("fat", ""), ("loop", "")])
+    (plan,) = plan_load(LoadRequest(name="vfat"), TREE, Config(), {"fat": LIVE}, deny)
+    assert words((plan,)) == ["+crc", "+fat", "+vfat"]
+    assert words(plan_load(LoadRequest(name="loop"), TREE, Config(), {}, deny)) == ["=loop"]
 
 
 def test_only_soft_dependencies_may_fail() -> None:
@@ -173,6 +213,7 @@ def test_a_commands_options_are_those_that_the_module_would_get() -> None:
     config = parse_config("install vfat cmd $CMDLINE_OPTS\noptions vfat a=1\n")
     (plan,) = plan_load(LoadRequest(name="vfat", parameters="b=2"), TREE, config, {})
     assert plan.steps[-1] == CommandStep(
+        configured="a=1",
         module="vfat",
         event="install",
         command="cmd $CMDLINE_OPTS",
@@ -188,17 +229,22 @@ def test_a_commands_options_are_those_that_the_module_would_get() -> None:
         ("install vfat cmd", False, ["+crc", "+fat", "!cmd"]),
         ("install vfat cmd", True, ["+crc", "+fat", "+vfat"]),
         ("install fat cmd", True, ["+crc", "!cmd", "+vfat"]),
-        ("install vfat cmd\nsoftdep vfat pre: nls", False, ["+crc", "+fat", "+nls", "+vfat"]),
+        ("install vfat cmd\nsoftdep vfat pre: nls", False, ["+crc", "+fat", "+nls", "!cmd"]),
         ("install vfat cmd\nsoftdep vfat pre: nls", True, ["+crc", "+fat", "+vfat"]),
         ("install vfat cmd\nsoftdep vfat pre: nothing", False, ["+crc", "+fat", "!cmd"]),
         ("install nls cmd\nsoftdep vfat pre: nls", True, ["+crc", "+fat", "+vfat"]),
         ("install nls cmd\nsoftdep fat pre: nls", True, ["+crc", "!cmd", "+fat", "+vfat"]),
     ],
 )
-def test_install_commands_yield_to_ignore_commands_and_to_soft_dependencies(
+def test_install_commands_yield_to_ignore_commands_alone(
     config: str, ignore_commands: bool, expected: list[str]
 ) -> None:
     assert words(load("vfat", config, ignore_commands=ignore_commands)) == expected
+
+
+def test_a_command_beside_a_soft_dependency_is_what_kmod_ignores() -> None:
+    config = "install vfat cmd\nsoftdep vfat pre: nls"
+    assert words(load("vfat", config, exact=True)) == ["+crc", "+fat", "+nls", "+vfat"]
 
 
 def test_a_command_may_stand_for_a_module_that_is_not_there() -> None:
@@ -259,10 +305,11 @@ def test_a_listing_of_what_is_needed_minds_nothing_that_the_kernel_holds() -> No
 
 @pytest.mark.parametrize("name", ["vfat", "loop"])
 def test_first_time_fails_where_the_module_is_in_the_kernel(name: str) -> None:
-    with pytest.raises(StateError) as caught:
-        load(name, loaded=("vfat",), first_time=True)
-    assert caught.value.reason is Reason.MODULE_ALREADY_LOADED
-    assert caught.value.module == name
+    (plan,) = load(name, loaded=("vfat",), first_time=True)
+    assert plan.steps == ()
+    assert plan.failure is not None
+    assert plan.failure.reason is Reason.MODULE_ALREADY_LOADED
+    assert plan.failure.module == name
 
 
 def test_first_time_minds_the_named_module_alone() -> None:
@@ -278,9 +325,10 @@ def test_one_failure_of_several_does_not_lose_the_others() -> None:
 
 
 def test_an_alias_of_nothing_is_not_found() -> None:
-    with pytest.raises(NotFoundError) as caught:
-        load("ghost", "alias ghost nowhere")
-    assert (caught.value.module, caught.value.detail) == ("nowhere", TREE.directory)
+    (plan,) = load("ghost", "alias ghost nowhere")
+    assert plan.steps == ()
+    assert isinstance(plan.failure, NotFoundError)
+    assert (plan.failure.module, plan.failure.detail) == ("nowhere", TREE.directory)
     assert words(load("ghost", "alias ghost nowhere", ignore_loaded=True)) == []
 
 
@@ -293,8 +341,8 @@ def test_soft_dependencies_of_nothing_are_loaded_before_it_is_missed() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        "softdep nls pre: " + "b " * 30_000,
-        "alias b* nls\n" * 200 + "softdep nls pre: " + "b " * 10_000,
+        "".join(f"softdep nls pre: b{n}\n" for n in range(30_000)),
+        "alias b* nls\n" * 200 + "softdep nls pre: " + " ".join(f"b{n}" for n in range(10_000)),
     ],
 )
 def test_a_hostile_configuration_is_refused_in_bounded_time(config: str) -> None:

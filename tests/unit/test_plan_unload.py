@@ -63,6 +63,10 @@ class Flags(TypedDict, total=False):
     ignore_commands: bool
     first_time: bool
     remove_holders: bool
+    ignore_loaded: bool
+    waits: bool
+    force: bool
+    exact: bool
 
 
 def unload(
@@ -88,11 +92,32 @@ def test_what_is_then_unused_goes_too() -> None:
     )
 
 
-def test_unused_dependencies_go_in_one_pass_in_the_order_of_loading() -> None:
+def test_unused_dependencies_go_users_first_so_that_none_is_left() -> None:
     state = loaded("crc fat", "fat vfat", "vfat")
-    assert words(unload("vfat", state=state)) == ["-vfat", "?fat"], "crc was passed while in use"
+    assert words(unload("vfat", state=state)) == ["-vfat", "?fat", "?crc"]
+
+
+def test_in_kmod_unused_dependencies_go_in_one_pass_in_the_order_of_loading() -> None:
+    state = loaded("crc fat", "fat vfat", "vfat")
+    exact = unload("vfat", state=state, exact=True)
+    assert words(exact) == ["-vfat", "?fat"], "crc was passed while in use"
     state = loaded("crc", "fat vfat", "vfat")
-    assert words(unload("vfat", state=state)) == ["-vfat", "?crc", "?fat"]
+    assert words(unload("vfat", state=state, exact=True)) == ["-vfat", "?crc", "?fat"]
+
+
+def test_a_plan_of_what_is_not_loaded_takes_it_for_loaded() -> None:
+    assert words(unload("own", ignore_loaded=True, state={})) == ["-own", "?nls"]
+    assert words(unload("loop", ignore_loaded=True, state={})) == ["-loop"]
+    assert words(unload("fat", ignore_loaded=True)) == ["-fat", "?crc"]
+
+
+def test_a_removal_that_waits_is_planned_whatever_the_users() -> None:
+    assert words(unload("fat", waits=True)) == ["-fat", "?crc"]
+
+
+def test_force_is_for_each_removal() -> None:
+    (plan,) = unload("fat", state=loaded("crc fat", "fat"), force=True)
+    assert all(isinstance(step, RemoveStep) and step.force for step in plan.steps)
 
 
 def test_a_module_in_use_is_refused_with_its_users() -> None:
@@ -142,7 +167,8 @@ def test_holders_of_holders_are_not_followed() -> None:
         ("softdep vfat pre: nls\nsoftdep nls post: utf8", ["-vfat", "?utf8", "?nls"]),
         ("softdep vfat post: nls\nsoftdep nls post: vfat", ["?nls", "-vfat"]),
         ("softdep vfat pre: nls nls post: nls", ["?nls", "-vfat"]),
-        ("softdep vfat pre: fs-msdos", ["-vfat", "?msdos", "?fat"]),
+        ("softdep vfat pre: fs-msdos", ["-vfat", "?msdos", "?fat", "?crc"]),
+        ("softdep vfat pre: nls\nsoftdep vfat pre: utf8", ["-vfat", "?utf8", "?nls"]),
         ("weakdep vfat nls", ["-vfat"]),
     ],
 )
@@ -225,7 +251,7 @@ def test_a_blacklist_changes_nothing() -> None:
 
 
 def test_the_modules_of_an_alias_go_one_after_the_other_until_one_fails() -> None:
-    assert words(unload("disk")) == ["-vfat", "-msdos", "?fat"]
+    assert words(unload("disk")) == ["-vfat", "-msdos", "?fat", "?crc"]
     first, second = unload("x", "alias x vfat\nalias x fat\nalias x nls")
     assert words((first,)) == ["-vfat"]
     assert second.steps == ()
@@ -234,7 +260,10 @@ def test_the_modules_of_an_alias_go_one_after_the_other_until_one_fails() -> Non
 
 
 def test_a_hostile_configuration_ends() -> None:
-    wide = "".join(f"remove a{n} cmd\nsoftdep a{n} pre: a{n + 1} a{n + 1}\n" for n in range(40))
+    wide = "".join(
+        f"remove a{n} cmd\nsoftdep a{n} pre: a{n + 1} b{n + 1}\nalias b{n} a{n}\n"
+        for n in range(40)
+    )
     with pytest.raises(LimitError):
         unload("a0", wide)
     deep = "".join(f"remove a{n} cmd\nsoftdep a{n} pre: a{n + 1}\n" for n in range(2000))

@@ -9,7 +9,7 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
-from kmodd.namespace import Namespace
+from kmodd.namespace import Commands, Namespace
 from kmodd.plan import LoadRequest
 from kmodd.trees import Trees
 from tests.support.modules import module_tree
@@ -33,7 +33,8 @@ def contested_namespace(root: Path) -> Namespace:
         return dict(generation.database.modules) if generation else {}
 
     source = VmlinuxSource(tree.root, tree.release, trees.directory, modules)  # type: ignore[arg-type]
-    return Namespace(ContestedKernel(tree.release, source), trees)
+    kernel = ContestedKernel(tree.release, source)
+    return Namespace(kernel, trees, Commands(root / "socket", allowed=False, limit=1.0))
 
 
 def test_a_module_that_another_program_loads_meanwhile_is_loaded(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""modinfo: tell what modules say of themselves
+
+Takes a module's name, an alias, or a module file, which is sent to the daemon. Prints what the
+module's author put into it: licence, description, parameters, aliases; and who signed it. Nothing
+here is verified.
+"""
+
+import argparse
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kmodctl.errors import CallError
+from kmodctl.output import Output, strerror
+from kmodctl.private import Place
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1.database_service_pb2 import ModuleInfo, ModuleInfoField
+
+_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
+_HEX_PER_LINE = 20
+
+_FIELDS = {
+    "-a": ("--author", "author"),
+    "-d": ("--description", "description"),
+    "-l": ("--license", "license"),
+    "-p": ("--parameters", "parm"),
+    "-n": ("--filename", "filename"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add modinfo's arguments."""
+    add = parser.add_argument
+    for letter, (option, field) in _FIELDS.items():
+        text = f"print only '{field}'"
+        add(letter, option, dest="field", action="store_const", const=field, help=text)
+    add("-0", "--null", action="store_true", help="end each line with a NUL byte, not a newline")
+    add("-m", "--modname", action="store_true", help="take names for modules', not for aliases")
+    add("-F", "--field", metavar="FIELD", help="print only this field")
+    add("-b", "--basedir", metavar="DIR", help="the system root that the module trees are in")
+    add("-k", "--set-version", dest="release", metavar="VERSION", default="", help="the release")
+    add("modules", metavar="MODULE|FILE", nargs="*", help="a module's name, an alias or a file")
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Ask for something to tell of."""
+    if not options.modules:
+        output.error("missing module or filename.")
+    return bool(options.modules)
+
+
+def place(options: argparse.Namespace) -> Place | None:
+    """Another root is for a private daemon."""
+    return None if options.basedir is None else Place(options.basedir, options.release)
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Tell of each name; the status is that of all of them."""
+    found: list[ModuleInfo] = []
+    failed = False
+    for name in options.modules:
+        try:
+            infos = _infos(name, options, client)
+        except CallError as error:
+            output.error(_words(name, options, error))
+            failed = True
+            continue
+        found += infos
+        for info in infos:
+            if not output.json:
+                output.raw("".join(_lines(info, options, output)))
+            failed |= _complain(info, options, output)
+    if output.json:
+        output.messages(list(found))
+    return int(failed)
+
+
+def _infos(name: str, options: argparse.Namespace, client: "Client") -> "list[ModuleInfo]":
+    if options.modname or not _is_module_file(name):
+        return client.module_infos(name, options.release, module_name_only=options.modname)
+    path = name if name.startswith("/") else f"{os.getcwd()}/{name}"
+    try:
+        info = client.inspect(name)
+    except OSError as error:
+        from kmodd.v1.database_service_pb2 import ModuleInfo
+
+        module = os.path.basename(name).partition(".")[0].replace("-", "_")
+        info = ModuleInfo(name=module, error=str(error.strerror), error_errno=error.errno)
+    info.path = path
+    return [info]
+
+
+def _is_module_file(name: str) -> bool:
+    try:
+        return name.endswith(_SUFFIXES) and stat.S_ISREG(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _words(name: str, options: argparse.Namespace, error: CallError) -> str:
+    if error.reason not in ("MODULE_NOT_FOUND", "INVALID_NAME", "TREE_NOT_FOUND"):
+        return error.message
+    kind = "name " if options.modname else "alias " if error.errno and "[" in name else ""
+    return f"Module {kind}{name} not found."
+
+
+def _complain(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> bool:
+    """Say why a file could not be read, unless nothing of it was asked for."""
+    if not info.error or options.field == "filename":
+        return False
+    words = strerror(info.error_errno) if info.error_errno else info.error
+    output.error(f"could not get modinfo from '{info.name}': {words}")
+    return True
+
+
+def _lines(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> Iterator[str]:
+    """Yield what modinfo prints of a module, each piece with the byte that ends it."""
+    end = "\0" if options.null else "\n"
+    file_name = "(builtin)" if info.builtin else info.path
+    if options.field == "filename":
+        yield file_name + end
+        return
+    if options.field == "name" and info.builtin:
+        yield info.name + end
+        return
+    if options.field is None:
+        if info.builtin:
+            yield f"{'name:':<16}{info.name}{end}"
+        yield f"{'filename:':<16}{file_name}{end}"
+    if options.field == "parm":
+        for name, text, kind in _parameters(info.fields, output):
+            yield _parameter(name, text, kind, brackets=True) + end
+        return
+    if options.field is not None:
+        yield from (value + end for key, value in _all_fields(info) if key == options.field)
+        return
+    yield from (_pair(key, value, options.null) + end for key, value in _shown_fields(info))
+    for name, text, kind in _parameters(info.fields, output):
+        yield f"{'parm:':<16}{_parameter(name, text, kind, brackets=False)}{end}"
+
+
+def _pair(key: str, value: str, null: bool) -> str:
+    return f"{key}={value}" if null else f"{key + ':':<16}{value}"
+
+
+def _all_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
+    """Yield all that can be asked for by its name."""
+    yield from ((field.key, _value(field)) for field in info.fields)
+    if info.build_id:
+        yield "build-id", _hex(info.build_id)
+    if info.HasField("signature"):
+        signature = info.signature
+        yield "sig_id", signature.id
+        yield "signer", signature.signer
+        yield "sig_key", _hex(signature.key_id)
+        yield "sig_hashalgo", signature.hash_algorithm
+        yield "signature", _hex(signature.value)
+
+
+def _shown_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
+    """Yield what is printed of itself: all but parameters, which come last, and the build's id.
+
+    kmod began to print that after version 34; scripts that compare would see it.
+    """
+    hidden = ("parm", "parmtype", "build-id")
+    return ((key, value) for key, value in _all_fields(info) if key not in hidden)
+
+
+def _parameters(
+    fields: "Iterable[ModuleInfoField]", output: Output
+) -> list[tuple[str, str | None, str | None]]:
+    """Return name, description and type of each parameter, the last one mentioned first."""
+    found: dict[str, dict[str, str]] = {}
+    for field in fields:
+        if field.key not in ("parm", "parmtype"):
+            continue
+        value = _value(field)
+        name, colon, text = value.partition(":")
+        if colon:
+            found.setdefault(name, {})[field.key] = text
+        else:
+            output.error(f"Found invalid \"{field.key}={value}\": missing ':'")
+    named = reversed(found.items())
+    return [(name, texts.get("parm"), texts.get("parmtype")) for name, texts in named]
+
+
+def _parameter(name: str, text: str | None, kind: str | None, *, brackets: bool) -> str:
+    if text is None:
+        return f"{name}: ({kind})" if brackets else f"{name}:{kind}"
+    return f"{name}:{text}" if kind is None else f"{name}:{text} ({kind})"
+
+
+def _value(field: "ModuleInfoField") -> str:
+    """Return the field's value, with bytes that are not UTF-8 as surrogates."""
+    return field.raw_value.decode("utf-8", "surrogateescape") if field.raw_value else field.value
+
+
+def _hex(data: bytes) -> str:
+    """Return bytes as modinfo prints them, 20 in a line."""
+    rows = [data[at : at + _HEX_PER_LINE] for at in range(0, len(data), _HEX_PER_LINE)]
+    return ":\n\t\t".join(row.hex(":").upper() for row in rows)

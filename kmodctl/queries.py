@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What modprobe tells without loading anything: names, the configuration, a file's symbols."""
+
+import errno
+from typing import TYPE_CHECKING
+
+from kmodctl.errors import CallError
+from kmodctl.output import Output, strerror
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1.database_service_pb2 import ConfigEntry, ModuleInfo
+
+END_OF_FILES = "\n# End of configuration files. Dumping indexes now:\n\n"
+
+
+def show_configuration(client: "Client", release: str, output: Output) -> int:
+    """Print the configuration and the modules' aliases, as ``modprobe -c`` does."""
+    parts = client.configuration(release)
+    if output.json:
+        from kmodd.v1.database_service_pb2 import GetConfigurationResponse
+
+        whole = GetConfigurationResponse()
+        for part in parts:
+            whole.MergeFrom(part)
+        output.message(whole)
+        return 0
+    in_files = True
+    for part in parts:
+        for problem in part.problems:
+            output.library(problem)
+        output.raw("".join(f"{_entry(entry)}\n" for entry in part.entries))
+        if part.aliases and in_files:
+            output.raw(END_OF_FILES)
+            in_files = False
+        output.raw("".join(f"alias {each.alias} {each.module}\n" for each in part.aliases))
+    if in_files:
+        output.raw(END_OF_FILES)
+    return 0
+
+
+def _entry(entry: "ConfigEntry") -> str:
+    from kmodd.v1.database_service_pb2 import ConfigDirective
+
+    directive = ConfigDirective.Name(entry.directive).rpartition("_")[2].lower()
+    name = f"{directive} {entry.name}"
+    return name if directive == "blacklist" else f"{name} {entry.text}"
+
+
+def show_symbols(client: "Client", path: str, what: str, output: Output) -> int:
+    """Print the ``versions`` or the ``exports`` of a module file with their CRCs."""
+    nouns = {"versions": "modversions", "exports": "symbols"}
+    try:
+        info = client.inspect(path)
+    except OSError:
+        output.fatal(f"Module {path} not found.")
+        return 1
+    symbols = getattr(info, what)
+    if info.error or not symbols:
+        why = info.error if info.error and not info.error_errno else strerror(_errno(info))
+        output.fatal(f"could not get {nouns[what]} of {path}: {why}")
+        return 1
+    if output.json:
+        output.message(info)
+        return 0
+    output.raw("".join(f"0x{each.crc:08x}\t{each.symbol}\n" for each in symbols))
+    return 0
+
+
+def _errno(info: "ModuleInfo") -> int:
+    """Return kmod's errno for a file whose symbols cannot be told; ENOENT where it has none."""
+    return info.error_errno or errno.ENOENT
+
+
+def show_names(
+    client: "Client", names: list[str], release: str, output: Output, *, every: bool
+) -> int:
+    """Print the modules that names stand for, as ``modprobe -R`` does."""
+    status = 0
+    found = []
+    for name in names:
+        try:
+            response = client.resolve(name, release)
+        except CallError as error:
+            tell = output.warning if every else output.fatal
+            tell(f"Module {name} not found in directory {error.detail}")
+            status = 1
+            continue
+        found.append(response)
+        if not output.json:
+            output.raw("".join(f"{module}\n" for module in response.modules))
+    if output.json:
+        output.messages(list(found))
+    return status

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How kmod's tools read words: the options in an environment variable, a module's parameters."""
+
+_QUOTES = "\"'"
+
+
+def split_options(text: str) -> list[str]:
+    """Return the words of $MODPROBE_OPTIONS (modprobe(8)).
+
+    Blanks part them; quotes of either kind keep blanks and are dropped, also within a word. A
+    quote that does not end stays as it is. Unlike in kmod two blanks make no empty word, which
+    would be taken for a module.
+    """
+    words: list[str] = []
+    word = ""
+    rest = text
+    while rest:
+        letter, rest = rest[0], rest[1:]
+        if letter in _QUOTES and letter in rest:
+            inside, _, rest = rest.partition(letter)
+            word += inside
+        elif letter == " ":
+            words.append(word)
+            word = ""
+        else:
+            word += letter
+    return [each for each in (*words, word) if each]
+
+
+def join_parameters(words: list[str]) -> str:
+    """Return a module's parameters as the kernel reads them: a value with blanks in quotes."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(parameter: str) -> str:
+    name, equals, value = parameter.partition("=")
+    if not equals or " " not in value or value[0] in _QUOTES:
+        return parameter
+    return f'{name}="{value}"'

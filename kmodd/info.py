@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a module says of itself: modinfo(8)'s fields, its symbol versions, its exports."""
+
+import errno
+from dataclasses import dataclass
+
+from kmodd.database import Database, ModuleRecord
+from kmodd.database.text import read_builtin_modinfo
+from kmodd.database.walk import full_path
+from kmodd.errors import ModuleFileError
+from kmodd.modulefile import ModuleFile, Signature, SymbolVersion
+from kmodd.names import module_name_of_path
+
+_ELF_MAGIC = b"\x7fELF"
+_IDENT_SIZE = 16
+"""Bytes at the head of an ELF file that say what kind it is (elf(5), EI_NIDENT)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleInfo:
+    """What a module file says of itself, or the kernel of a module that is built into it.
+
+    ``path`` is the file's, empty for bytes that were sent and for a builtin module. ``fields`` are
+    the keys and values of .modinfo in file order. ``versions`` are the symbols that the module
+    imports with their CRCs, ``exports`` those that it exports, both only where they were asked
+    for. ``errno`` and ``error`` say why the file could not be read, 0 and "" where it could.
+    """
+
+    name: str
+    path: str = ""
+    builtin: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+    build_id: bytes = b""
+    signature: Signature | None = None
+    versions: tuple[SymbolVersion, ...] = ()
+    exports: tuple[SymbolVersion, ...] = ()
+    errno: int = 0
+    error: str = ""
+
+
+def info_of_record(record: ModuleRecord, database: Database) -> ModuleInfo:
+    """Return what the file of ``record`` says now; what is wrong with it is in the result."""
+    path = full_path(database.directory, record.path)
+    try:
+        with ModuleFile.open(path) as module:
+            return _info(module, record.name, path)
+    except ModuleFileError as error:
+        return ModuleInfo(name=record.name, path=path, errno=_errno_of(path), error=error.why)
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        return ModuleInfo(name=record.name, path=path, errno=error.errno or 0, error=why)
+
+
+def info_of_image(image: bytes, file_name: str) -> ModuleInfo:
+    """Return what the module file ``image`` says, its symbols included.
+
+    ``file_name`` gives the module its name.
+    """
+    name = module_name_of_path(file_name)
+    try:
+        with ModuleFile.parse(image, path=file_name) as module:
+            return _info(module, name, "", symbols=True)
+    except ModuleFileError as error:
+        return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE]), error=error.why)
+
+
+def info_of_builtin(name: str, database: Database) -> ModuleInfo:
+    """Return what modules.builtin.modinfo says of a module that is built into the kernel."""
+    strings = read_builtin_modinfo(database.inventory.builtin_modinfo or b"")
+    fields = tuple((key, value) for module, key, value in strings if module == name)
+    return ModuleInfo(name=name, builtin=True, fields=fields)
+
+
+def _info(module: ModuleFile, name: str, path: str, *, symbols: bool = False) -> ModuleInfo:
+    exports = module.symbol_crcs() if symbols else ()
+    return ModuleInfo(
+        name=name,
+        path=path,
+        fields=module.modinfo(),
+        build_id=module.build_id() or b"",
+        signature=module.signature(),
+        versions=module.versions() if symbols else (),
+        exports=tuple(SymbolVersion(symbol, crc) for symbol, crc in exports),
+    )
+
+
+def _errno_of(path: str) -> int:
+    try:
+        with open(path, "rb") as file:
+            return _errno(file.read(_IDENT_SIZE))
+    except OSError as error:
+        return error.errno or errno.EINVAL
+
+
+def _errno(head: bytes) -> int:
+    """Return kmod's errno for a file that is no module and begins with ``head``."""
+    is_other = len(head) == _IDENT_SIZE and not head.startswith(_ELF_MAGIC)
+    return errno.ENOEXEC if is_other else errno.EINVAL

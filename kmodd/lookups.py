@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about a release's modules and configuration, which change nothing."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from kmodd.config import Config
+from kmodd.database import Database
+from kmodd.database.text import DeviceNode, read_device_nodes
+from kmodd.errors import NotFoundError
+from kmodd.info import ModuleInfo, info_of_builtin, info_of_record
+from kmodd.names import check_query, module_name
+from kmodd.needs import ModuleNeeds, needs_of
+from kmodd.plan import Resolution, resolve, resolve_module
+from kmodd.trees import Generation, Trees
+
+Answer = TypeVar("Answer")
+
+_NO_CONFIG = Config()
+
+
+class Lookups:
+    """Answers from the generation in force; holds no state of its own.
+
+    ``release`` is "" for the kernel's own. Where a tree has changed since it was last scanned, a
+    name that is not found is looked up once more in the new state of it.
+    """
+
+    def __init__(self, trees: Trees) -> None:
+        self._trees = trees
+
+    def resolve(self, name: str, release: str = "") -> tuple[Resolution, Config]:
+        """Return what ``name`` stands for, and the configuration that said so (``modprobe -R``).
+
+        Raises as ``kmodd.plan.resolve`` does.
+        """
+
+        def ask(generation: Generation) -> tuple[Resolution, Config]:
+            found = resolve(name, generation.database, generation.config)
+            return found, generation.config
+
+        return self._answer(release, ask)
+
+    def module_infos(
+        self, name: str, release: str = "", *, by_module_name: bool = False
+    ) -> tuple[ModuleInfo, ...]:
+        """Return what each module says of itself that ``name`` stands for (modinfo(8)).
+
+        The configuration's aliases do not count, nor do others with ``by_module_name``. Raises as
+        ``resolve`` does.
+        """
+
+        def ask(generation: Generation) -> tuple[ModuleInfo, ...]:
+            database = generation.database
+            if by_module_name:
+                found = resolve_module(module_name(check_query(name)), database)
+            else:
+                found = resolve(name, database, _NO_CONFIG)
+            return tuple(_info(target.name, database) for target in found.targets)
+
+        return self._answer(release, ask)
+
+    def configuration(self, release: str = "") -> tuple[Config, Database]:
+        """Return the configuration as it is in force for a release's modules, and their database.
+
+        The lines of modules.softdep and modules.weakdep are sorted in (``modprobe -c``).
+        """
+        generation = self._trees.current(release)
+        database = generation.database
+        return generation.config.with_tree(database.softdeps, database.weakdeps), database
+
+    def needs(
+        self, name: str, release: str = ""
+    ) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
+        """Return the modules that ``name`` stands for, and what they and all below them need.
+
+        Raises as ``resolve`` does.
+        """
+
+        def ask(generation: Generation) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
+            return needs_of(name, generation.database, generation.config)
+
+        return self._answer(release, ask)
+
+    def device_nodes(self, release: str = "") -> tuple[DeviceNode, ...]:
+        """Return the device nodes whose opening loads a module (modules.devname)."""
+        return read_device_nodes(self._trees.current(release).database.files["modules.devname"])
+
+    def _answer(self, release: str, ask: Callable[[Generation], Answer]) -> Answer:
+        generation = self._trees.current(release)
+        try:
+            return ask(generation)
+        except NotFoundError:
+            fresh = self._trees.confirm(generation)
+            if fresh.number == generation.number:
+                raise
+            return ask(fresh)
+
+
+def _info(name: str, database: Database) -> ModuleInfo:
+    record = database.module(name)
+    if record is not None and not database.is_builtin(name):
+        return info_of_record(record, database)
+    return info_of_builtin(name, database)

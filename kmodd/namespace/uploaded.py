@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A database with one more module: a file that a client sent."""
+
+from dataclasses import replace
+
+from kmodd.database import Database, Dependencies, FileStamp, ModuleRecord
+from kmodd.modulefile import ModuleFile
+from kmodd.names import module_name_of_path
+
+_NO_STAMP = FileStamp(device=0, inode=0, size=0, mtime_ns=0, ctime_ns=0)
+
+
+def with_uploaded(database: Database, file_name: str, image: bytes) -> Database:
+    """Return ``database`` with the module file ``image`` in it, under the name of its file.
+
+    It takes the place of a module of the same name. What it needs are the modules of the tree
+    that export what it imports, and what these need. Raises ModuleFileError.
+    """
+    name = module_name_of_path(file_name)
+    with ModuleFile.parse(image, path=file_name) as module:
+        record = ModuleRecord(
+            path=file_name,
+            name=name,
+            stamp=_NO_STAMP,
+            imports=module.dependency_symbols(),
+            softdeps=module.modinfo_all("softdep"),
+            weakdeps=module.modinfo_all("weakdep"),
+        )
+    return replace(
+        database,
+        modules={**database.modules, name: record},
+        needs=_with_needs(database, record),
+    )
+
+
+def _with_needs(database: Database, record: ModuleRecord) -> Dependencies:
+    """Return what all modules need, ``record``'s among them."""
+    needs = database.needs
+    places = {name: place for place, name in enumerate(needs.order)}
+    closure = 0
+    for symbol in record.imports:
+        owner = next(iter(database.search_symbols(f"symbol:{symbol}")), record.name)
+        if owner != record.name:
+            closure |= needs.closures[owner] | 1 << places[owner]
+    order = needs.order if record.name in places else (*needs.order, record.name)
+    return Dependencies(order=order, closures={**needs.closures, record.name: closure})

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a module needs directly, and what that needs: the graph below one module."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kmodd.config import Config
+from kmodd.database import Database
+from kmodd.database.walk import full_path
+from kmodd.plan import find, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleNeeds:
+    """What one module needs: ``depends`` for its symbols, ``before`` and ``after`` softly.
+
+    ``path`` is empty for a module that is built into the kernel, or that the tree does not hold.
+    """
+
+    name: str
+    path: str
+    builtin: bool
+    depends: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def needs_of(
+    name: str, database: Database, config: Config
+) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
+    """Return the modules that ``name`` stands for, and the needs of these and of all below them.
+
+    Each module comes once, in the order in which a walk down meets it. Raises as ``resolve``
+    does.
+    """
+    names = tuple(target.name for target in resolve(name, database, config).targets)
+    found: dict[str, ModuleNeeds] = {}
+    pending = list(reversed(names))
+    while pending:
+        module = pending.pop()
+        if module not in found:
+            needs = found[module] = _needs(module, database, config)
+            pending += reversed((*needs.before, *needs.depends, *needs.after))
+    return names, tuple(found.values())
+
+
+def _needs(name: str, database: Database, config: Config) -> ModuleNeeds:
+    record = database.module(name)
+    own = record.softdeps if record else ()
+    before, after = config.soft_names_of(name, own)
+    return ModuleNeeds(
+        name=name,
+        path=full_path(database.directory, record.path) if record else "",
+        builtin=database.is_builtin(name),
+        depends=_direct(name, database),
+        before=_found(before, database, config),
+        after=_found(after, database, config),
+    )
+
+
+def _direct(name: str, database: Database) -> tuple[str, ...]:
+    """Return the modules whose symbols ``name`` imports, in the order to load them."""
+    record = database.module(name)
+    if record is None:
+        return ()
+    owners = {
+        owner for symbol in record.imports for owner in database.search_symbols(f"symbol:{symbol}")
+    }
+    return tuple(each.name for each in database.dependencies(name) if each.name in owners)
+
+
+def _found(names: Sequence[str], database: Database, config: Config) -> tuple[str, ...]:
+    targets = (target for name in names for target in find(name, database, config))
+    return tuple(dict.fromkeys(target.name for target in targets))

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Install and remove commands of modprobe.d: run only where allowed, told little, bounded."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kmodctl.errors import CallError
+from kmodd import daemon as daemon_module
+from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.emulated import EmulatedKernel
+from kmodd.settings import Settings
+from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.here import run_here
+from tests.support.tree import ModuleTree
+
+LIMIT = 2.0
+
+
+@pytest.fixture
+def commanding(modules_root: ModuleTree) -> Iterator[Daemon]:
+    """A daemon that runs commands, for a short time each."""
+    words = ("--allow-commands", "--command-time", str(LIMIT), "--no-watch")
+    with running_daemon(modules_root.root, *words) as running:
+        yield running
+
+
+@pytest.fixture
+def tree(modules_root: ModuleTree) -> ModuleTree:
+    return modules_root
+
+
+def configure(daemon: Daemon, tree: ModuleTree, text: str) -> None:
+    directory = tree.root / "etc/modprobe.d"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "test.conf").write_text(text)
+    with daemon.client() as client:
+        client.rebuild_database()
+
+
+def names(daemon: Daemon) -> list[str]:
+    with daemon.client() as client:
+        return [module.name for module in client.list_modules()]
+
+
+def test_commands_are_refused_unless_they_are_allowed(
+    daemon: Daemon, tree: ModuleTree, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    configure(daemon, tree, f"install world touch {trace}\nremove greet touch {trace}\n")
+    result = daemon.kmodctl("modprobe", "world")
+    assert result.stderr == (
+        "modprobe: ERROR: could not insert 'world': the install command of world is not run on "
+        f"this kernel: touch {trace}\n"
+    )
+    assert daemon.kmodctl("modprobe", "-r", "greet").returncode == 1
+    assert daemon.kmodctl("modprobe", "-i", "world").returncode == 0
+    assert not trace.exists()
+
+
+def test_a_command_knows_its_module_and_its_parameters_and_its_output_comes_back(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    text = (
+        'install greet echo "$MODPROBE_MODULE <$CMDLINE_OPTS>"; pwd; echo oops >&2; cat; exit 4\n'
+    )
+    configure(commanding, tree, text + "options greet a=1\n")
+    result = commanding.kmodctl("modprobe", "greet", "times=2", "whom=two words")
+    assert result.stdout == 'greet <a=1 times=2 whom="two words">\n/\n'
+    assert result.stderr.startswith("oops\nmodprobe: ERROR: Error running install command '")
+    assert result.stderr.endswith(
+        "for module greet: retcode 4\nmodprobe: ERROR: could not insert 'greet': Invalid argument\n"
+    )
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo $CMDLINE_OPTS",
+        'echo "$CMDLINE_OPTS"',
+        "modprobe -i greet $CMDLINE_OPTS",
+        "true '$CMDLINE_OPTS'",
+        "cat <<END\n$CMDLINE_OPTS\nEND".replace("\n", "\\n"),
+    ],
+)
+def test_nothing_that_a_caller_says_is_evaluated_by_a_shell(
+    commanding: Daemon, tree: ModuleTree, tmp_path: Path, command: str
+) -> None:
+    trace = tmp_path / "trace"
+    configure(commanding, tree, f"install greet {command}\ninstall ghost* {command}\n")
+    for text in ("$(touch {})", "`touch {}`", "; touch {};", "' ; touch {} '", '"; touch {}; "'):
+        attack = text.format(trace)
+        for name in ("greet", f"ghost{attack}"):
+            run_here(commanding.socket, "modprobe", name, f"p={attack}", attack)
+            run_here(commanding.socket, "modprobe", "-r", name)
+        with commanding.client() as client, pytest.raises(CallError):
+            client.load("world", parameters=f"a=1\0{attack}")
+    assert not trace.exists()
+
+
+def test_a_command_may_load_its_own_module(commanding: Daemon, tree: ModuleTree) -> None:
+    text = "install world modprobe -i world $CMDLINE_OPTS && echo loaded $MODPROBE_MODULE\n"
+    configure(commanding, tree, text)
+    result = commanding.kmodctl("modprobe", "world")
+    assert (result.stdout, result.stderr, result.returncode) == ("loaded world\n", "", 0)
+    assert names(commanding) == ["world", "greet"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "install greet modprobe greet\n",
+        "install greet modprobe hello\ninstall hello modprobe greet\n",
+        "remove greet modprobe -r greet\n",
+        "install greet modprobe -r greet\nremove greet modprobe greet\n",
+    ],
+)
+def test_a_command_that_comes_back_to_itself_ends_in_an_error(
+    commanding: Daemon, tree: ModuleTree, config: str
+) -> None:
+    configure(commanding, tree, config)
+    begin = time.monotonic()
+    if "remove greet modprobe -r" in config:
+        result = commanding.kmodctl("modprobe", "-r", "greet")
+    else:
+        result = commanding.kmodctl("modprobe", "greet")
+    assert result.returncode == 1
+    assert "calls for itself again" in result.stderr
+    assert time.monotonic() - begin < 20
+    assert commanding.kmodctl("modprobe", "-i", "greet").returncode == 0
+
+
+def test_a_command_that_comes_back_as_a_soft_dependency_is_passed_over(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    configure(commanding, tree, "install greet modprobe hello\nsoftdep hello pre: greet\n")
+    result = commanding.kmodctl("modprobe", "greet")
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
+    assert names(commanding) == ["hello"]
+
+
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+    commanding: Daemon, tree: ModuleTree, tmp_path: Path
+) -> None:
+    child = tmp_path / "child"
+    configure(commanding, tree, f"install greet sleep 300 & echo $! > {child}; wait\n")
+    result = commanding.kmodctl("modprobe", "greet")
+    assert result.returncode == 1
+    assert f"the install command of greet took more than {LIMIT:g} seconds" in result.stderr
+    process = Path("/proc", child.read_text().strip())
+    wait_until(lambda: not process.exists() or "Z (zombie)" in (process / "status").read_text())
+
+
+def test_what_a_command_leaves_running_is_not_waited_for(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    configure(commanding, tree, "install ghost sleep 300 & echo $!\n")
+    result = commanding.kmodctl("modprobe", "ghost")
+    assert result.returncode == 0
+    os.kill(int(result.stdout), 9)
+
+
+def test_callers_who_want_one_module_share_a_run_of_its_command(
+    commanding: Daemon, tree: ModuleTree, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    text = f"install greet echo x >> {trace}; sleep 0.5; modprobe -i greet\n"
+    configure(commanding, tree, text)
+
+    def load(_: int) -> None:
+        with commanding.client() as client:
+            client.load("greet")
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(load, range(20)))
+    assert trace.read_text() == "x\n"
+    assert names(commanding) == ["greet"]
+
+
+def test_two_commands_that_want_each_others_module_do_not_wait_for_each_other(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    wanting = "sleep 0.3; modprobe {other}; modprobe -i {own}"
+    configure(
+        commanding,
+        tree,
+        f"install greet {wanting.format(other='hello', own='greet')}\n"
+        f"install hello {wanting.format(other='greet', own='hello')}\n",
+    )
+    with ThreadPoolExecutor(2) as pool:
+        begin = time.monotonic()
+        list(pool.map(lambda name: commanding.kmodctl("modprobe", name), ("greet", "hello")))
+    assert time.monotonic() - begin < 3 * LIMIT
+    assert sorted(names(commanding)) == ["greet", "hello"]
+
+
+def test_a_token_ends_with_its_operation(
+    commanding: Daemon, tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(commanding, tree, "install ghost echo $KMODD_TOKEN\n")
+    token = commanding.kmodctl("modprobe", "ghost").stdout.strip()
+    assert len(token) >= 32
+    assert commanding.kmodctl("modprobe", "ghost").stdout.strip() != token
+    monkeypatch.setenv("KMODD_SOCKET", str(commanding.socket))
+    for stale in (token, "never was one"):
+        monkeypatch.setenv("KMODD_TOKEN", stale)
+        with commanding.client() as client, pytest.raises(CallError) as caught:
+            client.load("greet")
+        assert caught.value.reason == "OPERATION_ENDED"
+    assert names(commanding) == []
+
+
+def test_a_nested_call_is_not_hindered_by_the_pins_of_its_own_operation(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    configure(commanding, tree, "install world modprobe -r greet && modprobe -i world\n")
+    result = commanding.kmodctl("modprobe", "world")
+    assert (result.stderr, result.returncode) == ("", 0)
+    assert names(commanding) == ["world", "greet"]
+
+
+def test_quiet_and_verbose_reach_the_nested_call(commanding: Daemon, tree: ModuleTree) -> None:
+    configure(commanding, tree, "install ghost modprobe nosuch; modprobe greet\n")
+    quiet = commanding.kmodctl("modprobe", "-q", "ghost")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    commanding.kmodctl("modprobe", "-r", "greet")
+    verbose = commanding.kmodctl("modprobe", "-v", "ghost")
+    assert "\ninsmod " in verbose.stdout
+
+
+def test_a_module_whose_load_makes_the_kernel_ask_for_another_finishes(
+    modules_root: ModuleTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel runs modprobe while it loads (request_module), and waits for it."""
+    socket = tmp_path / "run" / "s"
+
+    class AskingKernel(EmulatedKernel):
+        def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+            if b"name=world\0" in os.pread(fd, 1 << 20, 0):
+                command = [sys.executable, "-m", "kmodctl", "--socket", str(socket)]
+                subprocess.run([*command, "modprobe", "-q", "--", "front-door"], check=True)
+            super().finit_module(fd, parameters, flags)
+
+    monkeypatch.setattr(daemon_module, "EmulatedKernel", AskingKernel)
+    settings = Settings(root=modules_root.root, socket=socket, watch=False)
+    with daemon_module.running(settings) as path:
+        from kmodctl.client import Client
+
+        with Client(str(path), timeout=30) as client:
+            client.load("world")
+            assert [each.name for each in client.list_modules()] == ["world", "facade", "greet"]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that name another root or configuration, which a daemon of the caller's own serves."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, kmodctl, running_daemon, wait_until
+from tests.support.modules import module_tree
+from tests.support.tree import ModuleTree
+
+
+def files_of(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> ModuleTree:
+    """Another root, without any database and with the only copy of a module."""
+    tree = module_tree(tmp_path / "other")
+    (tree.directory / "extra/hello.ko").rename(tree.directory / "extra/only.ko")
+    return tree
+
+
+def loaded(daemon: Daemon) -> list[str]:
+    with daemon.client() as client:
+        return [module.name for module in client.list_modules()]
+
+
+def test_another_root_is_asked_without_a_daemon_and_left_as_it_is(other: ModuleTree) -> None:
+    before = files_of(other.root)
+    root, extra = str(other.root), other.directory / "extra"
+    place = ("-d", root, "-S", other.release)
+    planned = kmodctl("modprobe", *place, "-D", "world")
+    assert planned.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko \n"
+    assert (planned.stderr, planned.returncode) == ("", 0)
+    assert kmodctl("modprobe", *place, "-R", "front-door").stdout == "facade\n"
+    assert kmodctl("modinfo", "-b", root, "-n", "only").stdout == f"{extra}/only.ko\n"
+    missing = kmodctl("modprobe", *place, "-n", "nosuch")
+    assert missing.stderr == (
+        f"modprobe: FATAL: Module nosuch not found in directory {other.directory}\n"
+    )
+    assert files_of(other.root) == before
+
+
+def test_modules_of_another_root_are_loaded_into_the_daemons_kernel(
+    daemon: Daemon, other: ModuleTree
+) -> None:
+    place = ("-d", str(other.root), "-S", other.release)
+    result = daemon.kmodctl("modprobe", *place, "-v", "only")
+    assert result.stdout == f"insmod {other.directory}/extra/only.ko \n"
+    assert (result.stderr, result.returncode) == ("", 0)
+    assert loaded(daemon) == ["hello"]
+    daemon.kmodctl("modprobe", "greet")
+    result = daemon.kmodctl("modprobe", *place, "-v", "world")
+    assert result.stdout == f"insmod {other.directory}/extra/world.ko \n"
+    assert loaded(daemon) == ["world", "greet", "hello"]
+    again = daemon.kmodctl("modprobe", *place, "--first-time", "world")
+    assert again.stderr == "modprobe: ERROR: could not insert 'world': Module already in kernel\n"
+
+
+def test_another_configuration_plans_for_the_daemons_tree(
+    daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    config = tmp_path / "my.config"
+    config.write_text("alias wonder world\noptions world a=1\ninstall hello echo no\n")
+    result = daemon.kmodctl("modprobe", "-C", str(config), "-v", "wonder")
+    extra = modules_root.directory / "extra"
+    assert result.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko a=1 \n"
+    assert loaded(daemon) == ["world", "greet"]
+    refused = daemon.kmodctl("modprobe", "-C", str(config), "hello")
+    assert refused.stderr == (
+        "modprobe: ERROR: could not insert 'hello': "
+        "the install command of hello is not the daemon's own: echo no\n"
+    )
+    assert daemon.kmodctl("modprobe", "-C", str(config), "-r", "world").returncode == 1
+    assert loaded(daemon) == ["world", "greet"]
+
+
+def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
+    modules_root: ModuleTree,
+) -> None:
+    older = modules_root.directory.with_name("5.0.0-old")
+    older.mkdir()
+    (older / "greet.ko").write_bytes((modules_root.directory / "extra/greet.ko").read_bytes())
+    with running_daemon(modules_root.root, "--release", modules_root.release) as daemon:
+        planned = daemon.kmodctl("modprobe", "-S", "5.0.0-old", "-D", "greet")
+        assert planned.stdout == f"insmod {older}/greet.ko \n"
+        found = daemon.kmodctl("modinfo", "-k", "5.0.0-old", "-n", "greet")
+        assert found.stdout == f"{older}/greet.ko\n"
+        missing = daemon.kmodctl("modprobe", "-S", "9.9.9", "greet")
+        assert missing.stderr == (
+            f"modprobe: FATAL: Module greet not found in directory {older.with_name('9.9.9')}\n"
+        )
+        assert daemon.kmodctl("modprobe", "-S", "../../..", "greet").returncode == 1
+
+
+def test_a_root_that_is_none_is_told(tmp_path: Path) -> None:
+    result = kmodctl("modprobe", "-d", str(tmp_path / "nowhere"), "-D", "greet")
+    assert result.returncode == 1
+    assert result.stderr.startswith("kmodctl: ")
+    assert "nowhere" in result.stderr
+
+
+def test_a_private_daemon_ends_with_its_call_however_that_ends(other: ModuleTree) -> None:
+    script = (
+        "import os, sys\n"
+        "from kmodctl.private import Place, private_daemon\n"
+        f"with private_daemon(Place({str(other.root)!r}, {other.release!r})) as socket:\n"
+        "    print(socket, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    socket = Path(process.stdout.readline().strip())
+    assert socket.exists()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not socket.parent.exists())
+    process.stdout.close()
+    process.stdin.close()

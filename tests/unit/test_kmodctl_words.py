@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How command lines are read: as getopt_long(3) reads them, whatever argparse would do."""
+
+import argparse
+
+import pytest
+
+from kmodctl.parser import Parser
+from kmodctl.quoting import join_parameters, split_options
+
+
+def parser() -> Parser:
+    made = Parser(prog="tool")
+    made.add_argument("-a", "--all", action="store_true")
+    made.add_argument("-c", "--show-config", "--showconfig", action="store_true")
+    made.add_argument("--show-depends", action="store_true")
+    made.add_argument("-w", "--wait", metavar="MSEC", type=int)
+    made.add_argument("-C", "--config", action="append")
+    made.extensions.add_argument("--atomic", action="store_true")
+    made.add_argument("name", nargs="?")
+    made.add_argument("rest", nargs="*")
+    return made
+
+
+def read(*words: str) -> argparse.Namespace:
+    return parser().parse_args(words)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str, exact: bool = False) -> str:
+    made = parser()
+    made.exact = exact
+    with pytest.raises(SystemExit) as ended:
+        made.parse_args(words)
+    assert ended.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_options_and_operands_come_in_any_order_until_two_dashes() -> None:
+    options = read("x", "-a", "y", "-C", "one", "--config=two", "-Cthree", "-", "--", "-c", "--all")
+    assert (options.name, options.rest) == ("x", ["y", "-", "-c", "--all"])
+    assert (options.all, options.show_config, options.wait) == (True, False, None)
+    assert options.config == ["one", "two", "three"]
+
+
+def test_letters_are_joined_and_the_last_may_take_the_rest() -> None:
+    options = read("-acw5", "x")
+    assert (options.all, options.show_config, options.wait, options.name) == (True, True, 5, "x")
+    assert read("-aw", "7").wait == 7
+
+
+def test_a_posix_command_line_ends_its_options_at_the_first_operand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POSIXLY_CORRECT", "")
+    assert read("-a", "x", "-c").rest == ["-c"]
+    options, operands = parser().read(["-a", "x", "-c"], operands_end=True)
+    assert (options.all, operands) == (True, ["x", "-c"])
+
+
+def test_a_long_option_may_be_shortened_to_what_is_unique() -> None:
+    assert read("--al").all
+    assert read("--showc").show_config
+    assert read("--show-c").show_config
+    assert read("--wai=3").wait == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-x"], "tool: invalid option -- 'x'\n"),
+        (["-ax"], "tool: invalid option -- 'x'\n"),
+        (["--nosuch=1"], "tool: unrecognized option '--nosuch=1'\n"),
+        (["-w"], "tool: option requires an argument -- 'w'\n"),
+        (["--wait"], "tool: option '--wait' requires an argument\n"),
+        (["--all=1"], "tool: option '--all' doesn't allow an argument\n"),
+        (
+            ["--sh"],
+            "tool: option '--sh' is ambiguous; possibilities: "
+            "'--show-config' '--showconfig' '--show-depends'\n",
+        ),
+        (["-w", "x"], "tool: --wait: invalid value 'x'. See -h.\n"),
+    ],
+)
+def test_mistakes_are_told_in_the_c_librarys_words(
+    capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert refused(capsys, *words) == message
+
+
+def test_what_kmod_does_not_have_shortens_nothing_and_is_gone_where_kmod_is_wanted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert read("--a").all
+    assert read("--atomic").atomic
+    assert refused(capsys, "--atom") == "tool: unrecognized option '--atom'\n"
+    assert refused(capsys, "--atomic", exact=True) == "tool: unrecognized option '--atomic'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", []),
+        ("-q -v", ["-q", "-v"]),
+        ("  -q   -v ", ["-q", "-v"]),
+        ("-C '/a b/c' \"-d\" x", ["-C", "/a b/c", "-d", "x"]),
+        ("--config='a b'c", ["--config=a bc"]),
+        ("it's", ["it's"]),
+        ("-a\t-b", ["-a\t-b"]),
+    ],
+)
+def test_options_of_the_environment_are_split_at_blanks_but_not_in_quotes(
+    text: str, words: list[str]
+) -> None:
+    assert split_options(text) == words
+
+
+def test_parameters_with_blanks_get_quotes_unless_they_have_some() -> None:
+    words = ["a=1", "b=2 3", 'c="4 5"', "d='6 7'", "e f", "g="]
+    assert join_parameters(words) == 'a=1 b="2 3" c="4 5" d=\'6 7\' e f g='
