@@ -248,11 +248,11 @@ def test_a_module_whose_load_makes_the_kernel_ask_for_another_finishes(
                 subprocess.run([*command, "modprobe", "-q", "--", "front-door"], check=True)
             super().finit_module(fd, parameters, flags)
 
-    monkeypatch.setattr(daemon_module, "EmulatedKernel", AskingKernel)
+    monkeypatch.setattr(daemon_module, "IsolatedKernel", AskingKernel)
     settings = Settings(root=modules_root.root, socket=socket, watch=False)
-    with daemon_module.running(settings) as path:
+    with daemon_module.running(settings) as daemon:
         from kmodctl.client import Client
 
-        with Client(str(path), timeout=30) as client:
+        with Client(str(daemon.socket), timeout=30) as client:
             client.load("world")
             assert [each.name for each in client.list_modules()] == ["world", "facade", "greet"]

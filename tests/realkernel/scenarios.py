@@ -199,13 +199,13 @@ def no_exit(session: Session) -> Record:
 
 
 def load_each(session: Session, names: Iterable[str], listing: Callable[[], list[str]]) -> Record:
-    """Load and unload each module alone; see ``load_one``."""
+    """Load and unload each module alone, to the letter of kmod; see ``load_one``."""
 
     def load(name: str) -> int:
-        return int(session.load(name).get("errno", 0))
+        return int(session.load(name, kmod_exact=True).get("errno", 0))
 
     def unload(name: str) -> int:
-        return int(session.unload(name).get("errno", 0))
+        return int(session.unload(name, kmod_exact=True).get("errno", 0))
 
     def remove(name: str) -> bool:
         return not session.remove(name)
