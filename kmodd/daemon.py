@@ -101,8 +101,8 @@ def running(settings: Settings) -> Iterator[Daemon]:
                 yield Daemon(place.path, trees)
             finally:
                 namespace.stop()
+                server.stop()  # calls under way still need the kernel
                 kernel.close()
-                server.stop()
                 commands.close()
 
 

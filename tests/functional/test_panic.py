@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The death of the emulated kernel, as clients of the daemon see it."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.support.daemon import Daemon, wait_until
+
+
+def kernel_of(daemon: Daemon) -> int:
+    """Return the process that the daemon's emulated kernel is in."""
+    pid = daemon.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+def test_a_dead_kernel_is_a_panic_and_the_daemon_goes_on(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        client.load("world")
+        before = client.status()
+        os.kill(kernel_of(daemon), signal.SIGKILL)
+        wait_until(lambda: client.status().epoch != before.epoch)
+        assert client.list_modules() == []
+        lines = [record.text for record in client.read_log()]
+        panic = "Kernel panic - not syncing: the kernel's process was ended by SIGKILL"
+        assert lines[-3:-1] == [panic, f"---[ end {panic} ]---"]
+        assert lines[-1] == lines[0]
+        client.load("world")
+        assert [module.name for module in client.list_modules()] == ["world", "greet"]
+        assert client.status().pid == before.pid
+
+
+def test_a_stopped_daemon_leaves_no_kernel(daemon: Daemon) -> None:
+    child = kernel_of(daemon)
+    assert daemon.stop() == 0
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
