@@ -95,11 +95,10 @@ def _run(call: Call) -> int:
     if hasattr(command, "check") and not command.check(options, output):
         return 1
     try:
+        private = hasattr(command, "is_private") and command.is_private(options)
         if call.tool and not _has_daemon(call):
-            from kmodctl.fallback import execute_real_kmod
-
-            execute_real_kmod(call.command, call.words)
-        if hasattr(command, "is_private") and command.is_private(options):
+            _fall_back(call, private=private)
+        if private:
             return int(command.run_private(options, output))
         with _client(call, command, options) as client:
             return int(command.run(options, client, output))
@@ -130,6 +129,17 @@ def _has_daemon(call: Call) -> bool:
             return client.status().kernel == KERNEL_KIND_LINUX
     except KmodctlError:
         return False
+
+
+def _fall_back(call: Call, *, private: bool) -> None:
+    """Become the real kmod, unless there is none and ``private`` says that no daemon is needed."""
+    from kmodctl.fallback import execute_real_kmod
+
+    try:
+        execute_real_kmod(call.command, call.words)
+    except KmodctlError:
+        if not private:
+            raise
 
 
 @contextmanager

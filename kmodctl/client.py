@@ -3,7 +3,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,14 +16,11 @@ from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 # The messages are imported where they are made: those of all services together would cost a
 # command that needs one of them half as much as grpc itself does.
 if TYPE_CHECKING:
-    from google.rpc import status_pb2
-
     from kmodd.v1 import (
         daemon_service_pb2,
         daemon_service_pb2_grpc,
         database_service_pb2,
         database_service_pb2_grpc,
-        errors_pb2,
         kernel_log_service_pb2,
         kernel_log_service_pb2_grpc,
         module_service_pb2,
@@ -37,7 +34,6 @@ TOKEN_VARIABLE = "KMODD_TOKEN"
 TOKEN_KEY = "kmodd-token"
 """Where a command of modprobe.d finds what its calls are to show, and under which key."""
 
-DOMAIN = "kmodd"
 STATUS_KEY = "grpc-status-details-bin"
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
@@ -359,9 +355,9 @@ class Client:
             (value for key, value in error.trailing_metadata() or () if key == STATUS_KEY), None
         )
         if details is not None:
-            from google.rpc import status_pb2
+            from kmodctl.failures import call_error
 
-            return call_error(status_pb2.Status.FromString(details))
+            return call_error(details)
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return NoDaemonError([self._path])
         return CallError(reason=error.code().name, message=error.details() or error.code().name)
@@ -389,49 +385,3 @@ def _metadata(path: str) -> tuple[tuple[str, str], ...]:
 def _sendable(text: str) -> str:
     """Return a file's name as a message can carry it."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def call_error(status: "status_pb2.Status") -> CallError:
-    """Return the CallError that a status with kmodd's details stands for."""
-    from google.rpc import error_details_pb2
-
-    from kmodd.v1 import errors_pb2
-
-    info = error_details_pb2.ErrorInfo()
-    detail = errors_pb2.FailureDetail()
-    for each in status.details:
-        if not each.Unpack(info):
-            each.Unpack(detail)
-    facts = info.metadata
-    return CallError(
-        reason=info.reason,
-        message=status.message,
-        errno=int(facts.get("errno", "0")),
-        module=facts.get("module", ""),
-        target=detail.target,
-        symbol=facts.get("symbol", ""),
-        detail=facts.get("detail", ""),
-        log_lines=tuple(detail.log_lines),
-        steps=tuple(detail.steps),
-        config_problems=tuple(detail.config_problems),
-    )
-
-
-def failure_error(
-    failure: "errors_pb2.Failure", steps: "Sequence[errors_pb2.Step]" = ()
-) -> CallError:
-    """Return the CallError for a failure that a result tells of."""
-    from kmodd.v1 import errors_pb2
-
-    reason = errors_pb2.ErrorReason.Name(failure.reason)
-    return CallError(
-        reason=reason.removeprefix("ERROR_REASON_"),
-        message=failure.message,
-        errno=failure.errno_value,
-        module=failure.module,
-        target=failure.target,
-        symbol=failure.symbol,
-        detail=failure.detail,
-        log_lines=tuple(failure.log_lines),
-        steps=tuple(steps),
-    )

@@ -303,10 +303,10 @@ class Namespace:
                 targets = tuple(plan.target for plan in plans)
                 if call.dry_run:
                     steps.extend(self._planned(plans, generation))
-                    return _result(name, targets, steps, [each.failure for each in plans], problems)
+                    return _result(name, plans, steps, [each.failure for each in plans], problems)
                 try:
                     failures = runner.run(plans, generation, steps)
-                    return _result(name, targets, steps, failures, problems)
+                    return _result(name, plans, steps, failures, problems)
                 except StaleError:
                     generation = self._trees.rebuild(call.release)
             what = f"the files of {name} keep changing"
@@ -338,19 +338,23 @@ def _module_of(outcome: StepOutcome) -> str:
 
 def _result(
     name: str,
-    targets: tuple[str, ...],
+    plans: Sequence[Plan],
     steps: Sequence[StepOutcome],
     failures: Sequence[KmoddError | None],
     problems: tuple[str, ...],
 ) -> Outcome:
-    """Return the outcome of one name of which some targets may have failed."""
-    others = ((target, error) for target, error in zip(targets, failures[:-1], strict=False))
+    """Return the outcome of one name whose plans were run as far as there are ``failures``."""
+    plans = plans[: len(failures)]
+    others: list[tuple[str, KmoddError]] = []
+    for plan, error in zip(plans, (*failures[:-1], None), strict=False):
+        others += [(plan.target, each) for each in plan.passed_over]
+        others += [(plan.target, error)] if error is not None else []
     return Outcome(
         name,
-        targets[: len(failures)],
+        tuple(plan.target for plan in plans),
         tuple(steps),
         failures[-1] if failures else None,
-        tuple((target, error) for target, error in others if error is not None),
+        tuple(others),
         problems,
     )
 

@@ -93,7 +93,8 @@ class Plan:
 
     A load may list a module twice, as modprobe's own list does: the second time it is live.
     ``failure`` is what remains to be reported when the steps have run: that the module itself
-    cannot be had, or is in use by more than the steps take away.
+    cannot be had, or is in use by more than the steps take away. ``passed_over`` are failures that
+    change nothing but are told, as kmod tells those of soft dependencies that stay loaded.
     """
 
     asked: str
@@ -101,6 +102,7 @@ class Plan:
     steps: tuple[Step, ...]
     via_alias: bool
     failure: KmoddError | None = None
+    passed_over: tuple[KmoddError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,8 @@ class UnloadRequest:
     is for each removal. ``use_blacklist`` changes nothing, as in modprobe.
 
     ``exact`` is kmod to the letter: of several ``softdep`` lines for a module the first counts
-    alone, and what was only used by something unused stays loaded.
+    alone, and what was only used by something unused stays loaded. A soft dependency that cannot
+    be unloaded is told then, and with ``soft_matters`` it ends the removal (without -a).
     """
 
     name: str
@@ -151,6 +154,7 @@ class UnloadRequest:
     waits: bool = False
     force: bool = False
     exact: bool = False
+    soft_matters: bool = False
 
 
 class DenyList:

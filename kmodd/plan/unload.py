@@ -6,11 +6,10 @@ and follows what each of its own steps will change.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from kmodd.config import Config
 from kmodd.database import Database
-from kmodd.errors import LimitError, Reason, StateError
+from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.kernel.base import LoadedModule
 from kmodd.plan.lookup import find, resolve
 from kmodd.plan.model import (
@@ -56,7 +55,9 @@ def plan_unload(
         steps = removal.take_steps()
         if failure and len(targets) == 1 and not steps:
             raise failure
-        plans.append(Plan(request.name, target.name, steps, bool(target.alias), failure))
+        passed_over = removal.take_passed_over()
+        alias = bool(target.alias)
+        plans.append(Plan(request.name, target.name, steps, alias, failure, passed_over))
         if failure:
             break
     return tuple(plans)
@@ -106,6 +107,7 @@ class _Removal:
         self._config = config
         self._state = _References(loaded)
         self._steps: list[Step] = []
+        self._passed_over: list[KmoddError] = []
         self._under_way: list[str] = []
         self._budget = Budget(request.name)
 
@@ -114,6 +116,12 @@ class _Removal:
         steps = tuple(self._steps)
         self._steps.clear()
         return steps
+
+    def take_passed_over(self) -> tuple[KmoddError, ...]:
+        """Return the failures since the last call that only kmod tells of."""
+        passed_over = tuple(self._passed_over)
+        self._passed_over.clear()
+        return passed_over
 
     def remove(self, name: str, cause: Cause) -> None:
         """Find the steps to unload one module, in modprobe's order.
@@ -216,5 +224,11 @@ class _Removal:
     def _try_all(self, names: list[str]) -> None:
         """Unload soft dependencies, the last one first; what cannot be unloaded stays."""
         for name in reversed(names):
-            with suppress(StateError):
+            try:
                 self.remove(name, Cause.SOFT)
+            except StateError as error:
+                if not self._request.exact or error.reason is Reason.MODULE_BUILTIN:
+                    continue
+                if self._request.soft_matters:
+                    raise
+                self._passed_over.append(error)

@@ -162,6 +162,7 @@ def unload_request(name: str, request: pb.UnloadModulesRequest) -> UnloadRequest
         ignore_loaded=request.dry_run and request.ignore_loaded,
         force=request.force,
         exact=request.kmod_exact,
+        soft_matters=request.soft_dependencies_matter,
     )
 
 

@@ -195,7 +195,7 @@ class LoadModulesResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UnloadModulesRequest(_message.Message):
-    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist", "release", "ignore_loaded", "wait", "force", "kmod_exact", "nested_verbosity", "failure_in_result")
+    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist", "release", "ignore_loaded", "wait", "force", "kmod_exact", "nested_verbosity", "failure_in_result", "soft_dependencies_matter")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -209,6 +209,7 @@ class UnloadModulesRequest(_message.Message):
     KMOD_EXACT_FIELD_NUMBER: _ClassVar[int]
     NESTED_VERBOSITY_FIELD_NUMBER: _ClassVar[int]
     FAILURE_IN_RESULT_FIELD_NUMBER: _ClassVar[int]
+    SOFT_DEPENDENCIES_MATTER_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     dry_run: bool
     first_time: bool
@@ -222,7 +223,8 @@ class UnloadModulesRequest(_message.Message):
     kmod_exact: bool
     nested_verbosity: Verbosity
     failure_in_result: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ..., release: _Optional[str] = ..., ignore_loaded: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ...) -> None: ...
+    soft_dependencies_matter: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ..., release: _Optional[str] = ..., ignore_loaded: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ..., soft_dependencies_matter: bool = ...) -> None: ...
 
 class UnloadModulesResponse(_message.Message):
     __slots__ = ("results", "config_problems")

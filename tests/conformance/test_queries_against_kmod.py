@@ -11,6 +11,7 @@ Left out, each for its reason:
 import os
 import random
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,8 @@ from tests.support.tree import ModuleTree
 SEED = 20261123
 ALIASES = 3000
 FORMS = 200
-PROCESSES = int(os.environ.get("KMODD_TEST_PROCESSES", "40"))
-"""kmodctl processes that are started; 200 with KMODD_TEST_PROCESSES=200, a minute more."""
+PROCESSES = 200
+"""kmodctl processes that are started; everything else is called in the test's own process."""
 
 MODINFO_FORMS = (
     (),
@@ -158,6 +159,22 @@ def test_symbols_of_files_are_shown_the_same(debian: Debian, option: str) -> Non
     for file in random.Random(SEED).sample(files, 15):
         (theirs,) = debian.modprobe([(option, file)])
         same(debian.ours("modprobe", option, file), theirs)
+
+
+@pytest.mark.parametrize("form", ["human", "tmpfiles", "devname"])
+def test_device_nodes_are_told_the_same(debian: Debian, tmp_path: Path, form: str) -> None:
+    """kmod looks for them at the running kernel's place, so Debian's are put there for it."""
+    place = tmp_path / os.uname().release
+    place.mkdir()
+    shutil.copy(debian.tree.directory / "modules.devname", place)
+    written = tmp_path / "nodes"
+    words = ("static-nodes", "-f", form, "-o", str(written))
+    (theirs,) = run_kmod([Case(("kmod", *words), debian.kernel, trees=tmp_path)])
+    expected = written.read_text()
+    assert expected
+    same(debian.ours(*words), theirs)
+    assert written.read_text() == expected
+    assert debian.ours(*words[:3]).output == expected
 
 
 def test_processes_say_the_same_as_calls_in_this_process(debian: Debian) -> None:

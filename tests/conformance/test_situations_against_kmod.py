@@ -11,14 +11,12 @@ Left out, each for its reason:
   insmod's options and their usage, ``-n`` without ``-v``, paths as names for modprobe, the words of
   --help and --version, weakdep.
 - ``include`` in a configuration: kmod does not tell its line.
-- A module that a configuration's alias alone knows, with ``-n``: kmod says nothing then.
 - Empty words in $MODPROBE_OPTIONS, between two blanks or behind a quote: kmod takes each for the
   name of a module.
 - ``--remove-holders`` that leaves the named module unused: kmod unloads it with what its holder
   needed, and then misses it.
 - ``-w`` for a module that stays in use: kmod 30 says nothing and succeeds.
 - The order of ``-v``'s lines and of what a command writes: in a pipe, kmod's own come last.
-- A soft dependency that is in use with ``-r`` and without ``-a``: its message ends modprobe.
 - What a signal ends: kmod takes a command that was killed for one that succeeded.
 """
 
@@ -122,6 +120,8 @@ TABLE = (
     Row("modprobe -a -v greet nosuch hello"),
     Row("modprobe -a nosuch other"),
     Row("modprobe -q nosuch"),
+    Row("modprobe -s nosuch"),
+    Row("modprobe -s -v world"),
     Row("modprobe -q -a nosuch hello"),
     Row("modprobe nosuch extra"),
     Row("modprobe ''"),
@@ -141,6 +141,9 @@ TABLE = (
     Row("modprobe -v x", "alias x alien\nalias x hello\n", failures="alien=8", exact=True),
     Row("modprobe x", "alias x hello\nalias x alien\n", failures="alien=8"),
     Row("modprobe x", "alias x nowhere\n"),
+    Row("modprobe -n -v x", "alias x nowhere\nalias x hello\n", exact=True),
+    Row("modprobe -n x", "alias x nowhere\n", exact=True),
+    Row("modprobe -D x", "alias x nowhere\n"),
     Row("modprobe -v front-door", "blacklist facade\n"),
     Row("modprobe -b greet", "blacklist greet\n"),
     Row("modprobe -v world", "softdep world pre: alien nosuch post: hello\n", failures="alien=8"),
@@ -185,6 +188,11 @@ TABLE = (
     Row("modprobe -r front-door", loaded="facade"),
     Row("modprobe -r x", "alias x hello\nalias x greet\n", loaded="hello world"),
     Row("modprobe -r -v world", "softdep world pre: hello post: noexit\n", loaded="world hello"),
+    Row("modprobe -r world", "softdep world post: greet\n", loaded="world", exact=True),
+    Row("modprobe -r world", "softdep world pre: stone\n", loaded="world", exact=True),
+    Row("modprobe -r -a world", "softdep world post: greet\n", loaded="world", exact=True),
+    Row("modprobe -r -q world", "softdep world post: greet\n", loaded="world", exact=True),
+    Row("modprobe -r --first-time world", "softdep world pre: hello\n", "world", exact=True),
     Row("modprobe -r -v world", "remove world echo $CMDLINE_OPTS: gone\n", loaded="world"),
     Row("modprobe -r world", "remove world exit 2\n", loaded="world"),
     Row("modprobe -r -a world hello", "remove world exit 2\n", loaded="world hello"),
@@ -213,6 +221,7 @@ TABLE = (
     Row("rmmod {extra}/greet.ko", loaded="greet"),
     Row("rmmod noexit", loaded="noexit", failures="noexit=16"),
     Row("rmmod -s -v greet", loaded="greet"),
+    Row("rmmod -s nosuch"),
     Row("rmmod -x"),
     Row("lsmod"),
     Row("lsmod", loaded="world hello facade"),
@@ -279,8 +288,8 @@ class World:
 
     def prepare(self, row: Row) -> Path:
         """Bring the daemon's kernel into the row's state; return the same state for kmod."""
-        while modules := self.client.list_modules():
-            for module in modules:
+        for _ in range(4):
+            for module in self.client.list_modules():
                 if not module.reference_count:
                     self.client.remove(module.name, force=True)
         (self.config / "test.conf").write_text(row.config)

@@ -2,6 +2,8 @@
 """kmodctl as a person at a shell uses it: what it prints, and how it exits."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -260,3 +262,32 @@ def test_without_a_daemon_one_line_tells_what_was_tried() -> None:
 def test_a_wrong_command_line_is_one_line_and_status_1(arguments: list[str], message: str) -> None:
     result = kmodctl(*arguments)
     assert (result.stderr, result.returncode) == (f"{message}\n", 1)
+
+
+def test_a_removal_waits_for_a_module_in_use_if_it_is_to(daemon: Daemon) -> None:
+    daemon.kmodctl("modprobe", "world")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(daemon.kmodctl, "modprobe", "-r", "-w", "60000", "greet")
+        time.sleep(0.5)
+        assert not waiting.done()
+        assert daemon.kmodctl("rmmod", "world").returncode == 0
+        assert (waiting.result().stderr, waiting.result().returncode) == ("", 0)
+    assert names(daemon) == []
+
+
+def test_a_removal_that_waited_in_vain_fails(daemon: Daemon) -> None:
+    daemon.kmodctl("modprobe", "world")
+    result = daemon.kmodctl("modprobe", "-r", "-w", "50", "greet")
+    assert result.stderr == (
+        "modprobe: ERROR: could not remove 'greet': Resource temporarily unavailable\n"
+    )
+    assert result.returncode == 1
+
+
+def test_a_daemon_that_stops_does_not_wait_for_those_who_wait(daemon: Daemon) -> None:
+    daemon.kmodctl("modprobe", "world")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(daemon.kmodctl, "modprobe", "-r", "-w", "600000", "greet")
+        time.sleep(0.5)
+        assert daemon.stop() == 0
+        assert waiting.result().returncode == 1

@@ -31,13 +31,15 @@ class Case:
     """One command for one state of the world.
 
     ``kernel`` is a directory as ``make_kernel`` makes it; ``failures`` are the modules that it does
-    not load or unload, each with its errno. ``environment`` is added to the command's.
+    not load or unload, each with its errno. ``environment`` is added to the command's. ``trees``
+    stands for /lib/modules, where it is given.
     """
 
     words: Sequence[str]
     kernel: Path
     failures: Iterable[tuple[str, int]] = ()
     environment: Iterable[tuple[str, str]] = ()
+    trees: Path | None = None
 
 
 def build_fake_kernel(directory: Path) -> Path:
@@ -91,14 +93,15 @@ def _namespace() -> list[str]:
 
 def _script(case: Case, library: Path | None) -> str:
     """The lines that put the kernel in its place, run the command there, and take it away."""
-    kernel = shlex.quote(str(case.kernel))
     failures = " ".join(f"{name}={code}" for name, code in case.failures)
     variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     if library is not None:
         variables |= {"LD_PRELOAD": str(library), "FAKE_ERRNO": failures}
     words = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
     words += [*(f"{name}={value}" for name, value in case.environment), *case.words]
-    return (
-        f"mount --bind {kernel}/module /sys/module; mount --bind {kernel} /proc; "
-        f"{shlex.join(words)} </dev/null; {_AFTER_EACH}; umount /proc; umount /sys/module"
-    )
+    places = [(case.kernel / "module", "/sys/module"), (case.kernel, "/proc")]
+    if case.trees is not None:
+        places.append((case.trees, "/lib/modules"))
+    mounts = [shlex.join(("mount", "--bind", str(source), target)) for source, target in places]
+    unmounts = [f"umount {target}" for _, target in reversed(places)]
+    return "; ".join([*mounts, f"{shlex.join(words)} </dev/null", _AFTER_EACH, *unmounts])

@@ -140,3 +140,32 @@ def test_pins_end_with_their_operation_even_when_it_fails() -> None:
     with pytest.raises(ZeroDivisionError), flights.operation("load") as operation:
         fail(operation)
     assert flights.idle()
+
+
+def test_what_belongs_to_an_operation_is_not_hindered_by_its_pins() -> None:
+    flights = Flights()
+    with flights.operation("outer") as outer:
+        flights.pin("greet", outer)
+        with flights.operation("inner", outer.token) as inner:
+            assert [each.number for each in inner.line()] == [inner.number, outer.number]
+            flights.pin("greet", inner)
+            assert flights.unload("greet", inner, lambda: True)
+            with (
+                flights.operation("another") as another,
+                pytest.raises(StateError, match=r"outer|inner"),
+            ):
+                flights.unload("greet", another, lambda: True)
+    assert flights.idle()
+
+
+def test_a_token_is_good_while_its_operation_is_under_way() -> None:
+    flights = Flights()
+    with flights.operation("outer") as outer:
+        token = outer.token
+        with flights.operation("inner", token):
+            pass
+    for stale in (token, "x"):
+        with pytest.raises(StateError) as caught, flights.operation("late", stale):
+            pass
+        assert caught.value.reason is Reason.OPERATION_ENDED
+    assert flights.idle()

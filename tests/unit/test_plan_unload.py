@@ -67,6 +67,7 @@ class Flags(TypedDict, total=False):
     waits: bool
     force: bool
     exact: bool
+    soft_matters: bool
 
 
 def unload(
@@ -274,3 +275,16 @@ def test_a_hostile_configuration_ends() -> None:
 def test_an_empty_kernel_has_nothing_to_unload() -> None:
     (plan,) = plan_unload(UnloadRequest(name="vfat"), TREE, Config(), {})
     assert plan == Plan("vfat", "vfat", (), via_alias=False)
+
+
+def test_what_kmod_tells_of_soft_dependencies_that_stay_is_kept_for_those_who_want_it() -> None:
+    config = "softdep vfat pre: fat post: loop"
+    (plan,) = unload("vfat", config)
+    assert (words((plan,)), plan.passed_over) == (["-vfat"], ())
+    (plan,) = unload("vfat", config, exact=True)
+    assert words((plan,)) == ["-vfat"]
+    assert [error.module for error in plan.passed_over] == ["fat"]
+    (plan,) = unload("vfat", config, exact=True, soft_matters=True)
+    assert words((plan,)) == ["-vfat"]
+    assert plan.failure is not None
+    assert plan.failure.reason is Reason.MODULE_IN_USE

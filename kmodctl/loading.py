@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""modprobe's two actions: a call for each name, and what is printed of what became of it."""
+
+import argparse
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from kmodctl.carrying import carry_out
+from kmodctl.errors import CallError
+from kmodctl.modprobe_words import Complaints, step_line
+from kmodctl.output import Output
+from kmodctl.quoting import join_parameters
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1 import module_service_pb2 as pb
+    from kmodd.v1.errors_pb2 import Failure, Step
+
+
+class _Action:
+    """What loading and unloading have in common: a call for each name, and what it came to."""
+
+    removing = False
+
+    def __init__(self, options: argparse.Namespace, client: "Client", output: Output) -> None:
+        self._options = options
+        self._client = client
+        self._output = output
+        self._results: list[pb.ModuleResult] = []
+        self._problems: list[str] = []
+        exact = options.kmod_exact
+        self._dry_run = options.dry_run or options.show_depends
+        self._shown = options.verbose or options.show_depends or (options.dry_run and not exact)
+        self._complaints = Complaints(
+            output,
+            every=options.all,
+            verbose=options.verbose and not exact,
+            wait=bool(options.wait_msec),
+            exact=exact,
+        )
+
+    def run(self, names: Sequence[str]) -> int:
+        """Act on each name until one is fatal; returns the exit status."""
+        failed = False
+        for together in self._groups(names):
+            for result in self._call(together):
+                failed |= self._tell(result)
+            if self._complaints.ended:
+                break
+        if self._output.json:
+            self._output.messages(list(self._results))
+        return int(failed)
+
+    def _groups(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+        """Return the names that are asked for with one call each time."""
+        return [(name,) for name in names]
+
+    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+        raise NotImplementedError
+
+    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
+        raise NotImplementedError
+
+    def _tell_problems(self, problems: Sequence[str]) -> None:
+        """Say once what is wrong with the configuration, as libkmod does when it reads it."""
+        if not self._problems:
+            self._problems = list(problems)
+            for problem in self._problems:
+                self._output.library(problem)
+
+    def _tell(self, result: "pb.ModuleResult") -> bool:
+        """Print what became of a name, and say why it failed; returns whether it did."""
+        from kmodctl.failures import failure_error
+
+        self._results.append(result)
+        if not self._output.json:
+            self._show(result.steps)
+        for module, parameters in groupby(result.ignored_parameters, attrgetter("module")):
+            self._complaints.of_parameters(module, parameters)
+        failed = result.HasField("failure") and not self._is_forgiven(result.failure)
+        for failure in result.other_failures:
+            if not self._is_forgiven(failure):
+                self._complain(result.name, failure_error(failure), result.steps)
+        if failed:
+            self._complain(result.name, failure_error(result.failure), result.steps)
+        return failed
+
+    def _is_forgiven(self, _failure: "Failure") -> bool:
+        """Tell whether kmod would not mind, and kmodctl is to do as kmod does."""
+        return False
+
+    def _show(self, steps: "Sequence[Step]") -> None:
+        """Print the steps and what commands wrote."""
+        for step in steps:
+            needless = step.needless and not self._options.show_depends
+            line = "" if needless else step_line(step, removing=self.removing)
+            if line.startswith("builtin ") and not self._options.show_depends:
+                line = ""
+            if line and self._shown:
+                self._output.data(line)
+            self._output.pass_on(step.output, step.error_output)
+        for step in reversed(steps):
+            if step.undone and self._shown:
+                self._output.data(f"rmmod {step.module}")
+
+
+class Loading(_Action):
+    """modprobe NAME."""
+
+    def _is_forgiven(self, failure: "Failure") -> bool:
+        from kmodd.v1 import errors_pb2
+
+        is_alias_of_nothing = failure.reason == errors_pb2.ERROR_REASON_MODULE_NOT_FOUND and bool(
+            failure.target
+        )
+        return self._options.kmod_exact and self._dry_run and is_alias_of_nothing
+
+    def _groups(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+        return [names] if self._options.atomic else super()._groups(names)
+
+    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+        request = self._request()
+        if len(names) == 1 and names[0].startswith(("/", "./")):
+            return self._load_file(names[0], request)
+        request.names.extend(names)
+        if not self._options.private or self._dry_run:
+            response = self._client.load_modules(request)
+            self._tell_problems(response.config_problems)
+            return response.results
+        request.dry_run = True
+        response = self._client.load_modules(request)
+        self._tell_problems(response.config_problems)
+        with self._options.connect() as client:
+            return [carry_out(plan, request, client) for plan in response.results]
+
+    def _load_file(self, path: str, request: "pb.LoadModulesRequest") -> "list[pb.ModuleResult]":
+        from kmodd.v1 import module_service_pb2 as pb
+
+        try:
+            response = self._client.load_file(path, request)
+        except OSError as error:
+            result = pb.ModuleResult(name=path)
+            result.failure.reason = "ERROR_REASON_MODULE_NOT_FOUND"  # type: ignore[assignment]
+            result.failure.message = str(error.strerror)
+            return [result]
+        self._tell_problems(response.config_problems)
+        response.result.name = path
+        return [response.result]
+
+    def _request(self) -> "pb.LoadModulesRequest":
+        from kmodd.v1 import module_service_pb2 as pb
+
+        options = self._options
+        parameters = "" if options.all else join_parameters(options.words[1:])
+        return pb.LoadModulesRequest(
+            parameters=parameters,
+            dry_run=self._dry_run,
+            first_time=options.first_time,
+            ignore_loaded=options.show_depends,
+            use_blacklist=options.use_blacklist,
+            ignore_install_commands=options.ignore_commands,
+            ignore_vermagic=options.force or options.force_vermagic,
+            ignore_modversions=options.force or options.force_modversion,
+            release=options.release,
+            atomic=options.atomic,
+            kmod_exact=options.kmod_exact,
+            nested_verbosity=_verbosity(options),
+            failure_in_result=True,
+        )
+
+    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
+        self._complaints.of_load(name, error, _steps)
+
+
+class Unloading(_Action):
+    """modprobe -r NAME."""
+
+    removing = True
+
+    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+        from kmodd.v1 import module_service_pb2 as pb
+
+        options = self._options
+        request = pb.UnloadModulesRequest(
+            names=names,
+            dry_run=self._dry_run,
+            first_time=options.first_time,
+            remove_holders=options.remove_holders,
+            use_blacklist=options.use_blacklist,
+            ignore_remove_commands=options.ignore_commands,
+            release=options.release,
+            ignore_loaded=options.show_depends,
+            force=options.force,
+            kmod_exact=options.kmod_exact,
+            nested_verbosity=_verbosity(options),
+            failure_in_result=True,
+            soft_dependencies_matter=not (options.all or options.quiet),
+        )
+        if options.wait_msec:
+            request.wait.FromMilliseconds(options.wait_msec)
+        response = self._client.unload_modules(request)
+        self._tell_problems(response.config_problems)
+        return response.results
+
+    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
+        self._complaints.of_unload(name, error)
+
+
+def _verbosity(options: argparse.Namespace) -> "pb.Verbosity":
+    from kmodd.v1 import module_service_pb2 as pb
+
+    if options.quiet:
+        return pb.VERBOSITY_QUIET
+    return pb.VERBOSITY_VERBOSE if options.verbose else pb.VERBOSITY_UNSPECIFIED
