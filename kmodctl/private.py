@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon for one call, with the caller's own rights.
+"""What is done for one call with the caller's own rights, most of it by a daemon.
 
 Options that name another root or another configuration are not for a daemon that may be root:
 it would read what its callers cannot. So kmodctl starts one of its own for them, which ends with
@@ -10,9 +10,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kmodctl.errors import KmodctlError
+
+if TYPE_CHECKING:
+    from kmodd.v1.database_service_pb2 import ModuleInfo
 
 CONFIG_DIRECTORIES = tuple(
     f"{directory}/modprobe.d"
@@ -64,6 +67,23 @@ def private_daemon(place: Place) -> Iterator[str]:
     finally:
         if not daemon.stdin.closed:
             daemon.communicate()
+
+
+def private_inspect(path: str) -> "ModuleInfo":
+    """Return what the module file ``path`` says of itself, its symbols included.
+
+    Raises OSError where the file cannot be read, and KmodctlError.
+    """
+    import subprocess
+
+    from kmodd.v1.database_service_pb2 import InspectModuleResponse
+
+    command = [sys.executable, "-P", "-m", "kmodd.offline_info", path]
+    with open(path, "rb") as file:
+        ran = subprocess.run(command, stdin=file, capture_output=True, check=False)
+    if ran.returncode != 0:
+        raise KmodctlError(ran.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+    return InspectModuleResponse.FromString(ran.stdout).module
 
 
 def _arguments(place: Place) -> list[str]:

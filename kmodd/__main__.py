@@ -12,23 +12,38 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from kmodd import __version__
 from kmodd.daemon import running, serve
-from kmodd.errors import KmoddError
-from kmodd.settings import Limits, Settings, default_socket, default_state
+from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.settings import (
+    LOG_LEVELS,
+    Limits,
+    Settings,
+    SocketSettings,
+    default_config,
+    default_socket,
+    default_state,
+)
+from kmodd.settings_file import read_settings, settings_files
 from kmodd.signals import SignalInbox, caught
 from kmodd.systemd import log_handler
-
-LOG_LEVELS = ("error", "warning", "info", "debug")
+from kmodd.trust import check_files
 
 EPILOG = """\
-kmodd serve        run until SIGTERM; 'serve' may be left out
-kmodd run -- CMD   run CMD with a private daemon, whose socket it finds in KMODD_SOCKET;
-                   the exit status is CMD's
+kmodd serve         run until SIGTERM; 'serve' may be left out
+kmodd run -- CMD    run CMD with a private daemon, whose socket it finds in KMODD_SOCKET;
+                    the exit status is CMD's
+kmodd check-config  say whether kmodd.toml is right, and what is wrong where
 """
+
+
+CONFIG_HELP = (
+    "the settings, see kmodd.toml(5) (default: /etc/kmodd/kmodd.toml for root, "
+    "~/.config/kmodd/kmodd.toml for a user, neither of which kmodd run reads)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,27 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
     options = make_parser().parse_args(words)
-    # Not set_defaults(): the two actions share the option, and the last default would be both's.
-    level = options.log_level or ("warning" if options.action == "run" else "info")
-    logging.basicConfig(level=level.upper(), handlers=[log_handler()])
-    logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
-    settings = Settings(
-        kernel=options.kernel,
-        root=options.root,
-        release=options.release or "",
-        publish=not options.no_publish,
-        modprobe_config=tuple(options.modprobe_config),
-        run_commands=options.allow_commands,
-        deny=tuple(options.deny),
-        kmod_exact=options.kmod_exact,
-        limits=Limits(command=options.command_time),
-    )
     try:
-        if options.action == "run":
-            return _run(replace(settings, socket=options.socket), options.command)
-        return _serve(settings, options)
+        match options.action:
+            case "check-config":
+                return _check_config(options.config)
+            case "run":
+                return _run(options)
+            case _:
+                return _serve(options)
     except KmoddError as error:
-        print(f"kmodd: {error.message}", file=sys.stderr)
+        for line in error.message.splitlines():
+            print(f"kmodd: {line}", file=sys.stderr)
     except OSError as error:
         print(f"kmodd: {error.filename or 'error'}: {error.strerror}", file=sys.stderr)
     return 1
@@ -66,18 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of kmodd's arguments."""
     common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
     common.add_argument(
         "--kernel",
         choices=("emulated", "linux"),
-        default="emulated",
         help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
-        "machine runs (default: %(default)s)",
+        "machine runs (default: emulated)",
     )
     common.add_argument(
         "--root",
         metavar="DIR",
         type=_directory,
-        default=Path("/"),
         help="a system root: module trees are in DIR/lib/modules (default: /)",
     )
     common.add_argument(
@@ -90,7 +94,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--log-level", choices=LOG_LEVELS, help="how much to log")
     common.add_argument(
-        "--no-publish", action="store_true", help="write no databases, serve them from memory"
+        "--no-publish",
+        dest="publish",
+        action="store_const",
+        const=False,
+        help="write no databases, serve them from memory",
     )
     _add_policy(common)
     parser = argparse.ArgumentParser(
@@ -101,7 +109,9 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kmodd {__version__}")
-    actions = parser.add_subparsers(dest="action", metavar="serve | run", required=True)
+    actions = parser.add_subparsers(
+        dest="action", metavar="serve | run | check-config", required=True
+    )
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
     serving.add_argument(
         "--state",
@@ -113,9 +123,14 @@ def make_parser() -> argparse.ArgumentParser:
     serving.add_argument(
         "--no-watch",
         dest="watch",
-        action="store_false",
+        action="store_const",
+        const=False,
         help="rebuild databases only when asked to",
     )
+    checking = actions.add_parser(
+        "check-config", help="say whether kmodd.toml is right, and what is wrong where"
+    )
+    checking.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
@@ -128,20 +143,20 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         type=Path,
         action="append",
-        default=[],
         help="a directory or file to read in place of DIR's modprobe.d; may be given again",
     )
     parser.add_argument(
         "--allow-commands",
-        action="store_true",
+        dest="run_commands",
+        action="store_const",
+        const=True,
         help="run the install and remove commands of modprobe.d",
     )
     parser.add_argument(
         "--command-time",
         metavar="SECONDS",
         type=float,
-        default=Limits().command,
-        help="how long such a command may take (default: %(default)s)",
+        help=f"how long such a command may take (default: {Limits().command:g})",
     )
     parser.add_argument(
         "--deny",
@@ -152,7 +167,10 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         help="never load modules of these names; may be given again",
     )
     parser.add_argument(
-        "--kmod-exact", action="store_true", help="do as kmod does, without what is better here"
+        "--kmod-exact",
+        action="store_const",
+        const=True,
+        help="do as kmod does, without what is better here",
     )
 
 
@@ -168,27 +186,87 @@ def _directory(text: str) -> Path:
     return path
 
 
-def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    place = options.socket or default_socket()
-    if place is None:
-        print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
-        return 1
-    state = options.state or default_state()
-    faulthandler.enable()  # the watchdog's SIGABRT then tells what every thread was doing
-    serve(replace(settings, socket=place.absolute(), state=state, watch=options.watch))
+def _check_config(given: Path | None) -> int:
+    """Read the settings and say what they come to; raises what ``read_settings`` does."""
+    file = given or default_config()
+    if file is None:
+        raise RequestError(Reason.INVALID_REQUEST, "no user's directory; give --config FILE")
+    settings = _checked(read_settings(file, Settings()), file)
+    print(f"{file} is right")
+    for each in settings.sockets:
+        print(f"{each.path} has the role {each.role} and the mode {each.mode:04o}")
     return 0
 
 
-def _run(settings: Settings, command: Sequence[str]) -> int:
-    """Run ``command`` with a daemon of its own; returns its exit status."""
-    command = command[1:] if command[:1] == ["--"] else command
+def _serve(options: argparse.Namespace) -> int:
+    place = options.socket or default_socket()
+
+    def read() -> Settings:
+        file = options.config or default_config()
+        base = Settings(state=default_state(), sockets=_sockets(place))
+        settings = base
+        if file is not None and (options.config or file.exists()):
+            settings = _checked(read_settings(file, base), file)
+        settings = _with_options(settings, options)
+        logging.getLogger().setLevel(settings.log_level.upper())
+        return settings
+
+    logging.basicConfig(handlers=[log_handler()])
+    logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
+    settings = read()
+    if not settings.sockets:
+        print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
+        return 1
+    faulthandler.enable()  # the watchdog's SIGABRT then tells what every thread was doing
+    serve(settings, read)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command with a daemon of its own; returns its exit status."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         print("kmodd run: a command is missing (kmodd run -- COMMAND)", file=sys.stderr)
         return 1
+    settings = Settings(log_level="warning")
+    if options.config:
+        settings = _checked(read_settings(options.config, settings), options.config)
+    settings = _with_options(settings, options)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler()])
+    logging.getLogger("watchdog").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
-        socket = settings.socket or Path(directory, "kmodd.sock")
-        with running(replace(settings, socket=socket.absolute())) as daemon:
+        sockets = _sockets(options.socket or Path(directory, "kmodd.sock"))
+        with running(replace(settings, sockets=sockets)) as daemon:
             return _run_command(command, daemon.socket)
+
+
+def _sockets(place: Path | None) -> tuple[SocketSettings, ...]:
+    """Return the sockets of a daemon that is told of none: one, for its owner alone."""
+    return (SocketSettings(path=place.absolute()),) if place else ()
+
+
+def _checked(settings: Settings, file: Path) -> Settings:
+    """Return ``settings``; raises TreeError where they are for a real kernel and not root's."""
+    if settings.kernel == "linux":
+        check_files(settings_files(file))
+    return settings
+
+
+def _with_options(settings: Settings, options: argparse.Namespace) -> Settings:
+    """Return ``settings`` with what the command line says, which counts for more."""
+    given = {
+        name: value
+        for each in fields(Settings)
+        if (value := getattr(options, name := each.name, None)) is not None
+    }
+    given["deny"] = (*settings.deny, *options.deny)
+    if options.modprobe_config:
+        given["modprobe_config"] = tuple(options.modprobe_config)
+    if options.command_time:
+        given["limits"] = replace(settings.limits, command=options.command_time)
+    if options.socket:
+        given["sockets"] = _sockets(options.socket)
+    return replace(settings, **given)
 
 
 def _run_command(command: Sequence[str], socket: Path) -> int:

@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd import systemd
+from kmodd.caller import Role
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.kernel.base import Kernel
@@ -21,27 +22,54 @@ from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Commands, Namespace
 from kmodd.plan import DenyList
-from kmodd.server import Parts, SocketServer
+from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.signals import SignalInbox, caught
-from kmodd.sockets import SocketPlace
 from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
 from kmodd.watch import watching
+
+FIXED = (
+    *("kernel", "root", "release", "state", "publish", "watch", "modprobe_config"),
+    *("limits", "timing"),
+)
+"""The settings that a daemon keeps from its start to its end."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that runs in this process."""
+    """A daemon that runs in this process; ``socket`` is the first of its sockets for admins."""
 
-    socket: Path
-    trees: Trees
+    settings: Settings
+    parts: Parts
+    commands: Commands
+    servers: Servers
 
-    def reload(self) -> None:
-        """Read the kernel's tree and the configuration anew, and wait until they are in force."""
-        _build(self.trees)
+    @property
+    def socket(self) -> Path:
+        """Where the daemon itself calls."""
+        return _own_socket(self.settings)
+
+    def reload(self, settings: Settings) -> "Daemon":
+        """Take over ``settings``, and read the kernel's tree and the configuration anew.
+
+        Returns when both are in force. What is fixed at start stays as it is, and is logged.
+        """
+        for name in FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                log.warning("the setting %s takes effect with the next start", name)
+        fixed = {name: getattr(self.settings, name) for name in FIXED}
+        settings = replace(settings, **fixed)
+        self.parts.namespace.set_policy(DenyList(settings.deny), exact=settings.kmod_exact)
+        self.commands.set_policy(_own_socket(settings), allowed=_runs_commands(settings))
+        try:
+            self.servers.apply(settings.sockets, self.parts)
+        except KmoddError as error:
+            log.error("%s", error.message)
+        _build(self.parts.trees)
+        return replace(self, settings=settings)
 
     def answers(self, timeout: float) -> bool:
         """Tell whether a client gets an answer within ``timeout`` seconds."""
@@ -56,9 +84,10 @@ class Daemon:
 
     def status(self) -> str:
         """Say in one line how the daemon fares."""
-        generation = self.trees.in_force()
+        trees = self.parts.trees
+        generation = trees.in_force()
         if generation is None:
-            return f"{self.trees.release}: no module tree"
+            return f"{trees.release}: no module tree"
         count = len(generation.database.modules)
         return generation.problem or f"{generation.release}: {count} modules in the tree"
 
@@ -70,7 +99,10 @@ def running(settings: Settings) -> Iterator[Daemon]:
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     linux = _linux_kernel() if settings.kernel == LinuxKernel.kind else None
-    with SocketPlace(settings.socket, settings.socket_mode) as place:
+    servers = Servers(settings.limits.drain)
+    with contextlib.ExitStack() as ending:
+        ending.callback(servers.stop)
+        servers.claim(settings.sockets)
         store = RecordStore(settings.state) if settings.state else None
         trees = Trees(
             settings.root,
@@ -83,41 +115,42 @@ def running(settings: Settings) -> Iterator[Daemon]:
         )
         _build(trees)
         kernel = linux or _emulated_kernel(trees)
-        # On a real kernel the configuration is trusted, or its tree is not in force at all.
         commands = Commands(
-            place.path,
-            allowed=settings.run_commands or linux is not None,
+            _own_socket(settings),
+            allowed=_runs_commands(settings),
             limit=settings.limits.command,
         )
         namespace = Namespace(
             kernel, trees, commands, deny=DenyList(settings.deny), exact=settings.kmod_exact
         )
-        parts = Parts(kernel, trees, namespace)
-        server = SocketServer(place, parts, settings.limits)
-        trees.tell(lambda: server.note_database(trees.in_force()))
-        server.start()
+        parts = Parts(kernel, trees, namespace, settings.limits)
+        trees.tell(lambda: servers.note_database(trees.in_force()))
+        servers.apply(settings.sockets, parts)
         with watching(trees, settings.timing) if settings.watch else contextlib.nullcontext():
             try:
-                yield Daemon(place.path, trees)
+                yield Daemon(settings, parts, commands, servers)
             finally:
                 namespace.stop()
-                server.stop()  # calls under way still need the kernel
+                servers.stop()  # calls under way still need the kernel
                 kernel.close()
                 commands.close()
 
 
-def serve(settings: Settings) -> None:
-    """Run a daemon until SIGTERM or SIGINT; SIGHUP has it read its tree and configuration anew."""
+def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Run a daemon until SIGTERM or SIGINT.
+
+    SIGHUP has it take over what ``reread`` returns, and read its tree and configuration anew;
+    where that raises KmoddError the settings stay as they are.
+    """
     with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
         with running(settings) as daemon:
-            log.info("listening on %s", daemon.socket)
             systemd.notify("READY=1", f"STATUS={daemon.status()}")
-            _attend(daemon, inbox)
+            _attend(daemon, inbox, reread)
             systemd.notify("STOPPING=1")
         log.info("stopped")
 
 
-def _attend(daemon: Daemon, inbox: SignalInbox) -> None:
+def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) -> None:
     """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
     pause = systemd.watchdog_pause()
     while True:
@@ -132,8 +165,27 @@ def _attend(daemon: Daemon, inbox: SignalInbox) -> None:
             return
         log.info("reloading")
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        daemon.reload()
+        try:
+            settings = reread()
+        except KmoddError as error:
+            log.error("the settings stay as they are: %s", error.message)
+            settings = daemon.settings
+        daemon = daemon.reload(settings)
         systemd.notify("READY=1", f"STATUS={daemon.status()}")
+
+
+def _own_socket(settings: Settings) -> Path:
+    """Return the socket that the daemon's own calls and those of commands go to."""
+    admins = (each.path for each in settings.sockets if each.role is Role.ADMIN)
+    return next(admins, settings.sockets[0].path)
+
+
+def _runs_commands(settings: Settings) -> bool:
+    """Tell whether commands of modprobe.d are run.
+
+    On a real kernel the configuration is trusted, or its tree is not in force at all.
+    """
+    return settings.run_commands or settings.kernel == LinuxKernel.kind
 
 
 def _linux_kernel() -> LinuxKernel:

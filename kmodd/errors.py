@@ -8,6 +8,7 @@
     ├── RequestError              a request that cannot be right whatever the state
     ├── StateError                a request that the present state forbids (in use, builtin, ...)
     ├── KernelError               what the kernel refused, with its log lines
+    ├── AccessError               what the socket that a request came in by does not allow
     └── LimitError                a bound of the daemon's own that was reached
 
 Nothing here knows gRPC: a status is named by its code's name, and ``kmodd.service.failures``
@@ -53,6 +54,7 @@ class Reason(enum.Enum):
     COMMAND_TIMED_OUT = 28
     COMMAND_LOOP = 29
     OPERATION_ENDED = 30
+    ACCESS_DENIED = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.COMMAND_TIMED_OUT: Verdict(errno_module.ETIMEDOUT, "ABORTED"),
     Reason.COMMAND_LOOP: Verdict(errno_module.ELOOP, "FAILED_PRECONDITION"),
     Reason.OPERATION_ENDED: Verdict(errno_module.ESTALE, "FAILED_PRECONDITION"),
+    Reason.ACCESS_DENIED: Verdict(errno_module.EACCES, "PERMISSION_DENIED"),
 }
 
 
@@ -170,6 +173,10 @@ class StateError(KmoddError):
 
 class KernelError(KmoddError):
     """A load or a removal that the kernel refused, with the kernel's errno and log lines."""
+
+
+class AccessError(KmoddError):
+    """A request that the role of its socket does not allow; ``detail`` says what was missing."""
 
 
 class LimitError(KmoddError):

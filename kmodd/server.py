@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gRPC server on one socket: its services, health, reflection, and how it stops."""
+"""The gRPC servers, one for each socket: services, health, reflection, and how they stop."""
 
+import logging
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -10,16 +12,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from kmodd.errors import Reason, StateError
+from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.daemon import DaemonService
 from kmodd.service.databases import DatabaseService
+from kmodd.service.door import Door
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
 from kmodd.service.uploads import Uploads
-from kmodd.settings import Limits
+from kmodd.settings import Limits, SocketSettings
 from kmodd.sockets import SocketPlace
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import (
@@ -53,60 +56,145 @@ GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a server serves."""
+    """What the servers serve."""
 
     kernel: Kernel
     trees: Trees
     namespace: Namespace
+    limits: Limits
+
+
+class Servers:
+    """The servers of a daemon. ``_lock`` guards them against threads that tell of a database;
+    everything else is for one thread alone.
+    """
+
+    def __init__(self, drain: float) -> None:
+        """``drain`` is how long mutations may go on when a server stops, in seconds."""
+        self._drain = drain
+        self._lock = threading.Lock()
+        self._places: dict[SocketSettings, SocketPlace] = {}
+        self._servers: dict[SocketSettings, SocketServer] = {}
+
+    def claim(self, wanted: Iterable[SocketSettings]) -> None:
+        """Make sure that nobody else listens on these sockets; raises KmoddError."""
+        for settings in wanted:
+            if settings not in self._places:
+                self._places[settings] = SocketPlace(settings).take()
+
+    def apply(self, wanted: Iterable[SocketSettings], parts: Parts) -> None:
+        """Listen on these sockets and no others; calls on those that stay as they are go on.
+
+        Raises the first failure once everything else has been done.
+        """
+        wanted = list(wanted)
+        self._end([each for each in self._places if each not in wanted])
+        failures: list[KmoddError] = []
+        for settings in wanted:
+            if settings in self._servers:
+                continue
+            try:
+                self.claim([settings])
+                server = SocketServer(self._places[settings], settings, parts)
+                server.start()
+            except KmoddError as error:
+                self._end([settings])
+                failures.append(error)
+                continue
+            with self._lock:
+                self._servers[settings] = server
+            log.info("listening on %s as %s", settings.path, settings.role)
+        for failure in failures[1:]:
+            log.error("%s", failure.message)
+        if failures:
+            raise failures[0]
+
+    def note_database(self, generation: Generation | None) -> None:
+        """Show in every server's health how the databases of the kernel's release fare."""
+        with self._lock:
+            for server in self._servers.values():
+                server.note_database(generation)
+
+    def stop(self) -> None:
+        """End all servers, and give up what was claimed."""
+        self._end(list(self._places))
+
+    def _end(self, ending: Sequence[SocketSettings]) -> None:
+        """Refuse new mutations, let those under way finish within the limit, end the rest."""
+        with self._lock:
+            servers = [self._servers.pop(each) for each in ending if each in self._servers]
+        for server in servers:
+            server.drain()
+        deadline = time.monotonic() + self._drain
+        while any(server.mutating() for server in servers) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for server in servers:
+            server.stop()
+        for settings in ending:
+            place = self._places.pop(settings, None)
+            if place is not None:
+                place.leave()
 
 
 class SocketServer:
     """The server of one socket, from ``start`` to ``stop``."""
 
-    def __init__(self, place: SocketPlace, parts: Parts, limits: Limits) -> None:
+    def __init__(self, place: SocketPlace, settings: SocketSettings, parts: Parts) -> None:
         self._place = place
         self._parts = parts
-        self._limits = limits
+        self._role = settings.role
+        self._door = Door(settings.caller, parts.kernel, parts.namespace)
         self._stopping = threading.Event()
-        self._lanes = Lanes(limits)
+        self._lanes = Lanes(parts.limits, self._door)
         self._health = health.HealthServicer(experimental_non_blocking=True)
         self._server = grpc.server(
             self._lanes.reads,
             interceptors=(self._lanes,),
-            maximum_concurrent_rpcs=limits.concurrent_calls,
+            maximum_concurrent_rpcs=parts.limits.concurrent_calls,
             options=(("grpc.so_reuseport", 0),),
         )
         self._add_services()
 
     def start(self) -> None:
-        """Bind, listen, and only then show the socket at its path."""
+        """Bind, listen, and only then show the socket at its path; raises KmoddError."""
         try:
             self._server.add_insecure_port(f"unix:{quote(str(self._place.staged))}")
+            self._set_health(_SERVING)
+            self.note_database(self._parts.trees.in_force())
+            self._server.start()
+            self._place.reveal()
         except RuntimeError as error:
+            self.stop()
             raise StateError(Reason.INTERNAL, f"{self._place.path}: {error}") from error
-        self._set_health(_SERVING)
-        self.note_database(self._parts.trees.in_force())
-        self._server.start()
-        self._place.reveal()
+        except KmoddError:
+            self.stop()
+            raise
 
-    def stop(self) -> None:
-        """Refuse new mutations, let those under way finish within the limit, end the rest."""
+    def drain(self) -> None:
+        """Refuse new mutations."""
         self._set_health(_NOT_SERVING)
         self._lanes.drain()
-        deadline = time.monotonic() + self._limits.drain
-        while self._lanes.mutating() and time.monotonic() < deadline:
-            time.sleep(0.01)
+
+    def mutating(self) -> bool:
+        """Tell whether a mutation is being served."""
+        return self._lanes.mutating()
+
+    def stop(self) -> None:
+        """End what is left after a while."""
         self._stopping.set()
         self._server.stop(GRACE).wait()
         self._lanes.close()
 
     def _add_services(self) -> None:
         server, parts = self._server, self._parts
-        uploads = Uploads(self._limits)
+        uploads = Uploads(parts.limits)
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
-            ModuleService(parts.namespace, uploads, self._limits), server
+            ModuleService(parts.namespace, uploads, parts.limits, self._door), server
         )
         database_service_pb2_grpc.add_DatabaseServiceServicer_to_server(
             DatabaseService(parts.trees, uploads, self._stopping), server
@@ -115,10 +203,7 @@ class SocketServer:
             KernelLogService(parts.kernel, self._stopping), server
         )
         daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(
-            DaemonService(
-                parts.kernel, parts.trees, parts.namespace, daemon_service_pb2.ROLE_ADMIN
-            ),
-            server,
+            DaemonService(parts.kernel, parts.trees, parts.namespace, self._role), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(

@@ -4,44 +4,72 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from kmodd.caller import Caller, Role
+
+LOG_LEVELS = ("error", "warning", "info", "debug")
+
+CONFIG = Path("/etc/kmodd/kmodd.toml")
+"""The file of settings of the system's daemon."""
 
 ADMIN_SOCKET = Path("/run/kmodd/admin/kmodd.sock")
 """Where the system's daemon listens for administrators."""
 
-SYSTEM_SOCKETS = (ADMIN_SOCKET, Path("/run/kmodd/observer/kmodd.sock"))
-"""Where clients look for the system's daemon, in this order."""
+
+def _number(default: Any, meaning: str) -> Any:
+    """Return a field of a table of numbers; ``meaning`` is what kmodd.toml(5) says of it."""
+    return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what callers can make the daemon do. Sizes in bytes, times in seconds."""
 
-    image_bytes: int = 256 << 20
-    uploads_bytes: int = 512 << 20
-    chunk_bytes: int = 1 << 20
-    upload_idle: float = 30.0
-    names_per_request: int = 1024
-    concurrent_calls: int = 1024
-    command: float = 60.0
-    readers: int = 8
-    mutations: int = 512
-    streams: int = 64
-    drain: float = 30.0
+    image_bytes: int = _number(256 << 20, "the largest module image, decompressed")
+    uploads_bytes: int = _number(512 << 20, "all uploads under way together")
+    chunk_bytes: int = _number(1 << 20, "one message of an upload")
+    upload_idle: float = _number(30.0, "how long an upload may pause")
+    names_per_request: int = _number(1024, "the names in one request")
+    concurrent_calls: int = _number(1024, "calls under way at once, per socket")
+    command: float = _number(60.0, "how long a command of modprobe.d may take")
+    readers: int = _number(8, "calls that look at the same time, per socket")
+    mutations: int = _number(512, "calls that change something at the same time, per socket")
+    streams: int = _number(64, "streams open at the same time, per socket")
+    drain: float = _number(30.0, "how long changes under way may go on when kmodd stops")
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How the daemon follows a directory. Times in seconds.
+    """How the daemon follows a directory. Times in seconds."""
 
-    A tree is rebuilt when it has been quiet for ``debounce``, or ``debounce_max`` after the first
-    change where it never is. ``look`` is how often each file's time is looked at where events
-    tell of changes, ``poll`` where they do not; the published files are looked at as often.
+    debounce: float = _number(0.3, "how long a tree must be quiet before it is read anew")
+    debounce_max: float = _number(5.0, "how long after the first change that is put off at most")
+    look: float = _number(10.0, "how often the time of each file is looked at, events or not")
+    poll: float = _number(2.0, "the same where the file system tells of no changes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketSettings:
+    """A socket to listen on.
+
+    ``owner`` and ``group`` are names or numbers, None for the daemon's own. ``allow`` and ``deny``
+    are patterns of modules for a loader, ``parameters`` whether it may give them any.
     """
 
-    debounce: float = 0.3
-    debounce_max: float = 5.0
-    look: float = 10.0
-    poll: float = 2.0
+    path: Path
+    role: Role = Role.ADMIN
+    mode: int = 0o600
+    owner: str | int | None = None
+    group: str | int | None = None
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    parameters: bool = False
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks by this socket."""
+        return Caller(str(self.path), self.role, self.allow, self.deny, self.parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +90,14 @@ class Settings:
     root: Path = Path("/")
     release: str = ""
     state: Path | None = None
-    socket: Path = ADMIN_SOCKET
-    socket_mode: int = 0o600
+    sockets: tuple[SocketSettings, ...] = (SocketSettings(path=ADMIN_SOCKET),)
     publish: bool = True
     watch: bool = True
     modprobe_config: tuple[Path, ...] = ()
     run_commands: bool = False
     deny: tuple[tuple[str, str], ...] = ()
     kmod_exact: bool = False
+    log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
 
@@ -83,6 +111,14 @@ def default_state() -> Path | None:
         return Path("/var/lib/kmodd")
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home) / "kmodd" if home.startswith("/") else None
+
+
+def default_config() -> Path | None:
+    """Return this user's file of settings, whether or not there is one."""
+    if os.geteuid() == 0:
+        return CONFIG
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(home) / "kmodd" / "kmodd.toml" if home.startswith("/") else None
 
 
 def default_socket() -> Path | None:

@@ -8,24 +8,30 @@ that nobody else can enter, gets its mode there, and is then renamed into its pl
 
 import errno
 import fcntl
+import grp
 import os
+import pwd
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from kmodd.errors import Reason, RequestError, StateError
+from kmodd.settings import SocketSettings
 
 PATH_MAX = 107
 """Bytes of the longest path that a Unix socket can have (unix(7), the final NUL left out)."""
 
 
 class SocketPlace:
-    """The place of one listening socket, owned from ``__enter__`` to ``__exit__``."""
+    """The place of one listening socket, owned from ``take`` to ``leave``."""
 
-    def __init__(self, path: Path, mode: int) -> None:
-        """Raises RequestError where ``path`` cannot be a socket's."""
+    def __init__(self, settings: SocketSettings) -> None:
+        """Raises RequestError where the path cannot be a socket's, or its owner is nobody."""
+        path = settings.path
         self.path = path
-        self._mode = mode
+        self._mode = settings.mode
+        self._owner = _number(settings, "owner", lambda name: pwd.getpwnam(name).pw_uid)
+        self._group = _number(settings, "group", lambda name: grp.getgrnam(name).gr_gid)
         self._staging = path.parent / ".b"
         self._lock_fd = -1
         longest = max(len(os.fsencode(each)) for each in (path, self.staged))
@@ -40,7 +46,7 @@ class SocketPlace:
         """Where the socket is bound before ``reveal``."""
         return self._staging / "s"
 
-    def __enter__(self) -> Self:
+    def take(self) -> Self:
         """Take the lock; raises StateError naming the owner's process where it is taken."""
         self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = self.path.with_name(f"{self.path.name}.lock")
@@ -63,18 +69,36 @@ class SocketPlace:
         return self
 
     def reveal(self) -> None:
-        """Give the bound socket its mode and its place; a stale one there is replaced."""
+        """Give the bound socket its owner, mode and place; a stale one there is replaced.
+
+        Raises StateError where the daemon may not give it to that owner or group.
+        """
+        try:
+            os.chown(self.staged, self._owner, self._group)
+        except OSError as error:
+            raise StateError(
+                Reason.INTERNAL,
+                f"{self.path}: cannot be given to its owner and group: {error.strerror}",
+            ) from error
         self.staged.chmod(self._mode)
         self.staged.rename(self.path)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def leave(self) -> None:
         """Remove the socket, then give up the lock. The lock file stays: it is the lock's name."""
         self.path.unlink(missing_ok=True)
         self.staged.unlink(missing_ok=True)
         self._staging.rmdir()
         os.close(self._lock_fd)
+
+
+def _number(settings: SocketSettings, what: str, look_up: Callable[[str], int]) -> int:
+    """Return the number of the socket's owner or group, -1 to leave it as it is (chown(2))."""
+    name: str | int | None = getattr(settings, what)
+    if name is None or isinstance(name, int):
+        return -1 if name is None else name
+    try:
+        return look_up(name)
+    except KeyError:
+        raise RequestError(
+            Reason.INVALID_REQUEST, f"{settings.path}: the {what} {name!r} is not known here"
+        ) from None

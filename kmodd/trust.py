@@ -10,6 +10,7 @@ after the reading holds for what was read.
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from kmodd.config.files import config_directories, resolve_in_root
@@ -62,6 +63,12 @@ def check_configuration(root: Path) -> None:
                 resolve_in_root(root, str(directory.relative_to(root))).glob("*.conf")
             ):
                 _refuse(first_untrusted(file, root))
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Raise TreeError where one of ``files`` is not trusted."""
+    for file in files:
+        _refuse(first_untrusted(file))
 
 
 def check_open_file(fd: int, path: Path) -> None:

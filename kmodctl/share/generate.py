@@ -15,6 +15,8 @@ from kmodctl.commands import COMMANDS, KMOD, command_module, description, summar
 from kmodctl.parser import Parser
 from kmodd import __version__
 from kmodd.__main__ import make_parser
+from kmodd.settings import CONFIG
+from kmodd.settings_file import SETTINGS, Table, Value
 
 SHARE = Path(__file__).resolve().parent
 
@@ -29,6 +31,44 @@ LINKS = f"""Called by the name of {", ".join(KMOD[:-1])} or {KMOD[-1]}, through 
 kmodctl is that tool. Where no daemon has the running kernel it then executes the real kmod. An
 emulated kernel is only used where KMODD_SOCKET names its daemon."""
 
+
+SETTINGS_TEXT = """\
+A TOML file. The files of the directory beside it are read after it, in the order of their names;
+a later value replaces an earlier one, and the tables of deny and socket of all files add up.
+What is not a setting is an error. On the kernel linux the files must be root's.
+
+kmodd check-config says what is wrong and where. SIGHUP has a running kmodd read the files again;
+where they are wrong, it keeps what it has. It then takes over deny, kmod_exact, run_commands,
+log_level and socket, and everything else with its next start. Options of the command line count
+for more than the files.
+
+An observer may look. A loader may also load and unload the modules of its allow list, by name or
+alias, and what these need comes with them. An admin may do everything, and with the kernel linux
+that is to be root.
+"""
+
+EXAMPLE = """\
+kernel = "linux"
+
+[[socket]]
+path = "/run/kmodd/admin/kmodd.sock"
+
+[[socket]]
+path = "/run/kmodd/observer/kmodd.sock"
+role = "observer"
+mode = 0o666
+
+[[socket]]
+path = "/run/kmodd/net/kmodd.sock"
+role = "loader"
+group = "containers"
+mode = 0o660
+allow = ["br_netfilter", "ip_vs*"]
+
+[[deny]]
+modules = ["floppy"]
+reason = "this machine has none"
+"""
 
 BASH = """\
 # SPDX-License-Identifier: Apache-2.0
@@ -98,6 +138,7 @@ def files() -> Mapping[str, str]:
     return {
         "man/kmodctl.1": _lines(_kmodctl_page()),
         "man/kmodd.8": _lines(_kmodd_page()),
+        "man/kmodd.toml.5": _lines(_settings_page()),
         "completions/kmodctl.bash": _bash(),
         "completions/_kmodctl": _zsh(),
     }
@@ -161,7 +202,29 @@ def _kmodd_page() -> Iterator[str]:
     for name, parser in actions.items():
         options = [action for action in parser._actions if action.option_strings]
         yield from (f".SH OPTIONS OF {name.upper()}", *_options(options))
-    yield from (".SH SEE ALSO", ".BR kmodctl (1),", ".BR modprobe.d (5)")
+    yield from (".SH SEE ALSO", ".BR kmodctl (1),", ".BR kmodd.toml (5),", ".BR modprobe.d (5)")
+
+
+def _settings_page() -> Iterator[str]:
+    yield from _head("KMODD.TOML", 5, "kmodd.toml", "settings of kmodd")
+    yield from (".SH SYNOPSIS", f"{CONFIG}", ".br", f"{CONFIG}.d/*.toml")
+    yield from (".SH DESCRIPTION", *_text(SETTINGS_TEXT))
+    tables: dict[str, Table] = {
+        "": {name: each for name, each in SETTINGS.items() if isinstance(each, Value)}
+    }
+    for name, each in SETTINGS.items():
+        if isinstance(each, list):
+            tables[f"[[{name}]]"] = each[0]
+        elif isinstance(each, dict):
+            tables[f"[{name}]"] = each
+    for title, table in tables.items():
+        yield f".SH {_escape(title) or 'SETTINGS'}"
+        for name, value in table.items():
+            assert isinstance(value, Value)
+            meaning = f"{value.meaning[:1].upper()}{value.meaning[1:]}."
+            yield from (".TP", f".B {_escape(name)}", *_text(meaning))
+    yield from (".SH EXAMPLE", ".nf", *(_escape(line) for line in EXAMPLE.splitlines()), ".fi")
+    yield from (".SH SEE ALSO", ".BR kmodd (8)")
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -54,11 +54,15 @@ class Commands:
 
     def __init__(self, socket: Path, *, allowed: bool, limit: float) -> None:
         """``socket`` is where nested calls go. ``limit`` is a command's time in seconds."""
-        self._socket = socket
-        self._allowed = allowed
+        self.set_policy(socket, allowed=allowed)
         self._limit = limit
         self._lock = threading.Lock()
         self._tools: Path | None = None
+
+    def set_policy(self, socket: Path, *, allowed: bool) -> None:
+        """Take this over for the commands that are run from now on."""
+        self._socket = socket
+        self._allowed = allowed
 
     def close(self) -> None:
         """Take the tools away."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kmodd.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
 
 
@@ -25,13 +26,21 @@ class Operation:
 
     Owned by the thread that runs it. ``pins`` is guarded by the lock of the Flights that made it.
     A request that a command makes, which ``parent`` runs, belongs to that: what pins the parent
-    has are no hindrance, and ``running`` tells it which command it must not start again.
+    has are no hindrance, ``running`` tells it which command it must not start again, and it counts
+    as made by the parent's ``caller``.
     """
 
-    def __init__(self, number: int, title: str, parent: "Operation | None" = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        title: str,
+        parent: "Operation | None" = None,
+        caller: Caller = DAEMON,
+    ) -> None:
         self.number = number
         self.title = title
         self.parent = parent
+        self.caller: Caller = parent.caller if parent else caller
         self.token = secrets.token_urlsafe(24)
         self.running = ""
         self.pins: set[str] = set()
@@ -69,7 +78,9 @@ class Flights:
         self._last_number = 0
 
     @contextmanager
-    def operation(self, title: str, token: str = "") -> Iterator[Operation]:
+    def operation(
+        self, title: str, token: str = "", caller: Caller = DAEMON
+    ) -> Iterator[Operation]:
         """Open an operation for the calling thread; its pins and its token end with it.
 
         ``token`` is that of the operation it belongs to. Raises StateError (OPERATION_ENDED) for
@@ -78,7 +89,7 @@ class Flights:
         with self._lock:
             parent = self._holder_of(token)
             self._last_number += 1
-            operation = Operation(self._last_number, title, parent)
+            operation = Operation(self._last_number, title, parent, caller)
             self._operations[operation.number] = operation
         try:
             yield operation
@@ -87,6 +98,12 @@ class Flights:
                 self._pins.subtract(operation.pins)
                 self._pins += Counter()
                 del self._operations[operation.number]
+
+    def origin(self, token: str) -> Caller:
+        """Return who started the operation that has this token; raises as ``operation`` does."""
+        with self._lock:
+            operation = self._holder_of(token)
+            return operation.caller if operation else DAEMON
 
     def pin(self, name: str, operation: Operation) -> None:
         """Keep ``name`` loaded until ``operation`` ends, waiting for an unload under way to end."""

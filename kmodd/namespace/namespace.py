@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from kmodd.access import check_target
+from kmodd.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, ModuleFileError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
@@ -21,15 +23,16 @@ from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.parameters import IgnoredParameter, check_parameters, ignored_parameters
+from kmodd.namespace.permits import permitted
 from kmodd.namespace.runner import Manner, Means, Runner, StaleError, StepOutcome, planned
 from kmodd.namespace.uploaded import with_uploaded
 from kmodd.plan import (
-    CommandStep,
+    BuiltinStep,
     DenyList,
-    InsertStep,
     LoadRequest,
     Plan,
     UnloadRequest,
+    module_of,
     plan_load,
     plan_unload,
 )
@@ -74,12 +77,14 @@ class Call:
     """What a request says beside what it is for.
 
     ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing.
-    ``token`` is that of the operation whose command makes the request. The rest is as in Manner.
+    ``token`` is that of the operation whose command makes the request, and counts for more than
+    the ``caller``. The rest is as in Manner.
     """
 
     release: str = ""
     dry_run: bool = False
     token: str = ""
+    caller: Caller = DAEMON
     wait: float = 0.0
     nested_options: str = ""
 
@@ -108,12 +113,16 @@ class Namespace:
         self._means = Means(
             kernel=kernel, flights=self._flights, commands=commands, stopping=self._stopping
         )
-        self._deny = DenyList() if exact or deny is None else deny
-        self._exact = exact
+        self.set_policy(deny or DenyList(), exact=exact)
         self._lock = threading.Lock()
         self._epoch = uuid.uuid4().hex
         self._revision = 1
         self._seen: tuple[LoadedModule, ...] = ()
+
+    def set_policy(self, deny: DenyList, *, exact: bool) -> None:
+        """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
+        self._deny = DenyList() if exact else deny
+        self._exact = exact
 
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use."""
@@ -137,7 +146,7 @@ class Namespace:
 
     def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
-        with self._operation(f"load {request.name}", call.token) as operation:
+        with self._operation(f"load {request.name}", call) as operation:
             return self._load(request, call, self._runner(operation, call))
 
     def load_together(
@@ -149,7 +158,7 @@ class Namespace:
         """
         names = " ".join(request.name for request in requests)
         outcomes: list[Outcome] = []
-        with self._operation(f"load {names}", call.token) as operation:
+        with self._operation(f"load {names}", call) as operation:
             runner = self._runner(operation, call)
             for request in requests:
                 outcomes.append(self._load(request, call, runner))
@@ -173,7 +182,7 @@ class Namespace:
         """
         image = _plain(image, file_name)
         request = replace(request, name=module_name_of_path(file_name), is_module=True)
-        with self._operation(f"load {file_name}", call.token) as operation:
+        with self._operation(f"load {file_name}", call) as operation:
             runner = self._runner(operation, call, {file_name: image})
             return self._load(request, call, runner, uploaded=(file_name, image))
 
@@ -182,13 +191,19 @@ class Namespace:
         request = replace(request, exact=request.exact or self._exact, waits=call.wait > 0)
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
-            return plan_unload(request, generation.database, generation.config, self._loaded())
+            plans = plan_unload(request, generation.database, generation.config, self._loaded())
+            return permitted(operation.caller, plans)
 
-        with self._operation(f"unload {request.name}", call.token) as operation:
+        with self._operation(f"unload {request.name}", call) as operation:
             return self._outcome(request.name, make_plans, call, self._runner(operation, call))
 
     def insert(
-        self, image: bytes, file_name: str, parameters: str, flags: InsertFlags
+        self,
+        image: bytes,
+        file_name: str,
+        parameters: str,
+        flags: InsertFlags,
+        call: Call = USUAL,
     ) -> LoadedModule:
         """Load ``image`` as it is; nothing is searched, no dependency loaded (insmod).
 
@@ -202,18 +217,19 @@ class Namespace:
         if denial is not None:
             raise denial
 
-        def call() -> bool:
+        def load() -> bool:
             self._kernel.init_module(image, parameters, flags)
             return True
 
-        with self._operation(f"insert {name}"):
-            self._flights.load(name, object(), call)
+        with self._operation(f"insert {name}", call):
+            self._flights.load(name, object(), load)
         return self.module(name)
 
-    def remove(self, name: str, *, force: bool = False) -> None:
+    def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> None:
         """Unload one module and nothing else (rmmod)."""
         name = module_name(check_query(name))
-        with self._operation(f"remove {name}") as operation:
+        with self._operation(f"remove {name}", call) as operation:
+            check_target(operation.caller, name)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)
@@ -221,14 +237,18 @@ class Namespace:
                 raise _in_use(found)
             Runner(self._means, operation).remove(name, force=force)
 
+    def origin(self, token: str) -> Caller:
+        """Return who started the operation with this token; StateError where there is none."""
+        return self._flights.origin(token)
+
     def idle(self) -> bool:
         """Tell whether no operation is under way and nothing of one is left."""
         return self._flights.idle()
 
     @contextmanager
-    def _operation(self, title: str, token: str = "") -> Iterator[Operation]:
+    def _operation(self, title: str, call: Call) -> Iterator[Operation]:
         started = time.monotonic()
-        with self._flights.operation(title, token) as operation:
+        with self._flights.operation(title, call.token, call.caller) as operation:
             result = "done"
             try:
                 yield operation
@@ -263,12 +283,14 @@ class Namespace:
             database = generation.database
             if uploaded is not None:
                 database = with_uploaded(database, *uploaded)
-            return plan_load(request, database, generation.config, self._loaded(), self._deny)
+            plans = plan_load(request, database, generation.config, self._loaded(), self._deny)
+            return permitted(runner.operation.caller, plans)
 
         outcome = self._outcome(request.name, make_plans, call, runner)
         if outcome.error or not request.parameters or request.exact:
             return outcome
-        given = {_module_of(step) for step in outcome.steps if not step.needless}
+        steps = (each.step for each in outcome.steps if not each.needless)
+        given = {module_of(step) for step in steps if not isinstance(step, BuiltinStep)}
         ignored = (
             one
             for target in outcome.targets
@@ -323,17 +345,6 @@ class Namespace:
         if not self._trees.current().database.is_builtin(name):
             return None
         return StateError(Reason.MODULE_BUILTIN, f"module {name} is builtin", module=name)
-
-
-def _module_of(outcome: StepOutcome) -> str:
-    """Return the module that a step gives parameters to, "" for one that gives none."""
-    match outcome.step:
-        case InsertStep(record=record):
-            return record.name
-        case CommandStep(module=module):
-            return module
-        case _:
-            return ""
 
 
 def _result(

@@ -17,7 +17,7 @@ from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step
+from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
 from kmodd.trust import check_open_file
 
@@ -91,7 +91,7 @@ class Runner:
         self._means = means
         self._kernel = means.kernel
         self._flights = means.flights
-        self._operation = operation
+        self.operation = operation
         self._manner = manner or Manner()
 
     def run(
@@ -121,9 +121,8 @@ class Runner:
             step = steps[at].step
             if not steps[at].done or not isinstance(step, InsertStep | CommandStep):
                 continue
-            name = step.record.name if isinstance(step, InsertStep) else step.module
             with suppress(KmoddError):
-                steps[at] = replace(steps[at], undone=self.remove(name))
+                steps[at] = replace(steps[at], undone=self.remove(module_of(step)))
 
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
@@ -132,7 +131,7 @@ class Runner:
             self._kernel.delete_module(name, force=force)
             return True
 
-        return self._flights.unload(name, self._operation, call)
+        return self._flights.unload(name, self.operation, call)
 
     def _attempt(
         self, step: Step, generation: Generation, steps: list[StepOutcome]
@@ -143,7 +142,7 @@ class Runner:
             done = self._run_step(step, generation, outputs)
         except KmoddError as error:
             steps.append(_outcome(step, generation, outputs=outputs))
-            log.info("%s: %s", self._operation, error.message)
+            log.info("%s: %s", self.operation, error.message)
             return error
         steps.append(_outcome(step, generation, done=done, needless=not done, outputs=outputs))
         return None
@@ -182,33 +181,33 @@ class Runner:
         command has called: they would wait for each other.
         """
         if step.event == "install":
-            self._flights.pin(step.module, self._operation)
+            self._flights.pin(step.module, self.operation)
         key = f"{step.event} command of {step.module}"
 
         def call() -> bool:
             if step.event == "install" and _is_live(self._kernel, step.module):
                 return False
             self._means.commands.check_allowed(step)
-            self._operation.running = key
+            self.operation.running = key
             try:
-                token, options = self._operation.token, self._manner.nested_options
+                token, options = self.operation.token, self._manner.nested_options
                 outputs.append(self._means.commands.run(step, token, options))
             finally:
-                self._operation.running = ""
+                self.operation.running = ""
             failure = outputs[-1].failure
             if failure is not None:
                 raise failure
             return True
 
-        if any(operation.running == key for operation in self._operation.line()):
+        if any(operation.running == key for operation in self.operation.line()):
             raise loop_failure(step)
-        if self._operation.parent is not None:
+        if self.operation.parent is not None:
             return call()
         return self._flights.load(key, (step.command, step.options), call)
 
     def _insert(self, step: InsertStep, generation: Generation) -> bool:
         name = step.record.name
-        self._flights.pin(name, self._operation)
+        self._flights.pin(name, self.operation)
         if _is_live(self._kernel, name):
             return False
 

@@ -22,6 +22,7 @@ from kmodd.plan.model import (
     RemoveStep,
     Step,
     UnloadRequest,
+    module_of,
 )
 from kmodd.plan.unload import plan_unload
 
@@ -40,6 +41,7 @@ __all__ = [
     "Target",
     "UnloadRequest",
     "find",
+    "module_of",
     "plan_load",
     "plan_unload",
     "resolve",

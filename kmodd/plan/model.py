@@ -10,6 +10,7 @@ from kmodd.config.patterns import PatternTable
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.kernel.base import InsertFlags
+from kmodd.names import normalise_alias
 
 MAX_STEPS = 16384
 """Steps that planning one request may take: a module listed, a name looked up. Debian's longest
@@ -85,6 +86,15 @@ class BuiltinStep:
 
 
 Step = InsertStep | RemoveStep | CommandStep | BuiltinStep
+
+
+def module_of(step: Step) -> str:
+    """Return the module that a step is about."""
+    match step:
+        case InsertStep(record=record):
+            return record.name
+        case CommandStep(module=name) | RemoveStep(name=name) | BuiltinStep(name=name):
+            return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +176,11 @@ class DenyList:
     __slots__ = ("_reasons", "is_empty")
 
     def __init__(self, entries: Iterable[tuple[str, str]] = ()) -> None:
-        """``entries`` are patterns of module names, each with a reason for people."""
-        spelled = [(pattern.replace("-", "_"), reason) for pattern, reason in entries]
+        """``entries`` are patterns of module names, each with a reason for people.
+
+        Raises RequestError for a pattern with a bracket that has no partner.
+        """
+        spelled = [(normalise_alias(pattern), reason) for pattern, reason in entries]
         self._reasons = PatternTable(spelled)
         self.is_empty = not spelled
 

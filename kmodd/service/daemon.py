@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from kmodd import __version__
+from kmodd.caller import Role
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.convert import text, tree_message
@@ -17,15 +18,21 @@ from kmodd.v1 import daemon_service_pb2_grpc
 
 _KINDS = {"emulated": pb.KERNEL_KIND_EMULATED, "linux": pb.KERNEL_KIND_LINUX}
 
+_ROLES = {
+    Role.OBSERVER: pb.ROLE_OBSERVER,
+    Role.LOADER: pb.ROLE_LOADER,
+    Role.ADMIN: pb.ROLE_ADMIN,
+}
+
 
 class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
     """Translates the state of the daemon's parts."""
 
-    def __init__(self, kernel: Kernel, trees: Trees, namespace: Namespace, role: pb.Role) -> None:
+    def __init__(self, kernel: Kernel, trees: Trees, namespace: Namespace, role: Role) -> None:
         self._kernel = kernel
         self._trees = trees
         self._namespace = namespace
-        self._role = role
+        self._role = _ROLES[role]
         self._started = time.monotonic()
 
     def GetStatus(  # noqa: N802  # the API's name

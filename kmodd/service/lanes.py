@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
+from kmodd.service.door import Door
 from kmodd.service.failures import abort
 from kmodd.settings import Limits
 
@@ -79,9 +80,10 @@ class _Pool:
 
 
 class Lanes(grpc.ServerInterceptor):
-    """Gives every call its lane and turns its exceptions into statuses."""
+    """Gives every call its lane, if the door lets it in, and turns its exceptions into statuses."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, door: Door) -> None:
+        self._door = door
         bounds = {
             Lane.READ: limits.readers,
             Lane.MUTATION: limits.mutations,
@@ -134,7 +136,7 @@ class Lanes(grpc.ServerInterceptor):
         lane = LANES.get(method, Lane.READ)
         pool = self._pools[lane]
         guard = self._guarded_stream if handler.response_streaming else self._guarded
-        served = guard(method, behavior, pool, lane)
+        served = guard(method, behavior, pool, lane, whole=not handler.request_streaming)
         served.experimental_thread_pool = pool.executor  # type: ignore[attr-defined]
         make = getattr(grpc, f"{shape}_rpc_method_handler")
         wrapped: grpc.RpcMethodHandler = make(
@@ -143,21 +145,23 @@ class Lanes(grpc.ServerInterceptor):
         return wrapped
 
     def _guarded(
-        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane
+        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane, *, whole: bool
     ) -> Callable[..., Any]:
         def served(request: Any, context: grpc.ServicerContext) -> Any:
-            with _failures(method, context), pool:
+            with _failures(method, context, self._door), pool:
                 self._admit(lane)
+                self._door.admit(method, request if whole else None, context)
                 return behavior(request, context)
 
         return served
 
     def _guarded_stream(
-        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane
+        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane, *, whole: bool
     ) -> Callable[..., Any]:
         def served(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with _failures(method, context), pool:
+            with _failures(method, context, self._door), pool:
                 self._admit(lane)
+                self._door.admit(method, request if whole else None, context)
                 yield from behavior(request, context)
 
         return served
@@ -170,16 +174,17 @@ class Lanes(grpc.ServerInterceptor):
 class _failures:  # noqa: N801  # reads as the statement it is
     """Turns an exception within the context into the status of the call."""
 
-    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
+    def __init__(self, method: str, context: grpc.ServicerContext, door: Door) -> None:
         self._method = method
         self._context = context
+        self._door = door
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KmoddError):
-            abort(self._context, error)
+            abort(self._context, self._door.shown_error(error))
         elif isinstance(error, Exception) and self._context.code() is None:
             log.exception("%s", self._method)
             internal = StateError(Reason.INTERNAL, f"{type(error).__name__}; see kmodd's log")

@@ -11,15 +11,13 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.namespace import Call, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.service.convert import module_message, problem_lines
+from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
-
-TOKEN_KEY = "kmodd-token"
-"""The metadata of a call that a command makes, which show what operation runs the command."""
 
 LONGEST_WAIT = 3600.0
 """Seconds that a removal waits at most."""
@@ -30,8 +28,9 @@ _NESTED_OPTIONS = defaultdict(str, {pb.VERBOSITY_QUIET: "-q", pb.VERBOSITY_VERBO
 class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
     """Translates between the API and a Namespace."""
 
-    def __init__(self, namespace: Namespace, uploads: Uploads, limits: Limits) -> None:
+    def __init__(self, namespace: Namespace, uploads: Uploads, limits: Limits, door: Door) -> None:
         self._namespace = namespace
+        self._door = door
         self._uploads = uploads
         self._limits = limits
 
@@ -47,7 +46,7 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
             version=f"{listing.epoch}-{listing.revision}",
         )
         return pb.ListModulesResponse(
-            modules=map(module_message, page.items),
+            modules=[module_message(self._door.shown_module(each)) for each in page.items],
             next_page_token=page.next_token,
             epoch=listing.epoch,
             revision=listing.revision,
@@ -57,7 +56,8 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.GetModuleRequest, _context: grpc.ServicerContext
     ) -> pb.GetModuleResponse:
         """Answer with one module."""
-        return pb.GetModuleResponse(module=module_message(self._namespace.module(request.name)))
+        module = self._door.shown_module(self._namespace.module(request.name))
+        return pb.GetModuleResponse(module=module_message(module))
 
     def InsertModule(  # noqa: N802
         self, requests: Iterator[pb.InsertModuleRequest], context: grpc.ServicerContext
@@ -66,12 +66,16 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         with self._uploads.receive(requests) as (header, image):
             if not header.HasField("load"):
                 flags = _insert_flags(header.ignore_vermagic, header.ignore_modversions)
-                module = self._namespace.insert(image, header.file_name, header.parameters, flags)
+                call = Call(token=token_of(context), caller=self._door.caller(context))
+                module = self._namespace.insert(
+                    image, header.file_name, header.parameters, flags, call
+                )
                 return pb.InsertModuleResponse(module=module_message(module))
             load = header.load
             outcome = self._namespace.load_file(
-                image, header.file_name, load_request("", load), _load_call(load, context)
+                image, header.file_name, load_request("", load), self._load_call(load, context)
             )
+        outcome = self._door.shown(outcome)
         if not load.failure_in_result:
             _abort_if_failed(outcome, context)
         return pb.InsertModuleResponse(
@@ -87,12 +91,13 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
             raise RequestError(
                 Reason.INVALID_REQUEST, "parameters need exactly one module to be given to"
             )
-        call = _load_call(request, context)
+        call = self._load_call(request, context)
         loads = [load_request(name, request) for name in names]
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
             outcomes = tuple(self._namespace.load(load, call) for load in loads)
+        outcomes = tuple(map(self._door.shown, outcomes))
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.LoadModulesResponse(
@@ -109,10 +114,12 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
             release=request.release,
             dry_run=request.dry_run,
             token=token_of(context),
+            caller=self._door.caller(context),
             wait=min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT),
             nested_options=_NESTED_OPTIONS[request.nested_verbosity],
         )
-        outcomes = [self._namespace.unload(unload_request(name, request), call) for name in names]
+        unloads = [unload_request(name, request) for name in names]
+        outcomes = [self._door.shown(self._namespace.unload(each, call)) for each in unloads]
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.UnloadModulesResponse(
@@ -121,11 +128,21 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         )
 
     def RemoveModule(  # noqa: N802
-        self, request: pb.RemoveModuleRequest, _context: grpc.ServicerContext
+        self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        self._namespace.remove(request.name, force=request.force)
+        call = Call(token=token_of(context), caller=self._door.caller(context))
+        self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse()
+
+    def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
+        return Call(
+            release=request.release,
+            dry_run=request.dry_run,
+            token=token_of(context),
+            caller=self._door.caller(context),
+            nested_options=_NESTED_OPTIONS[request.nested_verbosity],
+        )
 
     def _names(self, names: Iterable[str]) -> list[str]:
         names = list(names)
@@ -163,21 +180,6 @@ def unload_request(name: str, request: pb.UnloadModulesRequest) -> UnloadRequest
         force=request.force,
         exact=request.kmod_exact,
         soft_matters=request.soft_dependencies_matter,
-    )
-
-
-def token_of(context: grpc.ServicerContext) -> str:
-    """Return the token that a call shows of the operation that it belongs to, "" for none."""
-    metadata = dict(context.invocation_metadata())
-    return str(metadata.get(TOKEN_KEY, ""))
-
-
-def _load_call(request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
-    return Call(
-        release=request.release,
-        dry_run=request.dry_run,
-        token=token_of(context),
-        nested_options=_NESTED_OPTIONS[request.nested_verbosity],
     )
 
 

@@ -14,8 +14,8 @@ from kmodctl.errors import CallError
 from kmodd import daemon as daemon_module
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
-from kmodd.settings import Settings
-from tests.support.daemon import Daemon, running_daemon, wait_until
+from kmodd.settings import Settings, SocketSettings
+from tests.support.daemon import Daemon, configure, running_daemon, wait_until
 from tests.support.here import run_here
 from tests.support.tree import ModuleTree
 
@@ -41,14 +41,6 @@ def impatient(modules_root: ModuleTree) -> Iterator[Daemon]:
 @pytest.fixture
 def tree(modules_root: ModuleTree) -> ModuleTree:
     return modules_root
-
-
-def configure(daemon: Daemon, tree: ModuleTree, text: str) -> None:
-    directory = tree.root / "etc/modprobe.d"
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "test.conf").write_text(text)
-    with daemon.client() as client:
-        client.rebuild_database()
 
 
 def names(daemon: Daemon) -> list[str]:
@@ -252,7 +244,8 @@ def test_a_module_whose_load_makes_the_kernel_ask_for_another_finishes(
             super().finit_module(fd, parameters, flags)
 
     monkeypatch.setattr(daemon_module, "IsolatedKernel", AskingKernel)
-    settings = Settings(root=modules_root.root, socket=socket, watch=False)
+    listening = (SocketSettings(path=socket),)
+    settings = Settings(root=modules_root.root, sockets=listening, watch=False)
     with daemon_module.running(settings) as daemon:
         from kmodctl.client import Client
 

@@ -109,7 +109,7 @@ def test_a_service_tells_where_it_listens_and_a_private_daemon_does_not(
         text=True,
     )
     assert serving.stderr is not None
-    assert any(line == f"kmodd: listening on {tmp_path}/s\n" for line in serving.stderr)
+    assert any(line == f"kmodd: listening on {tmp_path}/s as admin\n" for line in serving.stderr)
     serving.terminate()
     serving.communicate()
     private = subprocess.run(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodctl.client import Client
+from tests.support.tree import ModuleTree
 
 START = 60.0
 """Seconds that a daemon may take to listen, on a busy machine."""
@@ -61,21 +62,32 @@ def kmodctl(
 
 @contextmanager
 def running_daemon(
-    root: Path, *arguments: str, place: str = "run/kmodd.sock", through: Sequence[str] = ()
+    root: Path,
+    *arguments: str,
+    place: str = "run/kmodd.sock",
+    through: Sequence[str] = (),
+    settings: str = "",
 ) -> Iterator[Daemon]:
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
 
     ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
-    runs the daemon as its last words. The daemon's log goes to stderr at the end.
+    runs the daemon as its last words. ``settings`` is a kmodd.toml to be used in place of one
+    socket for admins; ``@`` in it stands for a directory that goes with the daemon, and it must
+    have a socket at ``@`` with ``place`` behind it. The daemon's log goes to stderr at the end.
     """
     with tempfile.TemporaryDirectory(prefix="kmodd-test-") as directory:
         socket = Path(directory, place)
         log = Path(directory, "log")
+        listening = ("--socket", str(socket))
+        if settings:
+            config = Path(directory, "kmodd.toml")
+            config.write_text(settings.replace("@", directory))
+            listening = ("--config", str(config))
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [
                     *(*through, sys.executable, "-m", "kmodd", "serve"),
-                    *("--root", str(root), "--socket", str(socket), "--log-level", "debug"),
+                    *("--root", str(root), *listening, "--log-level", "debug"),
                     *("--state", str(Path(directory, "state"))),
                     *arguments,
                 ],
@@ -89,6 +101,15 @@ def running_daemon(
             process.kill()
             process.wait()
             sys.stderr.write(log.read_text(errors="replace"))  # pytest shows it with a failure
+
+
+def configure(daemon: Daemon, tree: ModuleTree, text: str) -> None:
+    """Have ``text`` as the tree's modprobe.d, in force."""
+    directory = tree.root / "etc/modprobe.d"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "test.conf").write_text(text)
+    with daemon.client() as client:
+        client.rebuild_database()
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = START) -> None:

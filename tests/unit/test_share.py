@@ -9,6 +9,8 @@ import pytest
 
 from kmodctl.cli import command_parser
 from kmodctl.commands import COMMANDS, command_module, description, summary
+from kmodd.settings import Settings
+from kmodd.settings_file import read_settings
 from tests.support.require import require
 
 SHARE = Path(__file__).parents[2] / "kmodctl" / "share"
@@ -18,7 +20,7 @@ def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None
     subprocess.run([sys.executable, str(SHARE / "generate.py"), str(tmp_path)], check=True)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.*")}
     made |= {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("_*")}
-    assert len(made) == 4
+    assert len(made) == 5
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
 
@@ -57,3 +59,12 @@ def test_bash_completes_commands_and_options_of_each() -> None:
 def test_bash_completes_files(tmp_path: Path) -> None:
     (tmp_path / "some.ko").touch()
     assert completed("kmodctl", "insmod", f"{tmp_path}/so") == [f"{tmp_path}/some.ko"]
+
+
+def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:
+    page = (SHARE / "man/kmodd.toml.5").read_text()
+    example = page.partition(".SH EXAMPLE\n.nf\n")[2].partition(".fi")[0]
+    file = tmp_path / "kmodd.toml"
+    file.write_text(example.replace("\\&", "").replace("\\-", "-"))
+    roles = [each.role for each in read_settings(file, Settings()).sockets]
+    assert roles == ["admin", "observer", "loader"]

@@ -4,12 +4,24 @@
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from kmodd.errors import RequestError, StateError
+from kmodd.settings import SocketSettings
 from kmodd.sockets import PATH_MAX, SocketPlace
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[SocketPlace]:
+    place = SocketPlace(SocketSettings(path=path)).take()
+    try:
+        yield place
+    finally:
+        place.leave()
 
 
 def bind(place: SocketPlace) -> socket.socket:
@@ -22,7 +34,7 @@ def bind(place: SocketPlace) -> socket.socket:
 
 def test_the_socket_has_its_mode_and_goes_with_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "run" / "kmodd.sock"
-    with SocketPlace(path, 0o600) as place, bind(place):
+    with taken(path) as place, bind(place):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.connect(str(path))
@@ -30,15 +42,15 @@ def test_the_socket_has_its_mode_and_goes_with_its_owner(tmp_path: Path) -> None
 
 
 def test_the_staging_directory_lets_nobody_in(tmp_path: Path) -> None:
-    with SocketPlace(tmp_path / "kmodd.sock", 0o666) as place:
+    with taken(tmp_path / "kmodd.sock") as place:
         assert stat.S_IMODE(place.staged.parent.stat().st_mode) == 0o700
 
 
 def test_a_second_owner_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "kmodd.sock"
-    with SocketPlace(path, 0o600) as place, bind(place):
+    with taken(path) as place, bind(place):
         with pytest.raises(StateError, match=rf"another kmodd \(pid {os.getpid()}\)"):
-            SocketPlace(path, 0o600).__enter__()
+            SocketPlace(SocketSettings(path=path)).take()
         assert path.exists()
 
 
@@ -47,7 +59,7 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(str(path))
     with (
-        SocketPlace(path, 0o600) as place,
+        taken(path) as place,
         bind(place),
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
     ):
@@ -57,4 +69,4 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 def test_a_path_that_no_socket_can_have_is_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / ("x" * PATH_MAX)
     with pytest.raises(RequestError, match="at most 107 bytes"):
-        SocketPlace(path, 0o600)
+        SocketPlace(SocketSettings(path=path))

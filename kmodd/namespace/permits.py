@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a caller may have a plan run. What a module needs follows the module that it may have."""
+
+from kmodd.access import check_needed, check_target
+from kmodd.caller import Caller
+from kmodd.plan import BuiltinStep, Cause, Plan, module_of
+
+
+def permitted(caller: Caller, plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Return ``plans``, or raise AccessError where the caller may not have one of them.
+
+    The module that each is for must be among those that the caller may have, and so must the
+    users of a module that are unloaded before it. The rest must not be denied.
+    """
+    for plan in plans:
+        check_target(caller, plan.target)
+        for step in plan.steps:
+            if isinstance(step, BuiltinStep):
+                continue
+            check = check_target if step.cause is Cause.HOLDER else check_needed
+            check(caller, module_of(step))
+    return plans

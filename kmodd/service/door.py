@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door of one socket: who calls, whether the call is let in, and what the caller is shown."""
+
+from dataclasses import replace
+from typing import Any
+
+import grpc
+
+from kmodd import access
+from kmodd.caller import Caller
+from kmodd.errors import KmoddError
+from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.namespace import Namespace, Outcome
+
+TOKEN_KEY = "kmodd-token"
+"""The metadata of a call that a command makes, which show what operation runs the command."""
+
+
+class Door:
+    """Lets in the calls of one socket.
+
+    A call that belongs to an operation counts as the call that started the operation, whichever
+    socket it comes in by.
+    """
+
+    def __init__(self, caller: Caller, kernel: Kernel, namespace: Namespace) -> None:
+        self._caller = caller
+        self._namespace = namespace
+        self._on_linux = kernel.kind == "linux"
+
+    def caller(self, context: grpc.ServicerContext) -> Caller:
+        """Return who makes the call; raises StateError for a token of no operation."""
+        token = token_of(context)
+        return self._namespace.origin(token) if token else self._caller
+
+    def admit(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
+        """Raise AccessError where the caller may not make this call.
+
+        ``request`` is None for a stream of them. What a command of the configuration asks for is
+        in the administrator's own words, so their fields are not looked at.
+        """
+        caller = self.caller(context)
+        access.check_method(caller, method, on_linux=self._on_linux)
+        if request is not None and not token_of(context):
+            access.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
+
+    def shown_module(self, module: LoadedModule) -> LoadedModule:
+        """Return ``module`` as the callers of this socket see it."""
+        if module.address and not access.sees_kernel_memory(self._caller):
+            return replace(module, address=0)
+        return module
+
+    def shown_error(self, error: KmoddError) -> KmoddError:
+        """Return ``error`` as the callers of this socket see it."""
+        if access.sees_log(self._caller, on_linux=self._on_linux):
+            return error
+        error = error.copy()
+        error.log = ()
+        return error
+
+    def shown(self, outcome: Outcome) -> Outcome:
+        """Return ``outcome`` as the callers of this socket see it."""
+        steps = outcome.steps
+        if not access.sees_output(self._caller):
+            steps = tuple(replace(step, output=None) for step in steps)
+        return replace(
+            outcome,
+            steps=steps,
+            error=self.shown_error(outcome.error) if outcome.error else None,
+            others=tuple((target, self.shown_error(error)) for target, error in outcome.others),
+        )
+
+
+def token_of(context: grpc.ServicerContext) -> str:
+    """Return the token that a call shows of the operation that it belongs to, "" for none."""
+    metadata = dict(context.invocation_metadata())
+    return str(metadata.get(TOKEN_KEY, ""))

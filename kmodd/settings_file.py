@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kmodd.toml and its drop-ins, read into Settings.
+
+A file is TOML (https://toml.io). Beside ``FILE`` the directory ``FILE.d`` may hold drop-ins, whose
+names end with ``.toml``; they are read after it in the order of their names. A later value
+replaces an earlier one, and the tables ``[[socket]]`` and ``[[deny]]`` of all files add up.
+
+Everything that is wrong is found at once, and each complaint names the file and the line.
+"""
+
+import errno
+import os
+import stat
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from kmodd.caller import Role
+from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.names import normalise_alias
+from kmodd.settings import LOG_LEVELS, Limits, Settings, SocketSettings, Timing
+
+MAX_FILE = 256 << 10
+"""Bytes of one file of settings."""
+
+MAX_FILES = 256
+"""Files of settings."""
+
+Key = tuple[str | int, ...]
+"""Where a value is: names of tables and places in lists, the outermost first."""
+
+Check = Callable[[Any], Any]
+"""Returns a value as Settings have it; raises ValueError with what is to be said after its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting that is one value; ``meaning`` is what kmodd.toml(5) says of it."""
+
+    check: Check
+    meaning: str
+
+
+Table = dict[str, "Value | Table | list[Table]"]
+"""What a table may hold: values, tables, and lists of tables."""
+
+
+def read_settings(file: Path, base: Settings) -> Settings:
+    """Return ``base`` with what ``file`` and its drop-ins set.
+
+    Raises RequestError (INVALID_REQUEST) whose message has a line "FILE:LINE: what" for each thing
+    that is wrong.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    origins: dict[str, list[str]] = {"socket": [], "deny": []}
+    for path in settings_files(file):
+        document = _Document(path)
+        found = document.values()
+        for name, tables in origins.items():
+            tables += [document.place((name, at)) for at in range(len(found.get(name, ())))]
+        _merge(values, found)
+        problems += document.problems
+    sockets = [SocketSettings(**each) for each in values.pop("socket", []) if "path" in each]
+    if not problems:
+        problems = list(_socket_conflicts(sockets, origins["socket"]))
+    if problems:
+        raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems), detail=str(file))
+    denied = values.pop("deny", [])
+    for name in ("limits", "timing"):
+        if name in values:
+            values[name] = replace(getattr(base, name), **values[name])
+    pairs = [(module, each.get("reason", "")) for each in denied for module in each["modules"]]
+    return replace(
+        base, **values, deny=(*base.deny, *pairs), sockets=tuple(sockets) or base.sockets
+    )
+
+
+def settings_files(file: Path) -> tuple[Path, ...]:
+    """Return ``file`` and its drop-ins in the order in which they are read."""
+    directory = file.with_name(f"{file.name}.d")
+    drop_ins = sorted(directory.glob("*.toml"), key=lambda path: os.fsencode(path.name))
+    return (file, *drop_ins)[:MAX_FILES]
+
+
+class _Document:
+    """One file: its values, and what is wrong with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: list[str] = []
+        self.problems: list[str] = []
+
+    def values(self) -> dict[str, Any]:
+        """Return what the file says that is right."""
+        try:
+            text = _text_of(self._path)
+            parsed = tomllib.loads(text)
+        except OSError as error:
+            self.problems.append(f"{self._path}: {error.strerror}")
+            return {}
+        except ValueError as error:  # TOML's errors name their line
+            self.problems.append(f"{self._path}: {error}")
+            return {}
+        self._lines = text.splitlines()
+        return self._checked(parsed, SETTINGS, ())
+
+    def place(self, key: Key) -> str:
+        """Return "FILE:LINE" of where a value begins.
+
+        tomllib does not tell, so ever longer pieces of the file are parsed until one has it.
+        """
+        name = next(part for part in reversed(key) if isinstance(part, str))
+        line, named = 1, False
+        for number, text in enumerate(self._lines, 1):
+            if name in text:
+                line, named = number, True
+            if named:
+                try:
+                    found = tomllib.loads("\n".join(self._lines[:number]))
+                except ValueError:
+                    continue  # in the middle of a value
+                if _has(found, key):
+                    break
+                named = False
+        return f"{self._path}:{line}"
+
+    def _checked(self, table: Mapping[str, Any], known: Table, at: Key) -> dict[str, Any]:
+        """Return what is right of ``table``, and complain of the rest."""
+        return {
+            name: found
+            for name, value in table.items()
+            if (found := self._value(value, known.get(name), (*at, name))) is not None
+        }
+
+    def _value(self, value: Any, wanted: "Value | Table | list[Table] | None", key: Key) -> Any:
+        name = key[-1]
+        if wanted is None:
+            self._complain(key, "is not a setting")
+        elif isinstance(wanted, dict):
+            if isinstance(value, dict):
+                return self._checked(value, wanted, key)
+            self._complain(key, f"is a table, [{name}]")
+        elif isinstance(wanted, list):
+            if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+                return [self._row(each, wanted[0], (*key, at)) for at, each in enumerate(value)]
+            self._complain(key, f"is a list of tables, [[{name}]]")
+        else:
+            try:
+                return wanted.check(value)
+            except (ValueError, KmoddError) as error:
+                self._complain(key, str(error))
+        return None
+
+    def _row(self, table: Mapping[str, Any], known: Table, key: Key) -> dict[str, Any]:
+        """Check one of a list of tables, of which the first setting must be there."""
+        needed = next(iter(known))
+        if needed not in table:
+            self._complain(key, f"needs a {needed}")
+        return self._checked(table, known, key)
+
+    def _complain(self, key: Key, what: str) -> None:
+        name = ".".join(part for part in key if isinstance(part, str))
+        self.problems.append(f"{self.place(key)}: {name} {what}")
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file; raises OSError, ValueError for what is none or too long."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"more than {MAX_FILE} bytes")
+    return content.decode()
+
+
+def _has(value: Any, key: Key) -> bool:
+    for part in key:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return False
+    return True
+
+
+def _merge(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Take over ``more``: tables grow, lists of tables grow longer, all else is replaced."""
+    for name, value in more.items():
+        if isinstance(value, dict):
+            _merge(values.setdefault(name, {}), value)
+        elif isinstance(value, list):
+            values[name] = values.get(name, []) + value
+        else:
+            values[name] = value
+
+
+def _socket_conflicts(sockets: list[SocketSettings], places: list[str]) -> Iterator[str]:
+    """Yield what is wrong with the sockets together."""
+    directories = Counter(each.path.parent for each in sockets)
+    for each, place in zip(sockets, places, strict=True):
+        if directories[each.path.parent] > 1:
+            yield f"{place}: {each.path}: another socket is in this directory; each needs its own"
+        if each.role is not Role.LOADER and (each.allow or each.deny or each.parameters):
+            yield f"{place}: {each.path}: allow, deny and parameters are for the role loader"
+        if each.role is Role.LOADER and not each.allow:
+            yield f"{place}: {each.path}: a loader without allow may load nothing"
+    if sockets and not any(each.role is Role.ADMIN for each in sockets):
+        yield f"{places[0]}: of all sockets none has the role admin"
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is true or false")
+    return value
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("is a string")
+    return value
+
+
+def _path(value: Any) -> Path:
+    if not _string(value).startswith("/"):
+        raise ValueError(f"is an absolute path, not {value!r}")
+    return Path(value)
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    return tuple(map(_path, _list(value)))
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("is a list")
+    return value
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    """Return patterns of module names; a bracket without a partner is an error."""
+    patterns = tuple(map(_string, _list(value)))
+    for pattern in patterns:
+        normalise_alias(pattern)
+    return patterns
+
+
+def _choice(*words: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"is one of {', '.join(words)}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+def _role(value: Any) -> Role:
+    return Role(_choice(*Role)(value))
+
+
+def _user(value: Any) -> str | int:
+    """Return the name or number of a user or group; whether there is one is seen later."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
+        return value
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError("is a name or a number")
+
+
+def _mode(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0o777:
+        raise ValueError(f"is permission bits such as 0o660, not {value!r}")
+    return value
+
+
+def _positive(kind: type) -> Check:
+    def check(value: Any) -> int | float:
+        number = isinstance(value, int if kind is int else int | float)
+        if not number or isinstance(value, bool) or not 0 < value < 2**40:
+            raise ValueError(f"is a positive {'whole ' if kind is int else ''}number")
+        return kind(value)  # type: ignore[no-any-return]
+
+    return check
+
+
+def _numbers(settings: Limits | Timing) -> Table:
+    """Return the table of one of the dataclasses that hold nothing but numbers."""
+    table: Table = {}
+    for each in fields(settings):
+        default = getattr(settings, each.name)
+        meaning = f"{each.metadata['meaning']} (default: {default})"
+        table[each.name] = Value(_positive(type(default)), meaning)
+    return table
+
+
+SETTINGS: Table = {
+    "kernel": Value(
+        _choice("emulated", "linux"),
+        "the kernel that modules are loaded into: one of kmodd's own, which is the default, or "
+        "the one that this machine runs",
+    ),
+    "root": Value(_path, "a system root: module trees are in lib/modules below it (default: /)"),
+    "release": Value(
+        _string,
+        "the kernel's release (default: the newest below the root, on linux the one that runs)",
+    ),
+    "state": Value(_path, "the directory where what was read of the trees is kept"),
+    "publish": Value(_boolean, "whether databases are written (default: true)"),
+    "watch": Value(_boolean, "whether databases follow their trees by themselves (default: true)"),
+    "modprobe_config": Value(
+        _paths, "directories and files that are read in place of the root's modprobe.d"
+    ),
+    "run_commands": Value(
+        _boolean,
+        "whether install and remove commands of modprobe.d are run (default: false; on linux they "
+        "always are)",
+    ),
+    "kmod_exact": Value(
+        _boolean, "do as kmod does, without what is better; then nothing is denied (default: false)"
+    ),
+    "log_level": Value(_choice(*LOG_LEVELS), f"{', '.join(LOG_LEVELS)} (default: info)"),
+    "deny": [
+        {
+            "modules": Value(
+                _patterns, "patterns of modules that are never loaded, nor what needs them"
+            ),
+            "reason": Value(_string, "what callers are told"),
+        }
+    ],
+    "socket": [
+        {
+            "path": Value(_path, "where to listen; each socket has a directory of its own"),
+            "role": Value(_role, "observer, loader or admin (default: admin)"),
+            "mode": Value(_mode, "permission bits; who may write may connect (default: 0o600)"),
+            "owner": Value(_user, "name or number of its user (default: kmodd's own)"),
+            "group": Value(_user, "name or number of its group (default: kmodd's own)"),
+            "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
+            "deny": Value(
+                _patterns, "patterns of modules that a loader may not have, not even for another"
+            ),
+            "parameters": Value(_boolean, "whether a loader may give parameters (default: false)"),
+        }
+    ],
+    "limits": _numbers(Limits()),
+    "timing": _numbers(Timing()),
+}
+"""Every setting, and what its value must be. Of a list of tables the first setting is needed."""

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sockets with roles: who may do what, over real sockets."""
+
+import signal
+import stat
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from kmodctl import CallError, Client, NoDaemonError
+from kmodd.access import METHODS as LEAST_ROLES
+from kmodd.caller import Role
+from kmodd.v1 import module_service_pb2
+from tests.support.daemon import Daemon, configure, running_daemon, wait_until
+from tests.support.here import run_here
+from tests.support.methods import METHODS, Method
+from tests.support.tree import ModuleTree
+
+SETTINGS = """
+run_commands = true
+
+[[socket]]
+path = "@/observer/s"
+role = "observer"
+mode = 0o666
+
+[[socket]]
+path = "@/loader/s"
+role = "loader"
+allow = ["world", "hell[a-z]"]
+deny = ["gplsym"]
+
+[[socket]]
+path = "@/admin/s"
+role = "admin"
+"""
+
+DENIED = "ACCESS_DENIED"
+
+
+@pytest.fixture
+def guarded(modules_root: ModuleTree) -> Iterator[Daemon]:
+    """A daemon with a socket for each role."""
+    with running_daemon(modules_root.root, place="admin/s", settings=SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The same for all the cells of the table, of which none changes anything."""
+    tree = ModuleTree(tmp_path_factory.mktemp("roles") / "root", "6.1.0-roles")
+    tree.directory.mkdir(parents=True)
+    with running_daemon(tree.root, place="admin/s", settings=SETTINGS) as running:
+        yield running
+
+
+def client_of(daemon: Daemon, role: str) -> Client:
+    return Client(str(daemon.socket.parents[1] / role / "s"))
+
+
+def reason_of(call: object, *arguments: object, **options: object) -> str:
+    """Return the reason of a call's failure."""
+    assert callable(call)
+    with pytest.raises(CallError) as caught:
+        call(*arguments, **options)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_each_method_is_open_to_the_roles_of_its_cell(
+    lasting: Daemon, method: Method, role: Role
+) -> None:
+    order = tuple(Role)
+    allowed = order.index(role) >= order.index(LEAST_ROLES[method.path])
+    socket = lasting.socket.parents[1] / role / "s"
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        failure = _failure_of(method, channel)
+    assert ("refused to the" in failure) is not allowed
+    assert ("PERMISSION_DENIED" in failure) is not allowed
+
+
+def test_the_status_tells_the_role_of_the_socket(guarded: Daemon) -> None:
+    roles = {}
+    for role in Role:
+        with client_of(guarded, role) as client:
+            roles[role] = client.status().role
+    assert [*roles.values()] == [1, 2, 3]
+
+
+def test_each_socket_has_its_mode(guarded: Daemon) -> None:
+    directory = guarded.socket.parents[1]
+    modes = {role: stat.S_IMODE((directory / role / "s").stat().st_mode) for role in Role}
+    assert modes == {"admin": 0o600, "observer": 0o666, "loader": 0o600}
+
+
+def test_a_loader_loads_what_it_may_have_with_what_that_needs(guarded: Daemon) -> None:
+    with client_of(guarded, "loader") as client:
+        client.load("world")
+        client.load("hello")
+        names = [each.name for each in client.list_modules()]
+        assert names == ["hello", "world", "greet"]
+        client.unload("world")
+        assert [each.name for each in client.list_modules()] == ["hello"]
+
+
+@pytest.mark.parametrize("name", ["greet", "facade", "front-door", "symbol:greet", "gpluser"])
+def test_a_loader_loads_nothing_else_and_by_alias_neither(guarded: Daemon, name: str) -> None:
+    with client_of(guarded, "loader") as client:
+        assert reason_of(client.load, name) in (DENIED, "MODULE_NOT_FOUND")
+        assert not client.list_modules()
+
+
+def test_denials_are_logged_with_what_was_missing(guarded: Daemon) -> None:
+    with client_of(guarded, "loader") as client:
+        assert reason_of(client.load, "greet") == DENIED
+    log = guarded.log.read_text()
+    assert "refused to the loader socket" in log
+    assert "greet is not among the modules it may have" in log
+
+
+def test_what_is_denied_to_a_socket_is_not_loaded_for_another_module(
+    modules_root: ModuleTree,
+) -> None:
+    settings = SETTINGS.replace("hell[a-z]", "gpluser")
+    with (
+        running_daemon(modules_root.root, place="admin/s", settings=settings) as daemon,
+        client_of(daemon, "loader") as client,
+    ):
+        assert reason_of(client.load, "gpluser") == DENIED
+        assert not client.list_modules()
+
+
+def test_an_alias_is_resolved_before_the_module_is_asked_for(
+    guarded: Daemon, modules_root: ModuleTree
+) -> None:
+    configure(guarded, modules_root, "alias greetings world\nalias hello-there greet\n")
+    with client_of(guarded, "loader") as client:
+        client.load("greetings")
+        client.unload("world")
+        assert reason_of(client.load, "hello-there") == DENIED
+        assert not client.list_modules()
+
+
+def test_a_loader_does_not_unload_what_it_may_not_have(guarded: Daemon) -> None:
+    with client_of(guarded, "admin") as admin, client_of(guarded, "loader") as client:
+        admin.load("facade")
+        admin.load("greet")
+        for name in ("facade", "greet"):
+            assert reason_of(client.unload, name) == DENIED
+            assert reason_of(client.remove, name) == DENIED
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("kmod_exact", True), ("release", "x"), ("ignore_vermagic", True)]
+)
+def test_a_loader_overrules_nothing(guarded: Daemon, field: str, value: object) -> None:
+    request = module_service_pb2.LoadModulesRequest(names=["world"])
+    setattr(request, field, value)
+    (method,) = (each for each in METHODS if each.path.endswith("/LoadModules"))
+    socket = guarded.socket.parents[1] / "loader" / "s"
+    with grpc.insecure_channel(f"unix:{socket}") as channel, pytest.raises(grpc.RpcError) as caught:
+        method.call(channel, request)
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert field in caught.value.details()
+
+
+@pytest.mark.parametrize(
+    ("other", "loaded"), [("world", ["hello", "world", "greet"]), ("facade", [])]
+)
+def test_a_command_that_a_loader_sets_off_has_the_loaders_role(
+    guarded: Daemon, modules_root: ModuleTree, other: str, loaded: list[str]
+) -> None:
+    """Its calls come in by the admins' socket."""
+    configure(guarded, modules_root, f"install hello modprobe {other} && modprobe -i hello\n")
+    with client_of(guarded, "loader") as client:
+        if loaded:
+            client.load("hello")
+        else:
+            assert reason_of(client.load, "hello") == "COMMAND_FAILED"
+        assert [each.name for each in client.list_modules()] == loaded
+
+
+def test_what_a_command_writes_is_for_admins(guarded: Daemon, modules_root: ModuleTree) -> None:
+    configure(guarded, modules_root, "install hello echo secret; modprobe -i hello\n")
+    with client_of(guarded, "admin") as admin, client_of(guarded, "loader") as client:
+        (told,) = client.load("hello")
+        assert [step.output for step in told.steps] == [b""]
+        admin.remove("hello")
+        (told,) = admin.load("hello")
+        assert [step.output for step in told.steps] == [b"secret\n"]
+
+
+def test_an_observer_is_not_shown_addresses(guarded: Daemon) -> None:
+    with client_of(guarded, "admin") as admin, client_of(guarded, "observer") as observer:
+        admin.load("hello")
+        (seen,), (shown,) = admin.list_modules(), observer.list_modules()
+    assert seen.address != 0
+    assert shown.address == 0
+
+
+def test_modinfo_of_a_file_needs_no_role(guarded: Daemon, modules_root: ModuleTree) -> None:
+    (file,) = modules_root.directory.rglob("hello.ko")
+    told = [
+        run_here(guarded.socket.parents[1] / role / "s", "modinfo", str(file))
+        for role in ("observer", "admin")
+    ]
+    assert told[0] == told[1]
+    assert "filename:" in told[0].output
+
+
+def test_sighup_takes_sockets_and_allow_lists_over_and_keeps_the_rest(guarded: Daemon) -> None:
+    config = guarded.socket.parents[1] / "kmodd.toml"
+    text = config.read_text()
+    with client_of(guarded, "observer") as kept, client_of(guarded, "admin") as admin:
+        pid = admin.status().pid
+        config.write_text(text.replace('"world", "hell[a-z]"', '"greet"'))
+        guarded.process.send_signal(signal.SIGHUP)
+        with client_of(guarded, "loader") as client:
+            wait_until(lambda: _loads(client, "greet"))
+            assert reason_of(client.load, "world") == DENIED
+        assert kept.status().pid == pid
+
+
+def test_wrong_settings_leave_the_old_ones_in_force(guarded: Daemon) -> None:
+    config = guarded.socket.parents[1] / "kmodd.toml"
+    config.write_text("kernel = 'solaris'\n")
+    guarded.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the settings stay as they are" in guarded.log.read_text())
+    assert f"{config}:1: kernel is one of emulated, linux" in guarded.log.read_text()
+    with client_of(guarded, "loader") as client:
+        client.load("world")
+
+
+def _loads(client: Client, name: str) -> bool:
+    try:
+        client.load(name)
+    except (CallError, NoDaemonError):
+        return False
+    return True
+
+
+def _failure_of(method: Method, channel: grpc.Channel) -> str:
+    """Call a method with an empty request; return code and words of its failure, if it fails."""
+    try:
+        method.call(channel)
+    except grpc.RpcError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All methods of the API, from its descriptors, and a way to call any of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+
+from kmodd.v1 import (
+    daemon_service_pb2,
+    database_service_pb2,
+    kernel_log_service_pb2,
+    module_service_pb2,
+)
+
+FILES = (module_service_pb2, database_service_pb2, kernel_log_service_pb2, daemon_service_pb2)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method: its path ("/package.Service/Method"), its messages, and what it streams."""
+
+    path: str
+    request: Any
+    response: Any
+    streams_requests: bool
+    streams_responses: bool
+
+    def __str__(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def call(self, channel: grpc.Channel, *requests: Any, timeout: float = 30) -> Any:
+        """Call it and return its (first) answer; of a stream of requests all are sent."""
+        shape = "stream" if self.streams_requests else "unary"
+        shape += "_stream" if self.streams_responses else "_unary"
+        stub = getattr(channel, shape)(
+            self.path,
+            request_serializer=self.request.SerializeToString,
+            response_deserializer=self.response.FromString,
+        )
+        given = iter(requests) if self.streams_requests else (requests or (self.request(),))[0]
+        answer = stub(given, timeout=timeout)
+        if not self.streams_responses:
+            return answer
+        first = next(answer, None)
+        answer.cancel()
+        return first
+
+
+def _methods() -> Iterator[Method]:
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                yield Method(
+                    f"/{service.full_name}/{method.name}",
+                    message_factory.GetMessageClass(method.input_type),
+                    message_factory.GetMessageClass(method.output_type),
+                    method.client_streaming,
+                    method.server_streaming,
+                )
+
+
+METHODS = tuple(_methods())

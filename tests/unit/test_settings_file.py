@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kmodd.toml: what it sets, and what is said of what is wrong in it."""
+
+from pathlib import Path
+
+import pytest
+
+from kmodd.caller import Role
+from kmodd.errors import RequestError
+from kmodd.settings import Limits, Settings, SocketSettings, Timing
+from kmodd.settings_file import MAX_FILE, SETTINGS, read_settings
+
+WHOLE = """
+kernel = "linux"
+root = "/srv/root"
+release = "6.1.0"
+state = "/srv/state"
+publish = false
+watch = false
+modprobe_config = ["/srv/a.conf", "/srv/b.d"]
+run_commands = true
+kmod_exact = true
+log_level = "debug"
+
+[[deny]]
+modules = ["nouveau", "radeon*"]
+reason = "no display here"
+
+[[deny]]
+modules = ["floppy"]
+
+[[socket]]
+path = "/run/kmodd/admin/kmodd.sock"
+role = "admin"
+mode = 0o660
+group = "wheel"
+
+[[socket]]
+path = "/run/kmodd/net/kmodd.sock"
+role = "loader"
+owner = 1000
+allow = ["br_netfilter"]
+deny = ["ipv6"]
+parameters = true
+
+[limits]
+streams = 16
+upload_idle = 2.5
+
+[timing]
+debounce = 1
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    """Return what is wrong with the file, each with its line and without its name."""
+    with pytest.raises(RequestError) as caught:
+        read_settings(path, Settings())
+    lines = caught.value.message.splitlines()
+    assert all(line.startswith(f"{path}:") for line in lines)
+    return [line.removeprefix(f"{path}:") for line in lines]
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    settings = read_settings(write(tmp_path / "kmodd.toml", WHOLE), Settings())
+    assert settings == Settings(
+        kernel="linux",
+        root=Path("/srv/root"),
+        release="6.1.0",
+        state=Path("/srv/state"),
+        publish=False,
+        watch=False,
+        modprobe_config=(Path("/srv/a.conf"), Path("/srv/b.d")),
+        run_commands=True,
+        kmod_exact=True,
+        log_level="debug",
+        deny=(("nouveau", "no display here"), ("radeon*", "no display here"), ("floppy", "")),
+        sockets=(
+            SocketSettings(path=Path("/run/kmodd/admin/kmodd.sock"), mode=0o660, group="wheel"),
+            SocketSettings(
+                path=Path("/run/kmodd/net/kmodd.sock"),
+                role=Role.LOADER,
+                owner=1000,
+                allow=("br_netfilter",),
+                deny=("ipv6",),
+                parameters=True,
+            ),
+        ),
+        limits=Limits(streams=16, upload_idle=2.5),
+        timing=Timing(debounce=1.0),
+    )
+
+
+def test_the_settings_of_the_file_are_those_that_there_are() -> None:
+    names = {name for name in Settings.__slots__ if name != "sockets"} | {"socket"}
+    assert set(SETTINGS) == names
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    assert read_settings(write(tmp_path / "kmodd.toml", ""), Settings()) == Settings()
+
+
+def test_drop_ins_come_after_the_file_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "kmodd.toml", 'release = "1"\nroot = "/a"\n[limits]\nstreams = 9\n')
+    write(tmp_path / "kmodd.toml.d/20.toml", 'release = "3"\n[[deny]]\nmodules = ["b"]\n')
+    write(tmp_path / "kmodd.toml.d/10.toml", 'release = "2"\n[[deny]]\nmodules = ["a"]\n')
+    write(tmp_path / "kmodd.toml.d/30.conf", "nonsense")
+    write(tmp_path / "kmodd.toml.d/40.toml", "[limits]\nreaders = 3\n")
+    settings = read_settings(file, Settings())
+    assert (settings.release, settings.root) == ("3", Path("/a"))
+    assert settings.deny == (("a", ""), ("b", ""))
+    assert settings.limits == Limits(streams=9, readers=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\nkernal = 'linux'\n", "2: kernal is not a setting"),
+        ("kernel = 'solaris'\n", "1: kernel is one of emulated, linux, not 'solaris'"),
+        ("kernel = 3\n", "1: kernel is one of emulated, linux, not 3"),
+        ("publish = 1\n", "1: publish is true or false"),
+        ("root = 'a/b'\n", "1: root is an absolute path, not 'a/b'"),
+        ("root = 7\n", "1: root is a string"),
+        ("modprobe_config = '/a'\n", "1: modprobe_config is a list"),
+        ("# streams\n[limits]\n# x\nstreams = 0\n", "4: limits.streams is a positive whole number"),
+        ("[limits]\nstreams = 2.5\n", "2: limits.streams is a positive whole number"),
+        ("[limits]\nstreems = 2\n", "2: limits.streems is not a setting"),
+        ("[timing]\nlook = 'soon'\n", "2: timing.look is a positive number"),
+        ("[timing]\nlook = nan\n", "2: timing.look is a positive number"),
+        ("limits = 3\n", "1: limits is a table, [limits]"),
+        ("socket = 3\n", "1: socket is a list of tables, [[socket]]"),
+        ("[[socket]]\nrole = 'admin'\n", "1: socket needs a path"),
+        ("[[deny]]\nreason = 'x'\n", "1: deny needs a modules"),
+        ("[[deny]]\nmodules = ['a[']\n", "2: deny.modules unmatched bracket in 'a['"),
+        ("[[deny]]\nmodules = [\n 'a',\n 3]\n", "2: deny.modules is a string"),
+        (
+            "[[socket]]\npath = '/a/s'\n[[socket]]\npath = '/b/s'\nmode = 660\n",
+            "5: socket.mode is permission bits such as 0o660, not 660",
+        ),
+        ("[[socket]]\npath = '/a/s'\nowner = -1\n", "3: socket.owner is a name or a number"),
+        ("[[socket]]\npath = '/a/s'\nrole = 'root'\n", "3: socket.role is one of observer, loader"),
+        (
+            "[[socket]]\npath = '/a/s'\n\n[[socket]]\npath = '/a/t'\n",
+            "1: /a/s: another socket is in this directory; each needs its own",
+        ),
+        (
+            "[[socket]]\npath = '/a/s'\nallow = ['x']\n",
+            "1: /a/s: allow, deny and parameters are for the role loader",
+        ),
+        (
+            "[[socket]]\npath = '/a/s'\n[[socket]]\npath = '/b/s'\nrole = 'loader'\n",
+            "3: /b/s: a loader without allow may load nothing",
+        ),
+        (
+            "[[socket]]\npath = '/a/s'\nrole = 'observer'\n",
+            "1: of all sockets none has the role admin",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    assert problems(write(tmp_path / "kmodd.toml", text))[0].startswith(said)
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    file = write(tmp_path / "kmodd.toml", "a = 1\nb = 2\nkernel = 'x'\n")
+    assert [line.split(":")[0] for line in problems(file)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("text", ["kernel = \n", "= 3\n", "a = 1\na = 2\n", "\ud800"])
+def test_what_is_not_toml_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kmodd.toml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert len(problems(file)) == 1
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert problems(tmp_path / "kmodd.toml") == [" No such file or directory"]
+
+
+def test_a_file_that_is_huge_or_no_file_is_refused(tmp_path: Path) -> None:
+    assert "more than" in problems(write(tmp_path / "a.toml", "#" * (MAX_FILE + 1)))[0]
+    (tmp_path / "b.toml").mkdir()
+    assert "directory" in problems(tmp_path / "b.toml")[0]
