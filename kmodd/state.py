@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a daemon keeps for its next start: the records that it read of each tree.
+"""What a daemon keeps for its next start: what it read of each tree, and what it was asked for.
 
-They only save time: a store that cannot be written is done without, and one that is damaged or
-that somebody else could have written is dropped.
+A store that cannot be written is done without, and one that is damaged or that somebody else could
+have written is dropped.
 """
 
 import hashlib
+import json
 import logging
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from kmodd.database.cache import dump, load
 from kmodd.database.model import Inventory
+from kmodd.errors import KmoddError
+from kmodd.names import check_query
 
 STORE_MAX = 256 << 20
 """Bytes of a store that are read at most; Debian's tree takes 2 MB."""
+
+ASKED = "asked.json"
+"""The name of the file that says which modules were asked for."""
 
 log = logging.getLogger(__name__)
 
@@ -41,20 +48,76 @@ class RecordStore:
     def save(self, inventory: Inventory) -> None:
         """Keep what was read of a tree, whole or not at all."""
         path = self._path(inventory.directory)
-        temporary = path.with_suffix(".new")
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(temporary, "wb", opener=_private) as file:
-                file.write(dump(inventory))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            _replace(path, dump(inventory))
         except OSError as error:
             log.warning("%s cannot be kept: %s", path, error.strerror)
 
     def _path(self, tree: str) -> Path:
         name = hashlib.sha256(os.fsencode(tree)).hexdigest()[:32]
         return self._directory / f"{name}.records"
+
+
+class AskedStore:
+    """Which loaded modules somebody asked for, as against those that came as a dependency.
+
+    It is kept for one life of the kernel, over restarts of the daemon: in a directory that a
+    reboot empties, and with the boot's id in it. Not for several threads at once.
+    """
+
+    def __init__(self, directory: Path, boot_id: str) -> None:
+        self._path = directory / ASKED
+        self._boot_id = boot_id
+        self._failed = False
+
+    def load(self) -> frozenset[str]:
+        """Return the names that were stored last in this life of the kernel."""
+        try:
+            data = _read_own(self._path)
+            if data is None:
+                return frozenset()
+            boot_id, names = _asked(data)
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError, RecursionError, KmoddError) as error:
+            log.warning("%s is dropped: %s", self._path, error)
+            return frozenset()
+        return names if boot_id == self._boot_id else frozenset()
+
+    def store(self, names: Collection[str]) -> None:
+        """Keep ``names``, whole or not at all; a directory that takes nothing is told once."""
+        content = {"boot_id": self._boot_id, "modules": sorted(names)}
+        try:
+            _replace(self._path, json.dumps(content, indent=1).encode())
+        except OSError as error:
+            if not self._failed:
+                log.warning("%s cannot be kept: %s", self._path, error.strerror)
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _asked(data: bytes) -> tuple[str, frozenset[str]]:
+    """Return the boot's id and the names in ``data``; raises ValueError, KmoddError."""
+    content = json.loads(data)
+    match content:
+        case {"boot_id": str(boot_id), "modules": [*names]} if all(
+            isinstance(name, str) for name in names
+        ):
+            return boot_id, frozenset(check_query(name) for name in names)
+        case _:
+            raise ValueError("it is not what kmodd writes")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of the file, whole or not at all; raises OSError."""
+    temporary = path.with_suffix(".new")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(temporary, "wb", opener=_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def _read_own(path: Path) -> bytes | None:

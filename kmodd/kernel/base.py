@@ -7,6 +7,8 @@ process, or be the one that the machine runs.
 """
 
 import enum
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -183,6 +185,14 @@ class Kernel(Protocol):
 
     def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
         """Like ``read_log``, but wait up to ``timeout`` seconds for a first record to come."""
+
+    def watching(self, changed: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call ``changed`` whenever others than us may have loaded or unloaded a module.
+
+        It is a hint: it may come late, or for a change of our own, and what changed only
+        ``modules`` tells. The call comes from a thread of the kernel's; when the context ends,
+        none is under way.
+        """
 
     def close(self) -> None:
         """End the waiting of all who follow the log, and give back what the kernel holds."""

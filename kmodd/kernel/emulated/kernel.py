@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
@@ -118,6 +119,13 @@ class EmulatedKernel:
     def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
         """Return the records after ``after``, waiting up to ``timeout`` seconds for one."""
         return self._log.wait(after, timeout)
+
+    def watching(
+        self,
+        changed: Callable[[], None],  # noqa: ARG002  # never called
+    ) -> AbstractContextManager[None]:
+        """Nobody but its owner loads modules into this kernel."""
+        return nullcontext()
 
     def close(self) -> None:
         """End the waiting of those who follow the log."""

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from kmodd.errors import KernelError, ModuleFileError, Reason
@@ -17,11 +17,13 @@ from kmodd.kernel.base import (
     LoadedModule,
     LogRecord,
     ModuleDetails,
+    ModuleState,
     ParameterValue,
 )
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
+from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.verdicts import lines_about, load_failure, unload_failure
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 
@@ -158,6 +160,10 @@ class LinuxKernel:
         """Return the records after ``after``, waiting up to ``timeout`` seconds for one."""
         return self._log.wait(after, timeout)
 
+    def watching(self, changed: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call ``changed`` whenever the kernel says that a module came or went."""
+        return following(changed, self._has_leaving)
+
     def close(self) -> None:
         """End the waiting of those who follow the log."""
         self._log.close()
@@ -194,6 +200,9 @@ class LinuxKernel:
                 defect.reason, defect.why, errno=code, log=lines_about("", lines or ())
             )
         return load_failure(code, name, lines, why=self._why())
+
+    def _has_leaving(self) -> bool:
+        return any(module.state is ModuleState.GOING for module in self.modules())
 
     def _check_machine(self) -> None:
         if not syscalls.numbers_known():

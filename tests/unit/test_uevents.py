@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is made of the kernel's events; that it sends them, tests/realkernel shows."""
+
+import errno
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from kmodd.kernel.linux.uevents import following
+
+ADD = b"add@/module/world\0ACTION=add\0DEVPATH=/module/world\0SUBSYSTEM=module\0SEQNUM=1\0"
+REMOVE = b"remove@/module/world\0ACTION=remove\0DEVPATH=/module/world\0SUBSYSTEM=module\0"
+DISK = b"add@/devices/virtual/block/loop0\0ACTION=add\0SUBSYSTEM=block\0"
+PATIENCE = 30.0
+
+
+def never() -> bool:
+    return False
+
+
+@contextmanager
+def events(
+    changed: Callable[[], None], leaving: Callable[[], bool] = never
+) -> Iterator[socket.socket]:
+    """The kernel's end of the socket that is followed."""
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    with kernels, following(changed, leaving, lambda: ours):
+        yield kernels
+
+
+def test_each_module_that_comes_or_goes_is_a_hint_and_nothing_else_is() -> None:
+    hints: queue.Queue[str] = queue.Queue()
+    with events(lambda: hints.put("changed")) as kernel:
+        for event in (ADD, REMOVE):
+            kernel.send(DISK)
+            kernel.send(event)
+            assert hints.get(timeout=PATIENCE) == "changed"
+        kernel.send(DISK)
+    assert hints.empty()
+
+
+def test_a_module_that_is_still_leaving_is_looked_at_until_it_has_left() -> None:
+    looks: queue.Queue[str] = queue.Queue()
+    left = iter([True, True, False])
+    with events(lambda: looks.put("look"), lambda: next(left)) as kernel:
+        kernel.send(REMOVE)
+        for _ in range(3):
+            looks.get(timeout=PATIENCE)
+    assert looks.empty()
+
+
+def test_a_look_that_fails_does_not_end_the_looking() -> None:
+    looks: queue.Queue[str] = queue.Queue()
+
+    def fail() -> None:
+        looks.put("look")
+        raise RuntimeError("it does not work")
+
+    with events(fail) as kernel:
+        for _ in range(2):
+            kernel.send(ADD)
+            looks.get(timeout=PATIENCE)
+
+
+def test_events_that_were_lost_are_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(socket.socket):
+        lost = True
+
+        def recv(self, *arguments: int) -> bytes:
+            if Full.lost:
+                Full.lost = False
+                raise OSError(errno.ENOBUFS, "no buffer space")
+            return super().recv(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Full)
+    hinted = threading.Event()
+    with events(hinted.set) as kernel:
+        kernel.send(DISK)
+        assert hinted.wait(PATIENCE)
+
+
+def test_after_the_end_no_look_is_under_way() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    finished = []
+
+    def slow() -> None:
+        inside.set()
+        go_on.wait(PATIENCE)
+        finished.append(True)
+
+    with events(slow) as kernel:
+        kernel.send(ADD)
+        assert inside.wait(PATIENCE)
+        go_on.set()
+    assert finished
+
+
+def test_a_machine_without_events_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    def refused() -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    with following(lambda: None, never, refused):
+        pass
+    assert "no uevents: Address family not supported by protocol" in caplog.text
