@@ -7,8 +7,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from kmodctl.carrying import carry_out
-from kmodctl.errors import CallError
+from kmodctl.carrying import load_through, unload_through
+from kmodctl.errors import CallError, NoDaemonError
 from kmodctl.modprobe_words import Complaints, step_line
 from kmodctl.output import Output
 from kmodctl.quoting import join_parameters
@@ -133,7 +133,7 @@ class Loading(_Action):
         response = self._client.load_modules(request)
         self._tell_problems(response.config_problems)
         with self._options.connect() as client:
-            return [carry_out(plan, request, client) for plan in response.results]
+            return [load_through(client, plan, request) for plan in response.results]
 
     def _load_file(self, path: str, request: "pb.LoadModulesRequest") -> "list[pb.ModuleResult]":
         from kmodd.v1 import module_service_pb2 as pb
@@ -200,9 +200,27 @@ class Unloading(_Action):
         )
         if options.wait_msec:
             request.wait.FromMilliseconds(options.wait_msec)
+        if options.private:
+            return self._call_privately(request)
         response = self._client.unload_modules(request)
         self._tell_problems(response.config_problems)
         return response.results
+
+    def _call_privately(self, request: "pb.UnloadModulesRequest") -> "Sequence[pb.ModuleResult]":
+        """Have the private daemon plan for the modules of the one that kmodctl finds."""
+        request.dry_run = True
+        try:
+            with self._options.connect() as client:
+                request.assumed_loaded.modules.extend(client.list_modules())
+                response = self._client.unload_modules(request)
+                self._tell_problems(response.config_problems)
+                if self._dry_run:
+                    return response.results
+                return [unload_through(client, plan, request) for plan in response.results]
+        except NoDaemonError:
+            if not self._dry_run:
+                raise
+            return self._client.unload_modules(request).results
 
     def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
         self._complaints.of_unload(name, error)

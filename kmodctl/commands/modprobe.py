@@ -154,9 +154,6 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         what = "versions" if options.show_versions else "exports"
         return show_symbols(client, options.words[0], what, output)
     if options.remove or options.remove_holders:
-        if options.private and not (options.dry_run or options.show_depends):
-            output.error("-C and -d do not go with -r: a daemon unloads by its own tree")
-            return 1
         return Unloading(options, client, output).run(options.words)
     names = options.words if options.all else options.words[:1]
     if options.resolve_alias:

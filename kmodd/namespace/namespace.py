@@ -76,13 +76,15 @@ class Outcome:
 class Call:
     """What a request says beside what it is for.
 
-    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing.
+    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, and an
+    unload is planned as if ``assumed`` were loaded where that is not None.
     ``token`` is that of the operation whose command makes the request, and counts for more than
     the ``caller``. The rest is as in Manner.
     """
 
     release: str = ""
     dry_run: bool = False
+    assumed: tuple[LoadedModule, ...] | None = None
     token: str = ""
     caller: Caller = DAEMON
     wait: float = 0.0
@@ -191,7 +193,8 @@ class Namespace:
         request = replace(request, exact=request.exact or self._exact, waits=call.wait > 0)
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
-            plans = plan_unload(request, generation.database, generation.config, self._loaded())
+            loaded = self._loaded(call.assumed if call.dry_run else None)
+            plans = plan_unload(request, generation.database, generation.config, loaded)
             return permitted(operation.caller, plans)
 
         with self._operation(f"unload {request.name}", call) as operation:
@@ -259,8 +262,9 @@ class Namespace:
                 milliseconds = (time.monotonic() - started) * 1000
                 log.debug("%s %s in %.1f ms", operation, result, milliseconds)
 
-    def _loaded(self) -> dict[str, LoadedModule]:
-        return {module.name: module for module in self._kernel.modules()}
+    def _loaded(self, assumed: tuple[LoadedModule, ...] | None = None) -> dict[str, LoadedModule]:
+        modules = self._kernel.modules() if assumed is None else assumed
+        return {module.name: module for module in modules}
 
     def _runner(
         self, operation: Operation, call: Call, images: dict[str, bytes] | None = None

@@ -49,6 +49,17 @@ def module_message(module: LoadedModule) -> module_service_pb2.Module:
     )
 
 
+def assumed_module(message: module_service_pb2.Module) -> LoadedModule:
+    """Return a module that a client says is loaded somewhere else, as far as a plan minds it."""
+    return LoadedModule(
+        name=message.name,
+        size=message.size_bytes,
+        refcount=message.reference_count,
+        holders=tuple(message.holders),
+        state=ModuleState.LIVE,
+    )
+
+
 def step_message(outcome: StepOutcome) -> errors_pb2.Step:
     """Return a step and what became of it."""
     message = errors_pb2.Step(

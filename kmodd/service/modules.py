@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from kmodd.errors import Reason, RequestError
-from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.base import InsertFlags, LoadedModule
 from kmodd.namespace import Call, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
-from kmodd.service.convert import module_message, problem_lines
+from kmodd.service.convert import assumed_module, module_message, problem_lines
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.pages import page_of
@@ -113,6 +113,7 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         call = Call(
             release=request.release,
             dry_run=request.dry_run,
+            assumed=_assumed(request),
             token=token_of(context),
             caller=self._door.caller(context),
             wait=min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT),
@@ -181,6 +182,12 @@ def unload_request(name: str, request: pb.UnloadModulesRequest) -> UnloadRequest
         exact=request.kmod_exact,
         soft_matters=request.soft_dependencies_matter,
     )
+
+
+def _assumed(request: pb.UnloadModulesRequest) -> tuple[LoadedModule, ...] | None:
+    if not request.HasField("assumed_loaded"):
+        return None
+    return tuple(map(assumed_module, request.assumed_loaded.modules))
 
 
 def _abort_if_failed(outcome: Outcome, context: grpc.ServicerContext) -> None:

@@ -195,7 +195,7 @@ class LoadModulesResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UnloadModulesRequest(_message.Message):
-    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist", "release", "ignore_loaded", "wait", "force", "kmod_exact", "nested_verbosity", "failure_in_result", "soft_dependencies_matter")
+    __slots__ = ("names", "dry_run", "first_time", "remove_holders", "ignore_remove_commands", "use_blacklist", "release", "ignore_loaded", "wait", "force", "kmod_exact", "nested_verbosity", "failure_in_result", "soft_dependencies_matter", "assumed_loaded")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -210,6 +210,7 @@ class UnloadModulesRequest(_message.Message):
     NESTED_VERBOSITY_FIELD_NUMBER: _ClassVar[int]
     FAILURE_IN_RESULT_FIELD_NUMBER: _ClassVar[int]
     SOFT_DEPENDENCIES_MATTER_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_LOADED_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     dry_run: bool
     first_time: bool
@@ -224,7 +225,14 @@ class UnloadModulesRequest(_message.Message):
     nested_verbosity: Verbosity
     failure_in_result: bool
     soft_dependencies_matter: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ..., release: _Optional[str] = ..., ignore_loaded: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ..., soft_dependencies_matter: bool = ...) -> None: ...
+    assumed_loaded: LoadedModules
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., dry_run: bool = ..., first_time: bool = ..., remove_holders: bool = ..., ignore_remove_commands: bool = ..., use_blacklist: bool = ..., release: _Optional[str] = ..., ignore_loaded: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ..., soft_dependencies_matter: bool = ..., assumed_loaded: _Optional[_Union[LoadedModules, _Mapping]] = ...) -> None: ...
+
+class LoadedModules(_message.Message):
+    __slots__ = ("modules",)
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[Module]
+    def __init__(self, modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ...) -> None: ...
 
 class UnloadModulesResponse(_message.Message):
     __slots__ = ("results", "config_problems")

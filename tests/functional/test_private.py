@@ -81,6 +81,35 @@ def test_another_configuration_plans_for_the_daemons_tree(
     assert loaded(daemon) == ["world", "greet"]
 
 
+def test_modules_are_unloaded_as_another_root_says(daemon: Daemon, other: ModuleTree) -> None:
+    there = ("-d", str(other.root), "-S", other.release)
+    with daemon.client() as client:
+        client.load("world")
+        client.load("hello")
+    planned = daemon.kmodctl("modprobe", *there, "-r", "-n", "-v", "world")
+    assert planned.stdout == "rmmod world\nrmmod greet\n"
+    assert loaded(daemon) == ["hello", "world", "greet"]
+    in_use = daemon.kmodctl("modprobe", *there, "-r", "greet")
+    assert (in_use.stderr, in_use.returncode) == ("modprobe: FATAL: Module greet is in use.\n", 1)
+    done = daemon.kmodctl("modprobe", *there, "-r", "-v", "world")
+    assert (done.stdout, done.stderr) == ("rmmod world\nrmmod greet\n", "")
+    assert loaded(daemon) == ["hello"]
+
+
+def test_a_remove_command_of_ones_own_configuration_is_not_run(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "own.conf"
+    config.write_text(f"remove hello touch {tmp_path}/ran\n")
+    with daemon.client() as client:
+        client.load("hello")
+    result = daemon.kmodctl("modprobe", "-C", str(config), "-r", "hello")
+    assert result.returncode == 1
+    assert "the remove command of hello is not the daemon's own" in result.stderr
+    assert loaded(daemon) == ["hello"]
+    assert not (tmp_path / "ran").exists()
+
+
 def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
     modules_root: ModuleTree,
 ) -> None:
