@@ -6,11 +6,16 @@ KmodctlError
 └── CallError          the daemon answered that the call failed
 """
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmodd.v1 import errors_pb2
+
+
+_TELLING = frozenset({"KERNEL_PANIC", "MODULE_DENIED"})
+"""The reasons whose message tells what no errno does."""
 
 
 class KmodctlError(Exception):
@@ -62,3 +67,10 @@ class CallError(KmodctlError):
         self.log_lines = log_lines
         self.steps = steps
         self.config_problems = config_problems
+
+    @property
+    def cause(self) -> str:
+        """Why, in the C library's words for the errno where these say all that there is to say."""
+        if self.errno and self.reason not in _TELLING:
+            return os.strerror(self.errno)
+        return self.message

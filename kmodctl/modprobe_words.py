@@ -2,11 +2,12 @@
 """modprobe's words: the lines that show what is done, and those that say what went wrong."""
 
 import errno
+import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 
 if TYPE_CHECKING:
     from kmodd.v1 import errors_pb2, module_service_pb2
@@ -95,7 +96,7 @@ class Complaints:
             case reason if reason.startswith("COMMAND_"):
                 self._log(f"{error.message}: {error.detail}")
             case _:
-                self._output.error(f"could not remove '{module}': {_cause(error)}")
+                self._output.error(f"could not remove '{module}': {error.cause}")
         self._kernel_log(error)
 
     def of_parameters(
@@ -140,16 +141,10 @@ def _load_words(target: str, error: CallError, steps: "Iterable[errors_pb2.Step]
                     f"Error running install command '{_pasted(step)}' for module {step.module}: "
                     f"retcode {step.exit_status}"
                 )
-            yield words + strerror(errno.EINVAL)
+            yield words + os.strerror(errno.EINVAL)
         case reason if reason.startswith("COMMAND_"):
             yield f"{words}{error.message}: {error.detail}"
-        case "MODULE_DENIED":
-            yield words + error.message
         case _ if error.errno == errno.ENOENT:
             yield words + "Unknown symbol in module, or unknown parameter (see dmesg)"
         case _:
-            yield words + _cause(error)
-
-
-def _cause(error: CallError) -> str:
-    return strerror(error.errno) if error.errno else error.message
+            yield words + error.cause

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a command speaks: data on stdout, messages on stderr or to syslog in kmod's form."""
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -121,8 +120,3 @@ def as_json(message: "Message") -> dict[str, object]:
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )
     )
-
-
-def strerror(code: int) -> str:
-    """Return the C library's text for an errno."""
-    return os.strerror(code)

@@ -2,10 +2,11 @@
 """What modprobe tells without loading anything: names, the configuration, a file's symbols."""
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -57,7 +58,7 @@ def show_symbols(client: "Client", path: str, what: str, output: Output) -> int:
         return 1
     symbols = getattr(info, what)
     if info.error or not symbols:
-        why = info.error if info.error and not info.error_errno else strerror(_errno(info))
+        why = info.error if info.error and not info.error_errno else os.strerror(_errno(info))
         output.fatal(f"could not get {nouns[what]} of {path}: {why}")
         return 1
     if output.json:

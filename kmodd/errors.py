@@ -55,6 +55,7 @@ class Reason(enum.Enum):
     COMMAND_LOOP = 29
     OPERATION_ENDED = 30
     ACCESS_DENIED = 31
+    KERNEL_PANIC = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.COMMAND_LOOP: Verdict(errno_module.ELOOP, "FAILED_PRECONDITION"),
     Reason.OPERATION_ENDED: Verdict(errno_module.ESTALE, "FAILED_PRECONDITION"),
     Reason.ACCESS_DENIED: Verdict(errno_module.EACCES, "PERMISSION_DENIED"),
+    Reason.KERNEL_PANIC: Verdict(errno_module.EIO, "ABORTED"),
 }
 
 

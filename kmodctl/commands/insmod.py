@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 from kmodctl.parser import Parser
 from kmodctl.quoting import join_parameters
 
@@ -73,6 +73,4 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
 
 
 def _words(error: CallError) -> str:
-    if error.reason == "MODULE_DENIED":
-        return error.message
-    return _WORDS.get(error.errno) or (strerror(error.errno) if error.errno else error.message)
+    return _WORDS.get(error.errno) or error.cause

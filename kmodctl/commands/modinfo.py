@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 from kmodctl.private import Place
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _complain(info: "ModuleInfo", options: argparse.Namespace, output: Output) -
     """Say why a file could not be read, unless nothing of it was asked for."""
     if not info.error or options.field == "filename":
         return False
-    words = strerror(info.error_errno) if info.error_errno else info.error
+    words = os.strerror(info.error_errno) if info.error_errno else info.error
     output.error(f"could not get modinfo from '{info.name}': {words}")
     return True
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 from kmodctl.parser import Parser
 
 if TYPE_CHECKING:
@@ -71,6 +71,5 @@ def _words(name: str, module: str, error: CallError) -> Iterator[str]:
             yield f"Module {module} is in use"
         case _:
             # libkmod says it once, and the tool once more.
-            cause = strerror(error.errno) if error.errno else error.message
-            yield f"could not remove '{module}': {cause}"
-            yield f"could not remove module {name}: {cause}"
+            yield f"could not remove '{module}': {error.cause}"
+            yield f"could not remove module {name}: {error.cause}"

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, strerror
+from kmodctl.output import Output
 from kmodctl.parser import Parser
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         with open(options.output, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
     except OSError as error:
-        output.error(f"could not create {options.output} - {strerror(error.errno or 0)}")
+        output.error(f"could not create {options.output} - {os.strerror(error.errno or 0)}")
         return 1
     return 0
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kmodd.database import FileStamp
-from kmodd.errors import KernelError, KmoddError
+from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
@@ -99,7 +99,8 @@ class Runner:
     ) -> list[KmoddError | None]:
         """Run the plans, appending to ``steps`` as they go; return the failure of each plan run.
 
-        A load goes on with the next plan after a failure, an unload ends there, as modprobe does.
+        A load goes on with the next plan after a failure, an unload ends there, as modprobe does;
+        a panic of the kernel, which takes what was loaded before with it, ends both.
         Raises StaleError when a file is not the planned one; what was loaded stays pinned.
         """
         errors: list[KmoddError | None] = []
@@ -107,10 +108,10 @@ class Runner:
             errors.append(plan.failure)
             for step in plan.steps:
                 failed = self._attempt(step, generation, steps)
-                if failed is None or isinstance(step, BuiltinStep) or not step.required:
+                if failed is None or not _ends_plan(failed, step):
                     continue
                 errors[-1] = failed
-                if _unloads(step):
+                if _unloads(step) or failed.reason is Reason.KERNEL_PANIC:
                     return errors
                 break
         return errors
@@ -245,6 +246,13 @@ class Runner:
             return
         image = decompress(os.pread(fd, os.fstat(fd).st_size, 0), path=str(path))
         self._kernel.init_module(image, parameters, flags)
+
+
+def _ends_plan(error: KmoddError, step: Step) -> bool:
+    """Tell whether there is no point in the rest of a plan."""
+    if error.reason is Reason.KERNEL_PANIC:
+        return True
+    return not isinstance(step, BuiltinStep) and step.required
 
 
 def _unloads(step: Step) -> bool:

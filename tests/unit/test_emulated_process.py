@@ -43,6 +43,10 @@ class Isolated(IsolatedKernel):
         self.core = vmlinux()
         super().__init__(RELEASE, lambda: self.core, **options)
 
+    def calls(self) -> int:
+        """How many calls the kernel has not answered yet."""
+        return len(self._life._calls) if self._life else 0
+
 
 @pytest.fixture
 def isolated() -> Iterator[Isolated]:
@@ -171,13 +175,14 @@ def test_a_call_under_way_fails_with_the_panic() -> None:
     stop(pid_of(one))
     with ThreadPoolExecutor(2) as threads:
         calls = [threads.submit(load, one, ModuleSpec(name=name)) for name in ("a", "b")]
-        time.sleep(0.1)
+        until(lambda: one.calls() == 2)
         os.kill(pid_of(one), signal.SIGKILL)
         errors = [call.exception(SECONDS) for call in calls]
     for error in errors:
         assert isinstance(error, KernelError)
-        assert error.errno == errno.EIO
+        assert (error.reason, error.errno) == (Reason.KERNEL_PANIC, errno.EIO)
         assert error.log[0].startswith("Kernel panic - not syncing: ")
+        assert error.message.endswith("boots anew, and every module that was loaded is gone")
     assert one.modules() == ()
     one.close()
 

@@ -2,15 +2,18 @@
 """Plans on a kernel that other programs load modules into, too."""
 
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import EmulatedKernel, VmlinuxSource
+from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel, VmlinuxSource
 from kmodd.namespace import Commands, Namespace
-from kmodd.plan import LoadRequest
+from kmodd.plan import InsertStep, LoadRequest
 from kmodd.trees import Trees
 from tests.support.modules import module_tree
 
@@ -23,7 +26,25 @@ class ContestedKernel(EmulatedKernel):
         super().finit_module(fd, parameters, flags)
 
 
-def contested_namespace(root: Path) -> Namespace:
+class MortalKernel(IsolatedKernel):
+    """A kernel that dies while it loads ``greet``."""
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        pid = self.pid
+        assert pid is not None
+        if "greet" in os.readlink(f"/proc/self/fd/{fd}"):
+            os.kill(pid, signal.SIGSTOP)
+            threading.Thread(target=self._die, args=(pid,)).start()
+        super().finit_module(fd, parameters, flags)
+
+    def _die(self, pid: int) -> None:
+        """Kill the kernel once it has a call."""
+        while not (self._life and self._life._calls):
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+
+
+def namespace_of(root: Path, kind: type[EmulatedKernel] | type[IsolatedKernel]) -> Namespace:
     tree = module_tree(root)
     trees = Trees(tree.root, tree.release, publish=False)
     trees.rebuild()
@@ -33,12 +54,12 @@ def contested_namespace(root: Path) -> Namespace:
         return dict(generation.database.modules) if generation else {}
 
     source = VmlinuxSource(tree.root, tree.release, trees.directory, modules)  # type: ignore[arg-type]
-    kernel = ContestedKernel(tree.release, source)
+    kernel = kind(tree.release, source)
     return Namespace(kernel, trees, Commands(root / "socket", allowed=False, limit=1.0))
 
 
 def test_a_module_that_another_program_loads_meanwhile_is_loaded(tmp_path: Path) -> None:
-    namespace = contested_namespace(tmp_path / "root")
+    namespace = namespace_of(tmp_path / "root", ContestedKernel)
     outcome = namespace.load(LoadRequest(name="world"))
     assert outcome.error is None
     assert [(step.done, step.needless) for step in outcome.steps] == [(False, True)] * 2
@@ -46,9 +67,25 @@ def test_a_module_that_another_program_loads_meanwhile_is_loaded(tmp_path: Path)
 
 
 def test_first_time_minds_who_was_first(tmp_path: Path) -> None:
-    namespace = contested_namespace(tmp_path / "root")
+    namespace = namespace_of(tmp_path / "root", ContestedKernel)
     outcome = namespace.load(LoadRequest(name="world", first_time=True))
     assert isinstance(outcome.error, KernelError)
     assert outcome.error.reason is Reason.MODULE_ALREADY_LOADED
     with pytest.raises(KernelError, match="in use"):
         namespace._kernel.delete_module("greet")
+
+
+def test_a_panic_ends_the_operation_even_in_a_step_that_need_not_succeed(tmp_path: Path) -> None:
+    config = tmp_path / "root" / "etc" / "modprobe.d"
+    config.mkdir(parents=True)
+    config.joinpath("soft.conf").write_text("softdep hello pre: greet\n")
+    namespace = namespace_of(tmp_path / "root", MortalKernel)
+    outcome = namespace.load(LoadRequest(name="hello"))
+    assert outcome.error is not None
+    assert outcome.error.reason is Reason.KERNEL_PANIC
+    (only,) = outcome.steps
+    assert isinstance(only.step, InsertStep)
+    assert (only.step.required, only.done) == (False, False)
+    assert namespace.listing().modules == ()
+    assert namespace.load(LoadRequest(name="noexit")).error is None
+    namespace._kernel.close()

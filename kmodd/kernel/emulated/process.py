@@ -2,8 +2,8 @@
 """The emulated kernel in a process of its own: what it does to itself, it does not do to kmodd.
 
 When the process ends, does not answer in time, or talks nonsense, that is a panic. The calls under
-way fail, the log says why and goes on with the next boot, and what was loaded is gone, as after a
-reboot: ``boot_id`` is another one.
+way fail with KERNEL_PANIC, the log says why and goes on with the next boot, and what was loaded is
+gone, as after a reboot: ``boot_id`` is another one.
 """
 
 import errno
@@ -237,4 +237,5 @@ class IsolatedKernel:
                 # Where the system has no process to give, the next call tries again.
                 with suppress(KernelError):
                     self._boot()
-        life.fail(KernelError(Reason.INTERNAL, line, log=(line,)))
+        why = f"{line}; the kernel boots anew, and every module that was loaded is gone"
+        life.fail(KernelError(Reason.KERNEL_PANIC, why, log=(line, *last_words)))
