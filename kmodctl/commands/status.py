@@ -40,6 +40,8 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         ("kernel", f"{status.release} ({kind})"),
         ("vermagic", status.vermagic or "not known"),
         ("symbols", status.symbol_source),
+        ("boot id", status.boot_id or "not known"),
+        ("taints", f"{status.taints} ({status.taint_mask})" if status.taint_mask else "none"),
         ("init", "run" if status.runs_init else "init not run: modules are loaded, not executed"),
         ("modules", f"{status.loaded_count} loaded"),
         ("root", status.root),

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from kmodd.kernel.taints import letters_of
 from kmodd.modulefile import Compression
 
 
@@ -90,15 +91,20 @@ class KernelIdentity:
     """What a kernel asks of its modules: their version magic, and which symbols there are.
 
     ``vermagic`` is empty where it is not known; ``symbol_source`` says in words where the
-    kernel's own exported symbols are known from. ``taints`` are the letters of all taints that
-    the kernel has taken on since it booted (/proc/sys/kernel/tainted has them as bits).
-    ``builtins`` are the modules that are part of the kernel.
+    kernel's own exported symbols are known from. ``taint_mask`` has the taints that the kernel
+    has taken on since it booted, as /proc/sys/kernel/tainted does. ``builtins`` are the modules
+    that are part of the kernel.
     """
 
     vermagic: str
     symbol_source: str
-    taints: str = ""
+    taint_mask: int = 0
     builtins: frozenset[str] = frozenset()
+
+    @property
+    def taints(self) -> str:
+        """The letters of the taints."""
+        return letters_of(self.taint_mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,4 +59,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             role=self._role,
             epoch=listing.epoch,
             revision=listing.revision,
+            boot_id=text(self._kernel.boot_id),
+            taint_mask=identity.taint_mask,
+            taints=identity.taints,
         )

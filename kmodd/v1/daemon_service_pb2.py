@@ -26,21 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from kmodd.v1 import database_service_pb2 as kmodd_dot_v1_dot_database__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/daemon_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fkmodd/v1/database_service.proto\"\x12\n\x10GetStatusRequest\"\xd0\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06kernel\x18\x04 \x01(\x0e\x32\x14.kmodd.v1.KernelKind\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x10\n\x08vermagic\x18\x07 \x01(\t\x12\x11\n\truns_init\x18\x08 \x01(\x08\x12\x15\n\rsymbol_source\x18\t \x01(\t\x12\x14\n\x0cloaded_count\x18\n \x01(\r\x12\x1c\n\x04tree\x18\x0b \x01(\x0b\x32\x0e.kmodd.v1.Tree\x12\x1c\n\x04role\x18\x0c \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\r\n\x05\x65poch\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\x04*Z\n\nKernelKind\x12\x1b\n\x17KERNEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KERNEL_KIND_EMULATED\x10\x01\x12\x15\n\x11KERNEL_KIND_LINUX\x10\x02*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OBSERVER\x10\x01\x12\x0f\n\x0bROLE_LOADER\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x32U\n\rDaemonService\x12\x44\n\tGetStatus\x12\x1a.kmodd.v1.GetStatusRequest\x1a\x1b.kmodd.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/daemon_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fkmodd/v1/database_service.proto\"\x12\n\x10GetStatusRequest\"\x85\x03\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06kernel\x18\x04 \x01(\x0e\x32\x14.kmodd.v1.KernelKind\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x10\n\x08vermagic\x18\x07 \x01(\t\x12\x11\n\truns_init\x18\x08 \x01(\x08\x12\x15\n\rsymbol_source\x18\t \x01(\t\x12\x14\n\x0cloaded_count\x18\n \x01(\r\x12\x1c\n\x04tree\x18\x0b \x01(\x0b\x32\x0e.kmodd.v1.Tree\x12\x1c\n\x04role\x18\x0c \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\r\n\x05\x65poch\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x0f \x01(\t\x12\x12\n\ntaint_mask\x18\x10 \x01(\x04\x12\x0e\n\x06taints\x18\x11 \x01(\t*Z\n\nKernelKind\x12\x1b\n\x17KERNEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KERNEL_KIND_EMULATED\x10\x01\x12\x15\n\x11KERNEL_KIND_LINUX\x10\x02*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OBSERVER\x10\x01\x12\x0f\n\x0bROLE_LOADER\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x32U\n\rDaemonService\x12\x44\n\tGetStatus\x12\x1a.kmodd.v1.GetStatusRequest\x1a\x1b.kmodd.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kmodd.v1.daemon_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KERNELKIND']._serialized_start=467
-  _globals['_KERNELKIND']._serialized_end=557
-  _globals['_ROLE']._serialized_start=559
-  _globals['_ROLE']._serialized_end=639
+  _globals['_KERNELKIND']._serialized_start=520
+  _globals['_KERNELKIND']._serialized_end=610
+  _globals['_ROLE']._serialized_start=612
+  _globals['_ROLE']._serialized_end=692
   _globals['_GETSTATUSREQUEST']._serialized_start=108
   _globals['_GETSTATUSREQUEST']._serialized_end=126
   _globals['_GETSTATUSRESPONSE']._serialized_start=129
-  _globals['_GETSTATUSRESPONSE']._serialized_end=465
-  _globals['_DAEMONSERVICE']._serialized_start=641
-  _globals['_DAEMONSERVICE']._serialized_end=726
+  _globals['_GETSTATUSRESPONSE']._serialized_end=518
+  _globals['_DAEMONSERVICE']._serialized_start=694
+  _globals['_DAEMONSERVICE']._serialized_end=779
 # @@protoc_insertion_point(module_scope)

@@ -35,7 +35,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision")
+    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,9 @@ class GetStatusResponse(_message.Message):
     ROLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    TAINT_MASK_FIELD_NUMBER: _ClassVar[int]
+    TAINTS_FIELD_NUMBER: _ClassVar[int]
     version: str
     pid: int
     uptime: _duration_pb2.Duration
@@ -64,4 +67,7 @@ class GetStatusResponse(_message.Message):
     role: Role
     epoch: str
     revision: int
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+    boot_id: str
+    taint_mask: int
+    taints: str
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ...) -> None: ...

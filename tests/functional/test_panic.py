@@ -19,9 +19,14 @@ def test_a_dead_kernel_is_a_panic_and_the_daemon_goes_on(daemon: Daemon) -> None
     with daemon.client() as client:
         client.load("world")
         before = client.status()
+        assert (before.taints, before.taint_mask) == ("O", 1 << 12)
+        assert f"boot id:   {before.boot_id}" in daemon.kmodctl("status").stdout
         os.kill(kernel_of(daemon), signal.SIGKILL)
         wait_until(lambda: client.status().epoch != before.epoch)
         assert client.list_modules() == []
+        after = client.status()
+        assert (after.taints, after.taint_mask) == ("", 0)
+        assert after.boot_id not in ("", before.boot_id)
         lines = [record.text for record in client.read_log()]
         panic = "Kernel panic - not syncing: the kernel's process was ended by SIGKILL"
         assert lines[-3:-1] == [panic, f"---[ end {panic} ]---"]

@@ -215,7 +215,7 @@ NONSENSE = [
     b"\0\0\0\5",
     b'\0\0\0\x0c{"is":"what"',
     b'\0\0\0\x0d{"is":"what"}',
-    b'\0\0\0\x31{"is":"answer","id":99,"error":null,"taints":""}',
+    b'\0\0\0\x33{"is":"answer","id":99,"error":null,"taint_mask":0}',
     b'\0\0\0\x22{"is":"log","level":9,"text":"x"}',
     b'\0\0\0\x22{"is":"log","level":"3","text":"x"}',
     b'\0\0\0\x2c{"is":"changed","modules":[["x"]],"gone":[]}',

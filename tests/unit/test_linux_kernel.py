@@ -70,6 +70,13 @@ def test_the_details_of_a_module_are_those_of_its_sysfs_directory(tmp_path: Path
     assert kernel.details("nosuch") is None
 
 
+def test_the_taints_are_those_of_the_kernels_bits(tmp_path: Path) -> None:
+    # Proprietary, out of tree, unsigned; and a bit that no kernel has yet.
+    mask = 1 << 0 | 1 << 12 | 1 << 13 | 1 << 40
+    kernel = fake_kernel(tmp_path, proc__sys__kernel__tainted=f"{mask}\n")
+    assert (kernel.identity().taint_mask, kernel.identity().taints) == (mask, "POE")
+
+
 def test_a_listing_that_changes_between_two_reads_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

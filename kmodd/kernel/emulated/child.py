@@ -152,7 +152,7 @@ class Served:
         except MemoryError:
             exhausted = KernelError(Reason.KERNEL_REFUSED, "out of memory", errno=errno.ENOMEM)
             answer["error"] = pack_error(exhausted)
-        answer["taints"] = self._kernel.identity().taints
+        answer["taint_mask"] = self._kernel.identity().taint_mask
         self._channel.send(answer)
 
     def _insert(self, kernel: EmulatedKernel, message: Message) -> None:

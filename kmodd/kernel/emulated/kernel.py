@@ -4,6 +4,7 @@
 import errno
 import os
 import stat
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -25,6 +26,7 @@ from kmodd.kernel.emulated.refusal import Refusal, refusal_as_error
 from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State
 from kmodd.kernel.emulated.taints import KernelTaints
 from kmodd.kernel.emulated.vmlinux import Vmlinux
+from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
 
 _KNOWN_FLAGS = int(InsertFlags.IGNORE_MODVERSIONS | InsertFlags.IGNORE_VERMAGIC)
@@ -57,7 +59,7 @@ class EmulatedKernel:
         of the listing. ``patience`` is how many seconds a load waits for the init of another.
         """
         self.release = release
-        self.boot_id = os.urandom(16).hex()
+        self.boot_id = str(uuid.uuid4())
         self._vmlinux = vmlinux
         self._command_line: CommandLine = parse_command_line(command_line)
         self._cpu: Cpu = cpu or IdleCpu()
@@ -73,7 +75,10 @@ class EmulatedKernel:
         """Return the version magic, where the symbols are known from, and the taints."""
         vmlinux = self._vmlinux()
         return KernelIdentity(
-            vmlinux.vermagic, vmlinux.source, str(self._taints), vmlinux.builtins.names
+            vmlinux.vermagic,
+            vmlinux.source,
+            mask_of(str(self._taints)),
+            vmlinux.builtins.names,
         )
 
     def modules(self) -> tuple[LoadedModule, ...]:

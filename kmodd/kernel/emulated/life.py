@@ -82,7 +82,7 @@ class Life:
     ) -> None:
         """Start the process; raises OSError where the system does not."""
         self.listed = dict[str, LoadedModule]()
-        self.taints = ""
+        self.taint_mask = 0
         self.is_up = False
         self._born = time.monotonic()
         self._told = told
@@ -212,7 +212,7 @@ class Life:
         if call is None:
             raise ProtocolError("an answer that nobody asked for")
         try:
-            self.taints = text(message.get("taints"))
+            self.taint_mask = number(message.get("taint_mask"))
             if message.get("error") is not None:
                 call.error = unpack_error(message["error"])
             else:

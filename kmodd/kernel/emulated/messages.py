@@ -30,7 +30,7 @@ LINES_MAX = 4096
 LIST_MAX = 1 << 16
 """Elements of the longest list."""
 
-NUMBER_MAX = 1 << 64
+NUMBER_MAX = (1 << 64) - 1
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -89,7 +90,7 @@ class IsolatedKernel:
         return KernelIdentity(
             vmlinux.vermagic,
             vmlinux.source,
-            life.taints if life else "",
+            life.taint_mask if life else 0,
             vmlinux.builtins.names,
         )
 
@@ -190,7 +191,7 @@ class IsolatedKernel:
     def _boot(self) -> "Life":
         """Start a life; with the lock held. Raises KernelError where there is no process for it."""
         vmlinux = self._vmlinux()
-        self.boot_id = os.urandom(16).hex()
+        self.boot_id = str(uuid.uuid4())
         self._log.restart_clock()
         print_banner(self._log, vmlinux, self._command_line)
         try:

@@ -14,8 +14,8 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.param_table import ParameterTable
-from kmodd.kernel.emulated.taints import letters_in_order
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
+from kmodd.kernel.taints import in_order
 
 FILE_MAX = 4095
 """Characters that a file of sysfs has room for."""
@@ -92,7 +92,7 @@ class Resident:
             state=_SHOWN[self.state],
             permanent=self.is_permanent,
             address=self.address,
-            taints=letters_in_order(self.taints),
+            taints=in_order(self.taints),
             init=self.init_state,
         )
 

@@ -2,15 +2,9 @@
 """What has made a kernel less trustworthy, or less worth a bug report (tainted-kernels.rst)."""
 
 import threading
-from collections.abc import Iterable
 
 from kmodd.kernel.emulated.log import KernelLog, Level
-
-LETTERS = "PFRUCOEKN"
-"""The taints that the emulated kernel can take on, in the order of their bits."""
-
-OF_MODULES = frozenset("PFCOEKN")
-"""Those that a module is marked with; the others are the kernel's alone."""
+from kmodd.kernel.taints import in_order
 
 _UNRELIABLE_LOCKS = frozenset("PFR")
 
@@ -28,7 +22,7 @@ class KernelTaints:
         return letter in self._letters
 
     def __str__(self) -> str:
-        return letters_in_order(self._letters)
+        return in_order(self._letters)
 
     def add(self, letter: str, message: str = "", level: Level = Level.WARNING) -> None:
         """Take on a taint (add_taint); ``message`` is logged where the kernel had it not before."""
@@ -42,8 +36,3 @@ class KernelTaints:
             self._log.printk(level, message)
         if unreliable:
             self._log.printk(Level.WARNING, "Disabling lock debugging due to kernel taint")
-
-
-def letters_in_order(letters: Iterable[str]) -> str:
-    """Return taints as /proc/modules and the kernel's log list them."""
-    return "".join(sorted(letters, key=LETTERS.index))

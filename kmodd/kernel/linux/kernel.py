@@ -85,7 +85,8 @@ class LinuxKernel:
 
     def identity(self) -> KernelIdentity:
         """The kernel tells nobody its version magic but in the refusal of a module."""
-        return KernelIdentity("", "the running kernel")
+        taints = _number(self._proc / "sys/kernel/tainted")
+        return KernelIdentity("", "the running kernel", taints)
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first; none where the kernel has no modules."""
