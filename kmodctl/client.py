@@ -85,15 +85,39 @@ class Client:
         )
         return list(response.modules)
 
-    def get_module(self, name: str) -> "module_service_pb2.Module":
-        """Return one loaded module."""
+    def get_module(self, name: str) -> "module_service_pb2.GetModuleResponse":
+        """Return what the kernel has of a loaded module: its line, its sizes, its parameters."""
         from kmodd.v1 import module_service_pb2
 
         request = module_service_pb2.GetModuleRequest(name=name)
         response: module_service_pb2.GetModuleResponse = self._call(
             self._modules.GetModule, request
         )
-        return response.module
+        return response
+
+    def get_parameters(self, module: str) -> "list[module_service_pb2.Parameter]":
+        """Return the parameters that a loaded module shows."""
+        from kmodd.v1 import module_service_pb2
+
+        request = module_service_pb2.GetParametersRequest(module=module)
+        response: module_service_pb2.GetParametersResponse = self._call(
+            self._modules.GetParameters, request
+        )
+        return list(response.parameters)
+
+    def set_parameter(
+        self, module: str, parameter: str, value: str
+    ) -> "module_service_pb2.Parameter":
+        """Set a parameter of a loaded module, and return it as the kernel then shows it."""
+        from kmodd.v1 import module_service_pb2
+
+        request = module_service_pb2.SetParameterRequest(
+            module=module, parameter=parameter, value=value
+        )
+        response: module_service_pb2.SetParameterResponse = self._call(
+            self._modules.SetParameter, request
+        )
+        return response.parameter
 
     def load(
         self, *names: str, parameters: str = "", **options: Any

@@ -20,6 +20,8 @@ SERVICES = "/kmodd.v1."
 METHODS: Mapping[str, Role] = {
     "/kmodd.v1.ModuleService/ListModules": Role.OBSERVER,
     "/kmodd.v1.ModuleService/GetModule": Role.OBSERVER,
+    "/kmodd.v1.ModuleService/GetParameters": Role.OBSERVER,
+    "/kmodd.v1.ModuleService/SetParameter": Role.ADMIN,
     "/kmodd.v1.ModuleService/LoadModules": Role.LOADER,
     "/kmodd.v1.ModuleService/UnloadModules": Role.LOADER,
     "/kmodd.v1.ModuleService/RemoveModule": Role.LOADER,
@@ -111,6 +113,11 @@ def check_needed(caller: Caller, module: str) -> None:
 
 def sees_kernel_memory(caller: Caller) -> bool:
     """Tell whether ``caller`` is shown the addresses that modules are at (kptr_restrict)."""
+    return caller.role is Role.ADMIN
+
+
+def sees_private_values(caller: Caller) -> bool:
+    """Tell whether ``caller`` is shown parameters whose files not everybody may read."""
     return caller.role is Role.ADMIN
 
 

@@ -56,6 +56,7 @@ class Reason(enum.Enum):
     OPERATION_ENDED = 30
     ACCESS_DENIED = 31
     KERNEL_PANIC = 32
+    PARAMETER_NOT_FOUND = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.OPERATION_ENDED: Verdict(errno_module.ESTALE, "FAILED_PRECONDITION"),
     Reason.ACCESS_DENIED: Verdict(errno_module.EACCES, "PERMISSION_DENIED"),
     Reason.KERNEL_PANIC: Verdict(errno_module.EIO, "ABORTED"),
+    Reason.PARAMETER_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
 }
 
 

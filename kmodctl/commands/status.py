@@ -1,32 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""status: tell what the daemon is and how it fares
+"""status: tell how the daemon fares, or a loaded module
 
-Shows its kernel, its module tree, and whether that kernel runs the modules' own code.
+Without a name, shows what the daemon is, its kernel, its module tree, and whether that kernel runs
+the modules' own code. Of a module it shows what the kernel has of it.
 """
 
 import argparse
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
+from kmodctl.parser import Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
-    from kmodd.v1 import daemon_service_pb2
+    from kmodd.v1 import daemon_service_pb2, module_service_pb2
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
-    """There is nothing to choose."""
+def configure(parser: Parser) -> None:
+    """Add the arguments of status."""
+    parser.add_argument("modules", metavar="MODULE", nargs="*", help="a loaded module's name")
 
 
-def run(_options: argparse.Namespace, client: "Client", output: Output) -> int:
-    """Print the status, a fact a line."""
-    status = client.status()
-    if output.json:
-        output.message(status)
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Print the status of the daemon or of modules, a fact a line."""
+    if not options.modules:
+        status = client.status()
+        if output.json:
+            output.message(status)
+        else:
+            _print(_facts(status), output)
         return 0
-    for name, value in _facts(status):
-        output.data(f"{name + ':':<10} {value}")
+    answers = [client.get_module(name) for name in options.modules]
+    if output.json:
+        output.messages(list(answers))
+        return 0
+    for at, answer in enumerate(answers):
+        if at:
+            output.data("")
+        _print(_module_facts(answer), output)
     return 0
+
+
+def _print(facts: Iterable[tuple[str, str]], output: Output) -> None:
+    for name, value in facts:
+        output.data(f"{name + ':':<10} {value}")
+
+
+def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> Iterator[tuple[str, str]]:
+    from kmodd.v1 import module_service_pb2 as pb
+
+    module = answer.module
+    yield "module", module.name
+    state = pb.ModuleState.Name(module.state).removeprefix("MODULE_STATE_").lower()
+    yield "state", state + (", permanent" if module.permanent else "")
+    init = pb.InitState.Name(module.init_state).removeprefix("INIT_STATE_")
+    yield "init", init.lower().replace("_", " ")
+    sizes = f"{answer.core_size_bytes} core, {answer.init_size_bytes} init"
+    yield "size", f"{module.size_bytes} bytes ({sizes})"
+    yield "used by", " ".join([str(module.reference_count), *module.holders])
+    if module.taints:
+        yield "taints", module.taints
+    for name, field in (("version", "version"), ("srcversion", "source_version")):
+        if answer.HasField(field):
+            yield name, getattr(answer, field)
+    for parameter in answer.parameters:
+        value = parameter.value if parameter.HasField("value") else "?"
+        yield "parameter", f"{parameter.name}={value}"
 
 
 def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, str]]:

@@ -334,7 +334,8 @@ def _taking(parser: Parser) -> list[str]:
 
 def _source(name: str) -> str:
     """Return where the words of a command come from: modules that are loaded or known, files."""
-    return {"rmmod": "loaded", "insmod": "file", "depmod": "file"}.get(name, "known")
+    loaded, file = ("param", "rmmod", "status"), ("depmod", "insmod")
+    return "loaded" if name in loaded else "file" if name in file else "known"
 
 
 if __name__ == "__main__":

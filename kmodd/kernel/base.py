@@ -111,8 +111,9 @@ class KernelIdentity:
 class ParameterValue:
     """A parameter of a loaded module, as a file of /sys/module/NAME/parameters shows it.
 
-    ``value`` is what reading the file gives, without the newline; None where only the module's
-    own code could tell. ``mode`` are the file's permission bits, never 0.
+    ``value`` is what reading the file gives, without the newline at its end; None where the file
+    cannot be read, or only the module's own code could tell. ``mode`` are the file's permission
+    bits, never 0: a parameter without any has no file.
     """
 
     name: str
@@ -185,6 +186,13 @@ class Kernel(Protocol):
 
     def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name`` without waiting for its users to go (O_NONBLOCK)."""
+
+    def set_parameter(self, module: str, name: str, value: str) -> None:
+        """Write ``value`` to the file of a parameter of a loaded module.
+
+        The errno is that of opening or writing /sys/module/MODULE/parameters/NAME: ENOENT, EACCES
+        where nobody may write it, EINVAL and ERANGE where the value does not fit.
+        """
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log whose sequence is greater than ``after``."""

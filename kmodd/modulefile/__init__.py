@@ -9,7 +9,7 @@ from kmodd.modulefile.compression import MAX_IMAGE, Compression, decompress, det
 from kmodd.modulefile.elf import Elf, ElfType, Machine, Section, SectionType
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import ModuleFile
-from kmodd.modulefile.modinfo import Parameter
+from kmodd.modulefile.modinfo import Parameter, parameters_of
 from kmodd.modulefile.relocations import Relocation
 from kmodd.modulefile.signature import Signature, SignatureType, Trailer
 from kmodd.modulefile.symbols import Symbol, UndefinedSymbol
@@ -35,4 +35,5 @@ __all__ = [
     "UndefinedSymbol",
     "decompress",
     "detect_compression",
+    "parameters_of",
 ]

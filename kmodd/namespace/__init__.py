@@ -3,6 +3,15 @@
 
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.namespace import Call, Listing, Namespace, Outcome
+from kmodd.namespace.parameters import DescribedParameter
 from kmodd.namespace.runner import StepOutcome
 
-__all__ = ["Call", "Commands", "Listing", "Namespace", "Outcome", "StepOutcome"]
+__all__ = [
+    "Call",
+    "Commands",
+    "DescribedParameter",
+    "Listing",
+    "Namespace",
+    "Outcome",
+    "StepOutcome",
+]

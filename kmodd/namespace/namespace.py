@@ -17,12 +17,19 @@ from dataclasses import dataclass, replace
 from kmodd.access import check_target
 from kmodd.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, ModuleFileError, NotFoundError, Reason, StateError
-from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule
+from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule, ModuleDetails
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.parameters import IgnoredParameter, check_parameters, ignored_parameters
+from kmodd.namespace.parameters import (
+    DescribedParameter,
+    IgnoredParameter,
+    check_parameters,
+    described_parameters,
+    ignored_parameters,
+    store_parameter,
+)
 from kmodd.namespace.permits import permitted
 from kmodd.namespace.runner import Manner, Means, Runner, StaleError, StepOutcome, planned
 from kmodd.namespace.uploaded import with_uploaded
@@ -37,6 +44,9 @@ from kmodd.plan import (
     plan_unload,
 )
 from kmodd.trees import Generation, Trees
+
+TITLE_MAX = 64
+"""Characters of a parameter's name in the title of an operation."""
 
 REPLANS = 4
 """How often a load plans anew when the tree changes under it, before it gives up."""
@@ -145,6 +155,36 @@ class Namespace:
         if found is None:
             raise _not_loaded(name)
         return found
+
+    def details(self, name: str) -> tuple[ModuleDetails, tuple[DescribedParameter, ...]]:
+        """Return what the kernel has of a loaded module, and its parameters with descriptions.
+
+        Raises StateError (MODULE_NOT_LOADED, MODULE_BUILTIN).
+        """
+        details = self._details(module_name(check_query(name)))
+        generation = self._trees.in_force()
+        database = generation.database if generation else None
+        return details, described_parameters(details, database)
+
+    def set_parameter(
+        self, name: str, parameter: str, value: str, call: Call = USUAL
+    ) -> DescribedParameter:
+        """Set a parameter of a loaded module, while nobody loads or unloads it.
+
+        Returns what the kernel then shows. Raises as ``details`` and ``store_parameter`` do.
+        """
+        name = module_name(check_query(name))
+        shown: list[DescribedParameter] = []
+
+        def store() -> bool:
+            stored = store_parameter(self._kernel, self._details(name), parameter, value)
+            shown.extend(each for each in self.details(name)[1] if each.shown.name == stored)
+            return True
+
+        with self._operation(f"set {parameter[:TITLE_MAX]} of {name}", call) as operation:
+            check_target(operation.caller, name)
+            self._flights.load(name, object(), store)
+        return shown[0]
 
     def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
@@ -345,8 +385,15 @@ class Namespace:
             for step in plan.steps:
                 yield planned(step, generation, self._kernel)
 
+    def _details(self, name: str) -> ModuleDetails:
+        details = self._kernel.details(name)
+        if details is None:
+            raise self._builtin(name) or _not_loaded(name)
+        return details
+
     def _builtin(self, name: str) -> StateError | None:
-        if not self._trees.current().database.is_builtin(name):
+        generation = self._trees.in_force()
+        if generation is None or not generation.database.is_builtin(name):
             return None
         return StateError(Reason.MODULE_BUILTIN, f"module {name} is builtin", module=name)
 

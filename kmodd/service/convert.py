@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kmodd.kernel.base import InitState, LoadedModule, LogRecord, ModuleState
-from kmodd.namespace import StepOutcome
+from kmodd.namespace import DescribedParameter, StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
 from kmodd.trees import Generation
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
@@ -57,6 +57,18 @@ def assumed_module(message: module_service_pb2.Module) -> LoadedModule:
         refcount=message.reference_count,
         holders=tuple(message.holders),
         state=ModuleState.LIVE,
+    )
+
+
+def parameter_message(parameter: DescribedParameter) -> module_service_pb2.Parameter:
+    """Return a parameter of a loaded module."""
+    shown = parameter.shown
+    return module_service_pb2.Parameter(
+        name=text(shown.name),
+        value=None if shown.value is None else text(shown.value),
+        mode=shown.mode,
+        type=text(parameter.type),
+        description=text(parameter.description),
     )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door of one socket: who calls, whether the call is let in, and what the caller is shown."""
 
+import stat
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from kmodd import access
 from kmodd.caller import Caller
 from kmodd.errors import KmoddError
 from kmodd.kernel.base import Kernel, LoadedModule
-from kmodd.namespace import Namespace, Outcome
+from kmodd.namespace import DescribedParameter, Namespace, Outcome
 
 TOKEN_KEY = "kmodd-token"
 """The metadata of a call that a command makes, which show what operation runs the command."""
@@ -49,6 +50,12 @@ class Door:
         if module.address and not access.sees_kernel_memory(self._caller):
             return replace(module, address=0)
         return module
+
+    def shown_parameter(self, parameter: DescribedParameter) -> DescribedParameter:
+        """Return ``parameter`` as the callers of this socket see it."""
+        if parameter.shown.mode & stat.S_IROTH or access.sees_private_values(self._caller):
+            return parameter
+        return replace(parameter, shown=replace(parameter.shown, value=None))
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""

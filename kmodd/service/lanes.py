@@ -39,6 +39,7 @@ LANES = {
     "/kmodd.v1.ModuleService/LoadModules": Lane.MUTATION,
     "/kmodd.v1.ModuleService/UnloadModules": Lane.MUTATION,
     "/kmodd.v1.ModuleService/RemoveModule": Lane.MUTATION,
+    "/kmodd.v1.ModuleService/SetParameter": Lane.MUTATION,
     "/kmodd.v1.DatabaseService/GetConfiguration": Lane.STREAM,
     "/kmodd.v1.DatabaseService/InspectModule": Lane.STREAM,
     "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,

@@ -8,9 +8,15 @@ import grpc
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags, LoadedModule
-from kmodd.namespace import Call, Namespace, Outcome
+from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
-from kmodd.service.convert import assumed_module, module_message, problem_lines
+from kmodd.service.convert import (
+    assumed_module,
+    module_message,
+    parameter_message,
+    problem_lines,
+    text,
+)
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.pages import page_of
@@ -56,8 +62,32 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.GetModuleRequest, _context: grpc.ServicerContext
     ) -> pb.GetModuleResponse:
         """Answer with one module."""
-        module = self._door.shown_module(self._namespace.module(request.name))
-        return pb.GetModuleResponse(module=module_message(module))
+        details, parameters = self._namespace.details(request.name)
+        version, source_version = details.version, details.source_version
+        return pb.GetModuleResponse(
+            module=module_message(self._door.shown_module(details.module)),
+            core_size_bytes=details.core_size,
+            init_size_bytes=details.init_size,
+            version=None if version is None else text(version),
+            source_version=None if source_version is None else text(source_version),
+            parameters=self._parameters(parameters),
+        )
+
+    def GetParameters(  # noqa: N802
+        self, request: pb.GetParametersRequest, _context: grpc.ServicerContext
+    ) -> pb.GetParametersResponse:
+        """Answer with the parameters of one module."""
+        _, parameters = self._namespace.details(request.module)
+        return pb.GetParametersResponse(parameters=self._parameters(parameters))
+
+    def SetParameter(  # noqa: N802
+        self, request: pb.SetParameterRequest, context: grpc.ServicerContext
+    ) -> pb.SetParameterResponse:
+        """Set a parameter and answer with what has become of it."""
+        call = Call(token=token_of(context), caller=self._door.caller(context))
+        now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
+        (parameter,) = self._parameters([now])
+        return pb.SetParameterResponse(parameter=parameter)
 
     def InsertModule(  # noqa: N802
         self, requests: Iterator[pb.InsertModuleRequest], context: grpc.ServicerContext
@@ -135,6 +165,9 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         call = Call(token=token_of(context), caller=self._door.caller(context))
         self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse()
+
+    def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
+        return [parameter_message(self._door.shown_parameter(each)) for each in parameters]
 
     def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
         return Call(

@@ -42,6 +42,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_OPERATION_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_ACCESS_DENIED: _ClassVar[ErrorReason]
     ERROR_REASON_KERNEL_PANIC: _ClassVar[ErrorReason]
+    ERROR_REASON_PARAMETER_NOT_FOUND: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -83,6 +84,7 @@ ERROR_REASON_COMMAND_LOOP: ErrorReason
 ERROR_REASON_OPERATION_ENDED: ErrorReason
 ERROR_REASON_ACCESS_DENIED: ErrorReason
 ERROR_REASON_KERNEL_PANIC: ErrorReason
+ERROR_REASON_PARAMETER_NOT_FOUND: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind

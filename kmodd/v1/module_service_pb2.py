@@ -26,19 +26,19 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from kmodd.v1 import errors_pb2 as kmodd_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/module_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15kmodd/v1/errors.proto\"\xd7\x01\n\x06Module\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x17\n\x0freference_count\x18\x03 \x01(\x05\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.kmodd.v1.ModuleState\x12\x11\n\tpermanent\x18\x06 \x01(\x08\x12\x0e\n\x06taints\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\x04\x12\'\n\ninit_state\x18\t \x01(\x0e\x32\x13.kmodd.v1.InitState\";\n\x12ListModulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"r\n\x13ListModulesResponse\x12!\n\x07modules\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Module\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\" \n\x10GetModuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x11GetModuleResponse\x12 \n\x06module\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Module\"a\n\x13InsertModuleRequest\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.kmodd.v1.InsertModuleHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x9c\x01\n\x12InsertModuleHeader\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x17\n\x0fignore_vermagic\x18\x03 \x01(\x08\x12\x1a\n\x12ignore_modversions\x18\x04 \x01(\x08\x12*\n\x04load\x18\x05 \x01(\x0b\x32\x1c.kmodd.v1.LoadModulesRequest\"y\n\x14InsertModuleResponse\x12 \n\x06module\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Module\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x03 \x03(\t\"\xdf\x02\n\x12LoadModulesRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x12\n\nfirst_time\x18\x04 \x01(\x08\x12\x15\n\ruse_blacklist\x18\x05 \x01(\x08\x12\x1f\n\x17ignore_install_commands\x18\x06 \x01(\x08\x12\x17\n\x0fignore_vermagic\x18\x07 \x01(\x08\x12\x1a\n\x12ignore_modversions\x18\x08 \x01(\x08\x12\x15\n\rignore_loaded\x18\t \x01(\x08\x12\x0f\n\x07release\x18\n \x01(\t\x12\x0e\n\x06\x61tomic\x18\x0b \x01(\x08\x12\x12\n\nkmod_exact\x18\x0c \x01(\x08\x12-\n\x10nested_verbosity\x18\r \x01(\x0e\x32\x13.kmodd.v1.Verbosity\x12\x19\n\x11\x66\x61ilure_in_result\x18\x0e \x01(\x08\"U\n\x10IgnoredParameter\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\r\n\x05given\x18\x02 \x01(\t\x12\x15\n\x08in_force\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0b\n\t_in_force\"\xd3\x01\n\x0cModuleResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07modules\x18\x02 \x03(\t\x12\x1d\n\x05steps\x18\x03 \x03(\x0b\x32\x0e.kmodd.v1.Step\x12\"\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x11.kmodd.v1.Failure\x12\x36\n\x12ignored_parameters\x18\x05 \x03(\x0b\x32\x1a.kmodd.v1.IgnoredParameter\x12)\n\x0eother_failures\x18\x06 \x03(\x0b\x32\x11.kmodd.v1.Failure\"W\n\x13LoadModulesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x02 \x03(\t\"\xaa\x03\n\x14UnloadModulesRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nfirst_time\x18\x03 \x01(\x08\x12\x16\n\x0eremove_holders\x18\x04 \x01(\x08\x12\x1e\n\x16ignore_remove_commands\x18\x05 \x01(\x08\x12\x15\n\ruse_blacklist\x18\x06 \x01(\x08\x12\x0f\n\x07release\x18\x07 \x01(\t\x12\x15\n\rignore_loaded\x18\x08 \x01(\x08\x12\'\n\x04wait\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\n \x01(\x08\x12\x12\n\nkmod_exact\x18\x0b \x01(\x08\x12-\n\x10nested_verbosity\x18\x0c \x01(\x0e\x32\x13.kmodd.v1.Verbosity\x12\x19\n\x11\x66\x61ilure_in_result\x18\r \x01(\x08\x12 \n\x18soft_dependencies_matter\x18\x0e \x01(\x08\x12/\n\x0e\x61ssumed_loaded\x18\x0f \x01(\x0b\x32\x17.kmodd.v1.LoadedModules\"2\n\rLoadedModules\x12!\n\x07modules\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Module\"Y\n\x15UnloadModulesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x02 \x03(\t\"2\n\x13RemoveModuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x16\n\x14RemoveModuleResponse*s\n\x0bModuleState\x12\x1c\n\x18MODULE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODULE_STATE_LIVE\x10\x01\x12\x17\n\x13MODULE_STATE_COMING\x10\x02\x12\x16\n\x12MODULE_STATE_GOING\x10\x03*h\n\tInitState\x12\x1a\n\x16INIT_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINIT_STATE_RAN\x10\x01\x12\x16\n\x12INIT_STATE_NOT_RUN\x10\x02\x12\x13\n\x0fINIT_STATE_NONE\x10\x03*R\n\tVerbosity\x12\x19\n\x15VERBOSITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERBOSITY_QUIET\x10\x01\x12\x15\n\x11VERBOSITY_VERBOSE\x10\x02\x32\xdf\x03\n\rModuleService\x12J\n\x0bListModules\x12\x1c.kmodd.v1.ListModulesRequest\x1a\x1d.kmodd.v1.ListModulesResponse\x12\x44\n\tGetModule\x12\x1a.kmodd.v1.GetModuleRequest\x1a\x1b.kmodd.v1.GetModuleResponse\x12O\n\x0cInsertModule\x12\x1d.kmodd.v1.InsertModuleRequest\x1a\x1e.kmodd.v1.InsertModuleResponse(\x01\x12J\n\x0bLoadModules\x12\x1c.kmodd.v1.LoadModulesRequest\x1a\x1d.kmodd.v1.LoadModulesResponse\x12P\n\rUnloadModules\x12\x1e.kmodd.v1.UnloadModulesRequest\x1a\x1f.kmodd.v1.UnloadModulesResponse\x12M\n\x0cRemoveModule\x12\x1d.kmodd.v1.RemoveModuleRequest\x1a\x1e.kmodd.v1.RemoveModuleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/module_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15kmodd/v1/errors.proto\"\xd7\x01\n\x06Module\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x17\n\x0freference_count\x18\x03 \x01(\x05\x12\x0f\n\x07holders\x18\x04 \x03(\t\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.kmodd.v1.ModuleState\x12\x11\n\tpermanent\x18\x06 \x01(\x08\x12\x0e\n\x06taints\x18\x07 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\x04\x12\'\n\ninit_state\x18\t \x01(\x0e\x32\x13.kmodd.v1.InitState\";\n\x12ListModulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"r\n\x13ListModulesResponse\x12!\n\x07modules\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Module\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\" \n\x10GetModuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe2\x01\n\x11GetModuleResponse\x12 \n\x06module\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Module\x12\x17\n\x0f\x63ore_size_bytes\x18\x02 \x01(\x04\x12\x17\n\x0finit_size_bytes\x18\x03 \x01(\x04\x12\x14\n\x07version\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0esource_version\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\'\n\nparameters\x18\x06 \x03(\x0b\x32\x13.kmodd.v1.ParameterB\n\n\x08_versionB\x11\n\x0f_source_version\"h\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04mode\x18\x03 \x01(\r\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\n\x06_value\"&\n\x14GetParametersRequest\x12\x0e\n\x06module\x18\x01 \x01(\t\"@\n\x15GetParametersResponse\x12\'\n\nparameters\x18\x01 \x03(\x0b\x32\x13.kmodd.v1.Parameter\"G\n\x13SetParameterRequest\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x11\n\tparameter\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\">\n\x14SetParameterResponse\x12&\n\tparameter\x18\x01 \x01(\x0b\x32\x13.kmodd.v1.Parameter\"a\n\x13InsertModuleRequest\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.kmodd.v1.InsertModuleHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\x9c\x01\n\x12InsertModuleHeader\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x17\n\x0fignore_vermagic\x18\x03 \x01(\x08\x12\x1a\n\x12ignore_modversions\x18\x04 \x01(\x08\x12*\n\x04load\x18\x05 \x01(\x0b\x32\x1c.kmodd.v1.LoadModulesRequest\"y\n\x14InsertModuleResponse\x12 \n\x06module\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Module\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x03 \x03(\t\"\xdf\x02\n\x12LoadModulesRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x12\n\nfirst_time\x18\x04 \x01(\x08\x12\x15\n\ruse_blacklist\x18\x05 \x01(\x08\x12\x1f\n\x17ignore_install_commands\x18\x06 \x01(\x08\x12\x17\n\x0fignore_vermagic\x18\x07 \x01(\x08\x12\x1a\n\x12ignore_modversions\x18\x08 \x01(\x08\x12\x15\n\rignore_loaded\x18\t \x01(\x08\x12\x0f\n\x07release\x18\n \x01(\t\x12\x0e\n\x06\x61tomic\x18\x0b \x01(\x08\x12\x12\n\nkmod_exact\x18\x0c \x01(\x08\x12-\n\x10nested_verbosity\x18\r \x01(\x0e\x32\x13.kmodd.v1.Verbosity\x12\x19\n\x11\x66\x61ilure_in_result\x18\x0e \x01(\x08\"U\n\x10IgnoredParameter\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\r\n\x05given\x18\x02 \x01(\t\x12\x15\n\x08in_force\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0b\n\t_in_force\"\xd3\x01\n\x0cModuleResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07modules\x18\x02 \x03(\t\x12\x1d\n\x05steps\x18\x03 \x03(\x0b\x32\x0e.kmodd.v1.Step\x12\"\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x11.kmodd.v1.Failure\x12\x36\n\x12ignored_parameters\x18\x05 \x03(\x0b\x32\x1a.kmodd.v1.IgnoredParameter\x12)\n\x0eother_failures\x18\x06 \x03(\x0b\x32\x11.kmodd.v1.Failure\"W\n\x13LoadModulesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x02 \x03(\t\"\xaa\x03\n\x14UnloadModulesRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nfirst_time\x18\x03 \x01(\x08\x12\x16\n\x0eremove_holders\x18\x04 \x01(\x08\x12\x1e\n\x16ignore_remove_commands\x18\x05 \x01(\x08\x12\x15\n\ruse_blacklist\x18\x06 \x01(\x08\x12\x0f\n\x07release\x18\x07 \x01(\t\x12\x15\n\rignore_loaded\x18\x08 \x01(\x08\x12\'\n\x04wait\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\n \x01(\x08\x12\x12\n\nkmod_exact\x18\x0b \x01(\x08\x12-\n\x10nested_verbosity\x18\x0c \x01(\x0e\x32\x13.kmodd.v1.Verbosity\x12\x19\n\x11\x66\x61ilure_in_result\x18\r \x01(\x08\x12 \n\x18soft_dependencies_matter\x18\x0e \x01(\x08\x12/\n\x0e\x61ssumed_loaded\x18\x0f \x01(\x0b\x32\x17.kmodd.v1.LoadedModules\"2\n\rLoadedModules\x12!\n\x07modules\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Module\"Y\n\x15UnloadModulesResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.kmodd.v1.ModuleResult\x12\x17\n\x0f\x63onfig_problems\x18\x02 \x03(\t\"2\n\x13RemoveModuleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x16\n\x14RemoveModuleResponse*s\n\x0bModuleState\x12\x1c\n\x18MODULE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODULE_STATE_LIVE\x10\x01\x12\x17\n\x13MODULE_STATE_COMING\x10\x02\x12\x16\n\x12MODULE_STATE_GOING\x10\x03*h\n\tInitState\x12\x1a\n\x16INIT_STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eINIT_STATE_RAN\x10\x01\x12\x16\n\x12INIT_STATE_NOT_RUN\x10\x02\x12\x13\n\x0fINIT_STATE_NONE\x10\x03*R\n\tVerbosity\x12\x19\n\x15VERBOSITY_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERBOSITY_QUIET\x10\x01\x12\x15\n\x11VERBOSITY_VERBOSE\x10\x02\x32\x80\x05\n\rModuleService\x12J\n\x0bListModules\x12\x1c.kmodd.v1.ListModulesRequest\x1a\x1d.kmodd.v1.ListModulesResponse\x12\x44\n\tGetModule\x12\x1a.kmodd.v1.GetModuleRequest\x1a\x1b.kmodd.v1.GetModuleResponse\x12P\n\rGetParameters\x12\x1e.kmodd.v1.GetParametersRequest\x1a\x1f.kmodd.v1.GetParametersResponse\x12M\n\x0cSetParameter\x12\x1d.kmodd.v1.SetParameterRequest\x1a\x1e.kmodd.v1.SetParameterResponse\x12O\n\x0cInsertModule\x12\x1d.kmodd.v1.InsertModuleRequest\x1a\x1e.kmodd.v1.InsertModuleResponse(\x01\x12J\n\x0bLoadModules\x12\x1c.kmodd.v1.LoadModulesRequest\x1a\x1d.kmodd.v1.LoadModulesResponse\x12P\n\rUnloadModules\x12\x1e.kmodd.v1.UnloadModulesRequest\x1a\x1f.kmodd.v1.UnloadModulesResponse\x12M\n\x0cRemoveModule\x12\x1d.kmodd.v1.RemoveModuleRequest\x1a\x1e.kmodd.v1.RemoveModuleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kmodd.v1.module_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODULESTATE']._serialized_start=2355
-  _globals['_MODULESTATE']._serialized_end=2470
-  _globals['_INITSTATE']._serialized_start=2472
-  _globals['_INITSTATE']._serialized_end=2576
-  _globals['_VERBOSITY']._serialized_start=2578
-  _globals['_VERBOSITY']._serialized_end=2660
+  _globals['_MODULESTATE']._serialized_start=2878
+  _globals['_MODULESTATE']._serialized_end=2993
+  _globals['_INITSTATE']._serialized_start=2995
+  _globals['_INITSTATE']._serialized_end=3099
+  _globals['_VERBOSITY']._serialized_start=3101
+  _globals['_VERBOSITY']._serialized_end=3183
   _globals['_MODULE']._serialized_start=99
   _globals['_MODULE']._serialized_end=314
   _globals['_LISTMODULESREQUEST']._serialized_start=316
@@ -47,32 +47,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODULESRESPONSE']._serialized_end=491
   _globals['_GETMODULEREQUEST']._serialized_start=493
   _globals['_GETMODULEREQUEST']._serialized_end=525
-  _globals['_GETMODULERESPONSE']._serialized_start=527
-  _globals['_GETMODULERESPONSE']._serialized_end=580
-  _globals['_INSERTMODULEREQUEST']._serialized_start=582
-  _globals['_INSERTMODULEREQUEST']._serialized_end=679
-  _globals['_INSERTMODULEHEADER']._serialized_start=682
-  _globals['_INSERTMODULEHEADER']._serialized_end=838
-  _globals['_INSERTMODULERESPONSE']._serialized_start=840
-  _globals['_INSERTMODULERESPONSE']._serialized_end=961
-  _globals['_LOADMODULESREQUEST']._serialized_start=964
-  _globals['_LOADMODULESREQUEST']._serialized_end=1315
-  _globals['_IGNOREDPARAMETER']._serialized_start=1317
-  _globals['_IGNOREDPARAMETER']._serialized_end=1402
-  _globals['_MODULERESULT']._serialized_start=1405
-  _globals['_MODULERESULT']._serialized_end=1616
-  _globals['_LOADMODULESRESPONSE']._serialized_start=1618
-  _globals['_LOADMODULESRESPONSE']._serialized_end=1705
-  _globals['_UNLOADMODULESREQUEST']._serialized_start=1708
-  _globals['_UNLOADMODULESREQUEST']._serialized_end=2134
-  _globals['_LOADEDMODULES']._serialized_start=2136
-  _globals['_LOADEDMODULES']._serialized_end=2186
-  _globals['_UNLOADMODULESRESPONSE']._serialized_start=2188
-  _globals['_UNLOADMODULESRESPONSE']._serialized_end=2277
-  _globals['_REMOVEMODULEREQUEST']._serialized_start=2279
-  _globals['_REMOVEMODULEREQUEST']._serialized_end=2329
-  _globals['_REMOVEMODULERESPONSE']._serialized_start=2331
-  _globals['_REMOVEMODULERESPONSE']._serialized_end=2353
-  _globals['_MODULESERVICE']._serialized_start=2663
-  _globals['_MODULESERVICE']._serialized_end=3142
+  _globals['_GETMODULERESPONSE']._serialized_start=528
+  _globals['_GETMODULERESPONSE']._serialized_end=754
+  _globals['_PARAMETER']._serialized_start=756
+  _globals['_PARAMETER']._serialized_end=860
+  _globals['_GETPARAMETERSREQUEST']._serialized_start=862
+  _globals['_GETPARAMETERSREQUEST']._serialized_end=900
+  _globals['_GETPARAMETERSRESPONSE']._serialized_start=902
+  _globals['_GETPARAMETERSRESPONSE']._serialized_end=966
+  _globals['_SETPARAMETERREQUEST']._serialized_start=968
+  _globals['_SETPARAMETERREQUEST']._serialized_end=1039
+  _globals['_SETPARAMETERRESPONSE']._serialized_start=1041
+  _globals['_SETPARAMETERRESPONSE']._serialized_end=1103
+  _globals['_INSERTMODULEREQUEST']._serialized_start=1105
+  _globals['_INSERTMODULEREQUEST']._serialized_end=1202
+  _globals['_INSERTMODULEHEADER']._serialized_start=1205
+  _globals['_INSERTMODULEHEADER']._serialized_end=1361
+  _globals['_INSERTMODULERESPONSE']._serialized_start=1363
+  _globals['_INSERTMODULERESPONSE']._serialized_end=1484
+  _globals['_LOADMODULESREQUEST']._serialized_start=1487
+  _globals['_LOADMODULESREQUEST']._serialized_end=1838
+  _globals['_IGNOREDPARAMETER']._serialized_start=1840
+  _globals['_IGNOREDPARAMETER']._serialized_end=1925
+  _globals['_MODULERESULT']._serialized_start=1928
+  _globals['_MODULERESULT']._serialized_end=2139
+  _globals['_LOADMODULESRESPONSE']._serialized_start=2141
+  _globals['_LOADMODULESRESPONSE']._serialized_end=2228
+  _globals['_UNLOADMODULESREQUEST']._serialized_start=2231
+  _globals['_UNLOADMODULESREQUEST']._serialized_end=2657
+  _globals['_LOADEDMODULES']._serialized_start=2659
+  _globals['_LOADEDMODULES']._serialized_end=2709
+  _globals['_UNLOADMODULESRESPONSE']._serialized_start=2711
+  _globals['_UNLOADMODULESRESPONSE']._serialized_end=2800
+  _globals['_REMOVEMODULEREQUEST']._serialized_start=2802
+  _globals['_REMOVEMODULEREQUEST']._serialized_end=2852
+  _globals['_REMOVEMODULERESPONSE']._serialized_start=2854
+  _globals['_REMOVEMODULERESPONSE']._serialized_end=2876
+  _globals['_MODULESERVICE']._serialized_start=3186
+  _globals['_MODULESERVICE']._serialized_end=3826
 # @@protoc_insertion_point(module_scope)

@@ -91,10 +91,62 @@ class GetModuleRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetModuleResponse(_message.Message):
+    __slots__ = ("module", "core_size_bytes", "init_size_bytes", "version", "source_version", "parameters")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    CORE_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INIT_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    module: Module
+    core_size_bytes: int
+    init_size_bytes: int
+    version: str
+    source_version: str
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ..., core_size_bytes: _Optional[int] = ..., init_size_bytes: _Optional[int] = ..., version: _Optional[str] = ..., source_version: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "value", "mode", "type", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    mode: int
+    type: str
+    description: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., mode: _Optional[int] = ..., type: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class GetParametersRequest(_message.Message):
     __slots__ = ("module",)
     MODULE_FIELD_NUMBER: _ClassVar[int]
-    module: Module
-    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+    module: str
+    def __init__(self, module: _Optional[str] = ...) -> None: ...
+
+class GetParametersResponse(_message.Message):
+    __slots__ = ("parameters",)
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    def __init__(self, parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+
+class SetParameterRequest(_message.Message):
+    __slots__ = ("module", "parameter", "value")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETER_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    parameter: str
+    value: str
+    def __init__(self, module: _Optional[str] = ..., parameter: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class SetParameterResponse(_message.Message):
+    __slots__ = ("parameter",)
+    PARAMETER_FIELD_NUMBER: _ClassVar[int]
+    parameter: Parameter
+    def __init__(self, parameter: _Optional[_Union[Parameter, _Mapping]] = ...) -> None: ...
 
 class InsertModuleRequest(_message.Message):
     __slots__ = ("header", "chunk")

@@ -45,6 +45,16 @@ class ModuleServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.GetModuleRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_module__service__pb2.GetModuleResponse.FromString,
                 _registered_method=True)
+        self.GetParameters = channel.unary_unary(
+                '/kmodd.v1.ModuleService/GetParameters',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.GetParametersRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.GetParametersResponse.FromString,
+                _registered_method=True)
+        self.SetParameter = channel.unary_unary(
+                '/kmodd.v1.ModuleService/SetParameter',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.SetParameterRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.SetParameterResponse.FromString,
+                _registered_method=True)
         self.InsertModule = channel.stream_unary(
                 '/kmodd.v1.ModuleService/InsertModule',
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.InsertModuleRequest.SerializeToString,
@@ -79,7 +89,24 @@ class ModuleServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModule(self, request, context):
-        """Returns one loaded module. Fails with MODULE_NOT_LOADED.
+        """Returns what the kernel has of one loaded module. Fails with MODULE_NOT_LOADED or
+        MODULE_BUILTIN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetParameters(self, request, context):
+        """Returns the parameters that a loaded module shows. Fails as GetModule does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetParameter(self, request, context):
+        """Sets a parameter of a loaded module; waits for a load or unload of the module under way. Fails
+        as GetModule does, with PARAMETER_NOT_FOUND, with INVALID_PARAMETER for a value that does not
+        fit, and with KERNEL_REFUSED for a parameter that cannot be set (EACCES).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +155,16 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.GetModule,
                     request_deserializer=kmodd_dot_v1_dot_module__service__pb2.GetModuleRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_module__service__pb2.GetModuleResponse.SerializeToString,
+            ),
+            'GetParameters': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetParameters,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.GetParametersRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.GetParametersResponse.SerializeToString,
+            ),
+            'SetParameter': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetParameter,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.SetParameterRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.SetParameterResponse.SerializeToString,
             ),
             'InsertModule': grpc.stream_unary_rpc_method_handler(
                     servicer.InsertModule,
@@ -205,6 +242,60 @@ class ModuleService(object):
             '/kmodd.v1.ModuleService/GetModule',
             kmodd_dot_v1_dot_module__service__pb2.GetModuleRequest.SerializeToString,
             kmodd_dot_v1_dot_module__service__pb2.GetModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetParameters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/GetParameters',
+            kmodd_dot_v1_dot_module__service__pb2.GetParametersRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.GetParametersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetParameter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/SetParameter',
+            kmodd_dot_v1_dot_module__service__pb2.SetParameterRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.SetParameterResponse.FromString,
             options,
             channel_credentials,
             insecure,

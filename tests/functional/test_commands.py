@@ -114,7 +114,7 @@ def test_a_module_without_an_exit_function_stays(daemon: Daemon) -> None:
         "rmmod: ERROR: could not remove module noexit: Device or resource busy\n"
     )
     with daemon.client() as client:
-        assert client.get_module("noexit").permanent
+        assert client.get_module("noexit").module.permanent
 
 
 def test_parameters_are_checked_by_their_type(daemon: Daemon) -> None:

@@ -4,6 +4,7 @@
 import signal
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,8 +14,10 @@ from kmodd.access import METHODS as LEAST_ROLES
 from kmodd.caller import Role
 from kmodd.v1 import module_service_pb2
 from tests.support.daemon import Daemon, configure, running_daemon, wait_until
+from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.here import run_here
 from tests.support.methods import METHODS, Method
+from tests.support.param_writer import Param
 from tests.support.tree import ModuleTree
 
 SETTINGS = """
@@ -199,6 +202,20 @@ def test_an_observer_is_not_shown_addresses(guarded: Daemon) -> None:
         (seen,), (shown,) = admin.list_modules(), observer.list_modules()
     assert seen.address != 0
     assert shown.address == 0
+
+
+def test_values_that_not_everybody_may_read_are_for_admins(guarded: Daemon, tmp_path: Path) -> None:
+    spec = ModuleSpec(parameters=(Param("open", mode=0o444), Param("secret", mode=0o400)))
+    path = tmp_path / "sample.ko"
+    path.write_bytes(write_module(spec))
+    with client_of(guarded, "admin") as admin, client_of(guarded, "observer") as observer:
+        admin.insert(path, "open=1 secret=2")
+        for client, values in ((admin, ["1", "2"]), (observer, ["1", None])):
+            details = client.get_module("sample")
+            for parameters in (client.get_parameters("sample"), details.parameters):
+                shown = [each.value if each.HasField("value") else None for each in parameters]
+                assert shown == values
+            assert bool(details.module.address) is (client is admin)
 
 
 def test_modinfo_of_a_file_needs_no_role(guarded: Daemon, modules_root: ModuleTree) -> None:

@@ -105,6 +105,35 @@ def parameters(session: Session) -> Record:
     return {"load": given, "log": log, "sysfs": shown}
 
 
+def set_parameters(session: Session) -> Record:
+    """Set parameters of a loaded module, and try what cannot be."""
+    session.load("greet", parameters="numbers=1")
+    client = session.client
+
+    def shown() -> Record:
+        return {
+            each.name: [each.value, each.mode, each.type] for each in client.get_parameters("greet")
+        }
+
+    def store(name: str, value: str) -> Record:
+        return session.attempt(lambda: client.set_parameter("greet", name, value))
+
+    before = shown()
+    words = ("times=7", "loud=on", "times=often", "times=99999999999", "whom=me", "nothing=1")
+    stored = {word: store(*word.split("=")) for word in words}
+    details = client.get_module("greet")
+    after = shown()
+    session.unload("greet")
+    return {
+        "before": before,
+        "stored": stored,
+        "after": after,
+        "sizes": [details.core_size_bytes, details.init_size_bytes],
+        "versions": [details.version, bool(details.source_version)],
+        "unloaded": session.attempt(lambda: client.set_parameter("greet", "times", "1")),
+    }
+
+
 def bad_parameter(session: Session) -> Record:
     refused = session.load("greet", parameters="times=often")
     ignored = session.load("greet", parameters="nonsense=1")
@@ -244,6 +273,7 @@ def load_one(
 SCENARIOS: tuple[Scenario, ...] = (
     dependencies,
     parameters,
+    set_parameters,
     bad_parameter,
     in_use,
     failing_init,

@@ -13,7 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kmodctl import Client, KmodctlError
-from tests.realkernel.scenarios import Record, Session, dependencies, failing_init, run
+from tests.realkernel.scenarios import (
+    Record,
+    Session,
+    dependencies,
+    failing_init,
+    run,
+    set_parameters,
+)
 from tests.support.daemon import wait_until
 
 SOCKET = "/run/kmodd/admin/kmodd.sock"
@@ -29,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
             started,
             dependencies,
             failing_init,
+            set_parameters,
             strangers,
             reloaded,
             killed_while_loading,

@@ -51,6 +51,23 @@ def test_parameters_reach_the_module(real: Outcomes) -> None:
     assert record["log"][:2] == ["greet: hello, all!"] * 2
 
 
+def test_parameters_of_a_loaded_module_can_be_set(real: Outcomes) -> None:
+    record = real.of("set_parameters")
+    assert record["before"]["times"] == ["1", 0o644, "int"]
+    assert record["after"] == record["before"] | {
+        "times": ["7", 0o644, "int"],
+        "loud": ["Y", 0o644, "bool"],
+    }
+    stored = record["stored"]
+    assert stored["times=7"] == stored["loud=on"] == {}
+    assert verdict(stored["times=often"]) == ("INVALID_PARAMETER", errno.EINVAL)
+    assert verdict(stored["times=99999999999"]) == ("INVALID_PARAMETER", errno.ERANGE)
+    assert verdict(stored["whom=me"]) == ("KERNEL_REFUSED", errno.EACCES)
+    assert verdict(stored["nothing=1"]) == ("PARAMETER_NOT_FOUND", errno.ENOENT)
+    assert verdict(record["unloaded"]) == ("MODULE_NOT_LOADED", errno.ENOENT)
+    assert record["versions"] == ["1.2", True]
+
+
 def test_the_kernels_command_line_gives_parameters(real: Outcomes) -> None:
     assert real.of("command_line")["numbers"] == "7,8\n"
 
@@ -179,6 +196,7 @@ def test_a_kernel_that_takes_no_modules_any_more_says_so(real: Outcomes) -> None
 
 
 SAME = (
+    "set_parameters",
     "bad_parameter",
     "in_use",
     "unknown_symbol",

@@ -28,6 +28,12 @@ def test_modules_load_under_its_filters(service: Outcomes) -> None:
     assert "halfway: the device does not answer" in failure["log"]
 
 
+def test_parameters_can_be_set_though_the_rest_of_sys_is_read_only(service: Outcomes) -> None:
+    stored = service.of("set_parameters")["stored"]
+    assert stored["times=7"] == {}
+    assert stored["times=often"]["errno"] == errno.EINVAL
+
+
 def test_another_user_does_not_get_in(service: Outcomes) -> None:
     assert service.of("strangers")["status"] == errno.EACCES
 

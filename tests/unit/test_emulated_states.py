@@ -11,6 +11,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import ModuleState
+from kmodd.kernel.emulated.cpu import IdleCpu
 from kmodd.kernel.emulated.resident import Resident
 from tests.support.elf_writer import Import, ModuleSpec, write_module
 from tests.support.emulated import exporting, importing, kernel, load, log, refusal
@@ -18,7 +19,7 @@ from tests.support.emulated import exporting, importing, kernel, load, log, refu
 SECONDS = 60.0
 
 
-class GatedCpu:
+class GatedCpu(IdleCpu):
     """Runs every init and exit until the test lets it end; init returns ``results``'s number."""
 
     runs_code = True

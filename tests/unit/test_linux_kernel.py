@@ -12,7 +12,13 @@ from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, ModuleState
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.kernel.linux.kmsg import Kmsg, parse_record
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
-from kmodd.kernel.linux.verdicts import lines_about, load_failure, unload_failure
+from kmodd.kernel.linux.verdicts import (
+    closed_parameter,
+    lines_about,
+    load_failure,
+    parameter_failure,
+    unload_failure,
+)
 from kmodd.modulefile import Compression
 
 LINES = """\
@@ -68,6 +74,102 @@ def test_the_details_of_a_module_are_those_of_its_sysfs_directory(tmp_path: Path
     assert (details.version, details.source_version) == ("1.0", None)
     assert [(each.name, each.value) for each in details.parameters] == [("times", "3")]
     assert kernel.details("nosuch") is None
+
+
+@pytest.fixture
+def with_greet(tmp_path: Path) -> LinuxKernel:
+    """A kernel with a module that has parameters."""
+    (tmp_path / "sys/module/greet/parameters").mkdir(parents=True)
+    (tmp_path / "sys/module/greet/parameters/hidden").symlink_to(tmp_path / "outside")
+    (tmp_path / "sys/module/world").mkdir()
+    (tmp_path / "sys/module/world/parameters").symlink_to(tmp_path)
+    return fake_kernel(
+        tmp_path,
+        outside="as it was",
+        proc__modules=LINES,
+        sys__module__greet__parameters__times="3\n",
+        sys__module__greet__parameters__lines="one\ntwo\n",
+    )
+
+
+def test_a_parameter_is_set_by_one_write_to_its_file(
+    with_greet: LinuxKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    genuine = os.write
+
+    def write(fd: int, data: bytes) -> int:
+        written.append(data)
+        return genuine(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with_greet.set_parameter("greet", "times", "42")
+    with_greet.set_parameter("greet", "times", "")
+    assert written == [b"42", b"\n"]
+    assert (tmp_path / "sys/module/greet/parameters/times").read_bytes() == b"\n2"
+    details = with_greet.details("greet")
+    assert details is not None
+    assert {each.name: each.value for each in details.parameters}["lines"] == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("greet", "nosuch"),
+        ("greet", ""),
+        ("greet", ".."),
+        ("greet", "../../../../outside"),
+        ("greet", "hidden"),
+        ("greet", "times/"),
+        ("greet", "a\0b"),
+        ("greet", "x" * 300),
+        ("world", "outside"),
+    ],
+)
+def test_no_name_leads_out_of_the_modules_directory(
+    with_greet: LinuxKernel, tmp_path: Path, module: str, name: str
+) -> None:
+    with pytest.raises(KernelError) as refused:
+        with_greet.set_parameter(module, name, "1")
+    assert refused.value.reason is Reason.PARAMETER_NOT_FOUND
+    assert (tmp_path / "outside").read_text() == "as it was"
+
+
+@pytest.mark.parametrize("module", ["nosuch", "", "..", "../module/greet"])
+def test_a_module_that_is_not_loaded_has_no_parameters(
+    with_greet: LinuxKernel, module: str
+) -> None:
+    with pytest.raises(KernelError) as refused:
+        with_greet.set_parameter(module, "times", "1")
+    assert (refused.value.reason, refused.value.errno) == (Reason.MODULE_NOT_LOADED, errno.ENOENT)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.EINVAL, Reason.INVALID_PARAMETER),
+        (errno.ERANGE, Reason.INVALID_PARAMETER),
+        (errno.EPERM, Reason.KERNEL_REFUSED),
+        (errno.EBUSY, Reason.KERNEL_REFUSED),
+    ],
+)
+def test_the_errno_of_a_parameters_setter_is_kept(
+    with_greet: LinuxKernel, monkeypatch: pytest.MonkeyPatch, code: int, reason: Reason
+) -> None:
+    def write(_fd: int, _data: bytes) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(KernelError) as refused:
+        with_greet.set_parameter("greet", "times", "often")
+    assert (refused.value.reason, refused.value.errno) == (reason, code)
+
+
+def test_what_the_kernel_says_of_a_parameter_comes_with_the_failure() -> None:
+    lines = ("times: can only take 4 arguments", "greet: no", "other: times up", "unrelated: x")
+    error = parameter_failure(errno.EINVAL, "greet", "times", "1,2,3,4,5", lines)
+    assert error.log == lines[:3]
+    assert closed_parameter(errno.EROFS, "greet", "times", loaded=True).errno == errno.EROFS
 
 
 def test_the_taints_are_those_of_the_kernels_bits(tmp_path: Path) -> None:

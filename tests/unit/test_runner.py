@@ -11,11 +11,9 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel, VmlinuxSource
-from kmodd.namespace import Commands, Namespace
+from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
 from kmodd.plan import InsertStep, LoadRequest
-from kmodd.trees import Trees
-from tests.support.modules import module_tree
+from tests.support.namespaces import namespace_of
 
 
 class ContestedKernel(EmulatedKernel):
@@ -42,20 +40,6 @@ class MortalKernel(IsolatedKernel):
         while not (self._life and self._life._calls):
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
-
-
-def namespace_of(root: Path, kind: type[EmulatedKernel] | type[IsolatedKernel]) -> Namespace:
-    tree = module_tree(root)
-    trees = Trees(tree.root, tree.release, publish=False)
-    trees.rebuild()
-
-    def modules() -> dict[str, object]:
-        generation = trees.in_force()
-        return dict(generation.database.modules) if generation else {}
-
-    source = VmlinuxSource(tree.root, tree.release, trees.directory, modules)  # type: ignore[arg-type]
-    kernel = kind(tree.release, source)
-    return Namespace(kernel, trees, Commands(root / "socket", allowed=False, limit=1.0))
 
 
 def test_a_module_that_another_program_loads_meanwhile_is_loaded(tmp_path: Path) -> None:

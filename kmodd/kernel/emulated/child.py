@@ -94,6 +94,7 @@ class Served:
             "insert": self._insert,
             "remove": self._remove,
             "details": self._details,
+            "set": self._set,
         }
 
     def serve(self) -> None:
@@ -173,6 +174,9 @@ class Served:
     def _details(self, kernel: EmulatedKernel, message: Message) -> list[Any] | None:
         found = kernel.details(message["name"])
         return None if found is None else pack_details(found)
+
+    def _set(self, kernel: EmulatedKernel, message: Message) -> None:
+        kernel.set_parameter(message["module"], message["name"], message["value"])
 
     def _tell_log(self, record: LogRecord) -> None:
         self._channel.send({"is": "log", "level": record.level, "text": record.text})

@@ -7,6 +7,7 @@ import stat
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
@@ -15,6 +16,7 @@ from kmodd.kernel.base import (
     LoadedModule,
     LogRecord,
     ModuleDetails,
+    ParameterValue,
 )
 from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
@@ -23,11 +25,14 @@ from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
 from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.refusal import Refusal, refusal_as_error
-from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State
+from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State, in_a_file
 from kmodd.kernel.emulated.taints import KernelTaints
 from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
+
+WRITABLE = 0o222
+"""The bits of a file's mode without any of which sysfs lets not even root write it."""
 
 _KNOWN_FLAGS = int(InsertFlags.IGNORE_MODVERSIONS | InsertFlags.IGNORE_VERMAGIC)
 
@@ -95,7 +100,17 @@ class EmulatedKernel:
             found = self._table.find(name)
             if found is None or found.state is State.UNFORMED:
                 return None
-            return found.details()
+            details = found.details()
+        # Without the mutex: what a parameter is, the module's own code may have to say.
+        with found.parameters.lock:
+            values = tuple(
+                ParameterValue(
+                    each.name, in_a_file(self._cpu.show_parameter(found, each)), each.mode
+                )
+                for each in found.parameters
+                if each.mode
+            )
+        return replace(details, parameters=values)
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, decompressing it where need be."""
@@ -108,6 +123,14 @@ class EmulatedKernel:
     def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name``; the order of the checks is that of delete_module(2)."""
         self._call(lambda: self._unload(name, force), name)
+
+    def set_parameter(self, module: str, name: str, value: str) -> None:
+        """Write to the file of a parameter, as root does."""
+        with self._log.capture() as lines:
+            try:
+                self._set_parameter(module, name, value)
+            except Refusal as refusal:
+                raise refusal_as_error(refusal, module, lines) from refusal
 
     def hold(self, name: str) -> bool:
         """Take a reference to a module, as an open file does (try_module_get)."""
@@ -186,6 +209,28 @@ class EmulatedKernel:
             defect = Refusal(error.reason, errno.ENOEXEC, error.why)
             raise refusal_as_error(defect, load.label, self._log.captured()) from error
 
+    def _set_parameter(self, module: str, name: str, value: str) -> None:
+        with self._table.mutex:
+            found = self._table.find(module)
+        if found is None or found.state is State.UNFORMED:
+            raise not_loaded(module)
+        parameter = found.parameters.with_file(name)
+        if parameter is None:
+            why = f"module {module} shows no parameter {name}"
+            raise Refusal(Reason.PARAMETER_NOT_FOUND, errno.ENOENT, why, detail=name)
+        if not parameter.mode & WRITABLE:
+            why = f"parameter {name} of {module} cannot be set (mode {parameter.mode:04o})"
+            raise Refusal(Reason.KERNEL_REFUSED, errno.EACCES, why, detail=name)
+        with found.parameters.lock:
+            code, remarks = self._cpu.store_parameter(found, parameter, value)
+        for remark in remarks:
+            self._log.printk(remark.level, remark.text)
+            if remark.taints:
+                self._taints.add("U")
+        if code:
+            why = f"`{value}' invalid for parameter `{name}' of {module}"
+            raise Refusal(Reason.INVALID_PARAMETER, code, why, detail=name)
+
     def _unload(self, name: str, force: bool) -> None:
         table = self._table
         with table.mutex:
@@ -198,7 +243,7 @@ class EmulatedKernel:
     def _stop(self, name: str, found: Resident | None, force: bool) -> Resident:
         """Mark the module as going, unless something speaks against it."""
         if found is None or found.state is State.UNFORMED:
-            raise Refusal(Reason.MODULE_NOT_LOADED, errno.ENOENT, f"module {name} is not loaded")
+            raise not_loaded(name)
         users = " ".join(user.name for user in found.users)
         if users:
             why = f"module {name} is in use by {users}"
@@ -223,6 +268,11 @@ class EmulatedKernel:
             return False
         self._taints.add("R")
         return True
+
+
+def not_loaded(name: str) -> Refusal:
+    """Return the refusal of what is asked of a module that is not there."""
+    return Refusal(Reason.MODULE_NOT_LOADED, errno.ENOENT, f"module {name} is not loaded")
 
 
 def print_banner(log: KernelLog, vmlinux: Vmlinux, command_line: str) -> None:

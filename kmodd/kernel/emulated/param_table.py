@@ -7,6 +7,7 @@ flags, and where the value is. In a file these are zeros with relocations, whose
 same: the name's string, the ``param_ops_*`` that the type is known by, the variable.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -51,12 +52,22 @@ class Parameter:
 
 @dataclass(slots=True)
 class ParameterTable:
-    """The parameters of one module in the order of its table."""
+    """The parameters of one module in the order of its table.
+
+    ``bits`` are those of the module's machine. ``lock`` guards the values once the module is in
+    the kernel (``param_lock``).
+    """
 
     parameters: list[Parameter] = field(default_factory=list)
+    bits: int = 64
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
+
+    def with_file(self, name: str) -> Parameter | None:
+        """Return the parameter whose file in sysfs has that very name."""
+        return next((each for each in self if each.mode and each.name == name), None)
 
     def find(self, name: str) -> Parameter | None:
         """Return the first parameter of that name; dashes and underscores are the same."""
@@ -72,7 +83,7 @@ def read_parameters(module: ModuleFile, symbols: SymbolColumns) -> ParameterTabl
     section = find_section(module, "__param")
     if section is None or not section.size:
         return ParameterTable()
-    return ParameterTable(_Reader(module, symbols).parameters(section))
+    return ParameterTable(_Reader(module, symbols).parameters(section), module.elf.bits)
 
 
 class _Reader:

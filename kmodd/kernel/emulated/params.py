@@ -114,10 +114,29 @@ def set_parameters(module: str, table: ParameterTable, text: str, bits: int) -> 
                 remarks.append(Remark(0, Level.WARNING, line))
             continue
         if parameter.flags & UNSAFE and (value is not None or _needs_no_value(parameter)):
-            line = f"Setting dangerous option {parameter.name} - tainting kernel"
-            remarks.append(Remark(0, Level.NOTICE, line, taints=True))
+            remarks.append(_danger(parameter))
         remarks += _set_one(module, parameter, name, value, bits)
     return remarks
+
+
+def store_parameter(parameter: Parameter, value: str, bits: int) -> tuple[int, list[Remark]]:
+    """Set one parameter as writing to its file in sysfs does (param_attr_store).
+
+    Returns 0 or the errno that the write fails with, and what the kernel says to it.
+    """
+    remarks: list[Remark] = []
+    if parameter.flags & UNSAFE:
+        remarks.append(_danger(parameter))
+    complaints: list[str] = []
+    code = _set(parameter, value, bits, complaints.append)
+    remarks += [Remark(0, Level.ERR, f"{parameter.name}: {each}") for each in complaints]
+    return code, remarks
+
+
+def _danger(parameter: Parameter) -> Remark:
+    """What the kernel says, and does, when a dangerous parameter is set (param_check_unsafe)."""
+    line = f"Setting dangerous option {parameter.name} - tainting kernel"
+    return Remark(0, Level.NOTICE, line, taints=True)
 
 
 def _set_one(
@@ -165,26 +184,30 @@ def _set(
         parameter.value = value
         return 0
     code, text = _convert(parameter.kind, value, bits, complain)
+    if (parameter.kind, parameter.value, text) == ("bool_enable_only", "Y", "N"):
+        return errno.EROFS
     if not code:
         parameter.value = text
     return code
 
 
 def _set_array(parameter: Parameter, value: str, bits: int, complain: Callable[[str], None]) -> int:
-    """Set the elements one by one (param_array)."""
+    """Set the elements one by one, up to a bad one (param_array)."""
     texts: list[str | None] = []
+    code = 0
     for element in value.split(","):
         if len(texts) == parameter.maximum:
             complain(f"can only take {parameter.maximum} arguments")
-            return errno.EINVAL
+            code = errno.EINVAL
+            break
         code, text = _convert(parameter.kind, element, bits, complain)
         if code:
-            return code
+            break
         texts.append(text)
     if not parameter.counted and parameter.value is not None:
         texts += parameter.value.split(",")[len(texts) :]
     parameter.value = None if None in texts else ",".join(map(str, texts))
-    return 0
+    return code
 
 
 def _convert(

@@ -129,6 +129,11 @@ class IsolatedKernel:
         """Unload ``name``."""
         self._call({"do": "remove", "name": name, "force": force}, unpack_nothing)
 
+    def set_parameter(self, module: str, name: str, value: str) -> None:
+        """Write to the file of a parameter."""
+        message = {"do": "set", "module": module, "name": name, "value": value}
+        self._call(message, unpack_nothing)
+
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log after ``after``."""
         return self._log.read(after)

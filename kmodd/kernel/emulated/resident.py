@@ -10,7 +10,6 @@ from kmodd.kernel.base import (
     LoadedModule,
     ModuleDetails,
     ModuleState,
-    ParameterValue,
 )
 from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.param_table import ParameterTable
@@ -97,21 +96,19 @@ class Resident:
         )
 
     def details(self) -> ModuleDetails:
-        """The module as its directory in /sys/module shows it; not for one that is UNFORMED."""
+        """The module as its directory in /sys/module shows it, but for its parameters.
+
+        Not for one that is UNFORMED.
+        """
         return ModuleDetails(
             module=self.as_listed(),
             core_size=self.layout.core,
             init_size=self.layout.init if self.state is State.COMING else 0,
-            version=_in_a_file(self.version),
-            source_version=_in_a_file(self.source_version),
-            parameters=tuple(
-                ParameterValue(each.name, _in_a_file(each.value), each.mode)
-                for each in self.parameters
-                if each.mode
-            ),
+            version=in_a_file(self.version),
+            source_version=in_a_file(self.source_version),
         )
 
 
-def _in_a_file(text: str | None) -> str | None:
+def in_a_file(text: str | None) -> str | None:
     """Return what a file of sysfs can show of ``text``: a page, less a line feed."""
     return text if text is None else text[:FILE_MAX]

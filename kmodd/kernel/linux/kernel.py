@@ -4,7 +4,6 @@
 import errno
 import logging
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,13 +17,19 @@ from kmodd.kernel.base import (
     LogRecord,
     ModuleDetails,
     ModuleState,
-    ParameterValue,
 )
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
+from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
 from kmodd.kernel.linux.uevents import following
-from kmodd.kernel.linux.verdicts import lines_about, load_failure, unload_failure
+from kmodd.kernel.linux.verdicts import (
+    closed_parameter,
+    lines_about,
+    load_failure,
+    parameter_failure,
+    unload_failure,
+)
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 
 CAP_SYS_MODULE = 16
@@ -116,7 +121,7 @@ class LinuxKernel:
             init_size=_number(directory / "initsize"),
             version=_first_line(directory / "version") or None,
             source_version=_first_line(directory / "srcversion") or None,
-            parameters=_parameters(directory / "parameters"),
+            parameters=read_parameters(directory / "parameters"),
         )
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
@@ -152,6 +157,24 @@ class LinuxKernel:
             raise unload_failure(
                 error.errno or errno.EIO, name, holders, why=self._why()
             ) from error
+
+    def set_parameter(self, module: str, name: str, value: str) -> None:
+        """Write ``value`` to the file of a parameter of a loaded module."""
+        with self._log.window() as window:
+            try:
+                fd = open_parameter(self._sysfs / "module", module, name)
+            except OSError as error:
+                loaded = self.module(module) is not None
+                raise closed_parameter(
+                    error.errno or errno.EIO, module, name, loaded=loaded
+                ) from error
+            try:
+                write_value(fd, value)
+            except OSError as error:
+                code = error.errno or errno.EIO
+                raise parameter_failure(code, module, name, value, window.lines()) from error
+            finally:
+                os.close(fd)
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the log's records after ``after``; KernelError where it may not be read."""
@@ -248,18 +271,3 @@ def _number(path: Path) -> int:
     """The number that the file holds, 0 where there is no such file."""
     line = _first_line(path)
     return int(line) if line.isdecimal() else 0
-
-
-def _parameters(directory: Path) -> tuple[ParameterValue, ...]:
-    """Return the parameters that a module shows, by name; the module may go meanwhile."""
-    try:
-        return tuple(
-            ParameterValue(
-                name=file.name,
-                value=_first_line(file) if os.access(file, os.R_OK) else None,
-                mode=stat.S_IMODE(file.stat().st_mode),
-            )
-            for file in sorted(directory.iterdir())
-        )
-    except OSError:
-        return ()

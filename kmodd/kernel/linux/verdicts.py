@@ -94,6 +94,40 @@ def unload_failure(code: int, name: str, holders: Iterable[str], *, why: str = "
     return KernelError(reason, message, errno=code, module=name, detail=users)
 
 
+def closed_parameter(code: int, module: str, name: str, *, loaded: bool) -> KernelError:
+    """Return the failure to open the file of a parameter with errno ``code``."""
+    match code:
+        case _ if not loaded:
+            reason, message = Reason.MODULE_NOT_LOADED, f"module {module} is not loaded"
+            code = errno.ENOENT
+        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
+            reason, message = (
+                Reason.PARAMETER_NOT_FOUND,
+                f"module {module} shows no parameter {name}",
+            )
+        case _:
+            reason = Reason.KERNEL_REFUSED
+            message = f"parameter {name} of {module} cannot be set: {os.strerror(code)}"
+    return KernelError(reason, message, errno=code, module=module, detail=name)
+
+
+def parameter_failure(
+    code: int, module: str, name: str, value: str, lines: Iterable[str] | None
+) -> KernelError:
+    """Return the failure to write ``value`` to a parameter with errno ``code``.
+
+    ``lines`` are what the kernel logged meanwhile; a setter names the parameter in them.
+    """
+    unfit = code in (errno.EINVAL, errno.ERANGE, errno.ENOSPC, errno.E2BIG)
+    reason = Reason.INVALID_PARAMETER if unfit else Reason.KERNEL_REFUSED
+    message = f"`{value}' invalid for parameter `{name}' of {module}"
+    if not unfit:
+        message = f"parameter {name} of {module} cannot be set: {os.strerror(code)}"
+    about = {*lines_about(module, lines or ()), *lines_about(name, lines or ())}
+    log = tuple(line for line in lines or () if line in about)
+    return KernelError(reason, message, errno=code, module=module, detail=name, log=log)
+
+
 def _from_log(code: int, lines: Iterable[str]) -> tuple[Reason | None, str, str]:
     """The reason, the line that says so, and the symbol that it names."""
     text = tuple(lines)

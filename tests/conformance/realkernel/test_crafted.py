@@ -18,6 +18,7 @@ from kmodd.kernel.emulated import (
     Sample,
     Vmlinux,
 )
+from kmodd.kernel.emulated.cpu import IdleCpu
 from kmodd.kernel.emulated.resident import Resident
 from tests.conformance.realkernel.crafted import (
     CORE_CRCS,
@@ -41,16 +42,11 @@ RESULTS_OF_INIT = {"failing": -5, "odd": 5}
 """What the init functions of crafted.py return, for want of a processor that runs them."""
 
 
-class KnowingCpu:
+class KnowingCpu(IdleCpu):
     """Runs nothing, but knows what the modules' init functions would return."""
-
-    runs_code = False
 
     def init(self, resident: Resident) -> int:
         return RESULTS_OF_INIT.get(resident.name, 0)
-
-    def exit(self, resident: Resident) -> None:
-        pass
 
 
 def debian_kernel(command_line: str = "") -> EmulatedKernel:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""param: show and set the parameters of a loaded module
+
+Without a name, prints all parameters that the module shows, with their values, and what their
+author says of them where the module's file is in the tree. NAME prints one value, NAME=VALUE sets
+it. A parameter can be set where the module allows it; 'modinfo -p' tells of those that can only be
+given to a load.
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output
+from kmodctl.parser import Parser
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1.module_service_pb2 import Parameter
+
+WRITABLE = 0o222
+"""The bits of a mode without any of which a parameter cannot be set."""
+
+
+def configure(parser: Parser) -> None:
+    """Add the arguments of param."""
+    add = parser.add_argument
+    add("module", metavar="MODULE", help="a loaded module's name")
+    add("words", metavar="NAME[=VALUE]", nargs="*", help="a parameter, and what to set it to")
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Print the parameters, or do what the words say, in order."""
+    if not options.words:
+        _list(client.get_parameters(options.module), output)
+        return 0
+    found = []
+    for word in options.words:
+        name, equals, value = word.partition("=")
+        if equals:
+            found.append(client.set_parameter(options.module, name, value))
+            continue
+        parameter = _named(name, client.get_parameters(options.module))
+        if parameter is None:
+            output.error(f"module {options.module} shows no parameter '{name}'")
+            return 1
+        found.append(parameter)
+        if not output.json:
+            output.data(_value(parameter))
+    if output.json:
+        output.messages(list(found))
+    return 0
+
+
+def _named(name: str, parameters: "list[Parameter]") -> "Parameter | None":
+    wanted = name.replace("-", "_")
+    return next((each for each in parameters if each.name.replace("-", "_") == wanted), None)
+
+
+def _list(parameters: "list[Parameter]", output: Output) -> None:
+    if output.json:
+        output.messages(list(parameters))
+        return
+    for parameter in parameters:
+        facts = ", ".join(_facts(parameter))
+        said = f" {parameter.description}" if parameter.description else ""
+        output.data(f"{parameter.name}={_value(parameter)}  ({facts}){said}")
+
+
+def _facts(parameter: "Parameter") -> Iterator[str]:
+    if parameter.type:
+        yield parameter.type
+    yield "can be set" if parameter.mode & WRITABLE else "read only"
+    if not parameter.HasField("value"):
+        yield "value not known"
+
+
+def _value(parameter: "Parameter") -> str:
+    return parameter.value if parameter.HasField("value") else "?"
