@@ -23,6 +23,7 @@ from kmodd.settings import (
     Limits,
     Settings,
     SocketSettings,
+    check_command_line,
     default_config,
     default_socket,
     default_state,
@@ -88,6 +89,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--release",
         metavar="VERSION",
         help="the kernel's release (default: the newest in DIR/lib/modules, or the running one's)",
+    )
+    common.add_argument(
+        "--kernel-command-line",
+        metavar="TEXT",
+        type=_command_line,
+        help="what the emulated kernel is booted with: module_blacklist=, module.sig_enforce, "
+        "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
     )
     common.add_argument(
         "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
@@ -177,6 +185,13 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
 def _denial(text: str) -> tuple[str, str]:
     pattern, _, reason = text.partition("=")
     return pattern, reason
+
+
+def _command_line(text: str) -> str:
+    try:
+        return check_command_line(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _directory(text: str) -> Path:

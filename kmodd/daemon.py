@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kmodd import systemd
 from kmodd.caller import Role
 from kmodd.database import ModuleRecord
-from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.errors import KmoddError, Reason, RequestError, TreeError
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
@@ -98,7 +98,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
 
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
-    linux = _linux_kernel() if settings.kernel == LinuxKernel.kind else None
+    linux = _linux_kernel(settings) if settings.kernel == LinuxKernel.kind else None
     servers = Servers(settings.limits.drain)
     with contextlib.ExitStack() as ending:
         ending.callback(servers.stop)
@@ -110,11 +110,11 @@ def running(settings: Settings) -> Iterator[Daemon]:
             publish=settings.publish,
             store=store,
             modprobe_config=settings.modprobe_config,
-            command_line=linux.command_line() if linux else "",
+            command_line=linux.command_line() if linux else settings.kernel_command_line,
             trusted_only=linux is not None,
         )
         _build(trees)
-        kernel = linux or _emulated_kernel(trees)
+        kernel = linux or _emulated_kernel(trees, settings.kernel_command_line)
         commands = Commands(
             _own_socket(settings),
             allowed=_runs_commands(settings),
@@ -188,17 +188,20 @@ def _runs_commands(settings: Settings) -> bool:
     return settings.run_commands or settings.kernel == LinuxKernel.kind
 
 
-def _linux_kernel() -> LinuxKernel:
+def _linux_kernel(settings: Settings) -> LinuxKernel:
     """Return the running kernel, and log what it will not let us do."""
+    if settings.kernel_command_line:
+        why = "the running kernel has its command line; another one is for an emulated kernel"
+        raise RequestError(Reason.INVALID_REQUEST, why)
     kernel = LinuxKernel()
     for limit in kernel.limits():
         log.warning("%s", limit)
     return kernel
 
 
-def _emulated_kernel(trees: Trees) -> Kernel:
+def _emulated_kernel(trees: Trees, command_line: str) -> Kernel:
     source = VmlinuxSource(trees.root, trees.release, trees.directory, _tree_modules(trees))
-    return IsolatedKernel(trees.release, source)
+    return IsolatedKernel(trees.release, source, command_line=command_line)
 
 
 def _release(settings: Settings, linux: LinuxKernel | None) -> str:

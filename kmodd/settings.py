@@ -22,6 +22,10 @@ def _number(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
 
 
+COMMAND_LINE_MAX = 4096
+"""Bytes of the longest kernel command line; Linux itself takes 2048 on x86-64."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what callers can make the daemon do. Sizes in bytes, times in seconds."""
@@ -78,7 +82,7 @@ class Settings:
 
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
     only held in memory, ``watch`` where they are only rebuilt when somebody asks. ``state`` is a
-    directory for what the next start can use.
+    directory for what the next start can use. ``kernel_command_line`` is the emulated kernel's.
 
     ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
     there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
@@ -89,6 +93,7 @@ class Settings:
     kernel: str = "emulated"
     root: Path = Path("/")
     release: str = ""
+    kernel_command_line: str = ""
     state: Path | None = None
     sockets: tuple[SocketSettings, ...] = (SocketSettings(path=ADMIN_SOCKET),)
     publish: bool = True
@@ -100,6 +105,13 @@ class Settings:
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
+
+
+def check_command_line(text: str) -> str:
+    """Return a kernel command line as it is; raises ValueError for what cannot be one."""
+    if "\n" in text or "\0" in text or len(os.fsencode(text)) > COMMAND_LINE_MAX:
+        raise ValueError(f"is one line of at most {COMMAND_LINE_MAX} bytes")
+    return text
 
 
 def default_state() -> Path | None:

@@ -21,7 +21,14 @@ from typing import Any
 from kmodd.caller import Role
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.names import normalise_alias
-from kmodd.settings import LOG_LEVELS, Limits, Settings, SocketSettings, Timing
+from kmodd.settings import (
+    LOG_LEVELS,
+    Limits,
+    Settings,
+    SocketSettings,
+    Timing,
+    check_command_line,
+)
 
 MAX_FILE = 256 << 10
 """Bytes of one file of settings."""
@@ -307,6 +314,10 @@ SETTINGS: Table = {
     "release": Value(
         _string,
         "the kernel's release (default: the newest below the root, on linux the one that runs)",
+    ),
+    "kernel_command_line": Value(
+        lambda value: check_command_line(_string(value)),
+        "what the emulated kernel is booted with, such as module_blacklist=NAME",
     ),
     "state": Value(_path, "the directory where what was read of the trees is kept"),
     "publish": Value(_boolean, "whether databases are written (default: true)"),

@@ -8,20 +8,13 @@ from pathlib import Path
 from tests.support.daemon import Daemon, wait_until
 
 
-def kernel_of(daemon: Daemon) -> int:
-    """Return the process that the daemon's emulated kernel is in."""
-    pid = daemon.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
-
-
 def test_a_dead_kernel_is_a_panic_and_the_daemon_goes_on(daemon: Daemon) -> None:
     with daemon.client() as client:
         client.load("world")
         before = client.status()
         assert (before.taints, before.taint_mask) == ("O", 1 << 12)
         assert f"boot id:   {before.boot_id}" in daemon.kmodctl("status").stdout
-        os.kill(kernel_of(daemon), signal.SIGKILL)
+        os.kill(daemon.kernel_pid(), signal.SIGKILL)
         wait_until(lambda: client.status().epoch != before.epoch)
         assert client.list_modules() == []
         after = client.status()
@@ -37,6 +30,6 @@ def test_a_dead_kernel_is_a_panic_and_the_daemon_goes_on(daemon: Daemon) -> None
 
 
 def test_a_stopped_daemon_leaves_no_kernel(daemon: Daemon) -> None:
-    child = kernel_of(daemon)
+    child = daemon.kernel_pid()
     assert daemon.stop() == 0
     wait_until(lambda: not Path(f"/proc/{child}").exists())

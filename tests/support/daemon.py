@@ -35,6 +35,12 @@ class Daemon:
         """Run kmodctl against this daemon, as a process."""
         return kmodctl(*arguments, environment={"KMODD_SOCKET": str(self.socket)})
 
+    def kernel_pid(self) -> int:
+        """Return the process that the daemon's emulated kernel is in."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        (child,) = (pid for task in tasks for pid in task.read_text().split())
+        return int(child)
+
     def stop(self) -> int:
         """Ask the daemon to stop; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ WHOLE = """
 kernel = "linux"
 root = "/srv/root"
 release = "6.1.0"
+kernel_command_line = "module_blacklist=floppy"
 state = "/srv/state"
 publish = false
 watch = false
@@ -73,6 +74,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         kernel="linux",
         root=Path("/srv/root"),
         release="6.1.0",
+        kernel_command_line="module_blacklist=floppy",
         state=Path("/srv/state"),
         publish=False,
         watch=False,
@@ -127,6 +129,7 @@ def test_drop_ins_come_after_the_file_by_name(tmp_path: Path) -> None:
         ("publish = 1\n", "1: publish is true or false"),
         ("root = 'a/b'\n", "1: root is an absolute path, not 'a/b'"),
         ("root = 7\n", "1: root is a string"),
+        ('kernel_command_line = "a\\nb"\n', "1: kernel_command_line is one line of at most 4096"),
         ("modprobe_config = '/a'\n", "1: modprobe_config is a list"),
         ("# streams\n[limits]\n# x\nstreams = 0\n", "4: limits.streams is a positive whole number"),
         ("[limits]\nstreams = 2.5\n", "2: limits.streams is a positive whole number"),
