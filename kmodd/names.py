@@ -8,9 +8,6 @@ brackets of a pattern (modprobe(8); libkmod's ``modname_normalize`` and ``alias_
 
 from kmodd.errors import Reason, RequestError
 
-NAME_MAX = 56
-"""Bytes in the kernel's ``MODULE_NAME_LEN`` on 64 bits, the final NUL included."""
-
 ALIAS_MAX = 4096
 """Bytes in the longest name, alias or path that a request may carry (PATH_MAX)."""
 
@@ -26,11 +23,6 @@ def module_name(name: str) -> str:
 def module_name_of_path(path: str) -> str:
     """Return the module name that the file ``path`` stands for."""
     return module_name(path.rpartition("/")[2])
-
-
-def is_module_file(path: str) -> bool:
-    """Tell whether the file's name ends like a module's, as depmod asks."""
-    return path.endswith(MODULE_SUFFIXES)
 
 
 def normalise_alias(alias: str) -> str:

@@ -17,6 +17,7 @@ from kmodctl.client import Client
 from kmodd.v1 import database_service_pb2, database_service_pb2_grpc
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.modules import SOURCES
+from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 PATIENCE = 60.0
@@ -150,8 +151,7 @@ def test_without_any_watch_the_trees_are_looked_at(modules_root: ModuleTree) -> 
     script = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
     unshare = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
     probe = subprocess.run([*unshare, "true"], capture_output=True, check=False)
-    if probe.returncode != 0:
-        pytest.skip(f"no user namespaces here: {probe.stderr.decode().strip()}")
+    require(probe.returncode == 0, f"no user namespaces here: {probe.stderr.decode().strip()}")
     with running_daemon(modules_root.root, through=unshare) as daemon:
         wait_until(lambda: "cannot be watched" in daemon.log.read_text())
         add(modules_root.directory / "extra", "unheard")

@@ -7,7 +7,6 @@ from kmodd.errors import Reason, RequestError
 from kmodd.names import (
     ALIAS_MAX,
     check_query,
-    is_module_file,
     module_name,
     module_name_of_path,
     normalise_alias,
@@ -50,8 +49,3 @@ def test_a_bracket_without_a_partner_is_refused(alias: str) -> None:
 def test_a_request_names_something(name: str) -> None:
     with pytest.raises(RequestError):
         check_query(name)
-
-
-def test_module_files_are_known_by_their_ending() -> None:
-    assert all(map(is_module_file, ("a.ko", "a.ko.gz", "a.ko.xz", "a.ko.zst")))
-    assert not any(map(is_module_file, ("a.kox", "a.ko.bz2", "ko", "a.ko.xz.tmp")))

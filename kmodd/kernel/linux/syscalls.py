@@ -11,10 +11,8 @@ import platform
 import struct
 from dataclasses import dataclass
 
-MODULE_INIT_IGNORE_MODVERSIONS = 1
-MODULE_INIT_IGNORE_VERMAGIC = 2
 MODULE_INIT_COMPRESSED_FILE = 4
-"""Flags of finit_module(2) (include/uapi/linux/module.h)."""
+"""The flag of finit_module(2) that a caller of a Kernel does not give: the file is compressed."""
 
 
 @dataclass(frozen=True, slots=True)

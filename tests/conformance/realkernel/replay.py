@@ -61,6 +61,10 @@ class Replay:
                 self._load(name)
         self._resident = frozenset(module.name for module in self.kernel.modules())
 
+    def knows(self, name: str) -> bool:
+        """Tell whether the tree has a module of that name."""
+        return self._database.module(name.replace("-", "_")) is not None
+
     def run(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Load each row's module with modprobe's plan, look, and unload it with all it brought."""
         for row in rows:

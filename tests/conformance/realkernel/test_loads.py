@@ -29,20 +29,30 @@ from tests.conformance.realkernel.table import (
 )
 from tests.support.debian import DebianTree
 from tests.support.modules import module_tree
+from tests.support.require import require
 
 HEADER = "module\tresult\tmessage\tline\tcame_with\tclean\tremove\tlog\n"
 ROW = "b\tOK\t\tb 8 0 - Live\ta:16:1:b;b:8:0:-\tyes\tOK\tb: hello\n"
 
 
+SERIES = "6.1."
+"""The kernels whose modules are mostly those of the recording."""
+
+
 def test_nearly_everything_of_a_distribution_is_as_on_the_real_kernel(
     debian_tree: DebianTree,
 ) -> None:
-    if debian_tree.root.name != RECORDED_PACKAGE:
-        pytest.skip(f"the recording is of {RECORDED_PACKAGE}, and Debian has moved on")
+    require(debian_tree.release.startswith(SERIES), f"the recording is of Linux {SERIES}x")
     replay = Replay(debian_tree.root, debian_tree.release)
-    columns = compare(replay.run(read_table(RECORDED)))
+    rows = [row for row in read_table(RECORDED) if replay.knows(row.module)]
+    columns = compare(replay.run(rows))
     replay.close()
     summary = "\n".join(report(columns))
+    if debian_tree.root.name != RECORDED_PACKAGE:
+        # Another build has other sizes; one with another configuration altogether, Debian's for
+        # clouds, still agrees in 98% of what came with a load, and in 93% of the sizes.
+        assert all(column.percent >= 90 for column in columns), summary
+        return
     assert all(column.percent >= 99 for column in columns), summary
     assert {each.cause for column in columns for each in column.disagreements} <= {
         RUN_TIME,
