@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kmodd.v1 import errors_pb2
 
 
-_TELLING = frozenset({"KERNEL_PANIC", "MODULE_DENIED"})
+_TELLING = frozenset({"ACCESS_DENIED", "KERNEL_PANIC", "MODULE_DENIED"})
 """The reasons whose message tells what no errno does."""
 
 

@@ -196,7 +196,7 @@ class Unloading(_Action):
             kmod_exact=options.kmod_exact,
             nested_verbosity=_verbosity(options),
             failure_in_result=True,
-            soft_dependencies_matter=not (options.all or options.quiet),
+            soft_dependencies_matter=options.kmod_exact and not (options.all or options.quiet),
         )
         if options.wait_msec:
             request.wait.FromMilliseconds(options.wait_msec)

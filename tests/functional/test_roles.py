@@ -15,7 +15,7 @@ from kmodd.caller import Role
 from kmodd.v1 import module_service_pb2
 from tests.support.daemon import Daemon, configure, running_daemon, wait_until
 from tests.support.elf_writer import ModuleSpec, write_module
-from tests.support.here import run_here
+from tests.support.here import Ran, run_here
 from tests.support.methods import METHODS, Method
 from tests.support.param_writer import Param
 from tests.support.tree import ModuleTree
@@ -226,6 +226,31 @@ def test_modinfo_of_a_file_needs_no_role(guarded: Daemon, modules_root: ModuleTr
     ]
     assert told[0] == told[1]
     assert "filename:" in told[0].output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("modprobe", "greet"), "could not insert 'greet': refused to the loader socket "),
+        (("modprobe", "-r", "greet"), "could not remove 'greet': refused to the loader socket "),
+        (("rmmod", "greet"), "could not remove 'greet': refused to the loader socket "),
+        (("modprobe", "world", "a=1"), "this socket may give modules no parameters"),
+        (("depmod",), "RebuildDatabase takes the role admin"),
+    ],
+)
+def test_kmodctl_says_what_was_missing(guarded: Daemon, words: tuple[str, ...], said: str) -> None:
+    with client_of(guarded, "admin") as admin:
+        if words != ("modprobe", "greet"):
+            admin.load("greet")
+    result = run_here(guarded.socket.parents[1] / "loader" / "s", *words)
+    assert result.status == 1
+    assert said in result.errors
+
+
+def test_a_loader_uses_kmodctl(guarded: Daemon) -> None:
+    loader = guarded.socket.parents[1] / "loader" / "s"
+    for words in (("modprobe", "world"), ("modprobe", "-r", "world")):
+        assert run_here(loader, *words) == Ran("", "", 0)
 
 
 def test_sighup_takes_sockets_and_allow_lists_over_and_keeps_the_rest(guarded: Daemon) -> None:
