@@ -207,7 +207,8 @@ def command_parser(name: str) -> Parser:
             names = (option,) if letter in known else (letter, option)
             parser.add_argument(*names, action=action, nargs=0, help=text)
     shown = (each for each in parser.operands() if each.help != argparse.SUPPRESS)
-    parser.usage = " ".join(["%(prog)s [options]", *map(_shape, shown)])
+    behind = (f"-- {parser.behind.upper()}...",) if parser.behind else ()
+    parser.usage = " ".join(["%(prog)s [options]", *map(_shape, shown), *behind])
     return parser
 
 

@@ -16,6 +16,7 @@ from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 # The messages are imported where they are made: those of all services together would cost a
 # command that needs one of them half as much as grpc itself does.
 if TYPE_CHECKING:
+    from kmodctl.holding import Hold
     from kmodd.v1 import (
         daemon_service_pb2,
         daemon_service_pb2_grpc,
@@ -196,6 +197,50 @@ class Client:
         request = module_service_pb2.RemoveModuleRequest(name=name, force=force)
         self._call(self._modules.RemoveModule, request)
 
+    def hold(self, *names: str, unload: bool = False, note: str = "", **options: Any) -> "Hold":
+        """Load modules with what they need and keep them loaded until the hold is closed.
+
+        With ``unload`` the last hold that ends unloads what was loaded for holds. ``note`` tells
+        others who holds. ``options`` are fields of LoadModulesRequest. Use it as a context manager.
+        """
+        from kmodctl.holding import Hold
+        from kmodd.v1 import module_service_pb2
+
+        load = module_service_pb2.LoadModulesRequest(names=names, **options)
+        request = module_service_pb2.HoldModulesRequest(load=load, unload=unload, note=note)
+        # A hold has no end that is known, so no call of it has a time limit.
+        call = self._modules.HoldModules(request, metadata=self._metadata)
+        return Hold(call, self._timeout, self._translated)
+
+    def list_holds(self) -> "list[module_service_pb2.Hold]":
+        """Return the holds, the oldest first."""
+        from kmodd.v1 import module_service_pb2
+
+        request = module_service_pb2.ListHoldsRequest()
+        response: module_service_pb2.ListHoldsResponse = self._call(
+            self._modules.ListHolds, request
+        )
+        return list(response.holds)
+
+    def end_hold(self, hold: int) -> None:
+        """End a hold of another caller, by its number."""
+        from kmodd.v1 import module_service_pb2
+
+        request = module_service_pb2.EndHoldRequest(hold=hold)
+        self._call(self._modules.EndHold, request)
+
+    def watch_modules(
+        self, epoch: str = "", revision: int = 0
+    ) -> "Iterator[module_service_pb2.WatchModulesResponse]":
+        """Yield all modules, or where an epoch is given go on from its revision; then what happens.
+
+        It ends with CallError: EVENTS_GONE or READER_TOO_SLOW where to begin anew.
+        """
+        from kmodd.v1 import module_service_pb2
+
+        request = module_service_pb2.WatchModulesRequest(epoch=epoch, revision=revision)
+        yield from self._stream(self._modules.WatchModules, request)
+
     def rebuild_database(
         self, release: str = "", *, progress: Progress | None = None
     ) -> "database_service_pb2.Tree":
@@ -309,6 +354,16 @@ class Client:
         request = daemon_service_pb2.GetStatusRequest()
         response: daemon_service_pb2.GetStatusResponse = self._call(self._daemon.GetStatus, request)
         return response
+
+    def list_operations(self) -> "list[daemon_service_pb2.Operation]":
+        """Return the operations under way, the oldest first."""
+        from kmodd.v1 import daemon_service_pb2
+
+        request = daemon_service_pb2.ListOperationsRequest()
+        response: daemon_service_pb2.ListOperationsResponse = self._call(
+            self._daemon.ListOperations, request
+        )
+        return list(response.operations)
 
     @cached_property
     def _modules(self) -> "module_service_pb2_grpc.ModuleServiceStub":

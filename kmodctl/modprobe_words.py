@@ -91,6 +91,8 @@ class Complaints:
                 self._log(f"Module {module} is builtin.")
             case "MODULE_IN_USE" if not self._wait:
                 self._log(f"Module {module} is in use.")
+            case "MODULE_HELD":
+                self._log(f"Module {module} is in use by: {error.detail}")
             case "COMMAND_FAILED":
                 self._log(f"Error running remove command for {module}")
             case reason if reason.startswith("COMMAND_"):

@@ -19,12 +19,14 @@ class Parser(argparse.ArgumentParser):
 
     ``prog`` is what its messages begin with. Options added to ``extensions`` are those that kmod
     does not have: they have to be spelled out, so that they make no shortened option ambiguous,
-    and ``parse_args`` does not know them where ``exact`` is set.
+    and ``parse_args`` does not know them where ``exact`` is set. Where ``behind`` is set, the words
+    behind ``--`` are no operands but a list of that name.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(add_help=False, allow_abbrev=False, **settings)
         self.exact = False
+        self.behind = ""
         self.extensions = self.add_argument_group("beyond kmod")
 
     def parse_args(  # type: ignore[override]  # what it is given and gives is the base's
@@ -48,11 +50,13 @@ class Parser(argparse.ArgumentParser):
         """
         result = argparse.Namespace() if namespace is None else namespace
         self._set_defaults(result)
-        operands_end = operands_end or "POSIXLY_CORRECT" in os.environ
+        operands_end = operands_end or ("POSIXLY_CORRECT" in os.environ and not self.behind)
         operands: list[str] = []
         rest = iter(words)
         for word in rest:
             if word == "--":
+                if self.behind:
+                    setattr(result, self.behind, list(rest))
                 break
             if word.startswith("--"):
                 self._read_long(word, rest, result)
@@ -92,6 +96,8 @@ class Parser(argparse.ArgumentParser):
                 setattr(namespace, action.dest, action.default)
         for name, value in self._defaults.items():
             setattr(namespace, name, value)
+        if self.behind:
+            setattr(namespace, self.behind, [])
 
     def _read_long(self, word: str, rest: Iterator[str], namespace: argparse.Namespace) -> None:
         name, equals, value = word.partition("=")

@@ -17,15 +17,22 @@ from kmodd.names import normalise_alias
 SERVICES = "/kmodd.v1."
 """What the names of the API's own methods begin with."""
 
+LOAD = "/kmodd.v1.ModuleService/LoadModules"
+HOLD = "/kmodd.v1.ModuleService/HoldModules"
+
 METHODS: Mapping[str, Role] = {
     "/kmodd.v1.ModuleService/ListModules": Role.OBSERVER,
     "/kmodd.v1.ModuleService/GetModule": Role.OBSERVER,
     "/kmodd.v1.ModuleService/GetParameters": Role.OBSERVER,
     "/kmodd.v1.ModuleService/SetParameter": Role.ADMIN,
-    "/kmodd.v1.ModuleService/LoadModules": Role.LOADER,
+    LOAD: Role.LOADER,
     "/kmodd.v1.ModuleService/UnloadModules": Role.LOADER,
     "/kmodd.v1.ModuleService/RemoveModule": Role.LOADER,
     "/kmodd.v1.ModuleService/InsertModule": Role.ADMIN,
+    HOLD: Role.LOADER,
+    "/kmodd.v1.ModuleService/ListHolds": Role.ADMIN,
+    "/kmodd.v1.ModuleService/EndHold": Role.ADMIN,
+    "/kmodd.v1.ModuleService/WatchModules": Role.OBSERVER,
     "/kmodd.v1.DatabaseService/ResolveAlias": Role.OBSERVER,
     "/kmodd.v1.DatabaseService/GetModuleInfo": Role.OBSERVER,
     "/kmodd.v1.DatabaseService/GetDependencies": Role.OBSERVER,
@@ -37,6 +44,7 @@ METHODS: Mapping[str, Role] = {
     "/kmodd.v1.DatabaseService/RebuildDatabase": Role.ADMIN,
     "/kmodd.v1.KernelLogService/ReadLog": Role.OBSERVER,
     "/kmodd.v1.DaemonService/GetStatus": Role.OBSERVER,
+    "/kmodd.v1.DaemonService/ListOperations": Role.ADMIN,
 }
 """The least role that each method takes."""
 
@@ -47,7 +55,7 @@ METHODS_ON_LINUX: Mapping[str, Role] = {
 """The same on the running kernel, whose log tells of more than modules."""
 
 LOADER_FIELDS: Mapping[str, frozenset[str]] = {
-    "/kmodd.v1.ModuleService/LoadModules": frozenset(
+    LOAD: frozenset(
         {
             *("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_loaded"),
             *("atomic", "nested_verbosity", "failure_in_result"),
@@ -60,9 +68,11 @@ LOADER_FIELDS: Mapping[str, frozenset[str]] = {
         }
     ),
     "/kmodd.v1.ModuleService/RemoveModule": frozenset({"name"}),
+    HOLD: frozenset({"load", "unload", "note"}),
 }
 """The fields that a loader may set, of each method that a loader may call and an observer not.
 
+What HoldModules is to load is a request of LoadModules, and the same is said of it.
 Left out are those by which a request would overrule the configuration or the kernel's checks, or
 name another tree.
 """
@@ -118,6 +128,11 @@ def sees_kernel_memory(caller: Caller) -> bool:
 
 def sees_private_values(caller: Caller) -> bool:
     """Tell whether ``caller`` is shown parameters whose files not everybody may read."""
+    return caller.role is Role.ADMIN
+
+
+def sees_callers(caller: Caller) -> bool:
+    """Tell whether ``caller`` is shown by which sockets others call, and what they were denied."""
     return caller.role is Role.ADMIN
 
 

@@ -57,6 +57,11 @@ class Reason(enum.Enum):
     ACCESS_DENIED = 31
     KERNEL_PANIC = 32
     PARAMETER_NOT_FOUND = 33
+    MODULE_HELD = 34
+    HOLD_NOT_FOUND = 35
+    HOLD_ENDED = 36
+    EVENTS_GONE = 37
+    READER_TOO_SLOW = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,11 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.ACCESS_DENIED: Verdict(errno_module.EACCES, "PERMISSION_DENIED"),
     Reason.KERNEL_PANIC: Verdict(errno_module.EIO, "ABORTED"),
     Reason.PARAMETER_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
+    Reason.MODULE_HELD: Verdict(errno_module.EBUSY, "FAILED_PRECONDITION"),
+    Reason.HOLD_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
+    Reason.HOLD_ENDED: Verdict(errno_module.ECANCELED, "ABORTED"),
+    Reason.EVENTS_GONE: Verdict(errno_module.ESTALE, "OUT_OF_RANGE"),
+    Reason.READER_TOO_SLOW: Verdict(errno_module.EOVERFLOW, "RESOURCE_EXHAUSTED"),
 }
 
 

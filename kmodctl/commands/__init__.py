@@ -22,7 +22,17 @@ from types import ModuleType
 KMOD = ("lsmod", "insmod", "modprobe", "rmmod", "modinfo", "depmod")
 """The commands that are kmod's tools: kmodctl is that tool where it is called by such a name."""
 
-COMMANDS = (*KMOD, "param", "static-nodes", "tree", "dmesg", "status")
+COMMANDS = (
+    *KMOD,
+    "param",
+    "static-nodes",
+    "tree",
+    "dmesg",
+    "status",
+    "events",
+    "operations",
+    "hold",
+)
 """All commands, in the order in which the help lists them."""
 
 

@@ -65,7 +65,7 @@ def _words(name: str, module: str, error: CallError) -> Iterator[str]:
             yield f"Module {module} is not currently loaded"
         case "MODULE_BUILTIN":
             yield f"Module {module} is builtin."
-        case "MODULE_IN_USE" if error.detail:
+        case "MODULE_IN_USE" | "MODULE_HELD" if error.detail:
             yield f"Module {module} is in use by: {error.detail}"
         case "MODULE_IN_USE":
             yield f"Module {module} is in use"

@@ -83,7 +83,16 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         ("boot id", status.boot_id or "not known"),
         ("taints", f"{status.taints} ({status.taint_mask})" if status.taint_mask else "none"),
         ("init", "run" if status.runs_init else "init not run: modules are loaded, not executed"),
-        ("modules", f"{status.loaded_count} loaded"),
+        (
+            "modules",
+            f"{status.loaded_count} loaded: {status.asked_count} asked for, "
+            f"{status.dependency_count} as dependencies",
+        ),
+        (
+            "under way",
+            f"{status.operation_count} operations, {status.hold_count} holds, "
+            f"{status.watch_count} watches",
+        ),
         ("root", status.root),
         ("role", role),
     ]

@@ -4,7 +4,7 @@
 A *flight* is one kernel call (a load or an unload) on one module. At most one flight per module
 is in the air; its *leader* is the thread that makes the call, everybody else who wants the
 module waits for it to land. A *pin* keeps a module from being unloaded while an operation that
-found or put it there still counts on it.
+found or put it there still counts on it. A *keeper* has pins that outlast operations.
 
 Nothing here can deadlock: a thread leads at most one flight at a time, never waits for another
 flight while it leads one, and pins are refused, never waited for.
@@ -12,10 +12,12 @@ flight while it leads one, and pins are refused, never waited for.
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kmodd.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
@@ -24,29 +26,40 @@ from kmodd.errors import KmoddError, Reason, StateError
 class Operation:
     """One request that changes the namespace, from its start to its end.
 
-    Owned by the thread that runs it. ``pins`` is guarded by the lock of the Flights that made it.
-    A request that a command makes, which ``parent`` runs, belongs to that: what pins the parent
-    has are no hindrance, ``running`` tells it which command it must not start again, and it counts
-    as made by the parent's ``caller``.
+    Owned by the thread that runs it; others read single fields to show them. ``pins`` is guarded
+    by the lock of the Flights that made it. A request that a command makes, which ``parent`` runs,
+    belongs to that: what pins the parent has are no hindrance, ``running`` tells it which command
+    it must not start again, and it counts as made by the parent's ``caller``. ``awaits`` is a
+    module that it waits for to be unused. ``loaded`` and ``unloaded`` are what it has changed in
+    the kernel so far, ``acted`` tells that it had any effect, and ``error`` why it failed.
     """
 
     def __init__(
         self,
         number: int,
-        title: str,
-        parent: "Operation | None" = None,
+        action: str,
+        what: str,
         caller: Caller = DAEMON,
+        parent: "Operation | None" = None,
     ) -> None:
+        """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it."""
         self.number = number
-        self.title = title
-        self.parent = parent
+        self.action = action
+        self.what = what
         self.caller: Caller = parent.caller if parent else caller
+        self.parent = parent
+        self.began = time.time()
         self.token = secrets.token_urlsafe(24)
         self.running = ""
+        self.awaits = ""
         self.pins: set[str] = set()
+        self.loaded: list[str] = []
+        self.unloaded: list[str] = []
+        self.acted = False
+        self.error: KmoddError | None = None
 
     def __str__(self) -> str:
-        return f"operation {self.number} ({self.title})"
+        return f"operation {self.number} ({self.action} {self.what})"
 
     def line(self) -> "Iterator[Operation]":
         """Yield this operation, the one it belongs to, and so on."""
@@ -56,11 +69,34 @@ class Operation:
             operation = operation.parent
 
 
+class Keeper(Protocol):
+    """Who keeps modules from being unloaded beyond an operation; its str() names it to people."""
+
+    pins: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An operation under way, and what it does at this moment.
+
+    ``pins`` are its pins. ``leads`` is the module that it loads or unloads. ``waits_for`` is the
+    module that it cannot get at, and ``behind`` the number of the operation that is at it; "" and
+    0 for none.
+    """
+
+    operation: Operation
+    pins: frozenset[str]
+    leads: str
+    waits_for: str
+    behind: int
+
+
 @dataclass(slots=True, eq=False)
 class _Flight:
     """A kernel call under way. ``error`` is written once, before ``landed`` is set."""
 
     purpose: object
+    leader: Operation
     landed: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
@@ -73,13 +109,15 @@ class Flights:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
+        self._waits: dict[Operation, tuple[str, _Flight]] = {}
         self._pins: Counter[str] = Counter()
         self._operations: dict[int, Operation] = {}
+        self._keepers: list[Keeper] = []
         self._last_number = 0
 
     @contextmanager
     def operation(
-        self, title: str, token: str = "", caller: Caller = DAEMON
+        self, action: str, what: str, *, caller: Caller = DAEMON, token: str = ""
     ) -> Iterator[Operation]:
         """Open an operation for the calling thread; its pins and its token end with it.
 
@@ -89,7 +127,7 @@ class Flights:
         with self._lock:
             parent = self._holder_of(token)
             self._last_number += 1
-            operation = Operation(self._last_number, title, parent, caller)
+            operation = Operation(self._last_number, action, what, caller, parent)
             self._operations[operation.number] = operation
         try:
             yield operation
@@ -115,9 +153,11 @@ class Flights:
                         operation.pins.add(name)
                         self._pins[name] += 1
                     return
-            flight.landed.wait()
+            self._wait(name, flight, operation)
 
-    def load(self, name: str, purpose: object, call: Callable[[], bool]) -> bool:
+    def load(
+        self, name: str, purpose: object, operation: Operation, call: Callable[[], bool]
+    ) -> bool:
         """Make ``call``, which loads ``name``, or wait for the same call of another to land.
 
         Two loads are the same when their ``purpose`` is equal: the same file of the same tree. A
@@ -129,9 +169,9 @@ class Flights:
             with self._lock:
                 flight = self._flights.get(name)
                 if flight is None:
-                    flight = self._flights[name] = _Flight(purpose)
+                    flight = self._flights[name] = _Flight(purpose, operation)
                     break
-            flight.landed.wait()
+            self._wait(name, flight, operation)
             if flight.purpose == purpose:
                 if flight.error is not None:
                     raise _for_follower(flight.error)
@@ -141,28 +181,60 @@ class Flights:
     def unload(self, name: str, operation: Operation, call: Callable[[], bool]) -> bool:
         """Make ``call``, which unloads ``name``, once nobody else is at it; return what it does.
 
-        Raises StateError (MODULE_IN_USE) while another operation has pinned the module.
+        Raises StateError: MODULE_HELD while a keeper has pinned the module, MODULE_IN_USE while
+        another operation has.
         """
         while True:
             with self._lock:
                 flight = self._flights.get(name)
                 if flight is None:
-                    own = sum(name in each.pins for each in operation.line())
-                    if self._pins[name] > own:
-                        raise StateError(
-                            Reason.MODULE_IN_USE,
-                            f"module {name} is in use by {self._pinner(name, operation)}",
-                            module=name,
-                        )
-                    flight = self._flights[name] = _Flight(_UNLOAD)
+                    self._check_kept(name)
+                    self._check_pins(name, operation)
+                    flight = self._flights[name] = _Flight(_UNLOAD, operation)
                     break
-            flight.landed.wait()
+            self._wait(name, flight, operation)
         return self._lead(name, flight, call)
+
+    def keep(self, keeper: Keeper) -> None:
+        """Keep what ``keeper`` pins from being unloaded, by its own maker too.
+
+        An operation must have it pinned, so that nobody is about to unload it.
+        """
+        with self._lock:
+            self._keepers.append(keeper)
+
+    def let_go(self, keeper: Keeper) -> None:
+        """End what ``keep`` began."""
+        with self._lock:
+            self._keepers.remove(keeper)
+
+    def check_kept(self, name: str) -> None:
+        """Raise StateError (MODULE_HELD, the keepers as its detail) where a keeper has ``name``."""
+        with self._lock:
+            self._check_kept(name)
+
+    def is_kept(self, name: str) -> bool:
+        """Tell whether a keeper has ``name``."""
+        with self._lock:
+            return any(name in keeper.pins for keeper in self._keepers)
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the operations under way, the oldest first, and who waits for whom."""
+        with self._lock:
+            leads = {flight.leader: name for name, flight in self._flights.items()}
+            found = []
+            for operation in self._operations.values():
+                name, flight = self._waits.get(operation, ("", None))
+                behind = flight.leader.number if flight else 0
+                leading, waits_for = leads.get(operation, ""), name or operation.awaits
+                pins = frozenset(operation.pins)
+                found.append(Running(operation, pins, leading, waits_for, behind))
+            return tuple(found)
 
     def idle(self) -> bool:
         """Tell whether no flight, pin or operation is left."""
         with self._lock:
-            return not (self._flights or self._operations or self._pins)
+            return not (self._flights or self._operations or self._pins or self._waits)
 
     def _holder_of(self, token: str) -> Operation | None:
         if not token:
@@ -174,10 +246,32 @@ class Flights:
             Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"
         )
 
-    def _pinner(self, name: str, but: Operation) -> str:
-        line = set(but.line())
-        others = (one for one in self._operations.values() if one not in line and name in one.pins)
-        return str(next(others, "another operation"))
+    def _check_kept(self, name: str) -> None:
+        keepers = ", ".join(str(keeper) for keeper in self._keepers if name in keeper.pins)
+        if keepers:
+            raise StateError(
+                Reason.MODULE_HELD,
+                f"module {name} is in use by: {keepers}",
+                module=name,
+                detail=keepers,
+            )
+
+    def _check_pins(self, name: str, operation: Operation) -> None:
+        line = set(operation.line())
+        if self._pins[name] > sum(name in each.pins for each in line):
+            others = (one for one in self._operations.values() if one not in line)
+            pinner = next((one for one in others if name in one.pins), "another operation")
+            raise StateError(
+                Reason.MODULE_IN_USE, f"module {name} is in use by {pinner}", module=name
+            )
+
+    def _wait(self, name: str, flight: _Flight, operation: Operation) -> None:
+        """Wait for another's flight to land."""
+        with self._lock:
+            self._waits[operation] = name, flight
+        flight.landed.wait()
+        with self._lock:
+            del self._waits[operation]
 
     def _lead(self, name: str, flight: _Flight, call: Callable[[], bool]) -> bool:
         try:

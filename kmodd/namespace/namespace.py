@@ -6,36 +6,39 @@ A load walks its plan, the leaves of the dependency graph first. Each step is a 
 holds one module while waiting for another.
 """
 
-import logging
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kmodd.access import check_target
-from kmodd.caller import DAEMON, Caller
-from kmodd.errors import KmoddError, ModuleFileError, NotFoundError, Reason, StateError
+from kmodd.caller import Caller
+from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule, ModuleDetails
-from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
 from kmodd.names import check_query, module_name, module_name_of_path
+from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
+from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
 from kmodd.namespace.flights import Flights, Operation
+from kmodd.namespace.holds import Hold, Holds, with_needs
+from kmodd.namespace.ledger import Ledger
+from kmodd.namespace.model import USUAL, Activity, Call, Outcome
+from kmodd.namespace.origins import Origin, Origins
 from kmodd.namespace.parameters import (
     DescribedParameter,
-    IgnoredParameter,
     check_parameters,
     described_parameters,
     ignored_parameters,
     store_parameter,
 )
 from kmodd.namespace.permits import permitted
-from kmodd.namespace.runner import Manner, Means, Runner, StaleError, StepOutcome, planned
-from kmodd.namespace.uploaded import with_uploaded
+from kmodd.namespace.planning import plan_and_run
+from kmodd.namespace.runner import Manner, Means, Runner
+from kmodd.namespace.uploaded import image_name, plain_image, with_uploaded
 from kmodd.plan import (
     BuiltinStep,
     DenyList,
+    InsertStep,
     LoadRequest,
     Plan,
     UnloadRequest,
@@ -43,70 +46,18 @@ from kmodd.plan import (
     plan_load,
     plan_unload,
 )
+from kmodd.settings import Limits
 from kmodd.trees import Generation, Trees
 
 TITLE_MAX = 64
 """Characters of a parameter's name in the title of an operation."""
 
-REPLANS = 4
-"""How often a load plans anew when the tree changes under it, before it gives up."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The loaded modules at one moment; ``revision`` counts the changes within an ``epoch``, which
-    is one life of the daemon and of its kernel.
-    """
-
-    epoch: str
-    revision: int
-    modules: tuple[LoadedModule, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one name: the modules it stands for, the steps, and the failure if any.
-
-    Of several modules the last one decides; ``others`` are the failures of those before it, by
-    module. ``problems`` are those of the configuration, ``ignored`` the parameters given in vain.
-    """
-
-    name: str
-    targets: tuple[str, ...]
-    steps: tuple[StepOutcome, ...]
-    error: KmoddError | None = None
-    others: tuple[tuple[str, KmoddError], ...] = ()
-    problems: tuple[str, ...] = ()
-    ignored: tuple[IgnoredParameter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What a request says beside what it is for.
-
-    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, and an
-    unload is planned as if ``assumed`` were loaded where that is not None.
-    ``token`` is that of the operation whose command makes the request, and counts for more than
-    the ``caller``. The rest is as in Manner.
-    """
-
-    release: str = ""
-    dry_run: bool = False
-    assumed: tuple[LoadedModule, ...] | None = None
-    token: str = ""
-    caller: Caller = DAEMON
-    wait: float = 0.0
-    nested_options: str = ""
-
-
-USUAL = Call()
-"""A request that says nothing special."""
-
 
 class Namespace:
-    """One kernel's modules. ``_lock`` guards the revision; everything else is in Flights."""
+    """One kernel's modules. What there is to guard is guarded by the parts.
+
+    ``stopping`` is set when all waiting is to end.
+    """
 
     def __init__(
         self,
@@ -116,20 +67,27 @@ class Namespace:
         *,
         deny: DenyList | None = None,
         exact: bool = False,
+        limits: Limits | None = None,
+        audit: AuditTrail | None = None,
     ) -> None:
         """``deny`` are never loaded; with ``exact``, which is kmod's way, there are none."""
+        limits = limits or Limits()
         self._kernel = kernel
         self._trees = trees
         self._flights = Flights()
-        self._stopping = threading.Event()
+        self._origins = Origins()
+        self._holds = Holds(limits.holds)
+        self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
+        self._ledger = Ledger(self._flights, self._journal, audit or AuditTrail())
+        self.stopping = threading.Event()
         self._means = Means(
-            kernel=kernel, flights=self._flights, commands=commands, stopping=self._stopping
+            kernel=kernel,
+            flights=self._flights,
+            journal=self._journal,
+            commands=commands,
+            stopping=self.stopping,
         )
         self.set_policy(deny or DenyList(), exact=exact)
-        self._lock = threading.Lock()
-        self._epoch = uuid.uuid4().hex
-        self._revision = 1
-        self._seen: tuple[LoadedModule, ...] = ()
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:
         """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
@@ -137,17 +95,32 @@ class Namespace:
         self._exact = exact
 
     def stop(self) -> None:
-        """End the waiting of all who wait for a module that is in use."""
-        self._stopping.set()
+        """End the waiting of all who wait for a module that is in use, and all holds."""
+        self.stopping.set()
+        self._holds.end_all()
 
     def listing(self) -> Listing:
         """Return the kernel's modules now, the newest first."""
-        with self._lock:
-            modules = self._kernel.modules()
-            if modules != self._seen:
-                self._seen = modules
-                self._revision += 1
-            return Listing(f"{self._epoch}.{self._kernel.boot_id}", self._revision, modules)
+        return self._journal.look()
+
+    def watch(self, epoch: str = "", revision: int = 0) -> Watch:
+        """Follow the listing and the operations; see ``Journal.watch``."""
+        return self._journal.watch(epoch, revision)
+
+    def activity(self) -> Activity:
+        """Return what goes on at this moment."""
+        journal = self._journal
+        return Activity(
+            self._flights.running(), self._holds.all(), journal.watches, journal.revisions()
+        )
+
+    def origin_of(self, name: str) -> Origin:
+        """Return why the loaded module ``name`` is in the kernel."""
+        return self._origins.of(name)
+
+    def hold_counts(self) -> Mapping[str, int]:
+        """Return how many holds there are on each module that has any."""
+        return self._holds.counts()
 
     def module(self, name: str) -> LoadedModule:
         """Return one loaded module; raises StateError (MODULE_NOT_LOADED)."""
@@ -181,15 +154,18 @@ class Namespace:
             shown.extend(each for each in self.details(name)[1] if each.shown.name == stored)
             return True
 
-        with self._operation(f"set {parameter[:TITLE_MAX]} of {name}", call) as operation:
+        title = f"{name}.{parameter[:TITLE_MAX]}"
+        with self._ledger.operation("set-parameter", title, call) as operation:
             check_target(operation.caller, name)
-            self._flights.load(name, object(), store)
+            self._flights.load(name, object(), operation, store)
+            operation.acted = True
         return shown[0]
 
     def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
-        with self._operation(f"load {request.name}", call) as operation:
-            return self._load(request, call, self._runner(operation, call))
+        with self._ledger.operation("load", request.name, call) as operation:
+            outcome = self._load(request, call, self._runner(operation, call))
+            return self._ended(operation, call, (outcome,))[0]
 
     def load_together(
         self, requests: Sequence[LoadRequest], call: Call = USUAL
@@ -199,21 +175,9 @@ class Namespace:
         The outcomes end with the one that failed. What another program has come to use stays.
         """
         names = " ".join(request.name for request in requests)
-        outcomes: list[Outcome] = []
-        with self._operation(f"load {names}", call) as operation:
+        with self._ledger.operation("load", names, call) as operation:
             runner = self._runner(operation, call)
-            for request in requests:
-                outcomes.append(self._load(request, call, runner))
-                if outcomes[-1].error is not None:
-                    break
-            else:
-                return tuple(outcomes)
-            if not call.dry_run:
-                for at in reversed(range(len(outcomes))):
-                    steps = list(outcomes[at].steps)
-                    runner.take_back(steps)
-                    outcomes[at] = replace(outcomes[at], steps=tuple(steps))
-        return tuple(outcomes)
+            return self._ended(operation, call, self._load_together(requests, call, runner))
 
     def load_file(
         self, image: bytes, file_name: str, request: LoadRequest, call: Call = USUAL
@@ -222,11 +186,12 @@ class Namespace:
 
         ``file_name`` is the path that the client read it from; it names the module.
         """
-        image = _plain(image, file_name)
+        image = plain_image(image, file_name)
         request = replace(request, name=module_name_of_path(file_name), is_module=True)
-        with self._operation(f"load {file_name}", call) as operation:
+        with self._ledger.operation("load", file_name, call) as operation:
             runner = self._runner(operation, call, {file_name: image})
-            return self._load(request, call, runner, uploaded=(file_name, image))
+            outcome = self._load(request, call, runner, uploaded=(file_name, image))
+            return self._ended(operation, call, (outcome,))[0]
 
     def unload(self, request: UnloadRequest, call: Call = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
@@ -234,11 +199,20 @@ class Namespace:
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
             loaded = self._loaded(call.assumed if call.dry_run else None)
-            plans = plan_unload(request, generation.database, generation.config, loaded)
-            return permitted(operation.caller, plans)
+            try:
+                plans = plan_unload(request, generation.database, generation.config, loaded)
+            except StateError as error:
+                if error.reason is Reason.MODULE_IN_USE:
+                    self._flights.check_kept(error.module)
+                raise
+            plans = permitted(operation.caller, plans)
+            return plans if request.waits else tuple(map(self._unless_kept, plans))
 
-        with self._operation(f"unload {request.name}", call) as operation:
-            return self._outcome(request.name, make_plans, call, self._runner(operation, call))
+        with self._ledger.operation("unload", request.name, call) as operation:
+            runner = self._runner(operation, call)
+            outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
+            operation.error = outcome.error
+            return outcome
 
     def insert(
         self,
@@ -253,32 +227,75 @@ class Namespace:
         ``file_name`` is only for messages. Raises ModuleFileError for what is no module at all,
         StateError (MODULE_DENIED), and KernelError for what the kernel refuses.
         """
-        image = _plain(image, file_name)
+        image = plain_image(image, file_name)
         check_parameters(parameters)
-        name = _name_of(image, file_name)
-        denial = self._deny.denial(name)
-        if denial is not None:
-            raise denial
-
-        def load() -> bool:
-            self._kernel.init_module(image, parameters, flags)
-            return True
-
-        with self._operation(f"insert {name}", call):
-            self._flights.load(name, object(), load)
+        name = image_name(image, file_name)
+        with self._ledger.operation("insert", name or file_name, call) as operation:
+            denial = self._deny.denial(name)
+            if denial is not None:
+                raise denial
+            self._runner(operation, call).insert(name, image, parameters, flags)
+            self._origins.note_asked([name])
         return self.module(name)
 
     def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> None:
         """Unload one module and nothing else (rmmod)."""
         name = module_name(check_query(name))
-        with self._operation(f"remove {name}", call) as operation:
+        with self._ledger.operation("remove", name, call) as operation:
             check_target(operation.caller, name)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)
+            self._flights.check_kept(name)
             if found.holders or (found.refcount and not force):
                 raise _in_use(found)
-            Runner(self._means, operation).remove(name, force=force)
+            self._runner(operation, call).remove(name, force=force)
+
+    @contextmanager
+    def hold(
+        self,
+        requests: Sequence[LoadRequest],
+        call: Call = USUAL,
+        *,
+        unload: bool,
+        note: str = "",
+        over: threading.Event | None = None,
+    ) -> Iterator[tuple[Hold, tuple[Outcome, ...]]]:
+        """Load what ``requests`` name and keep it, with what it needs, until the context ends.
+
+        With ``unload`` the last hold that ends unloads what was loaded for holds and nothing else
+        needs. ``note`` is what the holder says of itself. ``over`` is set when somebody else wants
+        the hold to end. Raises what makes a load fail, and LimitError (LIMIT_REACHED) where the
+        caller's socket has too many holds.
+        """
+        names = tuple(request.name for request in requests)
+        hold = self._holds.open(call.caller, names, note, over or threading.Event())
+        try:
+            with self._ledger.operation("hold", " ".join(names), call) as operation:
+                runner = self._runner(operation, call)
+                outcomes = self._load_together(requests, call, runner, pin=True)
+                if outcomes[-1].error is not None:
+                    raise outcomes[-1].error
+                operation.acted = True
+                hold.pins = frozenset(with_needs(operation.pins, self._loaded()))
+                self._flights.keep(hold)
+                if unload:
+                    self._holds.lend(operation.loaded)
+        except BaseException:
+            self._holds.close(hold)
+            hold.closed.set()
+            raise
+        try:
+            yield hold, outcomes
+        finally:
+            self._release(hold)
+
+    def end_hold(self, number: int, call: Call = USUAL) -> Hold:
+        """Have a hold end; raises NotFoundError (HOLD_NOT_FOUND). It has once it is ``closed``."""
+        with self._ledger.operation("end-hold", str(number), call) as operation:
+            hold = self._holds.end(number)
+            operation.acted = True
+            return hold
 
     def origin(self, token: str) -> Caller:
         """Return who started the operation with this token; StateError where there is none."""
@@ -288,19 +305,28 @@ class Namespace:
         """Tell whether no operation is under way and nothing of one is left."""
         return self._flights.idle()
 
-    @contextmanager
-    def _operation(self, title: str, call: Call) -> Iterator[Operation]:
-        started = time.monotonic()
-        with self._flights.operation(title, call.token, call.caller) as operation:
-            result = "done"
-            try:
-                yield operation
-            except KmoddError as error:
-                result = f"failed: {error.message}"
-                raise
-            finally:
-                milliseconds = (time.monotonic() - started) * 1000
-                log.debug("%s %s in %.1f ms", operation, result, milliseconds)
+    def _listing_changed(self, changes: Sequence[Change]) -> None:
+        gone = [each.module.name for each in changes if each.kind is ChangeKind.UNLOADED]
+        self._origins.forget(gone)
+        self._holds.keep(gone)
+
+    def _release(self, hold: Hold) -> None:
+        """End a hold, and unload what is only there for holds and has none any more."""
+        self._flights.let_go(hold)
+        self._holds.close(hold)
+        with self._ledger.operation("release", str(hold), Call(caller=hold.caller)) as operation:
+            operation.acted = True
+            names = self._holds.unheld(hold.pins)
+            self._runner(operation, USUAL).remove_unused(names)
+        hold.closed.set()
+
+    def _unless_kept(self, plan: Plan) -> Plan:
+        """Return a plan to unload, empty where a hold has its module."""
+        try:
+            self._flights.check_kept(plan.target)
+        except StateError as error:
+            return replace(plan, steps=(), failure=error)
+        return plan
 
     def _loaded(self, assumed: tuple[LoadedModule, ...] | None = None) -> dict[str, LoadedModule]:
         modules = self._kernel.modules() if assumed is None else assumed
@@ -312,14 +338,36 @@ class Namespace:
         manner = Manner(wait=call.wait, nested_options=call.nested_options, images=images or {})
         return Runner(self._means, operation, manner)
 
+    def _load_together(
+        self, requests: Sequence[LoadRequest], call: Call, runner: Runner, *, pin: bool = False
+    ) -> tuple[Outcome, ...]:
+        """Load within an operation what all of ``requests`` name, or nothing; see ``_load``."""
+        outcomes: list[Outcome] = []
+        for request in requests:
+            outcomes.append(self._load(request, call, runner, pin=pin))
+            if outcomes[-1].error is not None:
+                break
+        else:
+            return tuple(outcomes)
+        if not call.dry_run:
+            for at in reversed(range(len(outcomes))):
+                steps = list(outcomes[at].steps)
+                runner.take_back(steps)
+                outcomes[at] = replace(outcomes[at], steps=tuple(steps))
+        return tuple(outcomes)
+
     def _load(
         self,
         request: LoadRequest,
         call: Call,
         runner: Runner,
         uploaded: tuple[str, bytes] | None = None,
+        pin: bool = False,
     ) -> Outcome:
-        """Load within an operation; ``uploaded`` is a module file and its path."""
+        """Load within an operation; ``uploaded`` is a module file and its path.
+
+        With ``pin`` even what is loaded already stays so until the operation ends.
+        """
         request = replace(request, exact=request.exact or self._exact)
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
@@ -327,10 +375,18 @@ class Namespace:
             database = generation.database
             if uploaded is not None:
                 database = with_uploaded(database, *uploaded)
-            plans = plan_load(request, database, generation.config, self._loaded(), self._deny)
-            return permitted(runner.operation.caller, plans)
+            config, deny = generation.config, self._deny
+            plans = plan_load(request, database, config, self._loaded(), deny)
+            permitted(runner.operation.caller, plans)
+            if pin and runner.pin(plan.target for plan in plans):
+                # What was loaded a moment ago may have been on its way out.
+                plans = plan_load(request, database, config, self._loaded(), deny)
+                permitted(runner.operation.caller, plans)
+            return plans
 
-        outcome = self._outcome(request.name, make_plans, call, runner)
+        outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
+        if not call.dry_run:
+            self._note_origins(outcome)
         if outcome.error or not request.parameters or request.exact:
             return outcome
         steps = (each.step for each in outcome.steps if not each.needless)
@@ -343,47 +399,26 @@ class Namespace:
         )
         return replace(outcome, ignored=tuple(ignored))
 
-    def _outcome(
-        self,
-        name: str,
-        make_plans: Callable[[Generation], tuple[Plan, ...]],
-        call: Call,
-        runner: Runner,
-    ) -> Outcome:
-        """Plan and run; where the tree has changed since its last scan, scan and plan anew."""
-        steps: list[StepOutcome] = []
-        targets: tuple[str, ...] = ()
-        problems: tuple[str, ...] = ()
-        try:
-            generation = self._trees.current(call.release)
-            for _ in range(REPLANS):
-                problems = generation.config.problems
-                try:
-                    plans = make_plans(generation)
-                except NotFoundError:
-                    fresh = self._trees.confirm(generation)
-                    if fresh.number == generation.number:
-                        raise
-                    generation = fresh
-                    continue
-                targets = tuple(plan.target for plan in plans)
-                if call.dry_run:
-                    steps.extend(self._planned(plans, generation))
-                    return _result(name, plans, steps, [each.failure for each in plans], problems)
-                try:
-                    failures = runner.run(plans, generation, steps)
-                    return _result(name, plans, steps, failures, problems)
-                except StaleError:
-                    generation = self._trees.rebuild(call.release)
-            what = f"the files of {name} keep changing"
-            raise StateError(Reason.MODULE_CHANGED, what, module=name)
-        except KmoddError as error:
-            return Outcome(name, targets, tuple(steps), error, problems=problems)
+    def _ended(
+        self, operation: Operation, call: Call, outcomes: tuple[Outcome, ...]
+    ) -> tuple[Outcome, ...]:
+        """Take in what became of a load without a hold: what it asked for stays after all holds."""
+        operation.error = outcomes[-1].error
+        if operation.error is None and not call.dry_run:
+            self._holds.keep(target for outcome in outcomes for target in outcome.targets)
+        return outcomes
 
-    def _planned(self, plans: Iterable[Plan], generation: Generation) -> Iterator[StepOutcome]:
-        for plan in plans:
-            for step in plan.steps:
-                yield planned(step, generation, self._kernel)
+    def _note_origins(self, outcome: Outcome) -> None:
+        """Note which modules somebody asked for, and which came with them."""
+        done = (each.step for each in outcome.steps if each.done)
+        self._origins.note_needed(
+            step.record.name
+            for step in done
+            if isinstance(step, InsertStep) and step.record.name not in outcome.targets
+        )
+        self._origins.note_asked(
+            target for target in outcome.targets if self._kernel.module(target) is not None
+        )
 
     def _details(self, name: str) -> ModuleDetails:
         details = self._kernel.details(name)
@@ -396,44 +431,6 @@ class Namespace:
         if generation is None or not generation.database.is_builtin(name):
             return None
         return StateError(Reason.MODULE_BUILTIN, f"module {name} is builtin", module=name)
-
-
-def _result(
-    name: str,
-    plans: Sequence[Plan],
-    steps: Sequence[StepOutcome],
-    failures: Sequence[KmoddError | None],
-    problems: tuple[str, ...],
-) -> Outcome:
-    """Return the outcome of one name whose plans were run as far as there are ``failures``."""
-    plans = plans[: len(failures)]
-    others: list[tuple[str, KmoddError]] = []
-    for plan, error in zip(plans, (*failures[:-1], None), strict=False):
-        others += [(plan.target, each) for each in plan.passed_over]
-        others += [(plan.target, error)] if error is not None else []
-    return Outcome(
-        name,
-        tuple(plan.target for plan in plans),
-        tuple(steps),
-        failures[-1] if failures else None,
-        tuple(others),
-        problems,
-    )
-
-
-def _plain(image: bytes, file_name: str) -> bytes:
-    """Return the module's image, decompressed where it is not plain."""
-    if detect_compression(image[:8]) is Compression.NONE:
-        return image
-    return decompress(image, path=file_name)
-
-
-def _name_of(image: bytes, file_name: str) -> str:
-    """The name that the kernel will know ``image`` by; what cannot be read, the kernel refuses."""
-    try:
-        return ModuleFile.parse(image, path=file_name).this_module_name() or ""
-    except ModuleFileError:
-        return ""
 
 
 def _not_loaded(name: str) -> StateError:

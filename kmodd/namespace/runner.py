@@ -6,16 +6,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from kmodd.database import FileStamp
+from kmodd.database.walk import file_stamp
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
+from kmodd.namespace.events import Journal
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
@@ -26,6 +28,9 @@ FIRST_PAUSE = 0.001
 
 LONGEST_PAUSE = 0.1
 """Seconds that no pause is longer than."""
+
+SETTLE = 5.0
+"""Seconds that a load waits for another program to be done with the same module."""
 
 log = logging.getLogger(__name__)
 
@@ -48,24 +53,23 @@ class StepOutcome:
 
 
 class StaleError(Exception):
+    """What a plan was made from is not so any more: the file of a step, or a module loaded."""
+
+
+class StaleFileError(StaleError):
     """The file of a step is not the one that was planned with."""
-
-
-def planned(step: Step, generation: Generation, kernel: Kernel) -> StepOutcome:
-    """Return what would become of ``step`` now.
-
-    A plan to unload has counted its own steps' effect already; one to load has not.
-    """
-    needless = isinstance(step, InsertStep) and _is_live(kernel, step.record.name)
-    return _outcome(step, generation, needless=needless)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What the runners of a namespace work with. ``stopping`` ends all waiting."""
+    """What the runners of a namespace work with.
+
+    ``journal`` looks at the listing after every kernel call. ``stopping`` ends all waiting.
+    """
 
     kernel: Kernel
     flights: Flights
+    journal: Journal
     commands: Commands
     stopping: threading.Event
 
@@ -100,8 +104,9 @@ class Runner:
         """Run the plans, appending to ``steps`` as they go; return the failure of each plan run.
 
         A load goes on with the next plan after a failure, an unload ends there, as modprobe does;
-        a panic of the kernel, which takes what was loaded before with it, ends both.
-        Raises StaleError when a file is not the planned one; what was loaded stays pinned.
+        a panic of the kernel, which takes what was loaded before with it, ends both. Raises
+        StaleError when a file is not the planned one, or another program has unloaded a dependency
+        that was there; what was loaded stays pinned.
         """
         errors: list[KmoddError | None] = []
         for plan in plans:
@@ -110,11 +115,29 @@ class Runner:
                 failed = self._attempt(step, generation, steps)
                 if failed is None or not _ends_plan(failed, step):
                     continue
+                if failed.reason is Reason.UNKNOWN_SYMBOL and self._has_lost_some(plan, step):
+                    del steps[-1]
+                    raise StaleError(f"a dependency of {plan.target} has been unloaded")
                 errors[-1] = failed
                 if _unloads(step) or failed.reason is Reason.KERNEL_PANIC:
                     return errors
                 break
         return errors
+
+    def planned(self, plans: Iterable[Plan], generation: Generation) -> list[StepOutcome]:
+        """Return what would become of the steps of ``plans`` now.
+
+        A plan to unload has counted its own steps' effect already; one to load has not.
+        """
+        steps = (step for plan in plans for step in plan.steps)
+        return [_outcome(each, generation, needless=self._is_needless(each)) for each in steps]
+
+    def pin(self, names: Iterable[str]) -> bool:
+        """Keep modules from being unloaded until the operation ends; False if they were kept."""
+        fresh = [name for name in names if name not in self.operation.pins]
+        for name in fresh:
+            self._flights.pin(name, self.operation)
+        return bool(fresh)
 
     def take_back(self, steps: list[StepOutcome]) -> None:
         """Unload what ``steps`` have loaded, the last first; what others use by now stays."""
@@ -122,17 +145,43 @@ class Runner:
             step = steps[at].step
             if not steps[at].done or not isinstance(step, InsertStep | CommandStep):
                 continue
-            with suppress(KmoddError):
+            try:
                 steps[at] = replace(steps[at], undone=self.remove(module_of(step)))
+            except KmoddError as error:
+                log.info("%s: not taken back: %s", self.operation, error.message)
+
+    def remove_unused(self, names: Iterable[str]) -> None:
+        """Unload those of ``names`` that nothing uses by now."""
+        for name in names:
+            if not self._is_unused(name):
+                continue
+            try:
+                self.remove(name)
+            except KmoddError as error:
+                log.info("%s: %s stays: %s", self.operation, name, error.message)
 
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
 
         def call() -> bool:
-            self._kernel.delete_module(name, force=force)
+            try:
+                self._kernel.delete_module(name, force=force)
+            finally:
+                self._means.journal.look()
+            self.operation.unloaded.append(name)
+            self.operation.acted = True
             return True
 
         return self._flights.unload(name, self.operation, call)
+
+    def insert(self, name: str, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        """Load ``image``, which is the module ``name``, in a flight of its own."""
+
+        def call() -> bool:
+            self._put_in(name, lambda: self._kernel.init_module(image, parameters, flags))
+            return True
+
+        self._flights.load(name, object(), self.operation, call)
 
     def _attempt(
         self, step: Step, generation: Generation, steps: list[StepOutcome]
@@ -154,26 +203,36 @@ class Runner:
             case InsertStep():
                 return self._insert(step, generation)
             case RemoveStep():
-                return _is_wanted_removal(self._kernel, step) and self._remove_step(step)
+                return self._is_wanted_removal(step) and self._remove_step(step)
             case CommandStep():
                 return self._run_command(step, outputs)
             case BuiltinStep():
                 return False
 
     def _remove_step(self, step: RemoveStep) -> bool:
-        """Unload a module; one that is in use is tried again for as long as may be waited."""
+        """Unload a module; one that is in use is tried again for as long as may be waited.
+
+        False where another has unloaded it meanwhile, unless that is a failure.
+        """
         deadline = time.monotonic() + self._manner.wait
         pause = FIRST_PAUSE
-        while True:
-            try:
-                return self.remove(step.name, force=step.force)
-            except KmoddError as error:
-                left = deadline - time.monotonic()
-                if error.errno != errno.EAGAIN or left <= 0 or step.if_unused:
-                    raise
-                if self._means.stopping.wait(min(pause, left)):
-                    raise
-                pause = min(2 * pause, LONGEST_PAUSE)
+        self.operation.awaits = step.name if self._manner.wait else ""
+        try:
+            while True:
+                try:
+                    return self.remove(step.name, force=step.force)
+                except KmoddError as error:
+                    if error.reason is Reason.MODULE_NOT_LOADED and not step.first_time:
+                        return False
+                    in_use = error.errno == errno.EAGAIN or error.reason is Reason.MODULE_HELD
+                    left = deadline - time.monotonic()
+                    if not in_use or left <= 0 or step.if_unused:
+                        raise
+                    if self._means.stopping.wait(min(pause, left)):
+                        raise
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            self.operation.awaits = ""
 
     def _run_command(self, step: CommandStep, outputs: list[CommandOutput]) -> bool:
         """Run a command; False where there was nothing to do, or another has done it.
@@ -195,6 +254,8 @@ class Runner:
                 outputs.append(self._means.commands.run(step, token, options))
             finally:
                 self.operation.running = ""
+                self.operation.acted = True
+                self._means.journal.look()
             failure = outputs[-1].failure
             if failure is not None:
                 raise failure
@@ -204,7 +265,7 @@ class Runner:
             raise loop_failure(step)
         if self.operation.parent is not None:
             return call()
-        return self._flights.load(key, (step.command, step.options), call)
+        return self._flights.load(key, (step.command, step.options), self.operation, call)
 
     def _insert(self, step: InsertStep, generation: Generation) -> bool:
         name = step.record.name
@@ -213,31 +274,58 @@ class Runner:
             return False
 
         def call() -> bool:
-            return self._insert_file(step, generation)
+            if _is_live(self._kernel, name):
+                return False
+            try:
+                self._put_in(name, lambda: self._insert_file(step, generation))
+            except KernelError as error:
+                if error.errno == errno.EEXIST and not step.first_time:
+                    return False
+                raise
+            return True
 
-        return self._flights.load(name, (generation.directory, step.record.path), call)
+        purpose = generation.directory, step.record.path
+        return self._flights.load(name, purpose, self.operation, call)
 
-    def _insert_file(self, step: InsertStep, generation: Generation) -> bool:
-        """Load the planned file; another program may have loaded the module before us."""
-        if _is_live(self._kernel, step.record.name):
-            return False
+    def _put_in(self, name: str, system_call: Callable[[], None]) -> None:
+        """Make a call that loads ``name``, once no other program is loading or unloading it.
+
+        EBUSY is what the kernel answers then, and what a module's own init may answer: only where
+        the listing has the module on its way is it tried again.
+        """
+        deadline = time.monotonic() + SETTLE
+        pause = FIRST_PAUSE
+        while True:
+            passing = self._is_passing(name)
+            try:
+                system_call()
+                break
+            except KernelError as error:
+                passing = passing or self._is_passing(name)
+                if error.errno != errno.EBUSY or not passing or time.monotonic() > deadline:
+                    raise
+                if self._means.stopping.wait(pause):
+                    raise
+            finally:
+                self._means.journal.look()
+            pause = min(2 * pause, LONGEST_PAUSE)
+        self.operation.loaded.append(name)
+        self.operation.acted = True
+
+    def _insert_file(self, step: InsertStep, generation: Generation) -> None:
+        """Load the planned file, or the one that was sent."""
         image = self._manner.images.get(step.record.path)
         if image is not None:
             self._kernel.init_module(image, step.parameters, step.flags)
-            return True
+            return
         path = _path_of(step, generation)
         fd = _open_planned(path, step.record.stamp)
         try:
             if generation.trusted_only:
                 check_open_file(fd, path)
             self._load_open_file(fd, path, step.parameters, step.flags)
-        except KernelError as error:
-            if error.errno == errno.EEXIST and not step.first_time:
-                return False
-            raise
         finally:
             os.close(fd)
-        return True
 
     def _load_open_file(self, fd: int, path: Path, parameters: str, flags: InsertFlags) -> None:
         """Hand the file to the kernel, decompressed where the kernel cannot do it."""
@@ -246,6 +334,30 @@ class Runner:
             return
         image = decompress(os.pread(fd, os.fstat(fd).st_size, 0), path=str(path))
         self._kernel.init_module(image, parameters, flags)
+
+    def _is_needless(self, step: Step) -> bool:
+        return isinstance(step, InsertStep) and _is_live(self._kernel, step.record.name)
+
+    def _has_lost_some(self, plan: Plan, failed: Step) -> bool:
+        """Tell whether something that the plan loads before ``failed`` is not loaded any more."""
+        before = takewhile(lambda step: step is not failed, plan.steps)
+        needed = (step for step in before if isinstance(step, InsertStep) and step.required)
+        return any(not _is_live(self._kernel, step.record.name) for step in needed)
+
+    def _is_passing(self, name: str) -> bool:
+        """Tell whether the module is being loaded or unloaded."""
+        found = self._kernel.module(name)
+        return found is not None and found.state is not ModuleState.LIVE
+
+    def _is_wanted_removal(self, step: RemoveStep) -> bool:
+        """Tell whether a removal that is only meant for an unused module has one before it."""
+        return not step.if_unused or self._is_unused(step.name)
+
+    def _is_unused(self, name: str) -> bool:
+        found = self._kernel.module(name)
+        if found is None or found.refcount or found.holders:
+            return False
+        return not self._flights.is_kept(name)
 
 
 def _ends_plan(error: KmoddError, step: Step) -> bool:
@@ -263,14 +375,6 @@ def _unloads(step: Step) -> bool:
 def _is_live(kernel: Kernel, name: str) -> bool:
     found = kernel.module(name)
     return found is not None and found.state is ModuleState.LIVE
-
-
-def _is_wanted_removal(kernel: Kernel, step: RemoveStep) -> bool:
-    """Tell whether a removal that is only meant for an unused module has one before it."""
-    if not step.if_unused:
-        return True
-    found = kernel.module(step.name)
-    return found is not None and not found.refcount and not found.holders
 
 
 def _outcome(
@@ -295,10 +399,8 @@ def _open_planned(path: Path, stamp: FileStamp) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise StaleError(str(path)) from error
-    found = os.fstat(fd)
-    now = FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if now != stamp:
+        raise StaleFileError(str(path)) from error
+    if file_stamp(os.fstat(fd)) != stamp:
         os.close(fd)
-        raise StaleError(str(path))
+        raise StaleFileError(str(path))
     return fd

@@ -1,13 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A database with one more module: a file that a client sent."""
+"""A module file that a client sent: its bytes, its name, and a database with it in."""
 
 from dataclasses import replace
 
 from kmodd.database import Database, Dependencies, FileStamp, ModuleRecord
-from kmodd.modulefile import ModuleFile
+from kmodd.errors import ModuleFileError
+from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
 from kmodd.names import module_name_of_path
 
 _NO_STAMP = FileStamp(device=0, inode=0, size=0, mtime_ns=0, ctime_ns=0)
+
+
+def plain_image(image: bytes, file_name: str) -> bytes:
+    """Return the module's image, decompressed where it is not plain; raises ModuleFileError."""
+    if detect_compression(image[:8]) is Compression.NONE:
+        return image
+    return decompress(image, path=file_name)
+
+
+def image_name(image: bytes, file_name: str) -> str:
+    """Return the name that the kernel will know ``image`` by, "" for what it will refuse."""
+    try:
+        return ModuleFile.parse(image, path=file_name).this_module_name() or ""
+    except ModuleFileError:
+        return ""
 
 
 def with_uploaded(database: Database, file_name: str, image: bytes) -> Database:

@@ -49,7 +49,8 @@ class RemoveStep:
     """Unload one module; ``if_unused`` skips it when its refcount is not 0 at that moment.
 
     Where the step is not ``required``, its failure is passed over. ``force`` unloads even a module
-    without an exit function (delete_module(2), O_TRUNC).
+    without an exit function (delete_module(2), O_TRUNC). ``first_time`` makes it a failure that
+    somebody else unloads the module meanwhile.
     """
 
     name: str
@@ -57,6 +58,7 @@ class RemoveStep:
     required: bool
     if_unused: bool
     force: bool = False
+    first_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,15 @@ class _Removal:
         self._try_all(before)
 
     def _step(self, name: str, cause: Cause, *, required: bool) -> RemoveStep:
-        force = self._request.force
-        return RemoveStep(name, cause, required, if_unused=not required, force=force)
+        request = self._request
+        return RemoveStep(
+            name,
+            cause,
+            required,
+            if_unused=not required,
+            force=request.force,
+            first_time=request.first_time and required,
+        )
 
     def _is_loaded(self, name: str) -> bool:
         """Tell whether there is something to unload; raises StateError where that is an error."""

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kmodd.kernel.base import InitState, LoadedModule, LogRecord, ModuleState
-from kmodd.namespace import DescribedParameter, StepOutcome
+from kmodd.namespace import DescribedParameter, Origin, StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
 from kmodd.trees import Generation
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
@@ -25,6 +25,11 @@ _INIT_STATES = {
     InitState.NOT_RUN: module_service_pb2.INIT_STATE_NOT_RUN,
     InitState.NONE: module_service_pb2.INIT_STATE_NONE,
 }
+_ORIGINS = {
+    Origin.ASKED: module_service_pb2.ORIGIN_ASKED,
+    Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
+    Origin.UNKNOWN: module_service_pb2.ORIGIN_UNKNOWN,
+}
 
 
 def text(value: str) -> str:
@@ -34,8 +39,10 @@ def text(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def module_message(module: LoadedModule) -> module_service_pb2.Module:
-    """Return a loaded module as the API shows it."""
+def module_message(
+    module: LoadedModule, origin: Origin | None = None, holds: int = 0
+) -> module_service_pb2.Module:
+    """Return a loaded module as the API shows it, with its origin where that is to be told."""
     return module_service_pb2.Module(
         name=text(module.name),
         size_bytes=module.size,
@@ -46,6 +53,8 @@ def module_message(module: LoadedModule) -> module_service_pb2.Module:
         taints=module.taints,
         address=module.address,
         init_state=_INIT_STATES[module.init],
+        origin=_ORIGINS[origin] if origin else module_service_pb2.ORIGIN_UNSPECIFIED,
+        hold_count=holds,
     )
 
 
@@ -127,6 +136,25 @@ def tree_message(generation: Generation) -> database_service_pb2.Tree:
         problem=text(generation.problem),
         warnings=map(text, generation.database.problems[:WARNINGS_MAX]),
     )
+
+
+def action_name(action: str) -> str:
+    """Return the name in the API for what an operation does."""
+    return f"OPERATION_ACTION_{action.replace('-', '_').upper()}"
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Return a moment of Unix time."""
+    moment = Timestamp()
+    moment.FromMicroseconds(round(seconds * 1e6))
+    return moment
+
+
+def duration(seconds: float) -> Duration:
+    """Return a length of time."""
+    length = Duration()
+    length.FromMicroseconds(round(seconds * 1e6))
+    return length
 
 
 def log_message(record: LogRecord) -> kernel_log_service_pb2.LogRecord:

@@ -3,15 +3,16 @@
 
 import os
 import time
+from collections import Counter
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 from kmodd import __version__
 from kmodd.caller import Role
 from kmodd.kernel.base import Kernel
-from kmodd.namespace import Namespace
-from kmodd.service.convert import text, tree_message
+from kmodd.namespace import Namespace, Origin, Running
+from kmodd.service.convert import action_name, duration, text, timestamp, tree_message
+from kmodd.service.pages import page_of
 from kmodd.trees import Trees
 from kmodd.v1 import daemon_service_pb2 as pb
 from kmodd.v1 import daemon_service_pb2_grpc
@@ -41,13 +42,13 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         """Answer with the status."""
         listing = self._namespace.listing()
         generation = self._trees.in_force()
-        uptime = Duration()
-        uptime.FromNanoseconds(int((time.monotonic() - self._started) * 1e9))
+        activity = self._namespace.activity()
+        origins = Counter(self._namespace.origin_of(module.name) for module in listing.modules)
         identity = self._kernel.identity()
         return pb.GetStatusResponse(
             version=__version__,
             pid=os.getpid(),
-            uptime=uptime,
+            uptime=duration(time.monotonic() - self._started),
             kernel=_KINDS[self._kernel.kind],
             release=text(self._kernel.release),
             root=text(str(self._trees.root)),
@@ -62,4 +63,50 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             boot_id=text(self._kernel.boot_id),
             taint_mask=identity.taint_mask,
             taints=identity.taints,
+            asked_count=origins[Origin.ASKED],
+            dependency_count=origins[Origin.DEPENDENCY],
+            operation_count=len(activity.operations),
+            hold_count=len(activity.holds),
+            watch_count=activity.watches,
+            thread_count=_entries("/proc/self/task"),
+            open_file_count=_entries("/proc/self/fd") - 1,
+            oldest_revision=activity.revisions[0],
+            newest_revision=activity.revisions[1],
         )
+
+    def ListOperations(  # noqa: N802
+        self, request: pb.ListOperationsRequest, _context: grpc.ServicerContext
+    ) -> pb.ListOperationsResponse:
+        """Answer with one page of the operations under way."""
+        running = self._namespace.activity().operations
+        version = f"{hash(tuple(each.operation.number for each in running)):x}"
+        page = page_of(running, request.page_size, request.page_token, version=version)
+        return pb.ListOperationsResponse(
+            operations=map(_operation_message, page.items), next_page_token=page.next_token
+        )
+
+
+def _operation_message(running: Running) -> pb.Operation:
+    operation = running.operation
+    return pb.Operation(
+        number=operation.number,
+        action=action_name(operation.action),
+        what=text(operation.what),
+        socket=text(operation.caller.socket),
+        role=operation.caller.role,
+        began_time=timestamp(operation.began),
+        parent=operation.parent.number if operation.parent else 0,
+        module=text(running.leads),
+        command=text(operation.running),
+        waits_for_module=text(running.waits_for),
+        waits_for_operation=running.behind,
+        pinned_modules=map(text, sorted(running.pins)),
+    )
+
+
+def _entries(directory: str) -> int:
+    """Return how many entries a directory has; of our open files, the one for looking is one."""
+    try:
+        return len(os.listdir(directory))
+    except OSError:  # /proc is not there, or all descriptors are taken
+        return 1

@@ -9,9 +9,9 @@ import grpc
 
 from kmodd import access
 from kmodd.caller import Caller
-from kmodd.errors import KmoddError
+from kmodd.errors import AccessError, KmoddError
 from kmodd.kernel.base import Kernel, LoadedModule
-from kmodd.namespace import DescribedParameter, Namespace, Outcome
+from kmodd.namespace import DescribedParameter, Finished, Namespace, Outcome
 
 TOKEN_KEY = "kmodd-token"
 """The metadata of a call that a command makes, which show what operation runs the command."""
@@ -44,6 +44,9 @@ class Door:
         access.check_method(caller, method, on_linux=self._on_linux)
         if request is not None and not token_of(context):
             access.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
+            if method == access.HOLD:
+                fields = (field.name for field, _ in request.load.ListFields())
+                access.check_fields(caller, access.LOAD, fields)
 
     def shown_module(self, module: LoadedModule) -> LoadedModule:
         """Return ``module`` as the callers of this socket see it."""
@@ -56,6 +59,14 @@ class Door:
         if parameter.shown.mode & stat.S_IROTH or access.sees_private_values(self._caller):
             return parameter
         return replace(parameter, shown=replace(parameter.shown, value=None))
+
+    def shows_callers(self) -> bool:
+        """Tell whether the callers of this socket see which socket others call by."""
+        return access.sees_callers(self._caller)
+
+    def shows(self, finished: Finished) -> bool:
+        """Tell whether the callers of this socket are told of an operation that has ended."""
+        return self.shows_callers() or not isinstance(finished.error, AccessError)
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""

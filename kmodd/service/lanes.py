@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which threads serve which calls, and how a call's failure leaves the daemon.
 
-Calls that only look, calls that change something, and streams have pools of their own, so that
-waiting callers of one kind never starve another. Past the bound of its lane a call is answered at
-once with LIMIT_REACHED.
+Calls that only look, calls that change something, streams and holds have pools of their own, so
+that waiting callers of one kind never starve another. Past the bound of its lane a call is
+answered at once with LIMIT_REACHED.
 """
 
 import enum
@@ -32,6 +32,7 @@ class Lane(enum.Enum):
     READ = "read"
     MUTATION = "mutation"
     STREAM = "stream"
+    HOLD = "hold"
 
 
 LANES = {
@@ -40,6 +41,9 @@ LANES = {
     "/kmodd.v1.ModuleService/UnloadModules": Lane.MUTATION,
     "/kmodd.v1.ModuleService/RemoveModule": Lane.MUTATION,
     "/kmodd.v1.ModuleService/SetParameter": Lane.MUTATION,
+    "/kmodd.v1.ModuleService/HoldModules": Lane.HOLD,
+    "/kmodd.v1.ModuleService/EndHold": Lane.MUTATION,
+    "/kmodd.v1.ModuleService/WatchModules": Lane.STREAM,
     "/kmodd.v1.DatabaseService/GetConfiguration": Lane.STREAM,
     "/kmodd.v1.DatabaseService/InspectModule": Lane.STREAM,
     "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,
@@ -89,6 +93,7 @@ class Lanes(grpc.ServerInterceptor):
             Lane.READ: limits.readers,
             Lane.MUTATION: limits.mutations,
             Lane.STREAM: limits.streams,
+            Lane.HOLD: limits.holds,
         }
         self._pools = {lane: _Pool(lane, bound) for lane, bound in bounds.items()}
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
@@ -168,7 +173,7 @@ class Lanes(grpc.ServerInterceptor):
         return served
 
     def _admit(self, lane: Lane) -> None:
-        if lane is Lane.MUTATION and self._draining.is_set():
+        if lane in (Lane.MUTATION, Lane.HOLD) and self._draining.is_set():
             raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
 

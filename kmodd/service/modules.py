@@ -10,20 +10,15 @@ from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags, LoadedModule
 from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
-from kmodd.service.convert import (
-    assumed_module,
-    module_message,
-    parameter_message,
-    problem_lines,
-    text,
-)
+from kmodd.service.convert import assumed_module, parameter_message, problem_lines, text
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
+from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
+from kmodd.service.watches import WatchCalls
 from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
-from kmodd.v1 import module_service_pb2_grpc
 
 LONGEST_WAIT = 3600.0
 """Seconds that a removal waits at most."""
@@ -31,7 +26,7 @@ LONGEST_WAIT = 3600.0
 _NESTED_OPTIONS = defaultdict(str, {pb.VERBOSITY_QUIET: "-q", pb.VERBOSITY_VERBOSE: "-v"})
 
 
-class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
+class ModuleService(HoldCalls, WatchCalls):
     """Translates between the API and a Namespace."""
 
     def __init__(self, namespace: Namespace, uploads: Uploads, limits: Limits, door: Door) -> None:
@@ -52,7 +47,7 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
             version=f"{listing.epoch}-{listing.revision}",
         )
         return pb.ListModulesResponse(
-            modules=[module_message(self._door.shown_module(each)) for each in page.items],
+            modules=self._module_messages(page.items),
             next_page_token=page.next_token,
             epoch=listing.epoch,
             revision=listing.revision,
@@ -64,8 +59,9 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         """Answer with one module."""
         details, parameters = self._namespace.details(request.name)
         version, source_version = details.version, details.source_version
+        (message,) = self._module_messages((details.module,))
         return pb.GetModuleResponse(
-            module=module_message(self._door.shown_module(details.module)),
+            module=message,
             core_size_bytes=details.core_size,
             init_size_bytes=details.init_size,
             version=None if version is None else text(version),
@@ -100,7 +96,8 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
-                return pb.InsertModuleResponse(module=module_message(module))
+                (message,) = self._module_messages((module,))
+                return pb.InsertModuleResponse(module=message)
             load = header.load
             outcome = self._namespace.load_file(
                 image, header.file_name, load_request("", load), self._load_call(load, context)
@@ -116,19 +113,14 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
     ) -> pb.LoadModulesResponse:
         """Load each name, or all of them together."""
-        names = self._names(request.names)
-        if request.parameters and len(names) != 1:
-            raise RequestError(
-                Reason.INVALID_REQUEST, "parameters need exactly one module to be given to"
-            )
+        loads = self._loads(request)
         call = self._load_call(request, context)
-        loads = [load_request(name, request) for name in names]
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
             outcomes = tuple(self._namespace.load(load, call) for load in loads)
         outcomes = tuple(map(self._door.shown, outcomes))
-        if len(names) == 1 and not request.failure_in_result:
+        if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.LoadModulesResponse(
             results=map(result_message, outcomes),
@@ -168,6 +160,15 @@ class ModuleService(module_service_pb2_grpc.ModuleServiceServicer):
 
     def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
         return [parameter_message(self._door.shown_parameter(each)) for each in parameters]
+
+    def _loads(self, request: pb.LoadModulesRequest) -> list[LoadRequest]:
+        """Return what the namespace is asked to load for each name; raises RequestError."""
+        names = self._names(request.names)
+        if request.parameters and len(names) != 1:
+            raise RequestError(
+                Reason.INVALID_REQUEST, "parameters need exactly one module to be given to"
+            )
+        return [load_request(name, request) for name in names]
 
     def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
         return Call(

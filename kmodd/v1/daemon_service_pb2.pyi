@@ -1,11 +1,14 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from kmodd.v1 import database_service_pb2 as _database_service_pb2
+from kmodd.v1 import module_service_pb2 as _module_service_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -35,7 +38,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints")
+    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints", "asked_count", "dependency_count", "operation_count", "hold_count", "watch_count", "thread_count", "open_file_count", "oldest_revision", "newest_revision")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +56,15 @@ class GetStatusResponse(_message.Message):
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     TAINT_MASK_FIELD_NUMBER: _ClassVar[int]
     TAINTS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WATCH_COUNT_FIELD_NUMBER: _ClassVar[int]
+    THREAD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_REVISION_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_REVISION_FIELD_NUMBER: _ClassVar[int]
     version: str
     pid: int
     uptime: _duration_pb2.Duration
@@ -70,4 +82,57 @@ class GetStatusResponse(_message.Message):
     boot_id: str
     taint_mask: int
     taints: str
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ...) -> None: ...
+    asked_count: int
+    dependency_count: int
+    operation_count: int
+    hold_count: int
+    watch_count: int
+    thread_count: int
+    open_file_count: int
+    oldest_revision: int
+    newest_revision: int
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ...) -> None: ...
+
+class ListOperationsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class Operation(_message.Message):
+    __slots__ = ("number", "action", "what", "socket", "role", "began_time", "parent", "module", "command", "waits_for_module", "waits_for_operation", "pinned_modules")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_TIME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_MODULE_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_OPERATION_FIELD_NUMBER: _ClassVar[int]
+    PINNED_MODULES_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    action: _module_service_pb2.OperationAction
+    what: str
+    socket: str
+    role: str
+    began_time: _timestamp_pb2.Timestamp
+    parent: int
+    module: str
+    command: str
+    waits_for_module: str
+    waits_for_operation: int
+    pinned_modules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[_module_service_pb2.OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[int] = ..., module: _Optional[str] = ..., command: _Optional[str] = ..., waits_for_module: _Optional[str] = ..., waits_for_operation: _Optional[int] = ..., pinned_modules: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListOperationsResponse(_message.Message):
+    __slots__ = ("operations", "next_page_token")
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedCompositeFieldContainer[Operation]
+    next_page_token: str
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -40,6 +40,11 @@ class DaemonServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.ListOperations = channel.unary_unary(
+                '/kmodd.v1.DaemonService/ListOperations',
+                request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.FromString,
+                _registered_method=True)
 
 
 class DaemonServiceServicer(object):
@@ -53,6 +58,13 @@ class DaemonServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOperations(self, request, context):
+        """Lists the operations under way, the oldest first, and who waits for whom.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DaemonServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.GetStatusRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'ListOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperations,
+                    request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class DaemonService(object):
             '/kmodd.v1.DaemonService/GetStatus',
             kmodd_dot_v1_dot_daemon__service__pb2.GetStatusRequest.SerializeToString,
             kmodd_dot_v1_dot_daemon__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DaemonService/ListOperations',
+            kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.SerializeToString,
+            kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

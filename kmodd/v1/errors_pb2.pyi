@@ -43,6 +43,11 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_ACCESS_DENIED: _ClassVar[ErrorReason]
     ERROR_REASON_KERNEL_PANIC: _ClassVar[ErrorReason]
     ERROR_REASON_PARAMETER_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_MODULE_HELD: _ClassVar[ErrorReason]
+    ERROR_REASON_HOLD_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_HOLD_ENDED: _ClassVar[ErrorReason]
+    ERROR_REASON_EVENTS_GONE: _ClassVar[ErrorReason]
+    ERROR_REASON_READER_TOO_SLOW: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -85,6 +90,11 @@ ERROR_REASON_OPERATION_ENDED: ErrorReason
 ERROR_REASON_ACCESS_DENIED: ErrorReason
 ERROR_REASON_KERNEL_PANIC: ErrorReason
 ERROR_REASON_PARAMETER_NOT_FOUND: ErrorReason
+ERROR_REASON_MODULE_HELD: ErrorReason
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason
+ERROR_REASON_HOLD_ENDED: ErrorReason
+ERROR_REASON_EVENTS_GONE: ErrorReason
+ERROR_REASON_READER_TOO_SLOW: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from kmodd.v1 import errors_pb2 as _errors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -25,11 +26,37 @@ class InitState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INIT_STATE_NOT_RUN: _ClassVar[InitState]
     INIT_STATE_NONE: _ClassVar[InitState]
 
+class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ORIGIN_UNSPECIFIED: _ClassVar[Origin]
+    ORIGIN_ASKED: _ClassVar[Origin]
+    ORIGIN_DEPENDENCY: _ClassVar[Origin]
+    ORIGIN_UNKNOWN: _ClassVar[Origin]
+
 class Verbosity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VERBOSITY_UNSPECIFIED: _ClassVar[Verbosity]
     VERBOSITY_QUIET: _ClassVar[Verbosity]
     VERBOSITY_VERBOSE: _ClassVar[Verbosity]
+
+class ChangeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANGE_KIND_UNSPECIFIED: _ClassVar[ChangeKind]
+    CHANGE_KIND_LOADED: _ClassVar[ChangeKind]
+    CHANGE_KIND_UNLOADED: _ClassVar[ChangeKind]
+    CHANGE_KIND_CHANGED: _ClassVar[ChangeKind]
+
+class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OPERATION_ACTION_UNSPECIFIED: _ClassVar[OperationAction]
+    OPERATION_ACTION_LOAD: _ClassVar[OperationAction]
+    OPERATION_ACTION_UNLOAD: _ClassVar[OperationAction]
+    OPERATION_ACTION_INSERT: _ClassVar[OperationAction]
+    OPERATION_ACTION_REMOVE: _ClassVar[OperationAction]
+    OPERATION_ACTION_HOLD: _ClassVar[OperationAction]
+    OPERATION_ACTION_RELEASE: _ClassVar[OperationAction]
+    OPERATION_ACTION_END_HOLD: _ClassVar[OperationAction]
+    OPERATION_ACTION_SET_PARAMETER: _ClassVar[OperationAction]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -38,12 +65,29 @@ INIT_STATE_UNSPECIFIED: InitState
 INIT_STATE_RAN: InitState
 INIT_STATE_NOT_RUN: InitState
 INIT_STATE_NONE: InitState
+ORIGIN_UNSPECIFIED: Origin
+ORIGIN_ASKED: Origin
+ORIGIN_DEPENDENCY: Origin
+ORIGIN_UNKNOWN: Origin
 VERBOSITY_UNSPECIFIED: Verbosity
 VERBOSITY_QUIET: Verbosity
 VERBOSITY_VERBOSE: Verbosity
+CHANGE_KIND_UNSPECIFIED: ChangeKind
+CHANGE_KIND_LOADED: ChangeKind
+CHANGE_KIND_UNLOADED: ChangeKind
+CHANGE_KIND_CHANGED: ChangeKind
+OPERATION_ACTION_UNSPECIFIED: OperationAction
+OPERATION_ACTION_LOAD: OperationAction
+OPERATION_ACTION_UNLOAD: OperationAction
+OPERATION_ACTION_INSERT: OperationAction
+OPERATION_ACTION_REMOVE: OperationAction
+OPERATION_ACTION_HOLD: OperationAction
+OPERATION_ACTION_RELEASE: OperationAction
+OPERATION_ACTION_END_HOLD: OperationAction
+OPERATION_ACTION_SET_PARAMETER: OperationAction
 
 class Module(_message.Message):
-    __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state")
+    __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +97,8 @@ class Module(_message.Message):
     TAINTS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     INIT_STATE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     size_bytes: int
     reference_count: int
@@ -62,7 +108,9 @@ class Module(_message.Message):
     taints: str
     address: int
     init_state: InitState
-    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., reference_count: _Optional[int] = ..., holders: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModuleState, str]] = ..., permanent: bool = ..., taints: _Optional[str] = ..., address: _Optional[int] = ..., init_state: _Optional[_Union[InitState, str]] = ...) -> None: ...
+    origin: Origin
+    hold_count: int
+    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., reference_count: _Optional[int] = ..., holders: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModuleState, str]] = ..., permanent: bool = ..., taints: _Optional[str] = ..., address: _Optional[int] = ..., init_state: _Optional[_Union[InitState, str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., hold_count: _Optional[int] = ...) -> None: ...
 
 class ListModulesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -305,3 +353,135 @@ class RemoveModuleRequest(_message.Message):
 class RemoveModuleResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class HoldModulesRequest(_message.Message):
+    __slots__ = ("load", "unload", "note")
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    UNLOAD_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    load: LoadModulesRequest
+    unload: bool
+    note: str
+    def __init__(self, load: _Optional[_Union[LoadModulesRequest, _Mapping]] = ..., unload: bool = ..., note: _Optional[str] = ...) -> None: ...
+
+class HoldModulesResponse(_message.Message):
+    __slots__ = ("hold", "modules", "results", "config_problems")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    hold: int
+    modules: _containers.RepeatedScalarFieldContainer[str]
+    results: _containers.RepeatedCompositeFieldContainer[ModuleResult]
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hold: _Optional[int] = ..., modules: _Optional[_Iterable[str]] = ..., results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListHoldsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("hold", "names", "modules", "note", "socket", "role", "began_time")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_TIME_FIELD_NUMBER: _ClassVar[int]
+    hold: int
+    names: _containers.RepeatedScalarFieldContainer[str]
+    modules: _containers.RepeatedScalarFieldContainer[str]
+    note: str
+    socket: str
+    role: str
+    began_time: _timestamp_pb2.Timestamp
+    def __init__(self, hold: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., modules: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListHoldsResponse(_message.Message):
+    __slots__ = ("holds", "next_page_token")
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    holds: _containers.RepeatedCompositeFieldContainer[Hold]
+    next_page_token: str
+    def __init__(self, holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class EndHoldRequest(_message.Message):
+    __slots__ = ("hold",)
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    hold: int
+    def __init__(self, hold: _Optional[int] = ...) -> None: ...
+
+class EndHoldResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchModulesRequest(_message.Message):
+    __slots__ = ("epoch", "revision")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    epoch: str
+    revision: int
+    def __init__(self, epoch: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class WatchModulesResponse(_message.Message):
+    __slots__ = ("epoch", "revision", "time", "snapshot", "changes", "operation")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    epoch: str
+    revision: int
+    time: _timestamp_pb2.Timestamp
+    snapshot: ModuleSnapshot
+    changes: ModuleChanges
+    operation: FinishedOperation
+    def __init__(self, epoch: _Optional[str] = ..., revision: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., snapshot: _Optional[_Union[ModuleSnapshot, _Mapping]] = ..., changes: _Optional[_Union[ModuleChanges, _Mapping]] = ..., operation: _Optional[_Union[FinishedOperation, _Mapping]] = ...) -> None: ...
+
+class ModuleSnapshot(_message.Message):
+    __slots__ = ("modules",)
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[Module]
+    def __init__(self, modules: _Optional[_Iterable[_Union[Module, _Mapping]]] = ...) -> None: ...
+
+class ModuleChanges(_message.Message):
+    __slots__ = ("changes",)
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[ModuleChange]
+    def __init__(self, changes: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ...) -> None: ...
+
+class ModuleChange(_message.Message):
+    __slots__ = ("kind", "module")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    kind: ChangeKind
+    module: Module
+    def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+
+class FinishedOperation(_message.Message):
+    __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    UNLOADED_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    action: OperationAction
+    what: str
+    socket: str
+    role: str
+    duration: _duration_pb2.Duration
+    loaded: _containers.RepeatedScalarFieldContainer[str]
+    unloaded: _containers.RepeatedScalarFieldContainer[str]
+    failure: _errors_pb2.Failure
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...

@@ -75,6 +75,26 @@ class ModuleServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.RemoveModuleRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_module__service__pb2.RemoveModuleResponse.FromString,
                 _registered_method=True)
+        self.HoldModules = channel.unary_stream(
+                '/kmodd.v1.ModuleService/HoldModules',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.HoldModulesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.HoldModulesResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/kmodd.v1.ModuleService/ListHolds',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
+        self.EndHold = channel.unary_unary(
+                '/kmodd.v1.ModuleService/EndHold',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.FromString,
+                _registered_method=True)
+        self.WatchModules = channel.unary_stream(
+                '/kmodd.v1.ModuleService/WatchModules',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesResponse.FromString,
+                _registered_method=True)
 
 
 class ModuleServiceServicer(object):
@@ -143,6 +163,43 @@ class ModuleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HoldModules(self, request, context):
+        """Loads modules, all or none, and keeps them loaded with what they need for as long as the call
+        is open. The one message comes once they are. Then the call ends when the client ends it or is
+        gone, with HOLD_ENDED when an administrator ends it, and with SHUTTING_DOWN when the daemon
+        stops. Meanwhile nobody unloads the modules through the daemon: it answers MODULE_HELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Lists the holds, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndHold(self, request, context):
+        """Ends a hold of another caller, and waits until it has ended. Fails with HOLD_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchModules(self, request, context):
+        """Tells what happens to the modules: first of all that there are, unless the request says what
+        the client has seen already, then of each change of the listing and of each operation that
+        had an effect or failed. A kernel tells of few of its changes, so the daemon looks at the
+        listing after everything that it does itself, and twice a second. What comes and goes between
+        two looks is not told, and reference counts are samples. Fails with EVENTS_GONE where the
+        client has to list the modules again, and where it reads too slowly with READER_TOO_SLOW, or
+        without a reason where nothing gets through: the status is RESOURCE_EXHAUSTED then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModuleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +242,26 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.RemoveModule,
                     request_deserializer=kmodd_dot_v1_dot_module__service__pb2.RemoveModuleRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_module__service__pb2.RemoveModuleResponse.SerializeToString,
+            ),
+            'HoldModules': grpc.unary_stream_rpc_method_handler(
+                    servicer.HoldModules,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.HoldModulesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.HoldModulesResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListHoldsRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'EndHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndHold,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.SerializeToString,
+            ),
+            'WatchModules': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchModules,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -404,6 +481,114 @@ class ModuleService(object):
             '/kmodd.v1.ModuleService/RemoveModule',
             kmodd_dot_v1_dot_module__service__pb2.RemoveModuleRequest.SerializeToString,
             kmodd_dot_v1_dot_module__service__pb2.RemoveModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/HoldModules',
+            kmodd_dot_v1_dot_module__service__pb2.HoldModulesRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.HoldModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/ListHolds',
+            kmodd_dot_v1_dot_module__service__pb2.ListHoldsRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/EndHold',
+            kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/WatchModules',
+            kmodd_dot_v1_dot_module__service__pb2.WatchModulesRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.WatchModulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kmodd.modulefile import Compression
+from kmodd.names import module_name_of_path
 from tests.support.compression import compress
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.tree import ModuleTree
@@ -64,7 +65,12 @@ def add_module(
 ) -> Path:
     """Put a module at ``path``, relative to the tree's directory, compressed as its suffix says."""
     image = module_image(
-        exports=exports, imports=imports, aliases=aliases, softdeps=softdeps, weakdeps=weakdeps
+        exports=exports,
+        imports=imports,
+        aliases=aliases,
+        softdeps=softdeps,
+        weakdeps=weakdeps,
+        spec=ModuleSpec(name=module_name_of_path(path), versions=()),
     )
     file = tree.directory / path
     compression = _COMPRESSIONS.get(file.suffix, Compression.NONE)

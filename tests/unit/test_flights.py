@@ -12,6 +12,11 @@ from kmodd.namespace.flights import Flights, Operation
 PATIENCE = 30.0
 
 
+def someone() -> Operation:
+    """An operation that pins nothing."""
+    return Operation(0, "load", "something")
+
+
 class Call:
     """A kernel call that waits to be let go, and counts how often it was made."""
 
@@ -33,7 +38,9 @@ class Call:
 def test_a_hundred_callers_for_one_module_make_one_call() -> None:
     flights, call = Flights(), Call()
     with ThreadPoolExecutor(100) as threads:
-        loads = [threads.submit(flights.load, "ext4", "same file", call) for _ in range(100)]
+        loads = [
+            threads.submit(flights.load, "ext4", "same file", someone(), call) for _ in range(100)
+        ]
         assert call.begun.wait(PATIENCE)
         call.go.set()
         results = [load.result(PATIENCE) for load in loads]
@@ -45,9 +52,9 @@ def test_a_hundred_callers_for_one_module_make_one_call() -> None:
 def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
     flights, call = Flights(), Call()
     with ThreadPoolExecutor(2) as threads:
-        leader = threads.submit(flights.load, "ext4", "same file", call)
+        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
-        follower = threads.submit(flights.load, "ext4", "same file", call)
+        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
         with pytest.raises(TimeoutError):
             follower.result(0.1)
         call.go.set()
@@ -60,9 +67,9 @@ def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
     refused = KernelError(Reason.UNKNOWN_SYMBOL, "no such symbol", symbol="foo", log=("line",))
     flights, call = Flights(), Call(refused)
     with ThreadPoolExecutor(2) as threads:
-        leader = threads.submit(flights.load, "ext4", "same file", call)
+        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
-        follower = threads.submit(flights.load, "ext4", "same file", call)
+        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
         with pytest.raises(TimeoutError):
             follower.result(0.1)
         call.go.set()
@@ -77,9 +84,9 @@ def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
 def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
     flights, first, second = Flights(), Call(), Call()
     with ThreadPoolExecutor(2) as threads:
-        one = threads.submit(flights.load, "ext4", "the tree's", first)
+        one = threads.submit(flights.load, "ext4", "the tree's", someone(), first)
         assert first.begun.wait(PATIENCE)
-        other = threads.submit(flights.load, "ext4", "an upload", second)
+        other = threads.submit(flights.load, "ext4", "an upload", someone(), second)
         assert not second.begun.wait(0.1)
         first.go.set()
         second.go.set()
@@ -89,19 +96,22 @@ def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
 
 def test_a_pinned_module_is_not_unloaded_by_another_operation() -> None:
     flights = Flights()
-    with flights.operation("load world") as loader, flights.operation("remove greet") as remover:
+    with (
+        flights.operation("load", "world") as loader,
+        flights.operation("remove", "greet") as remover,
+    ):
         flights.pin("greet", loader)
         with pytest.raises(StateError, match=r"in use by operation 1 \(load world\)") as refused:
             flights.unload("greet", remover, lambda: True)
         assert refused.value.reason is Reason.MODULE_IN_USE
-    with flights.operation("remove greet") as remover:
+    with flights.operation("remove", "greet") as remover:
         assert flights.unload("greet", remover, lambda: True)
     assert flights.idle()
 
 
 def test_an_operation_may_unload_what_it_has_pinned_itself() -> None:
     flights = Flights()
-    with flights.operation("load, then undo") as operation:
+    with flights.operation("load", "then undo") as operation:
         flights.pin("greet", operation)
         flights.pin("greet", operation)
         assert flights.unload("greet", operation, lambda: True)
@@ -115,8 +125,8 @@ def test_a_pin_waits_for_an_unload_under_way() -> None:
         flights.pin("greet", operation)
 
     with (
-        flights.operation("remove greet") as remover,
-        flights.operation("load greet") as loader,
+        flights.operation("remove", "greet") as remover,
+        flights.operation("load", "greet") as loader,
         ThreadPoolExecutor(2) as threads,
     ):
         removal = threads.submit(flights.unload, "greet", remover, unload)
@@ -137,21 +147,21 @@ def test_pins_end_with_their_operation_even_when_it_fails() -> None:
         flights.pin("greet", operation)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), flights.operation("load") as operation:
+    with pytest.raises(ZeroDivisionError), flights.operation("load", "greet") as operation:
         fail(operation)
     assert flights.idle()
 
 
 def test_what_belongs_to_an_operation_is_not_hindered_by_its_pins() -> None:
     flights = Flights()
-    with flights.operation("outer") as outer:
+    with flights.operation("load", "outer") as outer:
         flights.pin("greet", outer)
-        with flights.operation("inner", outer.token) as inner:
+        with flights.operation("load", "inner", token=outer.token) as inner:
             assert [each.number for each in inner.line()] == [inner.number, outer.number]
             flights.pin("greet", inner)
             assert flights.unload("greet", inner, lambda: True)
             with (
-                flights.operation("another") as another,
+                flights.operation("load", "another") as another,
                 pytest.raises(StateError, match=r"outer|inner"),
             ):
                 flights.unload("greet", another, lambda: True)
@@ -160,12 +170,12 @@ def test_what_belongs_to_an_operation_is_not_hindered_by_its_pins() -> None:
 
 def test_a_token_is_good_while_its_operation_is_under_way() -> None:
     flights = Flights()
-    with flights.operation("outer") as outer:
+    with flights.operation("load", "outer") as outer:
         token = outer.token
-        with flights.operation("inner", token):
+        with flights.operation("load", "inner", token=token):
             pass
     for stale in (token, "x"):
-        with pytest.raises(StateError) as caught, flights.operation("late", stale):
+        with pytest.raises(StateError) as caught, flights.operation("load", "late", token=stale):
             pass
         assert caught.value.reason is Reason.OPERATION_ENDED
     assert flights.idle()

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.base import InsertFlags, LoadedModule, ModuleState
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
-from kmodd.plan import InsertStep, LoadRequest
-from tests.support.namespaces import namespace_of
+from kmodd.plan import InsertStep, LoadRequest, UnloadRequest
+from tests.support.modules import SOURCES, module_tree
+from tests.support.namespaces import namespace_of, namespace_on
+
+_GOING = LoadedModule("greet", 1, -1, (), state=ModuleState.GOING)
 
 
 class ContestedKernel(EmulatedKernel):
@@ -22,6 +25,10 @@ class ContestedKernel(EmulatedKernel):
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         super().finit_module(os.dup(fd), parameters, flags)
         super().finit_module(fd, parameters, flags)
+
+    def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        super().init_module(image, parameters, flags)
+        super().init_module(image, parameters, flags)
 
 
 class MortalKernel(IsolatedKernel):
@@ -73,3 +80,119 @@ def test_a_panic_ends_the_operation_even_in_a_step_that_need_not_succeed(tmp_pat
     assert namespace.listing().modules == ()
     assert namespace.load(LoadRequest(name="noexit")).error is None
     namespace._kernel.close()
+
+
+def test_a_file_that_was_sent_and_is_loaded_meanwhile_is_loaded(tmp_path: Path) -> None:
+    namespace = namespace_of(tmp_path / "root", ContestedKernel)
+    image = (SOURCES / "world.ko").read_bytes()
+    outcome = namespace.load_file(image, "/somewhere/world.ko", LoadRequest(name=""))
+    assert outcome.error is None
+    assert [(step.done, step.needless) for step in outcome.steps] == [(False, True)] * 2
+    with pytest.raises(KernelError) as caught:
+        namespace.insert(image, "world.ko", "", InsertFlags.NONE)
+    assert caught.value.reason is Reason.MODULE_ALREADY_LOADED
+
+
+class ForgetfulKernel(EmulatedKernel):
+    """A kernel where somebody else unloads "greet" once, just before a module is loaded on it."""
+
+    robbed = False
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        if self.module("greet") and not self.robbed:
+            self.robbed = True
+            self.delete_module("greet")
+        super().finit_module(fd, parameters, flags)
+
+
+def test_a_dependency_that_another_program_unloads_meanwhile_is_loaded_again(
+    tmp_path: Path,
+) -> None:
+    namespace, _ = namespace_on(module_tree(tmp_path / "root"), ForgetfulKernel)
+    outcome = namespace.load(LoadRequest(name="world"))
+    assert outcome.error is None
+    assert [module.name for module in namespace.listing().modules] == ["world", "greet"]
+    assert namespace.idle()
+
+
+class PassingKernel(EmulatedKernel):
+    """A kernel where somebody else is still unloading what is to be loaded."""
+
+    busy = 3
+
+    def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+        if self.busy:
+            raise KernelError(Reason.MODULE_BUSY, "being unloaded")
+        super().finit_module(fd, parameters, flags)
+
+    def module(self, name: str) -> LoadedModule | None:
+        found = super().module(name)
+        if found is None and name == "greet" and self.busy:
+            self.busy -= 1
+            return _GOING
+        return found
+
+
+def test_a_module_on_its_way_out_is_loaded_once_it_is_gone(tmp_path: Path) -> None:
+    namespace, _ = namespace_on(module_tree(tmp_path / "root"), PassingKernel)
+    outcome = namespace.load(LoadRequest(name="world"))
+    assert outcome.error is None
+    assert [step.done for step in outcome.steps] == [True, True]
+
+
+class RefusingKernel(EmulatedKernel):
+    """A kernel where a module's own init says that something is busy."""
+
+    calls = 0
+
+    def finit_module(self, *_: object, **__: object) -> None:
+        self.calls += 1
+        raise KernelError(Reason.KERNEL_REFUSED, "init says no", errno=16)
+
+
+def test_an_init_that_says_busy_is_not_run_again(tmp_path: Path) -> None:
+    namespace, kernel = namespace_on(module_tree(tmp_path / "root"), RefusingKernel)
+    outcome = namespace.load(LoadRequest(name="greet"))
+    assert outcome.error is not None
+    assert outcome.error.errno == 16
+    assert isinstance(kernel, RefusingKernel)
+    assert kernel.calls == 1
+
+
+class ThievingKernel(EmulatedKernel):
+    """A kernel where somebody else always unloads a module just before us."""
+
+    def delete_module(self, name: str, *, force: bool = False) -> None:
+        super().delete_module(name, force=force)
+        super().delete_module(name, force=force)
+
+
+def test_a_module_that_another_program_unloads_meanwhile_is_unloaded(tmp_path: Path) -> None:
+    namespace, _ = namespace_on(module_tree(tmp_path / "root"), ThievingKernel)
+    namespace.load(LoadRequest(name="world"))
+    outcome = namespace.unload(UnloadRequest(name="world"))
+    assert outcome.error is None
+    assert [(step.done, step.needless) for step in outcome.steps] == [(False, True)] * 2
+    namespace.load(LoadRequest(name="world"))
+    outcome = namespace.unload(UnloadRequest(name="world", first_time=True))
+    assert outcome.error is not None
+    assert outcome.error.reason is Reason.MODULE_NOT_LOADED
+
+
+def test_what_cannot_be_taken_back_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    namespace, kernel = namespace_on(module_tree(tmp_path / "root"))
+    held = threading.Event()
+
+    def take_one_reference(_: object) -> None:
+        if kernel.module("greet") and not held.is_set():
+            held.set()
+            assert isinstance(kernel, EmulatedKernel)
+            kernel.hold("greet")
+
+    namespace._journal._changed = take_one_reference
+    caplog.set_level("INFO")
+    namespace.load_together([LoadRequest(name="greet"), LoadRequest(name="nosuch")])
+    assert "not taken back: module greet is in use" in caplog.text
+    assert [module.name for module in namespace.listing().modules] == ["greet"]

@@ -63,13 +63,9 @@ class LinuxKernel:
         self._text = b""
         self._listing: tuple[LoadedModule, ...] = ()
         self.release = os.uname().release
+        self.boot_id = _first_line(proc / "sys/kernel/random/boot_id")
         own = _COMPRESSIONS.get(_first_line(sysfs / "module/compression"))
         self.compressions = frozenset({Compression.NONE, own} if own else {Compression.NONE})
-
-    @property
-    def boot_id(self) -> str:
-        """Names this life of the kernel."""
-        return _first_line(self._proc / "sys/kernel/random/boot_id")
 
     def command_line(self) -> str:
         """Return the command line that the kernel was started with; "" where it is hidden."""

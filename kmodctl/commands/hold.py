@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hold: keep modules loaded while a command runs
+
+Loads the modules with what they need, runs COMMAND, and lets go of them when it has ended. Until
+then nobody unloads them through kmodd. The exit status is COMMAND's; 127 where there is no such
+command, 126 where it cannot be executed, 128 + N where signal N ended it. Administrators see the
+holds of others with --list and end them with --end.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output
+from kmodctl.parser import Parser
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from kmodctl.client import Client
+
+HANDED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+"""Signals that the command gets in our place. The terminal sends SIGINT and SIGQUIT to both of us,
+so these we only outlive."""
+
+
+def configure(parser: Parser) -> None:
+    """Add hold's arguments."""
+    add = parser.add_argument
+    add("-u", "--unload", action="store_true", help="unload what was loaded for holds, as the last")
+    add("-b", "--use-blacklist", action="store_true", help="mind the blacklist for names, too")
+    add("-l", "--list", action="store_true", help="list the holds there are")
+    add("-e", "--end", metavar="NUMBER", type=int, help="end the hold of this number")
+    add("modules", metavar="MODULE", nargs="*", help="a module's name or alias")
+    parser.behind = "command"
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Ask for modules and a command, or for neither."""
+    if options.list or options.end is not None:
+        if options.modules or options.command:
+            output.error("too many arguments provided.")
+        return not (options.modules or options.command)
+    if not options.modules:
+        output.error("missing module name.")
+    elif not options.command:
+        output.error("missing '-- COMMAND...'.")
+    return bool(options.modules and options.command)
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Hold the modules while the command runs; returns its exit status."""
+    if options.list:
+        _list(client, output)
+        return 0
+    if options.end is not None:
+        client.end_hold(options.end)
+        return 0
+    note = shlex.join(options.command)
+    with client.hold(
+        *options.modules, unload=options.unload, note=note, use_blacklist=options.use_blacklist
+    ) as hold:
+
+        def warn() -> None:
+            hold.lost.wait()
+            output.warning(f"the hold is lost: {hold.failure}")
+
+        threading.Thread(target=warn, daemon=True).start()
+        return _run(options.command, output)
+
+
+def _list(client: "Client", output: Output) -> None:
+    holds = client.list_holds()
+    if output.json:
+        output.messages(list(holds))
+        return
+    for hold in holds:
+        since = hold.began_time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+        modules = " ".join(hold.modules)
+        output.data(f"{hold.hold}  {since}  {hold.role} {hold.socket}  {modules}  {hold.note}")
+
+
+def _run(command: list[str], output: Output) -> int:
+    """Run ``command`` and return its exit status as a shell has it."""
+    import subprocess
+
+    sys.stdout.flush()
+    try:
+        child = subprocess.Popen(command)
+    except OSError as error:
+        output.error(f"{command[0]}: {error.strerror}")
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    with _signals_for(child):
+        status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+@contextmanager
+def _signals_for(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Hand signals on to the child while the context is open."""
+
+    def hand_on(number: int, _frame: object) -> None:
+        child.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in HANDED_ON}
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        before[number] = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""operations: list what is under way, and who waits for whom
+
+Each line is one operation with its number, and what it does at this moment.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1 import daemon_service_pb2
+
+
+def configure(_parser: argparse.ArgumentParser) -> None:
+    """There is nothing to choose."""
+
+
+def run(_options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Print the operations under way."""
+    operations = client.list_operations()
+    if output.json:
+        output.messages(list(operations))
+        return 0
+    for operation in operations:
+        output.data(_line(operation))
+    return 0
+
+
+def _line(operation: "daemon_service_pb2.Operation") -> str:
+    from kmodd.v1 import module_service_pb2 as pb
+
+    action = pb.OperationAction.Name(operation.action).removeprefix("OPERATION_ACTION_").lower()
+    words = [f"{operation.number}: {action.replace('_', '-')} {operation.what}"]
+    words.append(f"for {operation.role} {operation.socket}".rstrip())
+    if operation.parent:
+        words.append(f"asked by a command of {operation.parent}")
+    if operation.module:
+        words.append(f"is at {operation.module}")
+    if operation.command:
+        words.append(f"runs the {operation.command}")
+    if operation.waits_for_operation:
+        words.append(
+            f"waits for {operation.waits_for_module}, which {operation.waits_for_operation} is at"
+        )
+    elif operation.waits_for_module:
+        words.append(f"waits for {operation.waits_for_module} to be unused")
+    return ", ".join(words)

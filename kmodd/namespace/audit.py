@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit trail: one line for each operation, in the log and, where asked, in a file.
+
+The log has a line of ``key=value`` for people and for grep; the file has a JSON object a line. An
+operation that found nothing to do is logged at level debug.
+"""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kmodd.caller import Caller
+from kmodd.errors import KmoddError
+
+LINE_MAX = 8192
+"""Characters of names in one line of the trail: a request may name a thousand modules."""
+
+log = logging.getLogger("kmodd.audit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An operation that has ended.
+
+    ``action`` is load, unload, insert, remove, set-parameter, hold, release or end-hold, ``what``
+    the names that were asked for. ``began`` is in seconds of Unix time, ``seconds`` how long it
+    took. ``loaded`` and ``unloaded`` are the modules that it put into the kernel and took out, in
+    order. ``acted`` is False where there was nothing to do. ``error`` is why it failed, None where
+    it did not.
+    """
+
+    number: int
+    action: str
+    what: str
+    caller: Caller
+    began: float
+    seconds: float
+    loaded: tuple[str, ...] = ()
+    unloaded: tuple[str, ...] = ()
+    acted: bool = True
+    error: KmoddError | None = None
+
+    @property
+    def result(self) -> str:
+        """``done``, ``unchanged`` where there was nothing to do, or the failure's reason."""
+        if self.error is not None:
+            return self.error.reason.name
+        return "done" if self.acted else "unchanged"
+
+
+class AuditTrail:
+    """Writes the trail. ``_lock`` guards the file.
+
+    A file that has been moved away or removed is made anew, as log rotation expects.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """``path`` is the file of JSON lines, None for none; it is opened with the first line."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._fd = -1
+        self._broken = False
+
+    def write(self, finished: Finished) -> None:
+        """Add the line of an operation; a file that cannot be written is complained of once."""
+        facts = _facts(finished)
+        level = logging.DEBUG if finished.result == "unchanged" else logging.INFO
+        if log.isEnabledFor(level):
+            log.log(level, "%s", _plain_line(facts))
+        if self._path is not None:
+            with self._lock:
+                self._append(self._path, json.dumps(facts).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file; a later line opens it again."""
+        with self._lock:
+            self._close()
+
+    def _append(self, path: Path, line: bytes) -> None:
+        try:
+            if self._fd < 0 or not _is_at(self._fd, path):
+                self._close()
+                self._fd = os.open(path, _FLAGS, 0o600)
+            os.write(self._fd, line)
+        except OSError as error:
+            if not self._broken:
+                log.error("%s cannot be written: %s", path, error.strerror)
+            self._broken = True
+        else:
+            self._broken = False
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _facts(finished: Finished) -> dict[str, object]:
+    """Return what the trail says of an operation, in the order in which it says it."""
+    facts: dict[str, object] = {
+        "time": datetime.fromtimestamp(finished.began, UTC).isoformat(timespec="milliseconds"),
+        "operation": finished.number,
+        "action": finished.action,
+        "what": finished.what[:LINE_MAX],
+        "socket": finished.caller.socket,
+        "role": finished.caller.role,
+        "result": finished.result,
+        "loaded": " ".join(finished.loaded)[:LINE_MAX],
+        "unloaded": " ".join(finished.unloaded)[:LINE_MAX],
+    }
+    if finished.error is not None:
+        facts |= {"errno": finished.error.errno, "message": finished.error.message[:LINE_MAX]}
+    facts["milliseconds"] = round(finished.seconds * 1000, 3)
+    return facts
+
+
+def _plain_line(facts: Mapping[str, object]) -> str:
+    """Return the facts that say something as ``key=value``, in quotes where a blank needs them."""
+    told = ((key, str(value)) for key, value in facts.items() if value != "" and key != "time")
+    return " ".join(f"{key}={_quoted(value)}" for key, value in told)
+
+
+def _quoted(value: str) -> str:
+    if value.isprintable() and not any(letter in value for letter in ' "='):
+        return value
+    return json.dumps(value)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ModuleService's holds: a call that is a hold, and what administrators see of them."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import grpc
+
+from kmodd.namespace import Call, Hold, Namespace
+from kmodd.plan import LoadRequest
+from kmodd.service.convert import problem_lines, text, timestamp
+from kmodd.service.door import Door, token_of
+from kmodd.service.failures import result_message
+from kmodd.service.pages import page_of
+from kmodd.v1 import module_service_pb2 as pb
+from kmodd.v1 import module_service_pb2_grpc
+
+END_PATIENCE = 30.0
+"""Seconds that EndHold waits for the hold to end, which may have modules to unload."""
+
+
+class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
+    """The part of ModuleService that is about holds."""
+
+    _namespace: Namespace
+    _door: Door
+
+    def HoldModules(  # noqa: N802  # the API's name
+        self, request: pb.HoldModulesRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.HoldModulesResponse]:
+        """Load, answer once, and hold for as long as the call lives."""
+        loads = [replace(load, ignore_loaded=False) for load in self._loads(request.load)]
+        call = replace(self._load_call(request.load, context), dry_run=False)
+        over = threading.Event()
+        if not context.add_callback(over.set):
+            return  # the client has gone before anything was done for it
+        with self._namespace.hold(
+            loads, call, unload=request.unload, note=request.note, over=over
+        ) as (hold, outcomes):
+            yield pb.HoldModulesResponse(
+                hold=hold.number,
+                modules=map(text, sorted(hold.pins)),
+                results=[result_message(self._door.shown(outcome)) for outcome in outcomes],
+                config_problems=problem_lines(outcomes[-1].problems),
+            )
+            over.wait()
+            if hold.why is not None:
+                raise hold.why
+
+    def ListHolds(  # noqa: N802
+        self, request: pb.ListHoldsRequest, _context: grpc.ServicerContext
+    ) -> pb.ListHoldsResponse:
+        """Answer with one page of the holds."""
+        holds = self._namespace.activity().holds
+        version = f"{hash(tuple(hold.number for hold in holds)):x}"
+        page = page_of(holds, request.page_size, request.page_token, version=version)
+        return pb.ListHoldsResponse(
+            holds=map(_hold_message, page.items), next_page_token=page.next_token
+        )
+
+    def EndHold(  # noqa: N802
+        self, request: pb.EndHoldRequest, context: grpc.ServicerContext
+    ) -> pb.EndHoldResponse:
+        """End a hold, and wait until that is done."""
+        call = Call(token=token_of(context), caller=self._door.caller(context))
+        hold = self._namespace.end_hold(request.hold, call)
+        hold.closed.wait(END_PATIENCE)
+        return pb.EndHoldResponse()
+
+    def _loads(self, request: pb.LoadModulesRequest) -> list[LoadRequest]:
+        raise NotImplementedError
+
+    def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
+        raise NotImplementedError
+
+
+def _hold_message(hold: Hold) -> pb.Hold:
+    return pb.Hold(
+        hold=hold.number,
+        names=map(text, hold.names),
+        modules=map(text, sorted(hold.pins)),
+        note=text(hold.note),
+        socket=text(hold.caller.socket),
+        role=hold.caller.role,
+        began_time=timestamp(hold.began),
+    )

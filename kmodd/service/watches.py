@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ModuleService's events: what happens to the modules, as it happens."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import grpc
+
+from kmodd.errors import Reason, StateError
+from kmodd.kernel.base import LoadedModule
+from kmodd.namespace import ChangeKind, Event, Finished, Namespace, Watch
+from kmodd.service.convert import action_name, duration, module_message, text, timestamp
+from kmodd.service.door import Door
+from kmodd.service.failures import cut_off, failure_message
+from kmodd.v1 import module_service_pb2 as pb
+from kmodd.v1 import module_service_pb2_grpc
+
+WAKE = 0.5
+"""Seconds after which a watch looks whether its client is still there."""
+
+_KINDS = {
+    ChangeKind.LOADED: pb.CHANGE_KIND_LOADED,
+    ChangeKind.UNLOADED: pb.CHANGE_KIND_UNLOADED,
+    ChangeKind.CHANGED: pb.CHANGE_KIND_CHANGED,
+}
+
+
+class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
+    """The part of ModuleService that tells of modules and of what happens to them."""
+
+    _namespace: Namespace
+    _door: Door
+
+    def WatchModules(  # noqa: N802  # the API's name
+        self, request: pb.WatchModulesRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.WatchModulesResponse]:
+        """Send what there is where the client has seen nothing yet, then what comes."""
+        with self._namespace.watch(request.epoch, request.revision) as watch:
+            watch.lost = partial(cut_off, context)
+            context.send_initial_metadata(())
+            if watch.listing is not None:
+                yield self._snapshot(watch, watch.listing.modules)
+            while context.is_active():
+                for event in watch.take(WAKE):
+                    if event.finished is None or self._door.shows(event.finished):
+                        yield self._event(watch.epoch, event)
+                if self._namespace.stopping.is_set():
+                    raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
+
+    def _module_messages(self, modules: Iterable[LoadedModule]) -> Iterator[pb.Module]:
+        """Yield modules with their origin and their holds."""
+        holds = self._namespace.hold_counts()
+        for module in modules:
+            origin, shown = self._namespace.origin_of(module.name), self._door.shown_module(module)
+            yield module_message(shown, origin, holds.get(module.name, 0))
+
+    def _snapshot(self, watch: Watch, modules: Iterable[LoadedModule]) -> pb.WatchModulesResponse:
+        return pb.WatchModulesResponse(
+            epoch=watch.epoch,
+            revision=watch.revision,
+            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules)),
+        )
+
+    def _event(self, epoch: str, event: Event) -> pb.WatchModulesResponse:
+        message = pb.WatchModulesResponse(
+            epoch=epoch, revision=event.revision, time=timestamp(event.time)
+        )
+        if event.finished is not None:
+            message.operation.CopyFrom(self._finished(event.finished))
+            return message
+        for change in event.changes:
+            message.changes.changes.add(
+                kind=_KINDS[change.kind],
+                module=module_message(self._door.shown_module(change.module)),
+            )
+        return message
+
+    def _finished(self, finished: Finished) -> pb.FinishedOperation:
+        error = self._door.shown_error(finished.error) if finished.error else None
+        message = pb.FinishedOperation(
+            number=finished.number,
+            action=action_name(finished.action),
+            what=text(finished.what),
+            duration=duration(finished.seconds),
+            loaded=map(text, finished.loaded),
+            unloaded=map(text, finished.unloaded),
+            failure=failure_message(error) if error else None,
+        )
+        if self._door.shows_callers():
+            message.socket = text(finished.caller.socket)
+            message.role = finished.caller.role
+        return message

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds over a real socket: a hold lives as long as its call, however that ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kmodctl import CallError, Client
+from tests.support.daemon import START, Daemon, wait_until
+
+
+def loaded(client: Client) -> list[str]:
+    return [module.name for module in client.list_modules()]
+
+
+@contextmanager
+def kmodctl_process(daemon: Daemon, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run kmodctl in the background; killed at the end where it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kmodctl", *arguments],
+        env={**os.environ, "KMODD_SOCKET": str(daemon.socket)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_hold_lives_as_long_as_its_call(daemon: Daemon) -> None:
+    with daemon.client() as client, daemon.client() as holder:
+        with holder.hold("world", unload=True, note="a test") as hold:
+            assert list(hold.answer.modules) == ["greet", "world"]
+            assert [result.name for result in hold.answer.results] == ["world"]
+            with pytest.raises(CallError) as refused:
+                client.remove("greet")
+            assert refused.value.reason == "MODULE_HELD"
+            assert refused.value.detail == f"hold {hold.answer.hold} of a test"
+            (listed,) = client.list_holds()
+            assert (listed.hold, listed.note) == (hold.answer.hold, "a test")
+            assert (list(listed.names), list(listed.modules)) == (["world"], ["greet", "world"])
+            assert listed.role == "admin"
+            assert [module.hold_count for module in client.list_modules()] == [1, 1]
+            assert client.status().hold_count == 1
+        wait_until(lambda: not client.list_holds())
+        wait_until(lambda: not loaded(client))
+
+
+def test_a_killed_holder_holds_no_longer(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        command = ("hold", "-u", "world", "--", "sh", "-c", "echo held; exec sleep 60")
+        with kmodctl_process(daemon, *command) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            assert loaded(client) == ["world", "greet"]
+            process.kill()
+            wait_until(lambda: not loaded(client))
+            assert not client.list_holds()
+
+
+def test_a_hold_that_cannot_begin_fails_as_the_load_does(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        with pytest.raises(CallError) as refused:
+            client.hold("world", "nosuch")
+        assert refused.value.reason == "MODULE_NOT_FOUND"
+        assert not loaded(client)
+        with pytest.raises(CallError, match="a request names 1 to"):
+            client.hold()
+
+
+def test_an_administrator_ends_a_hold_and_its_holder_is_told(daemon: Daemon) -> None:
+    with daemon.client() as client, daemon.client() as holder, holder.hold("greet") as hold:
+        client.end_hold(hold.answer.hold)
+        assert hold.lost.wait(START)
+        assert isinstance(hold.failure, CallError)
+        assert hold.failure.reason == "HOLD_ENDED"
+        client.remove("greet")
+        with pytest.raises(CallError) as refused:
+            client.end_hold(hold.answer.hold)
+        assert refused.value.reason == "HOLD_NOT_FOUND"
+
+
+def test_a_daemon_that_stops_ends_holds_and_says_so(daemon: Daemon) -> None:
+    with daemon.client() as holder, holder.hold("greet", unload=True) as hold:
+        assert daemon.stop() == 0
+        assert hold.lost.wait(START)
+        assert isinstance(hold.failure, CallError)
+        assert hold.failure.reason == "SHUTTING_DOWN"
+    assert "action=release" in daemon.log.read_text()
+    assert "unloaded=greet" in daemon.log.read_text()
+
+
+def test_hold_runs_a_command_and_ends_with_its_status(daemon: Daemon) -> None:
+    script = "kmodctl lsmod && kmodctl rmmod greet; kmodctl modprobe -r world; exit 7"
+    kmodctl = f"{sys.executable} -m kmodctl"
+    result = daemon.kmodctl("hold", "world", "--", "sh", "-c", script.replace("kmodctl", kmodctl))
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["Module", "world", "greet"]
+    first, second = result.stderr.splitlines()
+    assert first.startswith("rmmod: ERROR: Module greet is in use by: hold 1 of sh -c")
+    assert second.startswith("modprobe: FATAL: Module world is in use by: hold 1 of sh -c")
+    assert result.returncode == 7
+    assert daemon.kmodctl("rmmod", "world", "greet").returncode == 0
+
+
+def test_hold_has_the_shells_statuses_for_commands_that_do_not_run(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "data").touch()
+    assert daemon.kmodctl("hold", "greet", "--", "/nowhere/nothing").returncode == 127
+    assert daemon.kmodctl("hold", "greet", "--", str(tmp_path / "data")).returncode == 126
+    killed = daemon.kmodctl("hold", "greet", "--", "sh", "-c", "kill -9 $$")
+    assert killed.returncode == 128 + signal.SIGKILL
+    for wrong in ((), ("greet",), ("greet", "--"), ("--", "true"), ("--list", "greet")):
+        result = daemon.kmodctl("hold", *wrong)
+        assert (result.returncode, bool(result.stderr)) == (1, True)
+
+
+def test_hold_hands_signals_on_and_outlives_an_interrupt(daemon: Daemon) -> None:
+    script = "trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    with kmodctl_process(daemon, "hold", "greet", "--", "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "term\n"
+        assert process.wait(START) == 3
+
+
+def test_hold_tells_when_the_hold_was_lost_and_leaves_the_command_alone(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        command = ("sh", "-c", "read line; exit 5")
+        with kmodctl_process(daemon, "hold", "greet", "--", *command) as process:
+            wait_until(lambda: bool(client.list_holds()))
+            (hold,) = client.list_holds()
+            assert daemon.kmodctl("hold", "--end", str(hold.hold)).returncode == 0
+            assert process.stderr is not None
+            warning = "hold: WARNING: the hold is lost: an administrator has ended hold 1\n"
+            assert process.stderr.readline() == warning
+            process.communicate("\n", timeout=START)
+        assert process.returncode == 5
+
+
+def test_hold_lists_the_holds_there_are(daemon: Daemon) -> None:
+    with daemon.client() as holder, holder.hold("world", note="a test"):
+        (line,) = daemon.kmodctl("hold", "--list").stdout.splitlines()
+        assert line.split("  ")[0] == "1"
+        assert line.endswith("greet world  a test")
+        assert '"note": "a test"' in daemon.kmodctl("--json", "hold", "--list").stdout
+
+
+def test_more_holds_than_a_socket_may_have_are_refused(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        holds = [client.hold("greet") for _ in range(32)]
+        with pytest.raises(CallError) as refused:
+            client.hold("greet")
+        assert refused.value.reason == "LIMIT_REACHED"
+        holds.pop().close()
+        wait_until(lambda: len(client.list_holds()) == 31)
+        with client.hold("greet"):
+            pass
+        for hold in holds:
+            hold.close()
+        wait_until(lambda: not client.list_holds())
+        client.remove("greet")

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit trail: what is said of an operation, in the log and in the file."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from kmodd.caller import Caller, Role
+from kmodd.kernel.base import InsertFlags
+from kmodd.namespace import AuditTrail, Call, Namespace
+from kmodd.plan import LoadRequest, UnloadRequest
+from tests.support.modules import SOURCES, module_tree
+from tests.support.namespaces import namespace_on
+
+CALL = Call(caller=Caller("/run/x/kmodd.sock", Role.ADMIN))
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> Path:
+    return tmp_path / "audit.json"
+
+
+@pytest.fixture
+def namespace(tmp_path: Path, trail: Path) -> Namespace:
+    return namespace_on(module_tree(tmp_path / "root"), audit=AuditTrail(trail))[0]
+
+
+def lines(trail: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in trail.read_text().splitlines()]
+
+
+def test_each_mutation_leaves_one_line(namespace: Namespace, trail: Path) -> None:
+    namespace.load(LoadRequest(name="world"), CALL)
+    namespace.load(LoadRequest(name="world"), CALL)
+    namespace.load(LoadRequest(name="world"), Call(dry_run=True))
+    namespace.load(LoadRequest(name="nosuch"), CALL)
+    namespace.unload(UnloadRequest(name="world"))
+    image = (SOURCES / "greet.ko").read_bytes()
+    namespace.insert(image, "greet.ko", "", InsertFlags.NONE, CALL)
+    namespace.remove("greet")
+    with namespace.hold([LoadRequest(name="greet")], CALL, unload=True, note="me"):
+        pass
+    found = lines(trail)
+    assert [(each["action"], each["what"], each["result"]) for each in found] == [
+        ("load", "world", "done"),
+        ("load", "world", "unchanged"),
+        ("load", "nosuch", "MODULE_NOT_FOUND"),
+        ("unload", "world", "done"),
+        ("insert", "greet", "done"),
+        ("remove", "greet", "done"),
+        ("hold", "greet", "done"),
+        ("release", "hold 1 of me", "done"),
+    ]
+    first, refused = found[0], found[2]
+    assert (first["socket"], first["role"]) == ("/run/x/kmodd.sock", Role.ADMIN)
+    assert (first["loaded"], first["unloaded"]) == ("greet world", "")
+    assert isinstance(first["milliseconds"], float)
+    assert str(first["time"]).endswith("+00:00")
+    assert (refused["errno"], "nosuch" in str(refused["message"])) == (2, True)
+    assert [each["operation"] for each in found] == sorted(each["operation"] for each in found)  # type: ignore[type-var]
+
+
+def test_the_log_has_a_line_that_nobody_can_forge(
+    namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kmodd.audit")
+    namespace.load(LoadRequest(name="greet"), CALL)
+    namespace.load(LoadRequest(name="greet"), CALL)
+    namespace.load(LoadRequest(name='x result=done\n action="y"'), CALL)
+    done, forged = (record.getMessage() for record in caplog.records)
+    assert done.startswith(
+        "operation=1 action=load what=greet socket=/run/x/kmodd.sock role=admin result=done "
+        "loaded=greet milliseconds="
+    )
+    assert "\n" not in forged
+    assert r'what="x result=done\n action=\"y\"" socket=' in forged
+    assert "result=MODULE_NOT_FOUND" in forged
+
+
+def test_a_file_that_was_moved_away_is_made_anew(namespace: Namespace, trail: Path) -> None:
+    namespace.load(LoadRequest(name="greet"))
+    assert trail.stat().st_mode & 0o777 == 0o600
+    trail.rename(trail.with_suffix(".1"))
+    namespace.remove("greet")
+    assert [each["action"] for each in lines(trail)] == ["remove"]
+    assert [each["action"] for each in lines(trail.with_suffix(".1"))] == ["load"]
+
+
+def test_a_file_that_cannot_be_written_is_told_of_once_and_stops_nobody(
+    namespace: Namespace, trail: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail.symlink_to(trail.with_name("elsewhere"))
+    namespace.load(LoadRequest(name="greet"))
+    namespace.remove("greet")
+    complaints = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(complaints) == 1
+    assert "cannot be written" in complaints[0].getMessage()
+    trail.unlink()
+    namespace.load(LoadRequest(name="greet"))
+    assert len(lines(trail)) == 1
