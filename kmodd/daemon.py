@@ -4,6 +4,7 @@
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,25 +16,31 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd import systemd
 from kmodd.caller import Role
+from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, RequestError, TreeError
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
-from kmodd.namespace import Commands, Namespace
+from kmodd.namespace import AuditTrail, Commands, Namespace
+from kmodd.namespace.start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.signals import SignalInbox, caught
 from kmodd.state import RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
+from kmodd.trust import check_configuration
 from kmodd.watch import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "publish", "watch", "modprobe_config"),
-    *("limits", "timing"),
+    *("limits", "timing", "load_at_start", "audit_file"),
 )
 """The settings that a daemon keeps from its start to its end."""
+
+START_PATIENCE = 30.0
+"""Seconds that the start waits for what is to be loaded then."""
 
 log = logging.getLogger(__name__)
 
@@ -104,13 +111,14 @@ def running(settings: Settings) -> Iterator[Daemon]:
         ending.callback(servers.stop)
         servers.claim(settings.sockets)
         store = RecordStore(settings.state) if settings.state else None
+        command_line = linux.command_line() if linux else settings.kernel_command_line
         trees = Trees(
             settings.root,
             _release(settings, linux),
             publish=settings.publish,
             store=store,
             modprobe_config=settings.modprobe_config,
-            command_line=linux.command_line() if linux else settings.kernel_command_line,
+            command_line=command_line,
             trusted_only=linux is not None,
         )
         _build(trees)
@@ -121,18 +129,30 @@ def running(settings: Settings) -> Iterator[Daemon]:
             limit=settings.limits.command,
         )
         namespace = Namespace(
-            kernel, trees, commands, deny=DenyList(settings.deny), exact=settings.kmod_exact
+            kernel,
+            trees,
+            commands,
+            deny=DenyList(settings.deny),
+            exact=settings.kmod_exact,
+            limits=settings.limits,
+            audit=AuditTrail(settings.audit_file),
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
         trees.tell(lambda: servers.note_database(trees.in_force()))
         servers.apply(settings.sockets, parts)
-        with watching(trees, settings.timing) if settings.watch else contextlib.nullcontext():
+        with (
+            watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
+            kernel.watching(namespace.look),
+        ):
             try:
+                if settings.load_at_start:
+                    _load_at_start(namespace, settings, command_line)
                 yield Daemon(settings, parts, commands, servers)
             finally:
                 namespace.stop()
                 servers.stop()  # calls under way still need the kernel
                 kernel.close()
+                namespace.close()
                 commands.close()
 
 
@@ -172,6 +192,25 @@ def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) 
             settings = daemon.settings
         daemon = daemon.reload(settings)
         systemd.notify("READY=1", f"STATUS={daemon.status()}")
+
+
+def _load_at_start(namespace: Namespace, settings: Settings, command_line: str) -> None:
+    """Load what modules-load.d names; what takes too long goes on while the daemon serves."""
+    problems: list[str] = []
+    try:
+        if settings.kernel == LinuxKernel.kind:
+            check_configuration(settings.root, [MODULES_LOAD])
+        wanted = modules_to_load(settings.root, command_line, problems)
+    except KmoddError as error:
+        problems.append(error.message)
+        wanted = ()
+    loading = threading.Thread(
+        target=load_at_start, args=(namespace, wanted, problems), name="kmodd-start", daemon=True
+    )
+    loading.start()
+    loading.join(START_PATIENCE)
+    if loading.is_alive():
+        log.warning("what %s names is still being loaded", MODULES_LOAD)
 
 
 def _own_socket(settings: Settings) -> Path:

@@ -333,6 +333,10 @@ SETTINGS: Table = {
     "kmod_exact": Value(
         _boolean, "do as kmod does, without what is better; then nothing is denied (default: false)"
     ),
+    "load_at_start": Value(
+        _boolean, "whether what modules-load.d names is loaded at start (default: false)"
+    ),
+    "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
     "log_level": Value(_choice(*LOG_LEVELS), f"{', '.join(LOG_LEVELS)} (default: info)"),
     "deny": [
         {

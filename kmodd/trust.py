@@ -54,9 +54,12 @@ def check_tree(directory: Path) -> None:
     _refuse(first_untrusted(directory))
 
 
-def check_configuration(root: Path) -> None:
-    """Raise TreeError where a file of modprobe.d or depmod.d under ``root`` is not trusted."""
-    for kind in ("modprobe.d", "depmod.d"):
+def check_configuration(root: Path, kinds: Iterable[str] = ("modprobe.d", "depmod.d")) -> None:
+    """Raise TreeError where a file of modprobe.d or depmod.d under ``root`` is not trusted.
+
+    ``kinds`` are the directories that count.
+    """
+    for kind in kinds:
         for directory in config_directories(root, kind):
             _refuse(first_untrusted(directory, root))
             for file in sorted(

@@ -59,6 +59,8 @@ def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> Iterator[tu
     sizes = f"{answer.core_size_bytes} core, {answer.init_size_bytes} init"
     yield "size", f"{module.size_bytes} bytes ({sizes})"
     yield "used by", " ".join([str(module.reference_count), *module.holders])
+    yield "origin", pb.Origin.Name(module.origin).removeprefix("ORIGIN_").lower()
+    yield "holds", str(module.hold_count)
     if module.taints:
         yield "taints", module.taints
     for name, field in (("version", "version"), ("srcversion", "source_version")):
@@ -108,4 +110,5 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
             facts.append(("problem", tree.problem))
     else:
         facts.append(("database", "none: the release has no module tree"))
+    facts += [("at start", failure) for failure in status.start_failures]
     return facts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the administrator wrote: modprobe.d and the kernel's command line, as frozen values."""
+"""What the administrator wrote: modprobe.d, modules-load.d and the kernel's command line."""
 
 from kmodd.config.files import config_directories
 from kmodd.config.model import (
@@ -12,16 +12,20 @@ from kmodd.config.model import (
     WeakDependency,
 )
 from kmodd.config.modprobe import parse_config, read_config
+from kmodd.config.modules_load import MODULES_LOAD, Wanted, modules_to_load
 
 __all__ = [
+    "MODULES_LOAD",
     "Alias",
     "Blacklist",
     "Command",
     "Config",
     "Options",
     "SoftDependency",
+    "Wanted",
     "WeakDependency",
     "config_directories",
+    "modules_to_load",
     "parse_config",
     "read_config",
 ]

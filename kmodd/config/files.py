@@ -69,10 +69,10 @@ def resolve_in_root(root: Path, inside: str) -> Path:
     return root.joinpath(*done)
 
 
-def files_under(root: Path, problems: list[str]) -> list[ConfigFile]:
-    """Return the configuration files under ``root`` in the order of reading."""
+def files_under(root: Path, problems: list[str], kind: str = "modprobe.d") -> list[ConfigFile]:
+    """Return the configuration files of ``kind`` under ``root`` in the order of reading."""
     found: dict[str, ConfigFile] = {}
-    for directory in config_directories(root):
+    for directory in config_directories(root, kind):
         _add_directory(found, directory, problems, root=root)
     return _in_order(found, problems)
 

@@ -22,31 +22,28 @@ from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.holds import Hold, Holds, with_needs
 from kmodd.namespace.ledger import Ledger
+from kmodd.namespace.loads import Loads
 from kmodd.namespace.model import USUAL, Activity, Call, Outcome
 from kmodd.namespace.origins import Origin, Origins
 from kmodd.namespace.parameters import (
     DescribedParameter,
     check_parameters,
     described_parameters,
-    ignored_parameters,
     store_parameter,
 )
 from kmodd.namespace.permits import permitted
 from kmodd.namespace.planning import plan_and_run
 from kmodd.namespace.runner import Manner, Means, Runner
-from kmodd.namespace.uploaded import image_name, plain_image, with_uploaded
+from kmodd.namespace.uploaded import image_name, plain_image
 from kmodd.plan import (
-    BuiltinStep,
     DenyList,
-    InsertStep,
     LoadRequest,
     Plan,
     UnloadRequest,
-    module_of,
-    plan_load,
     plan_unload,
 )
 from kmodd.settings import Limits
+from kmodd.state import AskedStore
 from kmodd.trees import Generation, Trees
 
 TITLE_MAX = 64
@@ -56,7 +53,8 @@ TITLE_MAX = 64
 class Namespace:
     """One kernel's modules. What there is to guard is guarded by the parts.
 
-    ``stopping`` is set when all waiting is to end.
+    ``stopping`` is set when all waiting is to end. ``start_failures`` say in lines what could not
+    be loaded when the daemon started; the thread that loads then replaces them as a whole.
     """
 
     def __init__(
@@ -69,17 +67,22 @@ class Namespace:
         exact: bool = False,
         limits: Limits | None = None,
         audit: AuditTrail | None = None,
+        asked: AskedStore | None = None,
     ) -> None:
-        """``deny`` are never loaded; with ``exact``, which is kmod's way, there are none."""
+        """``deny`` are never loaded; with ``exact``, which is kmod's way, there are none.
+
+        ``asked`` keeps over a restart which modules were asked for.
+        """
         limits = limits or Limits()
         self._kernel = kernel
         self._trees = trees
         self._flights = Flights()
-        self._origins = Origins()
+        self._origins = Origins({module.name for module in kernel.modules()}, asked)
         self._holds = Holds(limits.holds)
         self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
         self._ledger = Ledger(self._flights, self._journal, audit or AuditTrail())
         self.stopping = threading.Event()
+        self.start_failures: tuple[str, ...] = ()
         self._means = Means(
             kernel=kernel,
             flights=self._flights,
@@ -87,17 +90,26 @@ class Namespace:
             commands=commands,
             stopping=self.stopping,
         )
+        self._loads = Loads(kernel, trees, self._origins)
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:
         """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
-        self._deny = DenyList() if exact else deny
-        self._exact = exact
+        self._loads.deny = DenyList() if exact else deny
+        self._loads.exact = exact
 
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use, and all holds."""
         self.stopping.set()
         self._holds.end_all()
+
+    def close(self) -> None:
+        """Give back what files are open; no operation may be under way."""
+        self._ledger.audit.close()
+
+    def look(self) -> None:
+        """Look at the kernel's listing, which others may have changed."""
+        self._journal.look()
 
     def listing(self) -> Listing:
         """Return the kernel's modules now, the newest first."""
@@ -164,7 +176,7 @@ class Namespace:
     def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
         with self._ledger.operation("load", request.name, call) as operation:
-            outcome = self._load(request, call, self._runner(operation, call))
+            outcome = self._loads.load(request, call, self._runner(operation, call))
             return self._ended(operation, call, (outcome,))[0]
 
     def load_together(
@@ -177,7 +189,7 @@ class Namespace:
         names = " ".join(request.name for request in requests)
         with self._ledger.operation("load", names, call) as operation:
             runner = self._runner(operation, call)
-            return self._ended(operation, call, self._load_together(requests, call, runner))
+            return self._ended(operation, call, self._loads.load_together(requests, call, runner))
 
     def load_file(
         self, image: bytes, file_name: str, request: LoadRequest, call: Call = USUAL
@@ -190,12 +202,12 @@ class Namespace:
         request = replace(request, name=module_name_of_path(file_name), is_module=True)
         with self._ledger.operation("load", file_name, call) as operation:
             runner = self._runner(operation, call, {file_name: image})
-            outcome = self._load(request, call, runner, uploaded=(file_name, image))
+            outcome = self._loads.load(request, call, runner, uploaded=(file_name, image))
             return self._ended(operation, call, (outcome,))[0]
 
     def unload(self, request: UnloadRequest, call: Call = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
-        request = replace(request, exact=request.exact or self._exact, waits=call.wait > 0)
+        request = replace(request, exact=request.exact or self._loads.exact, waits=call.wait > 0)
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
             loaded = self._loaded(call.assumed if call.dry_run else None)
@@ -231,7 +243,7 @@ class Namespace:
         check_parameters(parameters)
         name = image_name(image, file_name)
         with self._ledger.operation("insert", name or file_name, call) as operation:
-            denial = self._deny.denial(name)
+            denial = self._loads.deny.denial(name)
             if denial is not None:
                 raise denial
             self._runner(operation, call).insert(name, image, parameters, flags)
@@ -273,7 +285,7 @@ class Namespace:
         try:
             with self._ledger.operation("hold", " ".join(names), call) as operation:
                 runner = self._runner(operation, call)
-                outcomes = self._load_together(requests, call, runner, pin=True)
+                outcomes = self._loads.load_together(requests, call, runner, pin=True)
                 if outcomes[-1].error is not None:
                     raise outcomes[-1].error
                 operation.acted = True
@@ -338,67 +350,6 @@ class Namespace:
         manner = Manner(wait=call.wait, nested_options=call.nested_options, images=images or {})
         return Runner(self._means, operation, manner)
 
-    def _load_together(
-        self, requests: Sequence[LoadRequest], call: Call, runner: Runner, *, pin: bool = False
-    ) -> tuple[Outcome, ...]:
-        """Load within an operation what all of ``requests`` name, or nothing; see ``_load``."""
-        outcomes: list[Outcome] = []
-        for request in requests:
-            outcomes.append(self._load(request, call, runner, pin=pin))
-            if outcomes[-1].error is not None:
-                break
-        else:
-            return tuple(outcomes)
-        if not call.dry_run:
-            for at in reversed(range(len(outcomes))):
-                steps = list(outcomes[at].steps)
-                runner.take_back(steps)
-                outcomes[at] = replace(outcomes[at], steps=tuple(steps))
-        return tuple(outcomes)
-
-    def _load(
-        self,
-        request: LoadRequest,
-        call: Call,
-        runner: Runner,
-        uploaded: tuple[str, bytes] | None = None,
-        pin: bool = False,
-    ) -> Outcome:
-        """Load within an operation; ``uploaded`` is a module file and its path.
-
-        With ``pin`` even what is loaded already stays so until the operation ends.
-        """
-        request = replace(request, exact=request.exact or self._exact)
-
-        def make_plans(generation: Generation) -> tuple[Plan, ...]:
-            check_parameters(request.parameters)
-            database = generation.database
-            if uploaded is not None:
-                database = with_uploaded(database, *uploaded)
-            config, deny = generation.config, self._deny
-            plans = plan_load(request, database, config, self._loaded(), deny)
-            permitted(runner.operation.caller, plans)
-            if pin and runner.pin(plan.target for plan in plans):
-                # What was loaded a moment ago may have been on its way out.
-                plans = plan_load(request, database, config, self._loaded(), deny)
-                permitted(runner.operation.caller, plans)
-            return plans
-
-        outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
-        if not call.dry_run:
-            self._note_origins(outcome)
-        if outcome.error or not request.parameters or request.exact:
-            return outcome
-        steps = (each.step for each in outcome.steps if not each.needless)
-        given = {module_of(step) for step in steps if not isinstance(step, BuiltinStep)}
-        ignored = (
-            one
-            for target in outcome.targets
-            if target not in given
-            for one in ignored_parameters(self._kernel, target, request.parameters)
-        )
-        return replace(outcome, ignored=tuple(ignored))
-
     def _ended(
         self, operation: Operation, call: Call, outcomes: tuple[Outcome, ...]
     ) -> tuple[Outcome, ...]:
@@ -407,18 +358,6 @@ class Namespace:
         if operation.error is None and not call.dry_run:
             self._holds.keep(target for outcome in outcomes for target in outcome.targets)
         return outcomes
-
-    def _note_origins(self, outcome: Outcome) -> None:
-        """Note which modules somebody asked for, and which came with them."""
-        done = (each.step for each in outcome.steps if each.done)
-        self._origins.note_needed(
-            step.record.name
-            for step in done
-            if isinstance(step, InsertStep) and step.record.name not in outcome.targets
-        )
-        self._origins.note_asked(
-            target for target in outcome.targets if self._kernel.module(target) is not None
-        )
 
     def _details(self, name: str) -> ModuleDetails:
         details = self._kernel.details(name)

@@ -3,7 +3,9 @@
 
 import enum
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from kmodd.state import AskedStore
 
 
 class Origin(enum.Enum):
@@ -15,11 +17,17 @@ class Origin(enum.Enum):
 
 
 class Origins:
-    """The origins of the loaded modules. ``_lock`` guards the table, readers need none."""
+    """The origins of the loaded modules. ``_lock`` guards the table, readers need none.
 
-    def __init__(self) -> None:
+    Which modules were asked for is stored whenever that changes, where there is a store.
+    """
+
+    def __init__(self, loaded: Collection[str] = (), store: AskedStore | None = None) -> None:
+        """``loaded`` are the modules that the kernel has by now."""
         self._lock = threading.Lock()
-        self._origins: dict[str, Origin] = {}
+        self._store = store
+        stored = store.load() if store is not None else frozenset()
+        self._origins = {name: Origin.ASKED for name in loaded if name in stored}
 
     def of(self, name: str) -> Origin:
         """Return why ``name`` is in the kernel; UNKNOWN where another program put it there."""
@@ -28,8 +36,10 @@ class Origins:
     def note_asked(self, names: Iterable[str]) -> None:
         """Note modules that were asked for by name or alias, whoever had loaded them."""
         with self._lock:
-            for name in names:
-                self._origins[name] = Origin.ASKED
+            fresh = [name for name in names if self._origins.get(name) is not Origin.ASKED]
+            self._origins |= dict.fromkeys(fresh, Origin.ASKED)
+            if fresh:
+                self._keep()
 
     def note_needed(self, names: Iterable[str]) -> None:
         """Note modules that were loaded for others; asked for before, they still are."""
@@ -40,5 +50,11 @@ class Origins:
     def forget(self, names: Iterable[str]) -> None:
         """Forget modules that have left the kernel."""
         with self._lock:
-            for name in names:
-                self._origins.pop(name, None)
+            gone = [self._origins.pop(name, None) for name in names]
+            if Origin.ASKED in gone:
+                self._keep()
+
+    def _keep(self) -> None:
+        if self._store is not None:
+            asked = (name for name, origin in self._origins.items() if origin is Origin.ASKED)
+            self._store.store(tuple(asked))

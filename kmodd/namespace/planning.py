@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
 from kmodd.namespace.model import Call, Outcome
-from kmodd.namespace.runner import Runner, StaleError, StaleFileError, StepOutcome
+from kmodd.namespace.runner import Runner, StepOutcome
+from kmodd.namespace.stale import StaleError, StaleFileError
 from kmodd.plan import Plan
 from kmodd.trees import Generation, Trees
 

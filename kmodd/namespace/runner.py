@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from kmodd.database import FileStamp
-from kmodd.database.walk import file_stamp
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
 from kmodd.namespace.events import Journal
 from kmodd.namespace.flights import Flights, Operation
+from kmodd.namespace.stale import StaleError, open_planned
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
 from kmodd.trust import check_open_file
@@ -50,14 +49,6 @@ class StepOutcome:
     needless: bool = False
     undone: bool = False
     output: CommandOutput | None = None
-
-
-class StaleError(Exception):
-    """What a plan was made from is not so any more: the file of a step, or a module loaded."""
-
-
-class StaleFileError(StaleError):
-    """The file of a step is not the one that was planned with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +310,7 @@ class Runner:
             self._kernel.init_module(image, step.parameters, step.flags)
             return
         path = _path_of(step, generation)
-        fd = _open_planned(path, step.record.stamp)
+        fd = open_planned(path, step.record.stamp)
         try:
             if generation.trusted_only:
                 check_open_file(fd, path)
@@ -392,15 +383,3 @@ def _outcome(
 
 def _path_of(step: InsertStep, generation: Generation) -> Path:
     return generation.directory / step.record.path
-
-
-def _open_planned(path: Path, stamp: FileStamp) -> int:
-    """Open the file if it is still the one that was read for the database."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise StaleFileError(str(path)) from error
-    if file_stamp(os.fstat(fd)) != stamp:
-        os.close(fd)
-        raise StaleFileError(str(path))
-    return fd

@@ -72,6 +72,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             open_file_count=_entries("/proc/self/fd") - 1,
             oldest_revision=activity.revisions[0],
             newest_revision=activity.revisions[1],
+            start_failures=map(text, self._namespace.start_failures),
         )
 
     def ListOperations(  # noqa: N802

@@ -209,6 +209,7 @@ def test_a_token_ends_with_its_operation(
         with commanding.client() as client, pytest.raises(CallError) as caught:
             client.load("greet")
         assert caught.value.reason == "OPERATION_ENDED"
+    monkeypatch.delenv("KMODD_TOKEN")
     assert names(commanding) == []
 
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans that the world has overtaken."""
+
+import os
+from pathlib import Path
+
+from kmodd.database import FileStamp
+from kmodd.database.walk import file_stamp
+
+
+class StaleError(Exception):
+    """What a plan was made from is not so any more: the file of a step, or a module loaded."""
+
+
+class StaleFileError(StaleError):
+    """The file of a step is not the one that was planned with."""
+
+
+def open_planned(path: Path, stamp: FileStamp) -> int:
+    """Return a descriptor of the file, which is still the one that was read for the database.
+
+    Raises StaleFileError where it is not.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise StaleFileError(str(path)) from error
+    if file_stamp(os.fstat(fd)) != stamp:
+        os.close(fd)
+        raise StaleFileError(str(path))
+    return fd
