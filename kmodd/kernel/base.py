@@ -7,6 +7,7 @@ process, or be the one that the machine runs.
 """
 
 import enum
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -119,6 +120,11 @@ class ParameterValue:
     name: str
     value: str | None
     mode: int
+
+    @property
+    def is_private(self) -> bool:
+        """Whether there are users who may not read the file."""
+        return not self.mode & stat.S_IROTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ _NO = re.compile(r"[nNfF0]|[oO][fF]")
 class IgnoredParameter:
     """A parameter given for a module that is in the kernel already.
 
-    ``in_force`` is the value that it has there, None where that is not known.
+    ``in_force`` is the value that it has there, None where that is not known. One that is
+    ``private`` not everybody may read.
     """
 
     module: str
     given: str
     in_force: str | None
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,14 @@ def check_parameters(text: str) -> None:
 def ignored_parameters(kernel: Kernel, module: str, text: str) -> Iterator[IgnoredParameter]:
     """Yield the parameters of ``text`` that the kernel's ``module`` does not have as given."""
     details = kernel.details(module)
-    values = {each.name: each.value for each in details.parameters} if details else {}
+    known = {each.name: each for each in details.parameters} if details else {}
     for given in _ARGUMENT.findall(text):
         name, equals, value = given.partition("=")
-        in_force = values.get(name.replace("-", "_"))
+        shown = known.get(name.replace("-", "_"))
+        in_force = shown.value if shown else None
+        private = shown is not None and shown.is_private
         if in_force is None or not _is_same(value.strip('"') if equals else "y", in_force):
-            yield IgnoredParameter(module, given, in_force)
+            yield IgnoredParameter(module, given, in_force, private)
 
 
 def _is_same(given: str, in_force: str) -> bool:

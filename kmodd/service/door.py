@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door of one socket: who calls, whether the call is let in, and what the caller is shown."""
 
-import stat
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +55,7 @@ class Door:
 
     def shown_parameter(self, parameter: DescribedParameter) -> DescribedParameter:
         """Return ``parameter`` as the callers of this socket see it."""
-        if parameter.shown.mode & stat.S_IROTH or access.sees_private_values(self._caller):
+        if not parameter.shown.is_private or access.sees_private_values(self._caller):
             return parameter
         return replace(parameter, shown=replace(parameter.shown, value=None))
 
@@ -81,9 +80,15 @@ class Door:
         steps = outcome.steps
         if not access.sees_output(self._caller):
             steps = tuple(replace(step, output=None) for step in steps)
+        ignored = outcome.ignored
+        if not access.sees_private_values(self._caller):
+            ignored = tuple(
+                replace(each, in_force=None) if each.private else each for each in ignored
+            )
         return replace(
             outcome,
             steps=steps,
+            ignored=ignored,
             error=self.shown_error(outcome.error) if outcome.error else None,
             others=tuple((target, self.shown_error(error)) for target, error in outcome.others),
         )

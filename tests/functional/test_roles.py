@@ -218,6 +218,22 @@ def test_values_that_not_everybody_may_read_are_for_admins(guarded: Daemon, tmp_
             assert bool(details.module.address) is (client is admin)
 
 
+def test_a_loader_is_not_told_them_either_when_it_gives_others(modules_root: ModuleTree) -> None:
+    spec = ModuleSpec(parameters=(Param("open", mode=0o444), Param("secret", mode=0o400)))
+    (modules_root.directory / "extra/sample.ko").write_bytes(write_module(spec))
+    giver = '[[socket]]\npath = "@/giver/s"\nrole = "loader"\nallow = ["sample"]\n'
+    settings = f"{SETTINGS}\n{giver}parameters = true\n"
+    with (
+        running_daemon(modules_root.root, place="admin/s", settings=settings) as daemon,
+        client_of(daemon, "admin") as admin,
+        client_of(daemon, "giver") as loader,
+    ):
+        admin.load("sample", parameters="open=1 secret=2")
+        for client, values in ((admin, ["1", "2"]), (loader, ["1", ""])):
+            (told,) = client.load("sample", parameters="open=8 secret=9")
+            assert [each.in_force for each in told.ignored_parameters] == values
+
+
 def test_modinfo_of_a_file_needs_no_role(guarded: Daemon, modules_root: ModuleTree) -> None:
     (file,) = modules_root.directory.rglob("hello.ko")
     told = [
