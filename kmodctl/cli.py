@@ -53,6 +53,7 @@ def run() -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    _fill_standard_streams()
     try:
         status = _run(_call(arguments))
         sys.stdout.flush()
@@ -62,6 +63,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _fill_standard_streams() -> None:
+    """Open /dev/null for the standard streams that there are not.
+
+    The kernel starts modprobe without a single open file. Then Python's streams are None, and the
+    numbers 0 to 2 would go to the first files that are opened.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(null, True)
+    os.close(null)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _call(arguments: Sequence[str] | None) -> Call:

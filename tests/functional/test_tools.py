@@ -31,13 +31,16 @@ class Links:
         self.kmod.write_text('#!/bin/sh\necho "real kmod: $*"\nexit 7\n')
         self.kmod.chmod(0o755)
 
+    def environment(self, given: dict[str, str]) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        return {"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", **inherited, **given}
+
     def run(
         self, tool: str, *arguments: str, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        inherited = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         return subprocess.run(
             [str(self.directory / tool), *arguments],
-            env={"PATH": "/sbin:/usr/sbin:/bin:/usr/bin", **inherited, **environment},
+            env=self.environment(environment),
             capture_output=True,
             text=True,
             check=False,
@@ -83,6 +86,21 @@ def test_the_real_kmod_is_never_kmodctl_itself(links: Links) -> None:
         ran = links.run("modprobe", "greet", KMODD_REAL_KMOD=str(links.directory / own))
         assert ran.returncode == 1
         assert ran.stderr.startswith("kmodctl: no daemon answers, and the real modprobe is not")
+
+
+def test_a_tool_works_without_any_open_file_as_the_kernel_calls_it(
+    daemon: Daemon, links: Links
+) -> None:
+    def ran(module: str, environment: dict[str, str]) -> int:
+        words = ("-q", "--", module)
+        script = 'exec "$0" "$@" <&- >&- 2>&-'
+        command = ["/bin/sh", "-c", script, str(links.directory / "modprobe"), *words]
+        return subprocess.run(command, env=links.environment(environment), check=False).returncode
+
+    assert ran("greet", {"KMODD_SOCKET": str(daemon.socket)}) == 0
+    assert ran("nosuch", {"KMODD_SOCKET": str(daemon.socket)}) == 1
+    links.kmod.write_text("#!/bin/sh\nexit 7\n")
+    assert ran("greet", {"KMODD_REAL_KMOD": str(links.kmod)}) == 7
 
 
 def test_a_users_emulated_kernel_is_not_what_a_tools_caller_means(
