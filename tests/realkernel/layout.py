@@ -14,14 +14,14 @@ from tests.support.compression import SUFFIXES, compress
 from tests.support.debian import DebianTree
 from tests.support.tree import ModuleTree
 
+ON_REQUEST = ("minix", "pppox", "efs")
+"""Modules of Debian's that the kernel itself asks for: file systems, a network protocol."""
+
 OWN = ("gpluser", "halfway", "hello", "noexit", "world")
 """Modules of tests/modules that lie in the tree as they were built."""
 
 PACKED = {"greet": Compression.XZ, "facade": Compression.XZ, "gplsym": Compression.ZSTD}
 """Those that lie there compressed. The guest's own modprobe must be able to read greet."""
-
-DRAWN = 40
-"""Modules of Debian's that are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Layout:
     drawn: tuple[str, ...]
 
 
-def lay_out(debian: DebianTree, built: Path, place: Path, seed: int) -> Layout:
-    """Make the tree of our modules, as built for Debian's kernel, and of those that are drawn."""
+def lay_out(debian: DebianTree, built: Path, place: Path, *, seed: int, count: int) -> Layout:
+    """Make the tree of our modules, as built for Debian's kernel, and of ``count`` of Debian's."""
     database = database_of(debian)
-    drawn = draw(database, seed)
-    tree = partial_tree(debian, place / "root", needed_modules(database, drawn))
+    drawn = draw(database, seed, count)
+    tree = partial_tree(debian, place / "root", needed_modules(database, (*drawn, *ON_REQUEST)))
     extra = tree.directory / "extra"
     extra.mkdir(parents=True)
     for name in OWN:
@@ -58,15 +58,16 @@ def lay_out(debian: DebianTree, built: Path, place: Path, seed: int) -> Layout:
     return Layout(tree, uploads, drawn)
 
 
-def draw(database: Database, seed: int) -> tuple[str, ...]:
-    """Draw Debian's modules, but for those that the guest's root stands on."""
-    taken = {Path(path).name for path in needed_modules(database, BOOT_MODULES)}
+def draw(database: Database, seed: int, count: int) -> tuple[str, ...]:
+    """Draw ``count`` of Debian's modules, but for those that have another part."""
+    used = needed_modules(database, (*BOOT_MODULES, *ON_REQUEST))
+    taken = {Path(path).name for path in used}
     names = sorted(
         record.name
         for record in database.modules.values()
         if Path(record.path).name not in taken and not _is_unsuitable(record.path)
     )
-    return tuple(random.Random(seed).sample(names, DRAWN))
+    return tuple(random.Random(seed).sample(names, count))
 
 
 def _is_unsuitable(path: str) -> bool:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What runs beside kmodd.service in the guest: ``service_guest.py UPLOADS OUTPUT``."""
 
+import contextlib
+import ctypes
+import errno
 import json
 import os
 import signal
@@ -25,6 +28,10 @@ from tests.support.daemon import wait_until
 
 SOCKET = "/run/kmodd/admin/kmodd.sock"
 NOBODY = 65534
+KMOD = Path("/usr/bin/kmod")
+AF_PPPOX = 24
+PATIENCE = 240.0
+"""Seconds that a restart may take in the guest."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,12 +44,14 @@ def main(arguments: Sequence[str]) -> None:
             dependencies,
             failing_init,
             set_parameters,
+            kernels_requests,
             strangers,
             reloaded,
             killed_while_loading,
             stopped_process,
             journal,
             ended,
+            kernels_request_without_a_daemon,
         )
         for check in checks:
             began = time.monotonic()
@@ -65,6 +74,37 @@ def started(session: Session) -> Record:
             if line.startswith("CapEff:")
         ),
     }
+
+
+def kernels_requests(session: Session) -> Record:
+    """A file system and a network protocol are used that are modules; kmod cannot help."""
+    KMOD.chmod(0o644)
+    mounted = mount("minix")
+    with contextlib.suppress(OSError):  # the family comes, and has no protocol of number 0
+        socket.socket(AF_PPPOX, socket.SOCK_DGRAM).close()
+    listed = session.listed("minix", "pppox", "ppp_generic")
+    KMOD.chmod(0o755)
+    session.unload("minix", "pppox")
+    return {
+        "path": Path("/proc/sys/kernel/modprobe").read_text(),
+        "modprobe": os.readlink("/sbin/modprobe"),
+        "mounted": mounted,
+        "listed": sorted(listed),
+    }
+
+
+def kernels_request_without_a_daemon(_session: Session) -> Record:
+    """What was preserved of kmod does it."""
+    mounted = mount("efs")
+    listed = Path("/sys/module/efs").exists()
+    return {"mounted": mounted, "listed": listed}
+
+
+def mount(kind: str) -> str:
+    """Ask for a file system where none is; returns the kernel's refusal."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mount(b"none", b"/mnt", kind.encode(), 0, None)
+    return errno.errorcode[ctypes.get_errno()]
 
 
 def strangers(_session: Session) -> Record:
@@ -113,7 +153,7 @@ def killed_while_loading(session: Session) -> Record:
     os.kill(before, signal.SIGKILL)
     stop.set()
     loader.join()
-    wait_until(lambda: main_pid() not in (0, before) and answers(session))
+    wait_for_another(session, before)
     listed = [module.name for module in session.client.list_modules()]
     in_kernel = [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()]
     works = session.load("world")
@@ -129,7 +169,7 @@ def stopped_process(session: Session) -> Record:
     """A process that does nothing any more is killed by the watchdog, and another one started."""
     before = main_pid()
     os.kill(before, signal.SIGSTOP)
-    wait_until(lambda: main_pid() not in (0, before) and answers(session))
+    wait_for_another(session, before)
     return {"unit": shown("ActiveState", "NRestarts")}
 
 
@@ -150,6 +190,13 @@ def journal(_session: Session) -> Record:
 def ended(_session: Session) -> Record:
     systemctl("stop", "kmodd.service")
     return {"unit": shown("ActiveState", "Result"), "socket": os.path.exists(SOCKET)}
+
+
+def wait_for_another(session: Session, before: int) -> None:
+    """Wait until another process than ``before`` serves; asking takes time from its start."""
+    wait_until(
+        lambda: main_pid() not in (0, before) and answers(session), seconds=PATIENCE, pause=0.5
+    )
 
 
 def answers(session: Session) -> bool:

@@ -35,10 +35,27 @@ export PYTHONPATH={path}
 exec {python} -m kmodd "$@"
 """
 
+TARGET = """\
+[Unit]
+Requires=sysinit.target
+After=sysinit.target
+Wants=kmodd-guest.service
+"""
+"""All that the guest is for: the host's own services stay out of it."""
+
+CLIENT = """\
+#!{python}
+import sys
+sys.path[:0] = "{path}".split(":")
+from kmodctl.__main__ import main
+main()
+"""
+"""Like what pip makes of kmodctl, which sees by its own name which tool it is."""
+
 GUEST_UNIT = """\
 [Unit]
-After=kmodd.service
-Wants=kmodd.service
+DefaultDependencies=no
+After=kmodd.service sysinit.target
 [Service]
 Type=oneshot
 TimeoutStartSec=infinity
@@ -70,14 +87,15 @@ mkdir -p /newroot/opt/kmodd/bin
 {_bound(sysconfig.get_path("purelib"), "packages")}
 {_bound(str(project), "project")}
 {_written(LAUNCHER.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodd")}
-chmod 755 /newroot/opt/kmodd/bin/kmodd
+{_written(CLIENT.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodctl")}
+chmod 755 /newroot/opt/kmodd/bin/*
+ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
 cp /newroot{shlex.quote(str(project))}/systemd/kmodd.service {SYSTEMD_UNITS}
-mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/multi-user.target.wants
-mkdir -p {SYSTEMD_UNITS}/kmodd.service.d
+mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/kmodd.service.d
 ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
 {_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
 {_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
-ln -s ../kmodd-guest.service {SYSTEMD_UNITS}/multi-user.target.wants
+{_written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
 """
 
 

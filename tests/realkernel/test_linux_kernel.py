@@ -6,7 +6,7 @@ import errno
 import pytest
 
 from kmodd.v1 import daemon_service_pb2
-from tests.realkernel.conftest import Outcomes
+from tests.realkernel.boots import Outcomes
 from tests.realkernel.layout import Layout
 from tests.realkernel.scenarios import Record
 from tests.support.debian import DebianTree

@@ -3,7 +3,7 @@
 
 import errno
 
-from tests.realkernel.conftest import Outcomes
+from tests.realkernel.boots import Outcomes
 
 CAP_SYS_MODULE, CAP_SYSLOG = 16, 34
 
@@ -32,6 +32,19 @@ def test_parameters_can_be_set_though_the_rest_of_sys_is_read_only(service: Outc
     stored = service.of("set_parameters")["stored"]
     assert stored["times=7"] == {}
     assert stored["times=often"]["errno"] == errno.EINVAL
+
+
+def test_the_kernels_own_requests_go_through_it(service: Outcomes) -> None:
+    record = service.of("kernels_requests")
+    assert record["path"] == "/sbin/modprobe\n"
+    assert record["modprobe"].endswith("/kmodctl")
+    assert record["mounted"] == "ENOENT"
+    assert record["listed"] == ["minix", "ppp_generic", "pppox"]
+
+
+def test_without_it_the_kernels_requests_go_to_kmod(service: Outcomes) -> None:
+    record = service.of("kernels_request_without_a_daemon")
+    assert record == {"mounted": "ENOENT", "listed": True}
 
 
 def test_another_user_does_not_get_in(service: Outcomes) -> None:

@@ -118,9 +118,11 @@ def configure(daemon: Daemon, tree: ModuleTree, text: str) -> None:
         client.rebuild_database()
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = START) -> None:
-    """Return once ``condition`` holds; fail where it does not in time."""
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float = START, pause: float = 0.01
+) -> None:
+    """Return once ``condition`` holds, asked every ``pause`` seconds; fail if not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(pause)

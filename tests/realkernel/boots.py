@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two guests: one that runs the scenarios on Debian's kernel, one that systemd runs."""
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.realkernel.layout import Layout
+from tests.realkernel.machine import Guest, Machine, power_off
+from tests.realkernel.scenarios import Record
+from tests.realkernel.service_setup import SYSTEMD, service_setup
+from tests.support.debian import DebianTree
+from tests.support.require import require
+
+PROJECT = Path(__file__).parents[2]
+
+PATIENCE = 600.0
+"""Seconds for a guest; it takes 90 on a core of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What came of each scenario, by its name, and what was said meanwhile."""
+
+    records: dict[str, Record]
+    log: str = ""
+
+    def of(self, scenario: str) -> Record:
+        """The record of one scenario, which must have come to its end."""
+        assert scenario in self.records, f"{scenario} has no outcome\n{self.log}"
+        record = self.records[scenario]
+        assert "broken" not in record, record["broken"]
+        return record
+
+
+def boot_kernel(
+    debian: DebianTree, layout: Layout, work: Path, *, seconds: float = PATIENCE
+) -> Outcomes:
+    """Boot the guest that runs the scenarios, and return what came of them."""
+    command = shlex.join(
+        [
+            *("env", f"PYTHONPATH={PROJECT}", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            *(sys.executable, "-m", "tests.realkernel.guest"),
+            *(str(layout.uploads), "/run/out/results", *layout.drawn),
+        ]
+    )
+    script = f"cd {shlex.quote(str(PROJECT))}; {command} >/run/out/log 2>&1; {power_off()}"
+    machine = Machine(debian.kernel_image, layout.tree, work)
+    guest = machine.boot(
+        debian, ["/bin/sh", "-c", script], seconds=seconds, arguments="greet.numbers=7,8"
+    )
+    return _outcomes(guest)
+
+
+def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
+    """Boot the guest whose first process is systemd, and return what came of kmodd.service."""
+    require(str(SYSTEMD), "the guest's first process is systemd")
+    machine = Machine(debian.kernel_image, layout.tree, work)
+    guest = machine.boot(
+        debian,
+        [str(SYSTEMD)],
+        seconds=PATIENCE,
+        prepare=service_setup(PROJECT, layout.uploads),
+    )
+    return _outcomes(guest)
+
+
+def _outcomes(guest: Guest) -> Outcomes:
+    """Read what the guest wrote."""
+    log, results = guest.output / "log", guest.output / "results"
+    said = guest.console + (log.read_text("utf-8", "replace") if log.exists() else "")
+    assert results.exists(), f"the guest did not come to its first result\n{said}"
+    found = [json.loads(line) for line in results.read_text().splitlines()]
+    return Outcomes({each["scenario"]: each["record"] for each in found}, said)
