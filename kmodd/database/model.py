@@ -7,15 +7,17 @@ on undisturbed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import trie
 
 
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """What tells that a file is still the one that was read (stat(2)); times in nanoseconds."""
+class FileStamp(NamedTuple):
+    """What tells that a file is still the one that was read (stat(2)); times in nanoseconds.
+
+    A tuple like ModuleRecord, since a tree has thousands of both.
+    """
 
     device: int
     inode: int
@@ -24,8 +26,7 @@ class FileStamp:
     ctime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleRecord:
+class ModuleRecord(NamedTuple):
     """One module file of a tree and what the database needs of its contents.
 
     ``path`` is relative to the tree's directory, in the spelling on disk, or absolute where the

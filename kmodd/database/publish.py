@@ -16,7 +16,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kmodd.database.model import FileStamp
 from kmodd.database.walk import file_stamp
@@ -176,7 +176,7 @@ def _stamp(directory: int, name: str, made: FileStamp | None) -> FileStamp:
     since; a rename changes the ctime alone.
     """
     stamp = file_stamp(os.stat(name, dir_fd=directory, follow_symlinks=False))
-    if made is None or replace(made, ctime_ns=stamp.ctime_ns) == stamp:
+    if made is None or made._replace(ctime_ns=stamp.ctime_ns) == stamp:
         return stamp
     return made
 

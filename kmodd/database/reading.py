@@ -14,7 +14,7 @@ from kmodd.database.assistant import Assistant, AssistantError
 from kmodd.database.model import FileStamp, ModuleRecord
 from kmodd.database.walk import file_stamp, full_path
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile import ModuleFile
+from kmodd.modulefile.quick import read_contents
 from kmodd.names import module_name_of_path
 
 Progress = Callable[[int, int], None]
@@ -31,6 +31,8 @@ _AHEAD = 2
 
 _READERS = 4
 """Threads that read compressed modules; decompression lets the others run."""
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 _Chunk = Sequence[str]
 
@@ -68,14 +70,18 @@ def read_record(directory: str, path: str) -> ModuleRecord:
 
     A file that cannot be read, or that is no module, is a record with the reason as its error.
     """
+    name = intern(module_name_of_path(path))
+    full = full_path(directory, path)
     try:
-        with ModuleFile.open(full_path(directory, path)) as module:
-            return _record(path, module)
+        fd = os.open(full, _OPEN_FLAGS)
+        try:
+            status = os.fstat(fd)
+            return ModuleRecord(path, name, file_stamp(status), *read_contents(fd, full, status))
+        finally:
+            os.close(fd)
     except (ModuleFileError, OSError) as error:
         why = error.why if isinstance(error, ModuleFileError) else os.strerror(error.errno or 0)
-        return ModuleRecord(
-            path=path, name=module_name_of_path(path), stamp=_stamp(directory, path), error=why
-        )
+        return ModuleRecord(path=path, name=name, stamp=_stamp(directory, path), error=why)
 
 
 def read_rows(directory: str, chunk: _Chunk) -> bytes:
@@ -84,7 +90,8 @@ def read_rows(directory: str, chunk: _Chunk) -> bytes:
     That is marshalled rows: they take a third of a pickle's time, and names that were interned
     come back interned.
     """
-    return marshal.dumps([_row(record) for record in _read_chunk(directory, chunk)])
+    records = _read_chunk(directory, chunk)
+    return marshal.dumps([(*record[:2], tuple(record.stamp), *record[3:]) for record in records])
 
 
 def _read_chunk(directory: str, chunk: _Chunk) -> list[ModuleRecord]:
@@ -102,42 +109,6 @@ def _taken_back(directory: str, chunk: _Chunk, rows: Future[bytes]) -> list[Modu
     except AssistantError:
         return _read_chunk(directory, chunk)
     return [ModuleRecord(path, name, FileStamp(*stamp), *rest) for path, name, stamp, *rest in read]
-
-
-def _row(record: ModuleRecord) -> tuple[Any, ...]:
-    """Return the fields of a record in their order."""
-    stamp = record.stamp
-    return (
-        record.path,
-        record.name,
-        (stamp.device, stamp.inode, stamp.size, stamp.mtime_ns, stamp.ctime_ns),
-        record.exports,
-        record.imports,
-        record.aliases,
-        record.softdeps,
-        record.weakdeps,
-        record.vermagic,
-        record.error,
-    )
-
-
-def _record(path: str, module: ModuleFile) -> ModuleRecord:
-    values: dict[str, list[str]] = {"alias": [], "softdep": [], "weakdep": [], "vermagic": []}
-    for key, value in module.modinfo():
-        if key in values:
-            values[key].append(value)
-    assert module.stat is not None, "a module that was opened by its path has been looked at"
-    return ModuleRecord(
-        path=path,
-        name=intern(module_name_of_path(path)),
-        stamp=file_stamp(module.stat),
-        exports=tuple([(intern(name), crc) for name, crc in module.symbol_crcs()]),
-        imports=tuple(map(intern, module.dependency_symbols())),
-        aliases=tuple(values["alias"]),
-        softdeps=tuple(values["softdep"]),
-        weakdeps=tuple(values["weakdep"]),
-        vermagic=intern("".join(values["vermagic"][:1])),
-    )
 
 
 def _stamp(directory: str, path: str) -> FileStamp:
