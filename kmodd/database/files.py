@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from kmodd.database import text
 from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
 from kmodd.database.model import Dependencies, Part
+from kmodd.database.name_index import NameIndex, write_name_index
 from kmodd.database.trie import OFFSET_MASK
-from kmodd.database.trie_writer import NameIndex, record, write_index, write_name_index
+from kmodd.database.trie_writer import record, write_index
 from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.names import normalise_alias
 
@@ -82,14 +83,15 @@ def dependency_files(
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
     lines = []
     keys = _Keys()
-    places = {}
-    for place, (name, path) in enumerate(encoded.items()):
-        lines.append(b"%b:%b" % (path, needed[needs.closures[name]]))
+    owners = {}
+    for name, path in encoded.items():
+        line = b"%b:%b" % (path, needed[needs.closures[name]])
+        lines.append(line)
         key = text.encode(name)
         if keys.holds(key):
-            places[key] = (place,)
+            owners[key] = (line,)
     # A line is as good as a name: each module has its own.
-    index = write_name_index(places, lines, previous.index if previous else None)
+    index = write_name_index(owners, lines, previous.index if previous else None)
     return NamePart(
         {"modules.dep": b"".join(b"%b\n" % line for line in lines), "modules.dep.bin": index.data},
         tuple(keys.problems),
@@ -150,10 +152,9 @@ def alias_files(
         for each in zip(names, aliases, strict=True)
         if each[1]
     }
-    owners: dict[bytes, tuple[int, ...]] = {}
-    places = {name: place for place, name in enumerate(names)}
+    owners: dict[bytes, tuple[bytes, ...]] = {}
     for (name, _), block in blocks.items():
-        alone = (places[name],)
+        alone = (text.encode(name),)
         for key in block.keys:
             owners[key] = owners[key] + alone if key in owners else alone
     index = write_name_index(
@@ -218,9 +219,9 @@ def symbol_files(
     places = {text.encode(symbol): place for symbol, place in owners.items()}
     order = _symbol_order(places.keys(), previous.order if previous else ())
     modules = [text.encode(name) for name in names]
-    alone = [(place,) for place in range(len(modules))]
+    alone = [(name,) for name in modules]
     lines = [b"# Aliases for symbols, used by symbol_request().\n"]
-    entries: dict[bytes, tuple[int, ...]] = {}
+    entries: dict[bytes, tuple[bytes, ...]] = {}
     for _, symbol in order:
         place = places[symbol]
         key = b"symbol:%b" % symbol
@@ -228,7 +229,7 @@ def symbol_files(
         entries[key] = alone[place]
     keys = _Keys()
     if not b"".join(entries).isascii():
-        entries = {key: places for key, places in entries.items() if keys.holds(key)}
+        entries = {key: owner for key, owner in entries.items() if keys.holds(key)}
     index = write_name_index(entries, modules, previous.index if previous else None)
     return SymbolPart(
         {"modules.symbols": b"".join(lines), "modules.symbols.bin": index.data},

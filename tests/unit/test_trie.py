@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmodd.database import trie, trie_writer
-from kmodd.database.trie_writer import NameIndex, record, write_index, write_name_index
+from kmodd.database import name_index, trie
+from kmodd.database.name_index import NameIndex, write_name_index
+from kmodd.database.trie_writer import record, write_index
 from kmodd.errors import Reason, TreeError
 from tests.support.require import require
 
@@ -87,18 +88,18 @@ def test_an_exact_search_takes_wildcards_for_what_they_are(
 def test_an_index_of_names_is_the_same_whatever_the_one_before_was(
     seed: int, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trie_writer, "LIMB_MIN", sizes[0])
-    monkeypatch.setattr(trie_writer, "LIMB_MAX", sizes[1])
+    monkeypatch.setattr(name_index, "LIMB_MIN", sizes[0])
+    monkeypatch.setattr(name_index, "LIMB_MAX", sizes[1])
     chance = random.Random(seed)
     modules = {f"m{n}": random_aliases(chance) for n in range(30)}
     index: NameIndex | None = None
     for _ in range(12):
         names = [name.encode() for name in modules]
-        owners: dict[bytes, tuple[int, ...]] = {}
+        owners: dict[bytes, tuple[bytes, ...]] = {}
         entries = []
         for place, (name, aliases) in enumerate(modules.items()):
             for alias in aliases:
-                owners[alias] = (*owners.get(alias, ()), place)
+                owners[alias] = (*owners.get(alias, ()), name.encode())
                 entries.append((alias, record(place, name.encode())))
         index = write_name_index(owners, names, index)
         assert index.data == write_index(entries)
