@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.debian import DebianTree, unpacked_tree
 from tests.support.modules import module_tree
 from tests.support.tree import ModuleTree
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("timeless", deadline=None)
+settings.load_profile("timeless")
 
 
 @pytest.fixture(scope="session")

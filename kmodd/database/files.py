@@ -172,16 +172,15 @@ def alias_files(
 
 def _alias_block(module: str, aliases: tuple[str, ...]) -> AliasBlock:
     name = text.encode(module)
+    # No alias holds a NUL, so all of a module's are looked at, and changed, together.
+    raw = text.encode("\0".join(aliases))
+    lines = b"alias %b %b\n" % (raw.replace(b"\0", b" %b\nalias " % name), name)
+    if not _SPECIAL.search(raw):
+        return AliasBlock(lines, tuple(raw.split(b"\0")), ())
     keys = _Keys()
-    lines = []
     for alias in aliases:
-        raw = text.encode(alias)
-        lines.append(b"alias %b %b\n" % (raw, name))
-        if _SPECIAL.search(raw):
-            keys.add_alias(alias)
-        else:
-            keys.keys.append(raw)
-    return AliasBlock(b"".join(lines), tuple(keys.keys), tuple(keys.problems))
+        keys.add_alias(alias)
+    return AliasBlock(lines, tuple(keys.keys), tuple(keys.problems))
 
 
 def softdep_files(softdeps: text.Pairs, weakdeps: text.Pairs) -> Part:
@@ -216,17 +215,18 @@ def symbol_files(
 
     ``owners`` gives each symbol's module by its place among ``names``.
     """
-    places = {text.encode(symbol): place for symbol, place in owners.items()}
-    order = _symbol_order(places.keys(), previous.order if previous else ())
+    symbols = text.encode("\0".join(owners)).split(b"\0") if owners else []
     modules = [text.encode(name) for name in names]
-    alone = [(name,) for name in modules]
+    owner_of = dict(zip(symbols, map(modules.__getitem__, owners.values()), strict=True))
+    order = _symbol_order(owner_of.keys(), previous.order if previous else ())
+    alone = {name: (name,) for name in modules}
     lines = [b"# Aliases for symbols, used by symbol_request().\n"]
     entries: dict[bytes, tuple[bytes, ...]] = {}
     for _, symbol in order:
-        place = places[symbol]
+        module = owner_of[symbol]
         key = b"symbol:%b" % symbol
-        lines.append(b"alias %b %b\n" % (key, modules[place]))
-        entries[key] = alone[place]
+        lines.append(b"alias %b %b\n" % (key, module))
+        entries[key] = alone[module]
     keys = _Keys()
     if not b"".join(entries).isascii():
         entries = {key: owner for key, owner in entries.items() if keys.holds(key)}

@@ -26,6 +26,10 @@ class FileStamp(NamedTuple):
     ctime_ns: int
 
 
+NO_STAMP = FileStamp(0, 0, 0, 0, 0)
+"""Of a file that could not even be looked at."""
+
+
 class ModuleRecord(NamedTuple):
     """One module file of a tree and what the database needs of its contents.
 

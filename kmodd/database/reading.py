@@ -11,7 +11,7 @@ from sys import intern
 from typing import Any
 
 from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.model import FileStamp, ModuleRecord
+from kmodd.database.model import NO_STAMP, FileStamp, ModuleRecord
 from kmodd.database.walk import file_stamp, full_path
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile.quick import read_contents
@@ -116,4 +116,4 @@ def _stamp(directory: str, path: str) -> FileStamp:
     try:
         return file_stamp(os.stat(full_path(directory, path)))
     except OSError:
-        return FileStamp(0, 0, 0, 0, 0)
+        return NO_STAMP

@@ -4,14 +4,14 @@
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from sys import intern
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
-from kmodd.database.model import Inventory, ModuleRecord, ScanMemory
+from kmodd.database.model import NO_STAMP, Inventory, ModuleRecord, ScanMemory
 from kmodd.database.reading import MANY, Progress, read_all
-from kmodd.database.walk import Walk, full_path, is_same, is_untouched
+from kmodd.database.walk import Walk, full_path, is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
@@ -46,13 +46,21 @@ def scan(
         records, memory = known.records, known.memory
     else:
         settled_before = time.time_ns() - SETTLED_NS
-        walk = Walk(directory, config, known.memory.listings if known else {}, settled_before)
+        trusted = _trusted(known) if known else {}
+        stamps = {path: record.stamp for path, record in trusted.items()}
+        listings = known.memory.listings if known else {}
+        walk = Walk(directory, config, listings, stamps, settled_before)
         files = walk.files() if only is None else walk.named(only)
-        records, changed = _choose(files, config, known, assistant)
-        read = read_all(directory, changed.values(), progress, assistant)
-        records |= {record.name: record for record in read}
+        records, changed = _choose(files, config, trusted, assistant)
+        unsettled = []
+        for record in read_all(directory, changed.values(), progress, assistant):
+            if record.stamp == NO_STAMP:
+                walk.lose(record.path, record.error)
+                continue
+            records[record.name] = record
+            if record.stamp.ctime_ns > settled_before:
+                unsettled.append(record.name)
         problems += walk.problems
-        unsettled = [name for name in changed if records[name].stamp.ctime_ns > settled_before]
         memory = ScanMemory(config, walk.listings, walk.complete, frozenset(unsettled))
     for record in records.values():
         if record.error:
@@ -73,10 +81,17 @@ def scan(
     )
 
 
+def _trusted(known: Inventory) -> dict[str, ModuleRecord]:
+    """Return the records that hold for as long as their files are the same, by path."""
+    unsettled = known.memory.unsettled
+    records = known.records.values()
+    return {record.path: record for record in records if record.name not in unsettled}
+
+
 def _choose(
-    files: Iterable[tuple[str, os.stat_result]],
+    files: Iterable[tuple[str, bool]],
     config: DepmodConfig,
-    known: Inventory | None,
+    trusted: Mapping[str, ModuleRecord],
     assistant: Assistant | None,
 ) -> tuple[dict[str, ModuleRecord], dict[str, str]]:
     """Return the records that are still good, and the paths of those to read, both by name.
@@ -84,24 +99,18 @@ def _choose(
     Of several files of one module that rank the same, the one whose path sorts first counts.
     (For depmod it is the one that the filesystem happens to list first or last.)
     """
-    trusted: dict[str, ModuleRecord] = {}
-    if known:
-        trusted = {record.path: record for record in known.records.values()}
-        for name in known.memory.unsettled:
-            del trusted[known.records[name].path]
     paths: dict[str, str] = {}
     good: dict[str, ModuleRecord] = {}
-    for path, status in files:
-        record = trusted.get(path)
-        name = record.name if record else intern(module_name_of_path(path))
+    for path, is_known in files:
+        name = trusted[path].name if is_known else intern(module_name_of_path(path))
         if name in paths:
             rival = paths[name]
             if (config.rank(path), path) > (config.rank(rival), rival):
                 continue
             good.pop(name, None)
         paths[name] = path
-        if record and is_same(record.stamp, status):
-            good[name] = record
+        if is_known:
+            good[name] = trusted[path]
         elif assistant and len(paths) - len(good) == MANY:
             assistant.start()  # the walk goes on as long as that takes
     return good, {name: path for name, path in paths.items() if name not in good}

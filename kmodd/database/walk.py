@@ -7,6 +7,7 @@ leads back to a directory above itself is not followed (depmod goes round until 
 long).
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +32,8 @@ _OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 class Walk:
     """One walk through a tree.
 
-    ``known`` are listings of an earlier walk. ``listings`` gathers those that the next one may
+    ``known`` are listings of an earlier walk, and ``stamps`` those of files by their paths.
+    ``listings`` gathers those that the next one may
     use: of directories that were at rest since ``settled_before`` (nanoseconds of the clock);
     ``complete`` tells whether that is all there is to know.
     """
@@ -41,6 +43,7 @@ class Walk:
         directory: str,
         config: DepmodConfig,
         known: Mapping[str, Listing],
+        stamps: Mapping[str, FileStamp],
         settled_before: int,
     ) -> None:
         self.directory = directory
@@ -49,12 +52,14 @@ class Walk:
         self.complete = True
         self._config = config
         self._known = known
+        self._stamps = stamps
         self._settled_before = settled_before
 
-    def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield the path of each module file, relative to the tree, and what stat(2) says.
+    def files(self) -> Iterator[tuple[str, bool]]:
+        """Yield the path of each module file, relative to the tree, and whether it is as known.
 
-        Raises TreeError (TREE_UNREADABLE) for a tree that has no end.
+        A file that is not known is not looked at, since it is to be read. Raises TreeError
+        (TREE_UNREADABLE) for a tree that has no end.
         """
         pending: list[tuple[str, tuple[_Place, ...]]]
         pending = [(each, ()) for each in (*self._config.externals, "")]
@@ -71,31 +76,44 @@ class Walk:
                     f"{self.directory} has more than {MAX_DIRECTORIES} directories",
                 )
             listing = self._listing(path, status)
+            stamps = self._stamps
             for file in listing.files:
-                if found := self._stat(file):
-                    yield file, found
+                if file not in stamps:
+                    yield file, False
+                elif found := self._stat(file):
+                    yield file, is_same(stamps[file], found)
             directories = list(listing.directories)
             for link in listing.links:
                 target = self._stat(link)
                 if target and stat.S_ISDIR(target.st_mode):
                     directories.append(link)
                 elif target and _is_module(link, target):
-                    yield link, target
+                    yield link, self._is_known(link, target)
                 else:
                     self.complete = False
             above = (*above, (status.st_dev, status.st_ino))
             pending += ((each, above) for each in directories)
 
-    def named(self, paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+    def named(self, paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
         """Yield the same for the files at ``paths``, which are absolute."""
         self.complete = False
         for path in paths:
             inside = path.removeprefix(f"{self.directory}/")
             status = self._stat(inside)
             if status and _is_module(path, status):
-                yield inside, status
+                yield inside, self._is_known(inside, status)
             else:
                 self.problems.append(f"ERROR: {path} is no module file")
+
+    def lose(self, path: str, why: str) -> None:
+        """Take note of a file that was listed, but could not be looked at for that reason."""
+        self.complete = False
+        if why != os.strerror(errno.ENOENT):
+            self._complain(path, why)
+
+    def _is_known(self, path: str, status: os.stat_result) -> bool:
+        stamp = self._stamps.get(path)
+        return stamp is not None and is_same(stamp, status)
 
     def _stat(self, path: str) -> os.stat_result | None:
         """Return what stat(2) says, None for what is not there (any more)."""
@@ -104,7 +122,7 @@ class Walk:
         except FileNotFoundError:
             self.complete = False
         except OSError as error:
-            self._complain(path, error)
+            self._complain(path, os.strerror(error.errno or 0))
         return None
 
     def _listing(self, path: str, status: os.stat_result) -> Listing:
@@ -115,7 +133,7 @@ class Walk:
             try:
                 listing = _list(self.directory, path, identity)
             except OSError as error:
-                self._complain(path, error)
+                self._complain(path, os.strerror(error.errno or 0))
                 return Listing(identity, (), (), ())
         if status.st_ctime_ns < self._settled_before:
             self.listings[path] = listing
@@ -123,10 +141,9 @@ class Walk:
             self.complete = False
         return _without(listing, self._config.excludes) if self._config.excludes else listing
 
-    def _complain(self, path: str, error: OSError) -> None:
+    def _complain(self, path: str, why: str) -> None:
         self.complete = False
-        full = full_path(self.directory, path)
-        self.problems.append(f"ERROR: could not open {full}: {error.strerror}")
+        self.problems.append(f"ERROR: could not open {full_path(self.directory, path)}: {why}")
 
 
 def full_path(directory: str, path: str) -> str:

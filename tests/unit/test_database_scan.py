@@ -374,3 +374,22 @@ def test_a_module_that_comes_to_a_tree_at_rest_is_noticed(tree: ModuleTree) -> N
     (tree.directory / "kernel/new").mkdir()
     add_module(tree, "kernel/new/c.ko")
     assert sorted(inventory_of(tree, previous=again).records) == ["a", "c"]
+
+
+def test_a_file_that_goes_before_it_is_read_is_no_part_of_the_tree(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_module(tree, "kernel/stays.ko")
+    add_module(tree, "kernel/goes.ko")
+    real = reading_module.read_record
+
+    def reading(directory: str, path: str) -> ModuleRecord:
+        if path == "kernel/goes.ko":
+            (tree.directory / path).unlink()
+        return real(directory, path)
+
+    monkeypatch.setattr(reading_module, "read_record", reading)
+    inventory = inventory_of(tree)
+    assert list(inventory.records) == ["stays"]
+    assert not inventory.memory.complete
+    assert not any("goes.ko" in problem for problem in inventory.problems)
