@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, BinaryIO, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +26,7 @@ _PIPE_SIZE = 1 << 20
 """Bytes that the pipe with results holds; what anybody may ask for."""
 
 _START = (
-    "import sys; sys.path[:] = sys.argv[1:]; from kmodd.database.assistant import serve;"
+    "import sys; sys.path[:] = sys.argv[1:]; from kmodd.database.serving import serve;"
     " serve(sys.stdin.buffer, sys.stdout.buffer)"
 )
 
@@ -44,6 +44,7 @@ class Assistant:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="kmodd-assistant")
         self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = False
 
     def __enter__(self) -> Self:
         return self
@@ -67,14 +68,16 @@ class Assistant:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the process now, for what it will be asked for soon."""
-        self.submit(bool)
+        """Start the process now, for what it will be asked for soon; a second call does nothing."""
+        if not self._wanted:
+            self.submit(bool)
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``function`` called there, after all that was asked for before.
 
         It must be one of a module's own functions. The future's result may be AssistantError.
         """
+        self._wanted = True
         return self._pool.submit(self._ask, function, args, kwargs)
 
     def _ask(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
@@ -101,14 +104,3 @@ def _start() -> "subprocess.Popen[bytes]":
         # Every read(2) lets go of the interpreter's lock and has to wait for it again.
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     return process
-
-
-def serve(requests: BinaryIO, results: BinaryIO) -> None:
-    """Answer requests until they end. A function that raises ends it: nobody is told why."""
-    while True:
-        try:
-            function, args, kwargs = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(function(*args, **kwargs), results, protocol=5)
-        results.flush()

@@ -7,10 +7,12 @@ on undisturbed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmodd.config.depmod import DepmodConfig
 from kmodd.database import trie
+
+if TYPE_CHECKING:
+    from kmodd.config.depmod import DepmodConfig
 
 
 class FileStamp(NamedTuple):
@@ -82,7 +84,7 @@ class Look:
 class ScanMemory:
     """What the next scan of a tree may take as read; the one thing here that is not frozen.
 
-    ``config`` is what the scan went by. ``listings`` are directories by path, each to be used
+    ``config`` is what the scan went by, if there was one. ``listings`` are directories by path, each to be used
     while its identity is the same; ``complete`` tells whether there are no others, and nothing
     else that could change unseen. ``unsettled`` are the names of modules to read again whatever
     their stamps say. ``looks`` is made of all that when it is first wanted.
@@ -91,7 +93,7 @@ class ScanMemory:
     come one after the other; any other thread may read one field.
     """
 
-    config: DepmodConfig = field(default_factory=DepmodConfig)
+    config: "DepmodConfig | None" = None
     listings: Mapping[str, Listing] = field(default_factory=dict)
     complete: bool = False
     unsettled: frozenset[str] = frozenset()

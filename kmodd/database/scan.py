@@ -11,6 +11,7 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
 from kmodd.database.model import NO_STAMP, Inventory, ModuleRecord, ScanMemory
 from kmodd.database.reading import MANY, Progress, read_all
+from kmodd.database.record import effort
 from kmodd.database.walk import Walk, full_path, is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
@@ -101,6 +102,7 @@ def _choose(
     """
     paths: dict[str, str] = {}
     good: dict[str, ModuleRecord] = {}
+    work = 0
     for path, is_known in files:
         name = trusted[path].name if is_known else intern(module_name_of_path(path))
         if name in paths:
@@ -111,7 +113,9 @@ def _choose(
         paths[name] = path
         if is_known:
             good[name] = trusted[path]
-        elif assistant and len(paths) - len(good) == MANY:
+            continue
+        work += effort(path)
+        if assistant and work >= MANY:
             assistant.start()  # the walk goes on as long as that takes
     return good, {name: path for name, path in paths.items() if name not in good}
 

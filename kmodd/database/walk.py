@@ -11,11 +11,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from kmodd.config.depmod import DepmodConfig
 from kmodd.database.model import FileStamp, Inventory, Listing, Look
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
+
+if TYPE_CHECKING:
+    from kmodd.config.depmod import DepmodConfig
 
 SKIPPED = frozenset({"build", "source"})
 """Links to the kernel's sources that lie beside the modules; depmod skips them at any depth."""
@@ -41,7 +44,7 @@ class Walk:
     def __init__(
         self,
         directory: str,
-        config: DepmodConfig,
+        config: "DepmodConfig",
         known: Mapping[str, Listing],
         stamps: Mapping[str, FileStamp],
         settled_before: int,

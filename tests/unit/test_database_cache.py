@@ -7,7 +7,7 @@ import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import ModuleRecord, cache
-from kmodd.database import reading as reading_module
+from kmodd.database import record as record_module
 from kmodd.database.model import Inventory
 from kmodd.database.rebuild import rebuild
 from kmodd.database.scan import scan
@@ -45,13 +45,13 @@ def test_a_scan_with_loaded_records_reads_only_what_changed_since(
     loaded = cache.load(cache.dump(inventory_of(tree)))
     add_module(tree, "kernel/c.ko", weakdeps=["b"])
     read = []
-    real = reading_module.read_record
+    real = record_module.read_record
 
     def reading(directory: str, path: str) -> ModuleRecord:
         read.append(path)
         return real(directory, path)
 
-    monkeypatch.setattr(reading_module, "read_record", reading)
+    monkeypatch.setattr(record_module, "read_record", reading)
     assert inventory_of(tree, loaded).records["c"].weakdeps == ("b",)
     assert sorted(read) == ["kernel/bad.ko", "kernel/c.ko"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import FileStamp, ModuleRecord
-from kmodd.database import reading as reading_module
+from kmodd.database import record as record_module
 from kmodd.database.model import Inventory
 from kmodd.database.scan import scan
 from kmodd.errors import Reason, TreeError
@@ -269,13 +269,13 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
-        real = reading_module.read_record
+        real = record_module.read_record
 
         def reading(directory: str, path: str) -> ModuleRecord:
             self.paths.append(path)
             return real(directory, path)
 
-        monkeypatch.setattr(reading_module, "read_record", reading)
+        monkeypatch.setattr(record_module, "read_record", reading)
 
 
 def test_a_second_scan_reads_only_what_changed(
@@ -381,14 +381,14 @@ def test_a_file_that_goes_before_it_is_read_is_no_part_of_the_tree(
 ) -> None:
     add_module(tree, "kernel/stays.ko")
     add_module(tree, "kernel/goes.ko")
-    real = reading_module.read_record
+    real = record_module.read_record
 
     def reading(directory: str, path: str) -> ModuleRecord:
         if path == "kernel/goes.ko":
             (tree.directory / path).unlink()
         return real(directory, path)
 
-    monkeypatch.setattr(reading_module, "read_record", reading)
+    monkeypatch.setattr(record_module, "read_record", reading)
     inventory = inventory_of(tree)
     assert list(inventory.records) == ["stays"]
     assert not inventory.memory.complete
