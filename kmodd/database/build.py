@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 from kmodd.database import files, text
 from kmodd.database.assistant import Assistant, AssistantError
 from kmodd.database.model import Database, Inventory, Made, ModuleRecord, Part
-from kmodd.database.order import direct_dependencies, priority_order, resolve, symbol_owners
+from kmodd.database.order import (
+    direct_dependencies,
+    priority_order,
+    resolve,
+    symbol_owners,
+    wanted_symbols,
+)
 
 T = TypeVar("T")
 
@@ -60,10 +66,15 @@ def build(
 
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
     symbol_files = _meanwhile(assistant, files.symbol_files, names, owners)
+    wanted = makings.get(
+        "wanted",
+        (names, exports, imports),
+        partial(wanted_symbols, names, imports, owners.keys()),
+    )
     needs = makings.get(
         "needs",
         (names, exports, imports),
-        lambda _: resolve(names, direct_dependencies(imports, owners)),
+        lambda _: resolve(names, direct_dependencies(wanted, owners)),
     )
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
     parts: tuple[Part, ...] = (

@@ -220,13 +220,11 @@ def symbol_files(
     owner_of = dict(zip(symbols, map(modules.__getitem__, owners.values()), strict=True))
     order = _symbol_order(owner_of.keys(), previous.order if previous else ())
     alone = {name: (name,) for name in modules}
+    symbols = [b"symbol:%b" % symbol for _, symbol in order]
+    found = [owner_of[symbol] for _, symbol in order]
     lines = [b"# Aliases for symbols, used by symbol_request().\n"]
-    entries: dict[bytes, tuple[bytes, ...]] = {}
-    for _, symbol in order:
-        module = owner_of[symbol]
-        key = b"symbol:%b" % symbol
-        lines.append(b"alias %b %b\n" % (key, module))
-        entries[key] = alone[module]
+    lines += [b"alias %b %b\n" % pair for pair in zip(symbols, found, strict=True)]
+    entries = dict(zip(symbols, map(alone.__getitem__, found), strict=True))
     keys = _Keys()
     if not b"".join(entries).isascii():
         entries = {key: owner for key, owner in entries.items() if keys.holds(key)}

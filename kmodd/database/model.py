@@ -84,10 +84,10 @@ class Look:
 class ScanMemory:
     """What the next scan of a tree may take as read; the one thing here that is not frozen.
 
-    ``config`` is what the scan went by, if there was one. ``listings`` are directories by path, each to be used
-    while its identity is the same; ``complete`` tells whether there are no others, and nothing
-    else that could change unseen. ``unsettled`` are the names of modules to read again whatever
-    their stamps say. ``looks`` is made of all that when it is first wanted.
+    ``config`` is what the scan went by, if there was one. ``listings`` are directories by path,
+    each to be used while its identity is the same; ``complete`` tells whether there are no
+    others, and nothing else that could change unseen. ``unsettled`` are the names of modules to
+    read again whatever their stamps say. ``looks`` is made of all that when it is first wanted.
 
     A rebuild that finds nothing new renews the memory of what it gives back. Rebuilds of one tree
     come one after the other; any other thread may read one field.

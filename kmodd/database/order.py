@@ -5,7 +5,8 @@ Both follow kmod's tools/depmod.c to the letter, since the order decides which o
 with the same alias is tried first, and what the files hold byte for byte.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
 from kmodd.database.model import Dependencies
@@ -44,19 +45,45 @@ def symbol_owners(exports: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int
     return {symbol: place for place, each in enumerate(exports) for symbol, _ in each}
 
 
-def direct_dependencies(
-    imports: Iterable[Iterable[str]], owners: Mapping[str, int]
-) -> list[list[int]]:
-    """Return what each module needs of others, in the order in which it first names them.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What modules need of each other: for each the symbols it imports, and those ``known`` ones.
 
-    ``imports`` are the symbols that the modules need, in the order of priority. Those that no
-    module exports are the kernel's.
+    A symbol is known if a module exports it; nine of ten imports are the kernel's own.
     """
-    graph = []
-    for symbols in imports:
-        needed = dict.fromkeys(map(owners.get, symbols))
-        graph.append([place for place in needed if place is not None])
-    return graph
+
+    known: Set[str]
+    symbols: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def wanted_symbols(
+    names: Iterable[str],
+    imports: Iterable[tuple[str, ...]],
+    known: Set[str],
+    previous: Wanted | None = None,
+) -> Wanted:
+    """Return which of their ``imports`` the modules ``names`` need of each other, in that order.
+
+    ``previous`` saves going through all of them.
+    """
+    old = previous.symbols if previous else {}
+    # A symbol that is known no more spoils everything: it stands among many modules' wishes.
+    same = previous is not None and known >= previous.known
+    new = known - previous.known if previous else known
+    wanted = {}
+    for name, needed in zip(names, imports, strict=True):
+        before = old.get(name)
+        if same and before and before[0] is needed and (not new or new.isdisjoint(needed)):
+            wanted[name] = before
+        else:
+            wanted[name] = needed, tuple(filter(known.__contains__, needed))
+    return Wanted(known, wanted)
+
+
+def direct_dependencies(wanted: Wanted, owners: Mapping[str, int]) -> list[list[int]]:
+    """Return what each module needs of others, in the order in which it first names them."""
+    owner = owners.__getitem__
+    return [list(dict.fromkeys(map(owner, symbols))) for _, symbols in wanted.symbols.values()]
 
 
 def resolve(names: Sequence[str], graph: Graph) -> Dependencies:

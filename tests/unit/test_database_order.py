@@ -13,6 +13,7 @@ from kmodd.database.order import (
     priority_order,
     resolve,
     symbol_owners,
+    wanted_symbols,
 )
 from kmodd.errors import Reason, TreeError
 
@@ -33,8 +34,18 @@ def test_the_last_module_to_export_a_symbol_owns_it() -> None:
 
 def test_dependencies_are_in_the_order_of_first_mention() -> None:
     owners = {"a": 0, "b": 1, "c": 2}
-    imports = [["c", "printk", "b", "c"], ["b"], ["a"]]
-    assert direct_dependencies(imports, owners) == [[2, 1], [1], [0]]
+    imports = [("c", "printk", "b", "c"), ("b",), ("a",)]
+    wanted = wanted_symbols(named(3), imports, owners.keys())
+    assert direct_dependencies(wanted, owners) == [[2, 1], [1], [0]]
+
+
+def test_what_modules_want_is_the_same_whatever_was_wanted_before() -> None:
+    imports = [("a", "b", "x"), ("b", "y"), ()]
+    before = wanted_symbols(named(3), imports, {"a", "b"})
+    for known in ({"a", "b"}, {"a", "b", "y"}, {"a"}, {"x", "y"}, set[str]()):
+        changed = [imports[0], ("y", "a"), imports[2], ("b",)]
+        again = wanted_symbols(named(4), changed, known, before)
+        assert again == wanted_symbols(named(4), changed, known)
 
 
 def test_users_come_before_what_they_need_and_the_last_root_first() -> None:
