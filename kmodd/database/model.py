@@ -69,14 +69,12 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one directory of an unchanged tree shows: its identity, and each module's stamp.
-
-    ``modules`` gives names in the directory; files that do not count are left out.
+class Looks:
+    """What an unchanged tree shows, by paths relative to it: its directories' identities, and the
+    stamps of the modules that count.
     """
 
-    directory: str
-    identity: tuple[int, int, int, int]
+    directories: tuple[tuple[str, tuple[int, int, int, int]], ...]
     modules: tuple[tuple[str, FileStamp], ...]
 
 
@@ -97,7 +95,7 @@ class ScanMemory:
     listings: Mapping[str, Listing] = field(default_factory=dict)
     complete: bool = False
     unsettled: frozenset[str] = frozenset()
-    looks: tuple[Look, ...] | None = None
+    looks: Looks | None = None
 
     def renew(self, newer: "ScanMemory") -> None:
         """Take over what a later scan remembers."""

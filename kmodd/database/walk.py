@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kmodd.database.model import FileStamp, Inventory, Listing, Look
+from kmodd.database.model import FileStamp, Inventory, Listing, Looks
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
 
@@ -188,50 +188,41 @@ def is_untouched(inventory: Inventory) -> bool:
     except OSError:
         return False
     try:
-        return all(_shows_the_same(root, look) for look in memory.looks)
+        return _shows_the_same(root, memory.looks)
     except OSError:
         return False
     finally:
         os.close(root)
 
 
-def _looks(inventory: Inventory) -> tuple[Look, ...]:
+def _looks(inventory: Inventory) -> Looks:
     stamps = {record.path: record.stamp for record in inventory.records.values()}
-    return tuple(
-        Look(
-            path or ".",
-            listing.identity,
-            tuple(
-                (file.rpartition("/")[2], stamps[file])
-                for file in listing.links + listing.files
-                if file in stamps
-            ),
-        )
-        for path, listing in inventory.memory.listings.items()
+    listings = inventory.memory.listings
+    listed = (path for each in listings.values() for path in each.links + each.files)
+    return Looks(
+        tuple((path or ".", listing.identity) for path, listing in listings.items()),
+        tuple((path, stamps[path]) for path in listed if path in stamps),
     )
 
 
-def _shows_the_same(root: int, look: Look) -> bool:
-    """Tell whether one directory, and the modules in it that count, are as they were.
+def _shows_the_same(root: int, looks: Looks) -> bool:
+    """Tell whether all directories, and the modules that count, are as they were.
 
-    The mtime is left out, since nothing changes it without the ctime. Debian's 4,023 modules take
-    13 ms, 10 of which are system calls; without the directory's descriptor it would be 15.
+    A module's mtime is left out, since nothing changes it without the ctime. Debian's 4,023 take
+    9 ms, nearly all of it system calls.
     """
-    fd = os.open(look.directory, _OPEN_DIRECTORY, dir_fd=root)
     stat_of = os.stat
-    try:
-        if _identity(os.fstat(fd)) != look.identity:
+    for path, identity in looks.directories:
+        if _identity(stat_of(path, dir_fd=root)) != identity:
             return False
-        for name, stamp in look.modules:
-            status = stat_of(name, dir_fd=fd)
-            if (
-                status.st_ctime_ns != stamp.ctime_ns
-                or status.st_ino != stamp.inode
-                or status.st_size != stamp.size
-            ):
-                return False
-    finally:
-        os.close(fd)
+    for path, stamp in looks.modules:
+        status = stat_of(path, dir_fd=root)
+        if (
+            status.st_ctime_ns != stamp.ctime_ns
+            or status.st_ino != stamp.inode
+            or status.st_size != stamp.size
+        ):
+            return False
     return True
 
 

@@ -98,13 +98,11 @@ def incremental(
             change()
             return rebuild()
 
-        def settle() -> None:
+        def unchanged() -> float:
             # What has changed just now is looked at again, whatever its stamp.
             time.sleep(2 * SETTLED_NS / 1e9)
             rebuild()
-
-        def unchanged() -> float:
-            settle()
+            rebuild()
             return rebuild()
 
         def with_one_more() -> float:
