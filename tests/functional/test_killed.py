@@ -1,56 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 at any moment of a rebuild: every file is whole, and the next rebuild heals the rest."""
+"""kill -9 at any moment of a rebuild: every file is whole, and the next kmodd heals the rest."""
 
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from kmodctl import CallError, NoDaemonError
 from kmodd.config.depmod import DepmodConfig
-from kmodd.database.publish import is_temporary, publish
+from kmodd.database.publish import is_temporary
 from kmodd.database.rebuild import rebuild
+from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.tree import ModuleTree
 
-KILLS = int(os.environ.get("KMODD_KILLS", "200"))
+KILLS = int(os.environ.get("KMODD_KILLS", "20"))
+"""Daemons that are killed; each takes most of a second to start."""
 
-LONGEST = 0.03
-"""Seconds that a rebuilder may live: a few rebuilds of the small tree."""
-
-REBUILDERS = """
-import os, shutil, sys
-from kmodd.config.depmod import DepmodConfig
-from kmodd.database.publish import publish
-from kmodd.database.rebuild import rebuild
-
-directory, *states = sys.argv[1:]
-
-def turned(state):
-    shutil.copyfile(state, directory + "/kernel/next")
-    os.replace(directory + "/kernel/next", directory + "/kernel/turned.ko")
-    return rebuild(directory, "6.1", config=DepmodConfig()).files
-
-made = list(map(turned, states))
-for _ in sys.stdin:
-    process = os.fork()
-    while not process:
-        for state in states:
-            publish(turned(state), directory)
-            for files in made * 5:
-                publish(files, directory)
-    print(process, flush=True)
-    os.waitpid(process, 0)
-    print("gone", flush=True)
-"""
-"""Forks a process for each line of its input, which turns a module to and fro, rebuilds,
-and publishes this way and that."""
+LONGEST = 0.1
+"""Seconds of rebuilding after which a daemon is killed at the latest: some ten rebuilds."""
 
 
 @pytest.fixture
@@ -85,54 +59,69 @@ def states(tmp_path: Path) -> list[Path]:
     return found
 
 
-@pytest.fixture
-def rebuilders(tree: ModuleTree, states: list[Path]) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-c", REBUILDERS, str(tree.directory), *map(str, states)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        yield process
-
-
 def databases(tree: ModuleTree) -> dict[str, bytes]:
     """What a rebuild from nothing makes of the tree as it is."""
     return dict(rebuild(str(tree.directory), tree.release, config=DepmodConfig()).files)
 
 
-def test_whenever_a_rebuild_is_killed_files_are_whole_and_the_next_one_heals(
-    tree: ModuleTree, states: list[Path], rebuilders: "subprocess.Popen[str]"
+def test_whenever_kmodd_is_killed_files_are_whole_and_the_next_one_heals(
+    tree: ModuleTree, states: list[Path], tmp_path: Path
 ) -> None:
     possible = []
     for state in states:
-        shutil.copyfile(state, tree.directory / "kernel" / "turned.ko")
+        turn(tree, state)
         possible.append(databases(tree))
-    publish(possible[0], str(tree.directory))
     randomness = random.Random(1)
     torn = 0
     for _ in range(KILLS):
-        kill_one(rebuilders, randomness.uniform(0, LONGEST))
-        found = {name: (tree.directory / name).read_bytes() for name in possible[0]}
-        for name, content in found.items():
+        with running_daemon(tree.root, "--state", str(tmp_path / "state")) as daemon:
+            wait_until(lambda: found(tree) == databases(tree) and not leftovers(tree))
+            kill_while_rebuilding(daemon, tree, states, randomness.uniform(0, LONGEST))
+        for name, content in found(tree).items():
             assert content in [files[name] for files in possible], name
-        torn += found not in possible or bool(leftovers(tree))
-        whole = databases(tree)
-        publish(whole, str(tree.directory))
-        assert whole in possible
-        assert {name: (tree.directory / name).read_bytes() for name in whole} == whole
-        assert leftovers(tree) == []
-    # Many of them were hit in the middle of it, or this would be no test.
-    assert torn > KILLS / 10
+        torn += found(tree) not in possible or bool(leftovers(tree))
+    # Some were hit in the middle of it, or this would be no test.
+    assert torn > KILLS // 20
 
 
-def kill_one(rebuilders: "subprocess.Popen[str]", after: float) -> None:
-    """Have a rebuilder started, and kill it ``after`` that many seconds."""
-    assert rebuilders.stdin is not None
-    assert rebuilders.stdout is not None
-    rebuilders.stdin.write("go\n")
-    rebuilders.stdin.flush()
-    process = int(rebuilders.stdout.readline())
-    time.sleep(after)
-    os.kill(process, signal.SIGKILL)
-    assert rebuilders.stdout.readline() == "gone\n"
+def kill_while_rebuilding(
+    daemon: Daemon, tree: ModuleTree, states: Sequence[Path], after: float
+) -> None:
+    """Turn a module to and fro, rebuilding every time, and kill the daemon in the midst of it."""
+    begun, killed = threading.Event(), threading.Event()
+
+    def rebuilding() -> None:
+        with daemon.client() as client, suppress(CallError, NoDaemonError):
+            while not killed.is_set():
+                for state in states:
+                    turn(tree, state)
+                    client.rebuild_database(tree.release)
+                    begun.set()
+
+    thread = threading.Thread(target=rebuilding)
+    thread.start()
+    try:
+        assert begun.wait(30)
+        time.sleep(after)
+    finally:
+        daemon.process.kill()
+        daemon.process.wait()
+        killed.set()
+        thread.join()
+
+
+def turn(tree: ModuleTree, state: Path) -> None:
+    """Have the module that is turned to and fro in one of its states."""
+    fresh = tree.directory / "kernel" / "next"
+    shutil.copyfile(state, fresh)
+    fresh.replace(tree.directory / "kernel" / "turned.ko")
+
+
+def found(tree: ModuleTree) -> dict[str, bytes]:
+    """Return the databases that are there."""
+    names = databases(tree)
+    places = ((name, tree.directory / name) for name in names)
+    return {name: place.read_bytes() for name, place in places if place.exists()}
 
 
 def leftovers(tree: ModuleTree) -> list[str]:
