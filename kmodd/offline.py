@@ -8,7 +8,7 @@ ORDER is a JSON object with the fields of ``Order``.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
-from kmodd.database.symbols import read_symvers, read_system_map, symbol_problems
+from kmodd.database.symbols import read_system_map, symbol_problems
 from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.modulefile.symvers import read_symvers
 from kmodd.names import normalise_alias
 
 FILE_MAX = 64 << 20
@@ -87,7 +88,7 @@ def carry_out(order: Order) -> Iterator[str]:
     publish(database.files, order.directory_below(order.output or order.base))
 
 
-def _kernel_symbols(order: Order) -> dict[str, int]:
+def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
     """Return the kernel's own symbols with their CRCs, from the file that was named."""
     path = order.symvers or order.system_map
     try:
@@ -98,7 +99,7 @@ def _kernel_symbols(order: Order) -> dict[str, int]:
             Reason.TREE_UNREADABLE, f"could not load {path}: {error.strerror}", detail=path
         ) from error
     if order.symvers:
-        return read_symvers(data)
+        return {name: symbol.crc for name, symbol in read_symvers(data).items()}
     if data.count(b"\n") < SYSTEM_MAP_LINES:
         raise TreeError(
             Reason.TREE_UNREADABLE,

@@ -18,21 +18,6 @@ from kmodd.database.trie_writer import record, write_index
 from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.names import normalise_alias
 
-FILE_NAMES = (
-    "modules.dep",
-    "modules.dep.bin",
-    "modules.alias",
-    "modules.alias.bin",
-    "modules.softdep",
-    "modules.weakdep",
-    "modules.symbols",
-    "modules.symbols.bin",
-    "modules.builtin.bin",
-    "modules.builtin.alias.bin",
-    "modules.devname",
-)
-"""What depmod writes into a tree, in the order in which it does."""
-
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
 

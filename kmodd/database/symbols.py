@@ -14,13 +14,7 @@ from kmodd.database.walk import full_path
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import ModuleFile
 
-_SYMVERS_LINE = re.compile(r"0x([0-9a-fA-F]{1,16})\t([^\t]+)\tvmlinux(?:\t|$)", re.MULTILINE)
 _KSYMTAB_LINE = re.compile(r"^[0-9a-fA-F]+ . __ksymtab_(\S+)$", re.MULTILINE)
-
-
-def read_symvers(data: bytes) -> dict[str, int]:
-    """Return the symbols of the kernel itself in a Module.symvers, with their CRCs."""
-    return {name: int(crc, 16) for crc, name in _SYMVERS_LINE.findall(decode(data))}
 
 
 def read_system_map(data: bytes) -> dict[str, int]:
@@ -28,34 +22,15 @@ def read_system_map(data: bytes) -> dict[str, int]:
     return dict.fromkeys(_KSYMTAB_LINE.findall(decode(data)), 0)
 
 
-def kernel_symbols(database: Database) -> dict[str, int | None]:
-    """Return the symbols that the tree's modules need and none of them exports, with their CRCs.
-
-    The CRC is what the modules were built to find, None where none of them says. Reads every
-    module: a quarter of a second for Debian's tree. One that cannot be read (any more) needs
-    nothing.
-    """
-    exported = {name for record in database.modules.values() for name, _ in record.exports}
-    needed: dict[str, int | None] = {}
-    for record in database.modules.values():
-        for name, crc in _versions(database, record).items():
-            if name not in exported and needed.get(name) is None:
-                needed[name] = crc
-        for name in record.imports:
-            if name not in exported:
-                needed.setdefault(name, None)
-    return needed
-
-
 def symbol_problems(
-    database: Database, kernel: Mapping[str, int], *, versions: bool
+    database: Database, kernel: Mapping[str, int | None], *, versions: bool
 ) -> Iterator[str]:
     """Yield what ``depmod -e`` warns of, given the symbols of the kernel itself with their CRCs.
 
     With ``versions`` (``depmod -E``) the CRCs count as well as the names. Weak imports may be
     missing.
     """
-    known = dict(kernel)
+    known: dict[str, int | None] = dict(kernel)
     for record in database.modules.values():
         known.update(record.exports)
     for record in database.modules.values():

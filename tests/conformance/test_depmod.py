@@ -14,7 +14,7 @@ Left out, each for its reason:
 
 import random
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,10 @@ from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.database import Database, trie
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
-from kmodd.database.symbols import (
-    kernel_symbols,
-    read_symvers,
-    read_system_map,
-    symbol_problems,
-)
+from kmodd.database.symbols import read_system_map, symbol_problems
 from kmodd.errors import TreeError
+from kmodd.modulefile.symvers import read_symvers
+from tests.support.databases import kernel_symbols
 from tests.support.debian import DebianTree
 from tests.support.modprobe import host_modprobe
 from tests.support.require import require
@@ -137,7 +134,7 @@ def test_modprobe_finds_in_our_files_what_it_finds_in_depmods(
 def test_depmod_e_finds_the_same_symbols_wanting(
     debian: ModuleTree, database: Database, tmp_path: Path, versions: bool
 ) -> None:
-    known = [(name, crc or 0) for name, crc in kernel_symbols(database).items()]
+    known = list(kernel_symbols(database).items())
     chance = random.Random(SEED)
     known = [(name, crc ^ (chance.random() < 0.01)) for name, crc in known]
     known = [each for each in known if chance.random() < 0.99]
@@ -147,7 +144,9 @@ def test_depmod_e_finds_the_same_symbols_wanting(
     else:
         lines = [f"ffffffff81000000 r __ksymtab_{name}\n" for name, _ in known]
     file.write_text("".join(lines))
-    kernel = (read_symvers if versions else read_system_map)(file.read_bytes())
+    kernel: Mapping[str, int | None] = read_system_map(file.read_bytes())
+    if versions:
+        kernel = {name: each.crc for name, each in read_symvers(file.read_bytes()).items()}
     ours = [f"depmod: {line}" for line in symbol_problems(database, kernel, versions=versions)]
     ran = run_depmod(debian, "-n", "-e", "-E" if versions else "-F", str(file))
     assert ran.stderr.splitlines() == ours

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
-from kmodd.database.files import FILE_NAMES
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
+from tests.support.databases import FILE_NAMES
 
 ARCHIVE = Path(__file__).parent / "golden" / "golden.tar.xz"
 RELEASE = "6.1.0-golden"

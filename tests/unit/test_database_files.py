@@ -5,7 +5,6 @@ import pytest
 
 from kmodd.database import trie
 from kmodd.database.files import (
-    FILE_NAMES,
     alias_files,
     builtin_files,
     dependency_files,
@@ -15,6 +14,7 @@ from kmodd.database.files import (
 )
 from kmodd.database.order import resolve
 from kmodd.errors import Reason, TreeError
+from tests.support.databases import FILE_NAMES
 
 
 def entries(index: bytes) -> list[tuple[str, int, str]]:

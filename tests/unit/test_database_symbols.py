@@ -8,12 +8,7 @@ import pytest
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database
 from kmodd.database.rebuild import rebuild
-from kmodd.database.symbols import (
-    kernel_symbols,
-    read_symvers,
-    read_system_map,
-    symbol_problems,
-)
+from kmodd.database.symbols import read_system_map, symbol_problems
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.small_tree import RELEASE, empty_tree
 
@@ -39,31 +34,6 @@ def database(tmp_path: Path) -> Database:
         )
     )
     return rebuild(str(tree.directory), RELEASE, config=DepmodConfig())
-
-
-def test_what_no_module_exports_is_expected_of_the_kernel(database: Database) -> None:
-    assert kernel_symbols(database) == {
-        "module_layout": 1,
-        "_printk": 2,
-        "no_crc": None,
-        "maybe": None,
-    }
-
-
-def test_a_module_that_has_gone_meanwhile_still_needs_what_its_record_says(
-    database: Database,
-) -> None:
-    Path(database.directory, "user.ko").unlink()
-    assert set(kernel_symbols(database)) == {"module_layout", "_printk", "no_crc", "maybe"}
-
-
-def test_module_symvers_gives_the_kernels_own_symbols() -> None:
-    data = (
-        b"0x0000002a\t_printk\tvmlinux\tEXPORT_SYMBOL\t\n"
-        b"0x00000007\tlib_do\tlib/lib\tEXPORT_SYMBOL\t\n"
-        b"0x815f2897\tlast\tvmlinux\nnonsense\n"
-    )
-    assert read_symvers(data) == {"_printk": 42, "last": 0x815F2897}
 
 
 def test_system_map_gives_the_exported_symbols_without_crcs() -> None:

@@ -16,7 +16,6 @@ from kmodd.kernel.emulated.vmlinux import (
     Sample,
     Vmlinux,
     VmlinuxSource,
-    read_symvers,
 )
 from tests.support.elf_writer import ModuleSpec, append_signature, write_module
 from tests.support.modules import SOURCES
@@ -36,8 +35,12 @@ def modules(*records: ModuleRecord) -> Mapping[str, ModuleRecord]:
     return {each.name: each for each in records}
 
 
-def test_a_symvers_tells_the_kernels_own_symbols() -> None:
-    assert read_symvers(SYMVERS) == {
+def test_a_symvers_tells_the_kernels_own_symbols(tmp_path: Path) -> None:
+    place = tmp_path / f"lib/modules/{RELEASE}/build"
+    place.mkdir(parents=True)
+    (place / "Module.symvers").write_text(SYMVERS)
+    vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path / "lib/modules", modules)()
+    assert vmlinux.symbols == {
         "_printk": CoreSymbol(0x1234),
         "gpl_do": CoreSymbol(0x5678, gpl_only=True, namespace="SPACE"),
     }

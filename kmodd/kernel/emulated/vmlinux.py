@@ -18,6 +18,7 @@ from kmodd.errors import ModuleFileError
 from kmodd.kernel.emulated.build_options import BuildOptions, read_build_options
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.file import THIS_MODULE
+from kmodd.modulefile.symvers import read_symvers
 from kmodd.names import module_name_of_path
 
 SYMVERS_PLACES = (
@@ -231,9 +232,13 @@ class VmlinuxSource:
         path = find_symvers(self._root, self._release)
         if path is None or path.stat().st_size > SYMVERS_MAX:
             return
-        symbols = read_symvers(path.read_text(encoding="utf-8", errors="replace"))
+        symbols = read_symvers(path.read_bytes())
         if symbols:
-            self._symvers, self._source = symbols, str(path)
+            self._symvers = {
+                name: CoreSymbol(symbol.crc or None, symbol.gpl_only, symbol.namespace)
+                for name, symbol in symbols.items()
+            }
+            self._source = str(path)
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:
         """Look into the first module of the kernel's own build that can be read."""
@@ -293,26 +298,6 @@ def find_symvers(root: Path, release: str) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def read_symvers(text: str) -> dict[str, CoreSymbol]:
-    """Return the kernel's own symbols of a Module.symvers (Documentation/kbuild/modules.rst).
-
-    A line has, separated by tabs: CRC, symbol, module, kind of export, namespace. Lines of
-    modules, and lines that do not have this form, are passed over.
-    """
-    symbols: dict[str, CoreSymbol] = {}
-    for line in text.splitlines():
-        fields = line.split("\t")
-        if len(fields) < 4 or fields[2] != "vmlinux":
-            continue
-        try:
-            crc = int(fields[0], 16)
-        except ValueError:
-            continue
-        namespace = fields[4] if len(fields) > 4 else ""
-        symbols[fields[1]] = CoreSymbol(crc or None, fields[3].endswith("_GPL"), namespace)
-    return symbols
 
 
 def symbols_from_modules(
