@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from kmodd.caller import Caller, Role
-from kmodd.config.patterns import PatternTable
 from kmodd.errors import AccessError, Reason
+from kmodd.globs import PatternTable
 from kmodd.names import normalise_alias
 
 SERVICES = "/kmodd.v1."

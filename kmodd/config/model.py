@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from kmodd.config.patterns import PatternTable
+from kmodd.globs import PatternTable
 
 TREE_SOFTDEPS = "modules.softdep"
 """The file of a module tree whose lines kmod sorts in among the configuration files."""

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from mmap import mmap
 from typing import NamedTuple
 
-from kmodd.database.glob import START, Matcher
 from kmodd.errors import Reason, TreeError
+from kmodd.globs import START, Matcher
 
 MAGIC = 0xB007F457
 VERSION = 0x00020001

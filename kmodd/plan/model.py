@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from kmodd.config.patterns import PatternTable
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
+from kmodd.globs import PatternTable
 from kmodd.kernel.base import InsertFlags
 from kmodd.names import normalise_alias
 

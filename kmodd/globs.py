@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shell patterns as fnmatch(3) with no flags takes them, matched step by step.
+"""Shell patterns as fnmatch(3) with no flags takes them, byte by byte, matched step by step.
+
+``*`` crosses slashes and dots, and a backslash protects what follows it.
 
 A pattern is run as a nondeterministic automaton over *one* query: the state is the set of the
 query's positions that the pattern may have reached so far, as the bits of an integer. So a
 pattern of many stars takes no more than pattern times query, and a walk down a trie of patterns
 carries the state along and stops as soon as it is empty.
 
-Of fnmatch, the named classes of POSIX (``[[:digit:]]``) are left out: no alias has them.
+Of fnmatch, the named classes of POSIX (``[[:digit:]]``) are left out: no alias can have them, since
+the bracket inside would have no partner (``kmodd.names.normalise_alias``).
 """
 
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
 _STAR, _QUESTION, _OPEN, _CLOSE, _ESCAPE = b"*?[]\\"
+_WILDCARDS = frozenset("*?[\\")
 _NEGATIONS = frozenset(b"!^")
 
 START = 1
@@ -104,3 +113,41 @@ def _bracket_byte(pattern: bytes, at: int) -> tuple[int, int]:
     if pattern[at] == _ESCAPE and at + 1 < len(pattern):
         return pattern[at + 1], at + 2
     return pattern[at], at + 1
+
+
+class PatternTable(Generic[Value]):
+    """Values under the patterns that select them, in the order given; immutable once made."""
+
+    __slots__ = ("_exact", "_globs")
+
+    def __init__(self, entries: Iterable[tuple[str, Value]]) -> None:
+        exact: dict[str, list[tuple[int, Value]]] = {}
+        globs: list[tuple[int, bytes, Value]] = []
+        for position, (pattern, value) in enumerate(entries):
+            if _WILDCARDS.isdisjoint(pattern):
+                exact.setdefault(pattern, []).append((position, value))
+            else:
+                globs.append((position, _encoded(pattern), value))
+        self._exact = exact
+        self._globs = globs
+
+    def select(self, name: str) -> tuple[Value, ...]:
+        """Return the values whose pattern matches ``name``, in the order given."""
+        found = self._exact.get(name, [])
+        if self._globs:
+            query = Matcher(_encoded(name))
+            matching = (
+                (at, value)
+                for at, glob, value in self._globs
+                if query.accepts(query.run(START, glob))
+            )
+            found = sorted([*found, *matching], key=lambda each: each[0])
+        return tuple(value for _, value in found)
+
+    def first(self, name: str) -> Value | None:
+        """Return the first value whose pattern matches ``name``, if there is one."""
+        return next(iter(self.select(name)), None)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
