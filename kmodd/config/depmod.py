@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kmodd.config.ere import ere_search
-from kmodd.config.files import config_directories, files_at, read_text
+from kmodd.config.files import files_at, files_under, read_text
 from kmodd.config.modprobe import _logical_lines as logical_lines
 
 DEFAULT_SEARCH = ("updates",)
@@ -74,9 +74,9 @@ def read_depmod_config(
     others are in force.
     """
     problems: list[str] = []
-    places = config_directories(root, "depmod.d") if paths is None else paths
+    files = files_under(root, problems, "depmod.d") if paths is None else files_at(paths, problems)
     draft = _Draft(release, problems)
-    for file in files_at(places, problems):
+    for file in files:
         text = read_text(file, problems)
         if text is not None:
             draft.add_file(text, file.shown)

@@ -70,7 +70,10 @@ def resolve_in_root(root: Path, inside: str) -> Path:
 
 
 def files_under(root: Path, problems: list[str], kind: str = "modprobe.d") -> list[ConfigFile]:
-    """Return the configuration files of ``kind`` under ``root`` in the order of reading."""
+    """Return the configuration files of ``kind`` under ``root`` in the order of reading.
+
+    Links are followed below ``root`` alone.
+    """
     found: dict[str, ConfigFile] = {}
     for directory in config_directories(root, kind):
         _add_directory(found, directory, problems, root=root)

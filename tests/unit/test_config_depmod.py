@@ -49,6 +49,21 @@ def test_files_of_the_first_directory_hide_those_of_the_same_name(tmp_path: Path
     assert read_depmod_config(tmp_path, RELEASE).search == ("usr-a", "etc-b", "lib-c")
 
 
+def test_links_are_followed_within_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(tmp_path, "outside.conf", "search outside")
+    write(root, "outside.conf", "search inside")
+    write(root, "srv/depmod.d/b.conf", "search linked")
+    (root / "etc/depmod.d").mkdir(parents=True)
+    (root / "etc/depmod.d/a.conf").symlink_to("/outside.conf")
+    (root / "etc/depmod.d/c.conf").symlink_to(tmp_path / "outside.conf")
+    (root / "etc/depmod.d/d.conf").symlink_to("../../../outside.conf")
+    (root / "run").mkdir()
+    (root / "run/depmod.d").symlink_to("/srv/depmod.d")
+    # c leads to nothing in there, and d climbs no further than the root.
+    assert read_depmod_config(root, RELEASE).search == ("inside", "linked", "inside")
+
+
 @pytest.mark.parametrize(
     ("version", "concerned"),
     [
