@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """DatabaseService: rebuild, list the trees, and what is asked of one (see lookups.py)."""
 
-import queue
 import threading
-import time
 from collections.abc import Iterator
 
 import grpc
 
-from kmodd.database.reading import MANY
-from kmodd.errors import Reason, TreeError
 from kmodd.lookups import Lookups
+from kmodd.rebuilding import WatchedRebuild
 from kmodd.service.convert import tree_message
 from kmodd.service.lookups import LookupCalls
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import database_service_pb2 as pb
-
-PROGRESS = 0.1
-"""Seconds between two messages of progress: each is a message for the client, and makes the
-reading thread wait for the one that sends it."""
 
 WAKE = 0.5
 """Seconds after which a watching call looks whether its client is still there."""
@@ -38,32 +31,11 @@ class DatabaseService(LookupCalls):
         self, request: pb.RebuildDatabaseRequest, _context: grpc.ServicerContext
     ) -> Iterator[pb.RebuildDatabaseResponse]:
         """Rebuild, telling how far it is; the rebuild goes on when the client leaves."""
-        told: queue.Queue[tuple[int, int] | Generation | BaseException] = queue.Queue()
-
-        due = time.monotonic() + PROGRESS
-
-        def progress(read: int, total: int) -> None:
-            nonlocal due
-            now = time.monotonic()
-            if now >= due or (read == total and total >= MANY):
-                due = now + PROGRESS
-                told.put((read, total))
-
-        def rebuild() -> None:
-            try:
-                told.put(self._trees.rebuild(request.release, insist=True, progress=progress))
-            except BaseException as error:  # handed to the thread that answers
-                told.put(error)
-
-        threading.Thread(target=rebuild, name="kmodd-depmod", daemon=True).start()
-        while isinstance(item := told.get(), tuple):
-            message = pb.RebuildProgress(files_read=item[0], files_total=item[1])
+        rebuild = WatchedRebuild(self._trees, request.release)
+        for read, total in rebuild.progress():
+            message = pb.RebuildProgress(files_read=read, files_total=total)
             yield pb.RebuildDatabaseResponse(progress=message)
-        if isinstance(item, BaseException):
-            raise item
-        if item.problem and item.publication is None:
-            raise TreeError(Reason.TREE_NOT_WRITABLE, item.problem)
-        yield pb.RebuildDatabaseResponse(tree=tree_message(item))
+        yield pb.RebuildDatabaseResponse(tree=tree_message(rebuild.result()))
 
     def WatchDatabase(  # noqa: N802
         self, request: pb.WatchDatabaseRequest, context: grpc.ServicerContext
