@@ -42,20 +42,26 @@ _PRIVATE = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add depmod's arguments."""
+    _add_actions(parser)
+    _add_places(parser)
+    parser.add_argument(
+        "words", metavar="VERSION | FILE", nargs="*", help="the release, and module files"
+    )
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what to do, and what to tell."""
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="look at all modules (always so)")
     add("-A", "--quick", action="store_true", help="only when something changed (always so)")
     add(
-        "-e",
-        "--errsyms",
+        *("-e", "--errsyms"),
         dest="report_symbols",
         action="store_true",
         help="report symbols that neither the modules nor the kernel have (with -E or -F)",
     )
     add(
-        "-n",
-        "--show",
-        "--dry-run",
+        *("-n", "--show", "--dry-run"),
         dest="print_only",
         action="store_true",
         help="print the text databases and write nothing",
@@ -65,26 +71,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("-v", "--verbose", action="store_true", help="print which module needs which, and why")
     add("-w", "--warn", dest="warn_duplicates", action="store_true", help="warn of duplicates")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name other directories and files."""
+    add = parser.add_argument
     add("-b", "--basedir", metavar="DIR", dest="base", default="/", help="a root to build for")
     add(
-        "-m",
-        "--moduledir",
+        *("-m", "--moduledir"),
         metavar="DIR",
         dest="module_directory",
         default="/lib/modules",
         help="where the root has its module trees",
     )
     add(
-        "-o",
-        "--outdir",
+        *("-o", "--outdir"),
         metavar="DIR",
         dest="output",
         default="",
         help="a root to write the databases into",
     )
     add(
-        "-C",
-        "--config",
+        *("-C", "--config"),
         metavar="PATH",
         action="append",
         default=[],
@@ -92,14 +100,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("-E", "--symvers", metavar="FILE", default="", help="the kernel's Module.symvers")
     add(
-        "-F",
-        "--filesyms",
+        *("-F", "--filesyms"),
         metavar="FILE",
         dest="system_map",
         default="",
         help="the kernel's System.map",
     )
-    add("words", metavar="VERSION | FILE", nargs="*", help="the release, and module files")
 
 
 def is_private(options: argparse.Namespace) -> bool:
