@@ -2,13 +2,14 @@
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from kmodd.database import files, text
 from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.model import Database, Inventory, Made, ModuleRecord, Part
+from kmodd.database.model import Database, Dependencies, Inventory, Made, ModuleRecord, Part
 from kmodd.database.order import (
     direct_dependencies,
     priority_order,
@@ -56,14 +57,8 @@ def build(
     """
     makings = _Makings(previous)
     modules = _in_order(inventory, makings)
-    names = tuple(modules)
-    exports, imports = _column(modules, "exports"), _column(modules, "imports")
-    if symbol_prefix:
-        exports, imports = _without_prefix(exports, imports, symbol_prefix)
-    paths, aliases = _column(modules, "path"), _column(modules, "aliases")
-    softdeps, weakdeps = _strings(modules, "softdeps"), _strings(modules, "weakdeps")
-    builtin, modinfo = inventory.builtin, inventory.builtin_modinfo
-
+    given = _columns(inventory, modules, symbol_prefix)
+    names, exports, imports = given.names, given.exports, given.imports
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
     symbol_files = _meanwhile(assistant, files.symbol_files, names, owners)
     wanted = makings.get(
@@ -76,32 +71,74 @@ def build(
         (names, exports, imports),
         lambda _: resolve(names, direct_dependencies(wanted, owners)),
     )
-    # The symbols are an assistant's work, so all but the quickest of ours comes first.
-    parts: tuple[Part, ...] = (
-        makings.get(
-            "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
-        ),
-        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
-        makings.get(
-            "soft", (softdeps, weakdeps), lambda _: files.softdep_files(softdeps, weakdeps)
-        ),
-        makings.get("symbols", (names, exports), symbol_files),
-        makings.get("builtin", (builtin, modinfo), lambda _: files.builtin_files(builtin, modinfo)),
-        makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
-    )
+    parts = _parts(given, needs, symbol_files, makings)
     return Database(
         release=inventory.release,
         directory=inventory.directory,
         modules=modules,
-        builtins=frozenset(text.read_builtin(builtin or b"")[0]),
+        builtins=frozenset(text.read_builtin(given.builtin or b"")[0]),
         needs=needs,
-        softdeps=softdeps,
-        weakdeps=weakdeps,
+        softdeps=given.softdeps,
+        weakdeps=given.weakdeps,
         files={name: content for part in parts for name, content in part.files.items()},
         problems=inventory.problems + tuple(line for part in parts for line in part.problems),
         inventory=inventory,
         makings=makings.made,
         symbol_prefix=symbol_prefix,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """What a database is made of, the fields of all modules each by itself in their order."""
+
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    exports: tuple[tuple[tuple[str, int], ...], ...]
+    imports: tuple[tuple[str, ...], ...]
+    aliases: tuple[tuple[str, ...], ...]
+    softdeps: text.Pairs
+    weakdeps: text.Pairs
+    builtin: bytes | None
+    modinfo: bytes | None
+
+
+def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: str) -> _Columns:
+    exports, imports = _column(modules, "exports"), _column(modules, "imports")
+    if prefix:
+        exports, imports = _without_prefix(exports, imports, prefix)
+    return _Columns(
+        names=tuple(modules),
+        paths=_column(modules, "path"),
+        exports=exports,
+        imports=imports,
+        aliases=_column(modules, "aliases"),
+        softdeps=_strings(modules, "softdeps"),
+        weakdeps=_strings(modules, "weakdeps"),
+        builtin=inventory.builtin,
+        modinfo=inventory.builtin_modinfo,
+    )
+
+
+def _parts(
+    given: _Columns,
+    needs: Dependencies,
+    symbol_files: Callable[[files.SymbolPart | None], files.SymbolPart],
+    makings: _Makings,
+) -> tuple[Part, ...]:
+    """Return all files, in the order in which depmod writes them."""
+    names, paths, aliases = given.names, given.paths, given.aliases
+    soft, builtin = (given.softdeps, given.weakdeps), (given.builtin, given.modinfo)
+    # The symbols are an assistant's work, so all but the quickest of ours comes first.
+    return (
+        makings.get(
+            "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
+        ),
+        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
+        makings.get("soft", soft, lambda _: files.softdep_files(*soft)),
+        makings.get("symbols", (names, given.exports), symbol_files),
+        makings.get("builtin", builtin, lambda _: files.builtin_files(*builtin)),
+        makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
 
 
