@@ -234,3 +234,20 @@ def test_a_damaged_index_gives_an_answer_or_an_error_and_never_anything_else() -
                     read(damaged, query)
         with contextlib.suppress(TreeError):
             list(trie.read_index(damaged))
+
+
+def test_a_node_with_very_many_keys_below_it_holds_them_all_and_its_own() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    keys = sorted(
+        f"pci:{one}{other}{tail}" for one in letters for other in letters for tail in "12"
+    )
+    owners = {key.encode(): (b"m",) for key in ["pci:", *keys]}
+    index = write_name_index(owners, [b"m", b"n"])
+    assert [key for key, _, _ in trie.read_index(index.data)] == sorted(owners)
+    assert index.data == write_index((key, record(0, b"m")) for key in owners)
+
+    owners[b"pci:"] = (b"n",)
+    again = write_name_index(owners, [b"n", b"m"], index)
+    assert again.data == write_name_index(owners, [b"n", b"m"]).data
+    assert trie.search_exact(again.data, "pci:") == "n"
+    assert trie.search_exact(again.data, "pci:zz2") == "m"
