@@ -4,6 +4,7 @@
 import signal
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -59,7 +60,16 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def client_of(daemon: Daemon, role: str) -> Client:
-    return Client(str(daemon.socket.parents[1] / role / "s"))
+    """Connect to a socket of the daemon's; it shows one after the other, and some anew later."""
+    found: list[Client] = []
+
+    def connects() -> bool:
+        with suppress(NoDaemonError):
+            found.append(Client(str(daemon.socket.parents[1] / role / "s")))
+        return bool(found)
+
+    wait_until(connects)
+    return found[0]
 
 
 def reason_of(call: object, *arguments: object, **options: object) -> str:
