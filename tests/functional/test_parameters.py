@@ -42,23 +42,21 @@ def test_what_is_wrong_with_a_parameter_is_said(daemon: Daemon) -> None:
 def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> None:
     daemon.kmodctl("modprobe", "world")
     lines = daemon.kmodctl("status", "greet").stdout.splitlines()
-    facts = [line.split(":", 1) for line in lines]
-    assert {name: value.strip() for name, value in facts[:8]} == {
+    facts = [[part.strip() for part in line.split(":", 1)] for line in lines]
+    assert {name: value for name, value in facts if name != "parameter"} == {
         "module": "greet",
         "state": "live",
         "init": "not run",
         "size": "16384 bytes (16384 core, 0 init)",
         "used by": "1 world",
+        "origin": "dependency",
+        "holds": "0",
         "taints": "O",
         "version": "1.2",
         "srcversion": "F2602300136998F41BB54BA",
     }
-    assert [value.strip() for _, value in facts[8:]] == [
-        "loud=N",
-        "numbers=",
-        "times=1",
-        "whom=world",
-    ]
+    shown = [value for name, value in facts if name == "parameter"]
+    assert shown == ["loud=N", "numbers=", "times=1", "whom=world"]
     (greet, world) = json.loads(daemon.kmodctl("--json", "status", "greet", "world").stdout)
     assert (greet["module"]["name"], greet["core_size_bytes"]) == ("greet", "16384")
     assert "version" not in world

@@ -195,7 +195,7 @@ def test_a_call_that_does_not_end_is_a_panic() -> None:
         load(one, ModuleSpec())
     line = "Kernel panic - not syncing: hung_task: a system call took more than 0.3 seconds"
     assert refused.value.log == (line,)
-    assert log(one)[-3:-1] == [line, f"---[ end {line} ]---"]
+    assert log(one)[log(one).index(line) + 1] == f"---[ end {line} ]---"
     one.close()
 
 
