@@ -2,6 +2,7 @@
 """Single flight and pins, with real threads."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -179,3 +180,60 @@ def test_a_token_is_good_while_its_operation_is_under_way() -> None:
             pass
         assert caught.value.reason is Reason.OPERATION_ENDED
     assert flights.idle()
+
+
+class Keeping:
+    """A keeper of some modules."""
+
+    def __init__(self, name: str, *pins: str) -> None:
+        self.pins = frozenset(pins)
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+
+def test_what_a_keeper_has_is_not_unloaded_until_all_have_let_go() -> None:
+    flights, call = Flights(), Call()
+    call.go.set()
+    keepers = [Keeping("one", "greet", "world"), Keeping("two", "greet")]
+    with flights.operation("remove", "greet") as remover:
+        flights.pin("greet", remover)
+        for keeper in keepers:
+            flights.keep(keeper)
+        for left in ("one, two", "two"):
+            with pytest.raises(StateError, match=f"in use by: {left}") as refused:
+                flights.unload("greet", remover, call)
+            assert (refused.value.reason, refused.value.detail) == (Reason.MODULE_HELD, left)
+            assert flights.is_kept("greet")
+            flights.let_go(keepers.pop(0))
+        assert not flights.is_kept("world")
+        assert flights.unload("greet", remover, call)
+
+
+def test_who_waits_for_whom_can_be_seen() -> None:
+    flights, call = Flights(), Call()
+
+    def load(what: str) -> None:
+        with flights.operation("load", what) as operation:
+            flights.pin("greet", operation)
+            flights.load("greet", "same file", operation, call)
+
+    with ThreadPoolExecutor(2) as threads:
+        leading = threads.submit(load, "first")
+        assert call.begun.wait(PATIENCE)
+        following = threads.submit(load, "second")
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [each for each in flights.running() if each.waits_for]):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        (waiting,) = found
+        leader, _ = flights.running()
+        assert (leader.operation.what, leader.leads, leader.waits_for) == ("first", "greet", "")
+        assert waiting.operation.what == "second"
+        assert (waiting.waits_for, waiting.behind) == ("greet", leader.operation.number)
+        assert waiting.pins == {"greet"}
+        call.go.set()
+        leading.result(PATIENCE)
+        following.result(PATIENCE)
+    assert flights.running() == ()
