@@ -68,9 +68,12 @@ class AuditTrail:
 
     def write(self, finished: Finished) -> None:
         """Add the line of an operation; a file that cannot be written is complained of once."""
-        facts = _facts(finished)
         level = logging.DEBUG if finished.result == "unchanged" else logging.INFO
-        if log.isEnabledFor(level):
+        logged = log.isEnabledFor(level)
+        if not logged and self._path is None:
+            return
+        facts = _facts(finished)
+        if logged:
             log.log(level, "%s", _plain_line(facts))
         if self._path is not None:
             with self._lock:

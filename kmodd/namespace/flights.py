@@ -49,7 +49,7 @@ class Operation:
         self.caller: Caller = parent.caller if parent else caller
         self.parent = parent
         self.began = time.time()
-        self.token = secrets.token_urlsafe(24)
+        self._token = ""
         self.running = ""
         self.awaits = ""
         self.pins: set[str] = set()
@@ -60,6 +60,17 @@ class Operation:
 
     def __str__(self) -> str:
         return f"operation {self.number} ({self.action} {self.what})"
+
+    @property
+    def token(self) -> str:
+        """What a command's own calls show of this operation; made when it is first asked for."""
+        if not self._token:
+            self._token = secrets.token_urlsafe(24)
+        return self._token
+
+    def has_token(self, token: str) -> bool:
+        """Tell whether ``token`` is this operation's."""
+        return bool(self._token) and secrets.compare_digest(self._token, token)
 
     def line(self) -> "Iterator[Operation]":
         """Yield this operation, the one it belongs to, and so on."""
@@ -240,7 +251,7 @@ class Flights:
         if not token:
             return None
         for operation in self._operations.values():
-            if secrets.compare_digest(operation.token, token):
+            if operation.has_token(token):
                 return operation
         raise StateError(
             Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"

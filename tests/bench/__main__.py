@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("depmod", "plan")
+BENCHMARKS = ("calls", "depmod", "plan")
 
 
 def main() -> None:

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import CallError, Client
 from tests.support.daemon import START, Daemon, wait_until
@@ -172,3 +174,27 @@ def test_more_holds_than_a_socket_may_have_are_refused(daemon: Daemon) -> None:
             hold.close()
         wait_until(lambda: not client.list_holds())
         client.remove("greet")
+
+
+def test_operations_tell_who_waits_for_what(daemon: Daemon) -> None:
+    with (
+        daemon.client() as client,
+        daemon.client() as holder,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with holder.hold("world"):
+            waiting = threads.submit(client.unload, "world", wait=Duration(seconds=60))
+            wait_until(lambda: bool(client.list_operations()))
+            wait_until(lambda: client.list_operations()[0].waits_for_module == "world")
+            (operation,) = client.list_operations()
+            assert (operation.what, operation.waits_for_operation) == ("world", 0)
+            assert operation.role == "admin"
+            assert operation.socket == str(daemon.socket)
+            line = daemon.kmodctl("operations").stdout
+            assert line == (
+                f"{operation.number}: unload world, for admin {daemon.socket}, "
+                "waits for world to be unused\n"
+            )
+        assert not waiting.result(START)[0].HasField("failure")
+        assert client.list_operations() == []
+        assert daemon.kmodctl("operations").stdout == ""

@@ -12,8 +12,10 @@ from kmodd.caller import Caller, Role
 from kmodd.errors import KmoddError, LimitError, NotFoundError, Reason
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.namespace import Call, Hold, Namespace, Origin, Outcome
+from kmodd.namespace.origins import Origins
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.settings import Limits
+from kmodd.state import AskedStore
 from tests.support.namespaces import namespace_on
 from tests.support.small_tree import add_graph, add_module, empty_tree
 
@@ -228,3 +230,22 @@ def test_a_module_has_the_origin_of_whoever_wanted_it_most(
     kernel.delete_module("other")
     namespace.listing()
     assert namespace.origin_of("other") is Origin.UNKNOWN
+
+
+def test_what_was_asked_for_is_known_to_the_next_daemon(tmp_path: Path) -> None:
+    tree = empty_tree(tmp_path / "root")
+    add_graph(tree, [("top", "leaf"), ("other", "leaf")])
+    store = AskedStore(tmp_path / "run", "this boot")
+    namespace, kernel = namespace_on(tree, asked=store)
+    load(namespace, "top", "other")
+    assert store.load() == {"top", "other"}
+    namespace.remove("other")
+    assert store.load() == {"top"}
+    next_one = Origins({module.name for module in kernel.modules()}, store)
+    assert {name: next_one.of(name) for name in ("top", "leaf", "other")} == {
+        "top": Origin.ASKED,
+        "leaf": Origin.UNKNOWN,
+        "other": Origin.UNKNOWN,
+    }
+    gone = Origins((), store)
+    assert gone.of("top") is Origin.UNKNOWN
