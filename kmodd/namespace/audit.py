@@ -18,7 +18,7 @@ from kmodd.caller import Caller
 from kmodd.errors import KmoddError
 
 LINE_MAX = 8192
-"""Characters of names in one line of the trail: a request may name a thousand modules."""
+"""Characters of the names of modules in one line of the trail."""
 
 log = logging.getLogger("kmodd.audit")
 
@@ -120,7 +120,7 @@ def _facts(finished: Finished) -> dict[str, object]:
         "time": datetime.fromtimestamp(finished.began, UTC).isoformat(timespec="milliseconds"),
         "operation": finished.number,
         "action": finished.action,
-        "what": finished.what[:LINE_MAX],
+        "what": finished.what,
         "socket": finished.caller.socket,
         "role": finished.caller.role,
         "result": finished.result,
@@ -128,7 +128,7 @@ def _facts(finished: Finished) -> dict[str, object]:
         "unloaded": " ".join(finished.unloaded)[:LINE_MAX],
     }
     if finished.error is not None:
-        facts |= {"errno": finished.error.errno, "message": finished.error.message[:LINE_MAX]}
+        facts |= {"errno": finished.error.errno, "message": finished.error.message}
     facts["milliseconds"] = round(finished.seconds * 1000, 3)
     return facts
 

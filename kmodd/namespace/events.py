@@ -194,6 +194,7 @@ class Journal:
                 break
         if boot_id != self._boot_id:
             self._boot_id = boot_id
+            self._changed(difference(self._listing.modules, ()))
             self._events.clear()
             self._size = 0
             self._revision += 1

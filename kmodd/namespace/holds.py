@@ -9,7 +9,7 @@ somebody has asked for it without a hold meanwhile, or something else uses it by
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kmodd.caller import Caller
@@ -106,6 +106,16 @@ class Holds:
         for hold in self.all():
             hold.why = StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             hold.over.set()
+
+    def lose(self, gone: Collection[str]) -> None:
+        """Tell holders that what they hold has left the kernel in spite of that."""
+        for hold in self.all():
+            lost = sorted(hold.pins.intersection(gone))
+            if lost:
+                names = " ".join(lost)
+                why = f"hold {hold.number} is lost: another program has unloaded {names}"
+                hold.why = StateError(Reason.HOLD_ENDED, why, module=lost[0], detail=names)
+                hold.over.set()
 
     def lend(self, modules: Iterable[str]) -> None:
         """Note the modules that a hold has put into the kernel, in this order."""

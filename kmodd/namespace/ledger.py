@@ -12,6 +12,12 @@ from kmodd.namespace.events import Journal
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.model import Call
 
+WHAT_MAX = 1024
+"""Characters of the names that an operation is said to be about: a request may have a thousand."""
+
+MESSAGE_MAX = 512
+"""Characters that are kept of a failure's message, and of its detail."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -32,7 +38,7 @@ class Ledger:
         """
         started = time.monotonic()
         with self.flights.operation(
-            action, what, caller=call.caller, token=call.token
+            action, what[:WHAT_MAX], caller=call.caller, token=call.token
         ) as operation:
             try:
                 yield operation
@@ -54,8 +60,18 @@ class Ledger:
             loaded=tuple(operation.loaded),
             unloaded=tuple(operation.unloaded),
             acted=operation.acted,
-            error=operation.error,
+            error=_to_keep(operation.error) if operation.error else None,
         )
         self.audit.write(finished)
         if operation.acted or operation.error is not None:
             self.journal.note(finished)
+
+
+def _to_keep(error: KmoddError) -> KmoddError:
+    """Return what of a failure can be kept for long: no traceback, which holds all it passed."""
+    kept = error.copy()
+    kept.message = kept.message[:MESSAGE_MAX]
+    kept.args = (kept.message,)
+    kept.detail = kept.detail[:MESSAGE_MAX]
+    kept.log = ()
+    return kept

@@ -321,6 +321,7 @@ class Namespace:
         gone = [each.module.name for each in changes if each.kind is ChangeKind.UNLOADED]
         self._origins.forget(gone)
         self._holds.keep(gone)
+        self._holds.lose(gone)
 
     def _release(self, hold: Hold) -> None:
         """End a hold, and unload what is only there for holds and has none any more."""

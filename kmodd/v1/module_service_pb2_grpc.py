@@ -166,8 +166,9 @@ class ModuleServiceServicer(object):
     def HoldModules(self, request, context):
         """Loads modules, all or none, and keeps them loaded with what they need for as long as the call
         is open. The one message comes once they are. Then the call ends when the client ends it or is
-        gone, with HOLD_ENDED when an administrator ends it, and with SHUTTING_DOWN when the daemon
-        stops. Meanwhile nobody unloads the modules through the daemon: it answers MODULE_HELD.
+        gone, with HOLD_ENDED when an administrator ends it or another program than the daemon has
+        unloaded what it holds, and with SHUTTING_DOWN when the daemon stops. Meanwhile nobody unloads
+        the modules through the daemon: it answers MODULE_HELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.caller import Caller, Role
+from kmodd.errors import KmoddError
 from kmodd.kernel.base import InsertFlags
 from kmodd.namespace import AuditTrail, Call, Namespace
 from kmodd.plan import LoadRequest, UnloadRequest
@@ -100,3 +101,22 @@ def test_a_file_that_cannot_be_written_is_told_of_once_and_stops_nobody(
     trail.unlink()
     namespace.load(LoadRequest(name="greet"))
     assert len(lines(trail)) == 1
+
+
+def test_what_is_kept_of_a_failure_is_small(tmp_path: Path) -> None:
+    namespace = namespace_on(module_tree(tmp_path / "root"))[0]
+    names = [LoadRequest(name=f"{number}{'x' * 100}") for number in range(100)]
+    namespace.load_together(names)
+    with pytest.raises(KmoddError):
+        namespace.insert(b"\x7fELF" + bytes(1 << 20), "big.ko", "", InsertFlags.NONE)
+    with namespace.watch(namespace.listing().epoch) as watch:
+        kept = [event.finished for event in watch.take(0)]
+    assert len(kept) == 2
+    for finished in kept:
+        assert finished is not None
+        assert finished.error is not None
+        assert finished.error.__traceback__ is None
+        assert finished.error.__cause__ is None
+        assert len(finished.what) <= 1024
+        assert len(finished.error.message) <= 512
+        assert finished.error.log == ()

@@ -142,8 +142,13 @@ def test_who_does_not_take_events_in_time_is_told_so_and_cut_off() -> None:
 
 
 def test_a_kernel_that_starts_anew_begins_an_epoch() -> None:
+    told: list[ChangeKind] = []
     kernel = StillKernel(A)
-    journal = journal_of(kernel)
+    journal = Journal(
+        kernel,  # type: ignore[arg-type]
+        room=100,
+        changed=lambda changes: told.extend(each.kind for each in changes),
+    )
     before = journal.look()
     with journal.watch() as watch:
         kernel.boot_id, kernel.listed = "another boot", (B,)
@@ -153,6 +158,7 @@ def test_a_kernel_that_starts_anew_begins_an_epoch() -> None:
         with pytest.raises(StateError) as refused:
             watch.take(0)
         assert refused.value.reason is Reason.EVENTS_GONE
+    assert told == [ChangeKind.LOADED, ChangeKind.UNLOADED, ChangeKind.LOADED]
     with journal.watch(after.epoch) as watch:
         assert replay((), (event.changes for event in watch.take(0))) == (B,)
 

@@ -200,6 +200,20 @@ def test_an_administrator_ends_a_hold(namespace: Namespace) -> None:
     assert caught.value.reason is Reason.HOLD_NOT_FOUND
 
 
+def test_a_holder_is_told_when_another_program_unloads_what_it_holds(
+    served: tuple[Namespace, EmulatedKernel],
+) -> None:
+    namespace, kernel = served
+    with hold(namespace, "leaf", unload=True) as (held, _), hold(namespace, "extra") as (other, _):
+        kernel.delete_module("leaf")
+        namespace.look()
+        assert held.over.is_set()
+        assert held.why is not None
+        assert (held.why.reason, held.why.detail) == (Reason.HOLD_ENDED, "leaf")
+        assert not other.over.is_set()
+    assert loaded(namespace) == ["extra"]
+
+
 def test_stopping_ends_all_holds(namespace: Namespace) -> None:
     with hold(namespace, "leaf") as (one, _), hold(namespace, "top", call=TWO) as (two, _):
         namespace.stop()
