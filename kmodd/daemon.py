@@ -9,12 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from kmodd import systemd
+from kmodd import descriptors, systemd
 from kmodd.caller import Role
 from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
@@ -25,6 +21,7 @@ from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.start import load_at_start
 from kmodd.plan import DenyList
+from kmodd.pulse import Pulse
 from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.signals import SignalInbox, caught
@@ -78,17 +75,6 @@ class Daemon:
         _build(self.parts.trees)
         return replace(self, settings=settings)
 
-    def answers(self, timeout: float) -> bool:
-        """Tell whether a client gets an answer within ``timeout`` seconds."""
-        with grpc.insecure_channel(f"unix:{quote(str(self.socket))}") as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            try:
-                stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
-            except grpc.RpcError as error:
-                log.error("the daemon does not answer itself: %s", error.details())
-                return False
-        return True
-
     def status(self) -> str:
         """Say in one line how the daemon fares."""
         trees = self.parts.trees
@@ -105,6 +91,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
 
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
+    descriptors.raise_limit()
     linux = _linux_kernel(settings) if settings.kernel == LinuxKernel.kind else None
     servers = Servers(settings.limits.drain)
     with contextlib.ExitStack() as ending:
@@ -173,25 +160,26 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
 def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) -> None:
     """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
     pause = systemd.watchdog_pause()
-    while True:
-        try:
-            number = inbox.wait(pause)
-        except TimeoutError:
-            if daemon.answers(pause or 0):
-                systemd.notify("WATCHDOG=1", f"STATUS={daemon.status()}")
-            continue
-        if number is not signal.SIGHUP:
-            log.info("%s: stopping", number.name if number else "end of input")
-            return
-        log.info("reloading")
-        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            settings = reread()
-        except KmoddError as error:
-            log.error("the settings stay as they are: %s", error.message)
-            settings = daemon.settings
-        daemon = daemon.reload(settings)
-        systemd.notify("READY=1", f"STATUS={daemon.status()}")
+    with contextlib.closing(Pulse()) as pulse:
+        while True:
+            try:
+                number = inbox.wait(pause)
+            except TimeoutError:
+                if pulse.beats(daemon.socket, pause or 0):
+                    systemd.notify("WATCHDOG=1", f"STATUS={daemon.status()}")
+                continue
+            if number is not signal.SIGHUP:
+                log.info("%s: stopping", number.name if number else "end of input")
+                return
+            log.info("reloading")
+            systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                settings = reread()
+            except KmoddError as error:
+                log.error("the settings stay as they are: %s", error.message)
+                settings = daemon.settings
+            daemon = daemon.reload(settings)
+            systemd.notify("READY=1", f"STATUS={daemon.status()}")
 
 
 def _load_at_start(namespace: Namespace, settings: Settings, command_line: str) -> None:

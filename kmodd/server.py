@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from kmodd.caller import Role
+from kmodd.descriptors import connections
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.daemon import DaemonService
 from kmodd.service.databases import DatabaseService
 from kmodd.service.door import Door
+from kmodd.service.health import SERVICE as HEALTH_SERVICE
+from kmodd.service.health import HealthService
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
@@ -55,6 +59,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
+SMALL_MESSAGE = 256 << 10
+"""Bytes of a message where nobody may upload: the names in one request need no more, and so the
+calls of a socket that is open to many cannot take all memory."""
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +102,13 @@ class Servers:
         wanted = list(wanted)
         self._end([each for each in self._places if each not in wanted])
         failures: list[KmoddError] = []
+        share = connections(parts.limits.connections, len(wanted))
         for settings in wanted:
             if settings in self._servers:
                 continue
             try:
                 self.claim([settings])
-                server = SocketServer(self._places[settings], settings, parts)
+                server = SocketServer(self._places[settings], settings, parts, share)
                 server.start()
             except KmoddError as error:
                 self._end([settings])
@@ -144,19 +152,22 @@ class Servers:
 class SocketServer:
     """The server of one socket, from ``start`` to ``stop``."""
 
-    def __init__(self, place: SocketPlace, settings: SocketSettings, parts: Parts) -> None:
+    def __init__(
+        self, place: SocketPlace, settings: SocketSettings, parts: Parts, connections: int
+    ) -> None:
+        """``connections`` is how many there may be at once."""
         self._place = place
         self._parts = parts
         self._role = settings.role
         self._door = Door(settings.caller, parts.kernel, parts.namespace)
         self._stopping = threading.Event()
         self._lanes = Lanes(parts.limits, self._door)
-        self._health = health.HealthServicer(experimental_non_blocking=True)
+        self._health = HealthService(self._stopping)
         self._server = grpc.server(
-            self._lanes.reads,
+            self._lanes.threads,
             interceptors=(self._lanes,),
-            maximum_concurrent_rpcs=parts.limits.concurrent_calls,
-            options=(("grpc.so_reuseport", 0),),
+            maximum_concurrent_rpcs=self._lanes.most,
+            options=_options(parts.limits, settings.role, connections),
         )
         self._add_services()
 
@@ -207,7 +218,7 @@ class SocketServer:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
-            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+            (*SERVICES, HEALTH_SERVICE, reflection.SERVICE_NAME), server
         )
 
     def note_database(self, generation: Generation | None) -> None:
@@ -223,3 +234,20 @@ class SocketServer:
     def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):
             self._health.set(service, status)
+
+
+def _options(limits: Limits, role: Role, connections: int) -> tuple[tuple[str, int], ...]:
+    """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h).
+
+    A connection may have more streams than there may be calls, so that a client hears of the
+    bound rather than wait behind it.
+    """
+    message = limits.message_bytes if role is Role.ADMIN else SMALL_MESSAGE
+    return (
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", min(message, limits.message_bytes)),
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.max_connection_idle_ms", round(limits.connection_idle * 1000)),
+        ("grpc.server_handshake_timeout_ms", round(limits.client_idle * 1000)),
+        ("grpc.max_concurrent_streams", 2 * limits.concurrent_calls),
+    )

@@ -35,9 +35,18 @@ class Limits:
     chunk_bytes: int = _number(1 << 20, "one message of an upload")
     upload_idle: float = _number(30.0, "how long an upload may pause")
     names_per_request: int = _number(1024, "the names in one request")
+    upload: float = _number(600.0, "how long an upload may take")
+    message_bytes: int = _number(4 << 20, "one message of a caller; 256 KiB but for admins")
+    connections: int = _number(16384, "connections open at once, per socket")
+    connection_idle: float = _number(3600.0, "how long a connection without a call stays open")
     concurrent_calls: int = _number(1024, "calls under way at once, per socket")
+    client_idle: float = _number(
+        30.0, "how long a call waits for the rest of its request, or for its answer to be taken"
+    )
     command: float = _number(60.0, "how long a command of modprobe.d may take")
-    readers: int = _number(8, "calls that look at the same time, per socket")
+    readers: int = _number(
+        8, "calls that look at the same time, per socket; more wait for their turn"
+    )
     mutations: int = _number(512, "calls that change something at the same time, per socket")
     streams: int = _number(64, "streams open at the same time, per socket")
     drain: float = _number(30.0, "how long changes under way may go on when kmodd stops")

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which threads serve which calls, and how a call's failure leaves the daemon.
+"""Which calls are served at the same time, and how a call's failure leaves the daemon.
 
-Calls that only look, calls that change something, streams and holds have pools of their own, so
-that waiting callers of one kind never starve another. Past the bound of its lane a call is
-answered at once with LIMIT_REACHED.
+A call has a thread from the moment it comes in, up to a bound for the socket. Those that only
+look, those that change something, streams and holds each have a lane, so that one kind never
+keeps another from being served. Past the bound of its lane a call is answered at once with
+LIMIT_REACHED; but calls that only look are quick, and first wait for their turn.
+
+For each method grpc is told that it takes a stream of requests: for a method with one request it
+would wait in a place where nobody can end the waiting (see calls.py).
 """
 
 import enum
@@ -14,14 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from kmodd.errors import KmoddError, LimitError, Reason, StateError
+from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
+from kmodd.service.calls import Calls
 from kmodd.service.door import Door
 from kmodd.service.failures import abort
 from kmodd.settings import Limits
 
-REFUSERS = 4
-"""Threads of a lane beyond its bound, which tell callers that it is full."""
+REFUSERS = 16
+"""Calls beyond a socket's bound that are told so with a reason; those beyond them get grpc's own
+words for it."""
+
+TURN = 10.0
+"""Seconds that a call which only looks waits for its turn."""
 
 log = logging.getLogger(__name__)
 
@@ -49,39 +59,40 @@ LANES = {
     "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,
     "/kmodd.v1.DatabaseService/WatchDatabase": Lane.STREAM,
     "/kmodd.v1.KernelLogService/ReadLog": Lane.STREAM,
+    "/grpc.health.v1.Health/Watch": Lane.STREAM,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Lane.STREAM,
 }
 """The lane of each method that does not only look."""
 
 
-class _Pool:
-    """The threads of one lane. ``_lock`` guards the number of calls being served."""
+class _Places:
+    """The places in one lane, of which a call takes one. ``_changed`` guards how many are taken."""
 
     def __init__(self, lane: Lane, bound: int) -> None:
         self._lane = lane
         self._bound = bound
-        self._lock = threading.Lock()
-        self._serving = 0
-        self.executor = ThreadPoolExecutor(
-            bound + REFUSERS, thread_name_prefix=f"kmodd-{lane.value}"
-        )
+        self._turn = TURN if lane is Lane.READ else 0.0
+        self._changed = threading.Condition()
+        self._taken = 0
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._serving >= self._bound:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._taken < self._bound, self._turn):
                 raise LimitError(
                     Reason.LIMIT_REACHED,
                     f"{self._bound} calls of the kind '{self._lane.value}' are under way already",
                 )
-            self._serving += 1
+            self._taken += 1
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._serving -= 1
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify()
 
-    def busy(self) -> bool:
-        with self._lock:
-            return self._serving > 0
+    def taken(self) -> bool:
+        """Tell whether a call has one of them."""
+        with self._changed:
+            return self._taken > 0
 
 
 class Lanes(grpc.ServerInterceptor):
@@ -95,14 +106,12 @@ class Lanes(grpc.ServerInterceptor):
             Lane.STREAM: limits.streams,
             Lane.HOLD: limits.holds,
         }
-        self._pools = {lane: _Pool(lane, bound) for lane, bound in bounds.items()}
+        self._places = {lane: _Places(lane, bound) for lane, bound in bounds.items()}
+        self._calls = Calls(limits.concurrent_calls, limits.client_idle)
+        self.most = limits.concurrent_calls + REFUSERS
+        self.threads = ThreadPoolExecutor(self.most, thread_name_prefix="kmodd-call")
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
         self._draining = threading.Event()
-
-    @property
-    def reads(self) -> ThreadPoolExecutor:
-        """The threads for calls that only look; the server's default."""
-        return self._pools[Lane.READ].executor
 
     def drain(self) -> None:
         """Refuse new mutations from now on."""
@@ -110,12 +119,12 @@ class Lanes(grpc.ServerInterceptor):
 
     def mutating(self) -> bool:
         """Tell whether a mutation is being served."""
-        return self._pools[Lane.MUTATION].busy()
+        return self._places[Lane.MUTATION].taken()
 
     def close(self) -> None:
         """Let the threads end once they are idle."""
-        for pool in self._pools.values():
-            pool.executor.shutdown(wait=False)
+        self._calls.close()
+        self.threads.shutdown(wait=False)
 
     def intercept_service(
         self,
@@ -134,47 +143,90 @@ class Lanes(grpc.ServerInterceptor):
         return wrapped
 
     def _wrapped(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        shape = f"{'stream' if handler.request_streaming else 'unary'}_"
-        shape += "stream" if handler.response_streaming else "unary"
-        behavior = getattr(handler, shape)
-        if getattr(behavior, "experimental_non_blocking", False):
-            return handler  # health's Watch, which holds no thread
-        lane = LANES.get(method, Lane.READ)
-        pool = self._pools[lane]
+        given = "stream" if handler.request_streaming else "unary"
+        answered = "stream" if handler.response_streaming else "unary"
+        behavior = getattr(handler, f"{given}_{answered}")
         guard = self._guarded_stream if handler.response_streaming else self._guarded
-        served = guard(method, behavior, pool, lane, whole=not handler.request_streaming)
-        served.experimental_thread_pool = pool.executor  # type: ignore[attr-defined]
-        make = getattr(grpc, f"{shape}_rpc_method_handler")
+        make = getattr(grpc, f"stream_{answered}_rpc_method_handler")
         wrapped: grpc.RpcMethodHandler = make(
-            served, handler.request_deserializer, handler.response_serializer
+            guard(method, behavior, single=not handler.request_streaming),
+            _tolerant(handler.request_deserializer),
+            handler.response_serializer,
         )
         return wrapped
 
     def _guarded(
-        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane, *, whole: bool
+        self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
-        def served(request: Any, context: grpc.ServicerContext) -> Any:
-            with _failures(method, context, self._door), pool:
-                self._admit(lane)
-                self._door.admit(method, request if whole else None, context)
-                return behavior(request, context)
+        lane = LANES.get(method, Lane.READ)
+        places = self._places[lane]
+
+        def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            with _failures(method, context, self._door), self._calls.begin(method, context) as call:
+                request = _only(requests) if single else map(_understood, requests)
+                call.goes_on()
+                self._admit(method, lane, request if single else None, context)
+                with places:
+                    return behavior(request, context)
 
         return served
 
     def _guarded_stream(
-        self, method: str, behavior: Callable[..., Any], pool: _Pool, lane: Lane, *, whole: bool
+        self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
-        def served(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with _failures(method, context, self._door), pool:
-                self._admit(lane)
-                self._door.admit(method, request if whole else None, context)
-                yield from behavior(request, context)
+        lane = LANES.get(method, Lane.READ)
+        places = self._places[lane]
+
+        def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with _failures(method, context, self._door), self._calls.begin(method, context) as call:
+                request = _only(requests) if single else map(_understood, requests)
+                call.goes_on()
+                self._admit(method, lane, request if single else None, context)
+                with places:
+                    for answer in behavior(request, context):
+                        call.waits()
+                        yield answer  # comes back once the client has taken it
+                        call.goes_on()
 
         return served
 
-    def _admit(self, lane: Lane) -> None:
+    def _admit(self, method: str, lane: Lane, request: Any, context: grpc.ServicerContext) -> None:
+        """Raise KmoddError for a call that is not let in; ``request`` is None for a stream."""
+        self._door.admit(method, request, context)
         if lane in (Lane.MUTATION, Lane.HOLD) and self._draining.is_set():
             raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
+
+
+class _Malformed:
+    """A request that cannot be understood; ``why`` says so."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return ``deserialize``, giving a _Malformed where it raises: grpc logs that with a trace."""
+
+    def understand(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError as error:
+            return _Malformed(str(error))
+
+    return understand
+
+
+def _understood(request: Any) -> Any:
+    if isinstance(request, _Malformed):
+        raise RequestError(Reason.INVALID_REQUEST, request.why)
+    return request
+
+
+def _only(requests: Iterator[Any]) -> Any:
+    """Wait for the one request of a call and return it."""
+    for request in requests:
+        return _understood(request)
+    raise RequestError(Reason.INVALID_REQUEST, "the call ended without its request")
 
 
 class _failures:  # noqa: N801  # reads as the statement it is
@@ -191,6 +243,8 @@ class _failures:  # noqa: N801  # reads as the statement it is
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KmoddError):
             abort(self._context, self._door.shown_error(error))
+        elif isinstance(error, grpc.RpcError):
+            return  # the client has gone
         elif isinstance(error, Exception) and self._context.code() is None:
             log.exception("%s", self._method)
             internal = StateError(Reason.INTERNAL, f"{type(error).__name__}; see kmodd's log")

@@ -3,7 +3,8 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,7 @@ Message = Any
 """A request whose ``content`` is either a ``header`` of its own type or a ``chunk`` of bytes."""
 
 QUEUED = 4
-"""Messages of an upload that may wait to be taken in."""
+"""Messages of an upload that may wait to be taken in; they count as held already."""
 
 
 class Uploads:
@@ -35,33 +36,13 @@ class Uploads:
         LimitError for an image over the size cap, too many uploads at once, or a client that has
         sent nothing for too long.
         """
-        held = 0
+        upload = _Upload(self._limits, self._hold)
         try:
-            messages = _arriving(requests, self._limits.upload_idle)
-            header = _header(next(messages, None))
-            image = bytearray()
-            for message in messages:
-                chunk = self._chunk(message, len(image))
-                self._hold(len(chunk))
-                held += len(chunk)
-                image += chunk
-            yield header, bytes(image)
+            arriving = upload.arriving(requests)
+            header = _header(next(arriving, None))
+            yield header, b"".join(message.chunk for message in arriving)
         finally:
-            self._hold(-held)
-
-    def _chunk(self, message: Message, received: int) -> bytes:
-        if message.WhichOneof("content") != "chunk":
-            raise RequestError(Reason.INVALID_REQUEST, "a chunk was expected")
-        if len(message.chunk) > self._limits.chunk_bytes:
-            raise RequestError(
-                Reason.INVALID_REQUEST, f"a chunk has at most {self._limits.chunk_bytes} bytes"
-            )
-        if received + len(message.chunk) > self._limits.image_bytes:
-            raise LimitError(
-                Reason.IMAGE_TOO_LARGE,
-                f"a module image has at most {self._limits.image_bytes} bytes",
-            )
-        return bytes(message.chunk)
+            upload.end()
 
     def _hold(self, count: int) -> None:
         limit = self._limits.uploads_bytes
@@ -73,51 +54,93 @@ class Uploads:
             self._held += count
 
 
-def _arriving(requests: Iterator[Message], idle: float) -> Iterator[Message]:
-    """Yield the messages as they come, none later than ``idle`` seconds after the one before.
+class _Upload:
+    """One upload, from its first message until its image is needed no more.
 
     grpc's own iterator blocks for as long as the client likes, so a thread of its own reads it;
-    that thread ends with the call.
+    that thread ends with the call. ``_lock`` guards what is held and whether it has ended: what
+    comes after the end is counted nowhere.
     """
-    arrived: queue.Queue[Message | KmoddError | None] = queue.Queue(QUEUED)
-    ended = threading.Event()
 
-    def put(item: Message | KmoddError | None) -> bool:
-        while not ended.is_set():
+    def __init__(self, limits: Limits, hold: Callable[[int], None]) -> None:
+        """``hold`` counts bytes among those of all uploads; it raises where they are too many."""
+        self._limits = limits
+        self._hold = hold
+        self._arrived: queue.Queue[Message | KmoddError | None] = queue.Queue(QUEUED)
+        self._lock = threading.Lock()
+        self._held = 0
+        self._ended = False
+
+    def arriving(self, requests: Iterator[Message]) -> Iterator[Message]:
+        """Yield the messages as they come, none of them too late or too large."""
+        last = time.monotonic() + self._limits.upload
+        threading.Thread(
+            target=self._read, args=(requests,), name="kmodd-upload", daemon=True
+        ).start()
+        while (item := self._next(last)) is not None:
+            yield item
+
+    def end(self) -> None:
+        """Give up what is held."""
+        with self._lock:
+            self._ended = True
+            self._hold(-self._held)
+
+    def _next(self, last: float) -> Message | None:
+        """Return the next message, waiting until the moment ``last`` at most."""
+        idle = self._limits.upload_idle
+        try:
+            item = self._arrived.get(timeout=max(0.0, min(idle, last - time.monotonic())))
+        except queue.Empty:
+            limits = f"paused for more than {idle:g} or took more than {self._limits.upload:g}"
+            raise LimitError(Reason.UPLOAD_STALLED, f"the upload {limits} seconds") from None
+        if isinstance(item, KmoddError):
+            raise item
+        return item
+
+    def _read(self, requests: Iterator[Message]) -> None:
+        try:
+            for number, request in enumerate(requests):
+                if not self._put(self._admitted(request, first=number == 0)):
+                    return
+            self._put(None)
+        except grpc.RpcError:
+            self._put(
+                RequestError(Reason.INVALID_REQUEST, "the upload ended before it was complete")
+            )
+        except KmoddError as error:
+            self._put(error)
+
+    def _put(self, item: Message | KmoddError | None) -> bool:
+        """Hand ``item`` to the thread that takes it in; tell whether it still wants it."""
+        while not self._ended:
             try:
-                arrived.put(item, timeout=1.0)
+                self._arrived.put(item, timeout=1.0)
             except queue.Full:
                 continue
             return True
         return False
 
-    def read() -> None:
-        try:
-            for request in requests:
-                if not put(request):
-                    return
-            put(None)
-        except grpc.RpcError:
-            put(RequestError(Reason.INVALID_REQUEST, "the upload ended before it was complete"))
-
-    threading.Thread(target=read, name="kmodd-upload", daemon=True).start()
-    try:
-        while (item := _next_item(arrived, idle)) is not None:
-            yield item
-    finally:
-        ended.set()
-
-
-def _next_item(arrived: "queue.Queue[Message | KmoddError | None]", idle: float) -> Message | None:
-    try:
-        item = arrived.get(timeout=idle)
-    except queue.Empty:
-        raise LimitError(
-            Reason.UPLOAD_STALLED, f"the upload paused for more than {idle:g} seconds"
-        ) from None
-    if isinstance(item, KmoddError):
-        raise item
-    return item
+    def _admitted(self, message: Message, *, first: bool) -> Message:
+        """Return ``message`` once it counts; the header, which comes first, counts for nothing."""
+        if first:
+            return message
+        if message.WhichOneof("content") != "chunk":
+            raise RequestError(Reason.INVALID_REQUEST, "a chunk was expected")
+        limits, length = self._limits, len(message.chunk)
+        if length > limits.chunk_bytes:
+            raise RequestError(
+                Reason.INVALID_REQUEST, f"a chunk has at most {limits.chunk_bytes} bytes"
+            )
+        with self._lock:
+            if self._held + length > limits.image_bytes:
+                raise LimitError(
+                    Reason.IMAGE_TOO_LARGE, f"a module image has at most {limits.image_bytes} bytes"
+                )
+            if not self._ended:
+                self._hold(length)
+                self._held += length
+        return message
 
 
 def _header(first: Message | None) -> Any:

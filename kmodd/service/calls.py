@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of one socket, and how long they let their clients keep them waiting.
+
+A client may begin a call and never send its request, or never take the answer. grpc waits for it
+without end, and each such call costs a thread or an answer's memory.
+"""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from kmodd.errors import LimitError, Reason
+
+LOOKS = 4
+"""How often it is looked for late clients in the time that they have."""
+
+log = logging.getLogger(__name__)
+
+
+class Call:
+    """One call; within its context it is served, and then the client is to take the answer.
+
+    ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
+    Only the thread that serves the call sets it.
+    """
+
+    __slots__ = ("context", "method", "waiting")
+
+    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
+        self.method = method
+        self.context = context
+        self.waiting: float | None = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.waits()
+
+    def waits(self) -> None:
+        """Note that it is the client's turn."""
+        self.waiting = time.monotonic()
+
+    def goes_on(self) -> None:
+        """Note that the client did its part."""
+        self.waiting = None
+
+
+class Calls:
+    """The calls under way, until their clients have the whole answer. ``_lock`` guards the set."""
+
+    def __init__(self, bound: int, patience: float) -> None:
+        """Let there be ``bound`` calls, and let each wait ``patience`` seconds for its client."""
+        self._bound = bound
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._under_way: set[Call] = set()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="kmodd-patience", daemon=True).start()
+
+    def begin(self, method: str, context: grpc.ServicerContext) -> Call:
+        """Return a call that has come in, waiting for its request.
+
+        Raises LimitError where there are too many, and ends the call whose client has gone.
+        """
+        call = Call(method, context)
+        with self._lock:
+            if len(self._under_way) >= self._bound:
+                raise LimitError(
+                    Reason.LIMIT_REACHED, f"{self._bound} calls are under way at this socket"
+                )
+            self._under_way.add(call)
+        if not context.add_callback(lambda: self._forget(call)):
+            self._forget(call)
+            context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
+        return call
+
+    def close(self) -> None:
+        """Look for late clients no more."""
+        self._closed.set()
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            self._under_way.discard(call)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._patience / LOOKS):
+            latest = time.monotonic() - self._patience
+            with self._lock:
+                late = [call for call in self._under_way if _is_since(call, latest)]
+            for call in late:
+                log.warning(
+                    "%s: ended, since its client kept it waiting for %g seconds",
+                    call.method,
+                    self._patience,
+                )
+                call.context.cancel()
+                self._forget(call)
+
+
+def _is_since(call: Call, moment: float) -> bool:
+    """Tell whether ``call`` has been waiting since ``moment`` or longer."""
+    since = call.waiting
+    return since is not None and since <= moment
