@@ -51,7 +51,7 @@ SERVICES = tuple(
 )
 """The full names of the services of kmodd.v1."""
 
-DATABASE_SERVICE = database_service_pb2.DESCRIPTOR.services_by_name["DatabaseService"].full_name
+MODULE_SERVICE, DATABASE_SERVICE = SERVICES[:2]
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -160,9 +160,10 @@ class SocketServer:
         self._parts = parts
         self._role = settings.role
         self._door = Door(settings.caller, parts.kernel, parts.namespace)
+        self._draining = threading.Event()
         self._stopping = threading.Event()
         self._lanes = Lanes(parts.limits, self._door)
-        self._health = HealthService(self._stopping)
+        self._health = HealthService(self._stopping, self._note_kernel)
         self._server = grpc.server(
             self._lanes.threads,
             interceptors=(self._lanes,),
@@ -177,6 +178,7 @@ class SocketServer:
             self._server.add_insecure_port(f"unix:{quote(str(self._place.staged))}")
             self._set_health(_SERVING)
             self.note_database(self._parts.trees.in_force())
+            self._note_kernel()
             self._server.start()
             self._place.reveal()
         except RuntimeError as error:
@@ -188,6 +190,7 @@ class SocketServer:
 
     def drain(self) -> None:
         """Refuse new mutations."""
+        self._draining.set()
         self._set_health(_NOT_SERVING)
         self._lanes.drain()
 
@@ -230,6 +233,12 @@ class SocketServer:
         healthy = generation is not None and not generation.problem
         if not self._stopping.is_set():
             self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
+
+    def _note_kernel(self) -> None:
+        """Show in the health of ModuleService whether the kernel takes modules at all."""
+        if not self._draining.is_set():
+            refused = self._parts.kernel.refusal()
+            self._health.set(MODULE_SERVICE, _NOT_SERVING if refused else _SERVING)
 
     def _set_health(self, status: int) -> None:
         for service in ("", *SERVICES):

@@ -172,6 +172,9 @@ class Kernel(Protocol):
     def identity(self) -> KernelIdentity:
         """Return what this kernel asks of its modules."""
 
+    def refusal(self) -> str:
+        """Say why this kernel would now refuse every module; "" where it would not."""
+
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first, as one consistent snapshot."""
 

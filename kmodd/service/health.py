@@ -6,7 +6,7 @@ lock, so one that does not read stops all checks, and whoever changes a status.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 from grpc_health.v1 import health_pb2 as pb
@@ -23,9 +23,10 @@ _UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 class HealthService(health_pb2_grpc.HealthServicer):
     """Tells the status of each service. ``_changed`` guards them and wakes the watchers."""
 
-    def __init__(self, stopping: threading.Event) -> None:
-        """``stopping`` ends the watches once it is set."""
+    def __init__(self, stopping: threading.Event, refresh: Callable[[], None]) -> None:
+        """``stopping`` ends the watches once it is set; ``refresh`` is called before each look."""
         self._stopping = stopping
+        self._refresh = refresh
         self._changed = threading.Condition()
         self._statuses: dict[str, int] = {}
 
@@ -39,6 +40,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self, request: pb.HealthCheckRequest, context: grpc.ServicerContext
     ) -> pb.HealthCheckResponse:
         """Answer with the status of now."""
+        self._refresh()
         with self._changed:
             status = self._statuses.get(request.service)
         if status is None:
@@ -51,6 +53,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         """Send the status, and each that differs from the one last sent."""
         told: int | None = None
         while context.is_active():
+            self._refresh()
             with self._changed:
                 now = self._statuses.get(request.service, _UNKNOWN)
                 if now == told and not self._stopping.is_set():

@@ -14,10 +14,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from kmodd.kernel.linux import LinuxKernel
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, load_one, run
-from tests.support.daemon import running_daemon
+from tests.support.daemon import Daemon, running_daemon
 
 MODPROBE = "/usr/sbin/modprobe"
+PATIENCE = 60.0
+"""Seconds that a hint may take."""
+
 RACES = 6
 """How often kmodd and modprobe are set on the same module at the same moment."""
 
@@ -44,11 +51,13 @@ def main(arguments: Sequence[str]) -> None:
         for scenario in SCENARIOS:
             check(scenario)
         check(others_changes)
+        check(hints)
         check(race)
         check(untrusted)
         check(by_kmodd_and_by_modprobe, drawn)
         check(daemon_log, daemon.log)
-        check(disabled)
+        check(without_the_capability)
+        check(disabled, daemon)
 
 
 def status(session: Session) -> Record:
@@ -83,6 +92,28 @@ def others_changes(session: Session) -> Record:
         "unload": session.unload("world"),
         "left": session.listed("world", "greet"),
     }
+
+
+def hints(_session: Session) -> Record:
+    """The kernel tells of what another program loads, and of what it unloads."""
+    kernel = LinuxKernel()
+    told = threading.Condition()
+    listings = []
+
+    def look() -> None:
+        with told:
+            listings.append(kernel.module("world") is not None)
+            told.notify_all()
+
+    def seen(listed: bool) -> bool:
+        with told:
+            return told.wait_for(lambda: listings[-1:] == [listed], PATIENCE)
+
+    with kernel.watching(look):
+        return {
+            "loads": [modprobe("world"), seen(True)],
+            "unloads": [modprobe("-r", "world"), seen(False)],
+        }
 
 
 def race(session: Session) -> Record:
@@ -145,10 +176,38 @@ def daemon_log(_session: Session, path: Path) -> Record:
     return {"lines": [line for line in path.read_text().splitlines() if "operation" not in line]}
 
 
-def disabled(session: Session) -> Record:
+def without_the_capability(session: Session) -> Record:
+    """What a daemon says that may not load modules."""
+    setpriv = ("/usr/bin/setpriv", "--bounding-set=-sys_module")
+    with (
+        running_daemon(Path("/"), "--kernel", "linux", "--no-publish", through=setpriv) as daemon,
+        daemon.client() as client,
+    ):
+        other = Session(client, session.uploads)
+        return {
+            "log": daemon.log.read_text().splitlines()[0],
+            "load": other.load("world"),
+            "health": health(daemon),
+        }
+
+
+def disabled(session: Session, daemon: Daemon) -> Record:
     """No module any more until the next boot: this comes last."""
+    before = health(daemon)
     Path("/proc/sys/kernel/modules_disabled").write_text("1")
-    return {"load": session.load("world"), "remove": session.remove("overlay")}
+    return {
+        "load": session.load("world"),
+        "remove": session.remove("overlay"),
+        "health": [before, health(daemon)],
+    }
+
+
+def health(daemon: Daemon) -> str:
+    """How the daemon says that its ModuleService fares."""
+    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
+        request = health_pb2.HealthCheckRequest(service="kmodd.v1.ModuleService")
+        answer = health_pb2_grpc.HealthStub(channel).Check(request)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 def modprobe(*arguments: str) -> bool:

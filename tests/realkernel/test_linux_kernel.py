@@ -159,6 +159,10 @@ def test_what_others_load_is_listed_at_once(real: Outcomes) -> None:
     assert (record["unload"], record["left"]) == ({}, {})
 
 
+def test_the_kernel_tells_of_what_others_load_and_unload(real: Outcomes) -> None:
+    assert real.of("hints") == {"loads": [True, True], "unloads": [True, True]}
+
+
 def test_a_race_with_modprobe_has_no_loser(real: Outcomes) -> None:
     for loads, listed, _unload, left in real.of("race")["rounds"]:
         assert loads == [{}, True]
@@ -193,6 +197,15 @@ def test_a_kernel_that_takes_no_modules_any_more_says_so(real: Outcomes) -> None
     record = real.of("disabled")
     assert verdict(record["load"]) == ("KERNEL_REFUSED", errno.EPERM)
     assert "modules are disabled until the next boot" in record["load"]["message"]
+    assert record["health"] == ["SERVING", "NOT_SERVING"]
+
+
+def test_a_daemon_without_the_capability_says_so(real: Outcomes) -> None:
+    record = real.of("without_the_capability")
+    assert record["log"] == "kmodd: this process has no CAP_SYS_MODULE"
+    assert verdict(record["load"]) == ("KERNEL_REFUSED", errno.EPERM)
+    assert record["load"]["message"].endswith(": this process has no CAP_SYS_MODULE")
+    assert record["health"] == "NOT_SERVING"
 
 
 SAME = (

@@ -293,7 +293,7 @@ def test_a_kernel_without_modules_lists_none_and_says_so(tmp_path: Path) -> None
     kernel = fake_kernel(tmp_path, proc__self__status="CapEff:\t000001ffffffffff\n")
     assert kernel.modules() == ()
     assert kernel.module("ext4") is None
-    assert kernel.limits()[0] == "the kernel is built without modules"
+    assert kernel.limits()[0] == kernel.refusal() == "the kernel is built without modules"
 
 
 def test_what_the_kernel_will_refuse_is_known_beforehand(tmp_path: Path) -> None:
@@ -305,12 +305,22 @@ def test_what_the_kernel_will_refuse_is_known_beforehand(tmp_path: Path) -> None
         sys__kernel__security__lockdown="none [integrity] confidentiality\n",
         sys__module__module__parameters__sig_enforce="Y\n",
     )
-    assert kernel.limits()[:4] == (
+    assert kernel.limits()[:3] == (
         "this process has no CAP_SYS_MODULE",
-        "modules are disabled until the next boot (kernel.modules_disabled)",
         "the kernel is locked down and loads signed modules only",
         "the kernel loads no module without a valid signature (sig_enforce)",
     )
+
+
+def test_a_kernel_that_takes_signed_modules_refuses_not_all(tmp_path: Path) -> None:
+    files = {
+        "proc__modules": "",
+        "proc__self__status": "CapEff:\t000001ffffffffff\n",
+        "sys__kernel__security__lockdown": "none [integrity] confidentiality\n",
+    }
+    assert fake_kernel(tmp_path, **files).refusal() == ""
+    files["proc__sys__kernel__modules_disabled"] = "1\n"
+    assert "modules are disabled" in fake_kernel(tmp_path, **files).refusal()
 
 
 def test_a_kernel_with_nothing_against_us_has_no_limits(tmp_path: Path) -> None:

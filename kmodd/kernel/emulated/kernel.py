@@ -86,6 +86,10 @@ class EmulatedKernel:
             vmlinux.builtins.names,
         )
 
+    def refusal(self) -> str:
+        """This kernel refuses nothing but for what is wrong with it."""
+        return ""
+
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""
         return self._table.listing()

@@ -94,6 +94,10 @@ class IsolatedKernel:
             vmlinux.builtins.names,
         )
 
+    def refusal(self) -> str:
+        """This kernel refuses nothing but for what is wrong with it."""
+        return ""
+
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""
         listing = self._listing

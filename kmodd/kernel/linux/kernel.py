@@ -71,18 +71,24 @@ class LinuxKernel:
         """Return the command line that the kernel was started with; "" where it is hidden."""
         return _first_line(self._proc / "cmdline")
 
+    def refusal(self) -> str:
+        """Say why no module can be loaded at all, as far as it can be known beforehand."""
+        if not (self._proc / "modules").exists():
+            return "the kernel is built without modules"
+        if not syscalls.numbers_known():
+            return "the system calls of this machine's architecture are not known"
+        if not self._has_capability():
+            return "this process has no CAP_SYS_MODULE"
+        if _first_line(self._proc / "sys/kernel/modules_disabled") == "1":
+            return "modules are disabled until the next boot (kernel.modules_disabled)"
+        return ""
+
     def limits(self) -> tuple[str, ...]:
         """Say what this kernel, or this process's rights, will not let us do; () for nothing."""
-        found = []
-        if not (self._proc / "modules").exists():
-            found.append("the kernel is built without modules")
-        elif not syscalls.numbers_known():
-            found.append("the system calls of this machine's architecture are not known")
-        found += self._refusals()
-        if _first_line(self._sysfs / "module/module/parameters/sig_enforce") == "Y":
-            found.append("the kernel loads no module without a valid signature (sig_enforce)")
-        problem = self._log.problem()
-        return (*found, problem) if problem else tuple(found)
+        enforced = _first_line(self._sysfs / "module/module/parameters/sig_enforce") == "Y"
+        signed = "the kernel loads no module without a valid signature (sig_enforce)"
+        found = (self.refusal(), self._lockdown(), signed if enforced else "", self._log.problem())
+        return tuple(each for each in found if each)
 
     def identity(self) -> KernelIdentity:
         """The kernel tells nobody its version magic but in the refusal of a module."""
@@ -230,19 +236,14 @@ class LinuxKernel:
             raise KernelError(Reason.KERNEL_REFUSED, why, errno=errno.ENOSYS)
 
     def _why(self) -> str:
-        return "; ".join(self._refusals())
+        """Say why the kernel answers EPERM, as far as it can be known."""
+        return "; ".join(each for each in (self.refusal(), self._lockdown()) if each)
 
-    def _refusals(self) -> list[str]:
-        """Say why the kernel would answer EPERM, as far as it can be known."""
-        found = []
-        if not self._has_capability():
-            found.append("this process has no CAP_SYS_MODULE")
-        if _first_line(self._proc / "sys/kernel/modules_disabled") == "1":
-            found.append("modules are disabled until the next boot (kernel.modules_disabled)")
-        lockdown = _first_line(self._sysfs / "kernel/security/lockdown")
-        if lockdown and "[none]" not in lockdown:
-            found.append("the kernel is locked down and loads signed modules only")
-        return found
+    def _lockdown(self) -> str:
+        state = _first_line(self._sysfs / "kernel/security/lockdown")
+        if not state or "[none]" in state:
+            return ""
+        return "the kernel is locked down and loads signed modules only"
 
     def _has_capability(self) -> bool:
         for line in _text(self._proc / "self/status").splitlines():
