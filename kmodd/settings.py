@@ -139,6 +139,20 @@ def default_state() -> Path | None:
     return Path(home) / "kmodd" if home.startswith("/") else None
 
 
+def default_runtime() -> Path | None:
+    """Return where this user's daemon keeps what a reboot may take; None where there is no place.
+
+    What systemd's RuntimeDirectory= made comes as paths with colons between them.
+    """
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    if os.geteuid() == 0:
+        return ADMIN_SOCKET.parents[1]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "kmodd" if runtime else None
+
+
 def default_config() -> Path | None:
     """Return this user's file of settings, whether or not there is one."""
     if os.geteuid() == 0:

@@ -48,7 +48,7 @@ class SocketPlace:
 
     def take(self) -> Self:
         """Take the lock; raises StateError naming the owner's process where it is taken."""
-        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_directories(self.path.parent)
         lock = self.path.with_name(f"{self.path.name}.lock")
         self._lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -89,6 +89,14 @@ class SocketPlace:
         self.staged.unlink(missing_ok=True)
         self._staging.rmdir()
         os.close(self._lock_fd)
+
+
+def _make_directories(path: Path) -> None:
+    """Make a directory and those above it, for everybody to enter whatever umask(2) says."""
+    for each in (*reversed(path.parents), path):
+        if not each.exists():
+            each.mkdir(exist_ok=True)
+            each.chmod(0o755)
 
 
 def _number(settings: SocketSettings, what: str, look_up: Callable[[str], int]) -> int:

@@ -27,11 +27,31 @@ ASKED = "asked.json"
 log = logging.getLogger(__name__)
 
 
+class Complaint:
+    """Says once that something cannot be kept, until it can be again."""
+
+    def __init__(self, level: int) -> None:
+        """``level`` is that of logging."""
+        self._level = level
+        self._made = False
+
+    def make(self, path: Path, error: OSError) -> None:
+        """Log why the file cannot be written, unless the last attempt failed, too."""
+        if not self._made:
+            log.log(self._level, "%s cannot be kept: %s", path, error.strerror)
+        self._made = True
+
+    def settle(self) -> None:
+        """Note that it could be written."""
+        self._made = False
+
+
 class RecordStore:
     """A directory with a file for each tree. Trees are kept and read by one thread each."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._complaint = Complaint(logging.INFO)
 
     def load(self, tree: str) -> Inventory | None:
         """Return what was kept of the tree at ``tree``; None where there is nothing to trust."""
@@ -45,13 +65,13 @@ class RecordStore:
             log.warning("%s is dropped: %s", path, error)
             return None
 
-    def save(self, inventory: Inventory) -> None:
-        """Keep what was read of a tree, whole or not at all."""
-        path = self._path(inventory.directory)
-        try:
-            _replace(path, dump(inventory))
-        except OSError as error:
-            log.warning("%s cannot be kept: %s", path, error.strerror)
+    def save(self, inventory: Inventory) -> bool:
+        """Keep what was read of a tree, whole or not at all; returns whether it is kept.
+
+        The directory may be on a file system that is mounted later, so it is for the caller to
+        try again; the log is told once.
+        """
+        return _kept(self._path(inventory.directory), dump(inventory), self._complaint)
 
     def _path(self, tree: str) -> Path:
         name = hashlib.sha256(os.fsencode(tree)).hexdigest()[:32]
@@ -68,7 +88,7 @@ class AskedStore:
     def __init__(self, directory: Path, boot_id: str) -> None:
         self._path = directory / ASKED
         self._boot_id = boot_id
-        self._failed = False
+        self._complaint = Complaint(logging.WARNING)
 
     def load(self) -> frozenset[str]:
         """Return the names that were stored last in this life of the kernel."""
@@ -87,14 +107,7 @@ class AskedStore:
     def store(self, names: Collection[str]) -> None:
         """Keep ``names``, whole or not at all; a directory that takes nothing is told once."""
         content = {"boot_id": self._boot_id, "modules": sorted(names)}
-        try:
-            _replace(self._path, json.dumps(content, indent=1).encode())
-        except OSError as error:
-            if not self._failed:
-                log.warning("%s cannot be kept: %s", self._path, error.strerror)
-            self._failed = True
-        else:
-            self._failed = False
+        _kept(self._path, json.dumps(content, indent=1).encode(), self._complaint)
 
 
 def _asked(data: bytes) -> tuple[str, frozenset[str]]:
@@ -109,8 +122,18 @@ def _asked(data: bytes) -> tuple[str, frozenset[str]]:
             raise ValueError("it is not what kmodd writes")
 
 
+def _kept(path: Path, data: bytes, complaint: Complaint) -> bool:
+    """Put ``data`` in the place of the file, whole or not at all; returns whether that was done."""
+    try:
+        _replace(path, data)
+    except OSError as error:
+        complaint.make(path, error)
+        return False
+    complaint.settle()
+    return True
+
+
 def _replace(path: Path, data: bytes) -> None:
-    """Put ``data`` in the place of the file, whole or not at all; raises OSError."""
     temporary = path.with_suffix(".new")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(temporary, "wb", opener=_private) as file:

@@ -144,12 +144,15 @@ class Tree:
             self._rebuilding.release()
 
     def keep_records(self) -> None:
-        """Store what was read of the tree, unless that was done since it last changed."""
+        """Store what was read of the tree, unless that was done since it last changed.
+
+        To be called again from time to time: where there is no place for it now, one may come.
+        """
         generation, store = self.generation, self._options.store
         if store is None or generation is None or generation.number == self._kept:
             return
-        self._kept = generation.number
-        store.save(generation.database.inventory)
+        if store.save(generation.database.inventory):
+            self._kept = generation.number
 
     def drop(self) -> None:
         """Forget the database: the directory is gone."""

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.settings import Settings
+from kmodd.settings_file import read_settings
 from tests.support.daemon import running_daemon
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
-UNIT = Path(__file__).parents[2] / "systemd/kmodd.service"
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNIT = SYSTEMD / "kmodd.service"
 EXPOSURE = "24"
 """The most that systemd-analyze may find, in tenths."""
 
@@ -134,3 +137,17 @@ def test_systemd_finds_little_to_attack_in_the_unit() -> None:
     command = [analyze, "security", "--offline=true", f"--threshold={EXPOSURE}", str(UNIT)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_example_of_settings_goes_with_the_unit_and_its_groups() -> None:
+    lines = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line)
+    groups = {
+        line.split()[1]
+        for line in (SYSTEMD / "sysusers.d/kmodd.conf").read_text().splitlines()
+        if line.startswith("g ")
+    }
+    settings = read_settings(SYSTEMD / "kmodd.toml", Settings())
+    assert groups == set(lines["SupplementaryGroups"].split())
+    assert groups == {each.group for each in settings.sockets if each.group}
+    directories = {f"/run/{each}" for each in lines["RuntimeDirectory"].split()}
+    assert {str(each.path.parent) for each in settings.sockets} < directories

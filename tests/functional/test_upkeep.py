@@ -98,6 +98,18 @@ def test_a_tree_that_becomes_writable_is_published_by_itself(
         assert published(modules_root, "greet")
 
 
+def test_what_was_read_is_kept_once_there_is_a_place_for_it(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    place = tmp_path / "var"
+    place.touch()
+    with running_daemon(modules_root.root, "--state", str(place / "lib")) as daemon:
+        with daemon.client() as client:
+            assert client.status().tree.published
+        place.unlink()
+        wait_until(lambda: list(place.glob("lib/*.records")) != [])
+
+
 def test_trees_that_are_removed_and_made_again_are_followed(
     client: Client, modules_root: ModuleTree, tmp_path: Path
 ) -> None:

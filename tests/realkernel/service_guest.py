@@ -4,6 +4,7 @@
 import contextlib
 import ctypes
 import errno
+import grp
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ from tests.realkernel.scenarios import (
 from tests.support.daemon import wait_until
 
 SOCKET = "/run/kmodd/admin/kmodd.sock"
+STATE = Path("/var/lib/kmodd")
+OBSERVERS, LOADERS = "kmodd-observer", "kmodd-loader"
 NOBODY = 65534
 KMOD = Path("/usr/bin/kmod")
 AF_PPPOX = 24
@@ -45,7 +48,9 @@ def main(arguments: Sequence[str]) -> None:
             failing_init,
             set_parameters,
             kernels_requests,
+            early,
             strangers,
+            roles,
             reloaded,
             killed_while_loading,
             stopped_process,
@@ -107,19 +112,64 @@ def mount(kind: str) -> str:
     return errno.errorcode[ctypes.get_errno()]
 
 
+def early(_session: Session) -> Record:
+    """It was ready before /var was there; what it keeps there follows."""
+
+    def activated(unit: str) -> int:
+        key = "ActiveEnterTimestampMonotonic"
+        return int(shown(key, unit=unit)[key])
+
+    subprocess.run(["systemd-tmpfiles", "--create", "kmodd.conf"], check=True)
+    wait_until(lambda: any(STATE.glob("*.records")), pause=0.5)
+    print(Path(f"/proc/{main_pid()}/mountinfo").read_text())
+    return {
+        "before_var": activated("kmodd.service") < activated("var.mount"),
+        "before_sysinit": activated("kmodd.service") < activated("sysinit.target"),
+        "state": f"{STATE.stat().st_mode:o}",
+    }
+
+
 def strangers(_session: Session) -> Record:
-    """Another user may not even connect."""
+    """Who may connect to which socket: a member of no group, and of one group each."""
+    found = {}
+    for group in ("nogroup", OBSERVERS, LOADERS):
+        number = grp.getgrnam(group).gr_gid
+        found[group] = {
+            socket: refusal
+            for socket in ("admin", "observer", "loader", "test")
+            if (refusal := connected(f"/run/kmodd/{socket}/kmodd.sock", number))
+        }
+    return found
+
+
+def connected(path: str, group: int) -> int:
+    """Connect as a user of that group alone; returns the errno."""
     child = os.fork()
     if child == 0:
         os.setgroups([])
-        os.setgid(NOBODY)
+        os.setgid(group)
         os.setuid(NOBODY)
-        try:
-            socket.socket(socket.AF_UNIX).connect(SOCKET)
-        except PermissionError:
-            os._exit(13)
-        os._exit(0)
-    return {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+        os._exit(socket.socket(socket.AF_UNIX).connect_ex(path))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def roles(_session: Session) -> Record:
+    """What an observer and two loaders get."""
+    found = {}
+    for place, group in (("observer", OBSERVERS), ("test", LOADERS), ("loader", LOADERS)):
+        answer = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.realkernel.caller"),
+                *(f"/run/kmodd/{place}/kmodd.sock", "world", "gplsym"),
+            ],
+            user=NOBODY,
+            group=grp.getgrnam(group).gr_gid,
+            extra_groups=[],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        found[place] = json.loads(answer.stdout)
+    return found
 
 
 def reloaded(session: Session) -> Record:
@@ -183,7 +233,11 @@ def journal(_session: Session) -> Record:
         "listening": [
             entry["PRIORITY"] for entry in ours if entry["MESSAGE"].startswith("listening on")
         ],
-        "warnings": [entry["MESSAGE"] for entry in ours if int(entry["PRIORITY"]) <= 4],
+        "warnings": [
+            entry["MESSAGE"]
+            for entry in ours
+            if int(entry["PRIORITY"]) <= 4 and not entry["MESSAGE"].startswith("refused to ")
+        ],
     }
 
 
@@ -211,9 +265,9 @@ def main_pid() -> int:
     return int(shown("MainPID")["MainPID"])
 
 
-def shown(*properties: str) -> dict[str, str]:
+def shown(*properties: str, unit: str = "kmodd.service") -> dict[str, str]:
     """Properties of the unit, by name."""
-    answer = systemctl("show", "kmodd.service", f"--property={','.join(properties)}")
+    answer = systemctl("show", unit, f"--property={','.join(properties)}")
     return dict(line.split("=", 1) for line in answer.splitlines())
 
 

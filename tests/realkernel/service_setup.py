@@ -23,6 +23,28 @@ MASKED = (
 )
 """Services that look at all of the host's files, or at hardware, for minutes."""
 
+FSTAB = """\
+overlay / overlay rw 0 0
+tmpfs /var tmpfs mode=755 0 0
+"""
+"""The guest starts with / read-only; it becomes writable, and later there is another /var."""
+
+LATE = """\
+[Unit]
+After=kmodd.service
+"""
+"""Keeps /var away until kmodd is ready."""
+
+SOCKET = """\
+[[socket]]
+path = "/run/kmodd/test/kmodd.sock"
+role = "loader"
+group = "kmodd-loader"
+mode = 0o660
+allow = ["world"]
+"""
+"""A drop-in for kmodd.toml: a socket in a directory that nobody has prepared."""
+
 DROP_IN = """\
 [Service]
 WatchdogSec=12
@@ -62,6 +84,7 @@ TimeoutStartSec=infinity
 WorkingDirectory=/opt/kmodd/project
 Environment=PYTHONPATH={path}
 ExecStart={python} -m tests.realkernel.service_guest {uploads} {results}
+ExecStopPost=-journalctl --no-pager --unit=kmodd.service
 ExecStopPost={power_off}
 StandardOutput=append:/run/out/log
 StandardError=append:/run/out/log
@@ -78,10 +101,14 @@ def service_setup(project: Path, uploads: Path) -> str:
     unit = GUEST_UNIT.format(
         python=python, path=CODE, uploads=uploads, results="/run/out/results", power_off=power_off()
     )
+    source = shlex.quote(f"/newroot{project}/systemd")
     masks = "\n".join(f"ln -s /dev/null {SYSTEMD_UNITS}/{name}.service" for name in MASKED)
     return f"""
-echo -n > /newroot/etc/fstab
 {masks}
+{_written(FSTAB, "/newroot/etc/fstab")}
+rm -rf /newroot/var/lib/kmodd /newroot/.dockerenv
+mkdir {SYSTEMD_UNITS}/var.mount.d
+{_written(LATE, f"{SYSTEMD_UNITS}/var.mount.d/late.conf")}
 mkdir -p /newroot/opt/kmodd/bin
 {_bound(sys.base_prefix, "python")}
 {_bound(sysconfig.get_path("purelib"), "packages")}
@@ -90,12 +117,19 @@ mkdir -p /newroot/opt/kmodd/bin
 {_written(CLIENT.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodctl")}
 chmod 755 /newroot/opt/kmodd/bin/*
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
-cp /newroot{shlex.quote(str(project))}/systemd/kmodd.service {SYSTEMD_UNITS}
+cp {source}/kmodd.service {SYSTEMD_UNITS}
+mkdir -p /newroot/etc/sysusers.d /newroot/etc/tmpfiles.d /newroot/etc/kmodd/kmodd.toml.d
+cp {source}/sysusers.d/kmodd.conf /newroot/etc/sysusers.d
+cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d
+chroot /newroot systemd-sysusers kmodd.conf
+cp {source}/kmodd.toml /newroot/etc/kmodd
+{_written(SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/test.toml")}
 mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/kmodd.service.d
 ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
 {_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
 {_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
 {_written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
+mount -o remount,ro overlay /newroot
 """
 
 

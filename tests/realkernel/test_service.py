@@ -47,8 +47,32 @@ def test_without_it_the_kernels_requests_go_to_kmod(service: Outcomes) -> None:
     assert record == {"mounted": "ENOENT", "listed": True}
 
 
-def test_another_user_does_not_get_in(service: Outcomes) -> None:
-    assert service.of("strangers")["status"] == errno.EACCES
+def test_it_is_ready_before_var_is_there_and_keeps_its_state_when_it_is(service: Outcomes) -> None:
+    assert service.of("early") == {
+        "before_var": True,
+        "before_sysinit": True,
+        "state": "40700",
+    }
+
+
+def test_each_group_gets_in_where_it_belongs_and_others_nowhere(service: Outcomes) -> None:
+    refused = errno.EACCES
+    assert service.of("strangers") == {
+        "nogroup": dict.fromkeys(("admin", "observer", "loader", "test"), refused),
+        "kmodd-observer": dict.fromkeys(("admin", "loader", "test"), refused),
+        "kmodd-loader": dict.fromkeys(("admin", "observer"), refused),
+    }
+
+
+def test_each_role_may_do_what_it_is_for(service: Outcomes) -> None:
+    record = service.of("roles")
+    for role in record.values():
+        assert role["list"] == {}
+        assert role["log"]["reason"] == "ACCESS_DENIED"
+        assert role["load"]["gplsym"]["reason"] == "ACCESS_DENIED"
+    assert record["observer"]["load"]["world"]["reason"] == "ACCESS_DENIED"
+    assert record["loader"]["load"]["world"]["reason"] == "ACCESS_DENIED"
+    assert (record["test"]["load"]["world"], record["test"]["unload"]["world"]) == ({}, {})
 
 
 def test_a_reload_puts_new_configuration_in_force(service: Outcomes) -> None:
@@ -71,7 +95,7 @@ def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) ->
 
 def test_the_journal_has_priorities(service: Outcomes) -> None:
     record = service.of("journal")
-    assert record["listening"] == ["6", "6", "6"]
+    assert record["listening"] == ["6"] * 3 * 4
     assert record["warnings"] == []
 
 
