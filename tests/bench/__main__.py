@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "plan")
+BENCHMARKS = ("calls", "depmod", "listing", "plan")
 
 
 def main() -> None:
