@@ -25,6 +25,7 @@ from kmodd.settings import (
     SocketSettings,
     check_command_line,
     default_config,
+    default_runtime,
     default_socket,
     default_state,
 )
@@ -218,7 +219,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     def read() -> Settings:
         file = options.config or default_config()
-        base = Settings(state=default_state(), sockets=_sockets(place))
+        base = Settings(state=default_state(), runtime=default_runtime(), sockets=_sockets(place))
         settings = base
         if file is not None and (options.config or file.exists()):
             settings = _checked(read_settings(file, base), file)

@@ -25,13 +25,13 @@ from kmodd.pulse import Pulse
 from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.signals import SignalInbox, caught
-from kmodd.state import RecordStore
+from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
 from kmodd.trust import check_configuration
 from kmodd.watch import watching
 
 FIXED = (
-    *("kernel", "root", "release", "state", "publish", "watch", "modprobe_config"),
+    *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
     *("limits", "timing", "load_at_start", "audit_file"),
 )
 """The settings that a daemon keeps from its start to its end."""
@@ -123,6 +123,9 @@ def running(settings: Settings) -> Iterator[Daemon]:
             exact=settings.kmod_exact,
             limits=settings.limits,
             audit=AuditTrail(settings.audit_file),
+            asked=AskedStore(settings.runtime, linux.boot_id)
+            if linux and settings.runtime
+            else None,
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
         trees.tell(lambda: servers.note_database(trees.in_force()))

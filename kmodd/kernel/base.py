@@ -16,6 +16,9 @@ from typing import Protocol
 from kmodd.kernel.taints import letters_of
 from kmodd.modulefile import Compression
 
+MODULES_DISABLED = "modules are disabled until the next boot (kernel.modules_disabled)"
+"""What is said of a kernel whose switch was turned, or that was booted so."""
+
 
 class ModuleState(enum.Enum):
     """A module's state as /proc/modules words it."""

@@ -163,3 +163,10 @@ def test_help_is_there_without_a_root(arguments: list[str]) -> None:
     result = kmodd(*arguments)
     assert result.returncode == 0
     assert "kmodd" in result.stdout
+
+
+def test_a_kernel_that_takes_no_module_shows_in_the_health(modules_root: ModuleTree) -> None:
+    switch = ("--kernel-command-line", "sysctl.kernel.modules_disabled=1")
+    with running_daemon(modules_root.root, *switch) as daemon:
+        assert daemon.health("ModuleService") == "NOT_SERVING"
+        assert daemon.health("DatabaseService") == "SERVING"

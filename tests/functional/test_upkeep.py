@@ -11,7 +11,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodctl.client import Client
 from kmodd.v1 import database_service_pb2, database_service_pb2_grpc
@@ -39,12 +38,6 @@ def published(root: ModuleTree, name: str) -> bool:
     return dependencies.exists() and f"/{name}.ko:" in dependencies.read_text()
 
 
-def database_health(daemon: Daemon) -> int:
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
-        request = health_pb2.HealthCheckRequest(service="kmodd.v1.DatabaseService")
-        return int(health_pb2_grpc.HealthStub(channel).Check(request).status)
-
-
 def test_a_removed_database_is_written_again(client: Client, modules_root: ModuleTree) -> None:
     path = modules_root.directory / "modules.symbols.bin"
     before = path.read_bytes()
@@ -63,14 +56,14 @@ def test_another_program_that_writes_over_the_databases_is_corrected_once(
     wait_until(lambda: path.read_bytes() == right)
     path.write_text("# something else again\n")
     wait_until(lambda: "keeps writing over" in client.status().tree.problem)
-    assert database_health(daemon) == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert daemon.health("DatabaseService") == "NOT_SERVING"
     path.write_text("# it will not give in\n")
     time.sleep(5)
     assert path.read_text() == "# it will not give in\n"
     assert daemon.kmodctl("depmod").returncode == 0
     assert path.read_bytes() == right
     assert client.status().tree.problem == ""
-    assert database_health(daemon) == health_pb2.HealthCheckResponse.SERVING
+    assert daemon.health("DatabaseService") == "SERVING"
 
 
 def test_the_same_databases_written_by_another_are_no_matter(
@@ -92,7 +85,7 @@ def test_a_tree_that_becomes_writable_is_published_by_itself(
     obstacle.mkdir()
     with running_daemon(modules_root.root) as daemon, daemon.client() as client:
         assert not client.status().tree.published
-        assert database_health(daemon) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert daemon.health("DatabaseService") == "NOT_SERVING"
         obstacle.rmdir()
         wait_until(lambda: client.status().tree.published)
         assert published(modules_root, "greet")

@@ -16,6 +16,9 @@ from tests.support.require import require
 
 PROJECT = Path(__file__).parents[2]
 
+COMMAND_LINE = "greet.numbers=7,8"
+"""What is on the kernel's command line."""
+
 PATIENCE = 600.0
 """Seconds for a guest; it takes 90 on a core of its own."""
 
@@ -48,9 +51,7 @@ def boot_kernel(
     )
     script = f"cd {shlex.quote(str(PROJECT))}; {command} >/run/out/log 2>&1; {power_off()}"
     machine = Machine(debian.kernel_image, layout.tree, work)
-    guest = machine.boot(
-        debian, ["/bin/sh", "-c", script], seconds=seconds, arguments="greet.numbers=7,8"
-    )
+    guest = machine.boot(debian, ["/bin/sh", "-c", script], seconds=seconds, arguments=COMMAND_LINE)
     return _outcomes(guest)
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.realkernel.boots import Outcomes, boot_kernel, boot_service
+from tests.realkernel.boots import COMMAND_LINE, Outcomes, boot_kernel, boot_service
 from tests.realkernel.layout import Layout, lay_out
 from tests.realkernel.scenarios import SCENARIOS, Session, load_each, run
 from tests.support.daemon import running_daemon
@@ -64,7 +64,8 @@ def service(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
 @pytest.fixture(scope="session")
 def emulated(layout: Layout) -> Outcomes:
     """What the emulated kernel does when it is asked the same."""
-    with running_daemon(layout.tree.root) as daemon, daemon.client() as client:
+    options = ("--kernel-command-line", COMMAND_LINE)
+    with running_daemon(layout.tree.root, *options) as daemon, daemon.client() as client:
         session = Session(client, layout.uploads)
 
         def listing() -> list[str]:
@@ -75,6 +76,7 @@ def emulated(layout: Layout) -> Outcomes:
             ]
 
         records = {scenario.__name__: run(session, scenario) for scenario in SCENARIOS}
+        records["status"] = {"runs_init": client.status().runs_init}
         records["load_each"] = run(session, load_each, layout.drawn, listing)
     return Outcomes(records)
 

@@ -14,9 +14,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from kmodd.kernel.linux import LinuxKernel
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, load_one, run
 from tests.support.daemon import Daemon, running_daemon
@@ -187,27 +184,19 @@ def without_the_capability(session: Session) -> Record:
         return {
             "log": daemon.log.read_text().splitlines()[0],
             "load": other.load("world"),
-            "health": health(daemon),
+            "health": daemon.health("ModuleService"),
         }
 
 
 def disabled(session: Session, daemon: Daemon) -> Record:
     """No module any more until the next boot: this comes last."""
-    before = health(daemon)
+    before = daemon.health("ModuleService")
     Path("/proc/sys/kernel/modules_disabled").write_text("1")
     return {
         "load": session.load("world"),
         "remove": session.remove("overlay"),
-        "health": [before, health(daemon)],
+        "health": [before, daemon.health("ModuleService")],
     }
-
-
-def health(daemon: Daemon) -> str:
-    """How the daemon says that its ModuleService fares."""
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
-        request = health_pb2.HealthCheckRequest(service="kmodd.v1.ModuleService")
-        answer = health_pb2_grpc.HealthStub(channel).Check(request)
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 def modprobe(*arguments: str) -> bool:

@@ -5,11 +5,14 @@ The same scenarios run on the real kernel and on the emulated one, so that the t
 Each leaves the kernel as it found it, but for what cannot be unloaded.
 """
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import CallError, Client
 
@@ -43,7 +46,7 @@ class Session:
     def load(self, *names: str, parameters: str = "", **options: bool) -> Record:
         return self.attempt(lambda: self.client.load(*names, parameters=parameters, **options))
 
-    def unload(self, *names: str, **options: bool) -> Record:
+    def unload(self, *names: str, **options: Any) -> Record:
         return self.attempt(lambda: self.client.unload(*names, **options))
 
     def remove(self, name: str, *, force: bool = False) -> Record:
@@ -149,6 +152,17 @@ def in_use(session: Session) -> Record:
     return {"held": held, "forced": forced, "left": session.listed("world", "greet")}
 
 
+def waits(session: Session) -> Record:
+    """An unload waits for the user of a module to go, and not longer than it is to."""
+    session.load("world")
+    in_vain = session.unload("greet", wait=Duration(nanos=200_000_000))
+    leaving = threading.Timer(0.5, session.remove, ["world"])
+    leaving.start()
+    waited = session.unload("greet", wait=Duration(seconds=60))
+    leaving.join()
+    return {"in_vain": in_vain, "waited": waited, "left": session.listed("world", "greet")}
+
+
 def failing_init(session: Session) -> Record:
     failed = session.load("halfway")
     listed = session.listed("halfway")
@@ -186,8 +200,10 @@ def twice(session: Session) -> Record:
 
 
 def absent(session: Session) -> Record:
+    missing = session.load("kmodd_nothing")
+    root = session.client.status().root
     return {
-        "load": session.load("kmodd_nothing"),
+        "load": missing | {"detail": missing["detail"].removeprefix(root.rstrip("/"))},
         "unload": session.unload("greet"),
         "strict": session.unload("greet", first_time=True),
         "remove": session.remove("greet"),
@@ -276,6 +292,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     set_parameters,
     bad_parameter,
     in_use,
+    waits,
     failing_init,
     wrong_vermagic,
     unknown_symbol,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kmodctl import Client, KmodctlError
+from kmodd.v1 import module_service_pb2
 from tests.realkernel.scenarios import (
     Record,
     Session,
@@ -121,7 +122,6 @@ def early(_session: Session) -> Record:
 
     subprocess.run(["systemd-tmpfiles", "--create", "kmodd.conf"], check=True)
     wait_until(lambda: any(STATE.glob("*.records")), pause=0.5)
-    print(Path(f"/proc/{main_pid()}/mountinfo").read_text())
     return {
         "before_var": activated("kmodd.service") < activated("var.mount"),
         "before_sysinit": activated("kmodd.service") < activated("sysinit.target"),
@@ -183,8 +183,13 @@ def reloaded(session: Session) -> Record:
 
 
 def killed_while_loading(session: Session) -> Record:
-    """The kernel is as it is, and the next daemon tells of it."""
+    """The kernel is as it is, and the next daemon tells of it, and of what was asked for.
+
+    The client that holds a module goes with the daemon that it holds it by.
+    """
     session.load("hello")
+    held = session.client.hold("gplsym")
+    holds = [len(session.client.list_holds())]
     stop = threading.Event()
 
     def keep_loading() -> None:
@@ -206,9 +211,18 @@ def killed_while_loading(session: Session) -> Record:
     wait_for_another(session, before)
     listed = [module.name for module in session.client.list_modules()]
     in_kernel = [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()]
+    origins = {
+        module.name: module_service_pb2.Origin.Name(module.origin)
+        for module in session.client.list_modules()
+        if module.name in ("hello", "overlay")
+    }
+    held.close()
+    holds.append(len(session.client.list_holds()))
     works = session.load("world")
-    session.unload("world", "hello")
+    session.unload("world", "hello", "gplsym")
     return {
+        "origins": origins,
+        "holds": holds,
         "listed": listed == in_kernel and "hello" in listed,
         "works": works,
         "unit": shown("ActiveState", "NRestarts"),

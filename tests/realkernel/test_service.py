@@ -87,6 +87,8 @@ def test_killed_in_the_middle_of_loads_it_comes_back_with_the_kernels_listing(
     record = service.of("killed_while_loading")
     assert record["unit"] == {"ActiveState": "active", "NRestarts": "1"}
     assert (record["listed"], record["works"]) == (True, {})
+    assert record["origins"] == {"hello": "ORIGIN_ASKED", "overlay": "ORIGIN_UNKNOWN"}
+    assert record["holds"] == [1, 0]
 
 
 def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) -> None:

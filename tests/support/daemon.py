@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from kmodctl.client import Client
 from tests.support.tree import ModuleTree
 
@@ -40,6 +43,13 @@ class Daemon:
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         (child,) = (pid for task in tasks for pid in task.read_text().split())
         return int(child)
+
+    def health(self, service: str) -> str:
+        """What the daemon says of one of its services: SERVING or NOT_SERVING."""
+        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+            request = health_pb2.HealthCheckRequest(service=f"kmodd.v1.{service}")
+            answer = health_pb2_grpc.HealthStub(channel).Check(request)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     def stop(self) -> int:
         """Ask the daemon to stop; returns its exit status."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small emulated kernels, and what is done with them in most tests."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -58,6 +59,15 @@ def refusal(
     with pytest.raises(KernelError) as refused:
         into.init_module(image, parameters, flags)
     assert into.modules() == before
+    return refused.value
+
+
+def file_refusal(into: Kernel, image: bytes) -> KernelError:
+    """The same for a file that holds ``image``: init_module looks at none that is too short."""
+    with tempfile.TemporaryFile() as file, pytest.raises(KernelError) as refused:
+        file.write(image)
+        file.flush()
+        into.finit_module(file.fileno(), "", InsertFlags.NONE)
     return refused.value
 
 

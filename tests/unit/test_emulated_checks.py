@@ -34,6 +34,7 @@ from tests.support.emulated import (
     CORE,
     SAMPLE,
     exporting,
+    file_refusal,
     importing,
     kernel,
     load,
@@ -89,7 +90,7 @@ def test_a_kernel_without_signatures_does_not_look_at_them() -> None:
 
 @pytest.mark.parametrize("tail", [b"1" + SIGNATURE_MARKER, b"12 bytes too" + SIGNATURE_MARKER])
 def test_a_signature_that_is_cut_short_is_refused_even_if_none_is_needed(tail: bytes) -> None:
-    error = refusal(kernel(sample=SIGNED), tail)
+    error = file_refusal(kernel(sample=SIGNED), tail)
     assert (error.errno, error.log) == (errno.EBADMSG, ())
 
 

@@ -37,6 +37,7 @@ from tests.support.emulated import (
     RELEASE,
     SAMPLE,
     exporting,
+    file_refusal,
     importing,
     kernel,
     load,
@@ -240,11 +241,17 @@ def test_a_file_for_another_machine_is_refused(change: dict[str, int], line: str
     assert (error.errno, error.log) == (errno.ENOEXEC, (line,))
 
 
-@pytest.mark.parametrize("image", [b"", b"\x7fELF", b"not ELF at all", bytes(4096)])
+@pytest.mark.parametrize("image", [b"\x7fELF", b"not ELF at all", bytes(4096)])
 def test_what_is_no_elf_is_refused(image: bytes) -> None:
-    error = refusal(kernel(), image)
+    error = file_refusal(kernel(), image)
     assert error.errno == errno.ENOEXEC
     assert error.log
+
+
+@pytest.mark.parametrize("image", [b"", b"\x7fELF", bytes(63)])
+def test_an_image_shorter_than_a_header_is_refused_without_a_word(image: bytes) -> None:
+    error = refusal(kernel(), image)
+    assert (error.errno, error.log) == (errno.ENOEXEC, ())
 
 
 def test_a_name_is_loaded_once() -> None:

@@ -69,6 +69,13 @@ def machine_of(image: bytes) -> Machine:
     return Machine(bits, byteorder, int.from_bytes(image[18:20], byteorder))
 
 
+def check_length(image: bytes, vmlinux: Vmlinux) -> None:
+    """Refuse what init_module(2) does not even look at, and logs nothing of."""
+    machine = vmlinux.machine or machine_of(image)
+    if len(image) < _HEADER_SIZE[machine.bits]:
+        raise Refusal(Reason.INVALID_MODULE_FILE, errno.ENOEXEC, _too_short(image))
+
+
 def check_headers(image: bytes, vmlinux: Vmlinux, printk: Printk) -> None:
     """Refuse an image whose headers the kernel would not take (ENOEXEC).
 
@@ -98,10 +105,14 @@ def _complain_of_identity(image: bytes, machine: Machine) -> str:
     return ""
 
 
+def _too_short(image: bytes) -> str:
+    return f"Invalid ELF header len {len(image)}"
+
+
 def _complain_of_tables(image: bytes, machine: Machine) -> str:
     """Return what is wrong with the headers, empty where nothing is."""
     if len(image) < _HEADER_SIZE[machine.bits]:
-        return f"Invalid ELF header len {len(image)}"
+        return _too_short(image)
     if image[:4] != b"\x7fELF":
         return "Invalid ELF header magic: != \x7fELF"
     headers = _Headers.read(image, machine)

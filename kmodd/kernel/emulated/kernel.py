@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
+    MODULES_DISABLED,
     InsertFlags,
     KernelIdentity,
     LoadedModule,
@@ -21,6 +22,7 @@ from kmodd.kernel.base import (
 from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
 from kmodd.kernel.emulated.cpu import Cpu, IdleCpu
+from kmodd.kernel.emulated.headers import check_length
 from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
 from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
@@ -87,8 +89,8 @@ class EmulatedKernel:
         )
 
     def refusal(self) -> str:
-        """This kernel refuses nothing but for what is wrong with it."""
-        return ""
+        """Say whether the command line has disabled modules."""
+        return MODULES_DISABLED if self._command_line.modules_disabled else ""
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""
@@ -122,7 +124,7 @@ class EmulatedKernel:
 
     def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load the module ``image``."""
-        self._call(lambda: self._load(image, parameters, flags))
+        self._call(lambda: self._init_module(image, parameters, flags))
 
     def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name``; the order of the checks is that of delete_module(2)."""
@@ -177,6 +179,11 @@ class EmulatedKernel:
         if int(flags) & ~_KNOWN_FLAGS:
             raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, "unknown flags")
         self._load(self._read(fd), parameters, flags)
+
+    def _init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        if not flags:  # which init_module(2) has none of
+            check_length(image, self._vmlinux())
+        self._load(image, parameters, flags)
 
     def _read(self, fd: int) -> bytes:
         """Return the uncompressed module in the file at ``fd`` (kernel_read_file)."""

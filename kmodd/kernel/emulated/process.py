@@ -17,12 +17,14 @@ from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
+    MODULES_DISABLED,
     InsertFlags,
     KernelIdentity,
     LoadedModule,
     LogRecord,
     ModuleDetails,
 )
+from kmodd.kernel.emulated.command_line import parse_command_line
 from kmodd.kernel.emulated.kernel import print_banner
 from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Unpack
 from kmodd.kernel.emulated.log import KernelLog, Level
@@ -95,8 +97,8 @@ class IsolatedKernel:
         )
 
     def refusal(self) -> str:
-        """This kernel refuses nothing but for what is wrong with it."""
-        return ""
+        """Say whether the command line has disabled modules."""
+        return MODULES_DISABLED if parse_command_line(self._command_line).modules_disabled else ""
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""

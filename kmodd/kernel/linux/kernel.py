@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kmodd.errors import KernelError, ModuleFileError, Reason
 from kmodd.kernel.base import (
+    MODULES_DISABLED,
     InsertFlags,
     KernelIdentity,
     LoadedModule,
@@ -80,7 +81,7 @@ class LinuxKernel:
         if not self._has_capability():
             return "this process has no CAP_SYS_MODULE"
         if _first_line(self._proc / "sys/kernel/modules_disabled") == "1":
-            return "modules are disabled until the next boot (kernel.modules_disabled)"
+            return MODULES_DISABLED
         return ""
 
     def limits(self) -> tuple[str, ...]:
