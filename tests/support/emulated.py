@@ -64,10 +64,11 @@ def refusal(
 
 def file_refusal(into: Kernel, image: bytes) -> KernelError:
     """The same for a file that holds ``image``: init_module looks at none that is too short."""
-    with tempfile.TemporaryFile() as file, pytest.raises(KernelError) as refused:
+    with tempfile.TemporaryFile() as file:
         file.write(image)
         file.flush()
-        into.finit_module(file.fileno(), "", InsertFlags.NONE)
+        with pytest.raises(KernelError) as refused:
+            into.finit_module(file.fileno(), "", InsertFlags.NONE)
     return refused.value
 
 
