@@ -320,6 +320,9 @@ SETTINGS: Table = {
         "what the emulated kernel is booted with, such as module_blacklist=NAME",
     ),
     "state": Value(_path, "the directory where what was read of the trees is kept"),
+    "runtime": Value(
+        _path, "the directory where what a reboot may take is kept: which modules were asked for"
+    ),
     "publish": Value(_boolean, "whether databases are written (default: true)"),
     "watch": Value(_boolean, "whether databases follow their trees by themselves (default: true)"),
     "modprobe_config": Value(

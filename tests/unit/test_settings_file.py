@@ -16,6 +16,7 @@ root = "/srv/root"
 release = "6.1.0"
 kernel_command_line = "module_blacklist=floppy"
 state = "/srv/state"
+runtime = "/run/srv"
 publish = false
 watch = false
 modprobe_config = ["/srv/a.conf", "/srv/b.d"]
@@ -76,6 +77,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         release="6.1.0",
         kernel_command_line="module_blacklist=floppy",
         state=Path("/srv/state"),
+        runtime=Path("/run/srv"),
         publish=False,
         watch=False,
         modprobe_config=(Path("/srv/a.conf"), Path("/srv/b.d")),
