@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from kmodctl.errors import CallError, NoDaemonError
+from kmodctl.methods import Methods
 from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 
 # The messages are imported where they are made: those of all services together would cost a
@@ -367,27 +368,43 @@ class Client:
 
     @cached_property
     def _modules(self) -> "module_service_pb2_grpc.ModuleServiceStub":
-        from kmodd.v1 import module_service_pb2_grpc
+        from kmodd.v1 import module_service_pb2
 
-        return module_service_pb2_grpc.ModuleServiceStub(self._channel)
+        stub: module_service_pb2_grpc.ModuleServiceStub = self._service(
+            module_service_pb2, "ModuleService"
+        )
+        return stub
 
     @cached_property
     def _databases(self) -> "database_service_pb2_grpc.DatabaseServiceStub":
-        from kmodd.v1 import database_service_pb2_grpc
+        from kmodd.v1 import database_service_pb2
 
-        return database_service_pb2_grpc.DatabaseServiceStub(self._channel)
+        stub: database_service_pb2_grpc.DatabaseServiceStub = self._service(
+            database_service_pb2, "DatabaseService"
+        )
+        return stub
 
     @cached_property
     def _log(self) -> "kernel_log_service_pb2_grpc.KernelLogServiceStub":
-        from kmodd.v1 import kernel_log_service_pb2_grpc
+        from kmodd.v1 import kernel_log_service_pb2
 
-        return kernel_log_service_pb2_grpc.KernelLogServiceStub(self._channel)
+        stub: kernel_log_service_pb2_grpc.KernelLogServiceStub = self._service(
+            kernel_log_service_pb2, "KernelLogService"
+        )
+        return stub
 
     @cached_property
     def _daemon(self) -> "daemon_service_pb2_grpc.DaemonServiceStub":
-        from kmodd.v1 import daemon_service_pb2_grpc
+        from kmodd.v1 import daemon_service_pb2
 
-        return daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+        stub: daemon_service_pb2_grpc.DaemonServiceStub = self._service(
+            daemon_service_pb2, "DaemonService"
+        )
+        return stub
+
+    def _service(self, messages: Any, name: str) -> Any:
+        """Return the methods of a service, which is in the same file as its ``messages``."""
+        return Methods(self._channel, messages.DESCRIPTOR.services_by_name[name])
 
     def _call(self, method: Callable[..., Answer], request: object) -> Answer:
         try:

@@ -51,7 +51,7 @@ class Limits:
     streams: int = _number(64, "streams open at the same time, per socket")
     drain: float = _number(30.0, "how long changes under way may go on when kmodd stops")
     holds: int = _number(32, "holds at the same time, per socket")
-    events: int = _number(8192, "changes that are kept for those who follow them")
+    events: int = _number(4096, "changes that are kept for those who follow them")
 
 
 @dataclass(frozen=True, slots=True)
