@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kmodctl import Client, KmodctlError
 from kmodd.v1 import module_service_pb2
+from tests.realkernel.guest import hints
 from tests.realkernel.scenarios import (
     Record,
     Session,
@@ -34,6 +36,7 @@ OBSERVERS, LOADERS = "kmodd-observer", "kmodd-loader"
 NOBODY = 65534
 KMOD = Path("/usr/bin/kmod")
 AF_PPPOX = 24
+CLONE_NEWNET = 0x40000000
 PATIENCE = 240.0
 """Seconds that a restart may take in the guest."""
 
@@ -49,6 +52,7 @@ def main(arguments: Sequence[str]) -> None:
             failing_init,
             set_parameters,
             kernels_requests,
+            hints_in_its_network,
             early,
             strangers,
             roles,
@@ -111,6 +115,20 @@ def mount(kind: str) -> str:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mount(b"none", b"/mnt", kind.encode(), 0, None)
     return errno.errorcode[ctypes.get_errno()]
+
+
+def hints_in_its_network(session: Session) -> Record:
+    """The kernel's events come to a network without interfaces, which is what kmodd has."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter_and_look() -> Record:
+        with open(f"/proc/{main_pid()}/ns/net") as network:
+            if libc.setns(network.fileno(), CLONE_NEWNET):  # it concerns this thread alone
+                raise OSError(ctypes.get_errno(), "setns")
+        return hints(session)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(enter_and_look).result()
 
 
 def early(_session: Session) -> Record:

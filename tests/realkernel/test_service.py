@@ -42,6 +42,10 @@ def test_the_kernels_own_requests_go_through_it(service: Outcomes) -> None:
     assert record["listed"] == ["minix", "ppp_generic", "pppox"]
 
 
+def test_the_kernels_events_reach_it(service: Outcomes) -> None:
+    assert service.of("hints_in_its_network") == {"loads": [True, True], "unloads": [True, True]}
+
+
 def test_without_it_the_kernels_requests_go_to_kmod(service: Outcomes) -> None:
     record = service.of("kernels_request_without_a_daemon")
     assert record == {"mounted": "ENOENT", "listed": True}
