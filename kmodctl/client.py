@@ -191,12 +191,12 @@ class Client:
         header = module_service_pb2.InsertModuleHeader(file_name=_sendable(name), load=request)
         return self._insert(path, header)
 
-    def remove(self, name: str, *, force: bool = False) -> None:
-        """Unload one module and nothing else."""
+    def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+        """Unload one module and nothing else; return what its code never gave back."""
         from kmodd.v1 import module_service_pb2
 
         request = module_service_pb2.RemoveModuleRequest(name=name, force=force)
-        self._call(self._modules.RemoveModule, request)
+        return tuple(self._call(self._modules.RemoveModule, request).leaks)
 
     def hold(self, *names: str, unload: bool = False, note: str = "", **options: Any) -> "Hold":
         """Load modules with what they need and keep them loaded until the hold is closed.

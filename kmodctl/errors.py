@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kmodd.v1 import errors_pb2
 
 
-_TELLING = frozenset({"ACCESS_DENIED", "KERNEL_PANIC", "MODULE_DENIED"})
+_TELLING = frozenset({"ACCESS_DENIED", "KERNEL_PANIC", "MODULE_CRASHED", "MODULE_DENIED"})
 """The reasons whose message tells what no errno does."""
 
 
@@ -39,7 +39,8 @@ class CallError(KmodctlError):
     ``reason`` is a name of ``kmodd.v1.ErrorReason`` without its prefix, or a gRPC status code's
     name where the daemon gave no reason. ``errno`` is positive, 0 where there is none.
     ``module`` failed, ``target`` was asked for. ``log_lines`` are the kernel's, ``steps`` what
-    was done before, and ``config_problems`` what was wrong with the configuration.
+    was done before, and ``config_problems`` what was wrong with the configuration. ``leaks`` is
+    what the module's code had taken and not given back when it was gone.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class CallError(KmodctlError):
         log_lines: tuple[str, ...] = (),
         steps: "tuple[errors_pb2.Step, ...]" = (),
         config_problems: tuple[str, ...] = (),
+        leaks: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -67,6 +69,7 @@ class CallError(KmodctlError):
         self.log_lines = log_lines
         self.steps = steps
         self.config_problems = config_problems
+        self.leaks = leaks
 
     @property
     def cause(self) -> str:

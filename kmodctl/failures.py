@@ -29,6 +29,7 @@ def call_error(packed: bytes) -> CallError:
         log_lines=tuple(detail.log_lines),
         steps=tuple(detail.steps),
         config_problems=tuple(detail.config_problems),
+        leaks=tuple(detail.leaks),
     )
 
 
@@ -45,4 +46,5 @@ def failure_error(failure: errors_pb2.Failure, steps: Sequence[errors_pb2.Step] 
         detail=failure.detail,
         log_lines=tuple(failure.log_lines),
         steps=tuple(steps),
+        leaks=tuple(failure.leaks),
     )

@@ -101,6 +101,7 @@ class _Action:
             if line and self._shown:
                 self._output.data(line)
             self._output.pass_on(step.output, step.error_output)
+            self._output.leaks(step.module, step.leaks)
         for step in reversed(steps):
             if step.undone and self._shown:
                 self._output.data(f"rmmod {step.module}")
@@ -172,6 +173,7 @@ class Loading(_Action):
 
     def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
         self._complaints.of_load(name, error, _steps)
+        self._output.leaks(error.module, error.leaks)
 
 
 class Unloading(_Action):

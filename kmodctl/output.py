@@ -5,6 +5,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.message import Message
 
     from kmodctl.errors import CallError
@@ -73,6 +75,11 @@ class Output:
     def fatal(self, line: str) -> None:
         """Say that the whole command failed."""
         self.say(f"FATAL: {line}")
+
+    def leaks(self, module: str, leaks: "Iterable[str]") -> None:
+        """Tell what a module's code never gave back."""
+        for leak in leaks:
+            self.say(f"WARNING: {module} leaks {leak}")
 
     def kernel_log(self, error: "CallError") -> None:
         """Repeat what the kernel logged about a failure."""

@@ -62,6 +62,7 @@ class Reason(enum.Enum):
     HOLD_ENDED = 36
     EVENTS_GONE = 37
     READER_TOO_SLOW = 38
+    MODULE_CRASHED = 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.HOLD_ENDED: Verdict(errno_module.ECANCELED, "ABORTED"),
     Reason.EVENTS_GONE: Verdict(errno_module.ESTALE, "OUT_OF_RANGE"),
     Reason.READER_TOO_SLOW: Verdict(errno_module.EOVERFLOW, "RESOURCE_EXHAUSTED"),
+    Reason.MODULE_CRASHED: Verdict(errno_module.EFAULT, "FAILED_PRECONDITION"),
 }
 
 
@@ -120,7 +122,8 @@ class KmoddError(Exception):
     ``errno`` is the kernel's own (positive) where the kernel gave one, else the reason's.
     ``log`` holds the kernel log lines that belong to the failure, oldest first.
     ``detail`` is the fact that the client's words need beside the reason: the holders of a
-    module in use, separated by spaces, or the directory that was searched.
+    module in use, separated by spaces, or the directory that was searched. ``leaks`` is what the
+    module's code had taken and not given back when it was gone.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class KmoddError(Exception):
         symbol: str = "",
         detail: str = "",
         log: tuple[str, ...] = (),
+        leaks: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -142,6 +146,7 @@ class KmoddError(Exception):
         self.symbol = symbol
         self.detail = detail
         self.log = log
+        self.leaks = leaks
 
     def copy(self) -> "KmoddError":
         """The same failure for another thread to raise, without this one's traceback."""

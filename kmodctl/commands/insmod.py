@@ -64,6 +64,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         return 1
     except CallError as error:
         output.error(f"could not insert module {file}: {_words(error)}")
+        output.leaks(error.module, error.leaks)
         if options.verbose and not options.kmod_exact:
             output.kernel_log(error)
         return 1

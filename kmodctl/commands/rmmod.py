@@ -49,11 +49,12 @@ def _remove(
     module = module.partition(".")[0].replace("-", "_")
     reason = ""
     try:
-        client.remove(module, force=options.force)
+        output.leaks(module, client.remove(module, force=options.force))
     except CallError as error:
         reason = error.reason
         for line in _words(name, module, error):
             output.error(line)
+        output.leaks(module, error.leaks)
         if options.verbose and not options.kmod_exact:
             output.kernel_log(error)
     return {"module": module, "reason": reason}

@@ -55,7 +55,10 @@ def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> Iterator[tu
     state = pb.ModuleState.Name(module.state).removeprefix("MODULE_STATE_").lower()
     yield "state", state + (", permanent" if module.permanent else "")
     init = pb.InitState.Name(module.init_state).removeprefix("INIT_STATE_")
-    yield "init", init.lower().replace("_", " ")
+    why = f": {module.why_not_run}" if init == "NOT_RUN" and module.why_not_run else ""
+    yield "init", init.lower().replace("_", " ") + why
+    for name in module.stubbed_functions:
+        yield "stubbed", name
     sizes = f"{answer.core_size_bytes} core, {answer.init_size_bytes} init"
     yield "size", f"{module.size_bytes} bytes ({sizes})"
     yield "used by", " ".join([str(module.reference_count), *module.holders])
@@ -84,7 +87,7 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         ("symbols", status.symbol_source),
         ("boot id", status.boot_id or "not known"),
         ("taints", f"{status.taints} ({status.taint_mask})" if status.taint_mask else "none"),
-        ("init", "run" if status.runs_init else "init not run: modules are loaded, not executed"),
+        ("init", "run" if status.runs_init else f"not run: {status.why_not_run}"),
         (
             "modules",
             f"{status.loaded_count} loaded: {status.asked_count} asked for, "

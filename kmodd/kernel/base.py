@@ -50,7 +50,8 @@ class LoadedModule:
 
     ``size`` is in bytes. ``holders`` are the modules that use this one, in the kernel's order.
     ``permanent`` marks a module that cannot be unloaded. ``taints`` are the letters of the
-    taints that the module brought, without parentheses.
+    taints that the module brought, without parentheses. ``why_not_run`` tells why its own code
+    does not run, ``stubbed`` which functions of the kernel it called that nobody has modelled.
     """
 
     name: str
@@ -62,6 +63,8 @@ class LoadedModule:
     address: int = 0
     taints: str = ""
     init: InitState = InitState.RAN
+    why_not_run: str = ""
+    stubbed: tuple[str, ...] = ()
 
     def proc_line(self) -> str:
         """The module's line of /proc/modules, without a newline (kernel/module/procfs.c)."""
@@ -166,6 +169,9 @@ class Kernel(Protocol):
     runs_init: bool
     """Whether this kernel runs the modules' own code."""
 
+    why_not_run: str
+    """Why it does not; empty where it does."""
+
     @property
     def boot_id(self) -> str:
         """Names one life of the kernel (/proc/sys/kernel/random/boot_id); another id means that
@@ -196,8 +202,11 @@ class Kernel(Protocol):
         init_module(2) knows no flags: a kernel that is behind it edits the image instead.
         """
 
-    def delete_module(self, name: str, *, force: bool = False) -> None:
-        """Unload ``name`` without waiting for its users to go (O_NONBLOCK)."""
+    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+        """Unload ``name`` without waiting for its users to go (O_NONBLOCK).
+
+        Returns what its code has taken and never given back, as far as the kernel can tell.
+        """
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write ``value`` to the file of a parameter of a loaded module.

@@ -250,8 +250,8 @@ class Namespace:
             self._origins.note_asked([name])
         return self.module(name)
 
-    def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> None:
-        """Unload one module and nothing else (rmmod)."""
+    def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> tuple[str, ...]:
+        """Unload one module and nothing else (rmmod); return what it never gave back."""
         name = module_name(check_query(name))
         with self._ledger.operation("remove", name, call) as operation:
             check_target(operation.caller, name)
@@ -261,7 +261,9 @@ class Namespace:
             self._flights.check_kept(name)
             if found.holders or (found.refcount and not force):
                 raise _in_use(found)
-            self._runner(operation, call).remove(name, force=force)
+            runner = self._runner(operation, call)
+            runner.remove(name, force=force)
+            return runner.leaks.get(name, ())
 
     @contextmanager
     def hold(

@@ -40,7 +40,7 @@ class StepOutcome:
 
     A step is ``done`` when it took effect, ``needless`` when there was nothing to do, and neither
     when it failed or was only planned. One that was ``undone`` took effect and was taken back.
-    ``output`` is what a command wrote.
+    ``output`` is what a command wrote, ``leaks`` what a removed module never gave back.
     """
 
     step: Step
@@ -49,6 +49,7 @@ class StepOutcome:
     needless: bool = False
     undone: bool = False
     output: CommandOutput | None = None
+    leaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,8 @@ class Runner:
         self._flights = means.flights
         self.operation = operation
         self._manner = manner or Manner()
+        self.leaks: dict[str, tuple[str, ...]] = {}
+        """What the modules that were unloaded had taken and never gave back, by module."""
 
     def run(
         self, plans: Iterable[Plan], generation: Generation, steps: list[StepOutcome]
@@ -156,7 +159,7 @@ class Runner:
 
         def call() -> bool:
             try:
-                self._kernel.delete_module(name, force=force)
+                self.leaks[name] = self._kernel.delete_module(name, force=force)
             finally:
                 self._means.journal.look()
             self.operation.unloaded.append(name)
@@ -185,7 +188,10 @@ class Runner:
             steps.append(_outcome(step, generation, outputs=outputs))
             log.info("%s: %s", self.operation, error.message)
             return error
-        steps.append(_outcome(step, generation, done=done, needless=not done, outputs=outputs))
+        outcome = _outcome(step, generation, done=done, needless=not done, outputs=outputs)
+        if isinstance(step, RemoveStep) and done:
+            outcome = replace(outcome, leaks=self.leaks.get(step.name, ()))
+        steps.append(outcome)
         return None
 
     def _run_step(self, step: Step, generation: Generation, outputs: list[CommandOutput]) -> bool:

@@ -55,6 +55,8 @@ def module_message(
         init_state=_INIT_STATES[module.init],
         origin=_ORIGINS[origin] if origin else module_service_pb2.ORIGIN_UNSPECIFIED,
         hold_count=holds,
+        why_not_run=text(module.why_not_run),
+        stubbed_functions=map(text, module.stubbed),
     )
 
 
@@ -88,6 +90,7 @@ def step_message(outcome: StepOutcome) -> errors_pb2.Step:
         done=outcome.done,
         needless=outcome.needless,
         undone=outcome.undone,
+        leaks=map(text, outcome.leaks),
     )
     if outcome.output is not None:
         message.output = outcome.output.output

@@ -54,6 +54,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             root=text(str(self._trees.root)),
             vermagic=text(identity.vermagic),
             runs_init=self._kernel.runs_init,
+            why_not_run=self._kernel.why_not_run,
             symbol_source=text(identity.symbol_source),
             loaded_count=len(listing.modules),
             tree=tree_message(generation) if generation else None,

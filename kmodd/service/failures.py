@@ -69,6 +69,7 @@ def failure_message(error: KmoddError, target: str = "") -> errors_pb2.Failure:
         detail=text(error.detail),
         log_lines=[text(line) for line in error.log],
         target=text(target),
+        leaks=map(text, error.leaks),
     )
 
 
@@ -123,6 +124,8 @@ def _pieces(error: KmoddError, outcome: Outcome | None) -> Iterator[errors_pb2.F
         step.output = step.output[:OUTPUT_MAX]
         step.error_output = step.error_output[:OUTPUT_MAX]
         yield errors_pb2.FailureDetail(steps=[step])
+    for leak in error.leaks:
+        yield errors_pb2.FailureDetail(leaks=[text(leak)])
     for line in error.log:
         yield errors_pb2.FailureDetail(log_lines=[text(line)])
     for problem in outcome.problems if outcome else ():

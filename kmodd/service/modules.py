@@ -155,8 +155,8 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
         call = Call(token=token_of(context), caller=self._door.caller(context))
-        self._namespace.remove(request.name, call, force=request.force)
-        return pb.RemoveModuleResponse()
+        leaks = self._namespace.remove(request.name, call, force=request.force)
+        return pb.RemoveModuleResponse(leaks=map(text, leaks))
 
     def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
         return [parameter_message(self._door.shown_parameter(each)) for each in parameters]

@@ -48,6 +48,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_HOLD_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_EVENTS_GONE: _ClassVar[ErrorReason]
     ERROR_REASON_READER_TOO_SLOW: _ClassVar[ErrorReason]
+    ERROR_REASON_MODULE_CRASHED: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -95,6 +96,7 @@ ERROR_REASON_HOLD_NOT_FOUND: ErrorReason
 ERROR_REASON_HOLD_ENDED: ErrorReason
 ERROR_REASON_EVENTS_GONE: ErrorReason
 ERROR_REASON_READER_TOO_SLOW: ErrorReason
+ERROR_REASON_MODULE_CRASHED: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind
@@ -102,21 +104,23 @@ STEP_KIND_BUILTIN: StepKind
 STEP_KIND_COMMAND: StepKind
 
 class FailureDetail(_message.Message):
-    __slots__ = ("log_lines", "steps", "target", "config_problems", "other_failures")
+    __slots__ = ("log_lines", "steps", "target", "config_problems", "other_failures", "leaks")
     LOG_LINES_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     OTHER_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    LEAKS_FIELD_NUMBER: _ClassVar[int]
     log_lines: _containers.RepeatedScalarFieldContainer[str]
     steps: _containers.RepeatedCompositeFieldContainer[Step]
     target: str
     config_problems: _containers.RepeatedScalarFieldContainer[str]
     other_failures: _containers.RepeatedCompositeFieldContainer[Failure]
-    def __init__(self, log_lines: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., target: _Optional[str] = ..., config_problems: _Optional[_Iterable[str]] = ..., other_failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ...) -> None: ...
+    leaks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, log_lines: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., target: _Optional[str] = ..., config_problems: _Optional[_Iterable[str]] = ..., other_failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., leaks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless", "undone", "output", "error_output", "configured_parameters", "exit_status", "optional")
+    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless", "undone", "output", "error_output", "configured_parameters", "exit_status", "optional", "leaks")
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +134,7 @@ class Step(_message.Message):
     CONFIGURED_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
     OPTIONAL_FIELD_NUMBER: _ClassVar[int]
+    LEAKS_FIELD_NUMBER: _ClassVar[int]
     kind: StepKind
     module: str
     path: str
@@ -143,10 +148,11 @@ class Step(_message.Message):
     configured_parameters: str
     exit_status: int
     optional: bool
-    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ..., undone: bool = ..., output: _Optional[bytes] = ..., error_output: _Optional[bytes] = ..., configured_parameters: _Optional[str] = ..., exit_status: _Optional[int] = ..., optional: bool = ...) -> None: ...
+    leaks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ..., undone: bool = ..., output: _Optional[bytes] = ..., error_output: _Optional[bytes] = ..., configured_parameters: _Optional[str] = ..., exit_status: _Optional[int] = ..., optional: bool = ..., leaks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("reason", "errno_value", "message", "module", "symbol", "detail", "log_lines", "target")
+    __slots__ = ("reason", "errno_value", "message", "module", "symbol", "detail", "log_lines", "target", "leaks")
     REASON_FIELD_NUMBER: _ClassVar[int]
     ERRNO_VALUE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +161,7 @@ class Failure(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     LOG_LINES_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    LEAKS_FIELD_NUMBER: _ClassVar[int]
     reason: ErrorReason
     errno_value: int
     message: str
@@ -163,4 +170,5 @@ class Failure(_message.Message):
     detail: str
     log_lines: _containers.RepeatedScalarFieldContainer[str]
     target: str
-    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., errno_value: _Optional[int] = ..., message: _Optional[str] = ..., module: _Optional[str] = ..., symbol: _Optional[str] = ..., detail: _Optional[str] = ..., log_lines: _Optional[_Iterable[str]] = ..., target: _Optional[str] = ...) -> None: ...
+    leaks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reason: _Optional[_Union[ErrorReason, str]] = ..., errno_value: _Optional[int] = ..., message: _Optional[str] = ..., module: _Optional[str] = ..., symbol: _Optional[str] = ..., detail: _Optional[str] = ..., log_lines: _Optional[_Iterable[str]] = ..., target: _Optional[str] = ..., leaks: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -87,7 +87,7 @@ OPERATION_ACTION_END_HOLD: OperationAction
 OPERATION_ACTION_SET_PARAMETER: OperationAction
 
 class Module(_message.Message):
-    __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count")
+    __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count", "why_not_run", "stubbed_functions")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,8 @@ class Module(_message.Message):
     INIT_STATE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     HOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WHY_NOT_RUN_FIELD_NUMBER: _ClassVar[int]
+    STUBBED_FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     size_bytes: int
     reference_count: int
@@ -110,7 +112,9 @@ class Module(_message.Message):
     init_state: InitState
     origin: Origin
     hold_count: int
-    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., reference_count: _Optional[int] = ..., holders: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModuleState, str]] = ..., permanent: bool = ..., taints: _Optional[str] = ..., address: _Optional[int] = ..., init_state: _Optional[_Union[InitState, str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., hold_count: _Optional[int] = ...) -> None: ...
+    why_not_run: str
+    stubbed_functions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., reference_count: _Optional[int] = ..., holders: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModuleState, str]] = ..., permanent: bool = ..., taints: _Optional[str] = ..., address: _Optional[int] = ..., init_state: _Optional[_Union[InitState, str]] = ..., origin: _Optional[_Union[Origin, str]] = ..., hold_count: _Optional[int] = ..., why_not_run: _Optional[str] = ..., stubbed_functions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListModulesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -351,8 +355,10 @@ class RemoveModuleRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., force: bool = ...) -> None: ...
 
 class RemoveModuleResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("leaks",)
+    LEAKS_FIELD_NUMBER: _ClassVar[int]
+    leaks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, leaks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class HoldModulesRequest(_message.Message):
     __slots__ = ("load", "unload", "note")

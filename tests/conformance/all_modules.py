@@ -2,8 +2,9 @@
 """``python -m tests.conformance.all_modules``: a distribution's modules in and out again.
 
 Each module after what it needs, and out again, one after the other; and all of them together, and
-out again, users first. Nothing may be refused, and nothing may be left: no module, and no memory
-of the kernel's process.
+out again, users first. Where the emulator is installed their code is run, and may end a load: a
+driver whose hardware is missing says so. Nothing else may be refused, and nothing may be left: no
+module, and no memory of the kernel's process.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.database import Database, ModuleRecord
-from kmodd.errors import KernelError
+from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.trees import Trees, modules_directory, newest_release
@@ -22,12 +23,20 @@ from tests.support.debian import unpacked_tree
 
 PAGE_KIB = 4
 
+ENDED_BY_CODE = (Reason.KERNEL_REFUSED, Reason.MODULE_CRASHED)
+"""How a load fails that the module's own code has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round came to. ``memory`` is that of the kernel's process after it, in KiB."""
+    """What a round came to. ``memory`` is that of the kernel's process after it, in KiB.
+
+    ``ended`` counts the loads that a module's own code has ended, its own or that of another which
+    it needs.
+    """
 
     loads: int
+    ended: int
     seconds: float
     refused: tuple[str, ...]
     left: int
@@ -36,7 +45,8 @@ class Round:
     def __str__(self) -> str:
         refused = f", refused: {'; '.join(self.refused[:10])}" if self.refused else ""
         return (
-            f"{self.loads} loads and unloads in {self.seconds:.1f} s, {self.left} left, "
+            f"{self.loads} loads and unloads in {self.seconds:.1f} s, "
+            f"{self.ended} ended by code, {self.left} left, "
             f"{self.memory} KiB{refused}"
         )
 
@@ -53,20 +63,21 @@ class Rounds:
 
     def one_by_one(self, names: Iterable[str]) -> Round:
         """Load each module after what it needs, and unload all of that again."""
-        loads, refused, began = 0, list[str](), time.monotonic()
+        loads, ended, refused, began = 0, 0, list[str](), time.monotonic()
         for name in names:
-            loaded, problems = self._load(self._with_needs([name]))
+            loaded, without, problems = self._load(self._with_needs([name]))
             loads += len(loaded)
+            ended += len(without)
             refused += problems
             self._unload(loaded)
-        return self._round(loads, refused, began)
+        return self._round(loads, ended, refused, began)
 
     def together(self, names: Iterable[str]) -> Round:
         """Load the modules and what they need, each once, and then unload them all."""
         began = time.monotonic()
-        loaded, refused = self._load(self._with_needs(names))
+        loaded, ended, refused = self._load(self._with_needs(names))
         self._unload(loaded)
-        return self._round(len(loaded), refused, began)
+        return self._round(len(loaded), len(ended), refused, began)
 
     def close(self) -> None:
         """Halt the kernel."""
@@ -80,27 +91,38 @@ class Rounds:
                 order.setdefault(record.name, record)
         return list(order.values())
 
-    def _load(self, records: Iterable[ModuleRecord]) -> tuple[list[str], list[str]]:
-        loaded, refused = list[str](), list[str]()
+    def _load(self, records: Iterable[ModuleRecord]) -> tuple[list[str], set[str], list[str]]:
+        loaded, ended, refused = list[str](), set[str](), list[str]()
         for record in records:
+            if any(each.name in ended for each in self.database.dependencies(record.name)):
+                ended.add(record.name)
+                continue
             try:
                 with (self._directory / record.path).open("rb") as file:
                     self.kernel.finit_module(file.fileno(), "", InsertFlags.NONE)
                 loaded.append(record.name)
             except KernelError as error:
-                refused.append(f"{record.name}: {error.message}")
-        return loaded, refused
+                if error.reason in ENDED_BY_CODE:
+                    ended.add(record.name)
+                else:
+                    refused.append(f"{record.name}: {error.message}")
+        return loaded, ended, refused
 
     def _unload(self, names: Sequence[str]) -> None:
-        """Unload in the reverse order, which is a valid one; by force what has no exit."""
+        """Unload in the reverse order, which is a valid one; by force what has no exit, or what
+        code has taken a reference to. A module whose exit crashes is gone, too.
+        """
         for name in reversed(names):
-            module = self.kernel.module(name)
-            self.kernel.delete_module(name, force=module is not None and module.permanent)
+            try:
+                self.kernel.delete_module(name, force=True)
+            except KernelError as error:
+                if error.reason is not Reason.MODULE_CRASHED:
+                    raise
 
-    def _round(self, loads: int, refused: Iterable[str], began: float) -> Round:
+    def _round(self, loads: int, ended: int, refused: Iterable[str], began: float) -> Round:
         seconds = time.monotonic() - began
         memory = int(Path(f"/proc/{self.kernel.pid}/statm").read_text().split()[1]) * PAGE_KIB
-        return Round(loads, seconds, tuple(refused), len(self.kernel.modules()), memory)
+        return Round(loads, ended, seconds, tuple(refused), len(self.kernel.modules()), memory)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

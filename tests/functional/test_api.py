@@ -73,7 +73,7 @@ def test_plain_stubs_list_load_and_unload(
     assert [module.name for module in after.modules] == ["world", "greet"]
     greet = after.modules[1]
     assert (greet.reference_count, list(greet.holders)) == (1, ["world"])
-    assert greet.init_state == module_service_pb2.INIT_STATE_NOT_RUN
+    assert greet.init_state == module_service_pb2.INIT_STATE_RAN
     assert (after.epoch, after.revision > before.revision) == (before.epoch, True)
     stub.UnloadModules(module_service_pb2.UnloadModulesRequest(names=["world"]))
     assert names(stub) == []

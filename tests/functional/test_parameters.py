@@ -46,7 +46,7 @@ def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> 
     assert {name: value for name, value in facts if name != "parameter"} == {
         "module": "greet",
         "state": "live",
-        "init": "not run",
+        "init": "ran",
         "size": "16384 bytes (16384 core, 0 init)",
         "used by": "1 world",
         "origin": "dependency",

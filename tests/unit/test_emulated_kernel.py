@@ -443,3 +443,15 @@ def test_the_log_keeps_its_order_and_wakes_a_waiter() -> None:
 )
 def test_a_line_of_proc_modules(module: LoadedModule, line: str) -> None:
     assert module.proc_line() == line
+
+
+def test_without_the_emulator_modules_load_and_say_why_nothing_ran(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kmodd.kernel.emulated.cpu.find_spec", lambda _name: None)
+    one = kernel(boot={"run_code": True})
+    load(one, ModuleSpec(name="sample"))
+    why = "kmodd is installed without its extra 'emulator'"
+    (module,) = one.modules()
+    assert (one.runs_init, one.why_not_run) == (False, why)
+    assert (module.init, module.why_not_run) == (InitState.NOT_RUN, why)

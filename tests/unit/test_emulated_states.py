@@ -51,30 +51,30 @@ class Machine:
         self.kernel = kernel(boot={"cpu": self.cpu, **options})
         self.threads = ThreadPoolExecutor(8)
 
-    def start(self, call: Callable[[], None]) -> "Future[None]":
+    def start(self, call: Callable[[], object]) -> "Future[object]":
         """Make a call that stops in the module's code; return once it is there."""
         future = self.threads.submit(call)
         assert self.cpu.entered.acquire(timeout=SECONDS)
         return future
 
-    def load(self, spec: ModuleSpec) -> "Future[None]":
+    def load(self, spec: ModuleSpec) -> "Future[object]":
         """Begin to load a module."""
         return self.start(lambda: load(self.kernel, spec))
 
-    def waiting(self, call: Callable[[], None]) -> "Future[None]":
+    def waiting(self, call: Callable[[], object]) -> "Future[object]":
         """Make a call that has to wait, and see that it does."""
         future = self.threads.submit(call)
         with pytest.raises(TimeoutError):
             future.result(0.05)
         return future
 
-    def let_end(self, future: "Future[None]") -> KernelError | None:
+    def let_end(self, future: "Future[object]") -> KernelError | None:
         """Let the module's code end, and return what the call that it belongs to failed with."""
         self.cpu.gate.release()
         return ending(future)
 
 
-def ending(future: "Future[None]") -> KernelError | None:
+def ending(future: "Future[object]") -> KernelError | None:
     error = future.exception(SECONDS)
     assert error is None or isinstance(error, KernelError)
     return error

@@ -30,9 +30,9 @@ class GatedKernel(EmulatedKernel):
         self._pass()
         super().finit_module(fd, parameters, flags)
 
-    def delete_module(self, name: str, *, force: bool = False) -> None:
+    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         self._pass()
-        super().delete_module(name, force=force)
+        return super().delete_module(name, force=force)
 
     def _pass(self) -> None:
         self.entered.release()

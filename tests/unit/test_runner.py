@@ -162,9 +162,9 @@ def test_an_init_that_says_busy_is_not_run_again(tmp_path: Path) -> None:
 class ThievingKernel(EmulatedKernel):
     """A kernel where somebody else always unloads a module just before us."""
 
-    def delete_module(self, name: str, *, force: bool = False) -> None:
+    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         super().delete_module(name, force=force)
-        super().delete_module(name, force=force)
+        return super().delete_module(name, force=force)
 
 
 def test_a_module_that_another_program_unloads_meanwhile_is_unloaded(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ loader                      a load, step by step: headers, signing, checks, layo
 module_table, resident      the modules, their states, references, holders and addresses
 vmlinux, build_options,     what a kernel is before it has loaded a module
 command_line
-log, taints, refusal, cpu   what the others need
+cpu                         an emulated processor, and the modules in its memory
+api                         the kernel functions that modules call there, with their prototypes
+ledger, tree                what modules have taken, and the names that they have made
+log, taints, refusal        what the others need
 """
 
 from kmodd.kernel.emulated.kernel import EmulatedKernel

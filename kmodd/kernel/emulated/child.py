@@ -42,6 +42,9 @@ STACK_SIZE = 1 << 20
 LOG_KEPT = 64
 """Lines that this end keeps of the log: the daemon has them all."""
 
+LEAKS_MAX = 4096
+"""Leaks that an answer tells of; they are all in the log."""
+
 DISORDER = 70
 """The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
 
@@ -137,6 +140,7 @@ class Served:
             self._vmlinux.release,
             lambda: self._vmlinux,
             command_line=message["command_line"],
+            run_code=message["run_code"],
             log=KernelLog(LOG_KEPT, self._tell_log),
             changed=self._tell_changes,
         )
@@ -168,8 +172,8 @@ class Served:
             os.close(fd)
         kernel.init_module(image, message["parameters"], flags)
 
-    def _remove(self, kernel: EmulatedKernel, message: Message) -> None:
-        kernel.delete_module(message["name"], force=message["force"])
+    def _remove(self, kernel: EmulatedKernel, message: Message) -> list[str]:
+        return list(kernel.delete_module(message["name"], force=message["force"])[:LEAKS_MAX])
 
     def _details(self, kernel: EmulatedKernel, message: Message) -> list[Any] | None:
         found = kernel.details(message["name"])

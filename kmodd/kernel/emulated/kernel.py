@@ -21,7 +21,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
-from kmodd.kernel.emulated.cpu import Cpu, IdleCpu
+from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.headers import check_length
 from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
@@ -56,25 +56,28 @@ class EmulatedKernel:
         *,
         command_line: str = "",
         cpu: Cpu | None = None,
+        run_code: bool = False,
         log: KernelLog | None = None,
         changed: Changed | None = None,
         patience: float = OWNER_PATIENCE,
     ) -> None:
         """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
 
-        ``command_line`` is the kernel's (see command_line.py). ``changed`` is told of every change
-        of the listing. ``patience`` is how many seconds a load waits for the init of another.
+        ``command_line`` is the kernel's (see command_line.py). With ``run_code`` modules' own code
+        is run, where the emulator's library is installed; ``cpu`` runs it some other way.
+        ``changed`` is told of every change of the listing. ``patience`` is how many seconds a load
+        waits for the init of another.
         """
         self.release = release
         self.boot_id = str(uuid.uuid4())
         self._vmlinux = vmlinux
         self._command_line: CommandLine = parse_command_line(command_line)
-        self._cpu: Cpu = cpu or IdleCpu()
-        self.runs_init = self._cpu.runs_code
         self._patience = patience
         self._log = log or KernelLog()
         self._taints = KernelTaints(self._log)
         self._table = ModuleTable(changed)
+        self._cpu: Cpu = cpu or self._make_cpu(wanted=run_code)
+        self.runs_init, self.why_not_run = self._cpu.runs_code, self._cpu.why_not
         if log is None:
             print_banner(self._log, vmlinux(), command_line)
 
@@ -126,9 +129,11 @@ class EmulatedKernel:
         """Load the module ``image``."""
         self._call(lambda: self._init_module(image, parameters, flags))
 
-    def delete_module(self, name: str, *, force: bool = False) -> None:
+    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Unload ``name``; the order of the checks is that of delete_module(2)."""
-        self._call(lambda: self._unload(name, force), name)
+        leaks = list[str]()
+        self._call(lambda: leaks.extend(self._unload(name, force)), name)
+        return tuple(leaks)
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write to the file of a parameter, as root does."""
@@ -164,6 +169,28 @@ class EmulatedKernel:
     def close(self) -> None:
         """End the waiting of those who follow the log."""
         self._log.close()
+
+    def _make_cpu(self, *, wanted: bool) -> Cpu:
+        """Return the processor that runs modules' code, or says why it does not."""
+        why = why_not(wanted=wanted)
+        if why:
+            return IdleCpu(why)
+        # The emulator's library need not be installed, and takes 60 ms to load.
+        from kmodd.kernel.emulated.cpu.machine import Services
+        from kmodd.kernel.emulated.cpu.processor import Processor
+
+        return Processor(
+            Services(
+                printk=self._log.printk,
+                taint=self._taints.add,
+                taints=lambda: str(self._taints),
+                hold=self._table.hold,
+                release=self._table.release,
+                modules=lambda: " ".join(each.name for each in self.modules()),
+                request_module=lambda _name: 0,
+                kernel_release=self.release,
+            )
+        )
 
     def _call(self, system_call: Callable[[], None], name: str = "") -> None:
         """Make a system call: not when modules are disabled, and its refusal is a KernelError."""
@@ -242,14 +269,18 @@ class EmulatedKernel:
             why = f"`{value}' invalid for parameter `{name}' of {module}"
             raise Refusal(Reason.INVALID_PARAMETER, code, why, detail=name)
 
-    def _unload(self, name: str, force: bool) -> None:
+    def _unload(self, name: str, force: bool) -> tuple[str, ...]:
         table = self._table
         with table.mutex:
             resident = self._stop(name, table.find(name), force)
-        if resident.has_exit:
-            self._cpu.exit(resident)
-        with table.mutex:
-            table.drop(resident)
+        try:
+            if resident.has_exit:
+                self._cpu.exit(resident)
+        finally:
+            self._cpu.drop(resident)
+            with table.mutex:
+                table.drop(resident)
+        return resident.leaks
 
     def _stop(self, name: str, found: Resident | None, force: bool) -> Resident:
         """Mark the module as going, unless something speaks against it."""

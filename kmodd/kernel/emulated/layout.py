@@ -17,8 +17,8 @@ with a running one. On processors whose kernel adds tables to a module while it 
 of arm, arm64, powerpc, riscv, loongarch, and s390's) these bytes are missing here.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.headers import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, find_section
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
@@ -33,12 +33,18 @@ _CODETAGS = ".codetag."
 _GROUPS = 4
 
 
+Places = Mapping[int, int]
+"""Where sections are: by a section's index, the bytes from the start of the memory it is in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Bytes of a module: what stays, and what is given back after init."""
+    """Bytes of a module: what stays, and what is given back after init; and what is where there."""
 
     core: int = 0
     init: int = 0
+    core_places: Places = field(default_factory=dict)
+    init_places: Places = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -82,19 +88,22 @@ def lay_out(
     if vmlinux.version >= (6, 4):
         return _in_memories(gathered, tables, vmlinux.options.page_size)
     page = vmlinux.options.page_size if vmlinux.options.strict_rwx else 1
-    core = _one_stretch(gathered.core, page, every_group=True)
-    init = _one_stretch(gathered.init, page, every_group=False)
-    if tables is None:
-        return Layout(core, init)
-    core = _align(_align(core, tables.alignment) + tables.core, page)
-    return Layout(core, _align(_append_for_init(init, tables), page))
+    core_places, init_places = dict[int, int](), dict[int, int]()
+    core = _one_stretch(gathered.core, page, core_places, every_group=True)
+    init = _one_stretch(gathered.init, page, init_places, every_group=False)
+    if tables is not None:
+        core = _align(_align(core, tables.alignment) + tables.core, page)
+        init = _align(_append_for_init(init, tables), page)
+    return Layout(core, init, core_places, init_places)
 
 
-def _one_stretch(groups: tuple[list[Section], ...], page: int, *, every_group: bool) -> int:
+def _one_stretch(
+    groups: tuple[list[Section], ...], page: int, places: dict[int, int], *, every_group: bool
+) -> int:
     """Return the bytes of all groups one behind the other."""
     size = 0
     for number, group in enumerate(groups):
-        size = _append(size, group)
+        size = _append(size, group, places)
         # Nothing becomes read-only after init in what init alone uses.
         if every_group or number != 2:
             size = _align(size, page)
@@ -103,14 +112,19 @@ def _one_stretch(groups: tuple[list[Section], ...], page: int, *, every_group: b
 
 def _in_memories(gathered: _Gathered, tables: _SymbolTables | None, page: int) -> Layout:
     """Return the bytes of a memory for each group, each of whole pages."""
-    core = [_append(0, group) for group in gathered.core]
-    init = [_append(0, group) for group in gathered.init]
-    if tables is not None:
-        core[-1] = _align(core[-1], tables.alignment) + tables.core
-        init[-1] = _append_for_init(init[-1], tables)
-    return Layout(
-        sum(_align(size, page) for size in core), sum(_align(size, page) for size in init)
-    )
+    sizes, places = list[int](), [dict[int, int](), dict[int, int]()]
+    for is_init, groups in enumerate((gathered.core, gathered.init)):
+        total = 0
+        for number, group in enumerate(groups):
+            size = _append(total, group, places[is_init])
+            if tables is not None and number == _GROUPS - 1:
+                if is_init:
+                    size = _append_for_init(size, tables)
+                else:
+                    size = _align(size, tables.alignment) + tables.core
+            total = _align(size, page)
+        sizes.append(total)
+    return Layout(sizes[0], sizes[1], places[0], places[1])
 
 
 def _append_for_init(size: int, tables: _SymbolTables) -> int:
@@ -160,9 +174,10 @@ def _group(section: Section, vmlinux: Vmlinux) -> int:
     return 2 if section.name in late else 3
 
 
-def _append(size: int, sections: list[Section]) -> int:
+def _append(size: int, sections: list[Section], places: dict[int, int]) -> int:
     for section in sections:
-        size = _align(size, section.align) + section.size
+        start = places[section.index] = _align(size, section.align)
+        size = start + section.size
     return size
 
 

@@ -75,12 +75,15 @@ class Life:
 
     def __init__(
         self,
-        command_line: str,
+        boot: Message,
         vmlinux: Vmlinux,
         told: Callable[["Life", Message], None],
         died: Callable[["Life", str], None],
     ) -> None:
-        """Start the process; raises OSError where the system does not."""
+        """Start the process; raises OSError where the system does not.
+
+        ``boot`` is what the kernel boots with: its command line, and whether it runs code.
+        """
         self.listed = dict[str, LoadedModule]()
         self.taint_mask = 0
         self.is_up = False
@@ -96,7 +99,7 @@ class Life:
         self._ready = threading.Event()
         self._start_process()
         threading.Thread(
-            target=self._run, args=(command_line, vmlinux), name="kmodd-kernel", daemon=True
+            target=self._run, args=(boot, vmlinux), name="kmodd-kernel", daemon=True
         ).start()
 
     def was_short(self) -> bool:
@@ -181,12 +184,12 @@ class Life:
         self._channel.send({"do": "vmlinux", **pack_vmlinux(vmlinux, with_symbols=not same)})
         self._sent, self._symbols = vmlinux, vmlinux.symbols
 
-    def _run(self, command_line: str, vmlinux: Vmlinux) -> None:
+    def _run(self, boot: Message, vmlinux: Vmlinux) -> None:
         """Boot the process, and take in what it says until it ends."""
         try:
             # The process does not read before it has started, which takes a while.
             self._send_vmlinux(vmlinux)
-            self._channel.send({"do": "boot", "command_line": command_line})
+            self._channel.send({"do": "boot", **boot})
             self._ready.set()
             why = self._receive()
         except ProtocolError as error:

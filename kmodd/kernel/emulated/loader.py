@@ -17,7 +17,7 @@ from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
 from kmodd.kernel.emulated.layout import lay_out
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
-from kmodd.kernel.emulated.param_table import read_parameters
+from kmodd.kernel.emulated.param_table import Parameter, read_parameters
 from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
@@ -50,10 +50,10 @@ class Load:
         candidate, good = self._open(image, flags)
         self.label = candidate.name or candidate.label
         module = candidate.module
-        resident = Resident(candidate.name)
+        resident = Resident(candidate.name, why_not_run=self.cpu.why_not)
         versions = self._check_early(candidate, resident, flags)
         symbols = SymbolColumns(module)
-        resident.has_init, resident.has_exit = own_functions(module, symbols)
+        resident.init_symbol, resident.exit_symbol = own_functions(module, symbols)
         checks.check_sections(candidate, resident, self.around)
         resident.layout = lay_out(
             module,
@@ -67,6 +67,7 @@ class Load:
             self._link(candidate, resident, versions, symbols, good)
             self._form(candidate, resident, parameters)
         except BaseException:
+            self.cpu.drop(resident)
             with self.table.mutex:
                 self.table.drop(resident)
             raise
@@ -126,9 +127,12 @@ class Load:
         resident.version = candidate.info("version")
         resident.source_version = candidate.info("srcversion")
         check_imported_namespaces(candidate.infos("import_ns"), resident, around)
-        Resolver(candidate, resident, versions, around, self.table, self.patience).resolve(symbols)
+        resolver = Resolver(candidate, resident, versions, around, self.table, self.patience)
+        resolver.resolve(symbols)
+        resident.owners = resolver.owners
         resident.exports = exported_symbols(candidate)
         resident.parameters = read_parameters(candidate.module, symbols)
+        self.cpu.place(candidate, resident, symbols)
 
     def _form(self, candidate: Candidate, resident: Resident, parameters: str) -> None:
         """Make the module visible, set its parameters, give it a directory in sysfs."""
@@ -149,7 +153,11 @@ class Load:
         if len(text) > TEXT_MAX:
             why = f"{resident.name}: more than {TEXT_MAX} characters of parameters"
             raise Refusal(Reason.INVALID_PARAMETER, errno.E2BIG, why)
-        for remark in set_parameters(resident.name, resident.parameters, text, bits):
+
+        def store(parameter: Parameter, value: str | None) -> int:
+            return self.cpu.take_parameter(resident, parameter, value)
+
+        for remark in set_parameters(resident.name, resident.parameters, text, bits, store):
             self.around.log.printk(remark.level, remark.text)
             if remark.taints:
                 self.around.taints.add("U")
@@ -169,14 +177,20 @@ class Load:
 
     def _start(self, resident: Resident) -> None:
         """Run init; the module is live, or gone (do_init_module)."""
-        result = self.cpu.init(resident) if resident.has_init else 0
-        if result < 0:
+        try:
+            result = self.cpu.init(resident) if resident.has_init else 0
+            if result < 0:
+                why = f"the init of {resident.name} failed"
+                raise Refusal(Reason.KERNEL_REFUSED, -result, why)
+        except Refusal as refusal:
             with self.table.mutex:
                 resident.count -= 1
                 self.table.make_going(resident)
+            self.cpu.drop(resident)
+            refusal.leaks = resident.leaks
+            with self.table.mutex:
                 self.table.drop(resident)
-            why = f"the init of {resident.name} failed"
-            raise Refusal(Reason.KERNEL_REFUSED, -result, why)
+            raise
         if result > 0:
             self.around.log.printk(
                 Level.WARNING,
@@ -184,6 +198,8 @@ class Load:
                 "it should follow 0/-E convention\n"
                 "do_init_module: loading module anyway...",
             )
-        resident.init_ran = self.cpu.runs_code and resident.has_init
+        runs = self.cpu.runs_code and not resident.why_not_run
+        resident.init_ran = runs and resident.has_init
+        self.cpu.drop_init(resident)
         with self.table.mutex:
             self.table.make_live(resident)

@@ -96,12 +96,15 @@ def pack_module(module: LoadedModule) -> list[Any]:
         module.address,
         module.taints,
         module.init.value,
+        module.why_not_run,
+        list(module.stubbed),
     ]
 
 
 def unpack_module(value: object) -> LoadedModule:
     """Return the module that the kernel told of."""
-    name, size, refcount, holders, state, permanent, address, taints, init = _list(value, 9)
+    name, size, refcount, holders, state, permanent, address, taints, *code = _list(value, 11)
+    init, why_not_run, stubbed = code
     return LoadedModule(
         name=text(name),
         size=number(size),
@@ -112,6 +115,8 @@ def unpack_module(value: object) -> LoadedModule:
         address=number(address),
         taints=text(taints),
         init=_member(InitState, init),
+        why_not_run=text(why_not_run),
+        stubbed=each(text, stubbed),
     )
 
 
@@ -157,12 +162,13 @@ def pack_error(error: KernelError) -> list[Any]:
         error.symbol,
         error.detail[:TEXT_MAX],
         list(error.log[-LINES_MAX:]),
+        list(error.leaks[:LINES_MAX]),
     ]
 
 
 def unpack_error(value: object) -> KernelError:
     """Return the failure that the kernel told."""
-    reason, message, errno, module, symbol, detail, log = _list(value, 7)
+    reason, message, errno, module, symbol, detail, log, leaks = _list(value, 8)
     if text(reason) not in Reason.__members__:
         raise ProtocolError(f"an unknown reason {reason!r}")
     return KernelError(
@@ -173,7 +179,13 @@ def unpack_error(value: object) -> KernelError:
         symbol=text(symbol),
         detail=text(detail),
         log=each(text, log),
+        leaks=each(text, leaks),
     )
+
+
+def unpack_leaks(value: object) -> tuple[str, ...]:
+    """Return what a module never gave back."""
+    return each(text, value)
 
 
 def unpack_nothing(value: object) -> None:

@@ -37,7 +37,8 @@ class Parameter:
 
     ``maximum`` is the number of elements of an array, or the bytes of a ``string`` with its NUL;
     None for anything else. An array that is ``counted`` knows how many of its elements were given.
-    ``value`` is what reading it gives, None where only code can tell.
+    ``value`` is what reading it gives, None where only code can tell. ``index`` is its place in
+    the table.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Parameter:
     counted: bool = True
     maximum: int | None = None
     value: str | None = None
+    index: int = 0
 
 
 @dataclass(slots=True)
@@ -103,7 +105,10 @@ class _Reader:
         if section.size > MAX_PARAMETERS * size:
             raise self._module.elf.error(f"more than {MAX_PARAMETERS} parameters")
         starts = range(0, section.size - size + 1, size)
-        return [self._parameter(section.index, start) for start in starts]
+        parameters = [self._parameter(section.index, start) for start in starts]
+        for index, parameter in enumerate(parameters):
+            parameter.index = index
+        return parameters
 
     def _parameter(self, table: int, start: int) -> Parameter:
         word = self._word

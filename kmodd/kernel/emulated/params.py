@@ -93,8 +93,20 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end()
 
 
-def set_parameters(module: str, table: ParameterTable, text: str, bits: int) -> list[Remark]:
+Store = Callable[[Parameter, str | None], int]
+"""Lets a module's code see the value that a parameter was given; returns 0 or an errno."""
+
+
+def _store_nowhere(_parameter: Parameter, _value: str | None) -> int:
+    return 0
+
+
+def set_parameters(
+    module: str, table: ParameterTable, text: str, bits: int, store: Store = _store_nowhere
+) -> list[Remark]:
     """Set the parameters of ``module`` from ``text`` and return what the kernel says to that.
+
+    ``store`` is told of every value that is found to be good.
 
     Parsing goes on after a bad value, as the kernel's does; an unknown parameter is only remarked
     on. The errno that the load fails with is the last one.
@@ -115,7 +127,7 @@ def set_parameters(module: str, table: ParameterTable, text: str, bits: int) -> 
             continue
         if parameter.flags & UNSAFE and (value is not None or _needs_no_value(parameter)):
             remarks.append(_danger(parameter))
-        remarks += _set_one(module, parameter, name, value, bits)
+        remarks += _set_one(module, parameter, name, value, bits, store)
     return remarks
 
 
@@ -140,14 +152,14 @@ def _danger(parameter: Parameter) -> Remark:
 
 
 def _set_one(
-    module: str, parameter: Parameter, name: str, value: str | None, bits: int
+    module: str, parameter: Parameter, name: str, value: str | None, bits: int, store: Store
 ) -> Iterator[Remark]:
     """Set one parameter; ``name`` is how it was called."""
     complaints: list[str] = []
     if value is None and not _needs_no_value(parameter):
         code = errno.EINVAL
     else:
-        code = _set(parameter, value, bits, complaints.append)
+        code = _set(parameter, value, bits, complaints.append) or store(parameter, value)
     for complaint in complaints:
         yield Remark(0, Level.ERR, f"{parameter.name}: {complaint}")
     if parameter.is_array and value is not None:

@@ -25,10 +25,17 @@ from kmodd.kernel.base import (
     ModuleDetails,
 )
 from kmodd.kernel.emulated.command_line import parse_command_line
+from kmodd.kernel.emulated.cpu import why_not
 from kmodd.kernel.emulated.kernel import print_banner
 from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Unpack
 from kmodd.kernel.emulated.log import KernelLog, Level
-from kmodd.kernel.emulated.messages import number, text, unpack_details, unpack_nothing
+from kmodd.kernel.emulated.messages import (
+    number,
+    text,
+    unpack_details,
+    unpack_leaks,
+    unpack_nothing,
+)
 from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError, memory_file
 from kmodd.modulefile import Compression
@@ -58,16 +65,20 @@ class IsolatedKernel:
         vmlinux: Callable[[], Vmlinux],
         *,
         command_line: str = "",
+        run_code: bool = True,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         """Boot; does not wait for the kernel to come up.
 
         ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
-        ``command_line`` is the kernel's. A call that takes more than ``call_seconds`` is a panic.
+        ``command_line`` is the kernel's. With ``run_code`` modules' own code is run, where the
+        emulator's library is installed. A call that takes more than ``call_seconds`` is a panic.
         """
         self.release = release
         self.boot_id = ""
-        self.runs_init = False
+        self.why_not_run = why_not(wanted=run_code)
+        self.runs_init = not self.why_not_run
+        self._run_code = run_code
         self._vmlinux = vmlinux
         self._command_line = command_line
         self._call_seconds = call_seconds
@@ -131,9 +142,11 @@ class IsolatedKernel:
         finally:
             os.close(fd)
 
-    def delete_module(self, name: str, *, force: bool = False) -> None:
+    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
         """Unload ``name``."""
-        self._call({"do": "remove", "name": name, "force": force}, unpack_nothing)
+        message = {"do": "remove", "name": name, "force": force}
+        leaks: tuple[str, ...] = self._call(message, unpack_leaks)
+        return leaks
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write to the file of a parameter."""
@@ -206,7 +219,8 @@ class IsolatedKernel:
         self._log.restart_clock()
         print_banner(self._log, vmlinux, self._command_line)
         try:
-            self._life = Life(self._command_line, vmlinux, self._told, self._panic)
+            boot = {"command_line": self._command_line, "run_code": self._run_code}
+            self._life = Life(boot, vmlinux, self._told, self._panic)
         except OSError as error:
             why = f"no process for the emulated kernel: {error.strerror}"
             self._log.printk(Level.EMERG, why)

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from kmodd.errors import KernelError, Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Refusal(Exception):  # noqa: N818  # the kernel's word for it
-    """Why a system call ends. ``detail`` is what the reason has to tell beside the message."""
+    """Why a system call ends. ``detail`` is what the reason has to tell beside the message.
+
+    ``leaks`` is what the module had taken and not given back when it was gone.
+    """
 
     reason: Reason
     errno: int
     message: str
     symbol: str = ""
     detail: str = ""
+    leaks: tuple[str, ...] = ()
 
 
 def format_refusal(message: str) -> Refusal:
@@ -34,4 +38,5 @@ def refusal_as_error(refusal: Refusal, module: str, log: Iterable[str]) -> Kerne
         symbol=refusal.symbol,
         detail=refusal.detail,
         log=tuple(log),
+        leaks=refusal.leaks,
     )

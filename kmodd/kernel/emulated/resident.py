@@ -46,12 +46,16 @@ class Resident:
     ``init_address`` is where the memory for init is, 0 where it has none (any more). ``count`` is
     the reference count with the base reference and, while init runs, one for that. ``users`` are
     the modules that use this one, the newest first; ``uses`` those that it uses, in the order in
-    which it was found to. ``taints`` are the letters that it is marked with.
+    which it was found to. ``taints`` are the letters that it is marked with. ``init_symbol`` and
+    ``exit_symbol`` are the symbols of those functions, None where there is none. ``owners`` tells
+    who has each symbol that the module takes: another module, or None for the kernel itself.
+    ``why_not_run`` tells why its code does not run, ``stubbed`` which functions it called that
+    nobody has modelled, ``leaks`` what it had not given back when it went.
     """
 
     name: str
-    has_init: bool = False
-    has_exit: bool = False
+    init_symbol: int | None = None
+    exit_symbol: int | None = None
     state: State = State.UNFORMED
     layout: Layout = field(default_factory=Layout)
     address: int = 0
@@ -60,11 +64,25 @@ class Resident:
     exports: Mapping[str, CoreSymbol] = field(default_factory=dict)
     users: list["Resident"] = field(default_factory=list)
     uses: list["Resident"] = field(default_factory=list)
+    owners: Mapping[str, "Resident | None"] = field(default_factory=dict)
     taints: set[str] = field(default_factory=set)
     parameters: ParameterTable = field(default_factory=ParameterTable)
     version: str | None = None
     source_version: str | None = None
     init_ran: bool = False
+    why_not_run: str = ""
+    stubbed: tuple[str, ...] = ()
+    leaks: tuple[str, ...] = ()
+
+    @property
+    def has_init(self) -> bool:
+        """Whether the module has an init function."""
+        return self.init_symbol is not None
+
+    @property
+    def has_exit(self) -> bool:
+        """Whether the module has an exit function."""
+        return self.exit_symbol is not None
 
     @property
     def is_permanent(self) -> bool:
@@ -93,6 +111,8 @@ class Resident:
             address=self.address,
             taints=in_order(self.taints),
             init=self.init_state,
+            why_not_run=self.why_not_run,
+            stubbed=self.stubbed,
         )
 
     def details(self) -> ModuleDetails:

@@ -15,6 +15,9 @@ from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.file import THIS_MODULE
 from kmodd.modulefile.symbols import MAX_SYMBOL_NAME, MAX_SYMBOLS
 
+STT_NOTYPE, STT_FUNC = 0, 2
+"""Types of symbols (elf(5))."""
+
 _WORDS = {32: 4, 64: 6}
 _INFO_WORD = {32: 3, 64: 1}
 
@@ -74,6 +77,26 @@ class SymbolColumns:
         low, high = self._words[at + 2 : at + 4]
         return low | high << 32 if self._elf.byteorder == "little" else low << 32 | high
 
+    def low_values(self) -> "array[int]":
+        """Return the lower 32 bits of all symbols' values, for a module of 64 bits."""
+        return self._words[2 :: self._stride]
+
+    def functions(self) -> list[int]:
+        """Return the indices of the symbols that are functions, or of no type, and defined."""
+        shift, kinds = self._info_shift, (STT_NOTYPE, STT_FUNC)
+        columns = zip(self._infos, self.sections, strict=True)
+        return [
+            index
+            for index, (info, section) in enumerate(columns)
+            if section and info >> shift & 15 in kinds
+        ]
+
+    def defined_globals(self) -> list[int]:
+        """Return the indices of the symbols that are defined and not local."""
+        shift = self._info_shift
+        columns = zip(self._infos, self.sections, strict=True)
+        return [at for at, (info, section) in enumerate(columns) if section and info >> shift & 240]
+
     def undefined(self) -> list[int]:
         """Return the indices of the symbols that are defined nowhere, symbol 0 left out."""
         return [index for index, section in enumerate(self.sections) if not section][1:]
@@ -110,12 +133,12 @@ class SymbolColumns:
         return end
 
 
-def own_functions(module: ModuleFile, symbols: SymbolColumns) -> tuple[bool, bool]:
-    """Return whether the module has an init, and whether it has an exit.
+def own_functions(module: ModuleFile, symbols: SymbolColumns) -> tuple[int | None, int | None]:
+    """Return the symbols of the module's init and exit, None where it has no such function.
 
     It is the two pointers in ``struct module`` that count, and what they are relocated to.
     """
     section = find_section(module, THIS_MODULE)
     relocations = module.relocations(section) if section else []
-    names = {symbols.name(each.symbol) for each in relocations}
-    return "init_module" in names, "cleanup_module" in names
+    found = {symbols.name(each.symbol): each.symbol for each in relocations}
+    return found.get("init_module"), found.get("cleanup_module")

@@ -60,6 +60,8 @@ class Resolver:
         self._code = 0
         self._failed = ""
         self._complaints = 0
+        self.owners: dict[str, Resident | None] = {}
+        """Who has each symbol that was found: a module, or None for the kernel itself."""
 
     def resolve(self, symbols: SymbolColumns) -> None:
         """Find every symbol that the module needs; all that is missing is logged.
@@ -114,6 +116,7 @@ class Resolver:
             return errno.EINVAL, True
         if exported.namespace and not self._may_use_namespace(name, exported.namespace):
             return errno.EINVAL, True
+        self.owners[name] = owner
         return self._table.use(self._resident, owner) if owner else 0, True
 
     def _find(self, name: str) -> tuple[CoreSymbol | None, Resident | None]:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far the emulated kernel and the recorded one agree, and what they disagree about."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from kmodd.errors import Reason
 from tests.conformance.realkernel.replay import Outcome
 from tests.conformance.realkernel.table import Seen
 
@@ -15,6 +17,11 @@ MISSING = "not loaded here"
 SURPLUS = "loaded here alone"
 REFUSED = "refused here"
 SIZE = "another size"
+INIT_REFUSED = "its init, or that of what it needs, fails here"
+CRASHED = "its code, or that of what it needs, crashes here"
+NOT_RUN = "its init is not run"
+LOADED = "loaded here"
+ANOTHER_ERRNO = "refused with another errno"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,24 @@ class Column:
 
 
 def compare(outcomes: Iterable[Outcome]) -> tuple[Column, ...]:
-    """Compare every row that the real kernel loaded; the others say nothing of what a load brings.
+    """Compare every row.
 
+    Of what the real kernel loaded, ``loads`` counts what is loaded here with its init really run;
+    of what it refused, ``refuses`` what is refused here with the same errno. The other columns are
+    of loads alone, and not of those that the modules' own code ends here:
     ``came-with`` counts rows: the same modules came in. ``counts`` and ``size`` count modules, each
     in each row that lists it: the same references and holders, the same bytes. A row that is not
     clean counts for the size of its own module alone.
     """
     came_with, counts, size = Column("came-with"), Column("counts"), Column("size")
+    loads, refuses = Column("loads"), Column("refuses")
     for outcome in outcomes:
         row = outcome.row
         if not row.loaded:
+            refuses.add(_about_refusal(outcome))
+            continue
+        loads.add(_about_load(outcome))
+        if outcome.refused_by_code:
             continue
         if not row.clean:
             if row.size is not None:
@@ -77,7 +92,7 @@ def compare(outcomes: Iterable[Outcome]) -> tuple[Column, ...]:
         for name, seen in row.family.items():
             counts.add(_about_counts(outcome, name, seen))
             size.add(_about_size(outcome, name, seen.size))
-    return came_with, counts, size
+    return came_with, counts, size, loads, refuses
 
 
 def report(columns: Iterable[Column]) -> Iterator[str]:
@@ -95,6 +110,28 @@ def report(columns: Iterable[Column]) -> Iterator[str]:
             for each in found:
                 where = "" if each.row == each.module else f" with {each.row}"
                 yield f"    {each.module}{where}: {each.detail}"
+
+
+def _about_load(outcome: Outcome) -> Disagreement | None:
+    name, error = outcome.row.module, outcome.error
+    if error is None and outcome.ran:
+        return None
+    if error is None:
+        return Disagreement(NOT_RUN, name, name, "loaded")
+    crashed = error.reason is Reason.MODULE_CRASHED
+    cause = CRASHED if crashed else INIT_REFUSED if outcome.refused_by_code else REFUSED
+    return Disagreement(cause, name, name, _refusal(outcome))
+
+
+def _about_refusal(outcome: Outcome) -> Disagreement | None:
+    name, error = outcome.row.module, outcome.error
+    if error is None:
+        return Disagreement(LOADED, name, name, f"really {outcome.row.result}")
+    here = errno.errorcode.get(error.errno, str(error.errno))
+    if here == outcome.row.result:
+        return None
+    detail = f"{here}, really {outcome.row.result}: {error.message}"
+    return Disagreement(ANOTHER_ERRNO, name, name, detail)
 
 
 def _about_family(outcome: Outcome) -> Disagreement | None:

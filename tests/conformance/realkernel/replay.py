@@ -2,12 +2,13 @@
 """The loads of a table, done on the emulated kernel the way that modprobe does them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.database import ModuleRecord
-from kmodd.errors import KmoddError
-from kmodd.kernel.base import LoadedModule
+from kmodd.errors import KernelError, KmoddError, Reason
+from kmodd.kernel.base import InitState, LoadedModule
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.plan import InsertStep, LoadRequest, Plan, plan_load
 from kmodd.trees import Trees, modules_directory, newest_release
@@ -34,12 +35,20 @@ class Outcome:
     """What the emulated kernel did with one row.
 
     ``came`` are the modules of the row's family that are loaded now, as the table would list them;
-    ``error`` is why the load failed.
+    ``error`` is why the load failed. ``ran`` tells whether the module is there, and its own init
+    has run if it has one.
     """
 
     row: Row
     came: Mapping[str, Seen]
     error: KmoddError | None
+    ran: bool = False
+
+    @property
+    def refused_by_code(self) -> bool:
+        """Whether it was some module's own code that ended the load."""
+        code = (Reason.KERNEL_REFUSED, Reason.MODULE_CRASHED)
+        return self.error is not None and self.error.reason in code
 
 
 class Replay:
@@ -76,7 +85,9 @@ class Replay:
                 for module in self.kernel.modules()
                 if module.name in family
             }
-            yield Outcome(row, came, error)
+            module = self.kernel.module(row.module.replace("-", "_"))
+            ran = module is not None and module.init is not InitState.NOT_RUN
+            yield Outcome(row, came, error, ran)
             self._sweep()
 
     def close(self) -> None:
@@ -132,10 +143,13 @@ class Replay:
         """Leave what was there before the first row, and nothing else."""
         while extra := [m for m in self.kernel.modules() if m.name not in self._resident]:
             unused = [module for module in extra if not module.refcount]
-            if not unused:
+            # A reference that code took, and only other code would give back, is no obstacle here.
+            for module in unused or [module for module in extra if not module.holders]:
+                # Code that crashes in its exit is gone with it.
+                with suppress(KernelError):
+                    self.kernel.delete_module(module.name, force=True)
+            if len(self.kernel.modules()) == len(self._resident) + len(extra):
                 raise RuntimeError(f"cannot unload any of {[module.name for module in extra]}")
-            for module in unused:
-                self.kernel.delete_module(module.name, force=module.permanent)
 
 
 def _seen(module: LoadedModule) -> Seen:

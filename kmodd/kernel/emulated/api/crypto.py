@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cryptographic transforms and checksums that modules use while they are loaded (crypto/, lib/)."""
+
+import zlib
+
+from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_TRANSFORM_SIZE, _SHASH_ALGORITHM = 4096, 32
+_ALGORITHM_SIZE, _SHASH_FUNCTIONS = 1024, 96
+_COMPARE_MAX = 1 << 20
+_CRC32 = 0xEDB88320
+
+
+@function("struct crypto_shash *crypto_alloc_shash(const char *alg_name, u32 type, u32 mask)")
+def crypto_alloc_shash(machine: Machine, name: int, _type: int, _mask: int) -> int:
+    """A transform whose algorithm has nothing to say for itself."""
+    made = machine.heap.allocate(_TRANSFORM_SIZE)
+    algorithm = made + _TRANSFORM_SIZE - _ALGORITHM_SIZE
+    machine.memory.put(made + _SHASH_ALGORITHM, algorithm)
+    succeeds = addresses.TEXT.to_bytes(8, "little")
+    machine.memory.write(algorithm - _SHASH_FUNCTIONS, succeeds * 10)
+    machine.ledger.take("transform", made, f"transform '{machine.memory.text(name, 64)}'")
+    return made
+
+
+@function("void crypto_destroy_tfm(void *mem, struct crypto_tfm *tfm)")
+def crypto_destroy_tfm(machine: Machine, made: int, _transform: int) -> None:
+    for kind in ("transform", "hash transform", "cipher transform"):
+        if machine.ledger.give(kind, made) is not None:
+            machine.heap.free(made)
+
+
+@function("unsigned long __crypto_memneq(const void *a, const void *b, size_t size)")
+def crypto_memneq(machine: Machine, one: int, other: int, size: int) -> int:
+    size = min(size, _COMPARE_MAX)
+    return int(machine.memory.read(one, size) != machine.memory.read(other, size))
+
+
+@function("u32 crc32_le(u32 crc, const unsigned char *p, size_t len)")
+def crc32_le(machine: Machine, seed: int, data: int, size: int) -> int:
+    whole = machine.memory.read(data, min(size, _COMPARE_MAX))
+    return zlib.crc32(whole, seed ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+
+
+@function("char *bin2hex(char *dst, const void *src, size_t count)")
+def bin2hex(machine: Machine, target: int, source: int, count: int) -> int:
+    text = machine.memory.read(source, min(count, _COMPARE_MAX)).hex().encode()
+    machine.memory.write(target, text)
+    return target + len(text)
+
+
+@function(
+    "key_ref_t key_create_or_update(key_ref_t keyring_ref, const char *type, const char *description, const void *payload, size_t plen, unsigned int perm, unsigned long flags)"
+)
+def key_create_or_update(_machine: Machine, ring: int, *_rest: int) -> int:
+    """Keys go with their ring."""
+    return ring
+
+
+machine_code(
+    RETURN_ZERO,
+    """
+    void crypto_init_queue(struct crypto_queue *queue, unsigned int max_qlen)
+    """,
+)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What modules show in /proc, debugfs and sysfs. Nobody reads it, but everybody can list it."""
+
+from kmodd.kernel.emulated.api.table import (
+    RETURN,
+    RETURN_ZERO,
+    alike,
+    function,
+    machine_code,
+    makers,
+    pairs,
+    reclaims,
+)
+from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.tree import Tree
+
+_ENTRY_SIZE = 256
+
+
+def _create(machine: Machine, tree: Tree, name: str, parent: int, *, directory: bool) -> int:
+    """Make an entry of a tree, on the caller's account; its address stands for it."""
+    entry = machine.heap.allocate(_ENTRY_SIZE)
+    path = tree.add(entry, parent, name, is_directory=directory)
+    machine.ledger.take(tree.kind, entry, f"{path}")
+    return entry
+
+
+def _remove(machine: Machine, tree: Tree, entry: int) -> None:
+    """Remove an entry with all that is below it."""
+    for each in tree.remove(entry):
+        machine.ledger.give(tree.kind, each)
+        machine.heap.free(each)
+
+
+@reclaims("proc entry")
+def forget_proc(machine: Machine, entry: int) -> None:
+    """Remove an entry of a module that is gone."""
+    machine.proc.remove(entry)
+    machine.heap.free(entry)
+
+
+@reclaims("debugfs entry")
+def forget_debugfs(machine: Machine, entry: int) -> None:
+    """Remove an entry of a module that is gone."""
+    machine.debugfs.remove(entry)
+    machine.heap.free(entry)
+
+
+def _named(machine: Machine, name: int) -> str:
+    return machine.memory.text(name, 255)
+
+
+@function("struct proc_dir_entry *proc_mkdir(const char *name, struct proc_dir_entry *parent)")
+def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+
+
+@function(
+    "struct proc_dir_entry *proc_mkdir_data(const char *name, umode_t mode, struct proc_dir_entry"
+    " *parent, void *data)",
+    "struct proc_dir_entry *_proc_mkdir(const char *name, umode_t mode, struct proc_dir_entry"
+    " *parent, void *data, bool force_lookup)",
+)
+def proc_mkdir_data(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+
+
+@function(
+    "struct proc_dir_entry *proc_mkdir_mode(const char *name, umode_t mode, struct proc_dir_entry *parent)"
+)
+def proc_mkdir_mode(machine: Machine, name: int, _mode: int, parent: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+
+
+def _proc_file(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, directory=False)
+
+
+alike(
+    _proc_file,
+    """
+    struct proc_dir_entry *proc_create(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct proc_ops *proc_ops)
+    struct proc_dir_entry *proc_create_data(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct proc_ops *proc_ops, void *data)
+    struct proc_dir_entry *proc_create_seq_private(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct seq_operations *ops, unsigned int state_size, void *data)
+    struct proc_dir_entry *proc_create_single_data(const char *name, umode_t mode, struct proc_dir_entry *parent, void *show, void *data)
+    struct proc_dir_entry *proc_create_net_data(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct seq_operations *ops, unsigned int state_size, void *data)
+    struct proc_dir_entry *proc_create_net_single(const char *name, umode_t mode, struct proc_dir_entry *parent, void *show, void *data)
+    """,
+)
+
+
+@function(
+    "void remove_proc_entry(const char *name, struct proc_dir_entry *parent)",
+    "int remove_proc_subtree(const char *name, struct proc_dir_entry *parent)",
+)
+def remove_proc_entry(machine: Machine, name: int, parent: int) -> int:
+    entry = machine.proc.find(parent, _named(machine, name))
+    if entry is not None:
+        _remove(machine, machine.proc, entry)
+    return 0
+
+
+@function("void proc_remove(struct proc_dir_entry *de)")
+def proc_remove(machine: Machine, entry: int) -> None:
+    _remove(machine, machine.proc, entry)
+
+
+@function(
+    "struct proc_dir_entry *proc_symlink(const char *name, struct proc_dir_entry *parent, const char *dest)"
+)
+def proc_symlink(machine: Machine, name: int, parent: int, _target: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, directory=False)
+
+
+def _debug_file(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
+    return _create(machine, machine.debugfs, _named(machine, name), parent, directory=False)
+
+
+@function("struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)")
+def debugfs_create_dir(machine: Machine, name: int, parent: int) -> int:
+    return _create(machine, machine.debugfs, _named(machine, name), parent, directory=True)
+
+
+alike(
+    _debug_file,
+    """
+    struct dentry *debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
+    struct dentry *debugfs_create_file_unsafe(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
+    struct dentry *debugfs_create_blob(const char *name, umode_t mode, struct dentry *parent, struct debugfs_blob_wrapper *blob)
+    void debugfs_create_u8(const char *name, umode_t mode, struct dentry *parent, u8 *value)
+    void debugfs_create_u16(const char *name, umode_t mode, struct dentry *parent, u16 *value)
+    void debugfs_create_u32(const char *name, umode_t mode, struct dentry *parent, u32 *value)
+    void debugfs_create_u64(const char *name, umode_t mode, struct dentry *parent, u64 *value)
+    void debugfs_create_x8(const char *name, umode_t mode, struct dentry *parent, u8 *value)
+    void debugfs_create_x16(const char *name, umode_t mode, struct dentry *parent, u16 *value)
+    void debugfs_create_x32(const char *name, umode_t mode, struct dentry *parent, u32 *value)
+    void debugfs_create_x64(const char *name, umode_t mode, struct dentry *parent, u64 *value)
+    void debugfs_create_ulong(const char *name, umode_t mode, struct dentry *parent, unsigned long *value)
+    void debugfs_create_size_t(const char *name, umode_t mode, struct dentry *parent, size_t *value)
+    void debugfs_create_atomic_t(const char *name, umode_t mode, struct dentry *parent, atomic_t *value)
+    void debugfs_create_bool(const char *name, umode_t mode, struct dentry *parent, bool *value)
+    """,
+)
+
+
+@function("void debugfs_remove(struct dentry *dentry)")
+def debugfs_remove(machine: Machine, entry: int) -> None:
+    _remove(machine, machine.debugfs, entry)
+
+
+@function("void debugfs_lookup_and_remove(const char *name, struct dentry *parent)")
+def debugfs_lookup_and_remove(machine: Machine, name: int, parent: int) -> None:
+    entry = machine.debugfs.find(parent, _named(machine, name))
+    if entry is not None:
+        _remove(machine, machine.debugfs, entry)
+
+
+@function("struct dentry *debugfs_lookup(const char *name, struct dentry *parent)")
+def debugfs_lookup(machine: Machine, name: int, parent: int) -> int:
+    return machine.debugfs.find(parent, _named(machine, name)) or 0
+
+
+pairs(
+    """
+    mount point: int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name) / void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)
+    """
+)
+makers(
+    """
+    relay channel: struct rchan *relay_open(const char *base_filename, struct dentry *parent, size_t subbuf_size, size_t n_subbufs, const struct rchan_callbacks *cb, void *private_data) / void relay_close(struct rchan *chan)
+    """
+)
+
+machine_code(
+    RETURN_ZERO,
+    """
+    int sysfs_create_group(struct kobject *kobj, const struct attribute_group *grp)
+    int sysfs_create_groups(struct kobject *kobj, const struct attribute_group **groups)
+    int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)
+    int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)
+    int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)
+    int sysfs_create_files(struct kobject *kobj, const struct attribute * const *attr)
+    int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)
+    int sysfs_create_link(struct kobject *kobj, struct kobject *target, const char *name)
+    int compat_only_sysfs_link_entry_to_kobj(struct kobject *kobj, struct kobject *target_kobj, const char *target_name, const char *symlink_name)
+    int device_create_file(struct device *dev, const struct device_attribute *attr)
+    int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)
+    int device_add_groups(struct device *dev, const struct attribute_group **groups)
+    int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)
+    int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)
+    int class_create_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)
+    void sysfs_notify(struct kobject *kobj, const char *dir, const char *attr)
+    bool debugfs_initialized(void)
+    """,
+)
+machine_code(
+    RETURN,
+    """
+    void sysfs_remove_group(struct kobject *kobj, const struct attribute_group *grp)
+    void sysfs_remove_groups(struct kobject *kobj, const struct attribute_group **groups)
+    void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)
+    void sysfs_remove_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)
+    void sysfs_remove_files(struct kobject *kobj, const struct attribute * const *attr)
+    void sysfs_remove_bin_file(struct kobject *kobj, const struct bin_attribute *attr)
+    void sysfs_remove_link(struct kobject *kobj, const char *name)
+    void device_remove_file(struct device *dev, const struct device_attribute *attr)
+    void device_remove_bin_file(struct device *dev, const struct bin_attribute *attr)
+    void device_remove_groups(struct device *dev, const struct attribute_group **groups)
+    void driver_remove_file(struct device_driver *drv, const struct driver_attribute *attr)
+    void bus_remove_file(struct bus_type *bus, struct bus_attribute *attr)
+    void class_remove_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)
+    void kernfs_put(struct kernfs_node *kn)
+    void proc_set_size(struct proc_dir_entry *de, loff_t size)
+    void proc_set_user(struct proc_dir_entry *de, kuid_t uid, kgid_t gid)
+    """,
+)

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists, trees and numbers of things (lib/list_debug.c, rbtree.c, idr.c, xarray.c).
+
+Red-black trees are searched as what they are and not kept balanced. The contents of an ``idr``,
+an ``ida`` and an ``xarray`` are kept here, by the address of the structure.
+"""
+
+import errno
+from itertools import pairwise
+
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ONE, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+machine_code(
+    RETURN_ONE,
+    """
+    bool __list_add_valid(struct list_head *new, struct list_head *prev, struct list_head *next)
+    bool __list_del_entry_valid(struct list_head *entry)
+    """,
+)
+machine_code(RETURN, "void rb_insert_color(struct rb_node *node, struct rb_root *root)")
+machine_code(
+    RETURN_ZERO,
+    """
+    bool xa_get_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
+    int radix_tree_maybe_preload(gfp_t gfp_mask)
+    void idr_preload(gfp_t gfp_mask)
+    void xa_set_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
+    void xa_clear_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
+    """,
+)
+
+_RIGHT, _LEFT = 8, 16
+_NUMBERS = "numbers"
+DEEP = 10_000
+"""Steps in a tree before it is taken for a circle."""
+
+
+def _parent(machine: Machine, node: int) -> int:
+    return machine.memory.number(node) & ~3
+
+
+def _outermost(machine: Machine, node: int, side: int) -> int:
+    for _ in range(DEEP):
+        following = machine.memory.number(node + side) if node else 0
+        if not following:
+            return node
+        node = following
+    raise ValueError("a tree without an end")
+
+
+def _neighbour(machine: Machine, node: int, side: int, other: int) -> int:
+    child = machine.memory.number(node + side)
+    if child:
+        return _outermost(machine, child, other)
+    for _ in range(DEEP):
+        parent = _parent(machine, node)
+        if not parent or machine.memory.number(parent + side) != node:
+            return parent
+        node = parent
+    raise ValueError("a tree without an end")
+
+
+@function("struct rb_node *rb_first(const struct rb_root *root)")
+def rb_first(machine: Machine, root: int) -> int:
+    return _outermost(machine, machine.memory.number(root), _LEFT)
+
+
+@function("struct rb_node *rb_last(const struct rb_root *root)")
+def rb_last(machine: Machine, root: int) -> int:
+    return _outermost(machine, machine.memory.number(root), _RIGHT)
+
+
+@function("struct rb_node *rb_next(const struct rb_node *node)")
+def rb_next(machine: Machine, node: int) -> int:
+    return _neighbour(machine, node, _RIGHT, _LEFT)
+
+
+@function("struct rb_node *rb_prev(const struct rb_node *node)")
+def rb_prev(machine: Machine, node: int) -> int:
+    return _neighbour(machine, node, _LEFT, _RIGHT)
+
+
+@function("struct rb_node *rb_first_postorder(const struct rb_root *root)")
+def rb_first_postorder(machine: Machine, root: int) -> int:
+    return _deepest(machine, machine.memory.number(root))
+
+
+@function("struct rb_node *rb_next_postorder(const struct rb_node *node)")
+def rb_next_postorder(machine: Machine, node: int) -> int:
+    parent = _parent(machine, node) if node else 0
+    if parent and machine.memory.number(parent + _LEFT) == node:
+        right = machine.memory.number(parent + _RIGHT)
+        if right:
+            return _deepest(machine, right)
+    return parent
+
+
+def _deepest(machine: Machine, node: int) -> int:
+    for _ in range(DEEP):
+        following = node and (
+            machine.memory.number(node + _LEFT) or machine.memory.number(node + _RIGHT)
+        )
+        if not following:
+            return node
+        node = following
+    raise ValueError("a tree without an end")
+
+
+@function("void rb_erase(struct rb_node *node, struct rb_root *root)")
+def rb_erase(machine: Machine, node: int, root: int) -> None:
+    memory = machine.memory
+    left, right = memory.number(node + _LEFT), memory.number(node + _RIGHT)
+    if left and right:
+        # The left subtree goes below the smallest node of the right one.
+        smallest = _outermost(machine, right, _LEFT)
+        memory.put(smallest + _LEFT, left)
+        memory.put(left, smallest | memory.number(left) & 3)
+    child, parent = right or left, _parent(machine, node)
+    if child:
+        memory.put(child, parent | memory.number(child) & 3)
+    if not parent:
+        memory.put(root, child)
+    elif memory.number(parent + _LEFT) == node:
+        memory.put(parent + _LEFT, child)
+    else:
+        memory.put(parent + _RIGHT, child)
+
+
+def _numbers(machine: Machine, which: int) -> dict[int, int]:
+    return machine.tables.setdefault(which, {})
+
+
+def _free_number(taken: dict[int, int], least: int, most: int) -> int:
+    """Return the lowest number that is free, or an errno below zero."""
+    number = least
+    while number in taken:
+        number += 1
+    return number if number <= most else -errno.ENOSPC
+
+
+@function("int idr_alloc(struct idr *idr, void *ptr, int start, int end, gfp_t gfp)")
+def idr_alloc(machine: Machine, idr: int, pointer: int, start: int, end: int, _gfp: int) -> int:
+    taken = _numbers(machine, idr)
+    number = _free_number(taken, max(start, 0), end - 1 if end > 0 else 0x7FFFFFFF)
+    if number >= 0:
+        taken[number] = pointer
+    return number
+
+
+@function("int idr_alloc_cyclic(struct idr *idr, void *ptr, int start, int end, gfp_t gfp)")
+def idr_alloc_cyclic(
+    machine: Machine, idr: int, pointer: int, start: int, end: int, gfp: int
+) -> int:
+    return idr_alloc(machine, idr, pointer, start, end, gfp) or 0
+
+
+@function(
+    "int idr_alloc_u32(struct idr *idr, void *ptr, u32 *nextid, unsigned long max, gfp_t gfp)"
+)
+def idr_alloc_u32(
+    machine: Machine, idr: int, pointer: int, following: int, most: int, _gfp: int
+) -> int:
+    taken = _numbers(machine, idr)
+    number = _free_number(taken, machine.memory.number(following, 4), most)
+    if number < 0:
+        return number
+    taken[number] = pointer
+    machine.memory.put(following, number, 4)
+    return 0
+
+
+@function(
+    "void *idr_find(const struct idr *idr, unsigned long id)",
+    "void *xa_load(struct xarray *xa, unsigned long index)",
+    "void *radix_tree_lookup(const struct radix_tree_root *root, unsigned long index)",
+)
+def idr_find(machine: Machine, idr: int, number: int) -> int:
+    return _numbers(machine, idr).get(number, 0)
+
+
+@function(
+    "void *idr_remove(struct idr *idr, unsigned long id)",
+    "void *xa_erase(struct xarray *xa, unsigned long index)",
+    "void *__xa_erase(struct xarray *xa, unsigned long index)",
+    "void *radix_tree_delete(struct radix_tree_root *root, unsigned long index)",
+)
+def idr_remove(machine: Machine, idr: int, number: int) -> int:
+    return _numbers(machine, idr).pop(number, 0)
+
+
+@function("void *idr_replace(struct idr *idr, void *ptr, unsigned long id)")
+def idr_replace(machine: Machine, idr: int, pointer: int, number: int) -> int:
+    taken = _numbers(machine, idr)
+    if number not in taken:
+        return -errno.ENOENT
+    old, taken[number] = taken[number], pointer
+    return old
+
+
+@function("void *idr_get_next(struct idr *idr, int *nextid)")
+def idr_get_next(machine: Machine, idr: int, following: int) -> int:
+    least = machine.memory.number(following, 4)
+    found = sorted(each for each in _numbers(machine, idr) if each >= least)
+    if not found:
+        return 0
+    machine.memory.put(following, found[0], 4)
+    return _numbers(machine, idr)[found[0]]
+
+
+@function(
+    "int idr_for_each(const struct idr *idr, int (*fn)(int id, void *p, void *data), void *data)"
+)
+def idr_for_each(machine: Machine, idr: int, visitor: int, data: int) -> int:
+    for number, pointer in sorted(_numbers(machine, idr).items()):
+        code = machine.call(visitor, number, pointer, data)
+        if code:
+            return code
+    return 0
+
+
+@function(
+    "void idr_destroy(struct idr *idr)",
+    "void ida_destroy(struct ida *ida)",
+    "void xa_destroy(struct xarray *xa)",
+)
+def idr_destroy(machine: Machine, idr: int) -> None:
+    machine.tables.pop(idr, None)
+
+
+@function("int ida_alloc_range(struct ida *ida, unsigned int min, unsigned int max, gfp_t gfp)")
+def ida_alloc_range(machine: Machine, ida: int, least: int, most: int, _gfp: int) -> int:
+    taken = _numbers(machine, ida)
+    number = _free_number(taken, least, min(most, 0x7FFFFFFF))
+    if number >= 0:
+        taken[number] = 1
+    return number
+
+
+@function("void ida_free(struct ida *ida, unsigned int id)")
+def ida_free(machine: Machine, ida: int, number: int) -> None:
+    _numbers(machine, ida).pop(number, None)
+
+
+@function(
+    "void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)",
+    "void *__xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)",
+)
+def xa_store(machine: Machine, array: int, index: int, entry: int, _gfp: int) -> int:
+    entries = _numbers(machine, array)
+    old = entries.pop(index, 0)
+    if entry:
+        entries[index] = entry
+    return old
+
+
+@function(
+    "int __xa_insert(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp)",
+    "int radix_tree_insert(struct radix_tree_root *root, unsigned long index, void *item)",
+)
+def xa_insert(machine: Machine, array: int, index: int, entry: int, *_gfp: int) -> int:
+    entries = _numbers(machine, array)
+    if index in entries:
+        return -errno.EEXIST if not _gfp else -errno.EBUSY
+    entries[index] = entry
+    return 0
+
+
+@function(
+    "int __xa_alloc(struct xarray *xa, u32 *id, void *entry, u64 limit, gfp_t gfp)",
+    "int __xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, u64 limit, u32 *next, gfp_t gfp)",
+)
+def xa_alloc(machine: Machine, array: int, number: int, entry: int, limit: int, *_rest: int) -> int:
+    """The limit is ``struct xa_limit``: the highest number and the lowest."""
+    entries = _numbers(machine, array)
+    found = _free_number(entries, limit >> 32, limit & 0xFFFFFFFF)
+    if found < 0:
+        return -errno.EBUSY
+    entries[found] = entry
+    machine.memory.put(number, found, 4)
+    return 0
+
+
+def _find(machine: Machine, array: int, index: int, most: int, *, after: bool) -> int:
+    at = machine.memory.number(index)
+    entries = _numbers(machine, array)
+    found = min((each for each in entries if at + after <= each <= most), default=None)
+    if found is None:
+        return 0
+    machine.memory.put(index, found)
+    return entries[found]
+
+
+@function(
+    "void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)"
+)
+def xa_find(machine: Machine, array: int, index: int, most: int, _filter: int) -> int:
+    return _find(machine, array, index, most, after=False)
+
+
+@function(
+    "void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t"
+    " filter)"
+)
+def xa_find_after(machine: Machine, array: int, index: int, most: int, _filter: int) -> int:
+    return _find(machine, array, index, most, after=True)
+
+
+@function("void list_sort(void *priv, struct list_head *head, list_cmp_func_t cmp)")
+def list_sort(machine: Machine, private: int, head: int, compare: int) -> None:
+    """Insertion sort, stable as the kernel's is."""
+    memory = machine.memory
+    nodes, at = list[int](), memory.number(head)
+    while at != head and len(nodes) < DEEP:
+        place = len(nodes)
+        while place and machine.call(compare, private, nodes[place - 1], at) > 0:
+            place -= 1
+        nodes.insert(place, at)
+        at = memory.number(at)
+    ring = [head, *nodes, head]
+    for one, other in pairwise(ring):
+        memory.put(one, other)
+        memory.put(other + 8, one)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks, RCU, preemption, barriers: on one processor and without threads nobody ever waits."""
+
+from kmodd.kernel.emulated.api.table import (
+    RETURN,
+    RETURN_ONE,
+    RETURN_ZERO,
+    machine_code,
+)
+
+machine_code(
+    RETURN_ZERO,
+    """
+    int mutex_lock_interruptible(struct mutex *lock)
+    int mutex_lock_killable(struct mutex *lock)
+    int down_interruptible(struct semaphore *sem)
+    int down_killable(struct semaphore *sem)
+    int down_trylock(struct semaphore *sem)
+    int down_timeout(struct semaphore *sem, long jiffies)
+    int down_read_killable(struct rw_semaphore *sem)
+    int down_write_killable(struct rw_semaphore *sem)
+    unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *lock)
+    unsigned long _raw_read_lock_irqsave(rwlock_t *lock)
+    unsigned long _raw_write_lock_irqsave(rwlock_t *lock)
+    int __srcu_read_lock(struct srcu_struct *ssp)
+    int init_srcu_struct(struct srcu_struct *ssp)
+    int __percpu_init_rwsem(struct percpu_rw_semaphore *sem, const char *name, struct lock_class_key *rwsem_key)
+    int __cond_resched(void)
+    int __SCT__cond_resched(void)
+    int __SCT__might_resched(void)
+    bool rcu_is_watching(void)
+    unsigned long get_state_synchronize_rcu(void)
+    int debug_lockdep_rcu_enabled(void)
+    int rcu_read_lock_held(void)
+    int lockdep_rtnl_is_held(void)
+    int ww_mutex_lock(struct ww_mutex *lock, struct ww_acquire_ctx *ctx)
+    int __percpu_down_read(struct percpu_rw_semaphore *sem, bool try)
+    """,
+)
+
+machine_code(
+    RETURN_ONE,
+    """
+    int mutex_trylock(struct mutex *lock)
+    bool mutex_is_locked(struct mutex *lock)
+    int _raw_spin_trylock(raw_spinlock_t *lock)
+    int _raw_spin_trylock_bh(raw_spinlock_t *lock)
+    int down_read_trylock(struct rw_semaphore *sem)
+    int down_write_trylock(struct rw_semaphore *sem)
+    int rtnl_trylock(void)
+    int rtnl_is_locked(void)
+    bool cpus_read_trylock(void)
+    int console_trylock(void)
+    int is_console_locked(void)
+    """,
+)
+
+machine_code(
+    RETURN,
+    """
+    void __fentry__(void)
+    void __x86_return_thunk(void)
+    void zen_untrain_ret(void)
+    void mcount(void)
+    void __mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key)
+    void mutex_lock(struct mutex *lock)
+    void mutex_unlock(struct mutex *lock)
+    void mutex_lock_io(struct mutex *lock)
+    void ww_mutex_unlock(struct ww_mutex *lock)
+    void _raw_spin_lock(raw_spinlock_t *lock)
+    void _raw_spin_lock_bh(raw_spinlock_t *lock)
+    void _raw_spin_lock_irq(raw_spinlock_t *lock)
+    void _raw_spin_unlock(raw_spinlock_t *lock)
+    void _raw_spin_unlock_bh(raw_spinlock_t *lock)
+    void _raw_spin_unlock_irq(raw_spinlock_t *lock)
+    void _raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+    void _raw_read_lock(rwlock_t *lock)
+    void _raw_read_lock_bh(rwlock_t *lock)
+    void _raw_read_lock_irq(rwlock_t *lock)
+    void _raw_read_unlock(rwlock_t *lock)
+    void _raw_read_unlock_bh(rwlock_t *lock)
+    void _raw_read_unlock_irq(rwlock_t *lock)
+    void _raw_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
+    void _raw_write_lock(rwlock_t *lock)
+    void _raw_write_lock_bh(rwlock_t *lock)
+    void _raw_write_lock_irq(rwlock_t *lock)
+    void _raw_write_unlock(rwlock_t *lock)
+    void _raw_write_unlock_bh(rwlock_t *lock)
+    void _raw_write_unlock_irq(rwlock_t *lock)
+    void _raw_write_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
+    void __init_rwsem(struct rw_semaphore *sem, const char *name, struct lock_class_key *key)
+    void down_read(struct rw_semaphore *sem)
+    void down_write(struct rw_semaphore *sem)
+    void up_read(struct rw_semaphore *sem)
+    void up_write(struct rw_semaphore *sem)
+    void downgrade_write(struct rw_semaphore *sem)
+    void down(struct semaphore *sem)
+    void up(struct semaphore *sem)
+    void percpu_down_write(struct percpu_rw_semaphore *sem)
+    void percpu_up_write(struct percpu_rw_semaphore *sem)
+    void percpu_free_rwsem(struct percpu_rw_semaphore *sem)
+    void cpus_read_lock(void)
+    void cpus_read_unlock(void)
+    void rtnl_lock(void)
+    void rtnl_unlock(void)
+    void __rtnl_unlock(void)
+    void genl_lock(void)
+    void genl_unlock(void)
+    void console_lock(void)
+    void console_unlock(void)
+    void lock_sock_nested(struct sock *sk, int subclass)
+    void release_sock(struct sock *sk)
+    void synchronize_rcu(void)
+    void synchronize_rcu_expedited(void)
+    void synchronize_rcu_tasks(void)
+    void synchronize_net(void)
+    void synchronize_srcu(struct srcu_struct *ssp)
+    void synchronize_srcu_expedited(struct srcu_struct *ssp)
+    void synchronize_irq(unsigned int irq)
+    void rcu_barrier(void)
+    void rcu_barrier_tasks(void)
+    void srcu_barrier(struct srcu_struct *ssp)
+    void cleanup_srcu_struct(struct srcu_struct *ssp)
+    void __srcu_read_unlock(struct srcu_struct *ssp, int idx)
+    void __rcu_read_lock(void)
+    void __rcu_read_unlock(void)
+    void rcu_read_unlock_strict(void)
+    void cond_synchronize_rcu(unsigned long oldstate)
+    void __local_bh_enable_ip(unsigned long ip, unsigned int cnt)
+    void local_bh_disable(void)
+    void preempt_schedule(void)
+    void preempt_schedule_notrace(void)
+    void preempt_schedule_thunk(void)
+    void __SCT__preempt_schedule(void)
+    void __SCT__preempt_schedule_notrace(void)
+    void __might_sleep(const char *file, int line)
+    void __might_resched(const char *file, int line, unsigned int offsets)
+    void __might_fault(const char *file, int line)
+    void yield(void)
+    void migrate_disable(void)
+    void migrate_enable(void)
+    void static_key_slow_inc(struct static_key *key)
+    void static_key_slow_dec(struct static_key *key)
+    void static_key_enable(struct static_key *key)
+    void static_key_disable(struct static_key *key)
+    void static_key_enable_cpuslocked(struct static_key *key)
+    void static_key_disable_cpuslocked(struct static_key *key)
+    void __static_key_slow_dec_deferred(struct static_key *key, struct delayed_work *work, unsigned long timeout)
+    void __static_key_deferred_flush(void *key, struct delayed_work *work)
+    void jump_label_rate_limit(struct static_key_deferred *key, unsigned long rl)
+    void lockdep_init_map_type(struct lockdep_map *lock, const char *name, struct lock_class_key *key, int subclass, u8 inner, u8 outer, u8 lock_type)
+    void lockdep_rht_bucket_is_held(const void *tbl, u32 hash)
+    void kernel_fpu_begin_mask(unsigned int kfpu_mask)
+    void kernel_fpu_end(void)
+    void __init_waitqueue_head(struct wait_queue_head *wq_head, const char *name, struct lock_class_key *key)
+    void __init_swait_queue_head(struct swait_queue_head *q, const char *name, struct lock_class_key *key)
+    void add_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
+    void remove_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
+    void finish_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
+    void prepare_to_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)
+    void __wake_up_sync(struct wait_queue_head *wq_head, unsigned int mode)
+    void wake_up_bit(void *word, int bit)
+    void wake_up_var(void *var)
+    """,
+)
+
+
+def _thunks() -> None:
+    """What calls through a register are made of: ``jmp *REGISTER`` (retpoline.S)."""
+    registers = [
+        "rax",
+        "rcx",
+        "rdx",
+        "rbx",
+        "rsp",
+        "rbp",
+        "rsi",
+        "rdi",
+        "r8",
+        "r9",
+        "r10",
+        "r11",
+        "r12",
+        "r13",
+        "r14",
+        "r15",
+    ]
+    for number, register in enumerate(registers):
+        prefix = b"\x41" if number >= 8 else b""
+        code = prefix + bytes([0xFF, 0xE0 | number & 7])
+        for kind in ("", "call_", "jump_"):
+            name = f"__x86_indirect_{kind}thunk_{register}"
+            machine_code(code, f"void {name}(void)")
+
+
+_thunks()

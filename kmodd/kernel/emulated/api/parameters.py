@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Module parameters in the module's memory (kernel/params.c)."""
+
+import errno
+
+from kmodd.kernel.emulated.api.memory import allocate
+from kmodd.kernel.emulated.api.printing import store_text
+from kmodd.kernel.emulated.api.strings import parse_integer
+from kmodd.kernel.emulated.api.table import function
+from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.param_table import SIGNED, SIZES, Parameter, shown
+
+_RECORD_SIZE = 40
+_NAME, _OPERATIONS, _MODE, _PLACE = 0, 16, 24, 32
+_SET, _GET = 8, 16
+
+_BOOLEANS = ("bool", "invbool", "bool_enable_only")
+_PAGE = 4096
+
+
+def size_of(kind: str) -> int:
+    """Return the bytes of a variable of that kind; 0 for one that only code knows."""
+    if kind in _BOOLEANS:
+        return 1
+    return 8 if kind in ("long", "ulong") else SIZES.get(kind, 0)
+
+
+def set_in_memory(machine: Machine, table: int, parameter: Parameter, value: str | None) -> int:
+    """Store ``value``, which was found to be good, in the variable of ``parameter``.
+
+    ``table`` is where the module's ``struct kernel_param`` are. What only the module's own code can
+    set, it is called for. Returns 0 or an errno.
+    """
+    record = table + _RECORD_SIZE * parameter.index
+    memory = machine.memory
+    place = memory.number(record + _PLACE)
+    if not parameter.kind:
+        return -_call_setter(machine, record, value)
+    if parameter.is_array:
+        return _set_array(machine, place, parameter.kind, value or "")
+    if parameter.kind == "string":
+        buffer, size = memory.number(place + 8), memory.number(place, 4)
+        store_text(machine, buffer, size, (value or "").encode("utf-8", "surrogateescape"))
+        return 0
+    return _set_one(machine, place, parameter.kind, value)
+
+
+def _call_setter(machine: Machine, record: int, value: str | None) -> int:
+    """Call the module's own ``set``; return what it returned."""
+    operations = machine.memory.number(record + _OPERATIONS)
+    setter = machine.memory.number(operations + _SET)
+    if not setter:
+        return -errno.EPERM
+    text = 0
+    if value is not None:
+        data = value.encode("utf-8", "surrogateescape") + b"\0"
+        text = machine.heap.allocate(len(data))
+        machine.memory.write(text, data)
+    try:
+        return machine.call(setter, text, record)
+    finally:
+        machine.heap.free(text)
+
+
+def _set_array(machine: Machine, array: int, kind: str, value: str) -> int:
+    """``struct kparam_array``: maximum, element size, where the count is, operations, elements."""
+    memory = machine.memory
+    size, elements = memory.number(array + 4, 4), memory.number(array + 24)
+    counter = memory.number(array + 8)
+    texts = value.split(",")
+    for at, text in enumerate(texts):
+        code = _set_one(machine, elements + at * size, kind, text)
+        if code:
+            return code
+    if counter:
+        memory.put(counter, len(texts), 4)
+    return 0
+
+
+def _set_one(machine: Machine, place: int, kind: str, value: str | None) -> int:
+    """Store one value; returns 0 or an errno."""
+    memory = machine.memory
+    data = (value or "").encode("utf-8", "surrogateescape")
+    if kind == "charp":
+        text = machine.heap.allocate(len(data) + 1)
+        memory.write(text, data + b"\0")
+        memory.put(place, text)
+        return 0
+    if kind in _BOOLEANS or kind == "bint":
+        on = (
+            value is None or data[:1] in (b"y", b"Y", b"1", b"t", b"T") or data[:2].lower() == b"on"
+        )
+        memory.put(place, on != (kind == "invbool"), 4 if kind == "bint" else 1)
+        return 0
+    number, _ = parse_integer(data, 0)
+    memory.put(place, number or 0, size_of(kind))
+    return 0
+
+
+def read_from_memory(machine: Machine, table: int, parameter: Parameter) -> str | None:
+    """Return what reading ``parameter`` gives now; None where that cannot be told."""
+    record = table + _RECORD_SIZE * parameter.index
+    memory = machine.memory
+    place = memory.number(record + _PLACE)
+    if not parameter.kind:
+        return _call_getter(machine, record)
+    if parameter.is_array:
+        counter = memory.number(place + 8)
+        most = memory.number(place, 4)
+        count = min(memory.number(counter, 4) if counter else most, most, _PAGE)
+        size, elements = memory.number(place + 4, 4), memory.number(place + 24)
+        each = [_shown(machine, elements + at * size, parameter.kind) for at in range(count)]
+        return ",".join(each)
+    if parameter.kind == "string":
+        return memory.text(memory.number(place + 8), _PAGE)
+    return _shown(machine, place, parameter.kind)
+
+
+def _shown(machine: Machine, place: int, kind: str) -> str:
+    if kind == "charp":
+        pointer = machine.memory.number(place)
+        return machine.memory.text(pointer, _PAGE) if pointer else "(null)"
+    return shown(kind, machine.memory.number(place, size_of(kind), signed=kind in SIGNED))
+
+
+def _call_getter(machine: Machine, record: int) -> str | None:
+    getter = machine.memory.number(machine.memory.number(record + _OPERATIONS) + _GET)
+    if not getter:
+        return None
+    buffer = machine.heap.allocate(_PAGE)
+    try:
+        count = machine.call(getter, buffer, record)
+        return (
+            machine.memory.text(buffer, min(count, _PAGE)).removesuffix("\n") if count > 0 else None
+        )
+    finally:
+        machine.heap.free(buffer)
+
+
+def _operations(kind: str) -> None:
+    @function(f"int param_set_{kind}(const char *val, const struct kernel_param *kp)")
+    def param_set(machine: Machine, text: int, record: int) -> int:
+        if not text and kind not in ("bool", "bint"):
+            return -errno.EINVAL
+        value = machine.memory.text(text, _PAGE) if text else None
+        place = machine.memory.number(record + _PLACE)
+        if kind == "charp":
+            copy = allocate(machine, len(value or "") + 1)
+            machine.memory.write(copy, (value or "").encode("utf-8", "surrogateescape") + b"\0")
+            machine.memory.put(place, copy)
+            return 0
+        if kind not in (*_BOOLEANS, "bint"):
+            data = (value or "").encode("utf-8", "surrogateescape").removesuffix(b"\n")
+            number, end = parse_integer(data, 0)
+            if number is None or end != len(data):
+                return -errno.EINVAL
+        elif value is not None and value[:1] not in tuple("yY1tTnN0fFoO"):
+            return -errno.EINVAL
+        return -_set_one(machine, place, kind, value)
+
+    @function(f"int param_get_{kind}(char *buffer, const struct kernel_param *kp)")
+    def param_get(machine: Machine, buffer: int, record: int) -> int:
+        text = _shown(machine, machine.memory.number(record + _PLACE), kind) + "\n"
+        return store_text(machine, buffer, _PAGE, text.encode("utf-8", "surrogateescape"))
+
+
+for _kind in (
+    "byte",
+    "short",
+    "ushort",
+    "int",
+    "uint",
+    "long",
+    "ulong",
+    "ullong",
+    "hexint",
+    "charp",
+    "bool",
+    "invbool",
+    "bint",
+    "bool_enable_only",
+):
+    _operations(_kind)
+
+
+@function(
+    "int param_set_uint_minmax(const char *val, const struct kernel_param *kp, unsigned int min,"
+    " unsigned int max)"
+)
+def param_set_uint_minmax(machine: Machine, text: int, record: int, least: int, most: int) -> int:
+    number, _ = parse_integer(machine.memory.string(text, 64).removesuffix(b"\n"), 0)
+    if number is None or not least <= number <= most:
+        return -errno.EINVAL
+    machine.memory.put(machine.memory.number(record + _PLACE), number, 4)
+    return 0
+
+
+@function(
+    "void kernel_param_lock(struct module *mod)", "void kernel_param_unlock(struct module *mod)"
+)
+def kernel_param_lock(_machine: Machine, _module: int) -> None:
+    """Nobody else sets parameters meanwhile."""

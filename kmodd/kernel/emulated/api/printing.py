@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""printk and its kin (kernel/printk, lib/vsprintf.c, drivers/base/core.c)."""
+
+from kmodd.kernel.emulated.api.structures import DEVICE, DRIVER, NET_DEVICE, device_name
+from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.log import Level
+
+DEFAULT_LEVEL = Level.WARNING
+"""The level of a line that does not begin with one (CONFIG_MESSAGE_LOGLEVEL_DEFAULT)."""
+
+_HEADER = 1
+
+
+@function("int _printk(const char *fmt, ...)")
+def printk(machine: Machine, template: int) -> int:
+    return _log(machine, machine.format(template, 1))
+
+
+@function("int vprintk(const char *fmt, va_list args)")
+def vprintk(machine: Machine, template: int, arguments: int) -> int:
+    return _log(machine, machine.format_list(template, arguments))
+
+
+@function("void panic(const char *fmt, ...)")
+def panic(machine: Machine, template: int) -> None:
+    text = machine.format(template, 1).decode("utf-8", "surrogateescape")
+    machine.panic(text)
+
+
+@function("void __warn_printk(const char *fmt, ...)")
+def warn_printk(machine: Machine, template: int) -> None:
+    machine.log(Level.WARNING, "------------[ cut here ]------------\n")
+    _log(machine, machine.format(template, 1))
+
+
+def _log(machine: Machine, data: bytes) -> int:
+    """Log a text that may begin with a level, ASCII SOH and a digit, or 'c' for a continuation."""
+    level, goes_on = DEFAULT_LEVEL, False
+    while len(data) > 1 and data[0] == _HEADER:
+        mark, data = data[1:2], data[2:]
+        if mark.isdigit() and mark < b"8":
+            level = Level(int(mark))
+        goes_on |= mark == b"c"
+    machine.log(level, data.decode("utf-8", "surrogateescape"), is_continuation=goes_on)
+    return len(data)
+
+
+def _about_device(level: Level) -> None:
+    name = {
+        Level.EMERG: "emerg",
+        Level.ALERT: "alert",
+        Level.CRIT: "crit",
+        Level.ERR: "err",
+        Level.WARNING: "warn",
+        Level.NOTICE: "notice",
+        Level.INFO: "info",
+    }[level]
+
+    @function(f"void _dev_{name}(const struct device *dev, const char *fmt, ...)")
+    def about_device(machine: Machine, device: int, template: int) -> None:
+        _log_device(machine, level, device, machine.format(template, 2))
+
+    netdev = {"err": "err"}.get(name, name)
+
+    @function(f"void netdev_{netdev}(const struct net_device *dev, const char *format, ...)")
+    def about_interface(machine: Machine, device: int, template: int) -> None:
+        text = machine.format(template, 2).decode("utf-8", "surrogateescape")
+        name = machine.memory.text(device + NET_DEVICE.name, 16) if device else "(NULL net_device)"
+        machine.log(level, f"{name}: {text}")
+
+
+for _level in Level:
+    if _level is not Level.DEBUG:
+        _about_device(_level)
+
+
+@function("void _dev_printk(const char *level, const struct device *dev, const char *fmt, ...)")
+def dev_printk(machine: Machine, level: int, device: int, template: int) -> None:
+    mark = machine.memory.string(level, 3)[1:2]
+    severity = Level(int(mark)) if mark.isdigit() and mark < b"8" else DEFAULT_LEVEL
+    _log_device(machine, severity, device, machine.format(template, 3))
+
+
+@function("int dev_err_probe(const struct device *dev, int err, const char *fmt, ...)")
+def dev_err_probe(machine: Machine, device: int, code: int, template: int) -> int:
+    text = machine.format(template, 3)
+    _log_device(machine, Level.ERR, device, b"error %d: " % code + text)
+    return code
+
+
+def _log_device(machine: Machine, level: Level, device: int, text: bytes) -> None:
+    """Log a text about a device: its driver's name and its own stand before it."""
+    shown = text.decode("utf-8", "surrogateescape")
+    if not device:
+        machine.log(level, f"(NULL device *): {shown}")
+        return
+    try:
+        driver = machine.memory.number(device + DEVICE.driver)
+        name = machine.memory.text(machine.memory.number(driver + DRIVER.name), 64)
+    except BadAddress:
+        name = ""
+    machine.log(level, f"{name} {device_name(machine, device)}: {shown}")
+
+
+@function(
+    "int snprintf(char *buf, size_t size, const char *fmt, ...)",
+    "int scnprintf(char *buf, size_t size, const char *fmt, ...)",
+)
+def snprintf(machine: Machine, buffer: int, size: int, template: int) -> int:
+    return store_text(machine, buffer, size, machine.format(template, 3))
+
+
+@function(
+    "int vsnprintf(char *buf, size_t size, const char *fmt, va_list args)",
+    "int vscnprintf(char *buf, size_t size, const char *fmt, va_list args)",
+)
+def vsnprintf(machine: Machine, buffer: int, size: int, template: int, arguments: int) -> int:
+    return store_text(machine, buffer, size, machine.format_list(template, arguments))
+
+
+@function("int sprintf(char *buf, const char *fmt, ...)")
+def sprintf(machine: Machine, buffer: int, template: int) -> int:
+    return store_text(machine, buffer, 1 << 31, machine.format(template, 2))
+
+
+@function("int sysfs_emit(char *buf, const char *fmt, ...)")
+def sysfs_emit(machine: Machine, buffer: int, template: int) -> int:
+    return store_text(machine, buffer, 4096, machine.format(template, 2))
+
+
+@function("int sysfs_emit_at(char *buf, int at, const char *fmt, ...)")
+def sysfs_emit_at(machine: Machine, buffer: int, at: int, template: int) -> int:
+    return store_text(machine, buffer + at, 4096 - at, machine.format(template, 3))
+
+
+def store_text(machine: Machine, buffer: int, size: int, text: bytes) -> int:
+    """Store ``text`` with its NUL in ``size`` bytes; return how long it would have been."""
+    if size:
+        machine.memory.write(buffer, text[: size - 1] + b"\0")
+    return len(text)
+
+
+machine_code(
+    RETURN_ZERO,
+    """
+    void __dynamic_pr_debug(struct _ddebug *descriptor, const char *fmt, ...)
+    void __dynamic_dev_dbg(struct _ddebug *descriptor, const struct device *dev, const char *fmt, ...)
+    void __dynamic_netdev_dbg(struct _ddebug *descriptor, const struct net_device *dev, const char *fmt, ...)
+    void __dynamic_ibdev_dbg(struct _ddebug *descriptor, const struct ib_device *ibdev, const char *fmt, ...)
+    void print_hex_dump(const char *level, const char *prefix_str, int prefix_type, int rowsize, int groupsize, const void *buf, size_t len, bool ascii)
+    void dump_stack(void)
+    void __drm_dev_dbg(struct _ddebug *desc, const struct device *dev, int category, const char *format, ...)
+    void ___drm_dbg(struct _ddebug *desc, int category, const char *format, ...)
+    bool dump_page(struct page *page, const char *reason)
+    """,
+)
+
+
+@function("int ___ratelimit(struct ratelimit_state *rs, const char *func)")
+def ratelimit(_machine: Machine, _state: int, _function: int) -> int:
+    return 1
+
+
+@function("bool __printk_ratelimit(const char *func)")
+def printk_ratelimit(_machine: Machine, _function: int) -> int:
+    return 1

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registrations that nothing but the ledger depends on: one line for what is taken and given back.
+
+What is registered here is never called: no packet comes, no file is opened, no key is pressed.
+"""
+
+import errno
+
+from kmodd.kernel.emulated.api.table import (
+    RETURN,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    makers,
+    pairs,
+)
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_TRIGGER = "LED trigger"
+
+pairs(
+    """
+    reboot notifier: int register_reboot_notifier(struct notifier_block *nb) / int unregister_reboot_notifier(struct notifier_block *nb)
+    restart handler: int register_restart_handler(struct notifier_block *nb) / int unregister_restart_handler(struct notifier_block *nb)
+    power-off handler: struct sys_off_handler *register_sys_off_handler(enum sys_off_mode mode, int priority, void *callback, void *cb_data)
+    panic notifier: int blocking_notifier_chain_register(struct blocking_notifier_head *nh, struct notifier_block *nb) / int blocking_notifier_chain_unregister(struct blocking_notifier_head *nh, struct notifier_block *nb)
+    notifier: int atomic_notifier_chain_register(struct atomic_notifier_head *nh, struct notifier_block *nb) / int atomic_notifier_chain_unregister(struct atomic_notifier_head *nh, struct notifier_block *nb)
+    notifier: int raw_notifier_chain_register(struct raw_notifier_head *nh, struct notifier_block *nb) / int raw_notifier_chain_unregister(struct raw_notifier_head *nh, struct notifier_block *nb)
+    notifier: int srcu_notifier_chain_register(struct srcu_notifier_head *nh, struct notifier_block *nb) / int srcu_notifier_chain_unregister(struct srcu_notifier_head *nh, struct notifier_block *nb)
+    PM notifier: int register_pm_notifier(struct notifier_block *nb) / int unregister_pm_notifier(struct notifier_block *nb)
+    LSM notifier: int register_blocking_lsm_notifier(struct notifier_block *nb) / int unregister_blocking_lsm_notifier(struct notifier_block *nb)
+    die notifier: int register_die_notifier(struct notifier_block *nb) / int unregister_die_notifier(struct notifier_block *nb)
+    OOM notifier: int register_oom_notifier(struct notifier_block *nb) / int unregister_oom_notifier(struct notifier_block *nb)
+    keyboard notifier: int register_keyboard_notifier(struct notifier_block *nb) / int unregister_keyboard_notifier(struct notifier_block *nb)
+    terminal notifier: int register_vt_notifier(struct notifier_block *nb) / int unregister_vt_notifier(struct notifier_block *nb)
+    ACPI notifier: int register_acpi_notifier(struct notifier_block *nb) / int unregister_acpi_notifier(struct notifier_block *nb)
+    machine check notifier: void mce_register_decode_chain(struct notifier_block *nb) / void mce_unregister_decode_chain(struct notifier_block *nb)
+    memory notifier: int register_memory_notifier(struct notifier_block *nb) / void unregister_memory_notifier(struct notifier_block *nb)
+    clock notifier: int pvclock_gtod_register_notifier(struct notifier_block *nb) / int pvclock_gtod_unregister_notifier(struct notifier_block *nb)
+    power supply notifier: int power_supply_reg_notifier(struct notifier_block *nb) / void power_supply_unreg_notifier(struct notifier_block *nb)
+    frequency notifier: int cpufreq_register_notifier(struct notifier_block *nb, unsigned int list) / int cpufreq_unregister_notifier(struct notifier_block *nb, unsigned int list)
+    CPU frequency governor: int cpufreq_register_governor(struct cpufreq_governor *governor) / void cpufreq_unregister_governor(struct cpufreq_governor *governor)
+    devfreq governor: int devfreq_add_governor(struct devfreq_governor *governor) / int devfreq_remove_governor(struct devfreq_governor *governor)
+    system call: void register_syscore_ops(struct syscore_ops *ops) / void unregister_syscore_ops(struct syscore_ops *ops)
+    sysrq key: int register_sysrq_key(u8 key, const struct sysrq_key_op *op_p) / int unregister_sysrq_key(u8 key, const struct sysrq_key_op *op_p)
+    console: void register_console(struct console *newcon) / int unregister_console(struct console *console)
+    crash handler: int kmsg_dump_register(struct kmsg_dumper *dumper) / int kmsg_dump_unregister(struct kmsg_dumper *dumper)
+    NMI handler: int __register_nmi_handler(unsigned int type, struct nmiaction *a) / void unregister_nmi_handler(unsigned int type, const char *name)
+    kernel probe: int register_kprobe(struct kprobe *p) / void unregister_kprobe(struct kprobe *p)
+    kernel probe: int register_kretprobe(struct kretprobe *rp) / void unregister_kretprobe(struct kretprobe *rp)
+    trace probe: int tracepoint_probe_register(struct tracepoint *tp, void *probe, void *data) / int tracepoint_probe_unregister(struct tracepoint *tp, void *probe, void *data)
+    perf PMU: int perf_pmu_register(struct pmu *pmu, const char *name, int type) / void perf_pmu_unregister(struct pmu *pmu)
+    perf guest callbacks: void perf_register_guest_info_callbacks(struct perf_guest_info_callbacks *cbs) / void perf_unregister_guest_info_callbacks(struct perf_guest_info_callbacks *cbs)
+    key type: int register_key_type(struct key_type *ktype) / void unregister_key_type(struct key_type *ktype)
+    text search: int textsearch_register(struct ts_ops *ops) / int textsearch_unregister(struct ts_ops *ops)
+    compressed pool: void zpool_register_driver(struct zpool_driver *driver) / int zpool_unregister_driver(struct zpool_driver *driver)
+    clock source: int __clocksource_register_scale(struct clocksource *cs, u32 scale, u32 freq) / int clocksource_unregister(struct clocksource *cs)
+    user space PM quality request: void cpu_latency_qos_add_request(struct pm_qos_request *req, s32 value) / void cpu_latency_qos_remove_request(struct pm_qos_request *req)
+    EDAC owner: void amd_register_ecc_decoder(void (*f)(int, struct mce *)) / void amd_unregister_ecc_decoder(void (*f)(int, struct mce *))
+    pstore backend: int pstore_register(struct pstore_info *psi) / void pstore_unregister(struct pstore_info *psi)
+    EFI operations: int efivars_register(struct efivars *efivars, const struct efivar_operations *ops) / int efivars_unregister(struct efivars *efivars)
+    KVM device: int kvm_register_device_ops(const struct kvm_device_ops *ops, u32 type) / void kvm_unregister_device_ops(u32 type)
+    IMA template: int ima_register_template(void *template)
+    suspend operations: void acpi_s2idle_register(void *ops) / void acpi_s2idle_unregister(void *ops)
+    live patch shadow: int klp_enable_patch(struct klp_patch *patch)
+    """
+)
+
+# Cryptography and compression.
+pairs(
+    """
+    int crypto_register_alg(struct crypto_alg *alg) / void crypto_unregister_alg(struct crypto_alg *alg)
+    int crypto_register_algs(struct crypto_alg *algs, int count) / void crypto_unregister_algs(struct crypto_alg *algs, int count)
+    int crypto_register_shash(struct shash_alg *alg) / void crypto_unregister_shash(struct shash_alg *alg)
+    int crypto_register_shashes(struct shash_alg *algs, int count) / void crypto_unregister_shashes(struct shash_alg *algs, int count)
+    int crypto_register_ahash(struct ahash_alg *alg) / void crypto_unregister_ahash(struct ahash_alg *alg)
+    int crypto_register_ahashes(struct ahash_alg *algs, int count) / void crypto_unregister_ahashes(struct ahash_alg *algs, int count)
+    int crypto_register_skcipher(struct skcipher_alg *alg) / void crypto_unregister_skcipher(struct skcipher_alg *alg)
+    int crypto_register_skciphers(struct skcipher_alg *algs, int count) / void crypto_unregister_skciphers(struct skcipher_alg *algs, int count)
+    int crypto_register_aead(struct aead_alg *alg) / void crypto_unregister_aead(struct aead_alg *alg)
+    int crypto_register_aeads(struct aead_alg *algs, int count) / void crypto_unregister_aeads(struct aead_alg *algs, int count)
+    int crypto_register_rng(struct rng_alg *alg) / void crypto_unregister_rng(struct rng_alg *alg)
+    int crypto_register_rngs(struct rng_alg *algs, int count) / void crypto_unregister_rngs(struct rng_alg *algs, int count)
+    int crypto_register_kpp(struct kpp_alg *alg) / void crypto_unregister_kpp(struct kpp_alg *alg)
+    int crypto_register_akcipher(struct akcipher_alg *alg) / void crypto_unregister_akcipher(struct akcipher_alg *alg)
+    int crypto_register_acomp(struct acomp_alg *alg) / int crypto_unregister_acomp(struct acomp_alg *alg)
+    int crypto_register_scomp(struct scomp_alg *alg) / int crypto_unregister_scomp(struct scomp_alg *alg)
+    int crypto_register_template(struct crypto_template *tmpl) / void crypto_unregister_template(struct crypto_template *tmpl)
+    int crypto_register_templates(struct crypto_template *tmpls, int count) / void crypto_unregister_templates(struct crypto_template *tmpls, int count)
+    int crypto_register_notifier(struct notifier_block *nb) / int crypto_unregister_notifier(struct notifier_block *nb)
+    """,
+    "crypto algorithm",
+)
+makers(
+    """
+    hash transform: struct crypto_ahash *crypto_alloc_ahash(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_skcipher *crypto_alloc_skcipher(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_sync_skcipher *crypto_alloc_sync_skcipher(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_aead *crypto_alloc_aead(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_tfm *crypto_alloc_base(const char *alg_name, u32 type, u32 mask)
+    """,
+    size=4096,
+)
+
+# Files and disks.
+pairs(
+    """
+    file system: int register_filesystem(struct file_system_type *fs) / int unregister_filesystem(struct file_system_type *fs)
+    character set: int __register_nls(struct nls_table *nls, struct module *owner) / int unregister_nls(struct nls_table *nls)
+    binary format: void __register_binfmt(struct linux_binfmt *fmt, int insert) / void unregister_binfmt(struct linux_binfmt *fmt)
+    quota format: int register_quota_format(struct quota_format_type *fmt) / void unregister_quota_format(struct quota_format_type *fmt)
+    I/O scheduler: int elv_register(struct elevator_type *e) / void elv_unregister(struct elevator_type *e)
+    block cgroup policy: int blkcg_policy_register(struct blkcg_policy *pol) / void blkcg_policy_unregister(struct blkcg_policy *pol)
+    binary printk: int bdi_register(struct backing_dev_info *bdi, const char *fmt, ...) / void bdi_unregister(struct backing_dev_info *bdi)
+    swap cache: int frontswap_register_ops(const struct frontswap_ops *ops)
+    transport class: int transport_class_register(struct transport_class *tclass) / void transport_class_unregister(struct transport_class *tclass)
+    transport class: int anon_transport_class_register(struct anon_transport_class *atc) / void anon_transport_class_unregister(struct anon_transport_class *atc)
+    attribute container: int attribute_container_register(struct attribute_container *cont) / int attribute_container_unregister(struct attribute_container *cont)
+    DCB notifier: int register_dcbevent_notifier(struct notifier_block *nb) / int unregister_dcbevent_notifier(struct notifier_block *nb)
+    CXL driver: int __cxl_driver_register(struct cxl_driver *drv, struct module *owner, const char *modname) / void cxl_driver_unregister(struct cxl_driver *drv)
+    input device: int input_register_device(struct input_dev *dev) / void input_unregister_device(struct input_dev *dev)
+    rtnetlink messages: int __rtnl_register_many(const struct rtnl_msg_handler *handlers, int n) / void __rtnl_unregister_many(const struct rtnl_msg_handler *handlers, int n)
+    disk: int device_add_disk(struct device *parent, struct gendisk *disk, const struct attribute_group **groups) / void del_gendisk(struct gendisk *gp)
+    integrity profile: void blk_integrity_register(struct gendisk *disk, struct blk_integrity *template) / void blk_integrity_unregister(struct gendisk *disk)
+    tag set: int blk_mq_alloc_tag_set(struct blk_mq_tag_set *set) / void blk_mq_free_tag_set(struct blk_mq_tag_set *set)
+    tag set: int blk_mq_alloc_sq_tag_set(struct blk_mq_tag_set *set, const struct blk_mq_ops *ops, unsigned int queue_depth, unsigned int set_flags)
+    """
+)
+makers(
+    """
+    backing device: struct backing_dev_info *bdi_alloc(int node_id) / void bdi_put(struct backing_dev_info *bdi)
+    super block: struct super_block *sget(struct file_system_type *type, void *test, void *set, int flags, void *data)
+    padata: struct padata_instance *padata_alloc(const char *name) / void padata_free(struct padata_instance *pinst)
+    padata shell: struct padata_shell *padata_alloc_shell(struct padata_instance *pinst) / void padata_free_shell(struct padata_shell *ps)
+    key ring: struct key *keyring_alloc(const char *description, kuid_t uid, kgid_t gid, const struct cred *cred, u32 perm, unsigned long flags, struct key_restriction *restrict_link, struct key *dest) / void key_put(struct key *key)
+    credentials: struct cred *prepare_kernel_cred(struct task_struct *daemon) / void __put_cred(struct cred *cred)
+    """,
+    size=8192,
+)
+
+# Buses whose devices never come.
+pairs(
+    """
+    I2C driver: int i2c_register_driver(struct module *owner, struct i2c_driver *driver) / void i2c_del_driver(struct i2c_driver *driver)
+    serio driver: int __serio_register_driver(struct serio_driver *drv, struct module *owner, const char *mod_name) / void serio_unregister_driver(struct serio_driver *drv)
+    serio port: void __serio_register_port(struct serio *serio, struct module *owner) / void serio_unregister_port(struct serio *serio)
+    PNP driver: int pnp_register_driver(struct pnp_driver *drv) / void pnp_unregister_driver(struct pnp_driver *drv)
+    PNP card driver: int pnp_register_card_driver(struct pnp_card_driver *drv) / void pnp_unregister_card_driver(struct pnp_card_driver *drv)
+    EISA driver: int eisa_driver_register(struct eisa_driver *edrv) / void eisa_driver_unregister(struct eisa_driver *edrv)
+    ISA driver: int isa_register_driver(struct isa_driver *isa_driver, unsigned int ndev) / void isa_unregister_driver(struct isa_driver *isa_driver)
+    MIPI driver: int mipi_dsi_driver_register_full(struct mipi_dsi_driver *drv, struct module *owner) / void mipi_dsi_driver_unregister(struct mipi_dsi_driver *drv)
+    MDIO driver: int mdio_driver_register(struct mdio_driver *drv) / void mdio_driver_unregister(struct mdio_driver *drv)
+    auxiliary driver: int __auxiliary_driver_register(struct auxiliary_driver *auxdrv, struct module *owner, const char *modname) / void auxiliary_driver_unregister(struct auxiliary_driver *auxdrv)
+    HSI driver: int hsi_register_client_driver(struct hsi_client_driver *drv) / void hsi_unregister_client_driver(struct hsi_client_driver *drv)
+    ACPI driver: int acpi_bus_register_driver(struct acpi_driver *driver) / void acpi_bus_unregister_driver(struct acpi_driver *driver)
+    ACPI bus type: int register_acpi_bus_type(struct acpi_bus_type *type) / int unregister_acpi_bus_type(struct acpi_bus_type *type)
+    RapidIO driver: int rio_register_driver(struct rio_driver *rdrv) / void rio_unregister_driver(struct rio_driver *rdrv)
+    DAX driver: int __dax_driver_register(struct dax_device_driver *dax_drv, struct module *module, const char *mod_name) / void dax_driver_unregister(struct dax_device_driver *dax_drv)
+    USB driver: int usb_register_driver(struct usb_driver *new_driver, struct module *owner, const char *mod_name) / void usb_deregister(struct usb_driver *driver)
+    PCI express service: int pcie_port_service_register(struct pcie_port_service_driver *new) / void pcie_port_service_unregister(struct pcie_port_service_driver *drv)
+    PCI hotplug slot: int __pci_hp_register(struct hotplug_slot *slot, struct pci_bus *bus, int devnr, const char *name, struct module *owner, const char *mod_name) / void pci_hp_deregister(struct hotplug_slot *slot)
+    nubus driver: int nubus_driver_register(struct nubus_driver *ndrv)
+    watchdog: int watchdog_register_device(struct watchdog_device *wdd) / void watchdog_unregister_device(struct watchdog_device *wdd)
+    LED trigger: int led_trigger_register(struct led_trigger *trigger) / void led_trigger_unregister(struct led_trigger *trig)
+    LED: int led_classdev_register_ext(struct device *parent, struct led_classdev *led_cdev, struct led_init_data *init_data) / void led_classdev_unregister(struct led_classdev *led_cdev)
+    input handler: int input_register_handler(struct input_handler *handler) / void input_unregister_handler(struct input_handler *handler)
+    thermal governor: int thermal_register_governor(struct thermal_governor *governor) / void thermal_unregister_governor(struct thermal_governor *governor)
+    UART driver: int uart_register_driver(struct uart_driver *uart) / void uart_unregister_driver(struct uart_driver *drv)
+    GPIO chip: int gpiochip_add_data_with_key(struct gpio_chip *gc, void *data, struct lock_class_key *lock_key, struct lock_class_key *request_key) / void gpiochip_remove(struct gpio_chip *gc)
+    line discipline: int tty_register_ldisc(struct tty_ldisc_ops *new_ldisc) / void tty_unregister_ldisc(struct tty_ldisc_ops *ldisc)
+    tty driver: int tty_register_driver(struct tty_driver *driver) / void tty_unregister_driver(struct tty_driver *driver)
+    frame buffer: int register_framebuffer(struct fb_info *fb_info) / void unregister_framebuffer(struct fb_info *fb_info)
+    display panel: void drm_panel_add(struct drm_panel *panel) / void drm_panel_remove(struct drm_panel *panel)
+    DMA client: void dmaengine_get(void) / void dmaengine_put(void)
+    CPU state: int cpuidle_register_driver(struct cpuidle_driver *drv) / void cpuidle_unregister_driver(struct cpuidle_driver *drv)
+    interrupt domain notifier: int irq_bypass_register_consumer(struct irq_bypass_consumer *consumer) / void irq_bypass_unregister_consumer(struct irq_bypass_consumer *consumer)
+    interrupt: int request_threaded_irq(unsigned int irq, irq_handler_t handler, irq_handler_t thread_fn, unsigned long flags, const char *name, void *dev) / const void *free_irq(unsigned int irq, void *dev)
+    DMA channel: int request_dma(unsigned int dmanr, const char *device_id) / void free_dma(unsigned int dmanr)
+    connector callback: int cn_add_callback(const struct cb_id *id, const char *name, void *callback) / void cn_del_callback(const struct cb_id *id)
+    class interface: int class_interface_register(struct class_interface *intf) / void class_interface_unregister(struct class_interface *intf)
+    PHY fixup: int phy_register_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask, void *run) / int phy_unregister_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask)
+    VGA client: int vga_client_register(struct pci_dev *pdev, void *set_decode)
+    backlight notifier: int backlight_register_notifier(struct notifier_block *nb) / int backlight_unregister_notifier(struct notifier_block *nb)
+    RTC device: int devm_rtc_nvmem_register(struct rtc_device *rtc, struct nvmem_config *nvmem_config)
+    ALSA sound core: int register_sound_special_device(const struct file_operations *fops, int unit, struct device *dev) / void unregister_sound_special(int unit)
+    ACPI hotplug: int acpi_install_notify_handler(acpi_handle device, u32 type, void *handler, void *context) / acpi_status acpi_remove_notify_handler(acpi_handle device, u32 type, void *handler)
+    fwnode graph: int component_master_add_with_match(struct device *parent, const void *ops, void *match) / void component_master_del(struct device *parent, const void *ops)
+    """
+)
+makers(
+    """
+    input device: struct input_dev *input_allocate_device(void) / void input_free_device(struct input_dev *dev)
+    tty driver: struct tty_driver *__tty_alloc_driver(unsigned int lines, struct module *owner, unsigned long flags) / void tty_driver_kref_put(struct tty_driver *driver)
+    power supply: struct power_supply *power_supply_register(struct device *parent, const struct power_supply_desc *desc, const struct power_supply_config *cfg) / void power_supply_unregister(struct power_supply *psy)
+    backlight: struct backlight_device *backlight_device_register(const char *name, struct device *parent, void *devdata, const struct backlight_ops *ops, const struct backlight_properties *props) / void backlight_device_unregister(struct backlight_device *bd)
+    monitor: struct device *hwmon_device_register_with_info(struct device *dev, const char *name, void *drvdata, const struct hwmon_chip_info *chip, const struct attribute_group **groups) / void hwmon_device_unregister(struct device *dev)
+    thermal zone: struct thermal_zone_device *thermal_zone_device_register(const char *type, int ntrips, int mask, void *devdata, void *ops, void *tzp, int passive_delay, int polling_delay) / void thermal_zone_device_unregister(struct thermal_zone_device *tz)
+    cooling device: struct thermal_cooling_device *thermal_cooling_device_register(const char *type, void *devdata, const void *ops) / void thermal_cooling_device_unregister(struct thermal_cooling_device *cdev)
+    """,
+    size=4096,
+)
+
+
+@function("void led_trigger_register_simple(const char *name, struct led_trigger **trigger)")
+def led_trigger_register_simple(machine: Machine, name: int, result: int) -> None:
+    made = machine.heap.allocate(256)
+    machine.memory.put(made, name)
+    machine.memory.put(result, made)
+    machine.ledger.take(_TRIGGER, made, f"{_TRIGGER} '{machine.memory.text(name, 64)}'")
+
+
+@function("void led_trigger_unregister_simple(struct led_trigger *trigger)")
+def led_trigger_unregister_simple(machine: Machine, made: int) -> None:
+    if machine.ledger.give(_TRIGGER, made) is not None:
+        machine.heap.free(made)
+
+
+@function("async_cookie_t async_schedule_node(async_func_t func, void *data, int node)")
+def async_schedule_node(machine: Machine, work: int, data: int, _node: int) -> int:
+    machine.later(lambda: _run(machine, work, data))
+    return 1
+
+
+def _run(machine: Machine, work: int, data: int) -> None:
+    machine.invoke(work, data, 1)
+
+
+@function(
+    "void async_synchronize_cookie(async_cookie_t cookie)", "void async_synchronize_full(void)"
+)
+def async_synchronize(machine: Machine, *_cookie: int) -> None:
+    machine.run_pending()
+
+
+@function(
+    "kuid_t make_kuid(struct user_namespace *ns, u32 uid)",
+    "kgid_t make_kgid(struct user_namespace *ns, u32 gid)",
+)
+def make_kuid(_machine: Machine, _space: int, number: int) -> int:
+    return number
+
+
+@function("void getboottime64(struct timespec64 *ts)")
+def getboottime64(machine: Machine, address: int) -> None:
+    machine.memory.put(address, 1_600_000_000)
+    machine.memory.put(address + 8, 0)
+
+
+@function("unsigned long nr_free_buffer_pages(void)")
+def nr_free_buffer_pages(_machine: Machine) -> int:
+    return 100_000
+
+
+@function(
+    "int guid_parse(const char *uuid, guid_t *u)", "int uuid_parse(const char *uuid, uuid_t *u)"
+)
+def uuid_parse(machine: Machine, text: int, result: int) -> int:
+    digits = machine.memory.string(text, 36).replace(b"-", b"")
+    machine.memory.write(
+        result, bytes.fromhex(digits.decode("ascii", "replace")).ljust(16, b"\0")[:16]
+    )
+    return 0
+
+
+@function("int cpufreq_register_driver(struct cpufreq_driver *driver_data)")
+def cpufreq_register_driver(_machine: Machine, _driver: int) -> int:
+    """The processor has one frequency only: no driver finds anything to do."""
+    return -errno.ENODEV
+
+
+machine_code(
+    RETURN_ZERO,
+    """
+    int cpufreq_unregister_driver(struct cpufreq_driver *driver)
+    int request_firmware(const struct firmware **firmware_p, const char *name, struct device *device)
+    int request_firmware_nowait(struct module *module, bool uevent, const char *name, struct device *device, gfp_t gfp, void *context, void (*cont)(const struct firmware *fw, void *context))
+    int register_btf_kfunc_id_set(int prog_type, const void *kset)
+    int rtnl_register_module(struct module *owner, int protocol, int msgtype, void *doit, void *dumpit, unsigned int flags)
+    int rtnl_unregister(int protocol, int msgtype)
+    bool drm_firmware_drivers_only(void)
+    int acpi_processor_preregister_performance(struct acpi_processor_performance *performance)
+    void nf_log_set(struct net *net, u_int8_t pf, const struct nf_logger *logger)
+    int netdev_class_create_file_ns(const struct class_attribute *class_attr, const void *ns)
+    """,
+)
+machine_code(
+    RETURN,
+    """
+    void release_firmware(const struct firmware *fw)
+    void led_trigger_event(struct led_trigger *trigger, enum led_brightness event)
+    void mmu_notifier_synchronize(void)
+    void nf_log_unset(struct net *net, const struct nf_logger *logger)
+    void netdev_class_remove_file_ns(const struct class_attribute *class_attr, const void *ns)
+    void blk_queue_max_segment_size(struct request_queue *q, unsigned int max_size)
+    void blk_queue_max_segments(struct request_queue *q, unsigned short max_segments)
+    void skb_queue_purge(struct sk_buff_head *list)
+    void sg_init_one(struct scatterlist *sg, const void *buf, unsigned int buflen)
+    void tty_port_init(struct tty_port *port)
+    void tty_port_destroy(struct tty_port *port)
+    void tty_port_link_device(struct tty_port *port, struct tty_driver *driver, unsigned index)
+    void n_tty_inherit_ops(struct tty_ldisc_ops *ops)
+    void tasklet_setup(struct tasklet_struct *t, void (*callback)(struct tasklet_struct *))
+    void tasklet_init(struct tasklet_struct *t, void (*func)(unsigned long), unsigned long data)
+    void tasklet_kill(struct tasklet_struct *t)
+    void __static_call_update(struct static_call_key *key, void *tramp, void *func)
+    void cachemode2protval(enum page_cache_mode pcm)
+    void cxl_bus_drain(void)
+    void xfrm_flush_gc(void)
+    int xfrm_state_flush(struct net *net, u8 proto, bool task_valid, bool sync)
+    void udp_encap_enable(void)
+    void tcp_sock_set_nodelay(struct sock *sk)
+    """,
+)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the fields of the kernel's structures are that these functions look at.
+
+Offsets in bytes, of Linux 6.1 on x86-64 as Debian builds it (pahole, or the compiler's offsetof).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+
+
+@dataclass(frozen=True, slots=True)
+class _KernelObject:
+    """``struct kobject``"""
+
+    name: int = 0
+    parent: int = 24
+    kset: int = 32
+    type: int = 40
+    references: int = 56
+    size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """``struct device``"""
+
+    parent: int = 64
+    init_name: int = 80
+    bus: int = 96
+    driver: int = 104
+    platform_data: int = 112
+    driver_data: int = 120
+    number: int = 660
+    device_class: int = 688
+    release: int = 704
+    size: int = 752
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """``struct device_driver``"""
+
+    name: int = 0
+    bus: int = 8
+    owner: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _PlatformDriver:
+    """``struct platform_driver``"""
+
+    probe: int = 0
+    remove: int = 8
+    driver: int = 48
+    id_table: int = 192
+
+
+@dataclass(frozen=True, slots=True)
+class _PlatformDevice:
+    """``struct platform_device``"""
+
+    name: int = 0
+    id: int = 8
+    device: int = 16
+    resource_count: int = 792
+    resource: int = 800
+    id_entry: int = 808
+    size: int = 832
+
+
+@dataclass(frozen=True, slots=True)
+class _PciDriver:
+    """``struct pci_driver``"""
+
+    name: int = 16
+    id_table: int = 24
+    probe: int = 32
+    remove: int = 40
+    driver: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _PciDevice:
+    """``struct pci_dev``"""
+
+    bus: int = 16
+    function: int = 56
+    vendor: int = 60
+    device_id: int = 62
+    subsystem_vendor: int = 64
+    subsystem_device: int = 66
+    device_class: int = 68
+    driver: int = 128
+    device: int = 208
+    size: int = 2632
+
+
+@dataclass(frozen=True, slots=True)
+class _Misc:
+    """``struct miscdevice``"""
+
+    minor: int = 0
+    name: int = 8
+    this_device: int = 48
+    node_name: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _NetDevice:
+    """``struct net_device``"""
+
+    name: int = 0
+    address: int = 816
+    device: int = 1336
+    size: int = 2432
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """``struct work_struct``"""
+
+    function: int = 24
+
+
+KOBJECT: Final = _KernelObject()
+DEVICE: Final = _Device()
+DRIVER: Final = _Driver()
+PLATFORM_DRIVER: Final = _PlatformDriver()
+PLATFORM_DEVICE: Final = _PlatformDevice()
+PCI_DRIVER: Final = _PciDriver()
+PCI_DEVICE: Final = _PciDevice()
+MISC: Final = _Misc()
+NET_DEVICE: Final = _NetDevice()
+WORK: Final = _Work()
+
+
+def device_name(machine: Machine, device: int) -> str:
+    """Return a device's name (dev_name)."""
+    memory = machine.memory
+    for offset in (DEVICE.init_name, KOBJECT.name):
+        try:
+            pointer = memory.number(device + offset)
+            if pointer:
+                return memory.text(pointer, 64)
+        except BadAddress:
+            return "(bad device)"
+    return "(null)"

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel functions that there are, each declared with its C prototype.
+
+The declarations are the documentation of what is modelled: a function is declared once, at the
+Python function that does its work, or in a list of those that are alike.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kmodd.kernel.emulated.api.prototype import Prototype, parse_prototype
+
+Work = Callable[..., int | None]
+"""Does a function's work: (kernel, *arguments) -> the result, None for 0 and for void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A kernel function: ``code`` where it is so short that it is machine code itself."""
+
+    prototype: Prototype
+    work: Work | None = None
+    code: bytes = b""
+
+    def __call__(self, kernel: Any, arguments: Iterable[int]) -> int:
+        """Do the work with the arguments as the registers have them."""
+        assert self.work is not None
+        kinds = self.prototype.parameters
+        taken = [kind.take(word) for (_, kind), word in zip(kinds, arguments, strict=False)]
+        return self.work(kernel, *taken) or 0
+
+
+FUNCTIONS: dict[str, Function] = {}
+"""All declared functions by name."""
+
+Reclaim = Callable[[Any, int], None]
+
+RECLAIMERS: dict[str, Reclaim] = {}
+"""How the kernel forgets what a module never gave back, by what it is called on a ledger: the
+module's memory is gone, and nobody may look there any more."""
+
+RETURN = bytes.fromhex("c3")
+RETURN_ZERO = bytes.fromhex("31c0c3")
+RETURN_ONE = bytes.fromhex("b801000000c3")
+
+
+def function(*prototypes: str) -> Callable[[Work], Work]:
+    """Declare the function, or the functions, that the decorated one does the work of."""
+
+    def declare(work: Work) -> Work:
+        for text in prototypes:
+            _add(Function(parse_prototype(text), work))
+        return work
+
+    return declare
+
+
+def reclaims(*kinds: str) -> Callable[[Reclaim], Reclaim]:
+    """Declare that the decorated function forgets things of these kinds."""
+
+    def declare(reclaim: Reclaim) -> Reclaim:
+        RECLAIMERS.update(dict.fromkeys(kinds, reclaim))
+        return reclaim
+
+    return declare
+
+
+def machine_code(code: bytes, prototypes: str) -> None:
+    """Declare functions, one a line, that are nothing but ``code``."""
+    for text in _lines(prototypes):
+        _add(Function(parse_prototype(text), code=code))
+
+
+def alike(work: Work, prototypes: str) -> None:
+    """Declare functions, one a line, with the same work."""
+    for text in _lines(prototypes):
+        _add(Function(parse_prototype(text), work))
+
+
+def pairs(prototypes: str, what: str = "") -> None:
+    """Declare functions that register something, and those that take it back.
+
+    A line is ``TAKE / GIVE``, or TAKE alone. What is taken is known by the first parameter of GIVE
+    that TAKE has too; where they have none in common it is only counted. It is called ``what``
+    where the line does not begin with ``WORDS:``. Both succeed.
+    """
+    for label, take, give in _pairs(prototypes, what):
+        names = [name for name, _ in take.parameters]
+        given = [name for name, _ in give.parameters] if give else names[:1]
+        key = next((name for name in given if name in names), None)
+        at = None if key is None else take.position(key)
+        _add(Function(take, _taker(label, at, _naming(take))))
+        if give is not None and give.name not in FUNCTIONS:
+            at = None if key is None else give.position(key)
+            _add(Function(give, _giver(label, at)))
+
+
+def makers(prototypes: str, what: str = "", *, size: int = 1024) -> None:
+    """Declare functions that make an object, and those that end it.
+
+    Lines are as those of ``pairs``. The object has ``size`` bytes of zeros; it is the first
+    parameter of what ends it.
+    """
+    for label, make, end in _pairs(prototypes, what):
+        _add(Function(make, _maker(label, size, _naming(make))))
+        if end is not None and end.name not in FUNCTIONS:
+            _add(Function(end, _ender(label)))
+
+
+def _pairs(text: str, what: str) -> Iterator[tuple[str, Prototype, Prototype | None]]:
+    for line in _lines(text):
+        label, colon, rest = line.partition(": ")
+        if not colon:
+            label, rest = what, line
+        taking, _, giving = rest.partition(" / ")
+        yield label, parse_prototype(taking), parse_prototype(giving) if giving else None
+
+
+def _naming(prototype: Prototype) -> int | None:
+    """Return which parameter is the name of what is taken, if one is."""
+    names = [name for name, kind in prototype.parameters if kind.is_pointer]
+    return prototype.position("name") if "name" in names else None
+
+
+def _name(kernel: Any, what: str, naming: int | None, arguments: tuple[int, ...]) -> str:
+    if naming is None or not arguments[naming]:
+        return what
+    return f"{what} '{kernel.memory.text(arguments[naming], 64)}'"
+
+
+def _taker(what: str, at: int | None, naming: int | None) -> Work:
+    def take(kernel: Any, *arguments: int) -> int:
+        key = 0 if at is None else arguments[at]
+        kernel.ledger.take(what, key, _name(kernel, what, naming, arguments))
+        return 0
+
+    return take
+
+
+def _giver(what: str, at: int | None) -> Work:
+    def give(kernel: Any, *arguments: int) -> int:
+        kernel.ledger.give(what, 0 if at is None else arguments[at])
+        return 0
+
+    return give
+
+
+def _maker(what: str, size: int, naming: int | None) -> Work:
+    def make(kernel: Any, *arguments: int) -> int:
+        made: int = kernel.heap.allocate(size)
+        kernel.ledger.take(what, made, _name(kernel, what, naming, arguments))
+        return made
+
+    return make
+
+
+def _ender(what: str) -> Work:
+    def end(kernel: Any, *arguments: int) -> int:
+        if kernel.ledger.give(what, arguments[0]) is not None:
+            kernel.heap.free(arguments[0])
+        return 0
+
+    return end
+
+
+def _add(declared: Function) -> None:
+    name = declared.prototype.name
+    if name in FUNCTIONS:
+        raise ValueError(f"{name} is declared twice")
+    FUNCTIONS[name] = declared
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.strip() for line in text.splitlines() if line.strip())

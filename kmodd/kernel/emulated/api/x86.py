@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processor, firmware, ports: what a machine has that modules ask for (arch/x86, ACPI, DMI).
+
+The emulated machine has an ordinary processor, and nothing else: no ACPI tables, no DMI, no PCI
+device, no hypervisor, no port or memory that answers.
+"""
+
+import errno
+
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.core import (
+    CPU_FAMILY,
+    CPU_MODEL,
+    CPU_STEPPING,
+    CPU_VENDOR,
+    features,
+)
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_ANY_VENDOR, _ANY, _ID_SIZE, _IDS_MAX = 0xFFFF, 0, 24, 1024
+_AE_NOT_FOUND = 5
+
+
+def _code(result: int) -> bytes:
+    """Return machine code for ``return result``."""
+    return b"\x48\xc7\xc0" + result.to_bytes(4, "little", signed=True) + b"\xc3"
+
+
+@function("const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match)")
+def x86_match_cpu(machine: Machine, table: int) -> int:
+    memory = machine.memory
+    for entry in range(table, table + _ID_SIZE * _IDS_MAX, _ID_SIZE):
+        vendor, family, model, steppings, feature = (
+            memory.number(entry + at, 2) for at in (0, 2, 4, 6, 8)
+        )
+        if not (vendor or family or model or steppings or feature):
+            return 0
+        if (
+            vendor in (_ANY_VENDOR, CPU_VENDOR)
+            and family in (_ANY, CPU_FAMILY)
+            and model in (_ANY, CPU_MODEL)
+            and (not steppings or steppings >> CPU_STEPPING & 1)
+            and (not feature or _has(feature))
+        ):
+            return entry
+    return 0
+
+
+def _has(feature: int) -> int:
+    return features().get(feature // 32, 0) >> feature % 32 & 1
+
+
+@function("int cpu_has_xfeatures(u64 xfeatures_needed, const char **feature_name)")
+def cpu_has_xfeatures(_machine: Machine, needed: int, _name: int) -> int:
+    return int(not needed & ~7)
+
+
+machine_code(
+    _code(-errno.ENODEV),
+    """
+    int acpi_pci_find_root(acpi_handle handle)
+    int rdmsrl_safe(u32 msr, u64 *value)
+    int cxl_mem_active(void)
+    int ec_read(u8 addr, u8 *val)
+    int ec_write(u8 addr, u8 val)
+    int ec_transaction(u8 command, const u8 *wdata, unsigned wdata_len, u8 *rdata, unsigned rdata_len)
+    """,
+)
+
+machine_code(
+    _code(_AE_NOT_FOUND),
+    """
+    acpi_status acpi_get_table(char *signature, u32 instance, struct acpi_table_header **out_table)
+    acpi_status acpi_get_devices(const char *hid, void *user_function, void *context, void **return_value)
+    acpi_status acpi_walk_namespace(u32 type, acpi_handle start_object, u32 max_depth, void *descending_callback, void *ascending_callback, void *context, void **return_value)
+    acpi_status acpi_get_handle(acpi_handle parent, char *pathname, acpi_handle *ret_handle)
+    acpi_status acpi_evaluate_object(acpi_handle handle, char *pathname, struct acpi_object_list *params, struct acpi_buffer *ret_buffer)
+    acpi_status acpi_evaluate_integer(acpi_handle handle, char *pathname, struct acpi_object_list *args, unsigned long long *data)
+    """,
+)
+
+machine_code(
+    RETURN_ZERO,
+    """
+    int dmi_check_system(const struct dmi_system_id *list)
+    const struct dmi_system_id *dmi_first_match(const struct dmi_system_id *list)
+    const char *dmi_get_system_info(int field)
+    int dmi_name_in_vendors(const char *str)
+    const struct dmi_device *dmi_find_device(int type, const char *name, const struct dmi_device *from)
+    bool dmi_get_date(int field, int *yearp, int *monthp, int *dayp)
+    int dmi_get_bios_year(void)
+    bool dmi_match(enum dmi_field f, const char *str)
+    int dmi_walk(void (*decode)(const struct dmi_header *, void *), void *private_data)
+    bool hv_is_hyperv_initialized(void)
+    bool hv_is_isolation_supported(void)
+    bool kvm_para_available(void)
+    bool acpi_dev_found(const char *hid)
+    bool acpi_dev_present(const char *hid, const char *uid, s64 hrv)
+    bool acpi_osi_is_win8(void)
+    struct acpi_device *acpi_dev_get_first_match_dev(const char *hid, const char *uid, s64 hrv)
+    struct pci_dev *pci_get_device(unsigned int vendor, unsigned int device, struct pci_dev *from)
+    struct pci_dev *pci_get_class(unsigned int class, struct pci_dev *from)
+    struct pci_dev *pci_get_subsys(unsigned int vendor, unsigned int device, unsigned int ss_vendor, unsigned int ss_device, struct pci_dev *from)
+    struct pci_dev *pci_get_domain_bus_and_slot(int domain, unsigned int bus, unsigned int devfn)
+    struct pci_bus *pci_find_bus(int domain, int busnr)
+    struct pci_bus *pci_find_next_bus(const struct pci_bus *from)
+    int pci_dev_present(const struct pci_device_id *ids)
+    int amd_cache_northbridges(void)
+    u16 amd_nb_num(void)
+    struct amd_northbridge *node_to_amd_nb(int node)
+    const char *edac_get_owner(void)
+    bool efivar_supports_writes(void)
+    bool is_acpi_device_node(const struct fwnode_handle *fwnode)
+    struct cpuidle_driver *cpuidle_get_driver(void)
+    const char *cpufreq_get_current_driver(void)
+    unsigned int cpufreq_quick_get(unsigned int cpu)
+    int topology_phys_to_logical_pkg(unsigned int phys_pkg)
+    bool xen_has_pv_devices(void)
+    void *of_find_node_by_name(void *from, const char *name)
+    void *of_find_compatible_node(void *from, const char *type, const char *compat)
+    """,
+)
+
+machine_code(
+    RETURN,
+    """
+    void pci_dev_put(struct pci_dev *dev)
+    void acpi_put_table(struct acpi_table_header *table)
+    void acpi_dev_put(struct acpi_device *adev)
+    void wbinvd_on_all_cpus(void)
+    void clflush_cache_range(void *vaddr, unsigned int size)
+    void pci_lock_rescan_remove(void)
+    void pci_unlock_rescan_remove(void)
+    """,
+)
+
+
+@function("int rdmsr_safe_on_cpu(unsigned int cpu, u32 msr_no, u32 *l, u32 *h)")
+def rdmsr_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _low: int, _high: int) -> int:
+    """No model-specific register is there."""
+    return -errno.EIO
+
+
+@function("int rdmsrl_safe_on_cpu(unsigned int cpu, u32 msr_no, u64 *q)")
+def rdmsrl_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _value: int) -> int:
+    """No model-specific register is there."""
+    return -errno.EIO
+
+
+@function(
+    "struct resource *__request_region(struct resource *parent, resource_size_t start,"
+    " resource_size_t n, const char *name, int flags)"
+)
+def request_region(
+    machine: Machine, parent: int, start: int, count: int, name: int, _flags: int
+) -> int:
+    text = machine.memory.text(name, 64) if name else "?"
+    region = machine.heap.allocate(64)
+    machine.memory.put(region, start)
+    machine.memory.put(region + 8, start + count - 1)
+    what = f"region {start:#x}-{start + count - 1:#x} of '{text}'"
+    machine.ledger.take("region", parent ^ start, what)
+    return region
+
+
+@function(
+    "void __release_region(struct resource *parent, resource_size_t start, resource_size_t n)"
+)
+def release_region(machine: Machine, parent: int, start: int, _count: int) -> None:
+    machine.ledger.give("region", parent ^ start)
+
+
+@function(
+    "int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke, int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu), bool multi_instance)"
+)
+def cpuhp_setup_state(
+    machine: Machine, state: int, _name: int, invoke: int, startup: int, *_rest: int
+) -> int:
+    """The callback runs for the only processor; a state of the caller's own gets a number."""
+    if invoke and startup:
+        code = machine.call(startup, 0)
+        if code:
+            return code
+    return 202 if state in (_CPUHP_DYNAMIC, _CPUHP_PREPARE_DYNAMIC) else 0
+
+
+_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC = 70, 201
+
+
+@function("void __cpuhp_remove_state(enum cpuhp_state state, bool invoke)")
+def cpuhp_remove_state(_machine: Machine, _state: int, _invoke: int) -> None:
+    """Nothing more is to be done."""
+
+
+@function(
+    "int smp_call_function_single(int cpu, smp_call_func_t func, void *info, int wait)",
+)
+def smp_call_function_single(
+    machine: Machine, _cpu: int, work: int, argument: int, _wait: int
+) -> int:
+    machine.invoke(work, argument)
+    return 0
+
+
+@function(
+    "void on_each_cpu_cond_mask(void *cond_func, smp_call_func_t func, void *info, bool wait, const struct cpumask *mask)"
+)
+def on_each_cpu(machine: Machine, _condition: int, work: int, argument: int, *_rest: int) -> None:
+    machine.invoke(work, argument)
+
+
+@function(
+    "int work_on_cpu_safe(int cpu, long (*fn)(void *), void *arg)",
+    "long work_on_cpu(int cpu, long (*fn)(void *), void *arg)",
+)
+def work_on_cpu(machine: Machine, _cpu: int, work: int, argument: int) -> int:
+    return machine.invoke(work, argument)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who runs the modules' own code: an emulated processor, or nobody.
+
+processor                   the functions of modules, run one after the other; crashes
+x86_64                      registers, calls and traps of one kind of processor
+memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
+relocate                    how a module's words are filled in
+crash                       what the kernel says when code goes wrong
+"""
+
+from importlib.util import find_spec
+from typing import Protocol
+
+from kmodd.kernel.emulated.headers import Candidate
+from kmodd.kernel.emulated.param_table import Parameter
+from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.symbol_table import SymbolColumns
+
+NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
+"""Why code does not run where the emulator's library is missing."""
+
+SWITCHED_OFF = "kmodd was told not to run modules' code"
+"""Why code does not run with --no-code."""
+
+
+def why_not(*, wanted: bool) -> str:
+    """Return why modules' code will not run; empty where it will."""
+    if not wanted:
+        return SWITCHED_OFF
+    return "" if find_spec("unicorn") else NO_EMULATOR
+
+
+class Cpu(Protocol):
+    """Runs a module's functions. Called without any lock, from the thread of the system call."""
+
+    runs_code: bool
+    """Whether the functions are really run."""
+
+    why_not: str
+    """Why they are not; empty where they are."""
+
+    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+        """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
+
+    def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
+        """Let a module that is being loaded see a value that was found to be good.
+
+        Returns 0, or the errno of the module's own setter.
+        """
+
+    def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
+        """Return the value that a parameter has now, None where that cannot be known.
+
+        Called, like ``store_parameter``, with the lock of the module's parameters held.
+        """
+
+    def store_parameter(
+        self, resident: Resident, parameter: Parameter, value: str
+    ) -> tuple[int, list[Remark]]:
+        """Set a parameter of a module in the kernel; return 0 or an errno, and what is logged."""
+
+    def init(self, resident: Resident) -> int:
+        """Run the module's init and return what it returned: 0, or an errno below zero.
+
+        Raises Refusal where the code went so wrong that it could not go on.
+        """
+
+    def exit(self, resident: Resident) -> None:
+        """Run the module's exit. Raises Refusal as ``init`` does."""
+
+    def drop_init(self, resident: Resident) -> None:
+        """Give back what only init needed."""
+
+    def drop(self, resident: Resident) -> None:
+        """Take the module away before its memory is anybody else's, and what it never gave back."""
+
+
+class IdleCpu:
+    """A processor that runs nothing: every init succeeds."""
+
+    runs_code = False
+    why_not = SWITCHED_OFF
+
+    def __init__(self, why_not: str = SWITCHED_OFF) -> None:
+        self.why_not = why_not
+
+    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+        """Do nothing."""
+
+    def take_parameter(self, _resident: Resident, _parameter: Parameter, _value: str | None) -> int:
+        """Return success."""
+        return 0
+
+    def show_parameter(self, _resident: Resident, parameter: Parameter) -> str | None:
+        """Return the value as it was given, or as the file has it."""
+        return parameter.value
+
+    def store_parameter(
+        self, resident: Resident, parameter: Parameter, value: str
+    ) -> tuple[int, list[Remark]]:
+        """Keep the value, as far as the kernel's own types can tell it."""
+        return store_parameter(parameter, value, resident.parameters.bits)
+
+    def init(self, _resident: Resident) -> int:
+        """Return success."""
+        return 0
+
+    def exit(self, resident: Resident) -> None:
+        """Do nothing."""
+
+    def drop_init(self, resident: Resident) -> None:
+        """Do nothing."""
+
+    def drop(self, resident: Resident) -> None:
+        """Do nothing."""

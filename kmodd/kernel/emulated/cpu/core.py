@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's own symbols: functions that trap, and variables that hold what modules look at.
+
+A name that is known as neither gets zeros that can be read, and that trap when they are called.
+Offsets within structures are those of Linux 6.1 on x86-64.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+
+from kmodd.kernel.emulated.api.table import RETURN_ZERO, Function
+from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.cpu.x86_64 import X86_64
+
+UNKNOWN_SIZE = 512
+"""Bytes for a symbol that nothing is known of."""
+
+NET_GENERIC, NET_LIST, NET_EXIT_LIST, NET_DEVICES, NET_LOOPBACK = 3144, 32, 48, 152, 336
+"""Fields of ``struct net``."""
+
+STACK_CANARY = 0x28
+"""Where in the per-CPU area the compiler finds the stack protector's value."""
+
+TASK_SIZE, TASK_COMM, TASK_PID = 16 << 10, 2976, 2416
+TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_SPACES = 2960, 2952, 3064
+UTS_NAME_SIZE = 65
+
+INITIAL_JIFFIES = (1 << 32) - 300 * 250
+"""What the clock shows at boot: five minutes before 32 bits are full."""
+
+
+def _ctype(code: int) -> int:
+    """Return what kind of letter ``code`` is, in the bits of linux/ctype.h."""
+    letter = chr(code)
+    if code >= 128:
+        is_letter = code >= 192 and code not in (215, 247)
+        kind = (1 if code < 223 else 2) if is_letter else 0x10
+        return 0xA0 if code == 160 else kind if code > 160 else 0
+    if letter.isupper():
+        return 0x41 if letter <= "F" else 1
+    if letter.islower():
+        return 0x42 if letter <= "f" else 2
+    if letter.isdigit():
+        return 4
+    if letter == " ":
+        return 0xA0
+    if code < 32 or code == 127:
+        return 0x28 if 9 <= code <= 13 else 8
+    return 0x10
+
+
+_PER_CPU = {
+    "current_task": 8,
+    "pcpu_hot": 64,
+    "cpu_number": 4,
+    "this_cpu_off": 8,
+    "__preempt_count": 4,
+    "cpu_info": 512,
+    "kernel_cpustat": 128,
+    "kstat": 128,
+    "irq_stat": 256,
+    "softnet_data": 4096,
+    "numa_node": 4,
+    "cpu_core_map": 8,
+    "cpu_sibling_map": 8,
+    "cpu_llc_shared_map": 8,
+    "cpu_llc_id": 4,
+    "cpu_tlbstate": 256,
+    "cpu_tss_rw": 16384,
+    "cpu_hw_events": 4096,
+    "x86_cpu_to_apicid": 2,
+    "bpf_prog_active": 4,
+    "dirty_throttle_leaks": 4,
+    "hrtimer_bases": 1024,
+    "tick_cpu_device": 64,
+    "cpu_loops_per_jiffy": 8,
+    "nmi_stats": 64,
+    "gdt_page": 4096,
+    "fpu_fpregs_owner_ctx": 8,
+    "processors": 8,
+    "acpi_cpu_tlbstate": 8,
+    "vm_event_states": 2048,
+    "perf_cpu_context": 512,
+    "hardirqs_enabled": 4,
+    "hardirq_context": 4,
+    "__softirq_pending": 4,
+    "msr_misc_features_shadow": 8,
+    "spec_ctrl_current": 8,
+    "x86_spec_ctrl_current": 8,
+}
+"""Variables of which each processor has its own: their bytes."""
+
+_SIZES = {
+    "__per_cpu_offset": 8192 * 8,
+    "init_net": 8192,
+    "init_task": TASK_SIZE,
+    "init_mm": 2048,
+    "pv_ops": 2048,
+    "node_data": 8192,
+    "kmalloc_caches": 2048,
+    "hv_max_vp_index": 8,
+    "x86_cpu_to_node_map": 8192,
+}
+"""Bytes of variables that are larger than ``UNKNOWN_SIZE``."""
+
+_NUMBERS = {
+    "page_offset_base": addresses.DIRECT_MAP,
+    "vmemmap_base": addresses.VMEMMAP,
+    "vmalloc_base": addresses.STACKS,
+    "nr_cpu_ids": 1,
+    "nr_node_ids": 1,
+    "nr_online_nodes": 1,
+    "__num_online_cpus": 1,
+    "__cpu_possible_mask": 1,
+    "__cpu_online_mask": 1,
+    "__cpu_present_mask": 1,
+    "__cpu_active_mask": 1,
+    "__max_smt_threads": 1,
+    "cpu_all_bits": (1 << 64) - 1,
+    "__max_logical_packages": 1,
+    "tsc_khz": 2_000_000,
+    "cpu_khz": 2_000_000,
+    "loops_per_jiffy": 8_000_000,
+    "_totalram_pages": 512 << 8,
+    "totalram_pages": 512 << 8,
+    "max_pfn": addresses.DIRECT_MAP_SIZE >> 12,
+    "high_memory": addresses.DIRECT_MAP + addresses.DIRECT_MAP_SIZE,
+    "jiffies": INITIAL_JIFFIES,
+    "system_state": 3,
+    "overflowuid": 65534,
+    "overflowgid": 65534,
+    "sysctl_max_skb_frags": 17,
+    "boot_tvec_bases": 0,
+    "zero_pfn": 1,
+    "disable_pci_msi": 0,
+    "hugetlb_optimize_vmemmap_key": 0,
+}
+"""What variables hold at boot."""
+
+_POINTERS = frozenset(
+    {
+        "system_wq",
+        "system_highpri_wq",
+        "system_long_wq",
+        "system_unbound_wq",
+        "system_freezable_wq",
+        "system_power_efficient_wq",
+        "system_freezable_power_efficient_wq",
+        "kernel_kobj",
+        "mm_kobj",
+        "fs_kobj",
+        "power_kobj",
+        "firmware_kobj",
+        "hypervisor_kobj",
+        "block_class",
+        "rtnl",
+        "crypto_default_rng",
+        "vc_cons",
+        "random_ready",
+    }
+)
+"""Variables that point at something, of which nobody reads the contents."""
+
+_TABLES = {
+    "_ctype": bytes(map(_ctype, range(256))),
+    "hex_asc": b"0123456789abcdef",
+    "hex_asc_upper": b"0123456789ABCDEF",
+    "byte_rev_table": bytes(int(f"{each:08b}"[::-1], 2) for each in range(256)),
+}
+"""Tables of the library (lib/ctype.c, lib/hexdump.c, lib/bitrev.c)."""
+
+_SAME = {"jiffies_64": "jiffies"}
+"""Names for one variable."""
+
+_FEATURES = {
+    0: 0x0F8BFBFF,
+    1: 0x2C100800,
+    3: (1 << 16) | (1 << 8) | (1 << 20) | (1 << 0),
+    4: 0xFED83203,
+    6: 0x00000165,
+    9: 0x219C07AB,
+    16: 0x00000004,
+}
+"""The processor's features in the words of cpufeatures.h: those of QEMU's own, as far as modules
+ask for them when they are loaded."""
+
+CPU_VENDOR, CPU_FAMILY, CPU_MODEL, CPU_STEPPING = 2, 15, 107, 1
+"""The processor: QEMU's, which calls itself an AMD."""
+
+_CPU_INFO = struct.Struct("<4B24xBB6xi")
+
+
+class Core:
+    """Where the kernel's symbols are: each is made when a module first imports it."""
+
+    def __init__(
+        self, cpu: X86_64, functions: Mapping[str, Function], object_of: Callable[[int], int]
+    ) -> None:
+        """``object_of`` allocates an object of that many bytes that nobody gives back."""
+        self._cpu = cpu
+        self._functions = functions
+        self._object = object_of
+        self._addresses: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._next_slot = addresses.TEXT + addresses.SLOT_SIZE
+        self._next_datum = addresses.DATA
+        self._next_per_cpu = 4096
+        cpu.write_slot(addresses.TEXT, RETURN_ZERO)
+        self._set_up_processor()
+
+    def address(self, name: str) -> int:
+        """Return the address of a symbol."""
+        found = self._addresses.get(name)
+        if found is None:
+            found = self._addresses[name] = self._make(name)
+            self._names[found] = name
+        return found
+
+    def name(self, address: int) -> str:
+        """Return the name of the symbol at ``address``, empty where none begins there."""
+        return self._names.get(address, "")
+
+    def nearest(self, address: int) -> tuple[str, int]:
+        """Return the function that ``address`` is in, and the offset in it."""
+        start = address - (address - addresses.TEXT) % addresses.SLOT_SIZE
+        name = self._names.get(start) or self._names.get(address, "")
+        return name, address - start
+
+    def _make(self, name: str) -> int:
+        if name in _SAME:
+            return self.address(_SAME[name])
+        if name in _PER_CPU:
+            return self._make_per_cpu(_PER_CPU[name])
+        function = self._functions.get(name)
+        if function is not None:
+            return self._make_function(function.code)
+        return self._make_variable(name)
+
+    def _make_function(self, code: bytes) -> int:
+        slot = self._next_slot
+        if slot + addresses.SLOT_SIZE > addresses.TEXT + addresses.TEXT_SIZE:
+            raise BadAddress(slot)
+        self._next_slot += addresses.SLOT_SIZE
+        self._cpu.write_slot(slot, code)
+        return slot
+
+    def _make_variable(self, name: str) -> int:
+        address = self._next_datum
+        size = _SIZES.get(name, UNKNOWN_SIZE)
+        self._next_datum += size
+        memory = self._cpu.memory
+        if name in _NUMBERS:
+            memory.put(address, _NUMBERS[name])
+        elif name in _POINTERS:
+            memory.put(address, self._object(4096))
+        elif name == "net_namespace_list":
+            # A ring of two: the head, and the only name space.
+            link = self.address("init_net") + NET_LIST
+            memory.write(address, link.to_bytes(8, "little") * 2)
+            memory.write(link, address.to_bytes(8, "little") * 2)
+        elif name in _TABLES:
+            memory.write(address, _TABLES[name])
+        elif name == "__per_cpu_offset":
+            memory.write(address, addresses.PER_CPU.to_bytes(8, "little") * (size // 8))
+        elif name == "pv_ops":
+            # What paravirtualisation replaces: interrupts off, barriers. None of it does anything.
+            memory.write(address, addresses.TEXT.to_bytes(8, "little") * (size // 8))
+        elif name in ("boot_cpu_data", "cpu_data"):
+            memory.write(address, _cpu_info())
+        elif name == "kmalloc_caches":
+            memory.write(address, self._object(256).to_bytes(8, "little") * (size // 8))
+        elif name.startswith("param_ops_"):
+            self._fill_operations(address, name.removeprefix("param_ops_"))
+        return address
+
+    def _fill_operations(self, address: int, kind: str) -> None:
+        """``struct kernel_param_ops``: flags, set, get, free."""
+        for offset, verb in ((8, "set"), (16, "get"), (24, "free")):
+            name = f"param_{verb}_{kind}"
+            if name in self._functions:
+                self._cpu.memory.put(address + offset, self.address(name))
+
+    def _make_per_cpu(self, size: int) -> int:
+        offset = self._next_per_cpu
+        self._next_per_cpu += max(64, -(-size // 64) * 64)
+        return offset
+
+    def _set_up_processor(self) -> None:
+        memory = self._cpu.memory
+        memory.put(addresses.PER_CPU + STACK_CANARY, 0x5EED5EED5EED5E00)
+        task = self._object(TASK_SIZE)
+        memory.write(task + TASK_COMM, b"insmod")
+        memory.put(task + TASK_PID, 1, 4)
+        self._set_up_spaces(task)
+        memory.put(addresses.PER_CPU + self.address("current_task"), task)
+        memory.put(addresses.PER_CPU + self.address("this_cpu_off"), addresses.PER_CPU)
+        memory.write(addresses.PER_CPU + self.address("cpu_info"), _cpu_info())
+        self._net_generic, self._list_head = self._object(64 << 10), self._object(16)
+        net = self.address("init_net")
+        memory.put(net + NET_GENERIC, self._net_generic)
+        devices = net + NET_DEVICES
+        memory.write(devices, devices.to_bytes(8, "little") * 2)
+        memory.put(net + NET_LOOPBACK, self._object(4096))
+
+    def _set_up_spaces(self, task: int) -> None:
+        """Give the task its credentials, those of root, and its name spaces (struct nsproxy)."""
+        memory = self._cpu.memory
+        credentials, spaces, names = self._object(256), self._object(64), self._object(512)
+        for offset in (TASK_CREDENTIALS, TASK_REAL_CREDENTIALS):
+            memory.put(task + offset, credentials)
+        memory.put(task + TASK_SPACES, spaces)
+        memory.put(spaces + 8, names)
+        memory.put(spaces + 40, self.address("init_net"))
+        for number, name in enumerate((b"Linux", b"emulated", b"", b"#1", b"x86_64")):
+            memory.write(names + number * UTS_NAME_SIZE, name)
+
+    @property
+    def net_generic(self) -> int:
+        """What subsystems have in the network name space (struct net_generic), by their number."""
+        return self._net_generic
+
+    def net_exit_list(self) -> tuple[int, int]:
+        """Return a list head, and the link of the network name space that is left."""
+        return self._list_head, self.address("init_net") + NET_EXIT_LIST
+
+    @property
+    def jiffies(self) -> int:
+        """Where the clock's ticks are."""
+        return self.address("jiffies")
+
+
+def features() -> Mapping[int, int]:
+    """Return the words of the processor's features."""
+    return _FEATURES
+
+
+def _cpu_info() -> bytes:
+    """Return ``struct cpuinfo_x86`` as far as modules look at it."""
+    head = _CPU_INFO.pack(CPU_FAMILY, CPU_VENDOR, CPU_MODEL, CPU_STEPPING, 48, 40, 13)
+    words = [_FEATURES.get(number, 0) for number in range(24)]
+    info = bytearray(288)
+    info[: len(head)] = head
+    struct.pack_into("<24I", info, 40, *words)
+    info[152:168] = b"QEMU emulated\0\0\0"
+    struct.pack_into("<I", info, 216, 512)
+    struct.pack_into("<Q", info, 240, 8_000_000)
+    struct.pack_into("<H", info, 256, 1)
+    struct.pack_into("<H", info, 262, 64)
+    return bytes(info)

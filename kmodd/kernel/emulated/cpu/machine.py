@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated machine while it runs: calls into modules, and their calls of kernel functions.
+
+This is what the functions of ``api`` get as their first argument.
+"""
+
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
+from kmodd.kernel.emulated.api.table import FUNCTIONS
+from kmodd.kernel.emulated.cpu import addresses, crash
+from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
+from kmodd.kernel.emulated.cpu.crash import Scene
+from kmodd.kernel.emulated.cpu.heap import Heap
+from kmodd.kernel.emulated.cpu.image import ModuleImage
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.cpu.x86_64 import (
+    ARGUMENTS,
+    X86_64,
+    Event,
+    Faulted,
+    Returned,
+    Ticked,
+    Trapped,
+    stack_of,
+)
+from kmodd.kernel.emulated.ledger import Ledger
+from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.tree import Tree
+
+HZ = 250
+"""Ticks of the clock in a second, as Debian's kernels have them."""
+
+LOCKUP_SECONDS = 22
+"""Seconds of the machine's own time after which busy code is stuck (the kernel's watchdog)."""
+
+HUNG_SECONDS = 120
+"""Seconds of that time after which sleeping code is (hung_task_timeout_secs)."""
+
+TRAPS_MAX = 500_000
+"""Calls of kernel functions that one call of the kernel's may make."""
+
+WALL_SECONDS = 30.0
+"""Seconds of the world's time that one call may take, whatever it does."""
+
+DEPTH_MAX = 24
+"""How deep modules and kernel may call each other."""
+
+WORK_MAX = 1000
+"""Pieces of work that are done in a row."""
+
+_BUG_ENTRY = 12
+_WARNING, _ONCE, _DONE = 1, 2, 4
+_ERRORS = (ArithmeticError, LookupError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the machine asks of the kernel around it."""
+
+    printk: Callable[[Level, str], None]
+    taint: Callable[[str], None]
+    taints: Callable[[], str]
+    hold: Callable[[str], bool]
+    release: Callable[[str], None]
+    modules: Callable[[], str]
+    request_module: Callable[[str], int]
+    kernel_release: str
+
+
+@dataclass(slots=True)
+class _Call:
+    """A system call under way.
+
+    ``module`` is whom it is about, ``deadline`` when it has to be over, ``stack`` where its stack
+    ends. ``trap`` is the kernel function that is being called. The others are counted: nested
+    calls, calls of kernel functions, ticks of busy code, seconds slept.
+    """
+
+    module: str
+    deadline: float
+    stack: int = 0
+    trap: Trapped | None = None
+    depth: int = 0
+    traps: int = 0
+    busy: int = 0
+    slept: float = 0.0
+
+
+class Machine:
+    """A processor, its memory and what goes on there; for one thread at a time (``lock``)."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.lock = Lock()
+        self.cpu = X86_64()
+        self.memory = self.cpu.memory
+        region = self.memory.add(addresses.DIRECT_MAP, addresses.DIRECT_MAP_SIZE, 3)
+        # The first page of all is nobody's.
+        self.heap = Heap(region, addresses.DIRECT_MAP + 4096)
+        chunk = self.memory.region(addresses.PER_CPU)
+        self.per_cpu = Heap(chunk, addresses.PER_CPU + addresses.PER_CPU_OF_MODULES)
+        self.core = Core(self.cpu, FUNCTIONS, self.heap.allocate)
+        self.ledger = Ledger(self._taker)
+        self.ticks = 0
+        self.stubbed: dict[str, dict[str, None]] = {}
+        self.pending: deque[Callable[[], None]] = deque()
+        self.state: dict[str, dict[int, int]] = {}
+        self.tables: dict[int, dict[int, int]] = {}
+        self.buses: object = None
+        self.proc = Tree("proc entry", "/proc")
+        self.debugfs = Tree("debugfs entry", "/sys/kernel/debug")
+        self.dev = Tree("device node", "/dev")
+        self.regions: list[Any] = []
+        self.minors: dict[int, int] = {}
+        self.created: dict[tuple[int, int], int] = {}
+        self._ranges: list[tuple[int, int, ModuleImage]] = []
+        self._stacks: list[int] = list(range(256))
+        self.now = _Call("", 0.0)
+        self._partial: tuple[Level, str] | None = None
+
+    # -- modules -------------------------------------------------------------------------------
+
+    def add_image(self, image: ModuleImage) -> None:
+        """Let the machine know of a module's code."""
+        self._ranges.append((image.start, image.end, image))
+        if image.init_end > image.init_start:
+            self._ranges.append((image.init_start, image.init_end, image))
+        self._ranges.sort(key=lambda each: each[0])
+        self.cpu.forget_code()
+
+    def forget_tables(self, start: int, end: int) -> None:
+        """Forget the numbers of things that were kept for structures in this memory."""
+        for address in [each for each in self.tables if start <= each < end]:
+            del self.tables[address]
+
+    def remove_image(self, image: ModuleImage, *, init_only: bool = False) -> None:
+        """Forget a module's code, or what of it is for init alone."""
+        gone = [
+            each
+            for each in self._ranges
+            if each[2] is image and (not init_only or each[0] == image.init_start)
+        ]
+        for start, end, _ in gone:
+            self._ranges.remove((start, end, image))
+            self.forget_tables(start, end)
+            self.memory.fill(start, end - start)
+
+    def image_at(self, address: int) -> ModuleImage | None:
+        """Return the module that ``address`` is in."""
+        at = bisect_right(self._ranges, address, key=lambda each: each[0]) - 1
+        if at >= 0 and address < self._ranges[at][1]:
+            return self._ranges[at][2]
+        return None
+
+    def symbol(self, address: int, *, offset: bool = True) -> str:
+        """Name an address as the kernel's ``%pS`` does, or ``%ps`` without an offset."""
+        image = self.image_at(address)
+        if image is not None:
+            place = image.find(address)
+            if not offset:
+                return f"{place.symbol} [{place.module}]"
+            return str(place) if place.symbol else f"{address:#x} [{image.name}]"
+        name, distance = self.core.nearest(address)
+        if not name:
+            return f"{address:#x}"
+        return f"{name}+{distance:#x}/{addresses.SLOT_SIZE:#x}" if offset else name
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self, module: str) -> Iterator[None]:
+        """Have the machine to oneself for a system call about ``module``, with a new stack."""
+        with self.lock:
+            number = self._stacks.pop(0)
+            before = self._swap(_Call(module, time.monotonic() + WALL_SECONDS))
+            try:
+                self.now.stack = stack_of(self.memory, number)
+                self.cpu.reset()
+                yield
+            finally:
+                self.flush_log()
+                self._swap(before)
+                self._stacks.insert(0, number)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let others have the machine while the code that is running waits for the world."""
+        mine = self._swap(_Call("", 0.0))
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
+            self._swap(mine)
+
+    def _swap(self, call: "_Call") -> "_Call":
+        before, self.now = self.now, call
+        return before
+
+    def invoke(self, function: int, *arguments: int) -> int:
+        """Call a function of a module and return what it returns, as the register has it.
+
+        Raises Crash where it does not return.
+        """
+        outer = self.now.trap
+        stack = outer.stack if outer else self.now.stack
+        self.now.depth += 1
+        try:
+            if self.now.depth > DEPTH_MAX:
+                raise crash.out_of_place("BUG: kernel stack overflow", self.scene(function))
+            event = self.cpu.call(function, arguments, stack)
+            while not isinstance(event, Returned):
+                event = self._go_on(event)
+            return event.value
+        finally:
+            self.now.depth -= 1
+            self.now.trap = outer
+
+    def call(self, function: int, *arguments: int) -> int:
+        """Like ``invoke``, for a function that returns an int."""
+        value = self.invoke(function, *arguments) & 0xFFFFFFFF
+        return value - (value >> 31 << 32)
+
+    def _go_on(self, event: Event) -> Event:
+        """Do what an event asks for, and run to the next."""
+        if isinstance(event, Trapped):
+            self.now.trap = event
+            return self.cpu.answer(event, self._serve(event))
+        if isinstance(event, Ticked):
+            self._tick(event.at)
+            return self.cpu.run(event.at)
+        assert isinstance(event, Faulted)
+        return self._fault(event)
+
+    def _serve(self, trapped: Trapped) -> int:
+        """Do the work of the kernel function that was called."""
+        self.now.traps += 1
+        if self.now.traps > TRAPS_MAX or (
+            not self.now.traps & 0x3FF and time.monotonic() > self.now.deadline
+        ):
+            raise crash.soft_lockup(LOCKUP_SECONDS, self.scene(self.caller))
+        name = self.core.name(trapped.slot)
+        if not name:
+            raise crash.page_fault(
+                Faulted(trapped.slot, "execute", trapped.slot), self.scene(trapped.slot)
+            )
+        function = FUNCTIONS.get(name)
+        if function is None:
+            self.note_stub(name)
+            return 0
+        try:
+            return function(self, trapped.arguments)
+        except BadAddress as error:
+            fault = Faulted(trapped.slot, "write" if error.write else "read", error.address)
+            raise crash.page_fault(fault, self.scene(trapped.slot)) from error
+        except _ERRORS as error:
+            why = f"kmodd: {name} cannot make sense of its arguments ({error})"
+            raise crash.out_of_place(why, self.scene(trapped.slot)) from error
+
+    def note_stub(self, name: str) -> None:
+        """Say, once for each module, that a function is not modelled."""
+        image = self.image_at(self.caller)
+        module = image.name if image else self.now.module
+        known = self.stubbed.setdefault(module, {})
+        if name not in known:
+            known[name] = None
+            self.services.printk(Level.DEBUG, f"kmodd: {module}: stubbed: {name}")
+
+    @property
+    def caller(self) -> int:
+        """The address that the kernel function which is running returns to."""
+        return self.memory.number(self.now.trap.stack) if self.now.trap else 0
+
+    @property
+    def module(self) -> str:
+        """The module that the system call under way is about."""
+        return self.now.module
+
+    def _taker(self) -> tuple[str, int]:
+        address = self.caller
+        image = self.image_at(address) if address else None
+        return (image.name if image else self.now.module), address
+
+    def arguments(self, fixed: int) -> Iterator[int]:
+        """Yield the arguments of a variadic function behind the first ``fixed`` ones."""
+        assert self.now.trap is not None
+        yield from self.now.trap.arguments[fixed:]
+        at = self.now.trap.stack + 8 + 8 * max(0, fixed - ARGUMENTS)
+        while True:
+            yield self.memory.number(at)
+            at += 8
+
+    def format(self, template: int, fixed: int) -> bytes:
+        """Return the text of a variadic function's format; ``fixed`` counts what comes before."""
+        text = self.memory.string(template)
+        return format_text(self, text, Arguments(self.arguments(fixed)))
+
+    def format_list(self, template: int, arguments: int) -> bytes:
+        """Return the text of a format whose arguments are a ``va_list``."""
+        text = self.memory.string(template)
+        return format_text(self, text, Arguments(va_list(self.memory, arguments)))
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def _tick(self, at: int) -> None:
+        self.now.busy += 1
+        self.advance(1)
+        if self.now.busy >= LOCKUP_SECONDS * HZ or time.monotonic() > self.now.deadline:
+            raise crash.soft_lockup(LOCKUP_SECONDS, self.scene(at))
+
+    def advance(self, ticks: int) -> None:
+        """Let the clock go on."""
+        self.ticks += ticks
+        self.memory.put(self.core.jiffies, INITIAL_JIFFIES + self.ticks)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the code that is running wait: the clock goes on, and nobody really waits."""
+        self.now.slept += seconds
+        self.advance(round(min(seconds, HUNG_SECONDS) * HZ) or 1)
+        if self.now.slept > HUNG_SECONDS:
+            raise crash.hung_task(HUNG_SECONDS, self.scene(self.caller))
+
+    @property
+    def nanoseconds(self) -> int:
+        """The machine's own time since it booted; it goes on with every look at it."""
+        self.now.traps += 1
+        return self.ticks * (1_000_000_000 // HZ) + self.now.traps * 1000
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have something done when the function that is running has returned."""
+        self.pending.append(work)
+
+    def run_pending(self) -> None:
+        """Do what was put off."""
+        for _ in range(WORK_MAX):
+            if not self.pending:
+                return
+            self.pending.popleft()()
+        self.pending.clear()
+
+    # -- the log -------------------------------------------------------------------------------
+
+    def log(self, level: Level, text: str, *, is_continuation: bool = False) -> None:
+        """Log text; what does not end in a line feed waits for its continuation."""
+        if is_continuation and self._partial is not None:
+            level, before = self._partial
+            text = before + text
+            self._partial = None
+        else:
+            self.flush_log()
+        if text.endswith("\n"):
+            self.services.printk(level, text)
+        elif text:
+            self._partial = level, text[:1024]
+
+    def flush_log(self) -> None:
+        """Log what waits for a continuation."""
+        if self._partial is not None:
+            (level, text), self._partial = self._partial, None
+            self.services.printk(level, text)
+
+    # -- what goes wrong -----------------------------------------------------------------------
+
+    def scene(self, at: int) -> Scene:
+        """Describe where the code is."""
+        registers = self.cpu.registers()
+        return Scene(
+            at=at,
+            name=self.symbol,
+            registers=registers,
+            code=self._code_at(at),
+            callers=tuple(self._callers(registers["RSP"])),
+            modules=self.services.modules(),
+            release=self.services.kernel_release,
+            taints=self.services.taints(),
+        )
+
+    def _code_at(self, at: int) -> str:
+        before, after = self._read(at - 42, 42), self._read(at, 22)
+        if not after:
+            return "Unable to access opcode bytes at RIP"
+        return f"{before.hex(' ')} <{after[:1].hex()}> {after[1:].hex(' ')}"
+
+    def panic(self, text: str) -> None:
+        """End the code that has called panic(): here it only takes its module with it."""
+        raise crash.out_of_place(f"Kernel panic - not syncing: {text}", self.scene(self.caller))
+
+    def _callers(self, stack: int) -> Iterator[int]:
+        """Yield the addresses on the stack that are in modules' code, as far as it reaches."""
+        for at in range(stack & ~7, stack + 512, 8):
+            try:
+                word = self.memory.number(at)
+            except BadAddress:
+                return
+            image = self.image_at(word) if word >= addresses.MODULES else None
+            if image is not None and image.is_text(word):
+                yield word
+
+    def _fault(self, fault: Faulted) -> Event:
+        """Go on after a warning; raise Crash for anything else."""
+        if fault.access:
+            raise crash.page_fault(fault, self.scene(fault.at))
+        if fault.vector == 6 and self._read(fault.at, 2) == b"\x0f\x0b":
+            flags, where = self._bug_entry(fault.at)
+            if flags is None or not flags & _WARNING:
+                raise crash.bug(where, self.scene(fault.at))
+            if not flags & _DONE:
+                self.services.taint("W")
+                lines = crash.warning(where, self.scene(fault.at))
+                self.services.printk(Level.WARNING, "\n".join(lines))
+            return self.cpu.run(fault.at + 2)
+        raise crash.exception(fault.vector, self.scene(fault.at))
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            return self.memory.read(address, size)
+        except BadAddress:
+            return b""
+
+    def _bug_entry(self, at: int) -> tuple[int | None, str]:
+        """Return the flags and the place of a BUG or WARN at ``at`` (struct bug_entry)."""
+        image = self.image_at(at)
+        if image is None:
+            return None, f"{at:#x}"
+        start, size = image.bugs
+        for entry in range(start, start + size - _BUG_ENTRY + 1, _BUG_ENTRY):
+            if entry + self.memory.number(entry, 4, signed=True) == at:
+                file = entry + 4 + self.memory.number(entry + 4, 4, signed=True)
+                line, flags = self.memory.number(entry + 8, 2), self.memory.number(entry + 10, 2)
+                if flags & _ONCE:
+                    self.memory.put(entry + 10, flags | _DONE, 2)
+                try:
+                    return flags, f"{self.memory.text(file, 256)}:{line}"
+                except BadAddress:
+                    return flags, f"{at:#x}"
+        return None, f"{at:#x}"

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules and their functions on the emulated machine."""
+
+import errno
+
+import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
+from kmodd.errors import Reason
+from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
+from kmodd.kernel.emulated.api.table import RECLAIMERS
+from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.cpu.crash import Crash
+from kmodd.kernel.emulated.cpu.image import ModuleImage, Placer
+from kmodd.kernel.emulated.cpu.machine import Machine, Services
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.headers import Candidate
+from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.param_table import Parameter
+from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.symbol_table import SymbolColumns
+from kmodd.modulefile import Machine as MachineNumber
+
+_COMING, _LIVE, _GOING = 1, 0, 2
+"""The states in ``struct module`` (enum module_state)."""
+
+LEAKS_TOLD = 20
+"""Lines of the log for what one module never gave back."""
+
+
+class Processor:
+    """Runs modules' code; what it knows of them is guarded by the machine's lock."""
+
+    runs_code = True
+    why_not = ""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._machine: Machine | None = None
+        self._images: dict[Resident, ModuleImage] = {}
+
+    @property
+    def machine(self) -> Machine:
+        """The machine, which is made when the first module comes."""
+        if self._machine is None:
+            self._machine = Machine(self._services)
+            self._placer = Placer(self._machine.memory, self._resolve, self._take_per_cpu)
+        return self._machine
+
+    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+        """Put a module of this machine's kind into memory; others have no code to run here."""
+        elf = candidate.module.elf
+        if elf.bits != 64 or elf.machine != MachineNumber.X86_64:
+            resident.why_not_run = "its processor is not emulated, only x86-64 is"
+            return
+        machine = self.machine
+        with machine.lock:
+            image = self._placer.place(candidate, resident, symbols)
+            machine.add_image(image)
+            self._images[resident] = image
+            if image.this_module:
+                machine.memory.put(image.this_module, _COMING, 4)
+
+    def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
+        """Store a value where the module's code finds it, or have the code take it."""
+        image = self._images.get(resident)
+        if image is None or not image.parameters:
+            return 0
+        with self.machine.running(resident.name):
+            try:
+                return -set_in_memory(self.machine, image.parameters, parameter, value)
+            except Crash as crash:
+                raise self._crashed(crash, f"a parameter of {resident.name}") from crash
+
+    def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
+        """Return what the module's memory, or its own code, says of a parameter."""
+        image = self._images.get(resident)
+        if image is None or not image.parameters:
+            return parameter.value
+        with self.machine.running(resident.name):
+            try:
+                return read_from_memory(self.machine, image.parameters, parameter)
+            except (Crash, BadAddress):
+                return None
+
+    def store_parameter(
+        self, resident: Resident, parameter: Parameter, value: str
+    ) -> tuple[int, list[Remark]]:
+        """Store a new value where the module's code finds it, or have the code take it."""
+        code, remarks = store_parameter(parameter, value, resident.parameters.bits)
+        if not code:
+            code = self.take_parameter(resident, parameter, value)
+        elif parameter.is_array and parameter.value is not None:
+            # The elements before a bad one are set.
+            self.take_parameter(resident, parameter, parameter.value)
+        return code, remarks
+
+    def init(self, resident: Resident) -> int:
+        """Run the module's init."""
+        image = self._images.get(resident)
+        if image is None or not image.init:
+            return 0
+        machine = self.machine
+        with machine.running(resident.name):
+            try:
+                result = machine.call(image.init)
+                machine.run_pending()
+            except Crash as crash:
+                raise self._crashed(crash, f"the init of {resident.name}") from crash
+            finally:
+                self._note(resident)
+            if result >= 0:
+                self._set_state(image, _LIVE)
+        return result
+
+    def exit(self, resident: Resident) -> None:
+        """Run the module's exit."""
+        image = self._images.get(resident)
+        if image is None or not image.exit or not resident.init_ran:
+            return
+        machine = self.machine
+        with machine.running(resident.name):
+            try:
+                self._set_state(image, _GOING)
+                machine.run_pending()
+                machine.invoke(image.exit)
+                machine.run_pending()
+            except Crash as crash:
+                raise self._crashed(crash, f"the exit of {resident.name}") from crash
+            finally:
+                self._note(resident)
+
+    def drop_init(self, resident: Resident) -> None:
+        """Give back the memory for init."""
+        image = self._images.get(resident)
+        if image is None or not image.has_init_memory:
+            return
+        machine = self.machine
+        with machine.lock:
+            machine.remove_image(image, init_only=True)
+            image.has_init_memory = False
+
+    def drop(self, resident: Resident) -> None:
+        """Take the module out of memory, with all that is still on its account."""
+        image = self._images.get(resident)
+        if image is None:
+            return
+        machine = self.machine
+        with machine.lock:
+            resident.leaks = self._close_account(resident, image)
+            self._note(resident)
+            machine.stubbed.pop(resident.name, None)
+            machine.remove_image(image)
+            if image.per_cpu[1]:
+                machine.per_cpu.free(addresses.PER_CPU + image.per_cpu[0])
+            del self._images[resident]
+
+    def _close_account(self, resident: Resident, image: ModuleImage) -> tuple[str, ...]:
+        """Tell what the module never gave back, and take it."""
+        machine = self._machine
+        assert machine is not None
+        leaks = tuple(
+            # Other modules may be where the module's init was by now.
+            f"{entry.name or entry.kind}, taken in {image.find(entry.taken_at)}"
+            for entry in machine.ledger.held(resident.name)
+        )
+        for entry in machine.ledger.close(resident.name):
+            reclaim = RECLAIMERS.get(entry.kind)
+            if reclaim is not None:
+                reclaim(machine, entry.key)
+        for leak in leaks[:LEAKS_TOLD]:
+            self._services.printk(Level.WARNING, f"kmodd: {resident.name} leaks {leak}")
+        if len(leaks) > LEAKS_TOLD:
+            why = f"kmodd: {resident.name} leaks {len(leaks) - LEAKS_TOLD} more"
+            self._services.printk(Level.WARNING, why)
+        return leaks
+
+    def _crashed(self, crash: Crash, what: str) -> Refusal:
+        """Log a crash, and return why the system call ends."""
+        self.machine.flush_log()
+        for line in crash.lines:
+            self._services.printk(Level.ALERT, line)
+        if crash.taint:
+            self._services.taint(crash.taint)
+        self.machine.pending.clear()
+        why = f"{what} crashed: {crash.why}"
+        return Refusal(Reason.MODULE_CRASHED, errno.EFAULT, why, detail=crash.why)
+
+    def _note(self, resident: Resident) -> None:
+        resident.stubbed = tuple(self.machine.stubbed.get(resident.name, ()))
+
+    def _set_state(self, image: ModuleImage, state: int) -> None:
+        if image.this_module:
+            self.machine.memory.put(image.this_module, state, 4)
+
+    def _resolve(self, name: str, resident: Resident) -> int:
+        """Return the address of an imported symbol; 0 for a weak one that nobody has."""
+        if name not in resident.owners:
+            return 0
+        owner = resident.owners[name]
+        if owner is None:
+            return self.machine.core.address(name)
+        image = self._images.get(owner)
+        return image.exports.get(name, 0) if image else 0
+
+    def _take_per_cpu(self, size: int, alignment: int) -> int:
+        address = self.machine.per_cpu.allocate(-(-size // alignment) * alignment)
+        if not address:
+            raise Refusal(Reason.KERNEL_REFUSED, errno.ENOMEM, "no room for per-CPU variables")
+        return address - addresses.PER_CPU

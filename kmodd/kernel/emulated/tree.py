@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tree of names that modules have made: /proc, debugfs, /dev."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DEPTH_MAX = 64
+"""How deep a tree may become."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    name: str
+    parent: int
+    is_directory: bool
+
+
+class Tree:
+    """Entries by the number that stands for each; 0, and what is not known, is the root.
+
+    ``kind`` is what an entry is called on a ledger, ``root`` the path of the tree.
+    """
+
+    def __init__(self, kind: str, root: str) -> None:
+        self.kind = kind
+        self.root = root
+        self._entries: dict[int, _Entry] = {}
+
+    def add(self, entry: int, parent: int, name: str, *, is_directory: bool) -> str:
+        """Add an entry and return its path."""
+        above = parent if parent in self._entries else 0
+        self._entries[entry] = _Entry(name, above, is_directory)
+        return self.path(entry)
+
+    def find(self, parent: int, name: str) -> int | None:
+        """Return the entry of that name, which may be a path below ``parent``."""
+        above = parent if parent in self._entries else 0
+        wanted = f"{self.path(above)}/{name}"
+        return next((each for each in self._entries if self.path(each) == wanted), None)
+
+    def remove(self, entry: int) -> tuple[int, ...]:
+        """Remove an entry, and return it and all that was below it."""
+        if entry not in self._entries:
+            return ()
+        gone = [entry]
+        for each in gone:
+            gone += [child for child, data in self._entries.items() if data.parent == each]
+        for each in gone:
+            del self._entries[each]
+        return tuple(gone)
+
+    def path(self, entry: int) -> str:
+        """Return the path of an entry."""
+        names = list[str]()
+        while entry in self._entries and len(names) < DEPTH_MAX:
+            names.append(self._entries[entry].name)
+            entry = self._entries[entry].parent
+        return "/".join([self.root, *reversed(names)])
+
+    def listing(self) -> Iterator[tuple[str, bool]]:
+        """Yield the path of each entry, and whether it is a directory."""
+        for entry, data in self._entries.items():
+            yield self.path(entry), data.is_directory

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulated kernel's functions are made of: prototypes, printf, scanf, heap, ledger."""
+
+import pytest
+
+from kmodd.kernel.emulated.api.format import Arguments, format_text
+from kmodd.kernel.emulated.api.prototype import parse_prototype
+from kmodd.kernel.emulated.api.scan import scan
+from kmodd.kernel.emulated.cpu.heap import Heap
+from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory, Region
+from kmodd.kernel.emulated.ledger import Ledger
+from kmodd.kernel.emulated.tree import Tree
+
+BASE = 0xFFFF888000000000
+MINUS_ONE = (1 << 64) - 1
+
+
+class Named:
+    """A memory with a page, and a name for every address."""
+
+    def __init__(self) -> None:
+        self.memory = Memory(lambda _region, _permissions: None)
+        self.memory.add(BASE, 4096, 3)
+
+    def symbol(self, address: int, *, offset: bool) -> str:
+        return f"name+{address - BASE:#x}/0x10" if offset else "name"
+
+
+def test_a_prototype_tells_name_types_and_signs() -> None:
+    parsed = parse_prototype(
+        "int sort_it(void *base, size_t num, int (*cmp)(const void *, const void *), s8 how, ...)"
+    )
+    assert (parsed.name, parsed.is_variadic) == ("sort_it", True)
+    assert [name for name, _ in parsed.parameters] == ["base", "num", "cmp", "how"]
+    assert [kind.is_pointer for _, kind in parsed.parameters] == [True, False, True, False]
+    assert parsed.parameters[3][1].take(0x1FF) == -1
+    assert parsed.parameters[1][1].take(MINUS_ONE) == MINUS_ONE
+    assert parse_prototype("void nothing(void)").parameters == ()
+    with pytest.raises(ValueError, match="not a prototype"):
+        parse_prototype("int x")
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments", "expected"),
+    [
+        (b"%d %u %x %#x %o", (MINUS_ONE, MINUS_ONE, 255, 255, 8), b"-1 4294967295 ff 0xff 10"),
+        (
+            b"%ld %llu %hhd %hu",
+            (MINUS_ONE, MINUS_ONE, 0xFF, 0x1FFFF),
+            b"-1 %d -1 65535" % MINUS_ONE,
+        ),
+        (b"[%5d|%-5d|%05d|%.3d|%+d]", (42, 42, 42, 7, 1), b"[   42|42   |00042|007|+1]"),
+        (b"[%*d|%-*d]", (4, 1, 4, 2), b"[   1|2   ]"),
+        (b"%c%% %s", (65, BASE), b"A% text"),
+        (b"%.2s|%6s|%s", (BASE, BASE, 0), b"te|  text|(null)"),
+        (b"%s %pI4 %pM", (1 << 47, BASE + 16, BASE + 16), b"(efault) 1.2.3.4 01:02:03:04:05:06"),
+        (b"%pS %ps %px", (BASE + 4, BASE, 0x12), b"name+0x4/0x10 name 0000000000000012"),
+        (b"%*ph %pe", (3, BASE + 16, (1 << 64) - 19), b"01 02 03 -ENODEV"),
+        (b"100%", (), b"100%"),
+    ],
+)
+def test_printf_does_as_the_kernels_does(
+    template: bytes, arguments: tuple[int, ...], expected: bytes
+) -> None:
+    symbols = Named()
+    symbols.memory.write(BASE, b"text\0")
+    symbols.memory.write(BASE + 16, bytes(range(1, 17)))
+    assert format_text(symbols, template, Arguments(iter(arguments))) == expected
+
+
+def test_printf_makes_no_text_without_an_end() -> None:
+    text = format_text(Named(), b"%999999d" * 1000, Arguments(iter(())))
+    assert len(text) <= 8192
+
+
+@pytest.mark.parametrize(
+    ("text", "template", "expected"),
+    [
+        (b"12 0x1f", b"%d %x", [(4, 12), (4, 31)]),
+        (b"eth12:7", b"eth%u:%hhu", [(4, 12), (1, 7)]),
+        (b"word rest", b"%s %4s", [(4, b"word"), (4, b"rest")]),
+        (b"7", b"%d %d", [(4, 7)]),
+        (b"x", b"%d", []),
+    ],
+)
+def test_scanf_finds_what_its_format_says(
+    text: bytes, template: bytes, expected: list[tuple[int, int | bytes]]
+) -> None:
+    assert scan(text, template) == expected
+
+
+def test_the_heap_gives_zeros_again_and_knows_what_is_free() -> None:
+    region = Region(BASE, 1 << 20)
+    heap = Heap(region, BASE + 64)
+    first = heap.allocate(100)
+    assert (heap.size(first), heap.room(first)) == (100, 128)
+    region.buffer[first - BASE : first - BASE + 4] = b"used"
+    assert heap.free(first)
+    assert not heap.free(first)
+    again = heap.allocate(120)
+    assert again == first
+    assert region.buffer[first - BASE : first - BASE + 4] == bytes(4)
+    assert heap.allocate(5000) % 4096 == 0
+    assert heap.allocate(2 << 20) == 0
+
+
+def test_memory_refuses_what_is_not_there() -> None:
+    memory = Named().memory
+    memory.put(BASE, -2, 4)
+    assert (memory.number(BASE, 4), memory.number(BASE, 4, signed=True)) == (0xFFFFFFFE, -2)
+    for address in (0, BASE - 1, BASE + 4096, 1 << 64):
+        with pytest.raises(BadAddress):
+            memory.number(address)
+    memory.fill(BASE, 4096, 0x41)
+    with pytest.raises(BadAddress):
+        memory.string(BASE)
+
+
+def test_the_ledger_knows_who_holds_what_and_forgets_with_the_module() -> None:
+    takers = [("one", 1)]
+    ledger = Ledger(lambda: takers[-1])
+    ledger.take("memory", 7)
+    ledger.take("memory", 8, "eight")
+    takers.append(("two", 2))
+    ledger.take("timer", 7)
+    assert ledger.give("memory", 7) is not None
+    assert ledger.give("memory", 7) is None
+    (left,) = ledger.close("one")
+    assert (left.name, left.taken_at) == ("eight", 1)
+    assert ledger.held("one") == ()
+    assert [each.kind for each in ledger.held("two")] == ["timer"]
+
+
+def test_a_tree_goes_with_all_that_is_below() -> None:
+    tree = Tree("entry", "/proc")
+    assert tree.add(1, 0, "driver", is_directory=True) == "/proc/driver"
+    assert tree.add(2, 1, "state", is_directory=False) == "/proc/driver/state"
+    tree.add(3, 0, "other", is_directory=False)
+    assert tree.find(0, "driver/state") == tree.find(1, "state") == 2
+    assert tree.remove(1) == (1, 2)
+    assert list(tree.listing()) == [("/proc/other", False)]
+    assert tree.remove(9) == ()
