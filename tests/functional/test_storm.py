@@ -33,7 +33,7 @@ PATIENCE = 300
 EXPECTED = {"LIMIT_REACHED", "MODULE_HELD", "MODULE_IN_USE"}
 """What may come of loading, unloading and holding the same modules all together."""
 
-POOLS = tuple(f"kmodd-{lane}_" for lane in ("read", "mutation", "stream", "hold"))
+POOLS = ("kmodd-call_",)
 """What the names of threads begin with that wait for the next call when they have served one."""
 
 
