@@ -317,3 +317,36 @@ def _failure_of(method: Method, channel: grpc.Channel) -> str:
     except grpc.RpcError as error:
         return str(error)
     return ""
+
+
+def test_a_loader_holds_what_it_may_load_and_nothing_else(guarded: Daemon) -> None:
+    with client_of(guarded, "loader") as client, client_of(guarded, "admin") as admin:
+        with client.hold("world", unload=True) as hold:
+            assert list(hold.answer.modules) == ["greet", "world"]
+            assert reason_of(client.list_holds) == DENIED
+            assert reason_of(client.end_hold, hold.answer.hold) == DENIED
+            assert reason_of(admin.remove, "world") == "MODULE_HELD"
+            (listed,) = admin.list_holds()
+            assert listed.role == "loader"
+        assert reason_of(client.hold, "facade") == DENIED
+        assert reason_of(client.hold, "world", parameters="x=1") == DENIED
+        assert reason_of(client.hold, "world", ignore_vermagic=True) == DENIED
+
+
+def test_only_admins_are_told_by_which_socket_and_what_was_denied(guarded: Daemon) -> None:
+    with client_of(guarded, "loader") as client, client_of(guarded, "admin") as admin:
+        status = admin.status()
+        assert reason_of(client.load, "facade") == DENIED
+        client.load("world")
+        newest = admin.status().newest_revision
+    for role, sockets in (("admin", 2), ("observer", 0), ("loader", 0)):
+        operations = []
+        with client_of(guarded, role) as client:
+            for message in client.watch_modules(status.epoch, status.newest_revision):
+                if message.WhichOneof("content") == "operation":
+                    operations.append(message.operation)
+                if message.revision >= newest:
+                    break
+        assert len(operations) == (2 if role == "admin" else 1)
+        assert sum(bool(operation.socket) for operation in operations) == sockets
+        assert sum(bool(operation.role) for operation in operations) == sockets
