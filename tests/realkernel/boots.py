@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two guests: one that runs the scenarios on Debian's kernel, one that systemd runs."""
+"""The two guests: one that runs the scenarios on Debian's kernel, one that systemd runs.
+
+The same scenarios run on the emulated kernel, without a guest.
+"""
 
 import json
 import shlex
@@ -9,8 +12,9 @@ from pathlib import Path
 
 from tests.realkernel.layout import Layout
 from tests.realkernel.machine import Guest, Machine, power_off
-from tests.realkernel.scenarios import Record
+from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
 from tests.realkernel.service_setup import SYSTEMD, service_setup
+from tests.support.daemon import running_daemon
 from tests.support.debian import DebianTree
 from tests.support.require import require
 
@@ -66,6 +70,25 @@ def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
         prepare=service_setup(PROJECT, layout.uploads),
     )
     return _outcomes(guest)
+
+
+def emulate(layout: Layout) -> Outcomes:
+    """Run the scenarios on the emulated kernel, and return what came of them."""
+    options = ("--kernel-command-line", COMMAND_LINE)
+    with running_daemon(layout.tree.root, *options) as daemon, daemon.client() as client:
+        session = Session(client, layout.uploads)
+
+        def listing() -> list[str]:
+            return [
+                f"{module.name} {module.size_bytes} {module.reference_count} "
+                + ("".join(f"{holder}," for holder in module.holders) or "-")
+                for module in client.list_modules()
+            ]
+
+        records = {scenario.__name__: run(session, scenario) for scenario in SCENARIOS}
+        records["status"] = {"runs_init": client.status().runs_init}
+        records["load_each"] = run(session, load_each, layout.drawn, listing)
+    return Outcomes(records)
 
 
 def _outcomes(guest: Guest) -> Outcomes:

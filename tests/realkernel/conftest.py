@@ -7,10 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.realkernel.boots import COMMAND_LINE, Outcomes, boot_kernel, boot_service
+from tests.realkernel.boots import Outcomes, boot_kernel, boot_service, emulate
 from tests.realkernel.layout import Layout, lay_out
-from tests.realkernel.scenarios import SCENARIOS, Session, load_each, run
-from tests.support.daemon import running_daemon
 from tests.support.debian import DebianTree, headers
 from tests.support.modules import build
 
@@ -64,21 +62,7 @@ def service(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
 @pytest.fixture(scope="session")
 def emulated(layout: Layout) -> Outcomes:
     """What the emulated kernel does when it is asked the same."""
-    options = ("--kernel-command-line", COMMAND_LINE)
-    with running_daemon(layout.tree.root, *options) as daemon, daemon.client() as client:
-        session = Session(client, layout.uploads)
-
-        def listing() -> list[str]:
-            return [
-                f"{module.name} {module.size_bytes} {module.reference_count} "
-                + ("".join(f"{holder}," for holder in module.holders) or "-")
-                for module in client.list_modules()
-            ]
-
-        records = {scenario.__name__: run(session, scenario) for scenario in SCENARIOS}
-        records["status"] = {"runs_init": client.status().runs_init}
-        records["load_each"] = run(session, load_each, layout.drawn, listing)
-    return Outcomes(records)
+    return emulate(layout)
 
 
 def _awaited(guest: Future[Outcomes]) -> Outcomes:
