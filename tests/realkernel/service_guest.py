@@ -34,6 +34,7 @@ SOCKET = "/run/kmodd/admin/kmodd.sock"
 STATE = Path("/var/lib/kmodd")
 OBSERVERS, LOADERS = "kmodd-observer", "kmodd-loader"
 NOBODY = 65534
+MODPROBE_PATH = Path("/proc/sys/kernel/modprobe")
 KMOD = Path("/usr/bin/kmod")
 AF_PPPOX = 24
 CLONE_NEWNET = 0x40000000
@@ -87,16 +88,22 @@ def started(session: Session) -> Record:
 
 
 def kernels_requests(session: Session) -> Record:
-    """A file system and a network protocol are used that are modules; kmod cannot help."""
+    """A file system and a network protocol are used that are modules; kmod cannot help.
+
+    The first by what the kernel calls for itself, the other by what it is told to call.
+    """
+    usual = MODPROBE_PATH.read_text()
     KMOD.chmod(0o644)
     mounted = mount("minix")
+    MODPROBE_PATH.write_text("/opt/kmodd/bin/modprobe")
     with contextlib.suppress(OSError):  # the family comes, and has no protocol of number 0
         socket.socket(AF_PPPOX, socket.SOCK_DGRAM).close()
     listed = session.listed("minix", "pppox", "ppp_generic")
+    MODPROBE_PATH.write_text(usual)
     KMOD.chmod(0o755)
     session.unload("minix", "pppox")
     return {
-        "path": Path("/proc/sys/kernel/modprobe").read_text(),
+        "path": usual,
         "modprobe": os.readlink("/sbin/modprobe"),
         "mounted": mounted,
         "listed": sorted(listed),

@@ -116,6 +116,7 @@ mkdir -p /newroot/opt/kmodd/bin
 {_written(LAUNCHER.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodd")}
 {_written(CLIENT.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodctl")}
 chmod 755 /newroot/opt/kmodd/bin/*
+ln -s kmodctl /newroot/opt/kmodd/bin/modprobe
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
 cp {source}/kmodd.service {SYSTEMD_UNITS}
 mkdir -p /newroot/etc/sysusers.d /newroot/etc/tmpfiles.d /newroot/etc/kmodd/kmodd.toml.d
