@@ -14,6 +14,7 @@ from typing import Self
 import grpc
 
 from kmodd.errors import LimitError, Reason
+from kmodd.service.failures import cut_off
 
 LOOKS = 4
 """How often it is looked for late clients in the time that they have."""
@@ -98,12 +99,9 @@ class Calls:
             with self._lock:
                 late = [call for call in self._under_way if _is_since(call, latest)]
             for call in late:
-                log.warning(
-                    "%s: ended, since its client kept it waiting for %g seconds",
-                    call.method,
-                    self._patience,
-                )
-                call.context.cancel()
+                why = f"its client kept the call waiting for {self._patience:g} seconds"
+                log.warning("%s: %s", call.method, why)
+                cut_off(call.context, LimitError(Reason.LIMIT_REACHED, why))
                 self._forget(call)
 
 
