@@ -54,12 +54,12 @@ class Round:
 class Rounds:
     """A tree, and a kernel that its modules go into. For one thread."""
 
-    def __init__(self, root: Path, release: str) -> None:
+    def __init__(self, root: Path, release: str, *, run_code: bool = True) -> None:
         trees = Trees(root, release, publish=False)
         self.database: Database = trees.rebuild().database
         self._directory = trees.directory / release
         source = VmlinuxSource(root, release, trees.directory, lambda: self.database.modules)
-        self.kernel = IsolatedKernel(release, source)
+        self.kernel = IsolatedKernel(release, source, run_code=run_code)
 
     def one_by_one(self, names: Iterable[str]) -> Round:
         """Load each module after what it needs, and unload all of that again."""
