@@ -96,7 +96,7 @@ def _make_directories(path: Path) -> None:
     """Make a directory and those above it, for everybody to enter whatever umask(2) says."""
     for each in (*reversed(path.parents), path):
         if not each.exists():
-            each.mkdir(exist_ok=True)
+            each.mkdir(mode=0o755, exist_ok=True)
             each.chmod(0o755)
 
 

@@ -46,6 +46,18 @@ def test_the_staging_directory_lets_nobody_in(tmp_path: Path) -> None:
         assert stat.S_IMODE(place.staged.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("mask", [0o077, 0])
+def test_the_directories_that_are_made_for_it_can_be_entered(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "run" / "net" / "kmodd.sock"
+    before = os.umask(mask)
+    try:
+        with taken(path):
+            made = (path.parent, path.parent.parent)
+            assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o755, 0o755]
+    finally:
+        os.umask(before)
+
+
 def test_a_second_owner_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "kmodd.sock"
     with taken(path) as place, bind(place):
