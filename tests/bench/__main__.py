@@ -4,15 +4,17 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "listing", "plan")
+BENCHMARKS = ("calls", "depmod", "listing", "plan", "storm")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--repeat", type=int, default=7, help="runs of each row (default: 7)")
+    parser.add_argument("--seconds", type=int, default=60, help="length of a storm (default: 60)")
     options = parser.parse_args()
-    importlib.import_module(f"tests.bench.{options.name}").run(options.repeat)
+    amount = options.seconds if options.name == "storm" else options.repeat
+    importlib.import_module(f"tests.bench.{options.name}").run(amount)
 
 
 if __name__ == "__main__":
