@@ -207,7 +207,12 @@ class Namespace:
 
     def unload(self, request: UnloadRequest, call: Call = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
-        request = replace(request, exact=request.exact or self._loads.exact, waits=call.wait > 0)
+        request = replace(
+            request,
+            exact=request.exact or self._loads.exact,
+            waits=call.wait > 0,
+            acts=not call.dry_run,
+        )
 
         def make_plans(generation: Generation) -> tuple[Plan, ...]:
             loaded = self._loaded(call.assumed if call.dry_run else None)

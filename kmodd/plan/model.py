@@ -150,7 +150,9 @@ class UnloadRequest:
     ``first_time`` fails where the module is not loaded. ``remove_holders`` unloads the modules
     that use the named one first. ``ignore_loaded`` (-D) plans as if the named modules were loaded
     and unused. ``waits`` (-w) plans to unload what is in use, since that may change. ``force`` (-f)
-    is for each removal. ``use_blacklist`` changes nothing, as in modprobe.
+    is for each removal. ``acts`` is for a plan that is carried out: what no module uses may have a
+    reference that goes with the code that took it, so that its removal is tried. ``use_blacklist``
+    changes nothing, as in modprobe.
 
     ``exact`` is kmod to the letter: of several ``softdep`` lines for a module the first counts
     alone, and what was only used by something unused stays loaded. A soft dependency that cannot
@@ -164,6 +166,7 @@ class UnloadRequest:
     use_blacklist: bool = False
     ignore_loaded: bool = False
     waits: bool = False
+    acts: bool = False
     force: bool = False
     exact: bool = False
     soft_matters: bool = False

@@ -207,7 +207,8 @@ class _Removal:
             used = dependency.name
             if used in self._under_way or used not in self._state:
                 continue
-            if self._state.refcount(used) == 0:
+            tried = self._request.acts and not self._state.holders(used)
+            if tried or self._state.refcount(used) == 0:
                 self._steps.append(self._step(used, Cause.DEPENDENCY, required=False))
                 self._state.drop(used)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What came of Debian's modules that were drawn: by kmodd, by modprobe, on the emulated kernel."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tests.realkernel.scenarios import Record
 
@@ -22,11 +22,17 @@ def differences_to_modprobe(found: Record) -> Iterator[str]:
                     yield f"{name}: {listing}: {ours[listing]}, {theirs[listing]} by modprobe"
 
 
-def differences_to_emulation(found: Record, emulated: Record) -> Iterator[str]:
-    """Yield whose loads the emulated kernel lists otherwise than the real one."""
+def differences_to_emulation(
+    found: Record, emulated: Record, boot: Collection[str]
+) -> Iterator[str]:
+    """Yield whose loads the emulated kernel lists otherwise than the real one.
+
+    The real one had the modules ``boot`` before.
+    """
     for name, emulation in emulated.items():
         ours = found[name][0]
-        if _is_comparable(ours, emulation) and _uncounted(ours) != _uncounted(emulation):
+        expected = [words for words in _uncounted(emulation) if words[0] not in boot]
+        if _is_comparable(ours, emulation) and _uncounted(ours) != expected:
             yield f"{name}: {ours['added']}, {emulation['added']} by the emulated kernel"
 
 

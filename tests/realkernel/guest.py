@@ -64,7 +64,7 @@ def status(session: Session) -> Record:
         "release": answer.release,
         "runs_init": answer.runs_init,
         "loaded": answer.loaded_count,
-        "in_proc": len(proc_modules()),
+        "in_proc": [line.split()[0] for line in proc_modules()],
         "first_lines": [record.text for record in session.client.read_log()][:3],
     }
 

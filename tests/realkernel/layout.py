@@ -17,6 +17,9 @@ from tests.support.tree import ModuleTree
 ON_REQUEST = ("minix", "pppox", "efs")
 """Modules of Debian's that the kernel itself asks for: file systems, a network protocol."""
 
+FOR_INIT = ("crc32c_generic",)
+"""Modules of Debian's that the init of others asks for: libcrc32c does."""
+
 OWN = ("gpluser", "halfway", "hello", "noexit", "world")
 """Modules of tests/modules that lie in the tree as they were built."""
 
@@ -39,7 +42,9 @@ def lay_out(debian: DebianTree, built: Path, place: Path, *, seed: int, count: i
     """Make the tree of our modules, as built for Debian's kernel, and of ``count`` of Debian's."""
     database = database_of(debian)
     drawn = draw(database, seed, count)
-    tree = partial_tree(debian, place / "root", needed_modules(database, (*drawn, *ON_REQUEST)))
+    tree = partial_tree(
+        debian, place / "root", needed_modules(database, (*drawn, *ON_REQUEST, *FOR_INIT))
+    )
     extra = tree.directory / "extra"
     extra.mkdir(parents=True)
     for name in OWN:

@@ -65,6 +65,7 @@ class Flags(TypedDict, total=False):
     remove_holders: bool
     ignore_loaded: bool
     waits: bool
+    acts: bool
     force: bool
     exact: bool
     soft_matters: bool
@@ -104,6 +105,15 @@ def test_in_kmod_unused_dependencies_go_in_one_pass_in_the_order_of_loading() ->
     assert words(exact) == ["-vfat", "?fat"], "crc was passed while in use"
     state = loaded("crc", "fat vfat", "vfat")
     assert words(unload("vfat", state=state, exact=True)) == ["-vfat", "?crc", "?fat"]
+
+
+def test_what_only_a_modules_own_code_uses_is_tried_when_it_is_done() -> None:
+    state = loaded("crc+1 fat", "fat+1 vfat", "vfat")
+    assert words(unload("vfat", state=state)) == ["-vfat"]
+    assert words(unload("vfat", state=state, acts=True)) == ["-vfat", "?fat", "?crc"]
+    assert words(unload("vfat", state=loaded("fat vfat msdos", "vfat", "msdos"), acts=True)) == [
+        "-vfat"
+    ]
 
 
 def test_a_plan_of_what_is_not_loaded_takes_it_for_loaded() -> None:
