@@ -13,6 +13,7 @@ _ENTRY_SIZE, _ENTRY_PARENT, _ENTRY_INODE, _ENTRY_SUPER = 192, 24, 48, 104
 _CONTEXT_SIZE, _CONTEXT_TYPE, _CONTEXT_ROOT = 152, 40, 64
 _TYPE_INIT_CONTEXT, _OPERATIONS_GET_TREE = 16, 32
 _INODE_SIZE, _INODE_SUPER, _SUPER_SIZE, _SUPER_ROOT = 632, 40, 1472, 104
+_INODE_MAPPING, _INODE_PAGES, _MAPPING_HOST = 48, 376, 0
 
 
 def _make_queue(machine: Machine, data: int) -> int:
@@ -80,15 +81,22 @@ def blk_put_queue(machine: Machine, queue: int) -> None:
 # -- mounts ------------------------------------------------------------------------------------
 
 
+def _make_inode(machine: Machine, above: int) -> int:
+    inode = machine.heap.allocate(_INODE_SIZE)
+    pages = inode + _INODE_PAGES
+    machine.memory.put(inode + _INODE_SUPER, above)
+    machine.memory.put(inode + _INODE_MAPPING, pages)
+    machine.memory.put(pages + _MAPPING_HOST, inode)
+    return inode
+
+
 def _make_entry(machine: Machine, parent: int, above: int) -> int:
     entry = machine.heap.allocate(_ENTRY_SIZE)
     memory = machine.memory
     memory.put(entry + _ENTRY_PARENT, parent or entry)
     memory.put(entry + _ENTRY_SUPER, above)
     if not parent:
-        inode = machine.heap.allocate(_INODE_SIZE)
-        memory.put(entry + _ENTRY_INODE, inode)
-        memory.put(inode + _INODE_SUPER, above)
+        memory.put(entry + _ENTRY_INODE, _make_inode(machine, above))
     for head in (144, 160):
         memory.put(entry + head, entry + head)
         memory.put(entry + head + 8, entry + head)
@@ -187,14 +195,12 @@ def d_alloc_name(machine: Machine, parent: int, _name: int) -> int:
 
 @function("struct inode *new_inode(struct super_block *sb)")
 def new_inode(machine: Machine, above: int) -> int:
-    inode = machine.heap.allocate(_INODE_SIZE)
-    machine.memory.put(inode + _INODE_SUPER, above)
-    return inode
+    return _make_inode(machine, above)
 
 
 @function("struct inode *alloc_anon_inode(struct super_block *s)")
 def alloc_anon_inode(machine: Machine, above: int) -> int:
-    inode = new_inode(machine, above) or 0
+    inode = _make_inode(machine, above)
     machine.ledger.take("inode", inode)
     return inode
 
