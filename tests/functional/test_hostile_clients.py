@@ -188,7 +188,8 @@ def test_idle_streams_of_all_kinds_count_up_to_their_bound(start: Start) -> None
             assert b"10 calls of the kind 'stream' are under way" in raw.end_of(refused)
         check_others(daemon, kept)
         raw.send(frame(Kind.RST_STREAM, struct.pack(">I", CANCEL), stream))
-        wait_until(lambda: not raises(daemon.client().rebuild_database))
+        with daemon.client() as client:
+            wait_until(lambda: not raises(client.rebuild_database))
 
 
 def raises(act: Callable[[], object]) -> bool:
