@@ -9,14 +9,14 @@ import pytest
 
 from kmodctl import CallError
 from tests.conformance.all_modules import Rounds
-from tests.conformance.mutate import SLOW_SECONDS, main, mutants, run, seeds
+from tests.conformance.mutate import main, mutants, run, seeds
 from tests.support.daemon import running_daemon
 from tests.support.debian import DebianTree
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
-SAMPLE_SECONDS = float(os.environ.get("KMODD_MUTATION_SECONDS", "20"))
-"""How long the sample of broken modules is; the whole is ``python -m tests.conformance.mutate``."""
+SAMPLE = int(os.environ.get("KMODD_MUTANTS", "1500"))
+"""How large the sample of broken modules is; the whole is ``python -m tests.conformance.mutate``."""
 
 SHARE = 16
 """One module of so many is loaded alone; for all: ``python -m tests.conformance.all_modules``."""
@@ -50,10 +50,9 @@ def test_nearly_all_of_their_code_runs_from_init_to_exit(debian_tree: DebianTree
 
 
 def test_broken_modules_never_end_the_kernel() -> None:
-    tally = run(float("inf"), SAMPLE_SECONDS, seed=20261123)
+    tally = run(SAMPLE, float("inf"), seed=20261123)
     assert tally.panics == []
-    assert tally.slowest < SLOW_SECONDS
-    assert tally.loads > 0
+    assert tally.loads == SAMPLE
     assert {0, 2, 8, 22} <= set(tally.errnos)
 
 
@@ -61,7 +60,7 @@ def test_broken_modules_never_end_the_daemon(modules_root: ModuleTree, tmp_path:
     broken = tmp_path / "broken.ko"
     with running_daemon(modules_root.root) as daemon, daemon.client() as client:
         before = client.status()
-        for image, _ in zip(mutants(seeds(), 7), range(200), strict=False):
+        for image, _ in zip(mutants(seeds(), 7), range(50), strict=False):
             broken.write_bytes(image)
             with suppress(CallError):
                 client.remove(client.insert(broken).name, force=True)
