@@ -2,6 +2,7 @@
 """Modules and their functions on the emulated machine."""
 
 import errno
+from threading import Lock
 
 import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
@@ -29,23 +30,29 @@ LEAKS_TOLD = 20
 
 
 class Processor:
-    """Runs modules' code; what it knows of them is guarded by the machine's lock."""
+    """Runs modules' code; what it knows of them is guarded by the machine's lock.
+
+    ``_making`` sees to it that there is one machine, whose first modules may come all at once.
+    """
 
     runs_code = True
     why_not = ""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._making = Lock()
         self._machine: Machine | None = None
         self._images: dict[Resident, ModuleImage] = {}
 
     @property
     def machine(self) -> Machine:
         """The machine, which is made when the first module comes."""
-        if self._machine is None:
-            self._machine = Machine(self._services)
-            self._placer = Placer(self._machine.memory, self._resolve, self._take_per_cpu)
-        return self._machine
+        with self._making:
+            if self._machine is None:
+                machine = Machine(self._services)
+                self._placer = Placer(machine.memory, self._resolve, self._take_per_cpu)
+                self._machine = machine
+            return self._machine
 
     def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
