@@ -16,7 +16,7 @@ from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 SAMPLE = int(os.environ.get("KMODD_MUTANTS", "1500"))
-"""How large the sample of broken modules is; the whole is ``python -m tests.conformance.mutate``."""
+"""How many broken modules are tried; for more: ``python -m tests.conformance.mutate``."""
 
 SHARE = 16
 """One module of so many is loaded alone; for all: ``python -m tests.conformance.all_modules``."""
