@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         daemon_service_pb2_grpc,
         database_service_pb2,
         database_service_pb2_grpc,
+        emulation_service_pb2,
+        emulation_service_pb2_grpc,
         kernel_log_service_pb2,
         kernel_log_service_pb2_grpc,
         module_service_pb2,
@@ -366,6 +368,46 @@ class Client:
         )
         return list(response.operations)
 
+    def add_device(self, modalias: str) -> "emulation_service_pb2.AddDeviceResponse":
+        """Plug a device into the emulated kernel and load what answers to its modalias.
+
+        That the load failed is in the answer's ``result``.
+        """
+        from kmodd.v1 import emulation_service_pb2
+
+        request = emulation_service_pb2.AddDeviceRequest(modalias=_sendable(modalias))
+        response: emulation_service_pb2.AddDeviceResponse = self._call(
+            self._emulation.AddDevice, request
+        )
+        return response
+
+    def list_devices(self) -> "list[emulation_service_pb2.Device]":
+        """Return the emulated kernel's devices, the oldest first."""
+        from kmodd.v1 import emulation_service_pb2
+
+        request = emulation_service_pb2.ListDevicesRequest()
+        response: emulation_service_pb2.ListDevicesResponse = self._call(
+            self._emulation.ListDevices, request
+        )
+        return list(response.devices)
+
+    def remove_device(self, name: str) -> None:
+        """Unplug a device from the emulated kernel."""
+        from kmodd.v1 import emulation_service_pb2
+
+        request = emulation_service_pb2.RemoveDeviceRequest(name=_sendable(name))
+        self._call(self._emulation.RemoveDevice, request)
+
+    def list_files(self, path: str = "/") -> "list[emulation_service_pb2.KernelFile]":
+        """Return what is in a directory of the emulated kernel's /dev, /proc or /sys."""
+        from kmodd.v1 import emulation_service_pb2
+
+        request = emulation_service_pb2.ListFilesRequest(path=_sendable(path))
+        response: emulation_service_pb2.ListFilesResponse = self._call(
+            self._emulation.ListFiles, request
+        )
+        return list(response.files)
+
     @cached_property
     def _modules(self) -> "module_service_pb2_grpc.ModuleServiceStub":
         from kmodd.v1 import module_service_pb2
@@ -399,6 +441,15 @@ class Client:
 
         stub: daemon_service_pb2_grpc.DaemonServiceStub = self._service(
             daemon_service_pb2, "DaemonService"
+        )
+        return stub
+
+    @cached_property
+    def _emulation(self) -> "emulation_service_pb2_grpc.EmulationServiceStub":
+        from kmodd.v1 import emulation_service_pb2
+
+        stub: emulation_service_pb2_grpc.EmulationServiceStub = self._service(
+            emulation_service_pb2, "EmulationService"
         )
         return stub
 

@@ -45,6 +45,10 @@ METHODS: Mapping[str, Role] = {
     "/kmodd.v1.KernelLogService/ReadLog": Role.OBSERVER,
     "/kmodd.v1.DaemonService/GetStatus": Role.OBSERVER,
     "/kmodd.v1.DaemonService/ListOperations": Role.ADMIN,
+    "/kmodd.v1.EmulationService/AddDevice": Role.ADMIN,
+    "/kmodd.v1.EmulationService/ListDevices": Role.OBSERVER,
+    "/kmodd.v1.EmulationService/RemoveDevice": Role.ADMIN,
+    "/kmodd.v1.EmulationService/ListFiles": Role.OBSERVER,
 }
 """The least role that each method takes."""
 

@@ -63,6 +63,8 @@ class Reason(enum.Enum):
     EVENTS_GONE = 37
     READER_TOO_SLOW = 38
     MODULE_CRASHED = 39
+    DEVICE_NOT_FOUND = 40
+    FILE_NOT_FOUND = 41
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.EVENTS_GONE: Verdict(errno_module.ESTALE, "OUT_OF_RANGE"),
     Reason.READER_TOO_SLOW: Verdict(errno_module.EOVERFLOW, "RESOURCE_EXHAUSTED"),
     Reason.MODULE_CRASHED: Verdict(errno_module.EFAULT, "FAILED_PRECONDITION"),
+    Reason.DEVICE_NOT_FOUND: Verdict(errno_module.ENODEV, "NOT_FOUND"),
+    Reason.FILE_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
 }
 
 

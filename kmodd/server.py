@@ -20,6 +20,7 @@ from kmodd.namespace import Namespace
 from kmodd.service.daemon import DaemonService
 from kmodd.service.databases import DatabaseService
 from kmodd.service.door import Door
+from kmodd.service.emulation import EmulationService
 from kmodd.service.health import SERVICE as HEALTH_SERVICE
 from kmodd.service.health import HealthService
 from kmodd.service.kernel_log import KernelLogService
@@ -34,6 +35,8 @@ from kmodd.v1 import (
     daemon_service_pb2_grpc,
     database_service_pb2,
     database_service_pb2_grpc,
+    emulation_service_pb2,
+    emulation_service_pb2_grpc,
     kernel_log_service_pb2,
     kernel_log_service_pb2_grpc,
     module_service_pb2,
@@ -47,6 +50,7 @@ SERVICES = tuple(
         (database_service_pb2, "DatabaseService"),
         (kernel_log_service_pb2, "KernelLogService"),
         (daemon_service_pb2, "DaemonService"),
+        (emulation_service_pb2, "EmulationService"),
     )
 )
 """The full names of the services of kmodd.v1."""
@@ -218,6 +222,9 @@ class SocketServer:
         )
         daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(
             DaemonService(parts.kernel, parts.trees, parts.namespace, self._role), server
+        )
+        emulation_service_pb2_grpc.add_EmulationServiceServicer_to_server(
+            EmulationService(parts.namespace.devices, self._door), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(

@@ -32,6 +32,8 @@ COMMANDS = (
     "events",
     "operations",
     "hold",
+    "device",
+    "ls",
 )
 """All commands, in the order in which the help lists them."""
 

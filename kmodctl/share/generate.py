@@ -334,7 +334,7 @@ def _taking(parser: Parser) -> list[str]:
 
 def _source(name: str) -> str:
     """Return where the words of a command come from: modules that are loaded or known, files."""
-    loaded, file = ("param", "rmmod", "status"), ("depmod", "insmod")
+    loaded, file = ("param", "rmmod", "status"), ("depmod", "insmod", "ls")
     return "loaded" if name in loaded else "file" if name in file else "known"
 
 

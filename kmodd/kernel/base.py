@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kmodd.kernel.taints import letters_of
 from kmodd.modulefile import Compression
@@ -150,6 +150,33 @@ class ModuleDetails:
     parameters: tuple[ParameterValue, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of an emulated kernel, as a directory of /sys/bus/BUS/devices shows it.
+
+    ``driver`` is the one that it is bound to, ``driver_module`` whose that is. ``probe_errno`` is
+    the errno, positive, with which the last probe refused it. ``owner`` is the module that has
+    brought the device along, empty where ``Emulation.add_device`` has made it.
+    """
+
+    name: str
+    bus: str
+    modalias: str
+    driver: str = ""
+    driver_module: str = ""
+    probe_errno: int = 0
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFile:
+    """A name in an emulated kernel's /dev, /proc or /sys, and the module that has made it."""
+
+    path: str
+    is_directory: bool
+    module: str = ""
+
+
 class Kernel(Protocol):
     """A kernel's module interface. Every method may be called from any thread.
 
@@ -231,3 +258,30 @@ class Kernel(Protocol):
 
     def close(self) -> None:
         """End the waiting of all who follow the log, and give back what the kernel holds."""
+
+
+@runtime_checkable
+class Emulation(Protocol):
+    """What a kernel that is not a machine's can do besides. Raises KernelError as a Kernel does."""
+
+    def add_device(self, modalias: str) -> Device:
+        """Plug in a device and offer it to the drivers that are loaded; nothing is loaded for it.
+
+        Reasons: INVALID_REQUEST, LIMIT_REACHED, KERNEL_REFUSED (EOPNOTSUPP) where no code runs,
+        MODULE_CRASHED.
+        """
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices, those that modules have brought along included, the oldest first."""
+
+    def remove_device(self, name: str) -> None:
+        """Unplug a device that ``add_device`` has made.
+
+        Reasons: DEVICE_NOT_FOUND, KERNEL_REFUSED (EBUSY), MODULE_CRASHED.
+        """
+
+    def files(self, path: str) -> tuple[KernelFile, ...]:
+        """Return what is in a directory of /dev, /proc or /sys by name, or the file ``path``.
+
+        Reason: FILE_NOT_FOUND.
+        """

@@ -3,6 +3,7 @@
 
 from kmodd.namespace.audit import AuditTrail, Finished
 from kmodd.namespace.commands import Commands
+from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, Listing, Watch
 from kmodd.namespace.flights import Running
 from kmodd.namespace.holds import Hold
@@ -20,6 +21,7 @@ __all__ = [
     "ChangeKind",
     "Commands",
     "DescribedParameter",
+    "Devices",
     "Event",
     "Finished",
     "Hold",

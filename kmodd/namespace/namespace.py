@@ -18,6 +18,7 @@ from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule, ModuleDetails
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
+from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.holds import Hold, Holds, with_needs
@@ -91,6 +92,7 @@ class Namespace:
             stopping=self.stopping,
         )
         self._loads = Loads(kernel, trees, self._origins)
+        self.devices = Devices(kernel, self._ledger, self.load)
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:

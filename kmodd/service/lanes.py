@@ -59,6 +59,8 @@ LANES = {
     "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,
     "/kmodd.v1.DatabaseService/WatchDatabase": Lane.STREAM,
     "/kmodd.v1.KernelLogService/ReadLog": Lane.STREAM,
+    "/kmodd.v1.EmulationService/AddDevice": Lane.MUTATION,
+    "/kmodd.v1.EmulationService/RemoveDevice": Lane.MUTATION,
     "/grpc.health.v1.Health/Watch": Lane.STREAM,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Lane.STREAM,
 }

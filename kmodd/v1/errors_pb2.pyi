@@ -49,6 +49,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_EVENTS_GONE: _ClassVar[ErrorReason]
     ERROR_REASON_READER_TOO_SLOW: _ClassVar[ErrorReason]
     ERROR_REASON_MODULE_CRASHED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEVICE_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_FILE_NOT_FOUND: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -97,6 +99,8 @@ ERROR_REASON_HOLD_ENDED: ErrorReason
 ERROR_REASON_EVENTS_GONE: ErrorReason
 ERROR_REASON_READER_TOO_SLOW: ErrorReason
 ERROR_REASON_MODULE_CRASHED: ErrorReason
+ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind

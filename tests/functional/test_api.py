@@ -266,6 +266,7 @@ def test_health_and_reflection_are_served(channel: grpc.Channel) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
         "kmodd.v1.DaemonService",
         "kmodd.v1.DatabaseService",
+        "kmodd.v1.EmulationService",
         "kmodd.v1.KernelLogService",
         "kmodd.v1.ModuleService",
     }

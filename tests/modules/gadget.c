@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* A platform driver that greets its devices; with own=1 it brings one along. */
+/* A platform driver that greets its devices; with own=1 it brings one along, and with refuses=N it
+ * has none.
+ */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
@@ -13,6 +15,10 @@ static bool own;
 module_param(own, bool, 0444);
 MODULE_PARM_DESC(own, "Whether to bring a device (it does not, unless told otherwise)");
 
+static int refuses;
+module_param(refuses, int, 0644);
+MODULE_PARM_DESC(refuses, "The errno that probe gives to a device; 14 follows a bad pointer");
+
 static struct platform_device *device;
 
 static int gadget_probe(struct platform_device *pdev)
@@ -21,6 +27,10 @@ static int gadget_probe(struct platform_device *pdev)
 
 	if (!state)
 		return -ENOMEM;
+	if (refuses == EFAULT)
+		*(volatile char *)(unsigned long)refuses = 1;
+	if (refuses)
+		return -refuses;
 	platform_set_drvdata(pdev, state);
 	dev_info(&pdev->dev, "found\n");
 	return 0;

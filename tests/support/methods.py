@@ -11,11 +11,18 @@ from google.protobuf import message_factory
 from kmodd.v1 import (
     daemon_service_pb2,
     database_service_pb2,
+    emulation_service_pb2,
     kernel_log_service_pb2,
     module_service_pb2,
 )
 
-FILES = (module_service_pb2, database_service_pb2, kernel_log_service_pb2, daemon_service_pb2)
+FILES = (
+    module_service_pb2,
+    database_service_pb2,
+    kernel_log_service_pb2,
+    daemon_service_pb2,
+    emulation_service_pb2,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ from kmodd.kernel.emulated.kernel import EmulatedKernel
 from kmodd.kernel.emulated.log import KernelLog
 from kmodd.kernel.emulated.messages import (
     pack_details,
+    pack_device,
     pack_error,
+    pack_file,
     pack_module,
     unpack_vmlinux,
 )
@@ -44,6 +46,9 @@ LOG_KEPT = 64
 
 LEAKS_MAX = 4096
 """Leaks that an answer tells of; they are all in the log."""
+
+DEVICES_MAX = 4096
+"""Devices that an answer tells of: modules may bring along any number."""
 
 DISORDER = 70
 """The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
@@ -98,6 +103,10 @@ class Served:
             "remove": self._remove,
             "details": self._details,
             "set": self._set,
+            "plug": self._plug,
+            "unplug": self._unplug,
+            "devices": self._devices,
+            "files": self._files,
         }
 
     def serve(self) -> None:
@@ -181,6 +190,18 @@ class Served:
 
     def _set(self, kernel: EmulatedKernel, message: Message) -> None:
         kernel.set_parameter(message["module"], message["name"], message["value"])
+
+    def _plug(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
+        return pack_device(kernel.add_device(message["modalias"]))
+
+    def _unplug(self, kernel: EmulatedKernel, message: Message) -> None:
+        kernel.remove_device(message["name"])
+
+    def _devices(self, kernel: EmulatedKernel, _message: Message) -> list[Any]:
+        return [pack_device(each) for each in kernel.devices()[:DEVICES_MAX]]
+
+    def _files(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
+        return [pack_file(each) for each in kernel.files(message["path"])]
 
     def _tell_log(self, record: LogRecord) -> None:
         self._channel.send({"is": "log", "level": record.level, "text": record.text})

@@ -5,14 +5,17 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import TypeVar
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
     MODULES_DISABLED,
+    Device,
     InsertFlags,
+    KernelFile,
     KernelIdentity,
     LoadedModule,
     LogRecord,
@@ -25,6 +28,8 @@ from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.headers import check_length
 from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
+from kmodd.kernel.emulated.lookup import look_up
+from kmodd.kernel.emulated.modalias import parse_modalias
 from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.refusal import Refusal, refusal_as_error
 from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State, in_a_file
@@ -35,6 +40,8 @@ from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compress
 
 WRITABLE = 0o222
 """The bits of a file's mode without any of which sysfs lets not even root write it."""
+
+Result = TypeVar("Result")
 
 _KNOWN_FLAGS = int(InsertFlags.IGNORE_MODVERSIONS | InsertFlags.IGNORE_VERMAGIC)
 
@@ -143,6 +150,22 @@ class EmulatedKernel:
             except Refusal as refusal:
                 raise refusal_as_error(refusal, module, lines) from refusal
 
+    def add_device(self, modalias: str) -> Device:
+        """Plug in a device, and offer it to the drivers that are loaded."""
+        return self._outside(lambda: self._cpu.plug(parse_modalias(modalias)))
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices, the oldest first."""
+        return self._cpu.devices()
+
+    def remove_device(self, name: str) -> None:
+        """Unplug a device."""
+        self._outside(lambda: self._cpu.unplug(name))
+
+    def files(self, path: str) -> tuple[KernelFile, ...]:
+        """Return what is in a directory of /dev, /proc or /sys."""
+        return self._outside(lambda: look_up((*self._cpu.files(), *self._module_files()), path))
+
     def hold(self, name: str) -> bool:
         """Take a reference to a module, as an open file does (try_module_get)."""
         return self._table.hold(name)
@@ -191,6 +214,27 @@ class EmulatedKernel:
                 kernel_release=self.release,
             )
         )
+
+    def _outside(self, work: Callable[[], Result]) -> Result:
+        """Do what is about no module; its refusal is a KernelError."""
+        with self._log.capture() as lines:
+            try:
+                return work()
+            except Refusal as refusal:
+                raise refusal_as_error(refusal, "", lines) from refusal
+            finally:
+                self._table.refresh()
+
+    def _module_files(self) -> Iterator[KernelFile]:
+        """Yield the directories of /sys/module, and the files of parameters in them."""
+        for module in self.modules():
+            yield KernelFile(f"/sys/module/{module.name}", is_directory=True, module=module.name)
+            with self._table.mutex:
+                found = self._table.find(module.name)
+                shown = [each.name for each in found.parameters if each.mode] if found else []
+            for name in shown:
+                path = f"/sys/module/{module.name}/parameters/{name}"
+                yield KernelFile(path, is_directory=False, module=module.name)
 
     def _call(self, system_call: Callable[[], None], name: str = "") -> None:
         """Make a system call: not when modules are disabled, and its refusal is a KernelError."""

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
+    Device,
     InitState,
+    KernelFile,
     LoadedModule,
     ModuleDetails,
     ModuleState,
@@ -29,6 +31,8 @@ LINES_MAX = 4096
 
 LIST_MAX = 1 << 16
 """Elements of the longest list."""
+
+ERRNO_MAX = (1 << 31) - 1
 
 NUMBER_MAX = (1 << 64) - 1
 
@@ -150,6 +154,53 @@ def unpack_details(value: object) -> ModuleDetails | None:
 def _parameter(value: object) -> ParameterValue:
     name, shown, mode = _list(value, 3)
     return ParameterValue(text(name), _optional_text(shown), number(mode))
+
+
+def pack_device(device: Device) -> list[Any]:
+    """Return a device."""
+    return [
+        device.name,
+        device.bus,
+        device.modalias,
+        device.driver,
+        device.driver_module,
+        device.probe_errno,
+        device.owner,
+    ]
+
+
+def unpack_device(value: object) -> Device:
+    """Return the device that the kernel told of."""
+    name, bus, modalias, driver, driver_module, probe_errno, owner = _list(value, 7)
+    return Device(
+        name=text(name),
+        bus=text(bus),
+        modalias=text(modalias),
+        driver=text(driver),
+        driver_module=text(driver_module),
+        probe_errno=number(probe_errno, most=ERRNO_MAX),
+        owner=text(owner),
+    )
+
+
+def unpack_devices(value: object) -> tuple[Device, ...]:
+    """Return the devices that the kernel told of."""
+    return each(unpack_device, value)
+
+
+def pack_file(file: KernelFile) -> list[Any]:
+    """Return a name of the kernel's file systems."""
+    return [file.path, file.is_directory, file.module]
+
+
+def unpack_files(value: object) -> tuple[KernelFile, ...]:
+    """Return the names that the kernel told."""
+    return each(_file, value)
+
+
+def _file(value: object) -> KernelFile:
+    path, is_directory, module = _list(value, 3)
+    return KernelFile(text(path), _truth(is_directory), text(module))
 
 
 def pack_error(error: KernelError) -> list[Any]:

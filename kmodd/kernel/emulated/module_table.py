@@ -170,6 +170,15 @@ class ModuleTable:
         self.tell()
         self.mutex.notify_all()
 
+    def refresh(self) -> None:
+        """List anew what is listed otherwise than it is by now."""
+        with self.mutex:
+            for resident in self._residents.values():
+                listed = self._listed.get(resident.name)
+                if listed is not None and listed.stubbed != resident.stubbed:
+                    self._show(resident)
+            self.tell()
+
     def hold(self, name: str) -> bool:
         """Take a reference to a module, as an open file does (try_module_get)."""
         with self.mutex:

@@ -18,7 +18,9 @@ from typing import Any
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
     MODULES_DISABLED,
+    Device,
     InsertFlags,
+    KernelFile,
     KernelIdentity,
     LoadedModule,
     LogRecord,
@@ -33,6 +35,9 @@ from kmodd.kernel.emulated.messages import (
     number,
     text,
     unpack_details,
+    unpack_device,
+    unpack_devices,
+    unpack_files,
     unpack_leaks,
     unpack_nothing,
 )
@@ -152,6 +157,25 @@ class IsolatedKernel:
         """Write to the file of a parameter."""
         message = {"do": "set", "module": module, "name": name, "value": value}
         self._call(message, unpack_nothing)
+
+    def add_device(self, modalias: str) -> Device:
+        """Plug in a device."""
+        device: Device = self._call({"do": "plug", "modalias": modalias}, unpack_device)
+        return device
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices, the oldest first."""
+        devices: tuple[Device, ...] = self._call({"do": "devices"}, unpack_devices)
+        return devices
+
+    def remove_device(self, name: str) -> None:
+        """Unplug a device."""
+        self._call({"do": "unplug", "name": name}, unpack_nothing)
+
+    def files(self, path: str) -> tuple[KernelFile, ...]:
+        """Return what is in a directory of /dev, /proc or /sys."""
+        files: tuple[KernelFile, ...] = self._call({"do": "files", "path": path}, unpack_files)
+        return files
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log after ``after``."""

@@ -57,7 +57,7 @@ class Tree:
             entry = self._entries[entry].parent
         return "/".join([self.root, *reversed(names)])
 
-    def listing(self) -> Iterator[tuple[str, bool]]:
-        """Yield the path of each entry, and whether it is a directory."""
+    def listing(self) -> Iterator[tuple[int, str, bool]]:
+        """Yield each entry with its path, and whether it is a directory."""
         for entry, data in self._entries.items():
-            yield self.path(entry), data.is_directory
+            yield entry, self.path(entry), data.is_directory

@@ -17,6 +17,7 @@ from kmodd.kernel.emulated.api.structures import (
     PCI_DRIVER,
     PLATFORM_DEVICE,
     PLATFORM_DRIVER,
+    device_name,
 )
 from kmodd.kernel.emulated.api.table import (
     RETURN,
@@ -27,9 +28,13 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
     reclaims,
 )
+from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.log import Level
 
 _NONE, _AUTO = -1, -2
+_QUIET = (errno.ENODEV, errno.ENXIO, 517)
+"""What a probe says to a device that is none of its own, or that has to wait (EPROBE_DEFER)."""
 _NAME_SIZE, _ID_SIZE = 20, 32
 _PCI_ID_SIZE = 40
 _IDS_MAX = 4096
@@ -49,12 +54,18 @@ class Driver:
 
 @dataclass(slots=True, eq=False)
 class Device:
-    """A device; ``base`` is its ``struct device``. ``driver`` is whom it is bound to."""
+    """A device; ``base`` is its ``struct device``. ``driver`` is whom it is bound to.
+
+    ``refusal`` is what the last probe returned that was not for it. ``is_made`` tells that no
+    module has brought it along.
+    """
 
     address: int
     base: int
     bus: str
     driver: Driver | None = None
+    refusal: int = 0
+    is_made: bool = False
 
 
 @dataclass(slots=True)
@@ -79,18 +90,24 @@ class Buses:
     automatic: int = 0
 
 
-def _buses(machine: Machine) -> Buses:
+def buses_of(machine: Machine) -> Buses:
+    """Return the machine's drivers and devices."""
     if machine.buses is None:
         machine.buses = Buses()
     assert isinstance(machine.buses, Buses)
     return machine.buses
 
 
+def driver_name(machine: Machine, driver: Driver) -> str:
+    """Return a driver's name."""
+    name = machine.memory.number(driver.base + DRIVER.name)
+    return machine.memory.text(name, 64) if name else "?"
+
+
 def add_driver(machine: Machine, driver: Driver) -> None:
     """Take a driver on, and let it probe the devices that nobody has."""
-    buses = _buses(machine)
-    name = machine.memory.number(driver.base + DRIVER.name)
-    text = machine.memory.text(name, 64) if name else "?"
+    buses = buses_of(machine)
+    text = driver_name(machine, driver)
     machine.ledger.take("driver", driver.address, f"{driver.bus} driver '{text}'")
     buses.drivers[driver.address] = driver
     for device in list(buses.devices.values()):
@@ -100,7 +117,7 @@ def add_driver(machine: Machine, driver: Driver) -> None:
 
 def remove_driver(machine: Machine, address: int) -> None:
     """Take a driver from its devices, and forget it."""
-    buses = _buses(machine)
+    buses = buses_of(machine)
     driver = buses.drivers.pop(address, None)
     if driver is None:
         return
@@ -112,7 +129,7 @@ def remove_driver(machine: Machine, address: int) -> None:
 
 def add_device(machine: Machine, device: Device) -> None:
     """Take a device on, and look for its driver."""
-    buses = _buses(machine)
+    buses = buses_of(machine)
     buses.devices[device.address] = device
     for driver in list(buses.drivers.values()):
         if driver.bus == device.bus and device.driver is None:
@@ -122,25 +139,25 @@ def add_device(machine: Machine, device: Device) -> None:
 def remove_device(machine: Machine, device: Device) -> None:
     """Take a device from its driver, and forget it."""
     unbind(machine, device)
-    _buses(machine).devices.pop(device.address, None)
+    buses_of(machine).devices.pop(device.address, None)
 
 
 @reclaims("driver")
 def forget_driver(machine: Machine, address: int) -> None:
     """Forget a driver whose module is gone."""
-    buses = _buses(machine)
+    buses = buses_of(machine)
     driver = buses.drivers.pop(address, None)
     for device in buses.devices.values():
-        if device.driver is driver:
-            device.driver = None
+        if driver is not None and device.driver is driver:
+            _let_go(machine, device)
 
 
 @reclaims("platform device", "static platform device")
 def forget_device(machine: Machine, address: int) -> None:
     """Forget a device whose module is gone."""
-    device = _buses(machine).devices.pop(address, None)
+    device = buses_of(machine).devices.pop(address, None)
     if device is not None:
-        _buses(machine).managed.pop(device.base, None)
+        buses_of(machine).managed.pop(device.base, None)
     machine.heap.free(address)
 
 
@@ -152,12 +169,18 @@ def _try(machine: Machine, device: Device, driver: Driver) -> int:
     memory = machine.memory
     memory.put(device.base + DEVICE.driver, driver.base)
     device.driver = driver
-    code = _PROBES[device.bus](machine, device, driver, match)
+    try:
+        code = _PROBES[device.bus](machine, device, driver, match)
+    except Crash:
+        _let_go(machine, device)
+        raise
+    device.refusal = min(code, 0)
     if code < 0:
         _release_managed(machine, device)
-        device.driver = None
-        memory.put(device.base + DEVICE.driver, 0)
-        memory.put(device.base + DEVICE.driver_data, 0)
+        _let_go(machine, device)
+        if -code not in _QUIET:
+            name, whom = driver_name(machine, driver), device_name(machine, device.base)
+            machine.log(Level.WARNING, f"{name}: probe of {whom} failed with error {code}\n")
     return code
 
 
@@ -168,16 +191,26 @@ def unbind(machine: Machine, device: Device) -> None:
         return
     offset = PLATFORM_DRIVER.remove if device.bus == "platform" else PCI_DRIVER.remove
     remove = machine.memory.number(driver.address + offset)
-    if remove:
-        machine.invoke(remove, device.address)
-    _release_managed(machine, device)
+    try:
+        if remove:
+            machine.invoke(remove, device.address)
+        _release_managed(machine, device)
+    finally:
+        _let_go(machine, device)
+
+
+def _let_go(machine: Machine, device: Device) -> None:
+    """Have a device without a driver, and forget what was to be given back with it."""
+    buses_of(machine).managed.pop(device.base, None)
     device.driver = None
-    machine.memory.put(device.base + DEVICE.driver, 0)
-    machine.memory.put(device.base + DEVICE.driver_data, 0)
+    for offset in (DEVICE.driver, DEVICE.driver_data):
+        machine.memory.put(device.base + offset, 0)
+    if device.bus == "pci":
+        machine.memory.put(device.address + PCI_DEVICE.driver, 0)
 
 
 def _release_managed(machine: Machine, device: Device) -> None:
-    for managed in reversed(_buses(machine).managed.pop(device.base, [])):
+    for managed in reversed(buses_of(machine).managed.pop(device.base, [])):
         if managed.is_resource:
             if managed.action:
                 machine.invoke(managed.action, device.base, managed.data)
@@ -232,7 +265,7 @@ def platform_driver_probe(machine: Machine, address: int, probe: int, _module: i
     machine.memory.put(address + PLATFORM_DRIVER.probe, probe)
     driver = Driver(address, address + PLATFORM_DRIVER.driver, "platform")
     add_driver(machine, driver)
-    if any(each.driver is driver for each in _buses(machine).devices.values()):
+    if any(each.driver is driver for each in buses_of(machine).devices.values()):
         return 0
     remove_driver(machine, address)
     return -errno.ENODEV
@@ -314,8 +347,14 @@ def _add_data(machine: Machine, device: int, data: int, size: int) -> None:
 
 @function("int platform_device_add(struct platform_device *pdev)")
 def platform_device_add(machine: Machine, address: int) -> int:
+    add_device(machine, name_platform_device(machine, address))
+    return 0
+
+
+def name_platform_device(machine: Machine, address: int) -> Device:
+    """Give a platform device the name that it has on its bus, from its own and its number."""
     memory = machine.memory
-    buses = _buses(machine)
+    buses = buses_of(machine)
     name = memory.string(memory.number(address + PLATFORM_DEVICE.name), 64)
     number = memory.number(address + PLATFORM_DEVICE.id, 4, signed=True)
     if number == _AUTO:
@@ -325,8 +364,7 @@ def platform_device_add(machine: Machine, address: int) -> int:
         name += b".%d" % number
     base = address + PLATFORM_DEVICE.device
     set_name(machine, base, name)
-    add_device(machine, Device(address, base, "platform"))
-    return 0
+    return Device(address, base, "platform")
 
 
 @function("int platform_device_register(struct platform_device *pdev)")
@@ -346,7 +384,7 @@ def platform_add_devices(machine: Machine, devices: int, count: int) -> int:
 
 @function("void platform_device_del(struct platform_device *pdev)")
 def platform_device_del(machine: Machine, address: int) -> None:
-    device = _buses(machine).devices.get(address)
+    device = buses_of(machine).devices.get(address)
     if device is not None:
         remove_device(machine, device)
 
@@ -484,10 +522,7 @@ def _pci_probe(machine: Machine, device: Device, driver: Driver, match: int) -> 
     memory = machine.memory
     memory.put(device.address + PCI_DEVICE.driver, driver.address)
     probe = memory.number(driver.address + PCI_DRIVER.probe)
-    code = machine.call(probe, device.address, match) if probe else 0
-    if code < 0:
-        memory.put(device.address + PCI_DEVICE.driver, 0)
-    return code
+    return machine.call(probe, device.address, match) if probe else 0
 
 
 @function(
@@ -536,7 +571,7 @@ pairs(
 
 
 def _manage(machine: Machine, device: int, managed: Managed) -> None:
-    _buses(machine).managed.setdefault(device, []).append(managed)
+    buses_of(machine).managed.setdefault(device, []).append(managed)
 
 
 @function("void *devm_kmalloc(struct device *dev, size_t size, gfp_t gfp)")
@@ -572,7 +607,7 @@ def devm_kmemdup(machine: Machine, device: int, source: int, size: int, _flags: 
 
 @function("void devm_kfree(struct device *dev, const void *p)")
 def devm_kfree(machine: Machine, device: int, address: int) -> None:
-    held = _buses(machine).managed.get(device, [])
+    held = buses_of(machine).managed.get(device, [])
     for managed in held:
         if managed.data == address and not managed.action:
             held.remove(managed)

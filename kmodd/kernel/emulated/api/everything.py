@@ -7,6 +7,7 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     devices,
     disks,
     files,
+    hotplug,
     lists,
     locks,
     memory,

@@ -33,6 +33,8 @@ class _Device:
     driver: int = 104
     platform_data: int = 112
     driver_data: int = 120
+    dma_mask: int = 576
+    coherent_dma_mask: int = 584
     number: int = 660
     device_class: int = 688
     release: int = 704
@@ -94,8 +96,18 @@ class _PciDevice:
     subsystem_device: int = 66
     device_class: int = 68
     driver: int = 128
+    dma_mask: int = 136
     device: int = 208
     size: int = 2632
+
+
+@dataclass(frozen=True, slots=True)
+class _PciBus:
+    """``struct pci_bus``"""
+
+    system_data: int = 200
+    number: int = 216
+    size: int = 1056
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,7 @@ PLATFORM_DRIVER: Final = _PlatformDriver()
 PLATFORM_DEVICE: Final = _PlatformDevice()
 PCI_DRIVER: Final = _PciDriver()
 PCI_DEVICE: Final = _PciDevice()
+PCI_BUS: Final = _PciBus()
 MISC: Final = _Misc()
 NET_DEVICE: Final = _NetDevice()
 WORK: Final = _Work()

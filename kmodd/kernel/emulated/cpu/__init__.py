@@ -8,12 +8,17 @@ relocate                    how a module's words are filled in
 crash                       what the kernel says when code goes wrong
 """
 
+import errno
 from importlib.util import find_spec
 from typing import Protocol
 
+from kmodd.errors import Reason
+from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.headers import Candidate
+from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 
@@ -75,6 +80,18 @@ class Cpu(Protocol):
     def drop(self, resident: Resident) -> None:
         """Take the module away before its memory is anybody else's, and what it never gave back."""
 
+    def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
+        """Make a device and have the drivers of its bus probe it; raises Refusal."""
+
+    def unplug(self, name: str) -> None:
+        """Have a device's driver let go of it, and take it away; raises Refusal."""
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices, the oldest first."""
+
+    def files(self) -> tuple[KernelFile, ...]:
+        """Return what there is in /dev, /proc and /sys beside what the kernel itself tells of."""
+
 
 class IdleCpu:
     """A processor that runs nothing: every init succeeds."""
@@ -114,3 +131,21 @@ class IdleCpu:
 
     def drop(self, resident: Resident) -> None:
         """Do nothing."""
+
+    def plug(self, _identity: PlatformIdentity | PciIdentity) -> Device:
+        """Refuse: without code there are no drivers."""
+        why = f"no driver would see a device: {self.why_not}"
+        raise Refusal(Reason.KERNEL_REFUSED, errno.EOPNOTSUPP, why)
+
+    def unplug(self, name: str) -> None:
+        """Refuse: there is no device."""
+        why = f"there is no device {name[:64]!r}"
+        raise Refusal(Reason.DEVICE_NOT_FOUND, errno.ENODEV, why, detail=name[:64])
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return none."""
+        return ()
+
+    def files(self) -> tuple[KernelFile, ...]:
+        """Return none."""
+        return ()

@@ -2,10 +2,15 @@
 """Modules and their functions on the emulated machine."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
+from kmodd.kernel.base import Device, KernelFile
+from kmodd.kernel.emulated.api.bus import buses_of, driver_name
+from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.api.table import RECLAIMERS
 from kmodd.kernel.emulated.cpu import addresses
@@ -15,6 +20,7 @@ from kmodd.kernel.emulated.cpu.machine import Machine, Services
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.headers import Candidate
 from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.refusal import Refusal
@@ -162,6 +168,48 @@ class Processor:
                 machine.per_cpu.free(addresses.PER_CPU + image.per_cpu[0])
             del self._images[resident]
 
+    def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
+        """Make a device and have the drivers of its bus probe it."""
+        with self._outside(f"a driver's probe of {identity}") as machine:
+            device = plug(machine, identity)
+            machine.run_pending()
+            return device
+
+    def unplug(self, name: str) -> None:
+        """Have a device's driver let go of it, and take it away."""
+        with self._outside(f"the removal of {name}") as machine:
+            unplug(machine, name)
+            machine.run_pending()
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the devices, the oldest first."""
+        machine = self._machine
+        if machine is None:
+            return ()
+        with machine.lock:
+            return plugged(machine)
+
+    def files(self) -> tuple[KernelFile, ...]:
+        """Return what modules have made in /dev, /proc and debugfs, and what is on the buses."""
+        machine = self._machine
+        if machine is None:
+            return ()
+        with machine.lock:
+            return (*_tree_files(machine), *_bus_files(machine))
+
+    @contextmanager
+    def _outside(self, what: str) -> Iterator[Machine]:
+        """Have the machine for what is about no module, but may run the code of any."""
+        machine = self.machine
+        with machine.running(""):
+            try:
+                yield machine
+            except Crash as crash:
+                raise self._crashed(crash, what) from crash
+            finally:
+                for resident in self._images:
+                    self._note(resident)
+
     def _close_account(self, resident: Resident, image: ModuleImage) -> tuple[str, ...]:
         """Tell what the module never gave back, and take it."""
         machine = self._machine
@@ -215,3 +263,21 @@ class Processor:
         if not address:
             raise Refusal(Reason.KERNEL_REFUSED, errno.ENOMEM, "no room for per-CPU variables")
         return address - addresses.PER_CPU
+
+
+def _tree_files(machine: Machine) -> Iterator[KernelFile]:
+    for tree in (machine.dev, machine.proc, machine.debugfs):
+        kinds = (tree.kind, "device", "misc device")
+        for entry, path, is_directory in tree.listing():
+            taken = (machine.ledger.find(kind, entry) for kind in kinds)
+            owner = next((each.module for each in taken if each is not None), "")
+            yield KernelFile(path, is_directory, owner)
+
+
+def _bus_files(machine: Machine) -> Iterator[KernelFile]:
+    for device in plugged(machine):
+        yield KernelFile(f"/sys/bus/{device.bus}/devices/{device.name}", True, device.owner)
+    for driver in buses_of(machine).drivers.values():
+        entry = machine.ledger.find("driver", driver.address)
+        path = f"/sys/bus/{driver.bus}/drivers/{driver_name(machine, driver)}"
+        yield KernelFile(path, True, entry.module if entry else "")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""device: plug devices into the emulated kernel
+
+'add MODALIAS' makes a device that is not there and loads what answers to its modalias, as udev
+does; the driver's probe is called for it. It is platform:NAME, or a PCI device with an empty
+configuration space, as 'modinfo -F alias' shows it, with a * for what does not matter:
+'pci:v00008086d0000100Esv*sd*bc*sc*i*'. 'list' shows the devices with their drivers, 'remove NAME'
+unplugs one.
+"""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output
+from kmodctl.parser import Parser
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+    from kmodd.v1.emulation_service_pb2 import AddDeviceResponse, Device
+
+_NOT_FOUND = "MODULE_NOT_FOUND"
+
+
+def configure(parser: Parser) -> None:
+    """Add the arguments of device."""
+    add = parser.add_argument
+    add("action", choices=("add", "list", "remove"), metavar="add|list|remove", help="what to do")
+    add("device", metavar="MODALIAS|NAME", nargs="?", help="what to add, or which to remove")
+
+
+def check(options: argparse.Namespace, output: Output) -> bool:
+    """Tell whether there is a device where one is needed, and none where not."""
+    if (options.device is None) == (options.action == "list"):
+        return True
+    words = {"add": "a modalias", "remove": "a device's name", "list": "no other word"}
+    output.error(f"{options.action} takes {words[options.action]}")
+    return False
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Add, list or remove."""
+    if options.action == "add":
+        return _add(client.add_device(options.device), output)
+    if options.action == "remove":
+        client.remove_device(options.device)
+        return 0
+    devices = client.list_devices()
+    if output.json:
+        output.messages(list(devices))
+        return 0
+    for device in devices:
+        output.data(_line(device))
+    return 0
+
+
+def _add(answer: "AddDeviceResponse", output: Output) -> int:
+    from kmodctl.failures import failure_error
+
+    device, result = answer.device, answer.result
+    if output.json:
+        output.message(answer)
+    else:
+        output.data(_line(device))
+    if not result.HasField("failure"):
+        return 0
+    error = failure_error(result.failure, result.steps)
+    if error.reason == _NOT_FOUND:
+        if not device.driver:
+            output.warning(f"no module answers to {device.modalias}")
+        return 0
+    output.error(f"could not load what {device.modalias} stands for: {error.message}")
+    output.kernel_log(error)
+    return 1
+
+
+def _line(device: "Device") -> str:
+    words = [device.name, device.modalias]
+    if device.driver:
+        of = f" of {device.driver_module}" if device.driver_module else ""
+        words.append(f"driver {device.driver}{of}")
+    elif device.probe_errno:
+        words.append(f"no driver, refused: {os.strerror(device.probe_errno)}")
+    else:
+        words.append("no driver")
+    if device.owner:
+        words.append(f"brought by {device.owner}")
+    return "  ".join(words)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ls: list what modules have made in the emulated kernel's /dev, /proc and /sys
+
+The path is looked up in the emulated kernel, and never on the machine. Directories end in a slash.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from kmodctl.output import Output
+from kmodctl.parser import Parser
+
+if TYPE_CHECKING:
+    from kmodctl.client import Client
+
+
+def configure(parser: Parser) -> None:
+    """Add the arguments of ls."""
+    parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="an absolute path")
+
+
+def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+    """Print the names, one a line."""
+    files = client.list_files(options.path)
+    if output.json:
+        output.messages(list(files))
+        return 0
+    for file in files:
+        name = file.path.rpartition("/")[2]
+        output.data(f"{name}/" if file.is_directory else name)
+    return 0

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EmulationService: made-up devices, and the names that modules have made."""
+
+import grpc
+
+from kmodd.kernel.base import Device
+from kmodd.namespace import Call, Devices
+from kmodd.service.convert import text
+from kmodd.service.door import Door, token_of
+from kmodd.service.failures import result_message
+from kmodd.service.pages import page_of
+from kmodd.v1 import emulation_service_pb2 as pb
+from kmodd.v1 import emulation_service_pb2_grpc
+
+
+class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
+    """Translates between the API and the devices of a namespace."""
+
+    def __init__(self, devices: Devices, door: Door) -> None:
+        self._devices = devices
+        self._door = door
+
+    def AddDevice(  # noqa: N802  # the API's name
+        self, request: pb.AddDeviceRequest, context: grpc.ServicerContext
+    ) -> pb.AddDeviceResponse:
+        """Plug in a device; answer with it, and what became of the load for it."""
+        device, outcome = self._devices.add(request.modalias, self._call(context))
+        return pb.AddDeviceResponse(
+            device=_device_message(device), result=result_message(self._door.shown(outcome))
+        )
+
+    def ListDevices(  # noqa: N802
+        self, request: pb.ListDevicesRequest, _context: grpc.ServicerContext
+    ) -> pb.ListDevicesResponse:
+        """Answer with one page of the devices."""
+        devices = self._devices.all()
+        version = f"{hash(devices):x}"
+        page = page_of(devices, request.page_size, request.page_token, version=version)
+        return pb.ListDevicesResponse(
+            devices=map(_device_message, page.items), next_page_token=page.next_token
+        )
+
+    def RemoveDevice(  # noqa: N802
+        self, request: pb.RemoveDeviceRequest, context: grpc.ServicerContext
+    ) -> pb.RemoveDeviceResponse:
+        """Unplug a device."""
+        self._devices.remove(request.name, self._call(context))
+        return pb.RemoveDeviceResponse()
+
+    def ListFiles(  # noqa: N802
+        self, request: pb.ListFilesRequest, _context: grpc.ServicerContext
+    ) -> pb.ListFilesResponse:
+        """Answer with one page of a directory."""
+        files = self._devices.files(request.path)
+        version = f"{hash(files):x}"
+        page = page_of(files, request.page_size, request.page_token, version=version)
+        return pb.ListFilesResponse(
+            files=(
+                pb.KernelFile(
+                    path=text(each.path), is_directory=each.is_directory, module=text(each.module)
+                )
+                for each in page.items
+            ),
+            next_page_token=page.next_token,
+        )
+
+    def _call(self, context: grpc.ServicerContext) -> Call:
+        return Call(token=token_of(context), caller=self._door.caller(context))
+
+
+def _device_message(device: Device) -> pb.Device:
+    return pb.Device(
+        name=text(device.name),
+        bus=text(device.bus),
+        modalias=text(device.modalias),
+        driver=text(device.driver),
+        driver_module=text(device.driver_module),
+        probe_errno=device.probe_errno,
+        owner=text(device.owner),
+    )
