@@ -146,7 +146,7 @@ def early(_session: Session) -> Record:
         return int(shown(key, unit=unit)[key])
 
     subprocess.run(["systemd-tmpfiles", "--create", "kmodd.conf"], check=True)
-    wait_until(lambda: any(STATE.glob("*.records")), pause=0.5)
+    wait_until(lambda: any(STATE.glob("*.records")), seconds=PATIENCE, pause=0.5)
     return {
         "before_var": activated("kmodd.service") < activated("var.mount"),
         "before_sysinit": activated("kmodd.service") < activated("sysinit.target"),

@@ -47,7 +47,7 @@ allow = ["world"]
 
 DROP_IN = """\
 [Service]
-WatchdogSec=12
+WatchdogSec=16
 TimeoutAbortSec=3
 """
 

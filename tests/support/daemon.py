@@ -83,8 +83,11 @@ def running_daemon(
     place: str = "run/kmodd.sock",
     through: Sequence[str] = (),
     settings: str = "",
+    seconds: float = START,
 ) -> Iterator[Daemon]:
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
+
+    ``seconds`` is how long it may take to listen.
 
     ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
     runs the daemon as its last words. ``settings`` is a kmodd.toml to be used in place of one
@@ -110,7 +113,7 @@ def running_daemon(
                 stderr=stderr,
             )
         try:
-            wait_until(lambda: socket.exists() or process.poll() is not None)
+            wait_until(lambda: socket.exists() or process.poll() is not None, seconds=seconds)
             assert process.poll() is None, log.read_text()
             yield Daemon(process, socket, log)
         finally:
