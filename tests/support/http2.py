@@ -50,6 +50,7 @@ class RawConnection:
         self._stream = -1
         self._sending = True
         self._ends: dict[int, bytes] = {}
+        self._answered: set[int] = set()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.connect(str(path))  # waits for its turn, as with a time-out it would not
@@ -134,12 +135,22 @@ class RawConnection:
 
         A status is in there in plain words: grpc codes no value as Huffman does.
         """
-        frames = self.frames()
         while stream not in self._ends:
-            kind, of, payload = next(frames, (Kind.GOAWAY, stream, b""))
-            if kind in (Kind.RST_STREAM, Kind.GOAWAY) or b"grpc-status" in payload:
-                self._ends.setdefault(of, payload if kind == Kind.HEADERS else b"")
+            self._take(stream)
         return self._ends[stream]
+
+    def await_answer(self, stream: int) -> None:
+        """Read until a call has its first message, or has ended."""
+        while stream not in self._answered and stream not in self._ends:
+            self._take(stream)
+
+    def _take(self, stream: int) -> None:
+        """Read a frame and note what it says of its call; without any, ``stream`` has ended."""
+        kind, of, payload = next(self.frames(), (Kind.GOAWAY, stream, b""))
+        if kind in (Kind.RST_STREAM, Kind.GOAWAY) or b"grpc-status" in payload:
+            self._ends.setdefault(of, payload if kind == Kind.HEADERS else b"")
+        elif kind == Kind.DATA:
+            self._answered.add(of)
 
     def closed(self) -> bool:
         """Read on until the server closes the connection, and tell that it did."""
