@@ -27,8 +27,8 @@ PROCESSOR = "Nehalem"
 """An old one is emulated in 60 % of the time that QEMU's newest takes."""
 
 QUICKER = "mitigations=off"
-"""What makes the kernel quicker. Expedited grace periods would, too, but then configfs is gone before
-the callbacks that it left behind have run.
+"""What makes the kernel quicker. Expedited grace periods would, too, but then configfs has gone
+before the callbacks that it left behind have run.
 """
 
 MEMORY = "2048"
