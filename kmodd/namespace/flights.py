@@ -10,6 +10,7 @@ Nothing here can deadlock: a thread leads at most one flight at a time, never wa
 flight while it leads one, and pins are refused, never waited for.
 """
 
+import copy
 import secrets
 import threading
 import time
@@ -304,4 +305,8 @@ def _for_follower(error: BaseException) -> BaseException:
     """The leader's failure as a follower raises it: a traceback belongs to one thread only."""
     if isinstance(error, KmoddError):
         return error.copy()
+    if isinstance(error, Exception):
+        return copy.copy(
+            error
+        )  # a file that has changed is each follower's own reason to plan anew
     return StateError(Reason.INTERNAL, f"the load ended with {error!r}")

@@ -10,8 +10,9 @@ from kmodctl import CallError, Client
 from kmodd.v1 import kernel_log_service_pb2 as pb
 from tests.support.daemon import Daemon
 from tests.support.modules import SOURCES
+from tests.support.require import require_emulator
 
-pytest.importorskip("unicorn", reason="running modules' code needs the extra 'emulator'")
+require_emulator()
 
 
 @pytest.fixture

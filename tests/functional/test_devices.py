@@ -10,9 +10,10 @@ from kmodctl import CallError, Client
 from kmodd.v1.errors_pb2 import ErrorReason
 from tests.support.daemon import Daemon, configure
 from tests.support.modules import SOURCES
+from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
 
-pytest.importorskip("unicorn", reason="running modules' code needs the extra 'emulator'")
+require_emulator()
 
 GADGET = "platform:kmodd-gadget"
 

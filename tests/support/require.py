@@ -8,6 +8,7 @@ silent skip into a failure.
 
 import os
 import shutil
+from importlib.util import find_spec
 
 import pytest
 
@@ -31,3 +32,8 @@ def require(needed: str | bool, reason: str) -> str:
     if os.environ.get("KMODD_REQUIRE_ALL") == "1":
         pytest.fail(f"required here, and missing: {reason}", pytrace=False)
     pytest.skip(reason, allow_module_level=True)
+
+
+def require_emulator() -> None:
+    """Go on only where modules' own code can run."""
+    require(find_spec("unicorn") is not None, "running modules' code needs the extra 'emulator'")

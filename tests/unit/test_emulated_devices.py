@@ -17,6 +17,7 @@ from kmodd.namespace.model import USUAL
 from tests.support.elf_writer import ModuleSpec
 from tests.support.emulated import kernel, load
 from tests.support.param_writer import Param
+from tests.support.require import require_emulator
 
 FILES = (
     KernelFile("/dev/one", is_directory=False, module="a"),
@@ -114,7 +115,7 @@ def test_a_real_kernels_devices_are_not_ours() -> None:
 
 
 def test_there_is_a_bound_on_devices_and_their_names_are_used_again() -> None:
-    pytest.importorskip("unicorn", reason="running modules' code needs the extra 'emulator'")
+    require_emulator()
     running = kernel(boot={"run_code": True})
     for number in range(256):
         assert running.add_device("platform:x").name == f"x.{number}"

@@ -9,6 +9,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason, StateError
 from kmodd.namespace.flights import Flights, Operation
+from kmodd.namespace.stale import StaleError
 
 PATIENCE = 30.0
 
@@ -34,6 +35,21 @@ class Call:
         if self._error is not None:
             raise self._error
         return True
+
+
+def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
+    flights, call = Flights(), Call(StaleError("ext4.ko"))
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        assert call.begun.wait(PATIENCE)
+        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        with pytest.raises(TimeoutError):
+            follower.result(0.1)
+        call.go.set()
+        failures = [leader.exception(PATIENCE), follower.exception(PATIENCE)]
+    assert [type(each) for each in failures] == [StaleError, StaleError]
+    assert failures[0] is not failures[1]
+    assert call.count == 1
 
 
 def test_a_hundred_callers_for_one_module_make_one_call() -> None:

@@ -210,7 +210,6 @@ class EmulatedKernel:
                 hold=self._table.hold,
                 release=self._table.release,
                 modules=lambda: " ".join(each.name for each in self.modules()),
-                request_module=lambda _name: 0,
                 kernel_release=self.release,
             )
         )

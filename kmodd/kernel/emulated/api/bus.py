@@ -221,9 +221,6 @@ def _release_managed(machine: Machine, device: Device) -> None:
             release(machine, managed.data)
 
 
-# -- platform ----------------------------------------------------------------------------------
-
-
 def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
     """Return the entry of the driver's table that names the device, or the driver itself."""
     memory = machine.memory
@@ -487,9 +484,6 @@ def platform_get_irq(machine: Machine, device: int, number: int) -> int:
     return machine.memory.number(resource, 4) if resource else -errno.ENXIO
 
 
-# -- PCI ---------------------------------------------------------------------------------------
-
-
 def _pci_match(machine: Machine, device: Device, driver: Driver) -> int:
     """Return the entry of the driver's ``struct pci_device_id`` that the device fits."""
     memory = machine.memory
@@ -565,9 +559,6 @@ pairs(
     bus driver: int driver_register(struct device_driver *drv) / void driver_unregister(struct device_driver *drv)
     """
 )
-
-
-# -- what goes with a device ---------------------------------------------------------------------
 
 
 def _manage(machine: Machine, device: int, managed: Managed) -> None:

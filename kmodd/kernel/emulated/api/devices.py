@@ -250,9 +250,6 @@ machine_code(
 )
 
 
-# -- objects with references -------------------------------------------------------------------
-
-
 def _references(machine: Machine, kobject: int, change: int) -> int:
     at = kobject + KOBJECT.references
     count = machine.memory.number(at, 4) + change

@@ -78,9 +78,6 @@ def blk_put_queue(machine: Machine, queue: int) -> None:
         machine.heap.free(queue)
 
 
-# -- mounts ------------------------------------------------------------------------------------
-
-
 def _make_inode(machine: Machine, above: int) -> int:
     inode = machine.heap.allocate(_INODE_SIZE)
     pages = inode + _INODE_PAGES
@@ -250,9 +247,6 @@ machine_code(
     bool set_capacity_and_notify(struct gendisk *disk, sector_t size)
     """,
 )
-
-
-# -- counters and masks --------------------------------------------------------------------------
 
 
 @function(

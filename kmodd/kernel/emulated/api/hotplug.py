@@ -199,9 +199,6 @@ def _fill_configuration(machine: Machine, at: int, identity: PciIdentity) -> Non
     memory.put(at + _SUBSYSTEM + 2, identity.subsystem_device, 2)
 
 
-# -- what drivers do with a PCI device -----------------------------------------------------------
-
-
 def _configuration(machine: Machine, device: int, where: int, size: int) -> tuple[int, int]:
     """Return where ``size`` bytes of a configuration space are, and 0 or an error of PCI's."""
     found = buses_of(machine).devices.get(device)

@@ -71,7 +71,6 @@ class Services:
     hold: Callable[[str], bool]
     release: Callable[[str], None]
     modules: Callable[[], str]
-    request_module: Callable[[str], int]
     kernel_release: str
 
 
@@ -126,8 +125,6 @@ class Machine:
         self.now = _Call("", 0.0)
         self._partial: tuple[Level, str] | None = None
 
-    # -- modules -------------------------------------------------------------------------------
-
     def add_image(self, image: ModuleImage) -> None:
         """Let the machine know of a module's code."""
         self._ranges.append((image.start, image.end, image))
@@ -173,8 +170,6 @@ class Machine:
             return f"{address:#x}"
         return f"{name}+{distance:#x}/{addresses.SLOT_SIZE:#x}" if offset else name
 
-    # -- calls ---------------------------------------------------------------------------------
-
     @contextmanager
     def running(self, module: str) -> Iterator[None]:
         """Have the machine to oneself for a system call about ``module``, with a new stack."""
@@ -189,17 +184,6 @@ class Machine:
                 self.flush_log()
                 self._swap(before)
                 self._stacks.insert(0, number)
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Let others have the machine while the code that is running waits for the world."""
-        mine = self._swap(_Call("", 0.0))
-        self.lock.release()
-        try:
-            yield
-        finally:
-            self.lock.acquire()
-            self._swap(mine)
 
     def _swap(self, call: "_Call") -> "_Call":
         before, self.now = self.now, call
@@ -308,8 +292,6 @@ class Machine:
         text = self.memory.string(template)
         return format_text(self, text, Arguments(va_list(self.memory, arguments)))
 
-    # -- time ----------------------------------------------------------------------------------
-
     def _tick(self, at: int) -> None:
         self.now.busy += 1
         self.advance(1)
@@ -346,8 +328,6 @@ class Machine:
             self.pending.popleft()()
         self.pending.clear()
 
-    # -- the log -------------------------------------------------------------------------------
-
     def log(self, level: Level, text: str, *, is_continuation: bool = False) -> None:
         """Log text; what does not end in a line feed waits for its continuation."""
         if is_continuation and self._partial is not None:
@@ -366,8 +346,6 @@ class Machine:
         if self._partial is not None:
             (level, text), self._partial = self._partial, None
             self.services.printk(level, text)
-
-    # -- what goes wrong -----------------------------------------------------------------------
 
     def scene(self, at: int) -> Scene:
         """Describe where the code is."""
