@@ -38,6 +38,10 @@ TOKEN_VARIABLE = "KMODD_TOKEN"
 TOKEN_KEY = "kmodd-token"
 """Where a command of modprobe.d finds what its calls are to show, and under which key."""
 
+OPTIONS = (("grpc.enable_retries", 0),)
+"""A channel's options: there is no service configuration that could ask for retries, and getting
+ready for one costs each call a part of its time."""
+
 STATUS_KEY = "grpc-status-details-bin"
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
@@ -62,7 +66,7 @@ class Client:
         self._path = find_socket(socket)
         self._timeout = timeout
         self._metadata = _metadata(self._path)
-        self._channel = grpc.insecure_channel(f"unix:{_quoted(self._path)}")
+        self._channel = grpc.insecure_channel(f"unix:{_quoted(self._path)}", options=OPTIONS)
 
     def __enter__(self) -> Self:
         return self

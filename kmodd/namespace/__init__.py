@@ -7,7 +7,7 @@ from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, Listing, Watch
 from kmodd.namespace.flights import Running
 from kmodd.namespace.holds import Hold
-from kmodd.namespace.model import Activity, Call, Outcome
+from kmodd.namespace.model import Activity, Basis, Call, Outcome
 from kmodd.namespace.namespace import Namespace
 from kmodd.namespace.origins import Origin
 from kmodd.namespace.parameters import DescribedParameter
@@ -16,6 +16,7 @@ from kmodd.namespace.runner import StepOutcome
 __all__ = [
     "Activity",
     "AuditTrail",
+    "Basis",
     "Call",
     "Change",
     "ChangeKind",

@@ -145,8 +145,9 @@ class Flights:
             yield operation
         finally:
             with self._lock:
-                self._pins.subtract(operation.pins)
-                self._pins += Counter()
+                if operation.pins:
+                    self._pins.subtract(operation.pins)
+                    self._pins += Counter()
                 del self._operations[operation.number]
 
     def origin(self, token: str) -> Caller:

@@ -10,6 +10,8 @@ from kmodd.namespace.flights import Running
 from kmodd.namespace.holds import Hold
 from kmodd.namespace.parameters import IgnoredParameter
 from kmodd.namespace.runner import StepOutcome
+from kmodd.plan import DenyList
+from kmodd.trees import Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,28 @@ class Outcome:
     others: tuple[tuple[str, KmoddError], ...] = ()
     problems: tuple[str, ...] = ()
     ignored: tuple[IgnoredParameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a load that finds nothing to do has looked at, beside what it was asked.
+
+    Each is replaced as a whole when it changes, so the same objects are the same state.
+    """
+
+    generation: Generation | None
+    modules: tuple[LoadedModule, ...]
+    deny: DenyList
+    exact: bool
+
+    def is_same(self, other: "Basis") -> bool:
+        """Tell whether nothing has changed between the two."""
+        return (
+            self.generation is other.generation
+            and self.modules is other.modules
+            and self.deny is other.deny
+            and self.exact is other.exact
+        )
 
 
 @dataclass(frozen=True, slots=True)

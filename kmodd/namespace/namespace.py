@@ -7,7 +7,7 @@ holds one module while waiting for another.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.holds import Hold, Holds, with_needs
 from kmodd.namespace.ledger import Ledger
 from kmodd.namespace.loads import Loads
-from kmodd.namespace.model import USUAL, Activity, Call, Outcome
+from kmodd.namespace.model import USUAL, Activity, Basis, Call, Outcome
 from kmodd.namespace.origins import Origin, Origins
 from kmodd.namespace.parameters import (
     DescribedParameter,
@@ -174,6 +174,20 @@ class Namespace:
             self._flights.load(name, object(), operation, store)
             operation.acted = True
         return shown[0]
+
+    def basis(self) -> Basis:
+        """Return what a load that finds nothing to do depends on, as it is now."""
+        generation = self._trees.in_force()
+        return Basis(generation, self._kernel.modules(), self._loads.deny, self._loads.exact)
+
+    def load_nothing(self, what: str, targets: Collection[str], call: Call = USUAL) -> None:
+        """Do what remains of a load of ``what`` that is known to have nothing to do.
+
+        ``targets`` are the loaded modules that it stands for, which somebody has asked for now.
+        """
+        with self._ledger.operation("load", what, call):
+            self._origins.note_asked(targets)
+            self._holds.keep(targets)
 
     def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""

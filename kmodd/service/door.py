@@ -39,9 +39,10 @@ class Door:
         ``request`` is None for a stream of them. What a command of the configuration asks for is
         in the administrator's own words, so their fields are not looked at.
         """
-        caller = self.caller(context)
+        token = token_of(context)
+        caller = self._namespace.origin(token) if token else self._caller
         access.check_method(caller, method, on_linux=self._on_linux)
-        if request is not None and not token_of(context):
+        if request is not None and not token:
             access.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
             if method == access.HOLD:
                 fields = (field.name for field, _ in request.load.ListFields())
@@ -96,5 +97,7 @@ class Door:
 
 def token_of(context: grpc.ServicerContext) -> str:
     """Return the token that a call shows of the operation that it belongs to, "" for none."""
-    metadata = dict(context.invocation_metadata())
-    return str(metadata.get(TOKEN_KEY, ""))
+    for key, value in context.invocation_metadata():
+        if key == TOKEN_KEY:
+            return str(value)
+    return ""

@@ -79,7 +79,9 @@ class _Places:
 
     def __enter__(self) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._taken < self._bound, self._turn):
+            if self._taken >= self._bound and not self._changed.wait_for(
+                lambda: self._taken < self._bound, self._turn
+            ):
                 raise LimitError(
                     Reason.LIMIT_REACHED,
                     f"{self._bound} calls of the kind '{self._lane.value}' are under way already",

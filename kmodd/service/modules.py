@@ -15,6 +15,7 @@ from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
+from kmodd.service.settled import Settled, SettledLoads, is_settled
 from kmodd.service.uploads import Uploads
 from kmodd.service.watches import WatchCalls
 from kmodd.settings import Limits
@@ -34,6 +35,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self._door = door
         self._uploads = uploads
         self._limits = limits
+        self._settled = SettledLoads()
 
     def ListModules(  # noqa: N802  # the API's name
         self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
@@ -113,8 +115,14 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
     ) -> pb.LoadModulesResponse:
         """Load each name, or all of them together."""
-        loads = self._loads(request)
         call = self._load_call(request, context)
+        basis = self._namespace.basis()
+        key = request.SerializeToString()
+        settled = self._settled.find(key, basis)
+        if settled is not None and not call.token:
+            self._namespace.load_nothing(settled.names, settled.targets, call)
+            return settled.answer
+        loads = self._loads(request)
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
@@ -122,10 +130,15 @@ class ModuleService(HoldCalls, WatchCalls):
         outcomes = tuple(map(self._door.shown, outcomes))
         if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
-        return pb.LoadModulesResponse(
+        answer = pb.LoadModulesResponse(
             results=map(result_message, outcomes),
             config_problems=problem_lines(outcomes[-1].problems),
         )
+        if _depends_on_no_more(request, call) and all(map(is_settled, outcomes)):
+            targets = tuple(target for outcome in outcomes for target in outcome.targets)
+            if self._namespace.basis().is_same(basis):
+                self._settled.keep(key, basis, Settled(" ".join(request.names), targets, answer))
+        return answer
 
     def UnloadModules(  # noqa: N802
         self, request: pb.UnloadModulesRequest, context: grpc.ServicerContext
@@ -222,6 +235,11 @@ def _assumed(request: pb.UnloadModulesRequest) -> tuple[LoadedModule, ...] | Non
     if not request.HasField("assumed_loaded"):
         return None
     return tuple(map(assumed_module, request.assumed_loaded.modules))
+
+
+def _depends_on_no_more(request: pb.LoadModulesRequest, call: Call) -> bool:
+    """Tell whether what a load that does nothing answers depends on no more than its basis."""
+    return not (request.parameters or call.dry_run or call.release or call.token)
 
 
 def _abort_if_failed(outcome: Outcome, context: grpc.ServicerContext) -> None:
