@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``kmodd``: arguments into settings, then the daemon."""
+"""The command ``kmodd``: arguments into settings, then the daemon.
+
+The daemon is imported when it is to run: it brings grpc, for which there is a choice to be made.
+"""
 
 import argparse
 import faulthandler
@@ -16,7 +19,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from kmodd import __version__
-from kmodd.daemon import running, serve
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.settings import (
     LOG_LEVELS,
@@ -32,6 +34,7 @@ from kmodd.settings import (
 from kmodd.settings_file import read_settings, settings_files
 from kmodd.signals import SignalInbox, caught
 from kmodd.systemd import log_handler
+from kmodd.transport import choose_transport
 from kmodd.trust import check_files
 
 EPILOG = """\
@@ -234,6 +237,9 @@ def _serve(options: argparse.Namespace) -> int:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
         return 1
     faulthandler.enable()  # the watchdog's SIGABRT then tells what every thread was doing
+    choose_transport()
+    from kmodd.daemon import serve
+
     serve(settings, read)
     return 0
 
@@ -250,6 +256,9 @@ def _run(options: argparse.Namespace) -> int:
     settings = _with_options(settings, options)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler()])
     logging.getLogger("watchdog").setLevel(logging.INFO)
+    choose_transport()
+    from kmodd.daemon import running
+
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
         sockets = _sockets(options.socket or Path(directory, "kmodd.sock"))
         with running(replace(settings, sockets=sockets)) as daemon:
