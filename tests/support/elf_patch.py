@@ -6,7 +6,7 @@ For 64-bit little-endian modules.
 
 import struct
 
-from kmodd.modulefile import SectionType
+from kmodd.modulefile import ModuleFile, SectionType
 from tests.support.elf_writer import ModuleSpec, write_module
 
 
@@ -34,7 +34,12 @@ def with_row(spec: ModuleSpec, name: str, field_at: int, layout: str, value: int
 
 def with_symbol_in(spec: ModuleSpec, symbol: str, section: int) -> bytes:
     """Return the module with ``symbol`` said to be in the section of that index."""
-    image = bytearray(write_module(spec))
+    return with_symbol(write_module(spec), symbol, 6, "<H", section)
+
+
+def with_symbol(module: bytes, symbol: str, field_at: int, layout: str, value: int) -> bytes:
+    """Return ``module`` with one number changed in the row of the symbol of that name."""
+    image = bytearray(module)
     (table,) = struct.unpack_from("<Q", image, 40)
     (count,) = struct.unpack_from("<H", image, 60)
     rows = [struct.unpack_from("<IIQQQQIIQQ", image, table + 64 * i) for i in range(count)]
@@ -43,6 +48,21 @@ def with_symbol_in(spec: ModuleSpec, symbol: str, section: int) -> bytes:
     for at in range(symtab[4], symtab[4] + symtab[5], 24):
         (name,) = struct.unpack_from("<I", image, at)
         if image[strings + name : image.index(0, strings + name)] == symbol.encode():
-            struct.pack_into("<H", image, at + 6, section)
+            struct.pack_into(layout, image, at + field_at, value)
             return bytes(image)
     raise ValueError(symbol)
+
+
+def without_relocation(module: bytes, section: str, offset: int) -> bytes:
+    """Return ``module`` with the word at ``offset`` of a section left as it is in the file."""
+    image = bytearray(module)
+    elf = ModuleFile.parse(module).elf
+    target = next(each.index for each in elf.sections if each.name == section)
+    table = next(
+        each for each in elf.sections if each.type == SectionType.RELA and each.info == target
+    )
+    for at in range(table.offset, table.offset + table.size, 24):
+        if struct.unpack_from("<Q", image, at) == (offset,):
+            struct.pack_into("<I", image, at + 8, 0)
+            return bytes(image)
+    raise ValueError(offset)

@@ -73,6 +73,16 @@ def test_printf_makes_no_text_without_an_end() -> None:
     assert len(text) <= 8192
 
 
+@pytest.mark.parametrize("template", [b"a %pV", b"a %5pV", b"a %-*.3pV"])
+def test_printf_does_not_follow_a_format_within_a_format_within_a_format(template: bytes) -> None:
+    symbols = Named()
+    # struct va_format: a format, which speaks of the same again, and its arguments.
+    symbols.memory.write(BASE, template + b"\0")
+    symbols.memory.put(BASE + 64, BASE)
+    symbols.memory.put(BASE + 72, BASE + 128)
+    assert format_text(symbols, b"%pV", Arguments(iter((BASE + 64,)))) == template
+
+
 @pytest.mark.parametrize(
     ("text", "template", "expected"),
     [

@@ -31,6 +31,9 @@ from kmodd.kernel.emulated.symbols import (
 )
 from kmodd.modulefile import ModuleFile
 
+ERRNO_MAX = (1 << 31) - 1
+"""The largest int: the opposite of the smallest is none."""
+
 
 @dataclass(slots=True)
 class Load:
@@ -142,7 +145,7 @@ class Load:
         try:
             self._set_parameters(candidate, resident, parameters)
             self._enter_sysfs(resident)
-        except Refusal:
+        except BaseException:
             with self.table.mutex:
                 self.table.make_going(resident)
             raise
@@ -181,13 +184,15 @@ class Load:
             result = self.cpu.init(resident) if resident.has_init else 0
             if result < 0:
                 why = f"the init of {resident.name} failed"
-                raise Refusal(Reason.KERNEL_REFUSED, -result, why)
-        except Refusal as refusal:
+                raise Refusal(Reason.KERNEL_REFUSED, min(-result, ERRNO_MAX), why)
+        except BaseException as error:
+            # Nobody may wait for ever for what will never be live.
             with self.table.mutex:
                 resident.count -= 1
                 self.table.make_going(resident)
             self.cpu.drop(resident)
-            refusal.leaks = resident.leaks
+            if isinstance(error, Refusal):
+                error.leaks = resident.leaks
             with self.table.mutex:
                 self.table.drop(resident)
             raise

@@ -225,7 +225,7 @@ def unpack_error(value: object) -> KernelError:
     return KernelError(
         Reason[text(reason)],
         text(message),
-        errno=number(errno),
+        errno=number(errno, most=ERRNO_MAX),
         module=text(module),
         symbol=text(symbol),
         detail=text(detail),

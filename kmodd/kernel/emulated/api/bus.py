@@ -28,8 +28,8 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.log import Level
 
 _NONE, _AUTO = -1, -2
@@ -100,8 +100,11 @@ def buses_of(machine: Machine) -> Buses:
 
 def driver_name(machine: Machine, driver: Driver) -> str:
     """Return a driver's name."""
-    name = machine.memory.number(driver.base + DRIVER.name)
-    return machine.memory.text(name, 64) if name else "?"
+    try:
+        name = machine.memory.number(driver.base + DRIVER.name)
+        return machine.memory.text(name, 64) if name else "?"
+    except BadAddress:
+        return "(bad driver)"
 
 
 def add_driver(machine: Machine, driver: Driver) -> None:
@@ -171,7 +174,7 @@ def _try(machine: Machine, device: Device, driver: Driver) -> int:
     device.driver = driver
     try:
         code = _PROBES[device.bus](machine, device, driver, match)
-    except Crash:
+    except Exception:
         _let_go(machine, device)
         raise
     device.refusal = min(code, 0)

@@ -19,6 +19,7 @@ _DIRECTIVE = re.compile(
     rb"(?P<length>hh|h|ll|l|L|z|t|j)?(?P<kind>[diuxXocspn%])"
 )
 _SIZES = {b"hh": 1, b"h": 2, b"l": 8, b"ll": 8, b"L": 8, b"z": 8, b"t": 8, b"j": 8}
+_NESTING = re.compile(rb"%[-+ #0-9.*hlLztj]*pV")
 _POINTER_WORDS = re.compile(rb"[a-zA-Z0-9]*")
 
 
@@ -222,7 +223,7 @@ def _nested(symbols: Symbols, _letters: bytes, address: int, _width: int) -> byt
     """``struct va_format``: a format of its own with its arguments."""
     memory = symbols.memory
     template = memory.string(memory.number(address), LENGTH_MAX)
-    if b"%pV" in template:
+    if _NESTING.search(template):
         return template
     return format_text(symbols, template, Arguments(va_list(memory, memory.number(address + 8))))
 

@@ -27,6 +27,7 @@ from kmodd.kernel.emulated.api.structures import (
 )
 from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, alike, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.refusal import Refusal
 
@@ -123,8 +124,11 @@ def _owner(machine: Machine, device: Device) -> str:
 def _modalias(machine: Machine, device: Device) -> str:
     memory, at = machine.memory, device.address
     if device.bus == "platform":
-        name = memory.number(at + PLATFORM_DEVICE.name)
-        return str(PlatformIdentity(memory.text(name, 64) if name else ""))
+        try:
+            name = memory.number(at + PLATFORM_DEVICE.name)
+            return str(PlatformIdentity(memory.text(name, 64) if name else ""))
+        except BadAddress:
+            return ""
     return str(
         PciIdentity(
             memory.number(at + PCI_DEVICE.vendor, 2),

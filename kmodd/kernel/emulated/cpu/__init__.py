@@ -25,6 +25,9 @@ from kmodd.kernel.emulated.symbol_table import SymbolColumns
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 """Why code does not run where the emulator's library is missing."""
 
+OWN_BUG = "kmodd: a bug of the emulated kernel, not of the module, in"
+"""What the log says of a mistake in this program that a module's call has come upon."""
+
 SWITCHED_OFF = "kmodd was told not to run modules' code"
 """Why code does not run with --no-code."""
 

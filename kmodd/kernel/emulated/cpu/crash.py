@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel says when code goes wrong, line by line (mm/fault.c, dumpstack.c)."""
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from kmodd.kernel.emulated.cpu import OWN_BUG
 from kmodd.kernel.emulated.cpu.x86_64 import Faulted
 from kmodd.kernel.taints import LETTERS
+
+FRAMES_TOLD, WHY_MAX = 12, 400
 
 _VECTORS = {
     0: "divide error",
@@ -108,6 +113,14 @@ def hung_task(seconds: int, scene: Scene) -> Crash:
 def out_of_place(why: str, scene: Scene) -> Crash:
     """Return the crash for a call that makes no sense to the emulated kernel."""
     return Crash(why, [why, *_scene(scene)])
+
+
+def own_bug(error: Exception, name: str, scene: Scene) -> Crash:
+    """Return the crash for a mistake of the emulated kernel itself in its function ``name``."""
+    why = f"{OWN_BUG} {name}: {type(error).__name__}: {error}"[:WHY_MAX]
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_TOLD:]
+    places = [f"kmodd:  {Path(each.filename).name}:{each.lineno} {each.name}" for each in frames]
+    return Crash(why, [why, *places, *_scene(scene)])
 
 
 def warning(where: str, scene: Scene) -> list[str]:

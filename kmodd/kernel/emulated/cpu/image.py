@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kmodd.errors import ModuleFileError
 from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.memory import PAGE, Memory
 from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
@@ -112,7 +113,10 @@ class ModuleImage:
         end = self.init_text_end if in_init else self.text_end
         if above < len(functions) and functions[above][0] < end:
             end = functions[above][0]
-        name = self.columns.name(functions[first][1])
+        try:
+            name = self.columns.name(functions[first][1])
+        except ModuleFileError:
+            return Place(self.name, "", address - low, 0)
         return Place(self.name, name, address - start, max(end - start, 0))
 
 

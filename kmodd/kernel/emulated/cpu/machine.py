@@ -4,6 +4,7 @@
 This is what the functions of ``api`` get as their first argument.
 """
 
+import struct
 import time
 from bisect import bisect_right
 from collections import deque
@@ -17,7 +18,7 @@ from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
 from kmodd.kernel.emulated.api.table import FUNCTIONS
 from kmodd.kernel.emulated.cpu import addresses, crash
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
-from kmodd.kernel.emulated.cpu.crash import Scene
+from kmodd.kernel.emulated.cpu.crash import Crash, Scene
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.memory import BadAddress
@@ -58,7 +59,6 @@ WORK_MAX = 1000
 
 _BUG_ENTRY = 12
 _WARNING, _ONCE, _DONE = 1, 2, 4
-_ERRORS = (ArithmeticError, LookupError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +242,30 @@ class Machine:
             return 0
         try:
             return function(self, trapped.arguments)
-        except BadAddress as error:
-            fault = Faulted(trapped.slot, "write" if error.write else "read", error.address)
-            raise crash.page_fault(fault, self.scene(trapped.slot)) from error
-        except _ERRORS as error:
-            why = f"kmodd: {name} cannot make sense of its arguments ({error})"
-            raise crash.out_of_place(why, self.scene(trapped.slot)) from error
+        except Crash:
+            raise
+        except Exception as error:
+            raise self.blame(error, name, trapped.slot) from error
+
+    def blame(self, error: Exception, name: str, at: int) -> Crash:
+        """Return the crash that ``error`` in the kernel function ``name`` is for its caller.
+
+        ``at`` is the function's address. What no function should end with is a bug of this program.
+        It ends the module's call alone, as an oops does: what the module holds is on its account,
+        and nothing else of the kernel was under way. The log shows where it came from.
+        """
+        scene = self.scene(at)
+        match error:
+            case BadAddress():
+                access = "write" if error.write else "read"
+                return crash.page_fault(Faulted(at, access, error.address), scene)
+            case MemoryError():
+                return crash.out_of_place(f"kmodd: no memory is left for {name}", scene)
+            case ArithmeticError() | LookupError() | ValueError() | struct.error():
+                why = f"kmodd: {name} cannot make sense of its arguments ({error})"
+                return crash.out_of_place(why, scene)
+            case _:
+                return crash.own_bug(error, name, scene)
 
     def note_stub(self, name: str) -> None:
         """Say, once for each module, that a function is not modelled."""
@@ -260,8 +278,14 @@ class Machine:
 
     @property
     def caller(self) -> int:
-        """The address that the kernel function which is running returns to."""
-        return self.memory.number(self.now.trap.stack) if self.now.trap else 0
+        """The address that the kernel function which is running returns to, 0 for none."""
+        if self.now.trap is None:
+            return 0
+        try:
+            return self.memory.number(self.now.trap.stack)
+        except BadAddress:
+            # The module had its stack end right there.
+            return 0
 
     @property
     def module(self) -> str:

@@ -12,18 +12,19 @@ from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.api.bus import buses_of, driver_name
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
-from kmodd.kernel.emulated.api.table import RECLAIMERS
+from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.image import ModuleImage, Placer
 from kmodd.kernel.emulated.cpu.machine import Machine, Services
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.headers import Candidate
+from kmodd.kernel.emulated.ledger import Entry
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import Machine as MachineNumber
@@ -68,7 +69,11 @@ class Processor:
             return
         machine = self.machine
         with machine.lock:
-            image = self._placer.place(candidate, resident, symbols)
+            try:
+                image = self._placer.place(candidate, resident, symbols)
+            except BadAddress as error:
+                why = f"{resident.name}: a section would be at {error}, where no memory is"
+                raise format_refusal(why) from error
             machine.add_image(image)
             self._images[resident] = image
             if image.this_module:
@@ -79,22 +84,21 @@ class Processor:
         image = self._images.get(resident)
         if image is None or not image.parameters:
             return 0
-        with self.machine.running(resident.name):
-            try:
-                return -set_in_memory(self.machine, image.parameters, parameter, value)
-            except Crash as crash:
-                raise self._crashed(crash, f"a parameter of {resident.name}") from crash
+        function = f"param_set_{parameter.kind or 'copystring'}"
+        with self._entering(resident.name, f"a parameter of {resident.name}", function) as machine:
+            return -set_in_memory(machine, image.parameters, parameter, value)
 
     def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
         """Return what the module's memory, or its own code, says of a parameter."""
         image = self._images.get(resident)
         if image is None or not image.parameters:
             return parameter.value
-        with self.machine.running(resident.name):
-            try:
-                return read_from_memory(self.machine, image.parameters, parameter)
-            except (Crash, BadAddress):
-                return None
+        function = f"param_get_{parameter.kind or 'string'}"
+        try:
+            with self._entering(resident.name, f"a file of {resident.name}", function) as machine:
+                return read_from_memory(machine, image.parameters, parameter)
+        except Refusal:
+            return None
 
     def store_parameter(
         self, resident: Resident, parameter: Parameter, value: str
@@ -113,13 +117,10 @@ class Processor:
         image = self._images.get(resident)
         if image is None or not image.init:
             return 0
-        machine = self.machine
-        with machine.running(resident.name):
+        with self._entering(resident.name, f"the init of {resident.name}") as machine:
             try:
                 result = machine.call(image.init)
                 machine.run_pending()
-            except Crash as crash:
-                raise self._crashed(crash, f"the init of {resident.name}") from crash
             finally:
                 self._note(resident)
             if result >= 0:
@@ -131,15 +132,12 @@ class Processor:
         image = self._images.get(resident)
         if image is None or not image.exit or not resident.init_ran:
             return
-        machine = self.machine
-        with machine.running(resident.name):
+        with self._entering(resident.name, f"the exit of {resident.name}") as machine:
             try:
                 self._set_state(image, _GOING)
                 machine.run_pending()
                 machine.invoke(image.exit)
                 machine.run_pending()
-            except Crash as crash:
-                raise self._crashed(crash, f"the exit of {resident.name}") from crash
             finally:
                 self._note(resident)
 
@@ -200,15 +198,33 @@ class Processor:
     @contextmanager
     def _outside(self, what: str) -> Iterator[Machine]:
         """Have the machine for what is about no module, but may run the code of any."""
-        machine = self.machine
-        with machine.running(""):
+        with self._entering("", what) as machine:
             try:
                 yield machine
-            except Crash as crash:
-                raise self._crashed(crash, what) from crash
             finally:
                 for resident in self._images:
                     self._note(resident)
+
+    @contextmanager
+    def _entering(
+        self, module: str, what: str, function: str = "do_one_initcall"
+    ) -> Iterator[Machine]:
+        """Have the machine for ``what``, a system call about ``module``.
+
+        Whatever goes wrong there is the oops of that call: in the module's code, in a kernel
+        function that it calls, and in ``function``, which does for it what is done here.
+        """
+        machine = self.machine
+        with machine.running(module):
+            try:
+                yield machine
+            except Refusal:
+                raise
+            except Crash as crash:
+                raise self._crashed(crash, what) from crash
+            except Exception as error:
+                at = machine.core.address(function) if function in FUNCTIONS else 0
+                raise self._crashed(machine.blame(error, function, at), what) from error
 
     def _close_account(self, resident: Resident, image: ModuleImage) -> tuple[str, ...]:
         """Tell what the module never gave back, and take it."""
@@ -220,15 +236,24 @@ class Processor:
             for entry in machine.ledger.held(resident.name)
         )
         for entry in machine.ledger.close(resident.name):
-            reclaim = RECLAIMERS.get(entry.kind)
-            if reclaim is not None:
-                reclaim(machine, entry.key)
+            self._reclaim(entry)
         for leak in leaks[:LEAKS_TOLD]:
             self._services.printk(Level.WARNING, f"kmodd: {resident.name} leaks {leak}")
         if len(leaks) > LEAKS_TOLD:
             why = f"kmodd: {resident.name} leaks {len(leaks) - LEAKS_TOLD} more"
             self._services.printk(Level.WARNING, why)
         return leaks
+
+    def _reclaim(self, entry: Entry) -> None:
+        """Forget one thing; what the module has made of it must not keep the rest."""
+        machine, reclaim = self.machine, RECLAIMERS.get(entry.kind)
+        if reclaim is None:
+            return
+        try:
+            reclaim(machine, entry.key)
+        except Exception as error:
+            crash = machine.blame(error, "free_module", 0)
+            self._services.printk(Level.WARNING, crash.why)
 
     def _crashed(self, crash: Crash, what: str) -> Refusal:
         """Log a crash, and return why the system call ends."""

@@ -26,6 +26,7 @@ ARGUMENTS = 6
 """Arguments that come in registers (the psABI's; the kernel's functions have no floats)."""
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4
+_MASK = (1 << 64) - 1
 
 _EVENT, _SLOT, _RESULT, _TARGET = 0, 8, 16, 24
 _SAVED = 32
@@ -235,7 +236,7 @@ class X86_64:  # noqa: N801  # its name
     def _note_denied(
         self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object
     ) -> bool:
-        self._denied = access, address & (1 << 64) - 1
+        self._denied = access, address & _MASK
         return False
 
     def _note_vector(self, uc: unicorn.Uc, vector: int, _data: object) -> None:
@@ -263,13 +264,14 @@ class X86_64:  # noqa: N801  # its name
         top = (stack & ~15) - 8
         self.memory.put(top, GLUE.returned)
         padded = (*arguments, 0, 0, 0, 0, 0, 0)[:ARGUMENTS]
-        _GIVEN_LAYOUT.pack_into(self._mail, _GIVEN, *(each & (1 << 64) - 1 for each in padded))
-        struct.pack_into("<2Q", self._mail, _TARGET, function, top)
+        _GIVEN_LAYOUT.pack_into(self._mail, _GIVEN, *(each & _MASK for each in padded))
+        # A symbol may say that it is beyond the end of the world.
+        struct.pack_into("<2Q", self._mail, _TARGET, function & _MASK, top & _MASK)
         return self.run(GLUE.enter)
 
     def answer(self, trapped: Trapped, result: int) -> Event:
         """Return ``result`` from the kernel function that was called."""
-        struct.pack_into("<Q", self._mail, _RESULT, result & (1 << 64) - 1)
+        struct.pack_into("<Q", self._mail, _RESULT, result & _MASK)
         _SAVED_LAYOUT.pack_into(self._mail, _SAVED, *trapped.saved)
         return self.run(GLUE.resume)
 
@@ -311,7 +313,7 @@ class X86_64:  # noqa: N801  # its name
 
     def _trap_in_data(self, address: int) -> Event:
         """Something among the variables was called: make the trap that its slot would have made."""
-        stack = self._uc.reg_read(x86_const.UC_X86_REG_RSP) - 8
+        stack = self._uc.reg_read(x86_const.UC_X86_REG_RSP) - 8 & _MASK
         try:
             self.memory.put(stack, address + 5)
         except BadAddress:
