@@ -5,7 +5,6 @@ A private daemon plans with the caller's root and configuration, but it is the d
 kmodctl would have found whose kernel the modules are for.
 """
 
-import time
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodd.v1 import errors_pb2
     from kmodd.v1 import module_service_pb2 as pb
-
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
-"""Seconds until a module in use is tried again: the first time, and after many."""
 
 
 def load_through(
@@ -95,19 +90,13 @@ def _carried_out(
 def _remove(
     step: "errors_pb2.Step", request: "pb.UnloadModulesRequest", client: "Client"
 ) -> "errors_pb2.Failure | None":
-    """Remove a module; one that is in use is tried again for as long as may be waited."""
-    deadline = time.monotonic() + (0 if step.optional else request.wait.ToMicroseconds() / 1e6)
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            client.remove(step.module, force=request.force and not step.optional)
-        except CallError as error:
-            if error.reason != "MODULE_IN_USE" or time.monotonic() >= deadline:
-                return _failure(error)
-        else:
-            return None
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+    """Remove a module; what nothing else needs any more is neither forced nor waited for."""
+    force, wait = (False, None) if step.optional else (request.force, request.wait)
+    try:
+        client.remove(step.module, force=force, wait=wait)
+    except CallError as error:
+        return _failure(error)
+    return None
 
 
 def _failure(error: CallError) -> "errors_pb2.Failure":

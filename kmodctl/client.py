@@ -17,6 +17,8 @@ from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 # The messages are imported where they are made: those of all services together would cost a
 # command that needs one of them half as much as grpc itself does.
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
     from kmodctl.holding import Hold
     from kmodd.v1 import (
         daemon_service_pb2,
@@ -197,11 +199,16 @@ class Client:
         header = module_service_pb2.InsertModuleHeader(file_name=_sendable(name), load=request)
         return self._insert(path, header)
 
-    def remove(self, name: str, *, force: bool = False) -> tuple[str, ...]:
-        """Unload one module and nothing else; return what its code never gave back."""
+    def remove(
+        self, name: str, *, force: bool = False, wait: "Duration | None" = None
+    ) -> tuple[str, ...]:
+        """Unload one module and nothing else; return what its code never gave back.
+
+        ``wait`` is how long it may be in use meanwhile.
+        """
         from kmodd.v1 import module_service_pb2
 
-        request = module_service_pb2.RemoveModuleRequest(name=name, force=force)
+        request = module_service_pb2.RemoveModuleRequest(name=name, force=force, wait=wait)
         return tuple(self._call(self._modules.RemoveModule, request).leaks)
 
     def hold(self, *names: str, unload: bool = False, note: str = "", **options: Any) -> "Hold":

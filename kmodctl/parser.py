@@ -187,3 +187,13 @@ def _name(action: argparse.Action) -> str:
     if action.option_strings:
         return action.option_strings[-1]
     return str(action.metavar or action.dest)
+
+
+def milliseconds(text: str) -> int:
+    """Return the time that strtoul(3) finds with base 0; raises ValueError for anything else.
+
+    One below 0 is none at all.
+    """
+    digits = text.strip().lstrip("+-")
+    base = 8 if digits.startswith("0") and digits.isdecimal() else 0
+    return max(int(text, base), 0)

@@ -71,7 +71,7 @@ LOADER_FIELDS: Mapping[str, frozenset[str]] = {
             *("ignore_loaded", "wait", "nested_verbosity", "failure_in_result"),
         }
     ),
-    "/kmodd.v1.ModuleService/RemoveModule": frozenset({"name"}),
+    "/kmodd.v1.ModuleService/RemoveModule": frozenset({"name", "wait"}),
     HOLD: frozenset({"load", "unload", "note"}),
 }
 """The fields that a loader may set, of each method that a loader may call and an observer not.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kmodctl.errors import NoDaemonError
 from kmodctl.loading import Loading, Unloading
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import Parser, milliseconds
 from kmodctl.private import Place
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
@@ -119,7 +119,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     options.wait_msec = 0
     if options.wait is not None:
         try:
-            options.wait_msec = max(_number(options.wait), 0)
+            options.wait_msec = milliseconds(options.wait)
         except ValueError:
             output.error(f"unexpected wait value '{options.wait}'.")
             return False
@@ -159,10 +159,3 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     if options.resolve_alias:
         return show_names(client, names, options.release, output, every=options.all)
     return Loading(options, client, output).run(names)
-
-
-def _number(text: str) -> int:
-    """Return the number that strtoul(3) finds with base 0; raises ValueError for anything else."""
-    digits = text.strip().lstrip("+-")
-    base = 8 if digits.startswith("0") and digits.isdecimal() else 0
-    return int(text, base)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import Parser, milliseconds
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -23,11 +23,21 @@ def configure(parser: Parser) -> None:
     add("-f", "--force", action="store_true", help="unload even what is in use; dangerous")
     add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
     add("-v", "--verbose", action="store_true", help="say what the kernel logs")
+    parser.extensions.add_argument(
+        "-w", "--wait", metavar="MSEC", help="wait so long for each module that is in use"
+    )
     add("modules", metavar="MODULE", nargs="*", help="a module's name or file")
 
 
 def check(options: argparse.Namespace, output: Output) -> bool:
-    """Ask for a module."""
+    """Ask for a module, and for a time that is a number."""
+    options.wait_msec = 0
+    if options.wait is not None:
+        try:
+            options.wait_msec = milliseconds(options.wait)
+        except ValueError:
+            output.error(f"unexpected wait value '{options.wait}'.")
+            return False
     if not options.modules:
         output.error("missing module name.")
     return bool(options.modules)
@@ -45,11 +55,15 @@ def _remove(
     name: str, options: argparse.Namespace, client: "Client", output: Output
 ) -> dict[str, str]:
     """Unload one module; an argument that is a file stands for the module it holds."""
+    from google.protobuf.duration_pb2 import Duration
+
     module = os.path.basename(name).partition(".")[0] if os.path.exists(name) else name
     module = module.partition(".")[0].replace("-", "_")
     reason = ""
+    wait = Duration()
+    wait.FromMilliseconds(options.wait_msec)
     try:
-        output.leaks(module, client.remove(module, force=options.force))
+        output.leaks(module, client.remove(module, force=options.force, wait=wait))
     except CallError as error:
         reason = error.reason
         for line in _words(name, module, error):

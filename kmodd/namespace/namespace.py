@@ -37,9 +37,11 @@ from kmodd.namespace.planning import plan_and_run
 from kmodd.namespace.runner import Manner, Means, Runner
 from kmodd.namespace.uploaded import image_name, plain_image
 from kmodd.plan import (
+    Cause,
     DenyList,
     LoadRequest,
     Plan,
+    RemoveStep,
     UnloadRequest,
     plan_unload,
 )
@@ -272,18 +274,22 @@ class Namespace:
         return self.module(name)
 
     def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> tuple[str, ...]:
-        """Unload one module and nothing else (rmmod); return what it never gave back."""
+        """Unload one module and nothing else (rmmod); return what it never gave back.
+
+        One that is in use is tried again for as long as the call may wait.
+        """
         name = module_name(check_query(name))
         with self._ledger.operation("remove", name, call) as operation:
             check_target(operation.caller, name)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)
-            self._flights.check_kept(name)
-            if found.holders or (found.refcount and not force):
-                raise _in_use(found)
+            if not call.wait:
+                self._flights.check_kept(name)
+                if found.holders or (found.refcount and not force):
+                    raise _in_use(found)
             runner = self._runner(operation, call)
-            runner.remove(name, force=force)
+            runner.remove_in_time(_sole_step(name, force=force))
             return runner.leaks.get(name, ())
 
     @contextmanager
@@ -394,6 +400,12 @@ class Namespace:
         if generation is None or not generation.database.is_builtin(name):
             return None
         return StateError(Reason.MODULE_BUILTIN, f"module {name} is builtin", module=name)
+
+
+def _sole_step(name: str, *, force: bool) -> RemoveStep:
+    return RemoveStep(
+        name, Cause.NAMED, required=True, if_unused=False, force=force, first_time=True
+    )
 
 
 def _not_loaded(name: str) -> StateError:

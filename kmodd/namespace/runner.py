@@ -168,6 +168,32 @@ class Runner:
 
         return self._flights.unload(name, self.operation, call)
 
+    def remove_in_time(self, step: RemoveStep) -> bool:
+        """Unload a module; one that is in use is tried again for as long as may be waited.
+
+        False where another has unloaded it meanwhile, unless that is a failure. Raises as
+        ``remove`` does.
+        """
+        deadline = time.monotonic() + self._manner.wait
+        pause = FIRST_PAUSE
+        self.operation.awaits = step.name if self._manner.wait else ""
+        try:
+            while True:
+                try:
+                    return self.remove(step.name, force=step.force)
+                except KmoddError as error:
+                    if error.reason is Reason.MODULE_NOT_LOADED and not step.first_time:
+                        return False
+                    in_use = error.errno == errno.EAGAIN or error.reason is Reason.MODULE_HELD
+                    left = deadline - time.monotonic()
+                    if not in_use or left <= 0 or step.if_unused:
+                        raise
+                    if self._means.stopping.wait(min(pause, left)):
+                        raise
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            self.operation.awaits = ""
+
     def insert(self, name: str, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load ``image``, which is the module ``name``, in a flight of its own."""
 
@@ -200,36 +226,11 @@ class Runner:
             case InsertStep():
                 return self._insert(step, generation)
             case RemoveStep():
-                return self._is_wanted_removal(step) and self._remove_step(step)
+                return self._is_wanted_removal(step) and self.remove_in_time(step)
             case CommandStep():
                 return self._run_command(step, outputs)
             case BuiltinStep():
                 return False
-
-    def _remove_step(self, step: RemoveStep) -> bool:
-        """Unload a module; one that is in use is tried again for as long as may be waited.
-
-        False where another has unloaded it meanwhile, unless that is a failure.
-        """
-        deadline = time.monotonic() + self._manner.wait
-        pause = FIRST_PAUSE
-        self.operation.awaits = step.name if self._manner.wait else ""
-        try:
-            while True:
-                try:
-                    return self.remove(step.name, force=step.force)
-                except KmoddError as error:
-                    if error.reason is Reason.MODULE_NOT_LOADED and not step.first_time:
-                        return False
-                    in_use = error.errno == errno.EAGAIN or error.reason is Reason.MODULE_HELD
-                    left = deadline - time.monotonic()
-                    if not in_use or left <= 0 or step.if_unused:
-                        raise
-                    if self._means.stopping.wait(min(pause, left)):
-                        raise
-                    pause = min(2 * pause, LONGEST_PAUSE)
-        finally:
-            self.operation.awaits = ""
 
     def _run_command(self, step: CommandStep, outputs: list[CommandOutput]) -> bool:
         """Run a command; False where there was nothing to do, or another has done it.

@@ -151,7 +151,7 @@ class ModuleService(HoldCalls, WatchCalls):
             assumed=_assumed(request),
             token=token_of(context),
             caller=self._door.caller(context),
-            wait=min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT),
+            wait=_wait(request),
             nested_options=_NESTED_OPTIONS[request.nested_verbosity],
         )
         unloads = [unload_request(name, request) for name in names]
@@ -167,7 +167,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        call = Call(token=token_of(context), caller=self._door.caller(context))
+        call = Call(token=token_of(context), caller=self._door.caller(context), wait=_wait(request))
         leaks = self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse(leaks=map(text, leaks))
 
@@ -229,6 +229,11 @@ def unload_request(name: str, request: pb.UnloadModulesRequest) -> UnloadRequest
         exact=request.kmod_exact,
         soft_matters=request.soft_dependencies_matter,
     )
+
+
+def _wait(request: pb.UnloadModulesRequest | pb.RemoveModuleRequest) -> float:
+    """Return how many seconds a module may be in use."""
+    return min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT)
 
 
 def _assumed(request: pb.UnloadModulesRequest) -> tuple[LoadedModule, ...] | None:

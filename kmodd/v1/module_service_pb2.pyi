@@ -351,12 +351,14 @@ class UnloadModulesResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[ModuleResult, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RemoveModuleRequest(_message.Message):
-    __slots__ = ("name", "force")
+    __slots__ = ("name", "force", "wait")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     force: bool
-    def __init__(self, name: _Optional[str] = ..., force: bool = ...) -> None: ...
+    wait: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., force: bool = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RemoveModuleResponse(_message.Message):
     __slots__ = ("leaks",)

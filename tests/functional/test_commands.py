@@ -256,6 +256,7 @@ def test_without_a_daemon_one_line_tells_what_was_tried() -> None:
         (["--timeout", "x", "lsmod"], "kmodctl: --timeout: invalid value 'x'. See -h."),
         (["modprobe", "--nosuch", "greet"], "modprobe: unrecognized option '--nosuch'"),
         (["modprobe"], "modprobe: ERROR: missing parameters. See -h."),
+        (["rmmod", "-w", "greet"], "rmmod: ERROR: unexpected wait value 'greet'."),
         (["lsmod", "x"], "lsmod: ERROR: too many arguments provided."),
     ],
 )
@@ -264,10 +265,15 @@ def test_a_wrong_command_line_is_one_line_and_status_1(arguments: list[str], mes
     assert (result.stderr, result.returncode) == (f"{message}\n", 1)
 
 
-def test_a_removal_waits_for_a_module_in_use_if_it_is_to(daemon: Daemon) -> None:
+@pytest.mark.parametrize(
+    "removal", [["modprobe", "-r", "-w", "60000", "greet"], ["rmmod", "--wait", "60000", "greet"]]
+)
+def test_a_removal_waits_for_a_module_in_use_if_it_is_to(
+    removal: list[str], daemon: Daemon
+) -> None:
     daemon.kmodctl("modprobe", "world")
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(daemon.kmodctl, "modprobe", "-r", "-w", "60000", "greet")
+        waiting = pool.submit(daemon.kmodctl, *removal)
         time.sleep(0.5)
         assert not waiting.done()
         assert daemon.kmodctl("rmmod", "world").returncode == 0
@@ -281,6 +287,9 @@ def test_a_removal_that_waited_in_vain_fails(daemon: Daemon) -> None:
     assert result.stderr == (
         "modprobe: ERROR: could not remove 'greet': Resource temporarily unavailable\n"
     )
+    assert result.returncode == 1
+    result = daemon.kmodctl("rmmod", "-w", "50", "greet")
+    assert result.stderr == "rmmod: ERROR: Module greet is in use by: world\n"
     assert result.returncode == 1
 
 

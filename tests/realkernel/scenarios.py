@@ -49,8 +49,8 @@ class Session:
     def unload(self, *names: str, **options: Any) -> Record:
         return self.attempt(lambda: self.client.unload(*names, **options))
 
-    def remove(self, name: str, *, force: bool = False) -> Record:
-        return self.attempt(lambda: self.client.remove(name, force=force))
+    def remove(self, name: str, **options: Any) -> Record:
+        return self.attempt(lambda: self.client.remove(name, **options))
 
     def insert(self, name: str, parameters: str = "", **options: bool) -> Record:
         path = self.uploads / f"{name}.ko"
@@ -154,13 +154,17 @@ def in_use(session: Session) -> Record:
 
 def waits(session: Session) -> Record:
     """An unload waits for the user of a module to go, and not longer than it is to."""
-    session.load("world")
-    in_vain = session.unload("greet", wait=Duration(nanos=200_000_000))
-    leaving = threading.Timer(0.5, session.remove, ["world"])
-    leaving.start()
-    waited = session.unload("greet", wait=Duration(seconds=60))
-    leaving.join()
-    return {"in_vain": in_vain, "waited": waited, "left": session.listed("world", "greet")}
+    found = {}
+    for name, unload in (("unload", session.unload), ("remove", session.remove)):
+        session.load("world")
+        in_vain = unload("greet", wait=Duration(nanos=200_000_000))
+        leaving = threading.Timer(0.5, session.remove, ["world"])
+        leaving.start()
+        waited = unload("greet", wait=Duration(seconds=60))
+        leaving.join()
+        left = session.listed("world", "greet")
+        found[name] = {"in_vain": in_vain, "waited": waited, "left": left}
+    return found
 
 
 def failing_init(session: Session) -> Record:

@@ -15,7 +15,7 @@ _kmodctl() {
         lsmod) _kmodctl_words known "-s --syslog -v --verbose -V --version -h --help" ;;
         insmod) _kmodctl_words file "-f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help" ;;
         modprobe) _kmodctl_words known "-a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help" ;;
-        rmmod) _kmodctl_words loaded "-f --force -s --syslog -v --verbose -V --version -h --help" ;;
+        rmmod) _kmodctl_words loaded "-f --force -s --syslog -v --verbose -w --wait -V --version -h --help" ;;
         modinfo) _kmodctl_words known "-a --author -d --description -l --license -p --parameters -n --filename -0 --null -m --modname -F --field -b --basedir -k --set-version -V --version -h --help" ;;
         depmod) _kmodctl_words file "-a --all -A --quick -e --errsyms -n --show --dry-run -P --symbol-prefix -v --verbose -w --warn -b --basedir -m --moduledir -o --outdir -C --config -E --symvers -F --filesyms -V --version -h --help" ;;
         param) _kmodctl_words loaded "-V --version -h --help" ;;
