@@ -3,7 +3,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from tests.support.daemon import running_daemon
+from tests.support.debian import DebianTree
+from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
 
 
@@ -35,3 +39,15 @@ def test_ext4_loads_after_what_it_needs_and_leaves_nothing(debian_tree_copy: Mod
     assert removed[0] == "ext4"
     assert sorted(removed) == sorted(name.replace("-", "_") for name in inserted)
     assert left.splitlines() == ["Module                  Size  Used by"]
+
+
+def test_a_module_that_kept_others_from_interrupting_it_leaves_that_to_none(
+    debian_tree: DebianTree, tmp_path: Path
+) -> None:
+    require_emulator()
+    places = ("kernel/net/l2tp", "kernel/net/ipv4", "kernel/net/ipv6", "kernel/sound")
+    tree = debian_tree.copy(tmp_path, *places)
+    with running_daemon(tree.root) as daemon, daemon.client() as client:
+        client.load("l2tp_netlink")
+        client.unload("l2tp_netlink")
+        client.load("snd_seq")  # its init asks whether it has come in an interrupt's place

@@ -325,6 +325,11 @@ class Core:
         return self._list_head, self.address("init_net") + NET_EXIT_LIST
 
     @property
+    def preempt_count(self) -> int:
+        """Where it is counted what keeps the task from being interrupted; 4 bytes."""
+        return addresses.PER_CPU + self.address("__preempt_count")
+
+    @property
     def jiffies(self) -> int:
         """Where the clock's ticks are."""
         return self.address("jiffies")

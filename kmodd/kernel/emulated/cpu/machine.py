@@ -172,9 +172,14 @@ class Machine:
 
     @contextmanager
     def running(self, module: str) -> Iterator[None]:
-        """Have the machine to oneself for a system call about ``module``, with a new stack."""
+        """Have the machine to oneself for a system call about ``module``, with a new stack.
+
+        The call is a task of its own: what a crash leaves disabled is so for nobody else.
+        """
         with self.lock:
             number = self._stacks.pop(0)
+            disabled = self.memory.number(self.core.preempt_count, 4)
+            self.memory.put(self.core.preempt_count, 0, 4)
             before = self._swap(_Call(module, time.monotonic() + WALL_SECONDS))
             try:
                 self.now.stack = stack_of(self.memory, number)
@@ -183,6 +188,7 @@ class Machine:
             finally:
                 self.flush_log()
                 self._swap(before)
+                self.memory.put(self.core.preempt_count, disabled, 4)
                 self._stacks.insert(0, number)
 
     def _swap(self, call: "_Call") -> "_Call":
