@@ -101,26 +101,35 @@ class Servers:
     def apply(self, wanted: Iterable[SocketSettings], parts: Parts) -> None:
         """Listen on these sockets and no others; calls on those that stay as they are go on.
 
-        Raises the first failure once everything else has been done.
+        A socket with other settings takes the place of the one that was there at once, and that
+        one's mutations are finished. Raises the first failure once everything else has been done.
         """
         wanted = list(wanted)
-        self._end([each for each in self._places if each not in wanted])
         failures: list[KmoddError] = []
+        replaced = {each.path: each for each in self._places if each not in wanted}
+        kept = {settings.path for settings in wanted}
+        self._end([settings for path, settings in replaced.items() if path not in kept])
         share = connections(parts.limits.connections, len(wanted))
         for settings in wanted:
             if settings in self._servers:
                 continue
+            old = replaced.get(settings.path)
             try:
+                if old is not None:
+                    self._places[settings] = self._places[old].pass_on(settings)
+                    del self._places[old]
                 self.claim([settings])
                 server = SocketServer(self._places[settings], settings, parts, share)
                 server.start()
             except KmoddError as error:
                 self._end([settings])
                 failures.append(error)
-                continue
-            with self._lock:
-                self._servers[settings] = server
-            log.info("listening on %s as %s", settings.path, settings.role)
+            else:
+                with self._lock:
+                    self._servers[settings] = server
+                log.info("listening on %s as %s", settings.path, settings.role)
+            if old is not None:
+                self._end([old])
         for failure in failures[1:]:
             log.error("%s", failure.message)
         if failures:
@@ -163,7 +172,8 @@ class SocketServer:
         self._place = place
         self._parts = parts
         self._role = settings.role
-        self._door = Door(settings.caller, parts.kernel, parts.namespace)
+        self._caller = settings.caller
+        self._door = Door(self._caller, parts.kernel, parts.namespace)
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._lanes = Lanes(parts.limits, self._door)
@@ -199,8 +209,8 @@ class SocketServer:
         self._lanes.drain()
 
     def mutating(self) -> bool:
-        """Tell whether a mutation is being served."""
-        return self._lanes.mutating()
+        """Tell whether a mutation is being served, or a hold is loading or being released."""
+        return self._lanes.mutating() or self._parts.namespace.is_busy_for(self._caller)
 
     def stop(self) -> None:
         """End what is left after a while."""

@@ -9,9 +9,11 @@ that nobody else can enter, gets its mode there, and is then renamed into its pl
 import errno
 import fcntl
 import grp
+import itertools
 import os
 import pwd
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -22,8 +24,11 @@ PATH_MAX = 107
 """Bytes of the longest path that a Unix socket can have (unix(7), the final NUL left out)."""
 
 
+_numbers = itertools.count()
+
+
 class SocketPlace:
-    """The place of one listening socket, owned from ``take`` to ``leave``."""
+    """The place of one listening socket, owned from ``take`` to ``leave`` or ``pass_on``."""
 
     def __init__(self, settings: SocketSettings) -> None:
         """Raises RequestError where the path cannot be a socket's, or its owner is nobody."""
@@ -33,6 +38,9 @@ class SocketPlace:
         self._owner = _number(settings, "owner", lambda name: pwd.getpwnam(name).pw_uid)
         self._group = _number(settings, "group", lambda name: grp.getgrnam(name).gr_gid)
         self._staging = path.parent / ".b"
+        self.staged = self._staging / f"{next(_numbers) % 36**2:02x}"
+        """Where the socket is bound before ``reveal``: nobody else's name, since grpc unlinks it
+        when it stops, and by then the next one may be there."""
         self._lock_fd = -1
         longest = max(len(os.fsencode(each)) for each in (path, self.staged))
         if longest > PATH_MAX:
@@ -40,11 +48,6 @@ class SocketPlace:
                 Reason.INVALID_REQUEST,
                 f"{path}: a socket's path has at most {PATH_MAX} bytes, this one needs {longest}",
             )
-
-    @property
-    def staged(self) -> Path:
-        """Where the socket is bound before ``reveal``."""
-        return self._staging / "s"
 
     def take(self) -> Self:
         """Take the lock; raises StateError naming the owner's process where it is taken."""
@@ -84,11 +87,22 @@ class SocketPlace:
         self.staged.chmod(self._mode)
         self.staged.rename(self.path)
 
+    def pass_on(self, settings: SocketSettings) -> "SocketPlace":
+        """Return the place of another socket at the same path, which is owned in turn.
+
+        Until that is revealed this one's socket stays there. Raises RequestError, and then nothing
+        has been passed on.
+        """
+        heir = SocketPlace(settings)
+        heir._lock_fd, self._lock_fd = self._lock_fd, -1
+        return heir
+
     def leave(self) -> None:
         """Remove the socket, then give up the lock. The lock file stays: it is the lock's name."""
         self.path.unlink(missing_ok=True)
         self.staged.unlink(missing_ok=True)
-        self._staging.rmdir()
+        with suppress(OSError):  # another socket may be about to be revealed from there
+            self._staging.rmdir()
         os.close(self._lock_fd)
 
 

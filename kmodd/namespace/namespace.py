@@ -342,6 +342,10 @@ class Namespace:
         """Return who started the operation with this token; StateError where there is none."""
         return self._flights.origin(token)
 
+    def is_busy_for(self, caller: Caller) -> bool:
+        """Tell whether an operation is under way that ``caller`` has asked for."""
+        return any(each.operation.caller == caller for each in self._flights.running())
+
     def idle(self) -> bool:
         """Tell whether no operation is under way and nothing of one is left."""
         return self._flights.idle()
