@@ -72,6 +72,10 @@ def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> Iterator[tu
     for parameter in answer.parameters:
         value = parameter.value if parameter.HasField("value") else "?"
         yield "parameter", f"{parameter.name}={value}"
+    for section in answer.sections:
+        yield "section", f"{section.name} {section.address:#x}" if section.address else section.name
+    for note in answer.notes:
+        yield "note", f"{note.name} {note.contents.hex()}"
 
 
 def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, str]]:

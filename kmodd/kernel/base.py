@@ -134,12 +134,32 @@ class ParameterValue:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleSection:
+    """A section of a loaded module, as a file of /sys/module/NAME/sections shows it.
+
+    ``address`` is where it was put, which it may have been given back from since; 0 where the
+    kernel does not tell.
+    """
+
+    name: str
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleNote:
+    """A section with notes (elf(5)), as a file of /sys/module/NAME/notes shows it."""
+
+    name: str
+    contents: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleDetails:
     """What /sys/module/NAME says of a loaded module beside its line in /proc/modules.
 
     Sizes are in bytes: ``core_size`` is what stays (``coresize``), ``init_size`` what is given
     back once init has run (``initsize``; 0 by then). ``version`` and ``source_version`` are None
-    where there is no such file.
+    where there is no such file. ``sections`` and ``notes`` are in order of their names.
     """
 
     module: LoadedModule
@@ -148,6 +168,8 @@ class ModuleDetails:
     version: str | None = None
     source_version: str | None = None
     parameters: tuple[ParameterValue, ...] = ()
+    sections: tuple[ModuleSection, ...] = ()
+    notes: tuple[ModuleNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kmodd.kernel.base import InitState, LoadedModule, LogRecord, ModuleState
+from kmodd.kernel.base import (
+    InitState,
+    LoadedModule,
+    LogRecord,
+    ModuleNote,
+    ModuleSection,
+    ModuleState,
+)
 from kmodd.namespace import DescribedParameter, Origin, StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
 from kmodd.trees import Generation
@@ -81,6 +88,16 @@ def parameter_message(parameter: DescribedParameter) -> module_service_pb2.Param
         type=text(parameter.type),
         description=text(parameter.description),
     )
+
+
+def section_message(section: ModuleSection) -> module_service_pb2.Section:
+    """Return a section of a loaded module."""
+    return module_service_pb2.Section(name=text(section.name), address=section.address)
+
+
+def note_message(note: ModuleNote) -> module_service_pb2.Note:
+    """Return the notes in a section of a loaded module."""
+    return module_service_pb2.Note(name=text(note.name), contents=note.contents)
 
 
 def step_message(outcome: StepOutcome) -> errors_pb2.Step:

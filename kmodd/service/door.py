@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door of one socket: who calls, whether the call is let in, and what the caller is shown."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import grpc
 from kmodd import access
 from kmodd.caller import Caller
 from kmodd.errors import AccessError, KmoddError
-from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.kernel.base import Kernel, LoadedModule, ModuleSection
 from kmodd.namespace import DescribedParameter, Finished, Namespace, Outcome
 
 TOKEN_KEY = "kmodd-token"
@@ -53,6 +54,12 @@ class Door:
         if module.address and not access.sees_kernel_memory(self._caller):
             return replace(module, address=0)
         return module
+
+    def shown_sections(self, sections: Iterable[ModuleSection]) -> tuple[ModuleSection, ...]:
+        """Return the sections of a module as the callers of this socket see them."""
+        if access.sees_kernel_memory(self._caller):
+            return tuple(sections)
+        return tuple(replace(section, address=0) for section in sections)
 
     def shown_parameter(self, parameter: DescribedParameter) -> DescribedParameter:
         """Return ``parameter`` as the callers of this socket see it."""

@@ -10,7 +10,14 @@ from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags, LoadedModule
 from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
-from kmodd.service.convert import assumed_module, parameter_message, problem_lines, text
+from kmodd.service.convert import (
+    assumed_module,
+    note_message,
+    parameter_message,
+    problem_lines,
+    section_message,
+    text,
+)
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
@@ -69,6 +76,8 @@ class ModuleService(HoldCalls, WatchCalls):
             version=None if version is None else text(version),
             source_version=None if source_version is None else text(source_version),
             parameters=self._parameters(parameters),
+            sections=map(section_message, self._door.shown_sections(details.sections)),
+            notes=map(note_message, details.notes),
         )
 
     def GetParameters(  # noqa: N802

@@ -147,20 +147,40 @@ class GetModuleRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GetModuleResponse(_message.Message):
-    __slots__ = ("module", "core_size_bytes", "init_size_bytes", "version", "source_version", "parameters")
+    __slots__ = ("module", "core_size_bytes", "init_size_bytes", "version", "source_version", "parameters", "sections", "notes")
     MODULE_FIELD_NUMBER: _ClassVar[int]
     CORE_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     INIT_SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     module: Module
     core_size_bytes: int
     init_size_bytes: int
     version: str
     source_version: str
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
-    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ..., core_size_bytes: _Optional[int] = ..., init_size_bytes: _Optional[int] = ..., version: _Optional[str] = ..., source_version: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+    sections: _containers.RepeatedCompositeFieldContainer[Section]
+    notes: _containers.RepeatedCompositeFieldContainer[Note]
+    def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ..., core_size_bytes: _Optional[int] = ..., init_size_bytes: _Optional[int] = ..., version: _Optional[str] = ..., source_version: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ...) -> None: ...
+
+class Section(_message.Message):
+    __slots__ = ("name", "address")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    address: int
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[int] = ...) -> None: ...
+
+class Note(_message.Message):
+    __slots__ = ("name", "contents")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    contents: bytes
+    def __init__(self, name: _Optional[str] = ..., contents: _Optional[bytes] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "value", "mode", "type", "description")

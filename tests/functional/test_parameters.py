@@ -43,7 +43,8 @@ def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> 
     daemon.kmodctl("modprobe", "world")
     lines = daemon.kmodctl("status", "greet").stdout.splitlines()
     facts = [[part.strip() for part in line.split(":", 1)] for line in lines]
-    assert {name: value for name, value in facts if name != "parameter"} == {
+    several = ("parameter", "section", "note")
+    assert {name: value for name, value in facts if name not in several} == {
         "module": "greet",
         "state": "live",
         "init": "ran",
@@ -57,7 +58,13 @@ def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> 
     }
     shown = [value for name, value in facts if name == "parameter"]
     assert shown == ["loud=N", "numbers=", "times=1", "whom=world"]
+    sections = dict(value.split(" ") for name, value in facts if name == "section")
+    assert sections[".text"] == "0xffffffffc0000000"
+    assert {".data", ".init.text", ".symtab", "__param"} < set(sections)
+    notes = dict(value.split(" ") for name, value in facts if name == "note")
+    assert set(notes) == {".note.gnu.build-id", ".note.Linux"} & set(sections)
     (greet, world) = json.loads(daemon.kmodctl("--json", "status", "greet", "world").stdout)
+    assert {each["name"]: hex(int(each["address"])) for each in greet["sections"]} == sections
     assert (greet["module"]["name"], greet["core_size_bytes"]) == ("greet", "16384")
     assert "version" not in world
     absent = daemon.kmodctl("status", "nosuch")

@@ -210,8 +210,12 @@ def test_an_observer_is_not_shown_addresses(guarded: Daemon) -> None:
     with client_of(guarded, "admin") as admin, client_of(guarded, "observer") as observer:
         admin.load("hello")
         (seen,), (shown,) = admin.list_modules(), observer.list_modules()
+        whole, part = admin.get_module("hello").sections, observer.get_module("hello").sections
     assert seen.address != 0
     assert shown.address == 0
+    assert [each.name for each in part] == [each.name for each in whole]
+    assert seen.address in {each.address for each in whole}
+    assert {each.address for each in part} == {0}
 
 
 def test_values_that_not_everybody_may_read_are_for_admins(guarded: Daemon, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from kmodd.kernel.emulated import CoreSymbol
 from kmodd.kernel.emulated.build_options import BuildOptions
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
 from kmodd.modulefile import SectionType
-from tests.support.elf_object import SHF_ALLOC
+from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
 from tests.support.elf_patch import patched, with_row
 from tests.support.elf_writer import (
+    RETURN_ZERO,
     SIGNATURE_MARKER,
     VERMAGIC,
     ExtraSection,
@@ -147,6 +148,13 @@ def test_a_kernel_may_allow_namespaces_that_are_not_imported() -> None:
     one = kernel(options=BuildOptions(missing_namespaces_allowed=True))
     load(one, importing("hidden_function"))
     assert one.read_log()[-1].level == 4
+
+
+def test_since_5_8_no_section_can_be_written_and_run() -> None:
+    both = ExtraSection(".both", RETURN_ZERO, flags=SHF_ALLOC | SHF_WRITE | SHF_EXECINSTR)
+    error = refusal(kernel("5.8.0"), write_module(of_release("5.8.0", sections=(both,))))
+    assert error.errno == errno.ENOEXEC
+    load(kernel("5.7.0"), of_release("5.7.0", sections=(both,)))
 
 
 @pytest.mark.parametrize(("release", "taints"), [("6.3.0", "P"), ("6.4.0", "")])

@@ -15,9 +15,7 @@ from kmodd.kernel.base import (
     InitState,
     InsertFlags,
     LoadedModule,
-    ModuleDetails,
     ModuleState,
-    ParameterValue,
 )
 from kmodd.kernel.emulated import Builtins, CoreSymbol
 from kmodd.kernel.emulated.module_table import MODULES_VADDR
@@ -351,42 +349,6 @@ def test_what_is_part_of_the_kernel_is_known_and_has_its_name() -> None:
     error = refusal(one, write_module(ModuleSpec(name="loud")))
     assert (error.errno, error.log) == (errno.EINVAL, ("loud: module is already loaded",))
     load(one, ModuleSpec(name="quiet"))
-
-
-def test_the_details_are_those_of_sysfs() -> None:
-    one = kernel()
-    spec = ModuleSpec(
-        modinfo=(("intree", "Y"), ("version", "1.2"), ("srcversion", "ABCD")),
-        parameters=(
-            Param("count", mode=0o644, initial=b"\x05\0\0\0"),
-            Param("hidden", mode=0),
-            Param("label", "charp", mode=0o444, initial=b"first"),
-            Param("own", "of_another", mode=0o400),
-        ),
-    )
-    load(one, spec, "label=second hidden=3")
-    found = one.details("sample")
-    assert found == ModuleDetails(
-        module=one.modules()[0],
-        core_size=one.modules()[0].size,
-        init_size=0,
-        version="1.2",
-        source_version="ABCD",
-        parameters=(
-            ParameterValue("count", "5", 0o644),
-            ParameterValue("label", "second", 0o444),
-            ParameterValue("own", None, 0o400),
-        ),
-    )
-    assert one.details("nosuch") is None
-
-
-def test_what_does_not_fit_into_a_file_of_sysfs_is_cut() -> None:
-    one = kernel()
-    load(one, ModuleSpec(modinfo=(("intree", "Y"), ("version", "1" * 10_000))))
-    found = one.details("sample")
-    assert found is not None
-    assert found.version == "1" * 4095
 
 
 def test_no_end_of_parameters_is_too_much() -> None:

@@ -109,7 +109,17 @@ def test_since_6_13_the_counters_of_allocations_lie_elsewhere() -> None:
     assert core("6.13.0", counters) == 2 * PAGE
 
 
-def test_since_6_14_static_calls_become_read_only_after_init() -> None:
-    calls = ExtraSection(".static_call_sites", bytes(64), flags=DATA)
-    assert core("6.13.0", calls) == 2 * PAGE
-    assert core("6.14.0", calls) == 3 * PAGE
+@pytest.mark.parametrize(
+    ("name", "before", "since", "plain"),
+    [
+        (".data..ro_after_init", "4.7.0", "4.8.0", 3),
+        ("__jump_table", "4.19.0", "4.20.0", 3),
+        (".static_call_sites", "6.13.0", "6.14.0", 2),
+    ],
+)
+def test_what_becomes_read_only_after_init_has_grown(
+    name: str, before: str, since: str, plain: int
+) -> None:
+    section = ExtraSection(name, bytes(64), flags=DATA)
+    assert core(before, section) == plain * PAGE
+    assert core(since, section) == (plain + 1) * PAGE

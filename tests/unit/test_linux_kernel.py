@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, ModuleState
+from kmodd.kernel.base import (
+    InsertFlags,
+    LoadedModule,
+    LogRecord,
+    ModuleNote,
+    ModuleSection,
+    ModuleState,
+)
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.kernel.linux.kmsg import Kmsg, parse_record
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
@@ -69,8 +76,20 @@ def test_the_details_of_a_module_are_those_of_its_sysfs_directory(tmp_path: Path
         sys__module__greet__version="1.0\n",
         sys__module__greet__parameters__times="3\n",
     )
+    for name, text in ((".text", "0xffffffffc0a10000\n"), (".bss", "0x0000000000000000\n")):
+        (tmp_path / "sys/module/greet/sections").mkdir(exist_ok=True)
+        (tmp_path / "sys/module/greet/sections" / name).write_text(text)
+    (tmp_path / "sys/module/greet/sections/.closed").mkdir()
+    (tmp_path / "sys/module/greet/notes").mkdir()
+    (tmp_path / "sys/module/greet/notes/.note.Linux").write_bytes(b"\4\0\xff")
     details = kernel.details("greet")
     assert details is not None
+    assert details.sections == (
+        ModuleSection(".bss", 0),
+        ModuleSection(".closed", 0),
+        ModuleSection(".text", 0xFFFFFFFFC0A10000),
+    )
+    assert details.notes == (ModuleNote(".note.Linux", b"\4\0\xff"),)
     assert (details.core_size, details.init_size) == (16384, 0)
     assert (details.version, details.source_version) == ("1.0", None)
     assert [(each.name, each.value) for each in details.parameters] == [("times", "3")]

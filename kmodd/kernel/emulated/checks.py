@@ -190,9 +190,9 @@ def take_taints(candidate: Candidate, resident: Resident, around: Surroundings) 
 
 
 def check_sections(candidate: Candidate, resident: Resident, around: Surroundings) -> None:
-    """Refuse memory that could be written and run (module_enforce_rwx_sections)."""
+    """Refuse memory that could be written and run (module_enforce_rwx_sections, since 5.8)."""
     both = SHF_WRITE | SHF_EXECINSTR
-    if not around.vmlinux.options.strict_rwx:
+    if not around.vmlinux.options.strict_rwx or around.vmlinux.version < (5, 8):
         return
     for section in candidate.module.elf.sections:
         if section.flags & both == both:

@@ -27,8 +27,13 @@ from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import Section
 
 _EXTENDED_VERSIONS = ("__version_ext_crcs", "__version_ext_names")
-_RO_AFTER_INIT = (".data..ro_after_init", "__jump_table")
-_STATIC_CALLS = ".static_call_sites"
+_RO_AFTER_INIT = {
+    ".data..ro_after_init": (4, 8),
+    "__jump_table": (4, 20),
+    ".static_call_sites": (6, 14),
+}
+"""What becomes read-only after init, and since which version."""
+
 _CODETAGS = ".codetag."
 _GROUPS = 4
 
@@ -39,12 +44,16 @@ Places = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Bytes of a module: what stays, and what is given back after init; and what is where there."""
+    """Bytes of a module: what stays, and what is given back after init; and what is where there.
+
+    ``table_places`` is where in the memory of init the symbol table and its strings are.
+    """
 
     core: int = 0
     init: int = 0
     core_places: Places = field(default_factory=dict)
     init_places: Places = field(default_factory=dict)
+    table_places: Places = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,6 +77,8 @@ class _SymbolTables:
     whole: int
     strings: tuple[int, int]
     """Bytes of the string table, and its alignment."""
+    indices: tuple[int, int]
+    """The sections that the table and its strings are."""
     head: tuple[int, int]
     """Bytes of ``struct mod_kallsyms`` with the types of all symbols, and its alignment."""
 
@@ -91,10 +102,11 @@ def lay_out(
     core_places, init_places = dict[int, int](), dict[int, int]()
     core = _one_stretch(gathered.core, page, core_places, every_group=True)
     init = _one_stretch(gathered.init, page, init_places, every_group=False)
+    table_places = dict[int, int]()
     if tables is not None:
         core = _align(_align(core, tables.alignment) + tables.core, page)
-        init = _align(_append_for_init(init, tables), page)
-    return Layout(core, init, core_places, init_places)
+        init = _align(_append_for_init(init, tables, table_places), page)
+    return Layout(core, init, core_places, init_places, table_places)
 
 
 def _one_stretch(
@@ -113,24 +125,28 @@ def _one_stretch(
 def _in_memories(gathered: _Gathered, tables: _SymbolTables | None, page: int) -> Layout:
     """Return the bytes of a memory for each group, each of whole pages."""
     sizes, places = list[int](), [dict[int, int](), dict[int, int]()]
+    table_places = dict[int, int]()
     for is_init, groups in enumerate((gathered.core, gathered.init)):
         total = 0
         for number, group in enumerate(groups):
             size = _append(total, group, places[is_init])
             if tables is not None and number == _GROUPS - 1:
                 if is_init:
-                    size = _append_for_init(size, tables)
+                    size = _append_for_init(size, tables, table_places)
                 else:
                     size = _align(size, tables.alignment) + tables.core
             total = _align(size, page)
         sizes.append(total)
-    return Layout(sizes[0], sizes[1], places[0], places[1])
+    return Layout(sizes[0], sizes[1], places[0], places[1], table_places)
 
 
-def _append_for_init(size: int, tables: _SymbolTables) -> int:
-    for part, alignment in ((tables.whole, tables.alignment), tables.strings, tables.head):
-        size = _align(size, alignment) + part
-    return size
+def _append_for_init(size: int, tables: _SymbolTables, places: dict[int, int]) -> int:
+    whole = (tables.whole, tables.alignment)
+    for index, (part, alignment) in zip(tables.indices, (whole, tables.strings), strict=True):
+        places[index] = _align(size, alignment)
+        size = places[index] + part
+    part, alignment = tables.head
+    return _align(size, alignment) + part
 
 
 def _gather(module: ModuleFile, vmlinux: Vmlinux, names: Iterable[str]) -> _Gathered:
@@ -170,8 +186,8 @@ def _group(section: Section, vmlinux: Vmlinux) -> int:
         return 0
     if not section.flags & SHF_WRITE:
         return 1
-    late = _RO_AFTER_INIT if vmlinux.version < (6, 14) else (*_RO_AFTER_INIT, _STATIC_CALLS)
-    return 2 if section.name in late else 3
+    since = _RO_AFTER_INIT.get(section.name)
+    return 2 if since is not None and vmlinux.version >= since else 3
 
 
 def _append(size: int, sections: list[Section], places: dict[int, int]) -> int:
@@ -198,6 +214,7 @@ def _symbol_tables(
         core=(count + 1) * (entry + typed) + names + 1,
         whole=symbols.size,
         strings=(strings.size, max(strings.align, 1)),
+        indices=(symbols.index, symbols.strings_index),
         head=(4 * long + len(symbols) if typed else 3 * long, long),
     )
 

@@ -29,6 +29,7 @@ from kmodd.kernel.emulated.symbols import (
     check_imported_namespaces,
     exported_symbols,
 )
+from kmodd.kernel.emulated.sysfs import section_files
 from kmodd.modulefile import ModuleFile
 
 ERRNO_MAX = (1 << 31) - 1
@@ -135,6 +136,9 @@ class Load:
         resident.owners = resolver.owners
         resident.exports = exported_symbols(candidate)
         resident.parameters = read_parameters(candidate.module, symbols)
+        resident.files = section_files(
+            candidate.module, resident.layout, resident.address, resident.init_address
+        )
         self.cpu.place(candidate, resident, symbols)
 
     def _form(self, candidate: Candidate, resident: Resident, parameters: str) -> None:

@@ -16,6 +16,8 @@ from kmodd.kernel.base import (
     KernelFile,
     LoadedModule,
     ModuleDetails,
+    ModuleNote,
+    ModuleSection,
     ModuleState,
     ParameterValue,
 )
@@ -133,6 +135,8 @@ def pack_details(details: ModuleDetails) -> list[Any]:
         details.version,
         details.source_version,
         [[each.name, each.value, each.mode] for each in details.parameters],
+        [[each.name, each.address] for each in details.sections],
+        [[each.name, each.contents.hex()] for each in details.notes],
     ]
 
 
@@ -140,7 +144,8 @@ def unpack_details(value: object) -> ModuleDetails | None:
     """Return the details that the kernel told, None where there is no such module."""
     if value is None:
         return None
-    module, core_size, init_size, version, source_version, parameters = _list(value, 6)
+    module, core_size, init_size, version, source_version, *rest = _list(value, 8)
+    parameters, sections, notes = rest
     return ModuleDetails(
         module=unpack_module(module),
         core_size=number(core_size),
@@ -148,12 +153,27 @@ def unpack_details(value: object) -> ModuleDetails | None:
         version=_optional_text(version),
         source_version=_optional_text(source_version),
         parameters=each(_parameter, parameters),
+        sections=each(_section, sections),
+        notes=each(_note, notes),
     )
 
 
 def _parameter(value: object) -> ParameterValue:
     name, shown, mode = _list(value, 3)
     return ParameterValue(text(name), _optional_text(shown), number(mode))
+
+
+def _section(value: object) -> ModuleSection:
+    name, address = _list(value, 2)
+    return ModuleSection(text(name), number(address))
+
+
+def _note(value: object) -> ModuleNote:
+    name, contents = _list(value, 2)
+    try:
+        return ModuleNote(text(name), bytes.fromhex(text(contents)))
+    except ValueError as error:
+        raise ProtocolError("a note that is no hexadecimal number") from error
 
 
 def pack_device(device: Device) -> list[Any]:

@@ -13,6 +13,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.param_table import ParameterTable
+from kmodd.kernel.emulated.sysfs import SectionFiles
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
 from kmodd.kernel.taints import in_order
 
@@ -49,6 +50,7 @@ class Resident:
     which it was found to. ``taints`` are the letters that it is marked with. ``init_symbol`` and
     ``exit_symbol`` are the symbols of those functions, None where there is none. ``owners`` tells
     who has each symbol that the module takes: another module, or None for the kernel itself.
+    ``files`` is what sysfs shows of its sections.
     ``why_not_run`` tells why its code does not run, ``stubbed`` which functions it called that
     nobody has modelled, ``leaks`` what it had not given back when it went.
     """
@@ -67,6 +69,7 @@ class Resident:
     owners: Mapping[str, "Resident | None"] = field(default_factory=dict)
     taints: set[str] = field(default_factory=set)
     parameters: ParameterTable = field(default_factory=ParameterTable)
+    files: SectionFiles = field(default_factory=SectionFiles)
     version: str | None = None
     source_version: str | None = None
     init_ran: bool = False
@@ -126,6 +129,8 @@ class Resident:
             init_size=self.layout.init if self.state is State.COMING else 0,
             version=in_a_file(self.version),
             source_version=in_a_file(self.source_version),
+            sections=self.files.sections(),
+            notes=self.files.notes,
         )
 
 

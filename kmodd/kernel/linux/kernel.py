@@ -23,6 +23,7 @@ from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
+from kmodd.kernel.linux.sections import read_notes, read_sections
 from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.verdicts import (
     closed_parameter,
@@ -126,6 +127,8 @@ class LinuxKernel:
             version=_first_line(directory / "version") or None,
             source_version=_first_line(directory / "srcversion") or None,
             parameters=read_parameters(directory / "parameters"),
+            sections=read_sections(directory / "sections"),
+            notes=read_notes(directory / "notes"),
         )
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
