@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import CallError, Client
+from kmodd.v1 import module_service_pb2
 
 Record = dict[str, Any]
 Scenario = Callable[["Session"], Record]
@@ -132,8 +133,22 @@ def set_parameters(session: Session) -> Record:
         "stored": stored,
         "after": after,
         "sizes": [details.core_size_bytes, details.init_size_bytes],
+        "sections": places(details),
+        "notes": {each.name: each.contents.hex() for each in details.notes},
         "versions": [details.version, bool(details.source_version)],
         "unloaded": session.attempt(lambda: client.set_parameter("greet", "times", "1")),
+    }
+
+
+def places(details: module_service_pb2.GetModuleResponse) -> Record:
+    """Tell for each section whether it stays or is for init, and how far into that memory it is."""
+    at = {each.name: each.address for each in details.sections}
+    core = range(at[".text"], at[".text"] + details.core_size_bytes)
+    return {
+        name: ["core", address - core.start]
+        if address in core
+        else ["init", address - at[".init.text"]]
+        for name, address in at.items()
     }
 
 
