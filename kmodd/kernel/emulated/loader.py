@@ -21,7 +21,7 @@ from kmodd.kernel.emulated.param_table import Parameter, read_parameters
 from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
-from kmodd.kernel.emulated.signing import check_signature
+from kmodd.kernel.emulated.signing import Keys, check_signature
 from kmodd.kernel.emulated.symbol_table import SymbolColumns, own_functions
 from kmodd.kernel.emulated.symbols import (
     Resolver,
@@ -85,7 +85,8 @@ class Load:
             enforced = (
                 vmlinux.options.signatures_enforced or self.around.command_line.signatures_enforced
             )
-            state = check_signature(image, flags, vmlinux.key, enforced=enforced, printk=log.printk)
+            keys = Keys(vmlinux.key, vmlinux.certificates)
+            state = check_signature(image, flags, keys, enforced=enforced, printk=log.printk)
             image, good = image[: state.module_size], state.good
         check_headers(image, vmlinux, log.printk)
         return set_up(ModuleFile.parse(image), vmlinux, log.printk), good

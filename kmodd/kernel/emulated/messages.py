@@ -22,6 +22,7 @@ from kmodd.kernel.base import (
     ParameterValue,
 )
 from kmodd.kernel.emulated.build_options import BuildOptions
+from kmodd.kernel.emulated.certificates import Certificate
 from kmodd.kernel.emulated.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError
 
@@ -62,6 +63,10 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         "options": {
             name: getattr(vmlinux.options, name) for name in BuildOptions.__dataclass_fields__
         },
+        "certificates": [
+            [[key_id.hex() for key_id in each.key_ids], hex(each.modulus), each.exponent]
+            for each in vmlinux.certificates
+        ],
         "symbols": [
             [name, each.crc, each.gpl_only, each.namespace]
             for name, each in vmlinux.symbols.items()
@@ -87,6 +92,10 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
         source=message["source"],
         builtins=Builtins(*map(frozenset, message["builtins"])),
         options=BuildOptions(**message["options"]),
+        certificates=tuple(
+            Certificate(tuple(map(bytes.fromhex, ids)), int(modulus, 16), exponent)
+            for ids, modulus, exponent in message["certificates"]
+        ),
     )
 
 

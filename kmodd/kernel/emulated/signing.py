@@ -2,8 +2,9 @@
 """The signature check, which comes before all others (kernel/module/signing.c).
 
 Nobody hands us the public keys that are built into a kernel. A signature counts as good when it
-was made with the key that the release's own modules are signed with; the bytes under it are not
-verified, which takes the key.
+names the key that the release's own modules are signed with. Where the root has that key's
+certificate, the signature is verified as well (certificates.py), but for one of signed attributes,
+which sign-file does not make, and one with a hash that Python does not have.
 """
 
 import errno
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.emulated.certificates import Certificate, is_made_by, is_verifiable
 from kmodd.kernel.emulated.log import Level, Printk
 from kmodd.kernel.emulated.refusal import Refusal
-from kmodd.modulefile.pkcs7 import read_signer
+from kmodd.modulefile.pkcs7 import SignerInfo, read_signer
 from kmodd.modulefile.signature import MARKER
 
 TRAILER_SIZE = 12
@@ -30,6 +32,21 @@ _REASONS = {
 """What can be tolerated as long as signatures are not enforced, in the kernel's words."""
 
 
+_DAMAGED = "the appended signature is damaged"
+_FATAL = {errno.EKEYREJECTED: "the appended signature is not of this module"}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What is known of the keys that a kernel trusts.
+
+    ``id`` is that of the key of the release's own modules, empty where they are not signed.
+    """
+
+    id: bytes = b""
+    certificates: tuple[Certificate, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SignatureState:
     """How many bytes of the image are the module proper, and whether its signature is good."""
@@ -39,24 +56,23 @@ class SignatureState:
 
 
 def check_signature(
-    image: bytes, flags: InsertFlags, key: bytes, *, enforced: bool, printk: Printk
+    image: bytes, flags: InsertFlags, keys: Keys, *, enforced: bool, printk: Printk
 ) -> SignatureState:
     """Look at what is appended to ``image`` (module_sig_check).
 
-    ``key`` identifies the key of the release's own modules, empty where they have none. Raises
-    Refusal: EBADMSG for a signature that is damaged, EKEYREJECTED for one that is not good on a
-    kernel that enforces signatures.
+    Raises Refusal: EBADMSG for a signature that is damaged, EKEYREJECTED for one that is not of
+    this module, and on a kernel that enforces signatures for one that is not good.
     """
     size, problem = len(image), errno.ENODATA
     # With its version information taken away a module is no longer what was signed.
     if not flags & _MANGLING and len(image) > len(MARKER) and image.endswith(MARKER):
         size -= len(MARKER)
-        size, problem = _verify(image, size, key, printk)
+        size, problem = _verify(image, size, keys, printk)
         if not problem:
             return SignatureState(size, good=True)
     reason = _REASONS.get(problem)
     if reason is None:
-        raise Refusal(Reason.KERNEL_REFUSED, problem, "the appended signature is damaged")
+        raise Refusal(Reason.KERNEL_REFUSED, problem, _FATAL.get(problem, _DAMAGED))
     if enforced:
         why = f"Loading of {reason} is rejected"
         printk(Level.NOTICE, why)
@@ -64,7 +80,7 @@ def check_signature(
     return SignatureState(size, good=False)
 
 
-def _verify(image: bytes, size: int, key: bytes, printk: Printk) -> tuple[int, int]:
+def _verify(image: bytes, size: int, keys: Keys, printk: Printk) -> tuple[int, int]:
     """Return the size of the module proper and 0, or an errno (mod_verify_sig, mod_check_sig)."""
     if size <= TRAILER_SIZE:
         return size, errno.EBADMSG
@@ -84,4 +100,12 @@ def _verify(image: bytes, size: int, key: bytes, printk: Printk) -> tuple[int, i
         return module_size, errno.EBADMSG
     if signer.hash_algorithm == "unknown":
         return module_size, errno.ENOPKG
-    return module_size, 0 if key and signer.key_id == key else errno.ENOKEY
+    return module_size, _trust(image[:module_size], signer, keys)
+
+
+def _trust(content: bytes, signer: SignerInfo, keys: Keys) -> int:
+    """Return 0 for a signature by a key of the kernel's, or an errno (pkcs7_validate_trust)."""
+    for certificate in keys.certificates:
+        if signer.key_id in certificate.key_ids and is_verifiable(signer):
+            return 0 if is_made_by(certificate, signer, content) else errno.EKEYREJECTED
+    return 0 if keys.id and signer.key_id == keys.id else errno.ENOKEY

@@ -16,6 +16,11 @@ from typing import Protocol
 
 from kmodd.errors import ModuleFileError
 from kmodd.kernel.emulated.build_options import BuildOptions, read_build_options
+from kmodd.kernel.emulated.certificates import (
+    CERTIFICATE_PLACES,
+    Certificate,
+    read_certificates,
+)
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.file import THIS_MODULE
 from kmodd.modulefile.symvers import read_symvers
@@ -92,7 +97,8 @@ class Vmlinux:
     """What a kernel is before it has loaded a module.
 
     ``vermagic`` is empty and ``sample`` None where no module of the tree tells; then what depends
-    on them is not checked. ``source`` says where ``symbols`` are known from.
+    on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
+    those of the keys that modules are signed with, as far as the root has them.
     """
 
     release: str
@@ -102,6 +108,7 @@ class Vmlinux:
     source: str = FROM_MODULES
     builtins: Builtins = field(default_factory=Builtins)
     options: BuildOptions = field(default_factory=BuildOptions)
+    certificates: tuple[Certificate, ...] = ()
 
     @property
     def version(self) -> tuple[int, int]:
@@ -197,6 +204,7 @@ class VmlinuxSource:
         self._symvers: dict[str, CoreSymbol] | None = None
         self._source = FROM_MODULES
         self._options = read_build_options(root, release)
+        self._certificates = read_certificates(find_in_root(root, release, CERTIFICATE_PLACES))
         self._read_symvers()
 
     def __call__(self) -> Vmlinux:
@@ -226,6 +234,7 @@ class VmlinuxSource:
             source=self._source,
             builtins=read_builtins(self._directory),
             options=self._options,
+            certificates=self._certificates,
         )
 
     def _read_symvers(self) -> None:
@@ -290,11 +299,19 @@ def read_builtins(directory: Path) -> Builtins:
 
 def find_symvers(root: Path, release: str) -> Path | None:
     """Return the release's Module.symvers under ``root``, if there is one."""
-    for place in SYMVERS_PLACES:
+    return find_in_root(root, release, SYMVERS_PLACES)
+
+
+def find_in_root(root: Path, release: str, places: Iterable[str]) -> Path | None:
+    """Return the first of these files of a release's build that there is under ``root``.
+
+    A link to the build that is absolute is one within the root.
+    """
+    for place in places:
         path = root / place.format(release=release)
-        build = path.parent
-        if build.is_symlink() and build.readlink().is_absolute():
-            path = root / build.readlink().relative_to("/") / path.name
+        build = root / f"lib/modules/{release}/build"
+        if path.is_relative_to(build) and build.is_symlink() and build.readlink().is_absolute():
+            path = root / build.readlink().relative_to("/") / path.relative_to(build)
         if path.is_file():
             return path
     return None
