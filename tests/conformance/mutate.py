@@ -41,6 +41,9 @@ from tests.support.signatures import signature_by
 SLOW_SECONDS = 60.0
 """Seconds that no load may take: code that a mistake has made endless is ended long before."""
 
+SEED_MAX, SEEDS_OF_TREE = 48 << 10, 100
+"""Bytes of the largest module that is taken from a tree, and about how many there are taken."""
+
 _PARAMETERS = ("", "", "count=1", "count=x pair=1,2,3", "-- x", '"', "times=2 numbers=1,,2", "\0")
 _VALUES = (
     0,
@@ -95,6 +98,13 @@ def seeds() -> list[bytes]:
     ]
 
 
+def seeds_of(root: Path) -> list[bytes]:
+    """Return modules from all over the trees under ``root``, none of them large."""
+    files = sorted(path for path in root.glob("lib/modules/*/**/*.ko") if path.is_file())
+    small = [path for path in files if path.stat().st_size <= SEED_MAX]
+    return [path.read_bytes() for path in small[:: max(1, len(small) // SEEDS_OF_TREE)]]
+
+
 def symbols(images: Sequence[bytes]) -> dict[str, CoreSymbol]:
     """Return a kernel's symbols that let all of these modules load."""
     wanted = [ModuleFile.parse(image).undefined() for image in images]
@@ -112,9 +122,9 @@ def mutants(images: Sequence[bytes], seed: int) -> Iterator[bytes]:
         yield gzip.compress(image, 1) if chance.random() < 0.02 else bytes(image)
 
 
-def run(count: float, seconds: float, seed: int) -> Tally:
-    """Load up to ``count`` mutants for up to ``seconds``."""
-    images = seeds()
+def run(count: float, seconds: float, seed: int, images: Sequence[bytes] = ()) -> Tally:
+    """Load up to ``count`` mutants of ``images`` for up to ``seconds``; of ``seeds()`` for none."""
+    images = images or seeds()
     vmlinux = Vmlinux(
         VERMAGIC.split()[0],
         vermagic=VERMAGIC,
@@ -258,9 +268,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the images at fault there")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="take modules from there instead")
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    tally = run(options.count, options.seconds, options.seed)
+    images = seeds_of(options.root) if options.root else ()
+    tally = run(options.count, options.seconds, options.seed, images)
     took = time.monotonic() - began
     print(f"{tally.loads} loads in {took:.0f} s, the slowest {tally.slowest * 1000:.0f} ms")
     for code, times in tally.errnos.most_common():

@@ -9,14 +9,18 @@ import pytest
 
 from kmodctl import CallError
 from tests.conformance.all_modules import Rounds
-from tests.conformance.mutate import main, mutants, run, seeds
+from tests.conformance.mutate import SEEDS_OF_TREE, main, mutants, run, seeds, seeds_of
 from tests.support.daemon import running_daemon
 from tests.support.debian import DebianTree
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
-SAMPLE = int(os.environ.get("KMODD_MUTANTS", "1500"))
-"""How many broken modules are tried; for more: ``python -m tests.conformance.mutate``."""
+SAMPLE = int(os.environ.get("KMODD_MUTANTS", "30000"))
+"""How many broken modules are tried, half a minute of an idle core; for more:
+``python -m tests.conformance.mutate``."""
+
+OF_A_DISTRIBUTION = 10
+"""One in so many more are made of a distribution's modules, which take longer to load."""
 
 SHARE = 16
 """One module of so many is loaded alone; for all: ``python -m tests.conformance.all_modules``."""
@@ -54,6 +58,16 @@ def test_broken_modules_never_end_the_kernel() -> None:
     assert tally.faults == []
     assert tally.loads == SAMPLE
     assert {0, 2, 8, 22} <= set(tally.errnos)
+
+
+def test_a_distributions_modules_with_mistakes_do_not_end_it_either(
+    debian_tree: DebianTree,
+) -> None:
+    images = seeds_of(debian_tree.root)
+    assert len(images) >= SEEDS_OF_TREE
+    tally = run(SAMPLE // OF_A_DISTRIBUTION, float("inf"), 20261124, images)
+    assert tally.faults == []
+    assert {0, 2, 8} <= set(tally.errnos)
 
 
 def test_broken_modules_never_end_the_daemon(modules_root: ModuleTree, tmp_path: Path) -> None:
