@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from tests.support.elf_object import (
     SHF_ALLOC,
+    SHF_EXECINSTR,
     SHF_WRITE,
     STB_LOCAL,
+    STT_FUNC,
     STT_SECTION,
     ElfObject,
     ObjectSection,
@@ -55,6 +57,7 @@ class Param:
 
     ``elements`` makes an array of so many, ``buffer`` is the size of a ``string``; ``counted``
     gives the array a variable for how many of them are set. ``initial`` is what the variable holds.
+    ``setter`` is x86 code of the module's own that sets a ``kind`` of its own.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Param:
     counted: bool = True
     buffer: int = 0
     initial: bytes = b""
+    setter: bytes = b""
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -115,10 +119,27 @@ class _Writer:
             self._point(self._table, start, name)
             if self._owner:
                 self._table.relocate(start + self._word, "pointer", self._owner)
-            self._table.relocate(
-                start + 2 * self._word, "pointer", self._operation(parameter.operations[0])
+            operations = (
+                self._own_operations(parameter)
+                if parameter.setter
+                else self._operation(parameter.operations[0])
             )
+            self._table.relocate(start + 2 * self._word, "pointer", operations)
             self._point(self._table, start + 4 * self._word, self._argument(parameter))
+
+    def _own_operations(self, parameter: Param) -> ObjectSymbol:
+        """Add the module's own ``struct kernel_param_ops``: flags, set, get, free."""
+        home = self._module.add(
+            f".text.{parameter.kind}", parameter.setter, SHF_ALLOC | SHF_EXECINSTR
+        )
+        setter = self._module.define(
+            ObjectSymbol(f"param_set_{parameter.kind}", home, binding=STB_LOCAL, type=STT_FUNC)
+        )
+        section, place = self._place(self._constants, bytes(4 * self._word))
+        section.relocate(place + self._word, "pointer", setter)
+        return self._module.define(
+            ObjectSymbol(f"param_ops_{parameter.kind}", section, place, binding=STB_LOCAL)
+        )
 
     def _argument(self, parameter: Param) -> tuple[ObjectSection, int]:
         """Return where the parameter's value is, or what describes it."""

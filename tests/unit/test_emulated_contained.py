@@ -29,6 +29,8 @@ from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS, Work  # noqa:
 WRITE_TO_16 = bytes.fromhex("c604251000000001c3")
 """x86 code: movb $1, 16; ret"""
 
+INT_MAX = (1 << 31) - 1
+
 RETURN_THE_LEAST = bytes.fromhex("b800000080c3")
 """x86 code: mov $INT_MIN, %eax; ret"""
 
@@ -92,10 +94,12 @@ def test_a_crash_where_a_symbols_name_lies_outside_is_a_crash() -> None:
 
 
 def test_the_least_of_all_numbers_is_a_failure_like_others() -> None:
-    one = running_kernel()
+    one = running_kernel(built("gadget"))
     with pytest.raises(KernelError) as failed:
         load(one, ModuleSpec(init=RETURN_THE_LEAST))
-    assert (failed.value.reason, failed.value.errno) == (Reason.KERNEL_REFUSED, (1 << 31) - 1)
+    assert (failed.value.reason, failed.value.errno) == (Reason.KERNEL_REFUSED, INT_MAX)
+    one.init_module(built("gadget"), f"own=1 refuses={-INT_MAX - 1}", InsertFlags.NONE)
+    assert [each.probe_errno for each in one.devices()] == [INT_MAX]
 
 
 @pytest.mark.parametrize("error", [TypeError("no such thing"), RecursionError(), AssertionError()])

@@ -9,9 +9,10 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel
-from tests.support.elf_writer import ModuleSpec
-from tests.support.emulated import RELEASE, kernel, load, log, vmlinux
+from tests.support.elf_writer import ModuleSpec, write_module
+from tests.support.emulated import RELEASE, kernel, load, log, refusal, vmlinux
 from tests.support.param_writer import UNSAFE, Param
+from tests.support.require import require_emulator
 
 MODULE = ModuleSpec(
     parameters=(
@@ -129,3 +130,40 @@ def test_the_elements_before_a_bad_one_are_set(
         one.set_parameter("sample", "numbers", given)
     assert refused.value.errno == code
     assert values(one)["numbers"] == shown
+
+
+def returning(number: int) -> bytes:
+    """Return x86 code: mov $number, %eax; ret"""
+    return b"\xb8" + number.to_bytes(4, "little", signed=True) + b"\xc3"
+
+
+@pytest.mark.parametrize(
+    ("setter", "code", "line"),
+    [
+        (-errno.ERANGE, errno.ERANGE, "`7' invalid for parameter `own'"),
+        (-errno.ENOSPC, errno.ENOSPC, "`7' too large for parameter `own'"),
+        (-errno.ENOENT, errno.ENOENT, "Unknown parameter `own'"),
+        (-1 << 31, (1 << 31) - 1, "`7' invalid for parameter `own'"),
+    ],
+)
+def test_a_modules_own_type_is_set_by_its_own_code(setter: int, code: int, line: str) -> None:
+    require_emulator()
+    one = IsolatedKernel(RELEASE, vmlinux)
+    spec = ModuleSpec(parameters=(Param("own", "mine", setter=returning(setter)),))
+    error = refusal(one, write_module(spec), "own=7")
+    assert (error.errno, error.reason) == (code, Reason.INVALID_PARAMETER)
+    assert error.log == (f"sample: {line}",)
+    # It is not asked for a value that is none, unless it says that it takes that.
+    bare = refusal(one, write_module(spec), "own")
+    assert (bare.errno, bare.log) == (errno.EINVAL, ("sample: `' invalid for parameter `own'",))
+    load(one, spec)
+    with pytest.raises(KernelError) as refused:
+        one.set_parameter("sample", "own", "7")
+    assert refused.value.errno == code
+    one.close()
+
+
+def test_what_a_modules_own_code_returns_above_zero_is_no_errno() -> None:
+    require_emulator()
+    one = kernel(boot={"run_code": True})
+    load(one, ModuleSpec(parameters=(Param("own", "mine", setter=returning(5)),)), "own=7")

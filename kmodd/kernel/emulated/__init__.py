@@ -4,8 +4,8 @@
 process, life               the kernel in a process of its own, and its reboots
 child, wire, messages       that process, and how it is spoken to
 kernel                      the system calls
-loader                      a load, step by step: headers, signing, checks, layout, symbols,
-                            params with param_table and symbol_table
+loader                      a load, step by step: headers, signing with certificates, checks,
+                            layout, symbols, params with param_table and symbol_table, sysfs
 module_table, resident      the modules, their states, references, holders and addresses
 vmlinux, build_options,     what a kernel is before it has loaded a module
 command_line

@@ -32,9 +32,6 @@ from kmodd.kernel.emulated.symbols import (
 from kmodd.kernel.emulated.sysfs import section_files
 from kmodd.modulefile import ModuleFile
 
-ERRNO_MAX = (1 << 31) - 1
-"""The largest int: the opposite of the smallest is none."""
-
 
 @dataclass(slots=True)
 class Load:
@@ -189,7 +186,7 @@ class Load:
             result = self.cpu.init(resident) if resident.has_init else 0
             if result < 0:
                 why = f"the init of {resident.name} failed"
-                raise Refusal(Reason.KERNEL_REFUSED, min(-result, ERRNO_MAX), why)
+                raise Refusal(Reason.KERNEL_REFUSED, -result, why)
         except BaseException as error:
             # Nobody may wait for ever for what will never be live.
             with self.table.mutex:

@@ -23,6 +23,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.build_options import BuildOptions
 from kmodd.kernel.emulated.certificates import Certificate
+from kmodd.kernel.emulated.refusal import ERRNO_MAX
 from kmodd.kernel.emulated.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError
 
@@ -34,8 +35,6 @@ LINES_MAX = 4096
 
 LIST_MAX = 1 << 16
 """Elements of the longest list."""
-
-ERRNO_MAX = (1 << 31) - 1
 
 NUMBER_MAX = (1 << 64) - 1
 

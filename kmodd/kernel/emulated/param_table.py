@@ -25,6 +25,9 @@ MAX_ELEMENTS = 4096
 UNSAFE, HARDWARE = 1, 2
 """Flags of a parameter (KERNEL_PARAM_FL_*): setting it taints; it names a hardware address."""
 
+_NO_ARGUMENT = 1
+"""A flag of operations: they take a parameter without a value (KERNEL_PARAM_OPS_FL_NOARG)."""
+
 _OPS_PREFIX = "param_ops_"
 _ARRAY_OPS = "param_array_ops"
 _MAX_NAME = 1024
@@ -37,6 +40,7 @@ class Parameter:
 
     ``maximum`` is the number of elements of an array, or the bytes of a ``string`` with its NUL;
     None for anything else. An array that is ``counted`` knows how many of its elements were given.
+    ``bare`` tells whether the module's own code takes a parameter without a value.
     ``value`` is what reading it gives, None where only code can tell. ``index`` is its place in
     the table.
     """
@@ -50,6 +54,7 @@ class Parameter:
     maximum: int | None = None
     value: str | None = None
     index: int = 0
+    bare: bool = True
 
 
 @dataclass(slots=True)
@@ -121,6 +126,10 @@ class _Reader:
             raise self._module.elf.error(f"no name for the parameter at {start} of __param")
         if operations == _ARRAY_OPS and place is not None:
             return self._array(name, mode, flags, place)
+        own = self._target(table, start + 2 * word)
+        if own is not None:
+            # Whatever their name: it is module_param()'s that begins as those of the kernel do.
+            return Parameter(name, "", mode, flags, bare=bool(self._number(*own, 4) & _NO_ARGUMENT))
         kind = operations.removeprefix(_OPS_PREFIX) if operations.startswith(_OPS_PREFIX) else ""
         if kind == "string" and place is not None:
             return self._copied_string(name, mode, flags, place)

@@ -165,7 +165,9 @@ def _set_one(
     if parameter.is_array and value is not None:
         # The kernel has cut the text at the first comma to read the element before it.
         value = value.partition(",")[0]
-    if code == errno.ENOSPC:
+    if code == errno.ENOENT:
+        what = f"Unknown parameter `{name}'"
+    elif code == errno.ENOSPC:
         what = f"`{value or ''}' too large for parameter `{name}'"
     else:
         what = f"`{value or ''}' invalid for parameter `{name}'"
@@ -180,7 +182,7 @@ def _needs_no_value(parameter: Parameter) -> bool:
     """
     if parameter.is_array:
         return False
-    return parameter.kind in _NO_VALUE_NEEDED or not parameter.kind
+    return parameter.kind in _NO_VALUE_NEEDED or (not parameter.kind and parameter.bare)
 
 
 def _set(

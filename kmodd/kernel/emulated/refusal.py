@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from kmodd.errors import KernelError, Reason
 
+ERRNO_MAX = (1 << 31) - 1
+"""The largest int: what code returns may be the smallest, whose opposite is none."""
+
 
 @dataclass(slots=True, eq=False)
 class Refusal(Exception):  # noqa: N818  # the kernel's word for it
@@ -33,7 +36,7 @@ def refusal_as_error(refusal: Refusal, module: str, log: Iterable[str]) -> Kerne
     return KernelError(
         refusal.reason,
         refusal.message,
-        errno=refusal.errno,
+        errno=min(refusal.errno, ERRNO_MAX),
         module=module,
         symbol=refusal.symbol,
         detail=refusal.detail,

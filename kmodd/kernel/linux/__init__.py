@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel that this machine runs, behind the Kernel protocol.
 
-``syscalls`` are the three system calls, ``proc`` reads /proc/modules, ``kmsg`` the kernel log,
+``syscalls`` are the three system calls, ``proc`` reads /proc/modules, ``parameters`` and
+``sections`` read /sys/module, ``kmsg`` the kernel log,
 ``verdicts`` turns an errno and log lines into the failure that a client is told.
 """
 

@@ -29,7 +29,7 @@ from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, alike, function
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.refusal import ERRNO_MAX, Refusal
 
 DEVICES_MAX = 256
 """Devices that can be plugged in at once."""
@@ -108,7 +108,7 @@ def _shown(machine: Machine, device: Device) -> ShownDevice:
         modalias=_modalias(machine, device),
         driver=driver_name(machine, driver) if driver else "",
         driver_module=entry.module if entry else "",
-        probe_errno=-device.refusal,
+        probe_errno=min(-device.refusal, ERRNO_MAX),
         owner="" if device.is_made else _owner(machine, device),
     )
 

@@ -35,7 +35,8 @@ def set_in_memory(machine: Machine, table: int, parameter: Parameter, value: str
     memory = machine.memory
     place = memory.number(record + _PLACE)
     if not parameter.kind:
-        return -_call_setter(machine, record, value)
+        # What is above zero is no errno.
+        return max(0, -_call_setter(machine, record, value))
     if parameter.is_array:
         return _set_array(machine, place, parameter.kind, value or "")
     if parameter.kind == "string":

@@ -86,7 +86,7 @@ class Processor:
             return 0
         function = f"param_set_{parameter.kind or 'copystring'}"
         with self._entering(resident.name, f"a parameter of {resident.name}", function) as machine:
-            return -set_in_memory(machine, image.parameters, parameter, value)
+            return set_in_memory(machine, image.parameters, parameter, value)
 
     def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
         """Return what the module's memory, or its own code, says of a parameter."""
