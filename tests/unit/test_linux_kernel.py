@@ -2,6 +2,7 @@
 """What of the linux kernel needs no kernel of one's own; the rest is in tests/realkernel."""
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from kmodd.kernel.base import (
     ModuleState,
 )
 from kmodd.kernel.linux import LinuxKernel
-from kmodd.kernel.linux.kmsg import Kmsg, parse_record
+from kmodd.kernel.linux.kmsg import KEPT, Kmsg, parse_record
 from kmodd.kernel.linux.proc import parse_modules, read_snapshot
 from kmodd.kernel.linux.verdicts import (
     closed_parameter,
@@ -94,6 +95,39 @@ def test_the_details_of_a_module_are_those_of_its_sysfs_directory(tmp_path: Path
     assert (details.version, details.source_version) == ("1.0", None)
     assert [(each.name, each.value) for each in details.parameters] == [("times", "3")]
     assert kernel.details("nosuch") is None
+
+
+def test_a_module_that_goes_while_it_is_read_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = fake_kernel(tmp_path, proc__modules=LINES)
+    listings = [LINES, ""]
+    monkeypatch.setattr(
+        "kmodd.kernel.linux.kernel.read_snapshot", lambda _path: listings.pop(0).encode()
+    )
+    assert kernel.details("greet") is None
+
+
+def test_a_module_that_comes_in_anothers_place_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = fake_kernel(tmp_path, proc__modules=LINES)
+    later = LINES.replace("greet 16384", "greet 20480").replace("c0b39000", "c0b3a000")
+    listings = [LINES, later, later]
+    monkeypatch.setattr(
+        "kmodd.kernel.linux.kernel.read_snapshot", lambda _path: listings.pop(0).encode()
+    )
+    details = kernel.details("greet")
+    assert details is not None
+    assert details.module.size == 20480
+
+
+def test_a_name_of_any_bytes_hides_no_other_module() -> None:
+    names = ("x y z - Live 0x0", "a\nb c d e Live f", "a\u2028b", "a\x1cb", "a\rb")
+    text = "".join(f"{name} 16384 0 - Live 0x0\n" for name in (*names, "greet"))
+    found = [module.name for module in parse_modules(text)]
+    assert found[-1] == "greet"
+    assert "a\u2028b" in found
 
 
 @pytest.fixture
@@ -185,6 +219,19 @@ def test_the_errno_of_a_parameters_setter_is_kept(
     assert (refused.value.reason, refused.value.errno) == (reason, code)
 
 
+def test_a_parameter_whose_module_has_gone_meanwhile_is_none_of_a_loaded_module(
+    with_greet: LinuxKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_fd: int, _data: bytes) -> int:
+        (tmp_path / "proc/modules").write_text("")
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(KernelError) as refused:
+        with_greet.set_parameter("greet", "times", "often")
+    assert (refused.value.reason, refused.value.errno) == (Reason.MODULE_NOT_LOADED, errno.ENOENT)
+
+
 def test_what_the_kernel_says_of_a_parameter_comes_with_the_failure() -> None:
     lines = ("times: can only take 4 arguments", "greet: no", "other: times up", "unrelated: x")
     error = parameter_failure(errno.EINVAL, "greet", "times", "1,2,3,4,5", lines)
@@ -236,6 +283,18 @@ def test_a_log_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ENOENT
     with log.window() as window:
         assert window.lines() is None
+
+
+def test_a_log_that_grows_quicker_than_it_is_read_is_read_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kmsg").touch()
+    log = Kmsg(tmp_path / "kmsg")
+    numbers = itertools.count()
+    monkeypatch.setattr(os, "read", lambda _fd, _size: b"6,%d,0,-;again\n" % next(numbers))
+    with log.window() as window:
+        assert window.lines() == ("again",) * KEPT
+    assert len(log.read(-1)) == KEPT
 
 
 def test_lines_of_other_modules_do_not_explain_a_failure() -> None:

@@ -22,7 +22,7 @@ from kmodd.kernel.base import (
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
-from kmodd.kernel.linux.proc import parse_modules, read_snapshot
+from kmodd.kernel.linux.proc import ATTEMPTS, parse_modules, read_snapshot
 from kmodd.kernel.linux.sections import read_notes, read_sections
 from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.verdicts import (
@@ -115,11 +115,22 @@ class LinuxKernel:
         return next((module for module in self.modules() if module.name == name), None)
 
     def details(self, name: str) -> ModuleDetails | None:
-        """Return what /sys/module tells of the loaded module ``name``, if there is one."""
-        module = self.module(name)
-        if module is None:
-            return None
-        directory = self._sysfs / "module" / name
+        """Return what /sys/module tells of the loaded module ``name``, if there is one.
+
+        A module that goes while it is read is none, and one that comes in its place is read anew.
+        """
+        found, module = None, self.module(name)
+        for _ in range(ATTEMPTS):
+            if module is None:
+                return None
+            found = self._read_details(module)
+            before, module = module, self.module(name)
+            if module is not None and module.address == before.address:
+                break
+        return found
+
+    def _read_details(self, module: LoadedModule) -> ModuleDetails:
+        directory = self._sysfs / "module" / module.name
         return ModuleDetails(
             module=module,
             core_size=_number(directory / "coresize"),
@@ -180,6 +191,8 @@ class LinuxKernel:
                 write_value(fd, value)
             except OSError as error:
                 code = error.errno or errno.EIO
+                if code == errno.ENODEV and self.module(module) is None:  # it has gone meanwhile
+                    raise closed_parameter(code, module, name, loaded=False) from error
                 raise parameter_failure(code, module, name, value, window.lines()) from error
             finally:
                 os.close(fd)
@@ -261,7 +274,7 @@ class LinuxKernel:
 def _text(path: Path) -> str:
     """The file's text, "" where it cannot be read."""
     try:
-        return path.read_text("utf-8", "surrogateescape")
+        return path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError:
         return ""
 

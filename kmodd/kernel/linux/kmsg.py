@@ -133,7 +133,7 @@ class Kmsg:
             return
         if self._fd < 0:
             self._fd = self._open()
-        fresh = list(_records(self._fd))
+        fresh = _records(self._fd)
         self._records.extend(fresh)
         if fresh:
             self._changed.notify_all()
@@ -172,20 +172,28 @@ class Window:
         """
         if self._fd < 0:
             return None
-        return tuple(record.text for record in _records(self._fd))
+        try:
+            return tuple(record.text for record in _records(self._fd))
+        except OSError:
+            return None
 
 
-def _records(fd: int) -> Iterator[LogRecord]:
-    """Read the records that there are; those that were overwritten meanwhile are passed over."""
-    while True:
+def _records(fd: int) -> list[LogRecord]:
+    """Read the records that there are; those that were overwritten meanwhile are passed over.
+
+    The kernel may log quicker than anybody reads, so it ends after KEPT attempts.
+    """
+    found = []
+    for _ in range(KEPT):
         try:
             data = os.read(fd, RECORD_MAX)
         except BlockingIOError:
-            return
+            break
         except BrokenPipeError:
             continue
         if not data:
-            return
+            break
         record = parse_record(data)
         if record is not None:
-            yield record
+            found.append(record)
+    return found

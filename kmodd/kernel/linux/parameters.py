@@ -60,6 +60,6 @@ def _file_name(name: str) -> str:
 def _value(file: Path) -> str | None:
     """Return what the file shows, None where it shows nothing to anybody or not to us."""
     try:
-        return file.read_text("utf-8", "surrogateescape").removesuffix("\n")
+        return file.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n")
     except OSError:
         return None

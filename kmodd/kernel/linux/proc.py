@@ -10,7 +10,7 @@ CHUNK = 1 << 20
 """Bytes asked of one read; the kernel gives a page at most."""
 
 ATTEMPTS = 5
-"""How often the listing is read until two readings agree."""
+"""How often what may change meanwhile is read until two readings agree."""
 
 _STATES = {state.value: state for state in ModuleState}
 _PERMANENT = "[permanent]"
@@ -41,15 +41,24 @@ def read_snapshot(path: Path) -> bytes:
 def parse_modules(text: str) -> tuple[LoadedModule, ...]:
     """Return the modules of a /proc/modules text, in its order (kernel/module/procfs.c).
 
-    A line that is not understood is left out; the kernel writes none.
+    A line that is not understood is left out: a module's name may be any bytes that its author
+    has put there, blanks and newlines, too.
     """
-    return tuple(module for line in text.splitlines() if (module := _parse_line(line)))
+    return tuple(module for line in text.split("\n") if (module := _parse_line(line)))
 
 
 def _parse_line(line: str) -> LoadedModule | None:
     words = line.split(" ")
     if len(words) < 6 or words[4] not in _STATES:
         return None
+    try:
+        return _module(words)
+    except ValueError:
+        return None
+
+
+def _module(words: list[str]) -> LoadedModule:
+    """Return the module of a line's words; raises ValueError where one is no number."""
     users = [user for user in words[3].split(",") if user not in ("", "-")]
     taints = words[6].strip("()+-") if len(words) > 6 else ""
     return LoadedModule(
