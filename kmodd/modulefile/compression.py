@@ -32,6 +32,11 @@ XZ_MEMORY = 160 << 20
 
 _INPUT_CHUNK = 64 << 10
 _OUTPUT_CHUNK = 1 << 20
+
+_WHOLE = 4 << 20
+"""Bytes that a decoder is asked for at first. Nearly all modules are smaller: they take that one
+call, and memory that is used again for the next."""
+
 _PADDING = re.compile(rb"\x00+")
 
 
@@ -130,22 +135,33 @@ def too_large(path: str, limit: int) -> ModuleFileError:
 
 def _decode(data: bytes, compression: Compression, path: str, limit: int) -> bytes:
     """Decode every stream of ``data`` in turn."""
+    decoder = _DECODERS[compression]()
+    image = decoder.decompress(data[:_WHOLE], min(limit + 1, _WHOLE))
+    position = min(len(data), _WHOLE)
+    if decoder.eof and position == len(data) and not decoder.unused_data and len(image) <= limit:
+        return image
     # BytesIO grows in place and gives its buffer away uncopied; joined chunks would need it twice.
     output = io.BytesIO()
-    position = 0
+    output.write(image)
+    del image
     for _ in range(MAX_STREAMS):
-        position = _decode_stream(data, position, _DECODERS[compression](), output, path, limit)
+        position = _decode_stream(data, position, decoder, output, path, limit)
         position = _skip_padding(data, position)
         if position == len(data):
             return output.getvalue()
+        decoder = _DECODERS[compression]()
     raise ModuleFileError(path, f"more than {MAX_STREAMS} {compression.value} streams")
 
 
 def _decode_stream(
     data: bytes, position: int, decoder: _Decoder, output: io.BytesIO, path: str, limit: int
 ) -> int:
-    """Write the stream of ``data`` at ``position`` to ``output``; return where it ends."""
-    while not decoder.eof:
+    """Write the rest of a stream, from ``position`` on, to ``output``; return where it ends."""
+    while True:
+        if output.tell() > limit:
+            raise too_large(path, limit)
+        if decoder.eof:
+            return position - len(decoder.unused_data)
         chunk = b""
         if decoder.needs_input:
             chunk = data[position : position + _INPUT_CHUNK]
@@ -154,9 +170,6 @@ def _decode_stream(
             position += len(chunk)
         room = limit - output.tell()
         output.write(decoder.decompress(chunk, min(room + 1, _OUTPUT_CHUNK)))
-        if output.tell() > limit:
-            raise too_large(path, limit)
-    return position - len(decoder.unused_data)
 
 
 def _skip_padding(data: bytes, position: int) -> int:
