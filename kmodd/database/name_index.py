@@ -74,7 +74,8 @@ def write_name_index(
     check_keys(changed)
     values = _NameValues(keys, owners, places)
     trunk = _Trunk(keys, values if few else values.all(), values, known)
-    trunk.touched = sorted(bisect_left(keys, key) for key in changed)
+    if few:
+        trunk.touched = sorted(bisect_left(keys, key) for key in changed)
     return NameIndex(finished(trunk), keys, owners, places, trunk.limbs)
 
 
@@ -132,7 +133,7 @@ class _Trunk(TrieWriter):
         super().__init__(keys, values)
         self.names = names
         self.known = known
-        self.touched: Sequence[int] = ()
+        self.touched: Sequence[int] = range(len(keys))
         self.moved = known.places != names.places
         self.limbs: dict[bytes, Limb] = {}
 
@@ -143,13 +144,15 @@ class _Trunk(TrieWriter):
         beginning = self.keys[low][:depth]
         keys = self.keys[low:high]
         old = self.known.limbs.get(beginning)
-        is_touched = bisect_left(self.touched, low) < bisect_left(self.touched, high)
-        if old and old.keys == keys and not is_touched:
+        if old and old.keys == keys and not self._is_touched(low, high):
             limb = self._set_down(old)
         else:
             limb = self._grow(keys, low, high, depth)
         self.limbs[beginning] = limb
         return limb.flags
+
+    def _is_touched(self, low: int, high: int) -> bool:
+        return bisect_left(self.touched, low) < bisect_left(self.touched, high)
 
     def _grow(self, keys: Sequence[bytes], low: int, high: int, depth: int) -> Limb:
         """Append a new limb."""
