@@ -3,48 +3,84 @@
 
 It is started for the job and ends with it: a fresh interpreter with this one's search path, never
 a fork of a daemon full of threads. It only saves time. Whatever goes wrong with it is an
-AssistantError, and who gets one does the work himself.
+AssistantError, and who gets one does the work himself; the log says it once.
 
-Over its pipes go pickles, a function with its arguments one way and the result the other. Nobody
-else can write into them.
+Over its pipes go pickles, a function with its arguments one way and the result in a frame the
+other. Nobody else can write into them, so a frame is looked at for accidents alone. Both ends here
+never block: an assistant who hangs is waited for no longer than PATIENCE.
 """
 
 import fcntl
+import logging
+import os
 import pickle
+import select
 import subprocess
 import sys
+import zlib
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
+
+from kmodd.database.serving import FRAME, FRAME_MAX, MAGIC
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+PATIENCE = 5.0
+"""Seconds to wait for an assistant who shows no sign of life; all that he is waited for takes a
+tenth of one."""
+
 _PIPE_SIZE = 1 << 20
-"""Bytes that the pipe with results holds; what anybody may ask for."""
+"""Bytes that a pipe holds; what anybody may ask for."""
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from kmodd.database.serving import serve;"
     " serve(sys.stdin.buffer, sys.stdout.buffer)"
 )
 
+log = logging.getLogger(__name__)
+
 
 class AssistantError(Exception):
     """The assistant could not be started, or did not answer."""
 
 
-class Assistant:
-    """One process, and the thread that talks to it; a context manager, which ends both.
+class Promise(Generic[T]):
+    """What an assistant was asked for."""
 
-    The process starts with the first thing it is asked for. For use by one thread.
+    def __init__(self, assistant: "Assistant") -> None:
+        self._assistant = assistant
+        self.answer: bytes | None = None
+
+    def ready(self) -> bool:
+        """Tell whether it is known what ``result`` will be; that costs a system call."""
+        return self._assistant.settles(self)
+
+    def result(self) -> T:
+        """Wait for the result; raises AssistantError where there will be none."""
+        answer = self._assistant.wait_for(self)
+        try:
+            result: T = pickle.loads(answer)
+        except Exception as error:  # whatever it was meant to be
+            raise self._assistant.fail(f"a result that is none: {error}") from error
+        return result
+
+
+class Assistant:
+    """One process; a context manager, which ends it. For use by one thread.
+
+    The process starts with the first thing it is asked for, and never again.
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="kmodd-assistant")
         self._process: subprocess.Popen[bytes] | None = None
-        self._wanted = False
+        self._why_not = ""
+        self._asked: deque[Promise[Any]] = deque()
+        self._received = bytearray()
+        self._has_answered = False
 
     def __enter__(self) -> Self:
         return self
@@ -55,43 +91,129 @@ class Assistant:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            self._process.kill()
-        self._pool.shutdown(cancel_futures=True)
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        if self._asked and not self._has_answered and not self._why_not:
+            log.info("a rebuild was over before its second process had done anything")
+        self._end("it is not needed any more")
 
     @property
-    def started(self) -> bool:
-        """Tell whether the process is there, so that asking for more costs little."""
-        return self._process is not None and self._process.poll() is None
+    def has_answered(self) -> bool:
+        """Tell whether he is at work, so that asking for more is worth it."""
+        return self._has_answered and not self._why_not
+
+    @property
+    def has_left(self) -> bool:
+        """Tell whether asking for more is in vain."""
+        return bool(self._why_not)
 
     def start(self) -> None:
         """Start the process now, for what it will be asked for soon; a second call does nothing."""
-        if not self._wanted:
-            self.submit(bool)
+        if self._process is None and not self._why_not:
+            try:
+                self._process = _start()
+            except OSError as error:
+                self.fail(str(error))
 
-    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Promise[T]:
         """Have ``function`` called there, after all that was asked for before.
 
-        It must be one of a module's own functions. The future's result may be AssistantError.
+        It must be one of a module's own functions.
         """
-        self._wanted = True
-        return self._pool.submit(self._ask, function, args, kwargs)
+        self.start()
+        promise: Promise[T] = Promise(self)
+        if not self._why_not:
+            self._asked.append(promise)
+            with suppress(AssistantError):
+                self._send(pickle.dumps((function, args, kwargs), protocol=5))
+        return promise
 
-    def _ask(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        try:
-            if self._process is None:
-                self._process = _start()
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            pickle.dump((function, args, kwargs), self._process.stdin, protocol=5)
-            self._process.stdin.flush()
-            result: T = pickle.load(self._process.stdout)
-        except (OSError, EOFError, pickle.PickleError) as error:
-            raise AssistantError(str(error)) from error
-        return result
+    def settles(self, promise: Promise[Any]) -> bool:
+        """Take in what has come; tell whether a promise is kept, or will not be."""
+        if promise.answer is None:
+            with suppress(AssistantError):
+                self._receive()
+        return promise.answer is not None or bool(self._why_not)
+
+    def wait_for(self, promise: Promise[Any]) -> bytes:
+        """Return the answer to ``promise``, as it came; raises AssistantError."""
+        while not promise.ready():
+            with suppress(AssistantError):
+                self._wait()
+        if promise.answer is None:
+            raise AssistantError(self._why_not)
+        return promise.answer
+
+    def fail(self, why: str) -> AssistantError:
+        """End the process for that reason, and return it as an error."""
+        if not self._why_not:
+            log.warning("a rebuild goes on without its second process: %s", why)
+            self._end(why)
+        return AssistantError(why)
+
+    def _end(self, why: str) -> None:
+        self._why_not = self._why_not or why
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            for end in (process.stdin, process.stdout):
+                assert end is not None
+                end.close()
+            process.wait()
+
+    def _send(self, request: bytes) -> None:
+        rest = memoryview(request)
+        while rest:
+            # What comes in the meantime is taken in: both ends could wait for each other.
+            self._receive()
+            try:
+                rest = rest[os.write(self._fd("stdin"), rest) :]
+            except BlockingIOError:
+                self._wait(writing=True)
+            except OSError as error:
+                raise self.fail(str(error)) from error
+
+    def _receive(self) -> None:
+        """Take in what is there; raises AssistantError."""
+        while True:
+            try:
+                data = os.read(self._fd("stdout"), _PIPE_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise self.fail(str(error)) from error
+            if not data:
+                raise self.fail("it has ended")
+            self._received += data
+            self._take_frames()
+
+    def _take_frames(self) -> None:
+        while len(self._received) >= FRAME.size:
+            magic, size, checksum = FRAME.unpack_from(self._received)
+            if magic != MAGIC or size > FRAME_MAX or not self._asked:
+                raise self.fail("it talks nonsense")
+            end = FRAME.size + size
+            if len(self._received) < end:
+                return
+            answer = bytes(memoryview(self._received)[FRAME.size : end])
+            del self._received[:end]
+            if zlib.crc32(answer) != checksum:
+                raise self.fail("it talks nonsense")
+            self._asked.popleft().answer = answer
+            self._has_answered = True
+
+    def _wait(self, *, writing: bool = False) -> None:
+        """Wait until something can be read or, if wanted, written; raises AssistantError."""
+        poll = select.poll()
+        poll.register(self._fd("stdout"), select.POLLIN)
+        if writing:
+            poll.register(self._fd("stdin"), select.POLLOUT)
+        if not poll.poll(PATIENCE * 1000):
+            raise self.fail(f"it has said nothing for {PATIENCE:g} s")
+
+    def _fd(self, pipe: str) -> int:
+        if self._process is None:
+            raise AssistantError(self._why_not)
+        fd: int = getattr(self._process, pipe).fileno()
+        return fd
 
 
 def _start() -> "subprocess.Popen[bytes]":
@@ -99,8 +221,9 @@ def _start() -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-I", "-S", "-c", _START, *filter(None, sys.path)]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    with suppress(OSError):
-        # Every read(2) lets go of the interpreter's lock and has to wait for it again.
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    for end in (process.stdin, process.stdout):
+        assert end is not None
+        os.set_blocking(end.fileno(), False)
+        with suppress(OSError):
+            fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     return process

@@ -149,7 +149,7 @@ def _meanwhile(
 
     It takes what was made before as its last argument, which saves more than an assistant does.
     """
-    if assistant is None or not assistant.started:
+    if assistant is None or not assistant.has_answered:
         return partial(make, *args)
     promise = assistant.submit(make, *args)
 

@@ -4,9 +4,8 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 
-from kmodd.database.assistant import Assistant, AssistantError
+from kmodd.database.assistant import Assistant, AssistantError, Promise
 from kmodd.database.model import ModuleRecord
 from kmodd.database.record import effort, read_chunk, read_rows, records_of
 
@@ -22,7 +21,7 @@ _CHUNK = 64
 _AHEAD = 2
 """Chunks that the assistant has before it, so that it never waits for the next."""
 
-_CORES = len(os.sched_getaffinity(0))
+CORES = len(os.sched_getaffinity(0))
 
 _MOST_READERS = 8
 """Threads that read compressed modules: decompression, and nothing else, lets the others run."""
@@ -38,23 +37,28 @@ def read_all(
 ) -> list[ModuleRecord]:
     """Return the records of the modules at ``paths``, in any order.
 
-    The paths are relative to the tree at ``directory``, or absolute.
+    The paths are relative to the tree at ``directory``, or absolute. An assistant is given chunks
+    from the end, while this thread begins with the first. Nobody waits for him: the last that he
+    was given are read here, too, unless he is done with them before.
     """
     every = tuple(paths)
     helper = assistant if sum(map(effort, every)) >= MANY else None
-    # A thread more than there are cores takes more time than it gives.
-    threads = min(_CORES // 2 if helper else _CORES, _MOST_READERS)
     todo = deque(_chunks(every))
-    given: deque[tuple[_Chunk, Future[bytes]]] = deque()
+    given: deque[tuple[_Chunk, Promise[bytes]]] = deque()
     records: list[ModuleRecord] = []
     while todo or given:
-        while helper and todo and len(given) < _AHEAD:
+        # A thread more than there are cores takes more time than it gives.
+        helped = helper is not None and not helper.has_left
+        threads = min(CORES // 2 if helped else CORES, _MOST_READERS)
+        while helper and helped and todo and len(given) < _AHEAD:
             chunk = todo.pop()
             given.append((chunk, helper.submit(read_rows, directory, chunk, threads)))
-        if given and (given[0][1].done() or not todo):
+        if given and given[0][1].ready():
             records += _taken_back(directory, *given.popleft(), threads)
-        else:
+        elif todo:
             records += read_chunk(directory, todo.popleft(), threads)
+        else:
+            records += _read_meanwhile(directory, *given.pop(), threads)
         if progress:
             progress(len(records), len(every))
     return records
@@ -75,10 +79,22 @@ def _chunks(paths: Sequence[str]) -> Iterator[_Chunk]:
 
 
 def _taken_back(
-    directory: str, chunk: _Chunk, rows: Future[bytes], threads: int
+    directory: str, chunk: _Chunk, rows: Promise[bytes], threads: int
 ) -> list[ModuleRecord]:
     """Return the records that an assistant was to read, read here if he did not."""
     try:
         return records_of(rows.result())
     except AssistantError:
         return read_chunk(directory, chunk, threads)
+
+
+def _read_meanwhile(
+    directory: str, chunk: _Chunk, rows: Promise[bytes], threads: int
+) -> list[ModuleRecord]:
+    """Return the records that an assistant is to read, of him or of here, whoever is done first."""
+    records: list[ModuleRecord] = []
+    for start in range(0, len(chunk), threads):
+        if rows.ready():
+            return _taken_back(directory, chunk, rows, threads)
+        records += read_chunk(directory, chunk[start : start + threads], threads)
+    return records

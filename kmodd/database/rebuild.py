@@ -2,12 +2,14 @@
 """The one way from a tree on disk to its Database."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
 from kmodd.database.build import build
+from kmodd.database.collector import collector_paused
 from kmodd.database.model import Database, Inventory
-from kmodd.database.reading import Progress
+from kmodd.database.reading import CORES, Progress
 from kmodd.database.scan import scan
 
 
@@ -34,7 +36,7 @@ def rebuild(
     ``scan`` and ``build``).
     """
     known = previous.inventory if previous else remembered
-    with Assistant() as assistant:
+    with collector_paused(), Assistant() if CORES > 1 else nullcontext() as assistant:
         inventory = scan(
             directory, release, config, known, only=only, progress=progress, assistant=assistant
         )

@@ -16,6 +16,9 @@ from kmodd.database.walk import Walk, full_path, is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
+_ORDER_LINE = 32
+"""Bytes of a line of modules.order, and rather less (Debian's have 45)."""
+
 SETTLED_NS = 100_000_000
 """How long a change must be past, in nanoseconds, for a stamp to tell the next one from it.
 
@@ -46,6 +49,8 @@ def scan(
     if known and only is None and known.memory.config == config and is_untouched(known):
         records, memory = known.records, known.memory
     else:
+        if assistant and not known and only is None and _looks_large(directory):
+            assistant.start()
         settled_before = time.time_ns() - SETTLED_NS
         trusted = _trusted(known) if known else {}
         stamps = {path: record.stamp for path, record in trusted.items()}
@@ -80,6 +85,14 @@ def scan(
         problems=tuple(problems),
         memory=memory,
     )
+
+
+def _looks_large(directory: str) -> bool:
+    """Tell by its build's list whether a tree has modules enough to be read by two."""
+    try:
+        return os.stat(f"{directory}/modules.order").st_size >= MANY * _ORDER_LINE
+    except OSError:
+        return False
 
 
 def _trusted(known: Inventory) -> dict[str, ModuleRecord]:

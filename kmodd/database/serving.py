@@ -6,7 +6,16 @@ It and what it imports are kept light, since the time until it answers is lost.
 
 import gc
 import pickle
+import struct
+import zlib
 from typing import BinaryIO
+
+MAGIC = b"kmR1"
+FRAME = struct.Struct("<4sQI")
+"""What precedes a result: MAGIC, the length, and the CRC-32."""
+
+FRAME_MAX = 1 << 30
+"""Bytes of the longest result."""
 
 
 def serve(requests: BinaryIO, results: BinaryIO) -> None:
@@ -17,5 +26,7 @@ def serve(requests: BinaryIO, results: BinaryIO) -> None:
             function, args, kwargs = pickle.load(requests)
         except EOFError:
             return
-        pickle.dump(function(*args, **kwargs), results, protocol=5)
+        answer = pickle.dumps(function(*args, **kwargs), protocol=5)
+        results.write(FRAME.pack(MAGIC, len(answer), zlib.crc32(answer)))
+        results.write(answer)
         results.flush()

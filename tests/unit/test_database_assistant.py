@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The second process: what it makes is the same, and without it all goes on."""
 
+import logging
 import os
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import assistant as assistant_module
-from kmodd.database import reading
+from kmodd.database import reading, scan
 from kmodd.database.assistant import Assistant, AssistantError
 from kmodd.database.rebuild import rebuild
-from tests.support.daemon import wait_until
+from kmodd.database.record import read_rows, records_of
+from kmodd.database.walk import Walk
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.tree import ModuleTree
 
@@ -26,6 +28,7 @@ MODULES = 40
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleTree:
     """A small tree that counts as a large one."""
     monkeypatch.setattr(reading, "MANY", MODULES)
+    monkeypatch.setattr(scan, "MANY", MODULES)
     monkeypatch.setattr(reading, "_CHUNK", 4)
     tree = ModuleTree(root=tmp_path, release="6.1")
     (tree.directory / "kernel").mkdir(parents=True)
@@ -51,57 +54,171 @@ def alone(tree: ModuleTree, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]
         return files_of(tree)
 
 
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def children() -> str:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return "".join(task.read_text() for task in tasks)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No test leaves a process, dead or alive, or an open file behind."""
+    before = descriptors(), children()
+    yield
+    assert (descriptors(), children()) == before
+
+
+def stand_in(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every assistant be that shell script instead."""
+    program = directory / "stand-in"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "second process" in record.msg]
+
+
+def paths_of(tree: ModuleTree) -> list[str]:
+    return [f"kernel/{path.name}" for path in (tree.directory / "kernel").iterdir()]
+
+
 def test_an_assistant_makes_no_difference(
-    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    paths = [f"kernel/m{number}.ko" for number in range(MODULES)] + ["kernel/bad.ko", "gone.ko"]
+    paths = [*paths_of(tree), "gone.ko"]
     with Assistant() as assistant:
+        assert assistant.submit(os.getpid).result() != os.getpid()
         helped = reading.read_all(str(tree.directory), paths, assistant=assistant)
-        assert assistant.started
+        assert assistant.has_answered
     by_himself = reading.read_all(str(tree.directory), paths)
     assert sorted(helped, key=str) == sorted(by_himself, key=str)
     assert files_of(tree) == alone(tree, monkeypatch)
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_he_does_read(tree: ModuleTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = str(tree.directory)
+    expected = {record.path: record for record in reading.read_all(directory, paths_of(tree))}
+    monkeypatch.setattr(reading, "read_chunk", lambda *_: [])
+    with Assistant() as assistant:
+        assert assistant.submit(bool).result() is False
+        read = reading.read_all(
+            directory, paths_of(tree), lambda *_: time.sleep(0.05), assistant=assistant
+        )
+    assert read
+    assert all(expected[record.path] == record for record in read)
 
 
 def test_names_that_he_read_are_interned(tree: ModuleTree) -> None:
-    paths = [f"kernel/m{number}.ko" for number in range(MODULES)]
     with Assistant() as assistant:
-        records = reading.read_all(str(tree.directory), paths, assistant=assistant)
-    names = [name for record in records for name in record.imports]
+        rows = assistant.submit(read_rows, str(tree.directory), paths_of(tree), 1).result()
+    names = [name for record in records_of(rows) for name in record.imports]
+    assert names
     assert all(name is sys.intern(name) for name in names)
 
 
-@pytest.mark.parametrize("command", ["/nowhere/python", "/bin/false"])
-def test_without_a_working_interpreter_one_does_it_all(
-    tree: ModuleTree, command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = alone(tree, monkeypatch)
-    monkeypatch.setattr(sys, "executable", command)
-    with Assistant() as assistant, pytest.raises(AssistantError):
-        assistant.submit(os.getpid).result()
-    assert files_of(tree) == expected
-
-
-def test_an_assistant_that_is_killed_is_done_without(
+def test_he_starts_before_the_walk_where_the_build_lists_many_modules(
     tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tree.directory / "modules.order").write_bytes(b"kernel/some/where/or/other/m.ko\n" * MODULES)
+    started = []
+
+    def walk(*_: object) -> Iterator[tuple[str, bool]]:
+        started.append(children())
+        return iter(())
+
+    monkeypatch.setattr(Walk, "files", walk)
+    files_of(tree)
+    (tree.directory / "modules.order").write_bytes(b"kernel/m.ko\n")
+    files_of(tree)
+    assert [bool(each) for each in started] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 1", "it has ended|Broken pipe"),
+        ("echo this is no frame at all", "it talks nonsense"),
+        ("head -c 100000 /dev/zero; exec sleep 60", "it talks nonsense"),
+        (r"printf 'kmR1\4\0\0\0\0\0\0\0\0\0\0\0\1\2\3\4'; exec sleep 60", "it talks nonsense"),
+        ("printf kmR1; exec sleep 60", "it has said nothing for 0.2 s"),
+        ("exec sleep 60", "it has said nothing for 0.2 s"),
+    ],
+)
+def test_one_who_is_no_help_is_done_without(
+    tree: ModuleTree,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    why: str,
+) -> None:
     expected = alone(tree, monkeypatch)
-    start = assistant_module._start
-
-    def doomed() -> subprocess.Popen[bytes]:
-        process = start()
-        process.send_signal(signal.SIGKILL)
-        return process
-
-    monkeypatch.setattr(assistant_module, "_start", doomed)
+    stand_in(tmp_path, script, monkeypatch)
+    monkeypatch.setattr(assistant_module, "PATIENCE", 0.2)
+    with Assistant() as assistant:
+        for _ in range(2):
+            with pytest.raises(AssistantError, match=why):
+                assistant.submit(os.getpid).result()
+    assert len(complaints(caplog)) == 1
+    caplog.clear()
+    caplog.set_level(logging.INFO)
     assert files_of(tree) == expected
+    assert len(complaints(caplog)) == 1
+
+
+def test_without_an_interpreter_one_does_it_all(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = alone(tree, monkeypatch)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert files_of(tree) == expected
+    assert len(complaints(caplog)) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("at_work", [False, True])
+def test_one_who_falls_is_done_without(
+    tree: ModuleTree,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: signal.Signals,
+    at_work: bool,
+) -> None:
+    expected = alone(tree, monkeypatch)
+    monkeypatch.setattr(assistant_module, "PATIENCE", 0.2)
+    caplog.set_level(logging.INFO)
+    start = Assistant.start
+
+    def doomed(assistant: Assistant) -> None:
+        if not children() and not assistant.has_left:
+            start(assistant)
+            if at_work:
+                assistant.submit(bool).result()
+            os.kill(int(children()), number)
+
+    monkeypatch.setattr(Assistant, "start", doomed)
+    assert files_of(tree) == expected
+    assert len(complaints(caplog)) == 1
+
+
+def test_a_long_request_and_a_long_answer_pass_each_other() -> None:
+    with Assistant() as assistant:
+        promises = [assistant.submit(bytes.upper, b"a" * (3 << 20)) for _ in range(3)]
+        assert all(promise.result() == b"A" * (3 << 20) for promise in promises)
 
 
 def test_his_process_ends_with_the_job_even_while_he_is_at_work() -> None:
     with Assistant() as assistant:
         process = assistant.submit(os.getpid).result()
         sleeping = assistant.submit(time.sleep, 60)
-        wait_until(sleeping.running)
-    assert isinstance(sleeping.exception(), AssistantError)
+        assert not sleeping.ready()
+    with pytest.raises(AssistantError):
+        sleeping.result()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
