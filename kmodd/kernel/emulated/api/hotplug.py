@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that are plugged in from outside, and the configuration space of PCI devices."""
+"""Devices that are plugged in from outside."""
 
 import errno
 from itertools import count
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device as ShownDevice
-from kmodd.kernel.emulated.api.bus import (
-    Device,
-    add_device,
-    buses_of,
-    driver_name,
+from kmodd.kernel.emulated.api.bus import Device, add_device, buses_of, driver_name, remove_device
+from kmodd.kernel.emulated.api.kobjects import set_name
+from kmodd.kernel.emulated.api.pci import CONFIGURATION, CONFIGURATION_SIZE
+from kmodd.kernel.emulated.api.platform_bus import (
     make_platform_device,
     name_platform_device,
     platform_device_put,
-    remove_device,
 )
-from kmodd.kernel.emulated.api.devices import set_name
 from kmodd.kernel.emulated.api.structures import (
     DEVICE,
     KOBJECT,
@@ -25,7 +22,6 @@ from kmodd.kernel.emulated.api.structures import (
     PLATFORM_DEVICE,
     device_name,
 )
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, alike, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
@@ -35,18 +31,8 @@ DEVICES_MAX = 256
 """Devices that can be plugged in at once."""
 
 _SLOTS = 32
-_SYSTEM_DATA_SIZE = 40
-_CONFIGURATION_SIZE = 256
-_CONFIGURATION = PCI_DEVICE.size + PCI_BUS.size + _SYSTEM_DATA_SIZE
-"""Where the configuration space is in the memory of a PCI device, behind its bus."""
 
 _CLASS, _SUBSYSTEM = 9, 44
-_WRITABLE = frozenset({4, 5, 12, 13, 60})
-"""The bytes of an empty configuration space that keep what is written: the command, the cache
-line's size, the latency, the interrupt line."""
-
-_DEVICE_NOT_FOUND, _BAD_REGISTER = 0x86, 0x87
-"""PCIBIOS_DEVICE_NOT_FOUND, PCIBIOS_BAD_REGISTER_NUMBER"""
 
 _DMA_32 = 0xFFFFFFFF
 
@@ -167,7 +153,7 @@ def _make_pci_device(machine: Machine, identity: PciIdentity) -> Device:
     """Return a device in the first free slot; each has its bus, and all are in one domain."""
     names, memory = _names(machine), machine.memory
     at = next(each for each in count(1) if _pci_name(each) not in names)
-    address = machine.heap.allocate(_CONFIGURATION + _CONFIGURATION_SIZE)
+    address = machine.heap.allocate(CONFIGURATION + CONFIGURATION_SIZE)
     base, bus = address + PCI_DEVICE.device, address + PCI_DEVICE.size
     memory.put(address + PCI_DEVICE.bus, bus)
     memory.put(bus + PCI_BUS.system_data, bus + PCI_BUS.size)
@@ -185,7 +171,7 @@ def _make_pci_device(machine: Machine, identity: PciIdentity) -> Device:
     memory.put(base + DEVICE.dma_mask, address + PCI_DEVICE.dma_mask)
     memory.put(base + DEVICE.coherent_dma_mask, _DMA_32)
     memory.put(base + KOBJECT.references, 1, 4)
-    _fill_configuration(machine, address + _CONFIGURATION, identity)
+    _fill_configuration(machine, address + CONFIGURATION, identity)
     set_name(machine, base, _pci_name(at).encode())
     return Device(address, base, "pci")
 
@@ -201,102 +187,3 @@ def _fill_configuration(machine: Machine, at: int, identity: PciIdentity) -> Non
     memory.write(at + _CLASS, identity.kind.to_bytes(3, "little"))
     memory.put(at + _SUBSYSTEM, identity.subsystem_vendor, 2)
     memory.put(at + _SUBSYSTEM + 2, identity.subsystem_device, 2)
-
-
-def _configuration(machine: Machine, device: int, where: int, size: int) -> tuple[int, int]:
-    """Return where ``size`` bytes of a configuration space are, and 0 or an error of PCI's."""
-    found = buses_of(machine).devices.get(device)
-    if found is None or found.bus != "pci":
-        return 0, _DEVICE_NOT_FOUND
-    if where % size or not 0 <= where < _CONFIGURATION_SIZE:
-        return 0, _BAD_REGISTER
-    return device + _CONFIGURATION + where, 0
-
-
-def _read(machine: Machine, device: int, where: int, value: int, size: int) -> int:
-    at, code = _configuration(machine, device, where, size)
-    machine.memory.put(value, machine.memory.number(at, size) if at else (1 << 8 * size) - 1, size)
-    return code
-
-
-def _write(machine: Machine, device: int, where: int, value: int, size: int) -> int:
-    at, code = _configuration(machine, device, where, size)
-    for each in range(size) if at else ():
-        if where + each in _WRITABLE:
-            machine.memory.put(at + each, value >> 8 * each & 0xFF, 1)
-    return code
-
-
-@function("int pci_read_config_byte(const struct pci_dev *dev, int where, u8 *val)")
-def pci_read_config_byte(machine: Machine, device: int, where: int, value: int) -> int:
-    return _read(machine, device, where, value, 1)
-
-
-@function("int pci_read_config_word(const struct pci_dev *dev, int where, u16 *val)")
-def pci_read_config_word(machine: Machine, device: int, where: int, value: int) -> int:
-    return _read(machine, device, where, value, 2)
-
-
-@function("int pci_read_config_dword(const struct pci_dev *dev, int where, u32 *val)")
-def pci_read_config_dword(machine: Machine, device: int, where: int, value: int) -> int:
-    return _read(machine, device, where, value, 4)
-
-
-@function("int pci_write_config_byte(const struct pci_dev *dev, int where, u8 val)")
-def pci_write_config_byte(machine: Machine, device: int, where: int, value: int) -> int:
-    return _write(machine, device, where, value, 1)
-
-
-@function("int pci_write_config_word(const struct pci_dev *dev, int where, u16 val)")
-def pci_write_config_word(machine: Machine, device: int, where: int, value: int) -> int:
-    return _write(machine, device, where, value, 2)
-
-
-@function("int pci_write_config_dword(const struct pci_dev *dev, int where, u32 val)")
-def pci_write_config_dword(machine: Machine, device: int, where: int, value: int) -> int:
-    return _write(machine, device, where, value, 4)
-
-
-def _no_region(_machine: Machine, *_arguments: int) -> int:
-    """A device without any BAR has none that is named (pcim_iomap_regions)."""
-    return -errno.EINVAL
-
-
-def _no_interrupt(_machine: Machine, *_arguments: int) -> int:
-    """A device without an interrupt line or a capability for messages has none."""
-    return -errno.ENOSPC
-
-
-alike(
-    _no_region,
-    """
-    int pcim_iomap_regions(struct pci_dev *pdev, int mask, const char *name)
-    int pcim_iomap_regions_request_all(struct pci_dev *pdev, int mask, const char *name)
-    """,
-)
-alike(
-    _no_interrupt,
-    """
-    int pci_alloc_irq_vectors(struct pci_dev *dev, unsigned int min_vecs, unsigned int max_vecs, unsigned int flags)
-    int pci_alloc_irq_vectors_affinity(struct pci_dev *dev, unsigned int min_vecs, unsigned int max_vecs, unsigned int flags, struct irq_affinity *affd)
-    int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int minvec, int maxvec)
-    """,
-)
-machine_code(
-    RETURN_ZERO,
-    """
-    int pci_enable_device_mem(struct pci_dev *dev)
-    int pci_select_bars(struct pci_dev *dev, unsigned long flags)
-    int pci_request_selected_regions(struct pci_dev *pdev, int bars, const char *res_name)
-    int pci_request_selected_regions_exclusive(struct pci_dev *pdev, int bars, const char *res_name)
-    int pci_save_state(struct pci_dev *dev)
-    u8 pci_find_capability(struct pci_dev *dev, int cap)
-    u16 pci_find_ext_capability(struct pci_dev *dev, int cap)
-    void __iomem *pci_ioremap_bar(struct pci_dev *pdev, int bar)
-    void __iomem *pci_iomap(struct pci_dev *dev, int bar, unsigned long maxlen)
-    void __iomem *pci_iomap_range(struct pci_dev *dev, int bar, unsigned long offset, unsigned long maxlen)
-    void __iomem *pcim_iomap(struct pci_dev *pdev, int bar, unsigned long maxlen)
-    void __iomem * const *pcim_iomap_table(struct pci_dev *pdev)
-    """,
-)
-machine_code(RETURN, "void pci_release_selected_regions(struct pci_dev *pdev, int bars)")

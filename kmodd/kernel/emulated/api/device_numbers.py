@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device numbers, and what stands behind them: character, block and misc devices.
+
+fs/char_dev.c, block/genhd.c, drivers/char/misc.c
+"""
+
+import errno
+from dataclasses import dataclass
+
+from kmodd.kernel.emulated.api.devices import device_add, device_del
+from kmodd.kernel.emulated.api.structures import DEVICE, MISC, device_name
+from kmodd.kernel.emulated.api.table import RETURN, function, machine_code, makers, reclaims
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_CHARACTER, _BLOCK = "character", "block"
+_NUMBERS = "device numbers"
+_DYNAMIC = 255
+_MAJORS = (*range(254, 233, -1), *range(511, 383, -1))
+_MINOR_BITS = 20
+_MAJOR_MAX = 511
+_MISC_DYNAMIC = range(127, 0, -1)
+
+
+@dataclass(slots=True)
+class Region:
+    """Device numbers that are taken."""
+
+    kind: str
+    major: int
+    first: int
+    count: int
+    name: str
+
+    def overlaps(self, other: "Region") -> bool:
+        """Tell whether both have a number in common."""
+        return (
+            (self.kind, self.major) == (other.kind, other.major)
+            and self.first < other.first + other.count
+            and other.first < self.first + self.count
+        )
+
+
+def _take_region(machine: Machine, region: Region) -> int:
+    """Take device numbers; returns 0 or an errno below zero."""
+    if not region.major:
+        taken = {each.major for each in machine.regions if each.kind == region.kind}
+        region.major = next((each for each in _MAJORS if each not in taken), 0)
+        if not region.major:
+            return -errno.EBUSY
+    if not 0 < region.major <= _MAJOR_MAX:
+        return -errno.EINVAL
+    if any(region.overlaps(each) for each in machine.regions):
+        return -errno.EBUSY
+    machine.regions.append(region)
+    key = _key(region)
+    machine.ledger.take(_NUMBERS, key, f"{_NUMBERS} {region.major}:{region.first} '{region.name}'")
+    return 0
+
+
+def _give_region(machine: Machine, kind: str, major: int, first: int) -> None:
+    for region in machine.regions:
+        if (region.kind, region.major, region.first) == (kind, major, first):
+            machine.regions.remove(region)
+            machine.ledger.give(_NUMBERS, _key(region))
+            return
+
+
+@reclaims(_NUMBERS)
+def forget_numbers(machine: Machine, key: int) -> None:
+    """Free the device numbers of a module that is gone."""
+    machine.regions[:] = [each for each in machine.regions if _key(each) != key]
+
+
+@reclaims("misc device")
+def forget_misc(machine: Machine, misc: int) -> None:
+    """Free the minor number of a module that is gone."""
+    machine.minors.pop(misc, None)
+    machine.dev.remove(misc)
+
+
+def _key(region: Region) -> int:
+    return (region.kind == _BLOCK) << 40 | region.major << _MINOR_BITS | region.first
+
+
+@function(
+    "int alloc_chrdev_region(dev_t *dev, unsigned baseminor, unsigned count, const char *name)"
+)
+def alloc_chrdev_region(machine: Machine, number: int, first: int, count: int, name: int) -> int:
+    region = Region(_CHARACTER, 0, first, count, machine.memory.text(name, 64))
+    code = _take_region(machine, region)
+    if not code:
+        machine.memory.put(number, region.major << _MINOR_BITS | first, 4)
+    return code
+
+
+@function("int register_chrdev_region(dev_t from, unsigned count, const char *name)")
+def register_chrdev_region(machine: Machine, number: int, count: int, name: int) -> int:
+    text = machine.memory.text(name, 64)
+    minor = number & (1 << _MINOR_BITS) - 1
+    return _take_region(machine, Region(_CHARACTER, number >> _MINOR_BITS, minor, count, text))
+
+
+@function("void unregister_chrdev_region(dev_t from, unsigned count)")
+def unregister_chrdev_region(machine: Machine, number: int, _count: int) -> None:
+    minor = number & (1 << _MINOR_BITS) - 1
+    _give_region(machine, _CHARACTER, number >> _MINOR_BITS, minor)
+
+
+@function(
+    "int __register_chrdev(unsigned int major, unsigned int baseminor, unsigned int count, const"
+    " char *name, const struct file_operations *fops)"
+)
+def register_chrdev(
+    machine: Machine, major: int, first: int, count: int, name: int, _operations: int
+) -> int:
+    region = Region(_CHARACTER, major, first, count, machine.memory.text(name, 64))
+    return _take_region(machine, region) or (0 if major else region.major)
+
+
+@function(
+    "void __unregister_chrdev(unsigned int major, unsigned int baseminor, unsigned int count,"
+    " const char *name)"
+)
+def unregister_chrdev(machine: Machine, major: int, first: int, _count: int, _name: int) -> None:
+    _give_region(machine, _CHARACTER, major, first)
+
+
+@function("int __register_blkdev(unsigned int major, const char *name, void (*probe)(dev_t devt))")
+def register_blkdev(machine: Machine, major: int, name: int, _probe: int) -> int:
+    region = Region(_BLOCK, major, 0, 1 << _MINOR_BITS, machine.memory.text(name, 64))
+    return _take_region(machine, region) or (0 if major else region.major)
+
+
+@function("void unregister_blkdev(unsigned int major, const char *name)")
+def unregister_blkdev(machine: Machine, major: int, _name: int) -> None:
+    _give_region(machine, _BLOCK, major, 0)
+
+
+@function("int misc_register(struct miscdevice *misc)")
+def misc_register(machine: Machine, misc: int) -> int:
+    memory = machine.memory
+    minor, name = memory.number(misc, 4), memory.text(memory.number(misc + MISC.name), 64)
+    taken = set(machine.minors.values())
+    if minor == _DYNAMIC:
+        free = next((each for each in _MISC_DYNAMIC if each not in taken), None)
+        if free is None:
+            return -errno.EBUSY
+        minor = free
+        memory.put(misc, minor, 4)
+    elif minor in taken:
+        return -errno.EBUSY
+    machine.minors[misc] = minor
+    device = machine.heap.allocate(DEVICE.size)
+    memory.put(device + DEVICE.init_name, memory.number(misc + MISC.name))
+    memory.put(misc + MISC.this_device, device)
+    node = memory.number(misc + MISC.node_name)
+    machine.dev.add(misc, 0, memory.text(node, 64) if node else name, is_directory=False)
+    machine.ledger.take("misc device", misc, f"misc device '{name}'")
+    return 0
+
+
+@function("void misc_deregister(struct miscdevice *misc)")
+def misc_deregister(machine: Machine, misc: int) -> None:
+    if machine.ledger.give("misc device", misc) is not None:
+        machine.minors.pop(misc, None)
+        machine.dev.remove(misc)
+        machine.heap.free(machine.memory.number(misc + MISC.this_device))
+
+
+@function("int cdev_add(struct cdev *p, dev_t dev, unsigned count)")
+def cdev_add(machine: Machine, device: int, number: int, _count: int) -> int:
+    name = f"character device {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}"
+    machine.ledger.take("cdev", device, name)
+    return 0
+
+
+@function("void cdev_del(struct cdev *p)")
+def cdev_del(machine: Machine, device: int) -> None:
+    machine.ledger.give("cdev", device)
+    if machine.ledger.give("character device", device) is not None:
+        machine.heap.free(device)
+
+
+@function("int cdev_device_add(struct cdev *cdev, struct device *dev)")
+def cdev_device_add(machine: Machine, device: int, owner: int) -> int:
+    machine.ledger.take("cdev", device, f"character device of {device_name(machine, owner)}")
+    return device_add(machine, owner) or 0
+
+
+@function("void cdev_device_del(struct cdev *cdev, struct device *dev)")
+def cdev_device_del(machine: Machine, device: int, owner: int) -> None:
+    machine.ledger.give("cdev", device)
+    device_del(machine, owner)
+
+
+machine_code(
+    RETURN,
+    """
+    void cdev_init(struct cdev *cdev, const struct file_operations *fops)
+    void cdev_set_parent(struct cdev *p, struct kobject *kobj)
+    """,
+)
+
+makers("character device: struct cdev *cdev_alloc(void)")

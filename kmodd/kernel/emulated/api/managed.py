@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is given back when a device loses its driver (drivers/base/devres.c)."""
+
+from kmodd.kernel.emulated.api.bus import Managed, buses_of
+from kmodd.kernel.emulated.api.memory import allocate, release
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ONE, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+
+def _manage(machine: Machine, device: int, managed: Managed) -> None:
+    buses_of(machine).managed.setdefault(device, []).append(managed)
+
+
+@function("void *devm_kmalloc(struct device *dev, size_t size, gfp_t gfp)")
+def devm_kmalloc(machine: Machine, device: int, size: int, _flags: int) -> int:
+    address = allocate(machine, size)
+    _manage(machine, device, Managed(0, address))
+    return address
+
+
+@function("char *devm_kasprintf(struct device *dev, gfp_t gfp, const char *fmt, ...)")
+def devm_kasprintf(machine: Machine, device: int, _flags: int, template: int) -> int:
+    text = machine.format(template, 3)
+    address = devm_kmalloc(machine, device, len(text) + 1, 0) or 0
+    machine.memory.write(address, text + b"\0")
+    return address
+
+
+@function("char *devm_kstrdup(struct device *dev, const char *s, gfp_t gfp)")
+def devm_kstrdup(machine: Machine, device: int, source: int, _flags: int) -> int:
+    text = machine.memory.string(source)
+    address = devm_kmalloc(machine, device, len(text) + 1, 0) or 0
+    machine.memory.write(address, text + b"\0")
+    return address
+
+
+@function("void *devm_kmemdup(struct device *dev, const void *src, size_t len, gfp_t gfp)")
+def devm_kmemdup(machine: Machine, device: int, source: int, size: int, _flags: int) -> int:
+    data = machine.memory.read(source, size)
+    address = devm_kmalloc(machine, device, size, 0) or 0
+    machine.memory.write(address, data)
+    return address
+
+
+@function("void devm_kfree(struct device *dev, const void *p)")
+def devm_kfree(machine: Machine, device: int, address: int) -> None:
+    held = buses_of(machine).managed.get(device, [])
+    for managed in held:
+        if managed.data == address and not managed.action:
+            held.remove(managed)
+            release(machine, address)
+            return
+
+
+@function("int devm_add_action(struct device *dev, void (*action)(void *), void *data)")
+def devm_add_action(machine: Machine, device: int, action: int, data: int) -> int:
+    _manage(machine, device, Managed(action, data))
+    return 0
+
+
+@function(
+    "void *__devres_alloc_node(dr_release_t release, size_t size, gfp_t gfp, int nid, const char *name)"
+)
+def devres_alloc(machine: Machine, action: int, size: int, *_rest: int) -> int:
+    made = allocate(machine, size)
+    machine.state.setdefault("devres", {})[made] = action
+    return made
+
+
+@function("void devres_add(struct device *dev, void *res)")
+def devres_add(machine: Machine, device: int, resource: int) -> None:
+    action = machine.state.get("devres", {}).pop(resource, 0)
+    _manage(machine, device, Managed(action, resource, is_resource=True))
+
+
+@function("void devres_free(void *res)")
+def devres_free(machine: Machine, resource: int) -> None:
+    machine.state.get("devres", {}).pop(resource, None)
+    release(machine, resource)
+
+
+machine_code(
+    RETURN_ONE,
+    """
+    void *devres_open_group(struct device *dev, void *id, gfp_t gfp)
+    """,
+)
+machine_code(
+    RETURN,
+    """
+    void devres_close_group(struct device *dev, void *id)
+    void devres_remove_group(struct device *dev, void *id)
+    int devres_release_group(struct device *dev, void *id)
+    """,
+)
+
+machine_code(
+    RETURN_ZERO,
+    """
+    int devm_request_threaded_irq(struct device *dev, unsigned int irq, irq_handler_t handler, irq_handler_t thread_fn, unsigned long irqflags, const char *devname, void *dev_id)
+    int devm_device_add_group(struct device *dev, const struct attribute_group *grp)
+    int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)
+    int devm_watchdog_register_device(struct device *dev, struct watchdog_device *wdd)
+    int devm_led_classdev_register_ext(struct device *parent, struct led_classdev *led_cdev, struct led_init_data *init_data)
+    """,
+)

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The platform bus: devices that are there because somebody says so (drivers/base/platform.c)."""
+
+import errno
+
+from kmodd.kernel.emulated.api.bus import (
+    BUSES,
+    Bus,
+    Device,
+    Driver,
+    add_device,
+    add_driver,
+    buses_of,
+    remove_device,
+    remove_driver,
+)
+from kmodd.kernel.emulated.api.devices import put_device
+from kmodd.kernel.emulated.api.kobjects import set_name
+from kmodd.kernel.emulated.api.structures import (
+    DEVICE,
+    DRIVER,
+    KOBJECT,
+    PLATFORM_DEVICE,
+    PLATFORM_DRIVER,
+)
+from kmodd.kernel.emulated.api.table import function
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_NONE, _AUTO = -1, -2
+_NAME_SIZE, _ID_SIZE = 20, 32
+_IDS_MAX = 4096
+_RESOURCE_SIZE = 64
+
+
+def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
+    """Return the entry of the driver's table that names the device, or the driver itself."""
+    memory = machine.memory
+    name = memory.string(memory.number(device.address + PLATFORM_DEVICE.name), 64)
+    table = memory.number(driver.address + PLATFORM_DRIVER.id_table)
+    for entry in range(table, table + _ID_SIZE * _IDS_MAX, _ID_SIZE) if table else ():
+        wanted = memory.string(entry, _NAME_SIZE)
+        if not wanted:
+            return 0
+        if wanted == name:
+            memory.put(device.address + PLATFORM_DEVICE.id_entry, entry)
+            return entry
+    own = memory.number(driver.base + DRIVER.name)
+    return driver.address if own and memory.string(own, 64) == name else 0
+
+
+def _platform_probe(machine: Machine, device: Device, driver: Driver, _match: int) -> int:
+    probe = machine.memory.number(driver.address + PLATFORM_DRIVER.probe)
+    return machine.call(probe, device.address) if probe else 0
+
+
+@function("int __platform_driver_register(struct platform_driver *drv, struct module *owner)")
+def platform_driver_register(machine: Machine, address: int, _owner: int) -> int:
+    add_driver(machine, Driver(address, address + PLATFORM_DRIVER.driver, "platform"))
+    return 0
+
+
+@function("void platform_driver_unregister(struct platform_driver *drv)")
+def platform_driver_unregister(machine: Machine, address: int) -> None:
+    remove_driver(machine, address)
+
+
+@function(
+    "int __platform_driver_probe(struct platform_driver *drv, int (*probe)(struct platform_device"
+    " *), struct module *module)"
+)
+def platform_driver_probe(machine: Machine, address: int, probe: int, _module: int) -> int:
+    """A driver for devices that are there already, or never: ENODEV where none is bound."""
+    machine.memory.put(address + PLATFORM_DRIVER.probe, probe)
+    driver = Driver(address, address + PLATFORM_DRIVER.driver, "platform")
+    add_driver(machine, driver)
+    if any(each.driver is driver for each in buses_of(machine).devices.values()):
+        return 0
+    remove_driver(machine, address)
+    return -errno.ENODEV
+
+
+@function(
+    "int __platform_register_drivers(struct platform_driver * const *drivers, unsigned int count, struct module *owner)"
+)
+def platform_register_drivers(machine: Machine, drivers: int, count: int, owner: int) -> int:
+    for at in range(min(count, _IDS_MAX)):
+        platform_driver_register(machine, machine.memory.number(drivers + 8 * at), owner)
+    return 0
+
+
+@function(
+    "void platform_unregister_drivers(struct platform_driver * const *drivers, unsigned int count)"
+)
+def platform_unregister_drivers(machine: Machine, drivers: int, count: int) -> None:
+    for at in reversed(range(min(count, _IDS_MAX))):
+        remove_driver(machine, machine.memory.number(drivers + 8 * at))
+
+
+def make_platform_device(
+    machine: Machine, name: bytes, number: int, *, resources: int = 0, count: int = 0
+) -> int:
+    """Return the address of a new platform device, on the caller's account."""
+    memory = machine.memory
+    device = machine.heap.allocate(PLATFORM_DEVICE.size + len(name) + 1)
+    text = device + PLATFORM_DEVICE.size
+    memory.write(text, name + b"\0")
+    memory.put(device + PLATFORM_DEVICE.name, text)
+    memory.put(device + PLATFORM_DEVICE.id, number, 4)
+    memory.put(device + PLATFORM_DEVICE.device + KOBJECT.references, 1, 4)
+    shown = name.decode("utf-8", "replace")
+    machine.ledger.take("platform device", device, f"platform device '{shown}'")
+    if resources and 0 < count <= _IDS_MAX:
+        _add_resources(machine, device, resources, count)
+    return device
+
+
+def _add_resources(machine: Machine, device: int, resources: int, count: int) -> None:
+    memory = machine.memory
+    copy = machine.heap.allocate(count * _RESOURCE_SIZE)
+    memory.write(copy, memory.read(resources, count * _RESOURCE_SIZE))
+    memory.put(device + PLATFORM_DEVICE.resource, copy)
+    memory.put(device + PLATFORM_DEVICE.resource_count, count, 4)
+
+
+@function("struct platform_device *platform_device_alloc(const char *name, int id)")
+def platform_device_alloc(machine: Machine, name: int, number: int) -> int:
+    return make_platform_device(machine, machine.memory.string(name, 64), number)
+
+
+@function(
+    "int platform_device_add_resources(struct platform_device *pdev, const struct resource *res,"
+    " unsigned int num)"
+)
+def platform_device_add_resources(machine: Machine, device: int, resources: int, count: int) -> int:
+    if resources and 0 < count <= _IDS_MAX:
+        _add_resources(machine, device, resources, count)
+    return 0
+
+
+@function(
+    "int platform_device_add_data(struct platform_device *pdev, const void *data, size_t size)"
+)
+def platform_device_add_data(machine: Machine, device: int, data: int, size: int) -> int:
+    _add_data(machine, device, data, size)
+    return 0
+
+
+def _add_data(machine: Machine, device: int, data: int, size: int) -> None:
+    if not data or size > 1 << 20:
+        return
+    copy = machine.heap.allocate(size)
+    machine.memory.write(copy, machine.memory.read(data, size))
+    machine.memory.put(device + PLATFORM_DEVICE.device + DEVICE.platform_data, copy)
+
+
+@function("int platform_device_add(struct platform_device *pdev)")
+def platform_device_add(machine: Machine, address: int) -> int:
+    add_device(machine, name_platform_device(machine, address))
+    return 0
+
+
+def name_platform_device(machine: Machine, address: int) -> Device:
+    """Give a platform device the name that it has on its bus, from its own and its number."""
+    memory = machine.memory
+    buses = buses_of(machine)
+    name = memory.string(memory.number(address + PLATFORM_DEVICE.name), 64)
+    number = memory.number(address + PLATFORM_DEVICE.id, 4, signed=True)
+    if number == _AUTO:
+        name += b".%d.auto" % buses.automatic
+        buses.automatic += 1
+    elif number != _NONE:
+        name += b".%d" % number
+    base = address + PLATFORM_DEVICE.device
+    set_name(machine, base, name)
+    return Device(address, base, "platform")
+
+
+@function("int platform_device_register(struct platform_device *pdev)")
+def platform_device_register(machine: Machine, address: int) -> int:
+    base = address + PLATFORM_DEVICE.device
+    machine.memory.put(base + KOBJECT.references, 1, 4)
+    machine.ledger.take("static platform device", address, "a platform device")
+    return platform_device_add(machine, address) or 0
+
+
+@function("int platform_add_devices(struct platform_device **devs, int num)")
+def platform_add_devices(machine: Machine, devices: int, count: int) -> int:
+    for at in range(min(max(count, 0), _IDS_MAX)):
+        platform_device_register(machine, machine.memory.number(devices + 8 * at))
+    return 0
+
+
+@function("void platform_device_del(struct platform_device *pdev)")
+def platform_device_del(machine: Machine, address: int) -> None:
+    device = buses_of(machine).devices.get(address)
+    if device is not None:
+        remove_device(machine, device)
+
+
+@function("void platform_device_put(struct platform_device *pdev)")
+def platform_device_put(machine: Machine, address: int) -> None:
+    if not address:
+        return
+    base = address + PLATFORM_DEVICE.device
+    memory = machine.memory
+    name = memory.number(base + KOBJECT.name)
+    if machine.ledger.give("platform device", address) is None:
+        put_device(machine, base)
+        return
+    for owned in (
+        name if machine.ledger.give("name", name) is not None else 0,
+        memory.number(base + DEVICE.platform_data),
+        memory.number(address + PLATFORM_DEVICE.resource),
+        address,
+    ):
+        machine.heap.free(owned)
+
+
+@function("void platform_device_unregister(struct platform_device *pdev)")
+def platform_device_unregister(machine: Machine, address: int) -> None:
+    if not address or address >= (1 << 64) - 4095:
+        return
+    platform_device_del(machine, address)
+    machine.ledger.give("static platform device", address)
+    platform_device_put(machine, address)
+
+
+@function(
+    "struct platform_device *platform_device_register_full(const struct platform_device_info"
+    " *pdevinfo)"
+)
+def platform_device_register_full(machine: Machine, info: int) -> int:
+    """``struct platform_device_info``: parent, node, a flag, name, id, resources, data."""
+    memory = machine.memory
+    name, number = (
+        memory.string(memory.number(info + 24), 64),
+        memory.number(info + 32, 4, signed=True),
+    )
+    device = make_platform_device(
+        machine,
+        name,
+        number,
+        resources=memory.number(info + 40),
+        count=memory.number(info + 48, 4),
+    )
+    memory.put(device + PLATFORM_DEVICE.device + DEVICE.parent, memory.number(info))
+    _add_data(machine, device, memory.number(info + 56), memory.number(info + 64))
+    platform_device_add(machine, device)
+    return device
+
+
+@function(
+    "struct platform_device *__platform_create_bundle(struct platform_driver *driver, int"
+    " (*probe)(struct platform_device *), struct resource *res, unsigned int n_res, const void"
+    " *data, size_t size, struct module *module)"
+)
+def platform_create_bundle(
+    machine: Machine, driver: int, probe: int, resources: int, count: int, data: int, size: int
+) -> int:
+    memory = machine.memory
+    name = memory.string(memory.number(driver + PLATFORM_DRIVER.driver + DRIVER.name), 64)
+    device = make_platform_device(machine, name, _NONE, resources=resources, count=count)
+    _add_data(machine, device, data, size)
+    platform_device_add(machine, device)
+    code = platform_driver_probe(machine, driver, probe, 0)
+    if code:
+        platform_device_unregister(machine, device)
+        return code
+    return device
+
+
+@function(
+    "struct resource *platform_get_resource(struct platform_device *dev, unsigned int type,"
+    " unsigned int num)"
+)
+def platform_get_resource(machine: Machine, device: int, kind: int, number: int) -> int:
+    memory = machine.memory
+    count = memory.number(device + PLATFORM_DEVICE.resource_count, 4)
+    first = memory.number(device + PLATFORM_DEVICE.resource)
+    for at in range(min(count, _IDS_MAX)):
+        resource = first + at * _RESOURCE_SIZE
+        if memory.number(resource + 24) & 0x1F00 == kind:
+            if not number:
+                return resource
+            number -= 1
+    return 0
+
+
+@function(
+    "int platform_get_irq(struct platform_device *dev, unsigned int num)",
+    "int platform_get_irq_optional(struct platform_device *dev, unsigned int num)",
+)
+def platform_get_irq(machine: Machine, device: int, number: int) -> int:
+    resource = platform_get_resource(machine, device, 0x400, number)
+    return machine.memory.number(resource, 4) if resource else -errno.ENXIO
+
+
+BUSES["platform"] = Bus(_platform_match, _platform_probe, PLATFORM_DRIVER.remove)
