@@ -199,6 +199,19 @@ class KernelFile:
     module: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What became of a module that code in a kernel has asked for (request_module).
+
+    ``status`` is what the code is told: 0, the exit status of modprobe as wait(2) has it, or an
+    errno below zero. ``why`` is what the log has to say about a failure, which is not always
+    anything: to ask for what does not exist is usual.
+    """
+
+    status: int = 0
+    why: str = ""
+
+
 class Kernel(Protocol):
     """A kernel's module interface. Every method may be called from any thread.
 
@@ -306,4 +319,13 @@ class Emulation(Protocol):
         """Return what is in a directory of /dev, /proc or /sys by name, or the file ``path``.
 
         Reason: FILE_NOT_FOUND.
+        """
+
+    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
+        """Have ``answer`` called with what modules' code asks for, a module's name or an alias.
+
+        It loads that with calls of its own, while the call that the code runs for waits; the code
+        runs on when it returns. What the code does not wait for is answered when that call is
+        over, and before it returns. ``answer`` raises nothing. It runs in the context
+        (contextvars) of the call, though in a thread of its own.
         """

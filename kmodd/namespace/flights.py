@@ -7,7 +7,9 @@ module waits for it to land. A *pin* keeps a module from being unloaded while an
 found or put it there still counts on it. A *keeper* has pins that outlast operations.
 
 Nothing here can deadlock: a thread leads at most one flight at a time, never waits for another
-flight while it leads one, and pins are refused, never waited for.
+flight while it leads one, and pins are refused, never waited for. An operation whose module asks
+for others while it is in the air has them loaded by operations that belong to it, and those may not
+wait for what waits for them: that is a failure.
 """
 
 import copy
@@ -17,11 +19,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from kmodd.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
+
+_current: ContextVar["Operation | None"] = ContextVar("operation", default=None)
 
 
 class Operation:
@@ -141,14 +146,23 @@ class Flights:
             self._last_number += 1
             operation = Operation(self._last_number, action, what, caller, parent)
             self._operations[operation.number] = operation
+        outer = _current.set(operation)
         try:
             yield operation
         finally:
+            _current.reset(outer)
             with self._lock:
                 if operation.pins:
                     self._pins.subtract(operation.pins)
                     self._pins += Counter()
                 del self._operations[operation.number]
+
+    def current(self) -> Operation | None:
+        """Return the operation that this context is in."""
+        operation = _current.get()
+        with self._lock:
+            known = operation is not None and self._operations.get(operation.number) is operation
+        return operation if known else None
 
     def origin(self, token: str) -> Caller:
         """Return who started the operation that has this token; raises as ``operation`` does."""
@@ -279,12 +293,38 @@ class Flights:
             )
 
     def _wait(self, name: str, flight: _Flight, operation: Operation) -> None:
-        """Wait for another's flight to land."""
+        """Wait for another's flight to land.
+
+        Raises StateError (MODULE_BUSY) where the other waits for this operation.
+        """
         with self._lock:
+            if self._waits_for(flight.leader, operation):
+                why = f"module {name} waits for the module that asks for it"
+                raise StateError(Reason.MODULE_BUSY, why, module=name)
             self._waits[operation] = name, flight
         flight.landed.wait()
         with self._lock:
             del self._waits[operation]
+
+    def _waits_for(self, leader: Operation, operation: Operation) -> bool:
+        """Tell whether the leader of a flight waits, over whatever others, for ``operation``.
+
+        A leader waits for the operations that belong to it: its module has asked for theirs.
+        """
+        line, seen, left = set(operation.line()), set[Operation](), [leader]
+        while left:
+            each = left.pop()
+            if each in line:
+                return True
+            if each in seen:
+                continue
+            seen.add(each)
+            left += [
+                flight.leader
+                for waiter, (_, flight) in self._waits.items()
+                if each in waiter.line()
+            ]
+        return False
 
     def _lead(self, name: str, flight: _Flight, call: Callable[[], bool]) -> bool:
         try:

@@ -37,10 +37,12 @@ class Loads:
         runner: Runner,
         uploaded: tuple[str, bytes] | None = None,
         pin: bool = False,
+        requested: bool = False,
     ) -> Outcome:
         """Load within an operation; ``uploaded`` is a module file and its path.
 
-        With ``pin`` even what is loaded already stays so until the operation ends.
+        With ``pin`` even what is loaded already stays so until the operation ends. What was
+        ``requested`` by a module's code counts as what that module needs.
         """
         request = replace(request, exact=request.exact or self.exact)
 
@@ -51,7 +53,7 @@ class Loads:
                 database = with_uploaded(database, *uploaded)
             config, deny = generation.config, self.deny
             plans = plan_load(request, database, config, self._loaded(), deny)
-            permitted(runner.operation.caller, plans)
+            permitted(runner.operation.caller, plans, requested=requested)
             if pin and runner.pin(plan.target for plan in plans):
                 # What was loaded a moment ago may have been on its way out.
                 plans = plan_load(request, database, config, self._loaded(), deny)
@@ -60,7 +62,7 @@ class Loads:
 
         outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
         if not call.dry_run:
-            self._note_origins(outcome)
+            self._note_origins(outcome, requested=requested)
         if outcome.error or not request.parameters or request.exact:
             return outcome
         steps = (each.step for each in outcome.steps if not each.needless)
@@ -91,14 +93,17 @@ class Loads:
                 outcomes[at] = replace(outcomes[at], steps=tuple(steps))
         return tuple(outcomes)
 
-    def _note_origins(self, outcome: Outcome) -> None:
+    def _note_origins(self, outcome: Outcome, *, requested: bool) -> None:
         """Note which modules somebody asked for, and which came with them."""
         done = (each.step for each in outcome.steps if each.done)
+        asked = () if requested else outcome.targets
         self._origins.note_needed(
             step.record.name
             for step in done
-            if isinstance(step, InsertStep) and step.record.name not in outcome.targets
+            if isinstance(step, InsertStep) and step.record.name not in asked
         )
+        if requested:
+            return
         self._origins.note_asked(
             target for target in outcome.targets if self._kernel.module(target) is not None
         )

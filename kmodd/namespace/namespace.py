@@ -10,11 +10,12 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from kmodd.access import check_target
 from kmodd.caller import Caller
 from kmodd.errors import Reason, StateError
-from kmodd.kernel.base import InsertFlags, Kernel, LoadedModule, ModuleDetails
+from kmodd.kernel.base import Emulation, InsertFlags, Kernel, LoadedModule, ModuleDetails
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
@@ -34,6 +35,7 @@ from kmodd.namespace.parameters import (
 )
 from kmodd.namespace.permits import permitted
 from kmodd.namespace.planning import plan_and_run
+from kmodd.namespace.requests import Requests
 from kmodd.namespace.runner import Manner, Means, Runner
 from kmodd.namespace.uploaded import image_name, plain_image
 from kmodd.plan import (
@@ -95,6 +97,10 @@ class Namespace:
         )
         self._loads = Loads(kernel, trees, self._origins)
         self.devices = Devices(kernel, self._ledger, self.load)
+        if isinstance(kernel, Emulation):
+            runner = partial(Runner, self._means)
+            requests = Requests(self._flights, self._ledger, self._loads, runner)
+            kernel.answer_requests(requests.answer)
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:

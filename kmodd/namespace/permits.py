@@ -6,14 +6,17 @@ from kmodd.caller import Caller
 from kmodd.plan import BuiltinStep, Cause, Plan, module_of
 
 
-def permitted(caller: Caller, plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+def permitted(
+    caller: Caller, plans: tuple[Plan, ...], *, requested: bool = False
+) -> tuple[Plan, ...]:
     """Return ``plans``, or raise AccessError where the caller may not have one of them.
 
-    The module that each is for must be among those that the caller may have, and so must the
-    users of a module that are unloaded before it. The rest must not be denied.
+    The module that each is for must be among those that the caller may have, unless it was
+    ``requested`` by the code of one that is; and so must the users of a module that are unloaded
+    before it. The rest must not be denied.
     """
     for plan in plans:
-        check_target(caller, plan.target)
+        (check_needed if requested else check_target)(caller, plan.target)
         for step in plan.steps:
             if isinstance(step, BuiltinStep):
                 continue

@@ -215,6 +215,8 @@ NONSENSE = [
     b'\0\0\0\x22{"is":"log","level":"3","text":"x"}',
     b'\0\0\0\x2c{"is":"changed","modules":[["x"]],"gone":[]}',
     b'\0\0\0\x23{"is":"changed","modules":{},"gone"}',
+    b'\0\0\0\x3b{"is":"request","call":9,"number":1,"name":"x","wait":true}',
+    b'\0\0\0\x38{"is":"request","call":9,"number":1,"name":"x","wait":1}',
 ]
 
 

@@ -253,3 +253,53 @@ def test_who_waits_for_whom_can_be_seen() -> None:
         leading.result(PATIENCE)
         following.result(PATIENCE)
     assert flights.running() == ()
+
+
+def waiting(flights: Flights, operation: Operation) -> bool:
+    return any(each.operation is operation and each.waits_for for each in flights.running())
+
+
+def test_two_modules_that_ask_for_each_other_do_not_wait_for_ever() -> None:
+    flights = Flights()
+    both_up = threading.Barrier(2)
+    inner: list[Operation] = []
+
+    def load(name: str, other: str, *, last: bool) -> str:
+        with flights.operation("load", name) as operation:
+
+            def init() -> bool:
+                both_up.wait(PATIENCE)
+                with flights.operation("request", other, token=operation.token) as nested:
+                    assert flights.current() is nested
+                    inner.append(nested)
+                    if last:
+                        until(lambda: any(waiting(flights, each) for each in inner))
+                    flights.load(other, "file", nested, lambda: True)
+                return True
+
+            try:
+                flights.load(name, "file", operation, init)
+            except StateError as error:
+                return f"{name}: {error.message}"
+            return f"{name}: loaded"
+
+    def until(holds: object) -> None:
+        assert callable(holds)
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def first() -> str:
+        return load("a", "b", last=False)
+
+    def second() -> str:
+        until(lambda: any(each.leads == "a" for each in flights.running()))
+        return load("b", "a", last=True)
+
+    with ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(first), threads.submit(second)]
+        outcomes = [each.result(PATIENCE) for each in results]
+    assert outcomes[1] == "b: module a waits for the module that asks for it"
+    assert flights.idle()
+    assert flights.current() is None

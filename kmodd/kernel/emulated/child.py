@@ -9,6 +9,7 @@ It ends with the daemon, whatever it is doing, and it ends itself where it is in
 
 import errno
 import fcntl
+import itertools
 import os
 import resource
 import select
@@ -18,10 +19,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
+from queue import SimpleQueue
 from typing import Any
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord
+from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
 from kmodd.kernel.emulated.kernel import EmulatedKernel
 from kmodd.kernel.emulated.log import KernelLog
 from kmodd.kernel.emulated.messages import (
@@ -88,7 +90,8 @@ class Served:
 
     The threads take turns at listening (``_turn``): the one that has heard a call makes it, while
     the next one listens. There is always one more than there are calls under way. ``_vmlinux`` is
-    swapped as one reference; ``_idle`` is guarded by ``_lock``.
+    swapped as one reference; ``_idle`` and ``_asked`` are guarded by ``_lock``. A thread whose call
+    has asked for a module waits for the reply, which the listening thread hands to it.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -98,6 +101,9 @@ class Served:
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._idle = 0
+        self._here = threading.local()
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, SimpleQueue[Requested]] = {}
         self._handlers: dict[str, Callable[[EmulatedKernel, Message], Any]] = {
             "insert": self._insert,
             "remove": self._remove,
@@ -137,6 +143,10 @@ class Served:
                     self._vmlinux = unpack_vmlinux(message, self._vmlinux.symbols)
                 case "boot":
                     self._boot(message)
+                case "reply":
+                    with self._lock:
+                        asked = self._asked.pop(message["number"])
+                    asked.put(Requested(message["status"], message["why"]))
                 case _:
                     if message.get("fd"):
                         message["fd"] = self._channel.take_descriptor()
@@ -152,12 +162,14 @@ class Served:
             run_code=message["run_code"],
             log=KernelLog(LOG_KEPT, self._tell_log),
             changed=self._tell_changes,
+            ask=self._ask,
         )
         self._channel.send({"is": "up"})
 
     def _call(self, message: Message) -> None:
         """Make one call and answer it; what is not a refusal is the end."""
         assert self._kernel is not None
+        self._here.call = message["id"]
         answer: Message = {"is": "answer", "id": message["id"], "error": None, "value": None}
         try:
             answer["value"] = self._handlers[message["do"]](self._kernel, message)
@@ -202,6 +214,16 @@ class Served:
 
     def _files(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
         return [pack_file(each) for each in kernel.files(message["path"])]
+
+    def _ask(self, name: str, wait: bool) -> Requested:
+        """Ask the daemon for a module on behalf of the call that this thread makes."""
+        number, reply = next(self._numbers), SimpleQueue[Requested]()
+        if wait:
+            with self._lock:
+                self._asked[number] = reply
+        asked = {"call": self._here.call, "number": number, "name": name, "wait": wait}
+        self._channel.send({"is": "request", **asked})
+        return reply.get() if wait else Requested()
 
     def _tell_log(self, record: LogRecord) -> None:
         self._channel.send({"is": "log", "level": record.level, "text": record.text})

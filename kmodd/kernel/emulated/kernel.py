@@ -21,6 +21,7 @@ from kmodd.kernel.base import (
     LogRecord,
     ModuleDetails,
     ParameterValue,
+    Requested,
 )
 from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
@@ -67,13 +68,15 @@ class EmulatedKernel:
         log: KernelLog | None = None,
         changed: Changed | None = None,
         patience: float = OWNER_PATIENCE,
+        ask: Callable[[str, bool], Requested] | None = None,
     ) -> None:
         """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
 
         ``command_line`` is the kernel's (see command_line.py). With ``run_code`` modules' own code
         is run, where the emulator's library is installed; ``cpu`` runs it some other way.
         ``changed`` is told of every change of the listing. ``patience`` is how many seconds a load
-        waits for the init of another.
+        waits for the init of another. ``ask`` is called with what modules' code asks for, and
+        whether it waits.
         """
         self.release = release
         self.boot_id = str(uuid.uuid4())
@@ -83,6 +86,7 @@ class EmulatedKernel:
         self._log = log or KernelLog()
         self._taints = KernelTaints(self._log)
         self._table = ModuleTable(changed)
+        self._ask = ask or _nobody
         self._cpu: Cpu = cpu or self._make_cpu(wanted=run_code)
         self.runs_init, self.why_not_run = self._cpu.runs_code, self._cpu.why_not
         if log is None:
@@ -166,6 +170,10 @@ class EmulatedKernel:
         """Return what is in a directory of /dev, /proc or /sys."""
         return self._outside(lambda: look_up((*self._cpu.files(), *self._module_files()), path))
 
+    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
+        """Have ``answer`` called with what modules' code asks for."""
+        self._ask = lambda name, _wait: answer(name)
+
     def hold(self, name: str) -> bool:
         """Take a reference to a module, as an open file does (try_module_get)."""
         return self._table.hold(name)
@@ -211,6 +219,7 @@ class EmulatedKernel:
                 release=self._table.release,
                 modules=lambda: " ".join(each.name for each in self.modules()),
                 kernel_release=self.release,
+                request=lambda name, wait: self._ask(name, wait),
             )
         )
 
@@ -353,6 +362,11 @@ class EmulatedKernel:
             return False
         self._taints.add("R")
         return True
+
+
+def _nobody(_name: str, _wait: bool) -> Requested:
+    """Answer a request where there is no modprobe (an empty kernel.modprobe)."""
+    return Requested(-errno.ENOENT)
 
 
 def not_loaded(name: str) -> Refusal:

@@ -12,14 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import kmodd
 from kmodd.errors import KernelError
-from kmodd.kernel.base import LoadedModule
+from kmodd.kernel.base import LoadedModule, Requested
 from kmodd.kernel.emulated.messages import (
     each,
     number,
@@ -43,6 +44,9 @@ SHORT_LIFE_SECONDS = 1.0
 MODULES_MAX = 1 << 16
 """Modules that a kernel may say it has."""
 
+REQUESTS_MAX = 1000
+"""Modules that the code of one call may ask for."""
+
 LAST_WORDS_MAX = 4096
 """Bytes that are kept of what the process wrote to stderr."""
 
@@ -55,14 +59,43 @@ Unpack = Callable[[object], Any]
 """Reads the value of an answer; raises ProtocolError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A module that code has asked for; ``number`` is the request's, for the reply."""
+
+    number: int
+    name: str
+    waits: bool
+
+
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call under way. ``error`` and ``value`` are written before ``done`` is set."""
+    """A call under way, for the thread that makes it and the one that receives.
+
+    ``error`` and ``value`` are written before the call is ended. ``requests`` counts what its code
+    has asked for.
+    """
 
     unpack: Unpack
-    done: threading.Event = field(default_factory=threading.Event)
     error: KernelError | None = None
     value: Any = None
+    requests: int = 0
+    _said: SimpleQueue[Request | None] = field(default_factory=SimpleQueue)
+
+    def end(self) -> None:
+        """Let it be known that the call is over."""
+        self._said.put(None)
+
+    def ask(self, request: Request) -> None:
+        """Hand a request to the thread that makes the call; raises ProtocolError for too many."""
+        self.requests += 1
+        if self.requests > REQUESTS_MAX:
+            raise ProtocolError(f"more than {REQUESTS_MAX} modules are asked for in one call")
+        self._said.put(request)
+
+    def next_request(self, seconds: float | None = None) -> Request | None:
+        """Wait for the next request, None for the call's end; raises queue.Empty."""
+        return self._said.get(timeout=seconds)
 
 
 class Life:
@@ -124,6 +157,13 @@ class Life:
             self._channel.send({**message, "id": call_number}, fd)
         return True
 
+    def reply(self, request: Request, requested: Requested) -> None:
+        """Tell code what became of the module that it has asked for, and waits for."""
+        said = {"number": request.number, "status": requested.status, "why": requested.why}
+        # Where the kernel is gone, so is its code.
+        with suppress(OSError):
+            self._channel.send({"do": "reply", **said})
+
     def change(self, message: Message) -> None:
         """Take in a change of the listing; raises ProtocolError."""
         for module in each(unpack_module, message.get("modules")):
@@ -140,7 +180,7 @@ class Life:
             calls, self._calls = self._calls, {}
         for call in calls.values():
             call.error = error
-            call.done.set()
+            call.end()
 
     def kill(self) -> list[str]:
         """End the process at once, and return the last lines that it wrote to stderr."""
@@ -203,10 +243,13 @@ class Life:
     def _receive(self) -> str:
         """Take in messages until the end, and return how that came."""
         while (message := self._channel.receive()) is not None:
-            if message.get("is") == "answer":
-                self._answer(message)
-            else:
-                self._told(self, message)
+            match message.get("is"):
+                case "answer":
+                    self._answer(message)
+                case "request":
+                    self._ask(message)
+                case _:
+                    self._told(self, message)
         return self._cause_of_death()
 
     def _answer(self, message: Message) -> None:
@@ -225,7 +268,19 @@ class Life:
             with self._lock:
                 self._calls[0] = call
             raise
-        call.done.set()
+        call.end()
+
+    def _ask(self, message: Message) -> None:
+        """Hand a request for a module to the call whose code makes it; raises ProtocolError."""
+        waits = message.get("wait")
+        if not isinstance(waits, bool):
+            raise ProtocolError("a request for a module that waits or not")
+        request = Request(number(message.get("number")), text(message.get("name")), waits)
+        with self._lock:
+            call = self._calls.get(number(message.get("call")))
+        if call is None:
+            raise ProtocolError("a request for a module by no call")
+        call.ask(request)
 
     def _cause_of_death(self) -> str:
         try:

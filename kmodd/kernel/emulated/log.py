@@ -91,13 +91,16 @@ class KernelLog:
 
     @contextmanager
     def capture(self) -> Iterator[list[str]]:
-        """Collect the lines that this thread logs while the context is open."""
+        """Collect the lines that this thread logs while the context is open, but for those of a
+        capture within it.
+        """
         lines: list[str] = []
+        outer: list[str] | None = getattr(self._captures, "lines", None)
         self._captures.lines = lines
         try:
             yield lines
         finally:
-            self._captures.lines = None
+            self._captures.lines = outer
 
     def captured(self) -> tuple[str, ...]:
         """Return what this thread has logged in its capture so far."""

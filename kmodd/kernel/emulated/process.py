@@ -6,12 +6,14 @@ way fail with KERNEL_PANIC, the log says why and goes on with the next boot, and
 gone, as after a reboot: ``boot_id`` is another one.
 """
 
+import contextvars
 import errno
 import logging
 import os
+import queue
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -25,11 +27,12 @@ from kmodd.kernel.base import (
     LoadedModule,
     LogRecord,
     ModuleDetails,
+    Requested,
 )
 from kmodd.kernel.emulated.command_line import parse_command_line
 from kmodd.kernel.emulated.cpu import why_not
 from kmodd.kernel.emulated.kernel import print_banner
-from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Unpack
+from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Request, Unpack
 from kmodd.kernel.emulated.log import KernelLog, Level
 from kmodd.kernel.emulated.messages import (
     number,
@@ -52,6 +55,11 @@ SHORT_LIVES_MAX = 5
 """After so many short lives in a row a kernel is only booted by the next call."""
 
 log = logging.getLogger(__name__)
+
+
+def _nobody(_name: str) -> Requested:
+    """Answer a request where there is no modprobe (an empty kernel.modprobe)."""
+    return Requested(-errno.ENOENT)
 
 
 class IsolatedKernel:
@@ -93,6 +101,7 @@ class IsolatedKernel:
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
         self._short_lives = 0
+        self._requested: Callable[[str], Requested] = _nobody
         with self._lock:
             self._boot()
 
@@ -177,6 +186,10 @@ class IsolatedKernel:
         files: tuple[KernelFile, ...] = self._call({"do": "files", "path": path}, unpack_files)
         return files
 
+    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
+        """Have ``answer`` called with what modules' code asks for."""
+        self._requested = answer
+
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log after ``after``."""
         return self._log.read(after)
@@ -221,13 +234,46 @@ class IsolatedKernel:
                 life = self._alive()
         except OSError as error:
             self._panic(life, f"the kernel's process cannot be reached: {error.strerror}")
-        if not call.done.wait(self._call_seconds):
-            seconds = f"{self._call_seconds:g} seconds"
-            self._panic(life, f"hung_task: a system call took more than {seconds}")
-            call.done.wait()
+        for request in self._until_end(life, call):
+            # On a stack of its own: what is loaded may ask for modules in turn, 50 deep.
+            context = contextvars.copy_context()
+            answering = threading.Thread(
+                target=context.run, args=(self._answer, life, request), daemon=True
+            )
+            answering.start()
+            answering.join()
         if call.error is not None:
             raise call.error.copy()
         return call.value
+
+    def _until_end(self, life: "Life", call: Call) -> Iterator[Request]:
+        """Yield what the code of a call asks for; at the end that which it does not wait for."""
+        later = list[Request]()
+        seconds: float | None = self._call_seconds
+        while True:
+            try:
+                request = call.next_request(seconds)
+            except queue.Empty:
+                why = f"hung_task: a system call took more than {seconds:g} seconds"
+                self._panic(life, why)
+                seconds = None
+                continue
+            if request is None:
+                break
+            if request.waits:
+                yield request
+            else:
+                later.append(request)
+        yield from later
+
+    def _answer(self, life: "Life", request: Request) -> None:
+        try:
+            requested = self._requested(request.name)
+        except Exception:
+            log.exception("a request for %s", request.name)
+            requested = Requested(-errno.EIO, "kmodd failed")
+        if request.waits:
+            life.reply(request, requested)
 
     def _alive(self) -> "Life":
         """Return the life that calls are made in; boot one where lives have become too short."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kmodd.database import ModuleRecord
 from kmodd.errors import KernelError, KmoddError, Reason
-from kmodd.kernel.base import InitState, LoadedModule
+from kmodd.kernel.base import InitState, LoadedModule, Requested
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.plan import InsertStep, LoadRequest, Plan, plan_load
 from kmodd.trees import Trees, modules_directory, newest_release
@@ -65,6 +65,7 @@ class Replay:
         self.kernel = IsolatedKernel(
             found, VmlinuxSource(root, found, trees.directory, lambda: self._database.modules)
         )
+        self.kernel.answer_requests(self._requested)
         for name in PRELOADED:
             if self._database.module(name) is not None:
                 self._load(name)
@@ -103,6 +104,10 @@ class Replay:
         except KmoddError as error:
             return error
         return next(filter(None, map(self._run, plans)), None)
+
+    def _requested(self, name: str) -> Requested:
+        """Load what a module's code asks for."""
+        return Requested(0 if self._load(name) is None else 256)
 
     def _run(self, plan: Plan) -> KmoddError | None:
         for step in plan.steps:

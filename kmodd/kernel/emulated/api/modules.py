@@ -3,10 +3,20 @@
 
 import errno
 
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code, pairs
+from kmodd.kernel.emulated.api.table import (
+    FUNCTIONS,
+    RETURN,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    pairs,
+)
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.log import Level
 
 _NAME = 24
+_NAME_MAX = 56
+"""Bytes of a module's name with its NUL (MODULE_NAME_LEN)."""
 
 
 def _name_of(machine: Machine, module: int) -> str:
@@ -31,16 +41,31 @@ def module_put(machine: Machine, module: int) -> None:
 
 
 @function("int __request_module(bool wait, const char *fmt, ...)")
-def request_module(machine: Machine, _wait: int, _template: int) -> int:
-    """Nobody is asked for the module: it is as if there were none, and the log says so."""
-    machine.note_stub("__request_module")
-    return 0
+def request_module(machine: Machine, wait: int, template: int) -> int:
+    name = machine.format(template, 2)
+    if len(name) >= _NAME_MAX:
+        return -errno.ENAMETOOLONG
+    return machine.request_module(name.decode("utf-8", "replace"), wait=bool(wait))
 
 
 @function("void *__symbol_get(const char *symbol)", "void *__symbol_get_gpl(const char *symbol)")
-def symbol_get(_machine: Machine, _symbol: int) -> int:
-    """Nobody is asked for symbols at run time: none is found."""
-    return 0
+def symbol_get(machine: Machine, symbol: int) -> int:
+    """The symbol of a module that stays while it is used, or the kernel's own."""
+    name = machine.memory.text(symbol, 255)
+    image = machine.exporter(name)
+    if image is not None and name not in image.gpl_only:
+        machine.log(Level.WARNING, f"failing symbol_get of non-GPLONLY symbol {name}.\n")
+        return 0
+    if image is not None:
+        return image.exports[name] if machine.services.hold(image.name) else 0
+    return machine.core.address(name) if name in FUNCTIONS else 0
+
+
+@function("void __symbol_put(const char *symbol)")
+def symbol_put(machine: Machine, symbol: int) -> None:
+    image = machine.exporter(machine.memory.text(symbol, 255))
+    if image is not None:
+        machine.services.release(image.name)
 
 
 @function("int sprint_symbol(char *buffer, unsigned long address)")
@@ -62,7 +87,6 @@ machine_code(
 machine_code(
     RETURN,
     """
-    void __symbol_put(const char *symbol)
     void add_taint(unsigned flag, enum lockdep_ok lockdep_ok)
     void __module_put_and_kthread_exit(struct module *mod, long code)
     """,
@@ -71,5 +95,3 @@ machine_code(
 pairs(
     "module notifier: int register_module_notifier(struct notifier_block *nb) / int unregister_module_notifier(struct notifier_block *nb)"
 )
-
-NOT_FOUND = -errno.ENOENT

@@ -62,9 +62,9 @@ class ModuleImage:
     """A module that is in memory.
 
     ``sections`` are the addresses of its sections by index, ``exports`` those of its exported
-    symbols. ``init`` and ``exit`` are 0 where it has none. ``end`` and ``init_end`` are behind its
-    last byte of each memory, the texts' ends where the code in it ends. ``has_init_memory`` tells
-    whether what is for init alone is still there.
+    symbols; ``gpl_only`` are those for the GPL alone. ``init`` and ``exit`` are 0 where it has
+    none. ``end`` and ``init_end`` are behind its last byte of each memory, the texts' ends where
+    the code in it ends. ``has_init_memory`` tells whether what is for init alone is still there.
     """
 
     name: str
@@ -83,6 +83,7 @@ class ModuleImage:
     bugs: tuple[int, int] = (0, 0)
     parameters: int = 0
     exports: Mapping[str, int] = field(default_factory=dict)
+    gpl_only: frozenset[str] = frozenset()
     has_init_memory: bool = True
     _functions: list[tuple[int, int]] | None = None
 
@@ -232,6 +233,7 @@ class Placer:
             symbols, wanted = image.columns, resident.exports
             named = ((symbols.name(at), at) for at in symbols.defined_globals())
             image.exports = {name: addresses[at] for name, at in named if name in wanted}
+            image.gpl_only = frozenset(name for name in wanted if wanted[name].gpl_only)
 
 
 def _text_end(elf: Elf, places: Mapping[int, int]) -> int:

@@ -4,6 +4,7 @@
 This is what the functions of ``api`` get as their first argument.
 """
 
+import errno
 import struct
 import time
 from bisect import bisect_right
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from kmodd.kernel.base import Requested
 from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
 from kmodd.kernel.emulated.api.table import FUNCTIONS
 from kmodd.kernel.emulated.cpu import addresses, crash
@@ -57,6 +59,12 @@ DEPTH_MAX = 24
 WORK_MAX = 1000
 """Pieces of work that are done in a row."""
 
+REQUESTS_MAX = 50
+"""Modules that may be asked for at once (max_modprobes, kernel/kmod.c)."""
+
+_BUSY_SECONDS = 5
+"""Seconds that a request waits while there are so many; here it is told at once."""
+
 _BUG_ENTRY = 12
 _WARNING, _ONCE, _DONE = 1, 2, 4
 
@@ -72,6 +80,7 @@ class Services:
     release: Callable[[str], None]
     modules: Callable[[], str]
     kernel_release: str
+    request: Callable[[str, bool], Requested]
 
 
 @dataclass(slots=True)
@@ -124,6 +133,7 @@ class Machine:
         self._stacks: list[int] = list(range(256))
         self.now = _Call("", 0.0)
         self._partial: tuple[Level, str] | None = None
+        self._requests = 0
 
     def add_image(self, image: ModuleImage) -> None:
         """Let the machine know of a module's code."""
@@ -345,6 +355,37 @@ class Machine:
         """The machine's own time since it booted; it goes on with every look at it."""
         self.now.traps += 1
         return self.ticks * (1_000_000_000 // HZ) + self.now.traps * 1000
+
+    def exporter(self, symbol: str) -> ModuleImage | None:
+        """Return the module that exports ``symbol``."""
+        return next((each for _, _, each in self._ranges if symbol in each.exports), None)
+
+    def request_module(self, name: str, *, wait: bool) -> int:
+        """Have a module loaded; return what the kernel's function of that name does.
+
+        The machine is others' meanwhile: the module that is asked for has an init, too.
+        """
+        if self._requests >= REQUESTS_MAX:
+            why = (
+                f"request_module: modprobe {name} cannot be processed, kmod busy with "
+                f"{REQUESTS_MAX} threads for more than {_BUSY_SECONDS} seconds now"
+            )
+            self.log(Level.WARNING, why + "\n")
+            return -errno.ETIME
+        self.flush_log()
+        mine, began = self._swap(_Call("", 0.0)), time.monotonic()
+        self._requests += 1
+        self.lock.release()
+        try:
+            requested = self.services.request(name, wait)
+        finally:
+            self.lock.acquire()
+            self._requests -= 1
+            self._swap(mine)
+            mine.deadline += time.monotonic() - began
+        if requested.why:
+            self.log(Level.WARNING, f"request_module: modprobe {name}: {requested.why}\n")
+        return requested.status
 
     def later(self, work: Callable[[], None]) -> None:
         """Have something done when the function that is running has returned."""

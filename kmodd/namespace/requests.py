@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Modules that the code of other modules asks for on an emulated kernel (request_module).
+
+It is what ``modprobe -q -- NAME`` does for a machine's kernel, as an operation within the one whose
+call the code runs for: what that may load, the modules that it needs may be, and so may those that
+it asks for.
+"""
+
+import logging
+from collections.abc import Callable
+
+from kmodd.errors import Reason
+from kmodd.kernel.base import Requested
+from kmodd.namespace.flights import Flights, Operation
+from kmodd.namespace.ledger import Ledger
+from kmodd.namespace.loads import Loads
+from kmodd.namespace.model import Call
+from kmodd.namespace.runner import Runner
+from kmodd.plan import LoadRequest
+
+FAILED = 1 << 8
+"""Modprobe's exit status 1, as wait(2) has it."""
+
+log = logging.getLogger(__name__)
+
+
+class Requests:
+    """Answers what code asks for. Has no state of its own."""
+
+    def __init__(
+        self, flights: Flights, ledger: Ledger, loads: Loads, run: Callable[[Operation], Runner]
+    ) -> None:
+        """``run`` returns what runs the steps of an operation."""
+        self._flights = flights
+        self._ledger = ledger
+        self._loads = loads
+        self._run = run
+
+    def answer(self, name: str) -> Requested:
+        """Load what ``name`` stands for, within the operation of this context."""
+        within = self._flights.current()
+        call = Call(token=within.token if within else "")
+        with self._ledger.operation("request", name, call) as operation:
+            request, runner = LoadRequest(name=name), self._run(operation)
+            outcome = self._loads.load(request, call, runner, requested=True)
+            operation.error = outcome.error
+        error = outcome.error
+        if error is None:
+            return Requested()
+        log.info("%s asks for %s: %s", within, name, error.message)
+        return Requested(FAILED, "" if error.reason is Reason.MODULE_NOT_FOUND else error.message)
