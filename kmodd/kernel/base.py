@@ -212,6 +212,10 @@ class Requested:
     why: str = ""
 
 
+Answer = Callable[[str, bool], Requested]
+"""Answers a request for a module by its name or an alias, and whether the code waits for it."""
+
+
 class Kernel(Protocol):
     """A kernel's module interface. Every method may be called from any thread.
 
@@ -321,11 +325,11 @@ class Emulation(Protocol):
         Reason: FILE_NOT_FOUND.
         """
 
-    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
-        """Have ``answer`` called with what modules' code asks for, a module's name or an alias.
+    def answer_requests(self, answer: Answer) -> None:
+        """Have ``answer`` called with what modules' code asks for.
 
         It loads that with calls of its own, while the call that the code runs for waits; the code
-        runs on when it returns. What the code does not wait for is answered when that call is
-        over, and before it returns. ``answer`` raises nothing. It runs in the context
-        (contextvars) of the call, though in a thread of its own.
+        runs on when it returns. What the code does not wait for is only to be noted, and is loaded
+        once that call is over. ``answer`` raises nothing. It runs in the context (contextvars) of
+        the call, though in a thread of its own.
         """

@@ -38,6 +38,7 @@ class Operation:
     it must not start again, and it counts as made by the parent's ``caller``. ``awaits`` is a
     module that it waits for to be unused. ``loaded`` and ``unloaded`` are what it has changed in
     the kernel so far, ``acted`` tells that it had any effect, and ``error`` why it failed.
+    ``asked`` are the modules that code wants to be loaded when all else is done.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Operation:
         self.awaits = ""
         self.pins: set[str] = set()
         self.loaded: list[str] = []
+        self.asked: list[str] = []
         self.unloaded: list[str] = []
         self.acted = False
         self.error: KmoddError | None = None

@@ -2,7 +2,7 @@
 """Operations from their start to their end, and who is told of them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,12 +22,14 @@ MESSAGE_MAX = 512
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Where operations are entered. Every one that is no dry run leaves a line in the audit trail,
-    and watchers hear of those that had an effect or failed.
+    and watchers hear of those that had an effect or failed. ``finish`` does what is left to do for
+    an operation when all else is done.
     """
 
     flights: Flights
     journal: Journal
     audit: AuditTrail
+    finish: Callable[[Operation], None]
 
     @contextmanager
     def operation(self, action: str, what: str, call: Call) -> Iterator[Operation]:
@@ -46,6 +48,7 @@ class Ledger:
                 operation.error = error
                 raise
             finally:
+                self.finish(operation)
                 if not call.dry_run:
                     self._tell(operation, time.monotonic() - started)
 

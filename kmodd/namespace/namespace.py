@@ -85,7 +85,12 @@ class Namespace:
         self._origins = Origins({module.name for module in kernel.modules()}, asked)
         self._holds = Holds(limits.holds)
         self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
-        self._ledger = Ledger(self._flights, self._journal, audit or AuditTrail())
+        self._ledger = Ledger(
+            self._flights,
+            self._journal,
+            audit or AuditTrail(),
+            lambda operation: self._requests.finish(operation),
+        )
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
         self._means = Means(
@@ -96,11 +101,11 @@ class Namespace:
             stopping=self.stopping,
         )
         self._loads = Loads(kernel, trees, self._origins)
+        runner = partial(Runner, self._means)
+        self._requests = Requests(self._flights, self._ledger, self._loads, runner)
         self.devices = Devices(kernel, self._ledger, self.load)
         if isinstance(kernel, Emulation):
-            runner = partial(Runner, self._means)
-            requests = Requests(self._flights, self._ledger, self._loads, runner)
-            kernel.answer_requests(requests.answer)
+            kernel.answer_requests(self._requests.answer)
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:

@@ -36,9 +36,23 @@ class Requests:
         self._loads = loads
         self._run = run
 
-    def answer(self, name: str) -> Requested:
-        """Load what ``name`` stands for, within the operation of this context."""
+    def answer(self, name: str, waits: bool) -> Requested:
+        """Load what ``name`` stands for within the operation of this context, or at its end."""
         within = self._flights.current()
+        if waits or within is None:
+            return self._load(name, within)
+        within.asked.append(name)
+        return Requested()
+
+    def finish(self, operation: Operation) -> None:
+        """Load what code has asked for and not waited for, at the end of its operation.
+
+        By then modprobe has put in all that it was called for, on a real kernel too.
+        """
+        while operation.asked:
+            self._load(operation.asked.pop(0), operation)
+
+    def _load(self, name: str, within: Operation | None) -> Requested:
         call = Call(token=within.token if within else "")
         with self._ledger.operation("request", name, call) as operation:
             request, runner = LoadRequest(name=name), self._run(operation)

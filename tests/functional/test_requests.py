@@ -59,7 +59,7 @@ def test_code_waits_for_the_module_that_it_asks_for_and_is_told_of_it(client: Cl
     assert origins["world"] == pb.ORIGIN_DEPENDENCY
 
 
-def test_what_code_does_not_wait_for_is_there_when_the_load_is_over(client: Client) -> None:
+def test_what_code_does_not_wait_for_is_there_when_the_operation_is_over(client: Client) -> None:
     client.load("asker", parameters="names=gplsym,asker,nosuch waits=0")
     assert said(client) == ["asker: gplsym: 0", "asker: asker: 0", "asker: nosuch: 0"]
     assert loaded(client) == {"asker", "gplsym"}

@@ -13,6 +13,7 @@ from typing import TypeVar
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
     MODULES_DISABLED,
+    Answer,
     Device,
     InsertFlags,
     KernelFile,
@@ -68,7 +69,7 @@ class EmulatedKernel:
         log: KernelLog | None = None,
         changed: Changed | None = None,
         patience: float = OWNER_PATIENCE,
-        ask: Callable[[str, bool], Requested] | None = None,
+        ask: Answer | None = None,
     ) -> None:
         """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
 
@@ -170,9 +171,9 @@ class EmulatedKernel:
         """Return what is in a directory of /dev, /proc or /sys."""
         return self._outside(lambda: look_up((*self._cpu.files(), *self._module_files()), path))
 
-    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
+    def answer_requests(self, answer: Answer) -> None:
         """Have ``answer`` called with what modules' code asks for."""
-        self._ask = lambda name, _wait: answer(name)
+        self._ask = answer
 
     def hold(self, name: str) -> bool:
         """Take a reference to a module, as an open file does (try_module_get)."""

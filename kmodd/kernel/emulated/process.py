@@ -20,6 +20,7 @@ from typing import Any
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
     MODULES_DISABLED,
+    Answer,
     Device,
     InsertFlags,
     KernelFile,
@@ -57,7 +58,7 @@ SHORT_LIVES_MAX = 5
 log = logging.getLogger(__name__)
 
 
-def _nobody(_name: str) -> Requested:
+def _nobody(_name: str, _waits: bool) -> Requested:
     """Answer a request where there is no modprobe (an empty kernel.modprobe)."""
     return Requested(-errno.ENOENT)
 
@@ -101,7 +102,7 @@ class IsolatedKernel:
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
         self._short_lives = 0
-        self._requested: Callable[[str], Requested] = _nobody
+        self._requested: Answer = _nobody
         with self._lock:
             self._boot()
 
@@ -186,7 +187,7 @@ class IsolatedKernel:
         files: tuple[KernelFile, ...] = self._call({"do": "files", "path": path}, unpack_files)
         return files
 
-    def answer_requests(self, answer: Callable[[str], Requested]) -> None:
+    def answer_requests(self, answer: Answer) -> None:
         """Have ``answer`` called with what modules' code asks for."""
         self._requested = answer
 
@@ -247,8 +248,7 @@ class IsolatedKernel:
         return call.value
 
     def _until_end(self, life: "Life", call: Call) -> Iterator[Request]:
-        """Yield what the code of a call asks for; at the end that which it does not wait for."""
-        later = list[Request]()
+        """Yield what the code of a call asks for, until the call is over."""
         seconds: float | None = self._call_seconds
         while True:
             try:
@@ -259,16 +259,12 @@ class IsolatedKernel:
                 seconds = None
                 continue
             if request is None:
-                break
-            if request.waits:
-                yield request
-            else:
-                later.append(request)
-        yield from later
+                return
+            yield request
 
     def _answer(self, life: "Life", request: Request) -> None:
         try:
-            requested = self._requested(request.name)
+            requested = self._requested(request.name, request.waits)
         except Exception:
             log.exception("a request for %s", request.name)
             requested = Requested(-errno.EIO, "kmodd failed")

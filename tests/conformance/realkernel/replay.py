@@ -105,9 +105,11 @@ class Replay:
             return error
         return next(filter(None, map(self._run, plans)), None)
 
-    def _requested(self, name: str) -> Requested:
-        """Load what a module's code asks for."""
-        return Requested(0 if self._load(name) is None else 256)
+    def _requested(self, name: str, waits: bool) -> Requested:
+        """Load what a module's code asks for; but what it does not wait for came to the real
+        kernel after its modules were listed.
+        """
+        return Requested(256 if waits and self._load(name) is not None else 0)
 
     def _run(self, plan: Plan) -> KmoddError | None:
         for step in plan.steps:
