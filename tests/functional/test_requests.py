@@ -9,6 +9,7 @@ import pytest
 from kmodctl import CallError, Client
 from kmodd.v1 import module_service_pb2 as pb
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.elf_writer import Import, ModuleSpec, write_module
 from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
 
@@ -131,3 +132,29 @@ def test_a_file_that_is_sent_may_ask_too_and_watchers_hear_of_it(
         (pb.OPERATION_ACTION_INSERT, "asker"),
     ]
     assert loaded(client) == {"asker", "gplsym"}
+
+
+ASK_WITHOUT_WAITING = bytes.fromhex(
+    "53 bbd0070000 31ff 488d350f000000 31c0 e800000000 ffcb 75ec 31c0 5b c3 7800"
+)
+"""x86 code: push %rbx; mov $2000, %ebx; 1: xor %edi, %edi; lea text(%rip), %rsi; xor %eax, %eax;
+call __request_module; dec %ebx; jnz 1b; xor %eax, %eax; pop %rbx; ret; text: "x"
+"""
+
+
+def test_code_that_asks_without_end_is_not_listened_to_and_the_kernel_lives(
+    client: Client, tmp_path: Path
+) -> None:
+    spec = ModuleSpec(
+        name="eager",
+        init=ASK_WITHOUT_WAITING,
+        imports=(Import("__request_module"),),
+        init_calls=((18, "__request_module"),),
+    )
+    (tmp_path / "eager.ko").write_bytes(write_module(spec))
+    before = client.status()
+    client.insert(tmp_path / "eager.ko")
+    lines = [each.text for each in client.read_log() if "more than 1000" in each.text]
+    assert lines == ["request_module: modprobe x: more than 1000 modules are asked for in one call"]
+    assert client.status().boot_id == before.boot_id
+    assert "eager" in loaded(client)

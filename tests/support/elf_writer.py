@@ -81,9 +81,10 @@ class ModuleSpec:
     ``crcs`` tells where the CRCs of the exports are: in ``__kcrctab``, where ``__crc_`` symbols
     point (since Linux 5.19); in absolute symbols (before); or nowhere.
     ``license`` and ``vermagic`` are left out of ``.modinfo`` where they are None; ``modinfo``
-    comes between them. ``this_module_size`` and the two offsets in it are those of the kernel's
-    ``struct module``; a size of 0 leaves the section out. ``parameters`` are those that the kernel
-    can set; describing them is left to ``modinfo``.
+    comes between them. ``init_calls`` are the offsets in ``init`` of the operands of its calls,
+    each with the import that it calls. ``this_module_size`` and the two offsets in it are those of
+    the kernel's ``struct module``; a size of 0 leaves the section out. ``parameters`` are those
+    that the kernel can set; describing them is left to ``modinfo``.
     """
 
     name: str = "sample"
@@ -103,6 +104,7 @@ class ModuleSpec:
     crcs: Literal["section", "absolute", "none"] = "section"
     init: bytes | None = RETURN_ZERO
     exit: bytes | None = RETURN_ZERO
+    init_calls: tuple[tuple[int, str], ...] = ()
     this_module_size: int = 0x380
     init_offset: int = 0x138
     exit_offset: int = 0x350
@@ -120,9 +122,17 @@ def write_module(spec: ModuleSpec) -> bytes:
     add_parameters(module, spec.parameters)
     for extra in spec.sections:
         module.add(extra.name, extra.data, extra.flags, extra.align).type = extra.type
-    for wanted in spec.imports:
-        binding = STB_WEAK if wanted.weak else STB_GLOBAL
-        module.define(ObjectSymbol(wanted.name, binding=binding))
+    imported = {
+        wanted.name: module.define(
+            ObjectSymbol(wanted.name, binding=STB_WEAK if wanted.weak else STB_GLOBAL)
+        )
+        for wanted in spec.imports
+    }
+    for offset, name in spec.init_calls:
+        home = functions["init_module"].section
+        assert home is not None
+        # The operand counts from the end of its four bytes.
+        home.relocate(offset, "relative", imported[name], -4)
     return module.link()
 
 

@@ -35,7 +35,7 @@ from kmodd.kernel.emulated.messages import (
     unpack_vmlinux,
 )
 from kmodd.kernel.emulated.vmlinux import Vmlinux
-from kmodd.kernel.emulated.wire import TO_KERNEL_MAX, Channel, Message
+from kmodd.kernel.emulated.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
 
 ADDRESS_SPACE_MAX = 8 << 30
 """Bytes of memory that the kernel's process may map: a module may be 512 MiB, and compressed."""
@@ -169,7 +169,7 @@ class Served:
     def _call(self, message: Message) -> None:
         """Make one call and answer it; what is not a refusal is the end."""
         assert self._kernel is not None
-        self._here.call = message["id"]
+        self._here.call, self._here.requests = message["id"], 0
         answer: Message = {"is": "answer", "id": message["id"], "error": None, "value": None}
         try:
             answer["value"] = self._handlers[message["do"]](self._kernel, message)
@@ -216,7 +216,15 @@ class Served:
         return [pack_file(each) for each in kernel.files(message["path"])]
 
     def _ask(self, name: str, wait: bool) -> Requested:
-        """Ask the daemon for a module on behalf of the call that this thread makes."""
+        """Ask the daemon for a module on behalf of the call that this thread makes.
+
+        Code that asks without end is told that nobody has the time, once with a word in the log.
+        """
+        self._here.requests += 1
+        if self._here.requests > REQUESTS_MAX:
+            is_first = self._here.requests == REQUESTS_MAX + 1
+            why = f"more than {REQUESTS_MAX} modules are asked for in one call" if is_first else ""
+            return Requested(-errno.ETIME, why)
         number, reply = next(self._numbers), SimpleQueue[Requested]()
         if wait:
             with self._lock:

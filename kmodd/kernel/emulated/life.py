@@ -30,7 +30,13 @@ from kmodd.kernel.emulated.messages import (
     unpack_module,
 )
 from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
-from kmodd.kernel.emulated.wire import FROM_KERNEL_MAX, Channel, Message, ProtocolError
+from kmodd.kernel.emulated.wire import (
+    FROM_KERNEL_MAX,
+    REQUESTS_MAX,
+    Channel,
+    Message,
+    ProtocolError,
+)
 
 END_SECONDS = 2.0
 """Seconds that a kernel's process has to end by itself."""
@@ -43,9 +49,6 @@ SHORT_LIFE_SECONDS = 1.0
 
 MODULES_MAX = 1 << 16
 """Modules that a kernel may say it has."""
-
-REQUESTS_MAX = 1000
-"""Modules that the code of one call may ask for."""
 
 LAST_WORDS_MAX = 4096
 """Bytes that are kept of what the process wrote to stderr."""

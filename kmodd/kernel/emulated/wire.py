@@ -22,6 +22,9 @@ TO_KERNEL_MAX = 64 << 20
 FROM_KERNEL_MAX = 64 << 20
 """Bytes of the longest message from the kernel: the log lines of a failure, a module's details."""
 
+REQUESTS_MAX = 1000
+"""Modules that the code of one call may ask for."""
+
 Message = dict[str, Any]
 
 _LENGTH_BYTES = 4
