@@ -18,6 +18,7 @@ from kmodd.errors import KmoddError, Reason, RequestError, TreeError
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
+from kmodd.mounts import Outlook
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.start import load_at_start
 from kmodd.plan import DenyList
@@ -74,6 +75,11 @@ class Daemon:
             log.error("%s", error.message)
         _build(self.parts.trees)
         return replace(self, settings=settings)
+
+    def is_unused(self) -> bool:
+        """Tell whether no operation is under way and nobody holds a module."""
+        namespace = self.parts.namespace
+        return namespace.idle() and not namespace.activity().holds
 
     def status(self) -> str:
         """Say in one line how the daemon fares."""
@@ -150,17 +156,21 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Run a daemon until SIGTERM or SIGINT.
 
     SIGHUP has it take over what ``reread`` returns, and read its tree and configuration anew;
-    where that raises KmoddError the settings stay as they are.
+    where that raises KmoddError the settings stay as they are. A daemon that a service manager
+    watches also ends, to be started again, when that alone lets it write where it should.
     """
+    outlook = Outlook(_written(settings))
     with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
         with running(settings) as daemon:
             systemd.notify("READY=1", f"STATUS={daemon.status()}")
-            _attend(daemon, inbox, reread)
+            _attend(daemon, inbox, reread, outlook)
             systemd.notify("STOPPING=1")
         log.info("stopped")
 
 
-def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) -> None:
+def _attend(
+    daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings], outlook: Outlook
+) -> None:
     """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
     pause = systemd.watchdog_pause()
     with contextlib.closing(Pulse()) as pulse:
@@ -168,6 +178,9 @@ def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) 
             try:
                 number = inbox.wait(pause)
             except TimeoutError:
+                if (path := outlook.shut_out_of()) and daemon.is_unused():
+                    log.warning("%s can be written by now, but not from here: starting anew", path)
+                    return
                 if pulse.beats(daemon.socket, pause or 0):
                     systemd.notify("WATCHDOG=1", f"STATUS={daemon.status()}")
                 continue
@@ -183,6 +196,16 @@ def _attend(daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings]) 
                 settings = daemon.settings
             daemon = daemon.reload(settings)
             systemd.notify("READY=1", f"STATUS={daemon.status()}")
+
+
+def _written(settings: Settings) -> Iterator[Path]:
+    """Yield the directories that a daemon writes to, but for those of its sockets."""
+    if settings.publish:
+        yield modules_directory(settings.root)
+    if settings.state is not None:
+        yield settings.state
+    if settings.audit_file is not None:
+        yield settings.audit_file.parent
 
 
 def _load_at_start(namespace: Namespace, settings: Settings, command_line: str) -> None:

@@ -218,7 +218,7 @@ class Tree:
         try:
             publication = publish(database.files, directory, before)
         except TreeError as error:
-            if generation.problem != error.message:
+            if self.generation is None or self.generation.problem != error.message:
                 log.warning("%s; the databases are in force in memory", error.message)
             return replace(generation, publication=None, problem=error.message)
         if publication.written:

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -82,6 +84,74 @@ def test_the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other(
         assert told(manager)["WATCHDOG"] == "1"
         daemon.socket.unlink()
         assert falls_silent(manager)
+
+
+REMOUNTING = """
+mount -t tmpfs none "$1" && cp -a "$1.disk/." "$1" && mount -o remount,ro "$1" || exit
+place=$1
+shift
+"$@" &
+read -r _
+mount -o remount,rw "$place"
+wait $!
+"""
+"""Runs a daemon on a root that is read-only; a line of input makes it writable."""
+
+
+@contextmanager
+def read_only_at_first(tree: ModuleTree, through: Sequence[str]) -> Iterator["Popen[bytes]"]:
+    """A watched daemon on ``tree`` that the words ``through`` start."""
+    unshare = require("unshare", "a root of the test's own needs a mount namespace")
+    probe = subprocess.run([unshare, "--map-root-user", "--mount", "true"], check=False)
+    require(not probe.returncode, "mount namespaces are not allowed here")
+    place = tree.root
+    place.rename(f"{place}.disk")
+    place.mkdir()
+    process = Popen(
+        [
+            *(unshare, "--map-root-user", "--mount", "sh", "-c", REMOUNTING, "sh", str(place)),
+            *(*through, sys.executable, "-m", "kmodd", "serve", "--root", str(place)),
+            *("--socket", f"{place}.sock", "--state", f"{place}/state"),
+        ],
+        env=os.environ | {"WATCHDOG_USEC": "400000"},
+        stdin=PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def make_writable(process: "Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+def test_what_could_not_be_written_is_written_once_it_can_be(
+    modules_root: ModuleTree, manager: socket.socket
+) -> None:
+    with read_only_at_first(modules_root, []) as process:
+        assert told(manager)["STATUS"].endswith(": Read-only file system")
+        make_writable(process)
+        while not told(manager)["STATUS"].endswith("modules in the tree"):
+            pass
+
+
+def test_a_service_that_alone_cannot_write_by_now_ends_to_be_started_anew(
+    modules_root: ModuleTree, manager: socket.socket
+) -> None:
+    copied_mounts = ["unshare", "--mount", "--propagation", "slave"]
+    with read_only_at_first(modules_root, copied_mounts) as process:
+        assert told(manager)["STATUS"].endswith(": Read-only file system")
+        assert told(manager)["WATCHDOG"] == "1"
+        make_writable(process)
+        while told(manager) != {"STOPPING": "1"}:
+            pass
+        assert process.wait() == 0
 
 
 def test_a_daemon_that_writes_to_the_journal_gives_priorities(

@@ -49,12 +49,13 @@ def main(arguments: Sequence[str]) -> None:
         session = Session(client, Path(uploads))
         checks: tuple[Callable[..., Record], ...] = (
             started,
+            early,
+            tree_made_writable,
             dependencies,
             failing_init,
             set_parameters,
             kernels_requests,
             hints_in_its_network,
-            early,
             strangers,
             roles,
             reloaded,
@@ -73,10 +74,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def started(session: Session) -> Record:
     status = session.client.status()
-    (release,) = Path("/lib/modules").iterdir()
     return {
         "unit": shown("ActiveState", "NRestarts", "StatusText"),
-        "published": (release / "modules.dep.bin").exists(),
+        "published": is_published(),
         "problem": status.tree.problem,
         "log": next(record.text for record in session.client.read_log()),
         "capabilities": next(
@@ -84,6 +84,23 @@ def started(session: Session) -> Record:
             for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines()
             if line.startswith("CapEff:")
         ),
+    }
+
+
+def is_published() -> bool:
+    (release,) = Path("/lib/modules").iterdir()
+    return (release / "modules.dep.bin").exists()
+
+
+def tree_made_writable(session: Session) -> Record:
+    """What the service sees of /lib/modules is a copy, in which the mount stays read-only."""
+    before = main_pid()
+    subprocess.run(["mount", "-o", "remount,rw", "/usr/lib/modules"], check=True)
+    wait_for_another(session, before)
+    return {
+        "unit": shown("ActiveState", "NRestarts"),
+        "published": is_published(),
+        "problem": session.client.status().tree.problem,
     }
 
 

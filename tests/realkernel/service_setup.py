@@ -27,7 +27,10 @@ FSTAB = """\
 overlay / overlay rw 0 0
 tmpfs /var tmpfs mode=755 0 0
 """
-"""The guest starts with / read-only; it becomes writable, and later there is another /var."""
+"""The guest starts with / read-only; it becomes writable, and later there is another /var.
+
+The module tree is read-only, too, until a test makes it writable.
+"""
 
 LATE = """\
 [Unit]
@@ -130,6 +133,7 @@ ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
 {_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
 {_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
 {_written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
+mount -o remount,ro tmpfs /newroot/usr/lib/modules
 mount -o remount,ro overlay /newroot
 """
 
