@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from tests.support.daemon import Daemon, running_daemon
 MODPROBE = "/usr/sbin/modprobe"
 PATIENCE = 300.0
 """Seconds that a daemon's start or a hint may take: the machine may be busy, too."""
+
+LOOKS, PAUSE = 2, 0.05
+"""How often no helper of the kernel's is to be found, at so many seconds from each other."""
 
 RACES = 6
 """How often kmodd and modprobe are set on the same module at the same moment."""
@@ -161,11 +165,43 @@ def by_kmodd_and_by_modprobe(session: Session, names: Sequence[str]) -> Record:
         ran = subprocess.run(["/usr/sbin/rmmod", name], capture_output=True, check=False)
         return not ran.returncode
 
+    asking = modules_that_ask() - {line.split()[0] for line in proc_modules()}
+
+    def listing() -> list[str]:
+        lines = proc_modules()
+        if asking.isdisjoint(line.split()[0] for line in lines):
+            return lines
+        await_helpers()
+        return proc_modules()
+
     found = {}
     for name in names:
-        ours = load_each(session, [name], proc_modules)[name]
-        found[name] = [ours, load_one(name, load, unload, remove, proc_modules)]
+        ours = load_each(session, [name], listing)[name]
+        found[name] = [ours, load_one(name, load, unload, remove, listing)]
     return found
+
+
+def modules_that_ask() -> set[str]:
+    """Those whose code has the kernel ask for others, which may come when it has long returned."""
+    return {
+        path.stem.replace("-", "_")
+        for path in Path("/lib/modules").rglob("*.ko")
+        if b"__request_module" in path.read_bytes()
+    }
+
+
+def await_helpers() -> None:
+    """Wait until no modprobe runs, which here is one that the kernel has called for itself."""
+    quiet = 0
+    while quiet < LOOKS:
+        time.sleep(PAUSE)
+        quiet = 0 if any(map(is_modprobe, Path("/proc").glob("[0-9]*/comm"))) else quiet + 1
+
+
+def is_modprobe(file: Path) -> bool:
+    with suppress(OSError):  # a process that has ended meanwhile
+        return file.read_text() == "modprobe\n"
+    return False
 
 
 def daemon_log(_session: Session, path: Path) -> Record:
