@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job on a whole distribution's modules."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.daemon import running_daemon
+import pytest
+
+from kmodd.config.depmod import DepmodConfig
+from kmodd.database import reading
+from kmodd.database.rebuild import rebuild
+from tests.support.daemon import Daemon, running_daemon
 from tests.support.debian import DebianTree
 from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
@@ -51,3 +57,35 @@ def test_a_module_that_kept_others_from_interrupting_it_leaves_that_to_none(
         client.load("l2tp_netlink")
         client.unload("l2tp_netlink")
         client.load("snd_seq")  # its init asks whether it has come in an interrupt's place
+
+
+def test_two_processes_read_what_one_does_and_nothing_of_them_is_left(
+    debian_tree_copy: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = debian_tree_copy
+    (tree.directory.parent / "1.0-other").mkdir()
+    with (
+        running_daemon(tree.root, "--release", "1.0-other", "--no-watch") as daemon,
+        daemon.client() as client,
+    ):
+        client.list_files()
+        kernel, pipes, spent = daemon.kernel_pid(), pipes_of(daemon), time_of_children(daemon)
+        client.rebuild_database(tree.release)
+        assert daemon.kernel_pid() == kernel  # the only child again
+        assert pipes_of(daemon) == pipes
+        was_helped = time_of_children(daemon) > spent
+        assert was_helped == (len(os.sched_getaffinity(0)) > 1)
+    monkeypatch.setattr(reading, "MANY", 10**6)
+    alone = rebuild(str(tree.directory), tree.release, config=DepmodConfig()).files
+    assert {name: (tree.directory / name).read_bytes() for name in alone} == alone
+
+
+def pipes_of(daemon: Daemon) -> list[str]:
+    links = (fd.readlink() for fd in Path(f"/proc/{daemon.process.pid}/fd").iterdir())
+    return sorted(str(link) for link in links if str(link).startswith("pipe:"))
+
+
+def time_of_children(daemon: Daemon) -> int:
+    """The processor time of the daemon's children that it has seen end (proc(5), cutime)."""
+    stat = Path(f"/proc/{daemon.process.pid}/stat").read_text()
+    return sum(map(int, stat.rpartition(")")[2].split()[13:15]))
