@@ -27,8 +27,12 @@ class Tree:
         self._entries: dict[int, _Entry] = {}
 
     def add(self, entry: int, parent: int, name: str, *, is_directory: bool) -> str:
-        """Add an entry and return its path."""
+        """Add an entry and return its path; ``name`` may lead through directories of the tree."""
         above = parent if parent in self._entries else 0
+        through, _, last = name.rpartition("/")
+        directory = self.find(above, through) if through else None
+        if directory is not None:
+            above, name = directory, last
         self._entries[entry] = _Entry(name, above, is_directory)
         return self.path(entry)
 

@@ -8,6 +8,7 @@ import errno
 from dataclasses import dataclass
 
 from kmodd.kernel.emulated.api.devices import device_add, device_del
+from kmodd.kernel.emulated.api.kobjects import forget_name
 from kmodd.kernel.emulated.api.structures import DEVICE, MISC, device_name
 from kmodd.kernel.emulated.api.table import RETURN, function, machine_code, makers, reclaims
 from kmodd.kernel.emulated.cpu.machine import Machine
@@ -177,6 +178,7 @@ def cdev_add(machine: Machine, device: int, number: int, _count: int) -> int:
 @function("void cdev_del(struct cdev *p)")
 def cdev_del(machine: Machine, device: int) -> None:
     machine.ledger.give("cdev", device)
+    forget_name(machine, device)
     if machine.ledger.give("character device", device) is not None:
         machine.heap.free(device)
 

@@ -4,11 +4,13 @@
 from kmodd.kernel.emulated.api import (  # noqa: F401
     bits,
     bus,
+    credentials,
     crypto,
     device_numbers,
     devices,
     disks,
     files,
+    filesystems,
     hotplug,
     kobjects,
     lists,

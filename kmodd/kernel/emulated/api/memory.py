@@ -239,6 +239,9 @@ def kmem_cache_size(machine: Machine, cache: int) -> int:
     return machine.memory.number(cache)
 
 
+_PAGE_REFERENCES = 52
+
+
 def _page_of(address: int) -> int:
     number = (address - addresses.DIRECT_MAP) // PAGE
     return addresses.VMEMMAP + number * addresses.PAGE_STRUCT_SIZE
@@ -267,7 +270,11 @@ def get_zeroed_page(machine: Machine, _flags: int) -> int:
 )
 def alloc_pages(machine: Machine, _flags: int, order: int, *_rest: int) -> int:
     address = allocate(machine, PAGE << min(order, 20))
-    return _page_of(address) if address else 0
+    if not address:
+        return 0
+    page = _page_of(address)
+    machine.memory.put(page + _PAGE_REFERENCES, 1, 4)
+    return page
 
 
 @function("void __free_pages(struct page *page, unsigned int order)")

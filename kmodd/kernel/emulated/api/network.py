@@ -10,6 +10,7 @@ from kmodd.kernel.emulated.api.table import (
     machine_code,
     makers,
     pairs,
+    reclaims,
 )
 from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
@@ -20,6 +21,8 @@ _SOCKET_SIZE, _SOCKET_SOCK, _SOCKET_OPERATIONS = 4096, 24, 32
 _SOCK_SOCKET, _SOCK_PROTOCOL = 624, 0x210
 _FIRST_ID = 3
 _PRIVATE_MAX = 1 << 20
+_REGISTERED = "registered network device"
+_NDO_INIT, _NDO_UNINIT = 0, 8
 
 
 def _register_operations(machine: Machine, operations: int) -> int:
@@ -137,6 +140,85 @@ def free_netdev(machine: Machine, device: int) -> None:
         machine.heap.free(device)
 
 
+@function(
+    "int register_netdev(struct net_device *dev)", "int register_netdevice(struct net_device *dev)"
+)
+def register_netdev(machine: Machine, device: int) -> int:
+    """The driver's ``ndo_init`` has a say, and its ``ndo_uninit`` and destructor at the end."""
+    memory = machine.memory
+    memory.put(device + NET_DEVICE.space, machine.core.address("init_net"))
+    code = _operate(machine, device, _NDO_INIT)
+    if code:
+        return code
+    machine.state.setdefault(_REGISTERED, {})[device] = 1
+    machine.ledger.take(_REGISTERED, device, f"the registration of {_shown(machine, device)}")
+    return 0
+
+
+def _operate(machine: Machine, device: int, which: int) -> int:
+    """Call one of a driver's operations, if it has that."""
+    operations = machine.memory.number(device + NET_DEVICE.operations)
+    code = machine.memory.number(operations + which) if operations else 0
+    return machine.call(code, device) if code else 0
+
+
+def _shown(machine: Machine, device: int) -> str:
+    return f"network device '{machine.memory.text(device + NET_DEVICE.name, 16)}'"
+
+
+@reclaims(_REGISTERED, "network device")
+def forget_netdev(machine: Machine, device: int) -> None:
+    """Forget a device of a module that is gone."""
+    machine.state.get(_REGISTERED, {}).pop(device, None)
+
+
+@function(
+    "void unregister_netdev(struct net_device *dev)",
+    "void unregister_netdevice_queue(struct net_device *dev, struct list_head *head)",
+)
+def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
+    """A device that says so is freed then, when nobody looks at it any more."""
+    if machine.state.get(_REGISTERED, {}).pop(device, None) is None:
+        return
+    machine.ledger.give(_REGISTERED, device)
+    _operate(machine, device, _NDO_UNINIT)
+    last = machine.memory.number(device + NET_DEVICE.destructor)
+    is_freed = machine.memory.number(device + NET_DEVICE.is_freed, 1)
+
+    def end() -> None:
+        if last:
+            machine.invoke(last, device)
+        if is_freed:
+            free_netdev(machine, device)
+
+    machine.later(end)
+
+
+machine_code(RETURN, "void unregister_netdevice_many(struct list_head *head)")
+
+
+@function(
+    "int rtnl_link_register(struct rtnl_link_ops *ops)",
+    "int __rtnl_link_register(struct rtnl_link_ops *ops)",
+)
+def rtnl_link_register(machine: Machine, operations: int) -> int:
+    machine.ledger.take("link type", operations)
+    return 0
+
+
+@function(
+    "void rtnl_link_unregister(struct rtnl_link_ops *ops)",
+    "void __rtnl_link_unregister(struct rtnl_link_ops *ops)",
+)
+def rtnl_link_unregister(machine: Machine, operations: int) -> None:
+    """What devices there are of that type go with it."""
+    memory = machine.memory
+    for device in tuple(machine.state.get(_REGISTERED, {})):
+        if memory.number(device + NET_DEVICE.link_operations) == operations:
+            unregister_netdev(machine, device)
+    machine.ledger.give("link type", operations)
+
+
 def _make_socket(machine: Machine) -> int:
     """Return a ``struct socket`` with its ``struct sock`` and operations that all succeed."""
     memory = machine.memory
@@ -242,8 +324,6 @@ pairs(
     socket type: void inet_register_protosw(struct inet_protosw *p) / void inet_unregister_protosw(struct inet_protosw *p)
     socket type: int inet6_register_protosw(struct inet_protosw *p) / void inet6_unregister_protosw(struct inet_protosw *p)
     fragment queue: int inet_frags_init(struct inet_frags *f) / void inet_frags_fini(struct inet_frags *f)
-    link type: int rtnl_link_register(struct rtnl_link_ops *ops) / void rtnl_link_unregister(struct rtnl_link_ops *ops)
-    link type: int __rtnl_link_register(struct rtnl_link_ops *ops) / void __rtnl_link_unregister(struct rtnl_link_ops *ops)
     link address family: void rtnl_af_register(struct rtnl_af_ops *ops) / void rtnl_af_unregister(struct rtnl_af_ops *ops)
     socket option: int nf_register_sockopt(struct nf_sockopt_ops *reg) / void nf_unregister_sockopt(struct nf_sockopt_ops *reg)
     packet hook: int nf_register_net_hooks(struct net *net, const struct nf_hook_ops *reg, unsigned int n) / void nf_unregister_net_hooks(struct net *net, const struct nf_hook_ops *reg, unsigned int n)
@@ -266,8 +346,6 @@ pairs(
     key manager: int xfrm_register_km(struct xfrm_mgr *km) / int xfrm_unregister_km(struct xfrm_mgr *km)
     transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
     light tunnel: int lwtunnel_encap_add_ops(const struct lwtunnel_encap_ops *op, unsigned int num) / int lwtunnel_encap_del_ops(const struct lwtunnel_encap_ops *op, unsigned int num)
-    network device: int register_netdev(struct net_device *dev) / void unregister_netdev(struct net_device *dev)
-    network device: int register_netdevice(struct net_device *dev) / void unregister_netdevice_queue(struct net_device *dev, struct list_head *head)
     bucket locks: int __alloc_bucket_spinlocks(spinlock_t **locks, unsigned int *mask, size_t max_size, unsigned int cpu_mult, gfp_t gfp, const char *name, struct lock_class_key *key) / void free_bucket_spinlocks(spinlock_t *locks)
     hash table: int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params) / void rhashtable_destroy(struct rhashtable *ht)
     hash table: int rhltable_init(struct rhltable *hlt, const struct rhashtable_params *params)
@@ -310,6 +388,5 @@ machine_code(
     void sock_init_data(struct socket *sock, struct sock *sk)
     void __dev_remove_pack(struct packet_type *pt)
     void net_ns_barrier(void)
-    void unregister_netdevice_many(struct list_head *head)
     """,
 )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers in text (lib/kstrtox.c, lib/vsprintf.c, lib/cmdline.c)."""
+"""Numbers in text and options with them (lib/kstrtox.c, lib/vsprintf.c, lib/cmdline.c, lib/parser.c)."""
 
 import errno
 import re
 
+from kmodd.kernel.emulated.api.memory import allocate
 from kmodd.kernel.emulated.api.table import function
 from kmodd.kernel.emulated.cpu.machine import Machine
 
@@ -102,3 +103,86 @@ def get_options(machine: Machine, text: int, most: int, numbers: int) -> int:
     for at, value in enumerate([len(values), *values]):
         machine.memory.put(numbers + 4 * at, value, 4)
     return text + len(machine.memory.string(text, 4096))
+
+
+_ARGUMENT = re.compile(rb"%(\d*)([sduxo])")
+_ARGUMENTS_MAX = 3
+_PATTERNS_MAX = 1024
+_DIGITS = {b"d": rb"[+-]?\d+", b"u": rb"\d+", b"o": rb"[0-7]+", b"x": rb"(?:0[xX])?[0-9a-fA-F]+"}
+
+
+def _matcher(pattern: bytes) -> re.Pattern[bytes]:
+    """Return what finds the arguments that a pattern of ``match_token`` has (lib/parser.c)."""
+    expression, at = b"", 0
+    for found in _ARGUMENT.finditer(pattern):
+        expression += re.escape(pattern[at : found.start()])
+        width = found[1].decode()
+        digits = _DIGITS.get(found[2])
+        if digits is None:
+            expression += (rb"(.{1,%s})" % width.encode()) if width else rb"(.*)"
+        else:
+            expression += b"(" + digits + b")"
+        at = found.end()
+    return re.compile(expression + re.escape(pattern[at:]), re.DOTALL)
+
+
+@function("int match_token(char *s, const match_table_t table, substring_t args[])")
+def match_token(machine: Machine, text: int, table: int, arguments: int) -> int:
+    """The table has a token and a pattern in each row; its last row has none."""
+    memory = machine.memory
+    data = memory.string(text, 4096)
+    for row in range(table, table + 16 * _PATTERNS_MAX, 16):
+        token, pattern = memory.number(row, 4), memory.number(row + 8)
+        if not pattern:
+            return token
+        found = _matcher(memory.string(pattern, 256)).fullmatch(data)
+        if found is None:
+            continue
+        for number in range(min(len(found.groups()), _ARGUMENTS_MAX)):
+            memory.put(arguments + 16 * number, text + found.start(number + 1))
+            memory.put(arguments + 16 * number + 8, text + found.end(number + 1))
+        return token
+    return 0
+
+
+def _match(name: str, kind: str, base: int, size: int) -> None:
+    @function(f"int {name}(substring_t *s, {kind} *result)")
+    def convert(machine: Machine, part: int, result: int) -> int:
+        start, end = machine.memory.number(part), machine.memory.number(part + 8)
+        data = machine.memory.read(start, min(max(end - start, 0), 64))
+        number, length = parse_integer(data, base)
+        if number is None or length != len(data):
+            return -errno.EINVAL
+        if number.bit_length() > 8 * size:
+            return -errno.ERANGE
+        machine.memory.put(result, number, size)
+        return 0
+
+
+for _arguments in (
+    ("match_int", "int", 0, 4),
+    ("match_uint", "unsigned int", 0, 4),
+    ("match_u64", "u64", 0, 8),
+    ("match_octal", "int", 8, 4),
+    ("match_hex", "int", 16, 4),
+):
+    _match(*_arguments)
+
+
+@function("char *match_strdup(const substring_t *s)")
+def match_strdup(machine: Machine, part: int) -> int:
+    start, end = machine.memory.number(part), machine.memory.number(part + 8)
+    data = machine.memory.read(start, min(max(end - start, 0), 4096))
+    copy = allocate(machine, len(data) + 1)
+    machine.memory.write(copy, data + b"\0")
+    return copy
+
+
+@function("size_t match_strlcpy(char *dest, const substring_t *src, size_t size)")
+def match_strlcpy(machine: Machine, target: int, part: int, size: int) -> int:
+    start, end = machine.memory.number(part), machine.memory.number(part + 8)
+    length = max(end - start, 0)
+    if size:
+        data = machine.memory.read(start, min(length, size - 1, 4096))
+        machine.memory.write(target, data + b"\0")
+    return length

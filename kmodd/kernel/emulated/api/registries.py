@@ -132,8 +132,6 @@ makers(
     super block: struct super_block *sget(struct file_system_type *type, void *test, void *set, int flags, void *data)
     padata: struct padata_instance *padata_alloc(const char *name) / void padata_free(struct padata_instance *pinst)
     padata shell: struct padata_shell *padata_alloc_shell(struct padata_instance *pinst) / void padata_free_shell(struct padata_shell *ps)
-    key ring: struct key *keyring_alloc(const char *description, kuid_t uid, kgid_t gid, const struct cred *cred, u32 perm, unsigned long flags, struct key_restriction *restrict_link, struct key *dest) / void key_put(struct key *key)
-    credentials: struct cred *prepare_kernel_cred(struct task_struct *daemon) / void __put_cred(struct cred *cred)
     """,
     size=8192,
 )

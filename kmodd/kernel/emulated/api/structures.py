@@ -126,8 +126,43 @@ class _NetDevice:
 
     name: int = 0
     address: int = 816
+    operations: int = 208
+    is_freed: int = 1260
+    destructor: int = 1264
+    space: int = 1280
     device: int = 1336
+    link_operations: int = 2128
     size: int = 2432
+
+
+@dataclass(frozen=True, slots=True)
+class _Dentry:
+    """``struct dentry``; ``above`` is its super block"""
+
+    parent: int = 24
+    name_length: int = 36
+    name: int = 40
+    inode: int = 48
+    count: int = 92
+    operations: int = 96
+    above: int = 104
+    size: int = 192
+
+
+@dataclass(frozen=True, slots=True)
+class _DentryOperations:
+    """``struct dentry_operations``"""
+
+    release: int = 48
+    iput: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _FileSystem:
+    """``struct file_system_type``"""
+
+    init_context: int = 16
+    owner: int = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +182,9 @@ PCI_DEVICE: Final = _PciDevice()
 PCI_BUS: Final = _PciBus()
 MISC: Final = _Misc()
 NET_DEVICE: Final = _NetDevice()
+DENTRY: Final = _Dentry()
+DENTRY_OPERATIONS: Final = _DentryOperations()
+FILE_SYSTEM: Final = _FileSystem()
 WORK: Final = _Work()
 
 

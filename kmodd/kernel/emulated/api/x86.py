@@ -174,22 +174,31 @@ def release_region(machine: Machine, parent: int, start: int, _count: int) -> No
     "int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke, int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu), bool multi_instance)"
 )
 def cpuhp_setup_state(
-    machine: Machine, state: int, _name: int, invoke: int, startup: int, *_rest: int
+    machine: Machine, state: int, _name: int, invoke: int, startup: int, teardown: int, many: int
 ) -> int:
     """The callback runs for the only processor; a state of the caller's own gets a number."""
     if invoke and startup:
         code = machine.call(startup, 0)
         if code:
             return code
-    return 202 if state in (_CPUHP_DYNAMIC, _CPUHP_PREPARE_DYNAMIC) else 0
+    states = machine.state.setdefault(_CPUHP, {})
+    if state not in (_CPUHP_DYNAMIC, _CPUHP_PREPARE_DYNAMIC):
+        states[state] = 0 if many else teardown
+        return 0
+    number = next(each for each in range(_CPUHP_FIRST, 1 << 16) if each not in states)
+    states[number] = 0 if many else teardown
+    return number
 
 
-_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC = 70, 201
+_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
+_CPUHP = "states of the processor"
 
 
 @function("void __cpuhp_remove_state(enum cpuhp_state state, bool invoke)")
-def cpuhp_remove_state(_machine: Machine, _state: int, _invoke: int) -> None:
-    """Nothing more is to be done."""
+def cpuhp_remove_state(machine: Machine, state: int, invoke: int) -> None:
+    teardown = machine.state.get(_CPUHP, {}).pop(state, 0)
+    if invoke and teardown:
+        machine.call(teardown, 0)
 
 
 @function(

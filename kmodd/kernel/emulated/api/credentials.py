@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials and keys (kernel/cred.c, security/keys)."""
+
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_CREDENTIALS, _KEY_RING = "credentials", "key ring"
+_SIZE = 8192
+_THREAD_KEYRING = 104
+
+
+@function("struct cred *prepare_kernel_cred(struct task_struct *daemon)")
+def prepare_kernel_cred(machine: Machine, _task: int) -> int:
+    """The first word counts the references, which modules give back by themselves."""
+    made = machine.heap.allocate(_SIZE)
+    machine.memory.put(made, 1, 4)
+    machine.ledger.take(_CREDENTIALS, made)
+    return made
+
+
+@function("void __put_cred(struct cred *cred)")
+def put_cred(machine: Machine, credentials: int) -> None:
+    """They take the key ring of the thread that they are for with them."""
+    if machine.ledger.give(_CREDENTIALS, credentials) is None:
+        return
+    ring = machine.memory.number(credentials + _THREAD_KEYRING)
+    if ring:
+        key_put(machine, ring)
+    machine.heap.free(credentials)
+
+
+@function(
+    "struct key *keyring_alloc(const char *description, kuid_t uid, kgid_t gid, const struct cred"
+    " *cred, u32 perm, unsigned long flags, struct key_restriction *restrict_link, struct key"
+    " *dest)"
+)
+def keyring_alloc(machine: Machine, *_arguments: int) -> int:
+    made = machine.heap.allocate(_SIZE)
+    machine.ledger.take(_KEY_RING, made)
+    return made
+
+
+@function("void key_put(struct key *key)")
+def key_put(machine: Machine, key: int) -> None:
+    if machine.ledger.give(_KEY_RING, key) is not None:
+        machine.heap.free(key)
+
+
+machine_code(RETURN_ZERO, "const struct cred *override_creds(const struct cred *new)")
+machine_code(
+    RETURN,
+    """
+    void revert_creds(const struct cred *old)
+    void key_revoke(struct key *key)
+    """,
+)

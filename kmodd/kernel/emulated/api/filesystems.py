@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mounts, directory entries and inodes of the file systems that modules make (fs/).
+
+An entry has a name, an inode and a count of references, and goes with the last of them; nobody
+looks one up.
+"""
+
+import errno
+
+from kmodd.kernel.emulated.api.structures import DENTRY, DENTRY_OPERATIONS, FILE_SYSTEM
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ONE, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_CONTEXT_SIZE, _CONTEXT_TYPE, _CONTEXT_ROOT = 152, 40, 64
+_OPERATIONS_GET_TREE = 32
+_INODE_SIZE, _INODE_SUPER, _INODE_COUNT = 632, 40, 344
+_SUPER_SIZE, _SUPER_TYPE, _SUPER_ROOT, _SUPER_ENTRY_OPERATIONS = 1472, 40, 104, 1064
+_INODE_MAPPING, _INODE_PAGES, _MAPPING_HOST = 48, 376, 0
+_MODULE_NAME = 24
+_KIND, _SPECIAL = 0x700000, 0x500000
+_KINDS = {0o040000: 0x200000, 0o100000: 0x400000, 0o120000: 0x600000}
+"""What an entry's flags say of its inode's type (DCACHE_ENTRY_TYPE)."""
+_ENTRIES, _MOUNTS = "directory entries", "pinned mounts"
+
+
+def _make_inode(machine: Machine, above: int) -> int:
+    inode = machine.heap.allocate(_INODE_SIZE)
+    pages = inode + _INODE_PAGES
+    machine.memory.put(inode + _INODE_SUPER, above)
+    machine.memory.put(inode + _INODE_COUNT, 1, 4)
+    machine.memory.put(inode + _INODE_MAPPING, pages)
+    machine.memory.put(pages + _MAPPING_HOST, inode)
+    return inode
+
+
+def _make_entry(machine: Machine, parent: int, above: int, name: bytes = b"/") -> int:
+    """Return an entry with one reference, and one to its parent; the root has an inode, too."""
+    memory = machine.memory
+    entry = machine.heap.allocate(DENTRY.size + len(name) + 1)
+    text = entry + DENTRY.size
+    memory.write(text, name + b"\0")
+    memory.put(entry + DENTRY.name_length, len(name), 4)
+    memory.put(entry + DENTRY.name, text)
+    memory.put(entry + DENTRY.parent, parent or entry)
+    memory.put(entry + DENTRY.above, above)
+    memory.put(entry + DENTRY.count, 1, 4)
+    memory.put(entry + DENTRY.operations, memory.number(above + _SUPER_ENTRY_OPERATIONS))
+    machine.state.setdefault(_ENTRIES, {})[entry] = 1
+    if parent:
+        _count(machine, parent, 1)
+    else:
+        memory.put(entry + DENTRY.inode, _make_inode(machine, above))
+    for head in (144, 160):
+        memory.put(entry + head, entry + head)
+        memory.put(entry + head + 8, entry + head)
+    return entry
+
+
+def _count(machine: Machine, entry: int, change: int) -> int:
+    """Change an entry's count of references by ``change`` and return it."""
+    left = machine.memory.number(entry + DENTRY.count, 4, signed=True) + change
+    machine.memory.put(entry + DENTRY.count, left, 4)
+    return left
+
+
+def _make_mount(machine: Machine, kind: int) -> int:
+    """Return a ``struct vfsmount`` of a file system, or an errno below zero.
+
+    The file system's own code fills the super block (init_fs_context, get_tree).
+    """
+    memory = machine.memory
+    mount, context = machine.heap.allocate(64), machine.heap.allocate(_CONTEXT_SIZE)
+    memory.put(context + _CONTEXT_TYPE, kind)
+    start = memory.number(kind + FILE_SYSTEM.init_context)
+    code = machine.call(start, context) if start else 0
+    operations = memory.number(context)
+    get_tree = memory.number(operations + _OPERATIONS_GET_TREE) if operations else 0
+    if not code and get_tree:
+        code = machine.call(get_tree, context)
+    if code < 0:
+        return code
+    root = memory.number(context + _CONTEXT_ROOT)
+    if not root:
+        above = machine.heap.allocate(_SUPER_SIZE)
+        memory.put(above + _SUPER_TYPE, kind)
+        root = _make_entry(machine, 0, above)
+    memory.put(mount, root)
+    memory.put(mount + 8, memory.number(root + DENTRY.above))
+    machine.heap.free(context)
+    return mount
+
+
+@function(
+    "int get_tree_single(struct fs_context *fc, int (*fill_super)(struct super_block *sb, struct fs_context *fc))",
+    "int get_tree_nodev(struct fs_context *fc, int (*fill_super)(struct super_block *sb, struct fs_context *fc))",
+)
+def get_tree_single(machine: Machine, context: int, fill: int) -> int:
+    memory = machine.memory
+    above = machine.heap.allocate(_SUPER_SIZE)
+    memory.put(above + _SUPER_TYPE, memory.number(context + _CONTEXT_TYPE))
+    code = machine.call(fill, above, context)
+    memory.put(context + _CONTEXT_ROOT, memory.number(above + _SUPER_ROOT))
+    return code
+
+
+@function("struct pseudo_fs_context *init_pseudo(struct fs_context *fc, unsigned long magic)")
+def init_pseudo(machine: Machine, _context: int, _magic: int) -> int:
+    """The file system has nothing but a root; what the context says more goes with it."""
+    known = machine.state.setdefault("pseudo file system", {})
+    if 0 not in known:
+        known[0] = machine.heap.allocate(128)
+    return known[0]
+
+
+@function("struct file *filp_open(const char *filename, int flags, umode_t mode)")
+def filp_open(_machine: Machine, _name: int, _flags: int, _mode: int) -> int:
+    """There is no file that could be opened."""
+    return -errno.ENOENT
+
+
+@function("struct dentry *d_make_root(struct inode *root_inode)")
+def d_make_root(machine: Machine, inode: int) -> int:
+    if not inode:
+        return 0
+    root = _make_entry(machine, 0, machine.memory.number(inode + _INODE_SUPER))
+    machine.memory.put(root + DENTRY.inode, inode)
+    return root
+
+
+def _owner(machine: Machine, kind: int) -> str:
+    """Return the module that a file system is of."""
+    owner = machine.memory.number(kind + FILE_SYSTEM.owner)
+    return machine.memory.text(owner + _MODULE_NAME, 56) if owner else ""
+
+
+@function(
+    "int simple_pin_fs(struct file_system_type *type, struct vfsmount **mount, int *count)",
+)
+def simple_pin_fs(machine: Machine, kind: int, mount: int, count: int) -> int:
+    """What is mounted keeps the module of its file system."""
+    memory = machine.memory
+    if not memory.number(mount):
+        owner = _owner(machine, kind)
+        if owner and not machine.services.hold(owner):
+            return -errno.ENODEV
+        made = _make_mount(machine, kind)
+        if made < 0:
+            machine.services.release(owner)
+            return made
+        memory.put(mount, made)
+        machine.state.setdefault(_MOUNTS, {})[made] = kind
+    memory.put(count, memory.number(count, 4) + 1, 4)
+    return 0
+
+
+@function("void simple_release_fs(struct vfsmount **mount, int *count)")
+def simple_release_fs(machine: Machine, mount: int, count: int) -> None:
+    memory = machine.memory
+    left = memory.number(count, 4) - 1
+    memory.put(count, left, 4)
+    if left:
+        return
+    made = memory.number(mount)
+    memory.put(mount, 0)
+    kind = machine.state.get(_MOUNTS, {}).pop(made, 0)
+    if kind:
+        _unmount(machine, made)
+        owner = _owner(machine, kind)
+        if owner:
+            machine.services.release(owner)
+
+
+def _unmount(machine: Machine, mount: int) -> None:
+    """Let go of a mount's root, and of the mount."""
+    root = machine.memory.number(mount)
+    if root in machine.state.get(_ENTRIES, {}):
+        dput(machine, root)
+    machine.heap.free(mount)
+
+
+@function("struct vfsmount *kern_mount(struct file_system_type *type)")
+def kern_mount(machine: Machine, kind: int) -> int:
+    mount = _make_mount(machine, kind)
+    if mount < 0:
+        return mount
+    machine.ledger.take("mount", mount)
+    return mount
+
+
+@function("void kern_unmount(struct vfsmount *mnt)")
+def kern_unmount(machine: Machine, mount: int) -> None:
+    if machine.ledger.give("mount", mount) is not None:
+        machine.heap.free(mount)
+
+
+@function("struct dentry *d_alloc_name(struct dentry *parent, const char *name)")
+def d_alloc_name(machine: Machine, parent: int, name: int) -> int:
+    above = machine.memory.number(parent + DENTRY.above)
+    return _make_entry(machine, parent, above, machine.memory.string(name, 255))
+
+
+@function("void lockref_get(struct lockref *lockref)")
+def lockref_get(machine: Machine, lock: int) -> None:
+    """Behind the lock is the count."""
+    machine.memory.put(lock + 4, machine.memory.number(lock + 4, 4) + 1, 4)
+
+
+@function("void dput(struct dentry *dentry)")
+def dput(machine: Machine, entry: int) -> None:
+    known = machine.state.get(_ENTRIES, {})
+    if not entry or entry not in known or _count(machine, entry, -1) > 0:
+        return
+    memory = machine.memory
+    del known[entry]
+    operations = memory.number(entry + DENTRY.operations)
+    _let_inode_go(machine, entry)
+    release = memory.number(operations + DENTRY_OPERATIONS.release) if operations else 0
+    if release:
+        machine.invoke(release, entry)
+    parent = memory.number(entry + DENTRY.parent)
+    machine.heap.free(entry)
+    if parent != entry:
+        dput(machine, parent)
+
+
+def _let_inode_go(machine: Machine, entry: int) -> None:
+    memory = machine.memory
+    inode = memory.number(entry + DENTRY.inode)
+    if not inode:
+        return
+    memory.put(entry + DENTRY.inode, 0)
+    operations = memory.number(entry + DENTRY.operations)
+    last = memory.number(operations + DENTRY_OPERATIONS.iput) if operations else 0
+    if last:
+        machine.invoke(last, entry, inode)
+    else:
+        iput(machine, inode)
+
+
+@function(
+    "int simple_rmdir(struct inode *dir, struct dentry *dentry)",
+    "int simple_unlink(struct inode *dir, struct dentry *dentry)",
+)
+def simple_unlink(machine: Machine, _directory: int, entry: int) -> int:
+    dput(machine, entry)
+    return 0
+
+
+@function("void d_delete(struct dentry *dentry)")
+def d_delete(machine: Machine, entry: int) -> None:
+    """An entry that nobody else has loses its inode."""
+    if machine.memory.number(entry + DENTRY.count, 4) == 1:
+        _let_inode_go(machine, entry)
+
+
+@function("struct inode *igrab(struct inode *inode)", "void ihold(struct inode *inode)")
+def igrab(machine: Machine, inode: int) -> int:
+    count = machine.memory.number(inode + _INODE_COUNT, 4) + 1
+    machine.memory.put(inode + _INODE_COUNT, count, 4)
+    return inode
+
+
+@function("unsigned int get_next_ino(void)")
+def get_next_ino(machine: Machine) -> int:
+    numbers = machine.state.setdefault("inode numbers", {0: 0})
+    numbers[0] += 1
+    return numbers[0]
+
+
+@function("struct inode *new_inode(struct super_block *sb)")
+def new_inode(machine: Machine, above: int) -> int:
+    return _make_inode(machine, above)
+
+
+@function("struct inode *alloc_anon_inode(struct super_block *s)")
+def alloc_anon_inode(machine: Machine, above: int) -> int:
+    inode = _make_inode(machine, above)
+    machine.ledger.take("inode", inode)
+    return inode
+
+
+@function("void iput(struct inode *inode)")
+def iput(machine: Machine, inode: int) -> None:
+    if not inode:
+        return
+    left = machine.memory.number(inode + _INODE_COUNT, 4) - 1
+    machine.memory.put(inode + _INODE_COUNT, max(left, 0), 4)
+    if left <= 0:
+        machine.ledger.give("inode", inode)
+        machine.heap.free(inode)
+
+
+@function(
+    "void d_instantiate(struct dentry *entry, struct inode *inode)",
+    "void d_add(struct dentry *entry, struct inode *inode)",
+)
+def d_instantiate(machine: Machine, entry: int, inode: int) -> None:
+    if not inode:
+        return
+    memory = machine.memory
+    memory.put(entry + DENTRY.inode, inode)
+    kind = _KINDS.get(memory.number(inode, 2) & 0o170000, _SPECIAL)
+    memory.put(entry, memory.number(entry, 4) & ~_KIND | kind, 4)
+
+
+machine_code(RETURN_ONE, "int always_delete_dentry(const struct dentry *dentry)")
+machine_code(
+    RETURN,
+    """
+    void d_drop(struct dentry *dentry)
+    void __d_drop(struct dentry *dentry)
+    void d_rehash(struct dentry *entry)
+    void inc_nlink(struct inode *inode)
+    void drop_nlink(struct inode *inode)
+    void clear_nlink(struct inode *inode)
+    void mntput(struct vfsmount *mnt)
+    """,
+)
