@@ -20,7 +20,7 @@ ON_REQUEST = ("minix", "pppox", "efs")
 FOR_INIT = ("crc32c_generic",)
 """Modules of Debian's that the init of others asks for: libcrc32c does."""
 
-OWN = ("gpluser", "halfway", "hello", "noexit", "world")
+OWN = ("chores", "gpluser", "halfway", "hello", "noexit", "world")
 """Modules of tests/modules that lie in the tree as they were built."""
 
 PACKED = {"greet": Compression.XZ, "facade": Compression.XZ, "gplsym": Compression.ZSTD}

@@ -262,6 +262,14 @@ def no_exit(session: Session) -> Record:
     }
 
 
+def chores(session: Session) -> Record:
+    """Work, a timer and a thread, each waited for; and work that is due when nobody waits."""
+    before = session.last_sequence()
+    loaded = session.load("chores")
+    unloaded = session.remove("chores")
+    return {"load": loaded, "unload": unloaded, "log": session.logged(before)}
+
+
 def load_each(session: Session, names: Iterable[str], listing: Callable[[], list[str]]) -> Record:
     """Load and unload each module alone, to the letter of kmod; see ``load_one``."""
 
@@ -322,6 +330,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     compressed,
     builtin,
     no_exit,
+    chores,
 )
 
 

@@ -216,6 +216,7 @@ OF_CODE = {
     "dependencies": ("log",),
     "parameters": ("log",),
     "failing_init": ("failed", "listed"),
+    "chores": ("log",),
 }
 """What only an emulated kernel can tell that runs the modules' own code."""
 

@@ -210,3 +210,4 @@ class Load:
         self.cpu.drop_init(resident)
         with self.table.mutex:
             self.table.make_live(resident)
+        self.cpu.settle(resident)

@@ -27,6 +27,9 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     registries,
     strings,
     sync,
+    threads,
+    timers,
     timing,
+    workqueues,
     x86,
 )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks, RCU, preemption, barriers: on one processor and without threads nobody ever waits."""
+"""Locks, RCU, preemption, barriers: on one processor, where nobody is interrupted, they are
+never waited for."""
 
 from typing import Any
 
@@ -120,9 +121,7 @@ machine_code(
     void synchronize_srcu(struct srcu_struct *ssp)
     void synchronize_srcu_expedited(struct srcu_struct *ssp)
     void synchronize_irq(unsigned int irq)
-    void rcu_barrier(void)
     void rcu_barrier_tasks(void)
-    void srcu_barrier(struct srcu_struct *ssp)
     void cleanup_srcu_struct(struct srcu_struct *ssp)
     void __srcu_read_unlock(struct srcu_struct *ssp, int idx)
     void __rcu_read_lock(void)
@@ -138,7 +137,6 @@ machine_code(
     void __might_sleep(const char *file, int line)
     void __might_resched(const char *file, int line, unsigned int offsets)
     void __might_fault(const char *file, int line)
-    void yield(void)
     void migrate_disable(void)
     void migrate_enable(void)
     void static_key_slow_inc(struct static_key *key)
@@ -154,15 +152,6 @@ machine_code(
     void lockdep_rht_bucket_is_held(const void *tbl, u32 hash)
     void kernel_fpu_begin_mask(unsigned int kfpu_mask)
     void kernel_fpu_end(void)
-    void __init_waitqueue_head(struct wait_queue_head *wq_head, const char *name, struct lock_class_key *key)
-    void __init_swait_queue_head(struct swait_queue_head *q, const char *name, struct lock_class_key *key)
-    void add_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
-    void remove_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
-    void finish_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)
-    void prepare_to_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)
-    void __wake_up_sync(struct wait_queue_head *wq_head, unsigned int mode)
-    void wake_up_bit(void *word, int bit)
-    void wake_up_var(void *var)
     """,
 )
 

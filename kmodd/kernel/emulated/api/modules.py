@@ -88,7 +88,6 @@ machine_code(
     RETURN,
     """
     void add_taint(unsigned flag, enum lockdep_ok lockdep_ok)
-    void __module_put_and_kthread_exit(struct module *mod, long code)
     """,
 )
 

@@ -167,9 +167,47 @@ class _FileSystem:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """``struct work_struct``"""
+    """``struct work_struct``, and ``struct delayed_work``, which has a timer behind it"""
 
     function: int = 24
+    expires: int = 48
+
+
+@dataclass(frozen=True, slots=True)
+class _Timer:
+    """``struct timer_list``; ``pending`` is not 0 while it is armed"""
+
+    pending: int = 8
+    expires: int = 16
+    function: int = 24
+    flags: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Hrtimer:
+    """``struct hrtimer``"""
+
+    expires: int = 24
+    soft_expires: int = 32
+    function: int = 40
+    state: int = 56
+    size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """``struct task_struct``"""
+
+    state: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitEntry:
+    """``struct wait_queue_entry``"""
+
+    task: int = 8
+    function: int = 16
+    link: int = 24
 
 
 KOBJECT: Final = _KernelObject()
@@ -186,6 +224,10 @@ DENTRY: Final = _Dentry()
 DENTRY_OPERATIONS: Final = _DentryOperations()
 FILE_SYSTEM: Final = _FileSystem()
 WORK: Final = _Work()
+TIMER: Final = _Timer()
+HRTIMER: Final = _Hrtimer()
+TASK: Final = _Task()
+WAIT_ENTRY: Final = _WaitEntry()
 
 
 def device_name(machine: Machine, device: int) -> str:

@@ -1,111 +1,304 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work, completions, waiting, threads (kernel/workqueue.c, kernel/sched, kernel/kthread.c).
+"""Completions, wait queues, giving way, callbacks of RCU (kernel/sched, kernel/rcu)."""
 
-Work is done when the function that has queued it has returned, or when somebody waits for it.
-Threads are made and never run: the machine has one flow of control.
-"""
+from collections.abc import Iterator
 
-from kmodd.kernel.emulated.api.structures import WORK
-from kmodd.kernel.emulated.api.table import (
-    RETURN,
-    RETURN_ONE,
-    RETURN_ZERO,
-    function,
-    machine_code,
-    reclaims,
-)
+from kmodd.kernel.emulated.api.structures import TASK, WAIT_ENTRY
+from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.cpu.scheduler import HZ
 
-_QUEUE = "workqueue"
-_WORK = "delayed work"
-_THREAD = "thread"
-_WORKER = "worker thread"
-_TASK_SIZE, _WORKER_TASK = 16 << 10, 40
+_ALL = 0xFFFFFFFF
+_FOREVER = (1 << 63) - 1
+_INTERRUPTIBLE, _UNINTERRUPTIBLE, _KILLABLE = 1, 2, 0x102
+_EXCLUSIVE, _WOKEN = 1, 2
+_WAITERS_MAX = 10_000
+
+# lea rax, [rdi+8]; mov [rdi+8], rax; mov [rdi+16], rax; ret
+_EMPTY_LIST = bytes.fromhex("488d47084889470848894710c3")
+
+machine_code(
+    _EMPTY_LIST,
+    """
+    void __init_waitqueue_head(struct wait_queue_head *wq_head, const char *name, struct lock_class_key *key)
+    void __init_swait_queue_head(struct swait_queue_head *q, const char *name, struct lock_class_key *key)
+    """,
+)
+
+
+def current(machine: Machine) -> int:
+    """Return the ``struct task_struct`` of what is running."""
+    return machine.memory.number(addresses.PER_CPU + machine.core.address("current_task"))
+
+
+def wake(machine: Machine, struct: int) -> bool:
+    """Let a task go on that waits to be woken; tell whether it did."""
+    waits = machine.memory.number(struct + TASK.state, 4) != 0
+    if waits:
+        machine.memory.put(struct + TASK.state, 0, 4)
+    return waits
+
+
+def _set_state(machine: Machine, state: int) -> None:
+    machine.memory.put(current(machine) + TASK.state, state, 4)
+
+
+@function("void schedule(void)", "void io_schedule(void)")
+def schedule(machine: Machine) -> int:
+    """Wait to be woken, where the caller has said that it waits; else others get their turn."""
+    struct = current(machine)
+    if not machine.memory.number(struct + TASK.state, 4):
+        return machine.sleep(1 / HZ)
+    return machine.wait(lambda: None if machine.memory.number(struct + TASK.state, 4) else 0)
+
+
+def _time_out(machine: Machine, ticks: int) -> int:
+    struct, memory = current(machine), machine.memory
+    if not memory.number(struct + TASK.state, 4):
+        machine.scheduler.yield_()
+        machine.advance(1)
+        return max(ticks - 1, 0)
+    due = None if ticks >= _FOREVER else machine.ticks + max(ticks, 0)
+
+    def ready() -> int | None:
+        if not memory.number(struct + TASK.state, 4):
+            return ticks if due is None else max(due - machine.ticks, 0)
+        if due is not None and machine.ticks >= due:
+            memory.put(struct + TASK.state, 0, 4)
+            return 0
+        return None
+
+    return machine.wait(ready, due)
+
+
+@function("long schedule_timeout(long timeout)", "long io_schedule_timeout(long timeout)")
+def schedule_timeout(machine: Machine, ticks: int) -> int:
+    return _time_out(machine, ticks)
+
+
+@function("long schedule_timeout_interruptible(long timeout)")
+def schedule_timeout_interruptible(machine: Machine, ticks: int) -> int:
+    _set_state(machine, _INTERRUPTIBLE)
+    return _time_out(machine, ticks)
+
+
+@function("long schedule_timeout_killable(long timeout)")
+def schedule_timeout_killable(machine: Machine, ticks: int) -> int:
+    _set_state(machine, _KILLABLE)
+    return _time_out(machine, ticks)
+
+
+@function("long schedule_timeout_uninterruptible(long timeout)")
+def schedule_timeout_uninterruptible(machine: Machine, ticks: int) -> int:
+    _set_state(machine, _UNINTERRUPTIBLE)
+    return _time_out(machine, ticks)
+
+
+@function("void yield(void)")
+def give_way(machine: Machine) -> int:
+    return machine.sleep(1 / HZ)
+
+
+@function("void complete(struct completion *x)")
+def complete(machine: Machine, completion: int) -> None:
+    done = machine.memory.number(completion, 4)
+    machine.memory.put(completion, min(done + 1, _ALL), 4)
+
+
+@function("void complete_all(struct completion *x)")
+def complete_all(machine: Machine, completion: int) -> None:
+    machine.memory.put(completion, _ALL, 4)
+
+
+def _take_one(machine: Machine, completion: int) -> bool:
+    done = machine.memory.number(completion, 4)
+    if done and done != _ALL:
+        machine.memory.put(completion, done - 1, 4)
+    return bool(done)
 
 
 @function(
-    "struct workqueue_struct *alloc_workqueue(const char *fmt, unsigned int flags, int max_active, ...)"
+    "void wait_for_completion(struct completion *x)",
+    "void wait_for_completion_io(struct completion *x)",
+    "int wait_for_completion_interruptible(struct completion *x)",
+    "int wait_for_completion_killable(struct completion *x)",
 )
-def alloc_workqueue(machine: Machine, template: int, _flags: int, _active: int) -> int:
-    name = machine.format(template, 3).decode("utf-8", "surrogateescape")
-    queue = machine.heap.allocate(512)
-    machine.ledger.take(_QUEUE, queue, f"workqueue '{name}'")
-    return queue
-
-
-@function("void destroy_workqueue(struct workqueue_struct *wq)")
-def destroy_workqueue(machine: Machine, queue: int) -> None:
-    machine.run_pending()
-    if machine.ledger.give(_QUEUE, queue) is not None:
-        machine.heap.free(queue)
-
-
-@reclaims(_WORK)
-def forget_work(machine: Machine, work: int) -> None:
-    """Forget work of a module that is gone."""
-    machine.state.get(_WORK, {}).pop(work, None)
-
-
-@function("bool queue_work_on(int cpu, struct workqueue_struct *wq, struct work_struct *work)")
-def queue_work_on(machine: Machine, _cpu: int, _queue: int, work: int) -> int:
-    queued = machine.state.setdefault(_WORK, {})
-    if work in queued:
-        return 0
-    queued[work] = 1
-
-    def run() -> None:
-        if queued.pop(work, None):
-            machine.invoke(machine.memory.number(work + WORK.function), work)
-
-    machine.later(run)
-    return 1
+def wait_for_completion(machine: Machine, completion: int) -> int:
+    return machine.wait(lambda: 0 if _take_one(machine, completion) else None)
 
 
 @function(
-    "bool queue_delayed_work_on(int cpu, struct workqueue_struct *wq, struct delayed_work *dwork,"
-    " unsigned long delay)",
-    "bool mod_delayed_work_on(int cpu, struct workqueue_struct *wq, struct delayed_work *dwork,"
-    " unsigned long delay)",
+    "unsigned long wait_for_completion_timeout(struct completion *x, unsigned long timeout)",
+    "unsigned long wait_for_completion_io_timeout(struct completion *x, unsigned long timeout)",
+    "long wait_for_completion_interruptible_timeout(struct completion *x, unsigned long timeout)",
+    "long wait_for_completion_killable_timeout(struct completion *x, unsigned long timeout)",
 )
-def queue_delayed_work_on(machine: Machine, cpu: int, queue: int, work: int, delay: int) -> int:
-    if not delay:
-        return queue_work_on(machine, cpu, queue, work) or 0
-    if machine.ledger.find(_WORK, work) is None:
-        machine.ledger.take(_WORK, work, "delayed work that is still due")
-    return 1
+def wait_for_completion_timeout(machine: Machine, completion: int, ticks: int) -> int:
+    due = machine.ticks + min(ticks, _FOREVER)
+
+    def ready() -> int | None:
+        if _take_one(machine, completion):
+            return max(due - machine.ticks, 1)
+        return 0 if machine.ticks >= due else None
+
+    return machine.wait(ready, due if ticks < _FOREVER else None)
+
+
+@function("bool try_wait_for_completion(struct completion *x)")
+def try_wait_for_completion(machine: Machine, completion: int) -> int:
+    return int(_take_one(machine, completion))
+
+
+@function("bool completion_done(struct completion *x)")
+def completion_done(machine: Machine, completion: int) -> int:
+    return int(machine.memory.number(completion, 4) != 0)
+
+
+def _is_queued(machine: Machine, entry: int) -> bool:
+    link = machine.memory.number(entry + WAIT_ENTRY.link)
+    return link not in (0, entry + WAIT_ENTRY.link)
+
+
+def _enqueue(machine: Machine, head: int, entry: int, *, last: bool = False) -> None:
+    memory, link = machine.memory, entry + WAIT_ENTRY.link
+    before = memory.number(head + 16) if last else head + 8
+    after = memory.number(before)
+    if not before or not after:
+        # Memory that nobody has made a queue of: it is one now.
+        before = after = head + 8
+        memory.put(head + 8, head + 8)
+        memory.put(head + 16, head + 8)
+    memory.put(link, after)
+    memory.put(link + 8, before)
+    memory.put(before, link)
+    memory.put(after + 8, link)
+
+
+def _dequeue(machine: Machine, entry: int) -> None:
+    memory, link = machine.memory, entry + WAIT_ENTRY.link
+    if not _is_queued(machine, entry):
+        return
+    after, before = memory.number(link), memory.number(link + 8)
+    memory.put(before, after)
+    memory.put(after + 8, before)
+    memory.put(link, link)
+    memory.put(link + 8, link)
+
+
+@function("void init_wait_entry(struct wait_queue_entry *wq_entry, int flags)")
+def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
+    memory, link = machine.memory, entry + WAIT_ENTRY.link
+    memory.put(entry, flags, 4)
+    memory.put(entry + WAIT_ENTRY.task, current(machine))
+    memory.put(entry + WAIT_ENTRY.function, machine.core.address("autoremove_wake_function"))
+    memory.put(link, link)
+    memory.put(link + 8, link)
 
 
 @function(
-    "bool cancel_work_sync(struct work_struct *work)",
-    "bool cancel_work(struct work_struct *work)",
-    "bool cancel_delayed_work(struct delayed_work *dwork)",
-    "bool cancel_delayed_work_sync(struct delayed_work *dwork)",
+    "void prepare_to_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
+    "long prepare_to_wait_event(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
+    "bool prepare_to_wait_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
 )
-def cancel_work(machine: Machine, work: int) -> int:
-    due = machine.ledger.give(_WORK, work) is not None
-    queued = machine.state.get(_WORK, {}).pop(work, None) is not None
-    return int(due or queued)
-
-
-@function("bool flush_delayed_work(struct delayed_work *dwork)")
-def flush_delayed_work(machine: Machine, work: int) -> int:
-    if machine.ledger.give(_WORK, work) is None:
-        machine.run_pending()
-        return 0
-    machine.invoke(machine.memory.number(work + WORK.function), work)
-    return 1
-
-
-@function(
-    "bool flush_work(struct work_struct *work)",
-    "void __flush_workqueue(struct workqueue_struct *wq)",
-    "void flush_workqueue(struct workqueue_struct *wq)",
-    "void drain_workqueue(struct workqueue_struct *wq)",
-    "void flush_scheduled_work(void)",
-)
-def flush_work(machine: Machine, *_work: int) -> int:
-    machine.run_pending()
+def prepare_to_wait(machine: Machine, head: int, entry: int, state: int) -> int:
+    if not _is_queued(machine, entry):
+        exclusive = machine.memory.number(entry, 4) & _EXCLUSIVE
+        _enqueue(machine, head, entry, last=bool(exclusive))
+    _set_state(machine, state)
     return 0
+
+
+@function("void finish_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)")
+def finish_wait(machine: Machine, _head: int, entry: int) -> None:
+    _set_state(machine, 0)
+    _dequeue(machine, entry)
+
+
+@function("void add_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)")
+def add_wait_queue(machine: Machine, head: int, entry: int) -> None:
+    _enqueue(machine, head, entry)
+
+
+@function(
+    "void add_wait_queue_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)"
+)
+def add_wait_queue_exclusive(machine: Machine, head: int, entry: int) -> None:
+    machine.memory.put(entry, machine.memory.number(entry, 4) | _EXCLUSIVE, 4)
+    _enqueue(machine, head, entry, last=True)
+
+
+@function(
+    "void remove_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)"
+)
+def remove_wait_queue(machine: Machine, _head: int, entry: int) -> None:
+    _dequeue(machine, entry)
+
+
+def _entries(machine: Machine, head: int) -> Iterator[int]:
+    """Yield the entries of a queue, which may go meanwhile."""
+    try:
+        link = machine.memory.number(head + 8)
+        for _ in range(_WAITERS_MAX):
+            if link in (0, head + 8):
+                return
+            after = machine.memory.number(link)
+            yield link - WAIT_ENTRY.link
+            link = after
+    except BadAddress:
+        # A head that is in nothing but zeros, in an object that is not modelled.
+        return
+
+
+@function(
+    "int __wake_up(struct wait_queue_head *wq_head, unsigned int mode, int nr_exclusive, void *key)",
+    "void __wake_up_sync_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
+    "void __wake_up_sync(struct wait_queue_head *wq_head, unsigned int mode)",
+    "void __wake_up_locked(struct wait_queue_head *wq_head, unsigned int mode, int nr)",
+    "void __wake_up_locked_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
+)
+def wake_up(machine: Machine, head: int, mode: int, *_rest: int) -> int:
+    for entry in _entries(machine, head):
+        _wake_entry(machine, entry, mode)
+    return 0
+
+
+def _wake_entry(machine: Machine, entry: int, mode: int) -> int:
+    memory = machine.memory
+    code, struct = (
+        memory.number(entry + WAIT_ENTRY.function),
+        memory.number(entry + WAIT_ENTRY.task),
+    )
+    name = machine.core.name(code)
+    if not name and machine.image_at(code) is not None:
+        return machine.call(code, entry, mode, 0, 0)
+    if name == "woken_wake_function":
+        memory.put(entry, memory.number(entry, 4) | _WOKEN, 4)
+    woken = wake(machine, struct) if struct else False
+    if name == "autoremove_wake_function":
+        _dequeue(machine, entry)
+    return int(woken)
+
+
+@function(
+    "int default_wake_function(wait_queue_entry_t *wq_entry, unsigned int mode, int flags, void *key)",
+    "int autoremove_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)",
+    "int woken_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)",
+)
+def wake_function(machine: Machine, entry: int, *_rest: int) -> int:
+    struct = machine.memory.number(entry + WAIT_ENTRY.task)
+    return int(wake(machine, struct)) if struct else 0
+
+
+@function("long wait_woken(struct wait_queue_entry *wq_entry, unsigned int mode, long timeout)")
+def wait_woken(machine: Machine, entry: int, mode: int, ticks: int) -> int:
+    memory = machine.memory
+    if memory.number(entry, 4) & _WOKEN:
+        memory.put(entry, memory.number(entry, 4) & ~_WOKEN, 4)
+        return ticks
+    _set_state(machine, mode)
+    return _time_out(machine, ticks)
 
 
 @function("void call_rcu(struct rcu_head *head, rcu_callback_t func)")
@@ -122,129 +315,15 @@ def _run_callback(machine: Machine, callback: int, head: int) -> None:
     machine.invoke(callback, head)
 
 
-@function("void complete(struct completion *x)")
-def complete(machine: Machine, completion: int) -> None:
-    machine.memory.put(completion, machine.memory.number(completion, 4) + 1, 4)
-
-
-@function("void complete_all(struct completion *x)")
-def complete_all(machine: Machine, completion: int) -> None:
-    machine.memory.put(completion, 0x7FFFFFFF, 4)
-
-
-@function(
-    "void wait_for_completion(struct completion *x)",
-    "int wait_for_completion_interruptible(struct completion *x)",
-    "int wait_for_completion_killable(struct completion *x)",
-    "unsigned long wait_for_completion_timeout(struct completion *x, unsigned long timeout)",
-    "long wait_for_completion_interruptible_timeout(struct completion *x, unsigned long timeout)",
-    "long wait_for_completion_killable_timeout(struct completion *x, unsigned long timeout)",
-)
-def wait_for_completion(machine: Machine, completion: int, *timeout: int) -> int:
+@function("void rcu_barrier(void)", "void srcu_barrier(struct srcu_struct *ssp)")
+def rcu_barrier(machine: Machine, *_srcu: int) -> None:
     machine.run_pending()
-    done = machine.memory.number(completion, 4)
-    if done and done != 0x7FFFFFFF:
-        machine.memory.put(completion, done - 1, 4)
-    if timeout:
-        return max(timeout[0], 1) if done else 0
-    return 0
-
-
-@function("bool try_wait_for_completion(struct completion *x)")
-def try_wait_for_completion(machine: Machine, completion: int) -> int:
-    done = machine.memory.number(completion, 4)
-    if done and done != 0x7FFFFFFF:
-        machine.memory.put(completion, done - 1, 4)
-    return int(done > 0)
-
-
-@function(
-    "struct task_struct *kthread_create_on_node(int (*threadfn)(void *data), void *data, int node,"
-    " const char *namefmt, ...)"
-)
-def kthread_create(machine: Machine, _work: int, _data: int, _node: int, template: int) -> int:
-    return _thread(machine, machine.format(template, 4))
-
-
-@function(
-    "struct task_struct *kthread_create_on_cpu(int (*threadfn)(void *data), void *data, unsigned"
-    " int cpu, const char *namefmt)",
-)
-def kthread_create_on_cpu(
-    machine: Machine, _work: int, _data: int, _cpu: int, template: int
-) -> int:
-    return _thread(machine, machine.memory.string(template, 64))
-
-
-@function(
-    "struct kthread_worker *kthread_create_worker(unsigned int flags, const char namefmt[], ...)"
-)
-def kthread_create_worker(machine: Machine, _flags: int, template: int) -> int:
-    worker = machine.heap.allocate(64)
-    task = machine.heap.allocate(_TASK_SIZE)
-    machine.memory.put(worker + _WORKER_TASK, task)
-    name = machine.format(template, 2).decode("utf-8", "replace")
-    machine.ledger.take(_WORKER, worker, f"thread '{name}'")
-    return worker
-
-
-@function("void kthread_destroy_worker(struct kthread_worker *worker)")
-def kthread_destroy_worker(machine: Machine, worker: int) -> None:
-    if machine.ledger.give(_WORKER, worker) is not None:
-        machine.heap.free(machine.memory.number(worker + _WORKER_TASK))
-        machine.heap.free(worker)
-
-
-def _thread(machine: Machine, name: bytes) -> int:
-    task = machine.heap.allocate(_TASK_SIZE)
-    machine.ledger.take(_THREAD, task, f"thread '{name.decode('utf-8', 'replace')}'")
-    return task
-
-
-@function("int kthread_stop(struct task_struct *k)")
-def kthread_stop(machine: Machine, task: int) -> int:
-    if machine.ledger.give(_THREAD, task) is not None:
-        machine.heap.free(task)
-    return 0
 
 
 machine_code(
     RETURN_ZERO,
     """
-    bool kthread_should_park(void)
-    int kthread_park(struct task_struct *k)
-    int default_wake_function(wait_queue_entry_t *wq_entry, unsigned int mode, int flags, void *key)
-    int autoremove_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)
-    int __wake_up(struct wait_queue_head *wq_head, unsigned int mode, int nr_exclusive, void *key)
-    bool queue_rcu_work(struct workqueue_struct *wq, struct rcu_work *rwork)
-    bool work_busy(struct work_struct *work)
-    int set_cpus_allowed_ptr(struct task_struct *p, const struct cpumask *new_mask)
-    long prepare_to_wait_event(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)
-    """,
-)
-
-machine_code(
-    RETURN_ONE,
-    """
-    bool kthread_should_stop(void)
-    int wake_up_process(struct task_struct *tsk)
-    """,
-)
-
-machine_code(
-    RETURN,
-    """
-    void kthread_bind(struct task_struct *k, unsigned int cpu)
-    void kthread_unpark(struct task_struct *k)
-    void set_user_nice(struct task_struct *p, long nice)
-    void sched_set_fifo(struct task_struct *p)
-    void sched_set_fifo_low(struct task_struct *p)
-    void sched_set_normal(struct task_struct *p, int nice)
-    void init_wait_entry(struct wait_queue_entry *wq_entry, int flags)
-    void delayed_work_timer_fn(struct timer_list *t)
-    void kthread_delayed_work_timer_fn(struct timer_list *t)
-    void __kthread_init_worker(struct kthread_worker *worker, const char *name, struct lock_class_key *key)
-    void kthread_flush_worker(struct kthread_worker *worker)
-    void workqueue_set_max_active(struct workqueue_struct *wq, int max_active)
+    void wake_up_bit(void *word, int bit)
+    void wake_up_var(void *var)
     """,
 )

@@ -1,38 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time: sleeping, timers, clocks (kernel/time).
+"""Time: sleeping and clocks (kernel/time).
 
-The machine has a clock of its own, which goes on with the code that runs. A timer is on its
-module's account until it is deleted; none ever fires.
+The machine has a clock of its own, which goes on with the code that runs, and where all code waits
+to when something is due.
 """
 
 import time
 
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu.machine import HZ, Machine
+from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.cpu.scheduler import HZ
 
-_TIMER = "timer"
 _NANOSECONDS = 1_000_000_000
 
 
 @function("void msleep(unsigned int msecs)")
-def msleep(machine: Machine, milliseconds: int) -> None:
-    machine.sleep(milliseconds / 1000)
+def msleep(machine: Machine, milliseconds: int) -> int:
+    return machine.sleep(milliseconds / 1000)
 
 
 @function("unsigned long msleep_interruptible(unsigned int msecs)")
 def msleep_interruptible(machine: Machine, milliseconds: int) -> int:
-    machine.sleep(milliseconds / 1000)
-    return 0
+    return machine.sleep(milliseconds / 1000)
 
 
 @function("void ssleep(unsigned int seconds)")
-def ssleep(machine: Machine, seconds: int) -> None:
-    machine.sleep(seconds)
+def ssleep(machine: Machine, seconds: int) -> int:
+    return machine.sleep(seconds)
 
 
 @function("void usleep_range_state(unsigned long min, unsigned long max, unsigned int state)")
-def usleep_range(machine: Machine, least: int, _most: int, _state: int) -> None:
-    machine.sleep(least / 1_000_000)
+def usleep_range(machine: Machine, least: int, _most: int, _state: int) -> int:
+    return machine.sleep(least / 1_000_000)
 
 
 @function("void __udelay(unsigned long usecs)", "void __const_udelay(unsigned long xloops)")
@@ -45,73 +44,9 @@ def ndelay(machine: Machine, _amount: int) -> None:
     machine.now.traps += 1
 
 
-@function(
-    "long schedule_timeout(long timeout)",
-    "long schedule_timeout_interruptible(long timeout)",
-    "long schedule_timeout_killable(long timeout)",
-    "long schedule_timeout_uninterruptible(long timeout)",
-    "long io_schedule_timeout(long timeout)",
-)
-def schedule_timeout(machine: Machine, ticks: int) -> int:
-    machine.run_pending()
-    machine.sleep(min(max(ticks, 1), 1 << 20) / HZ)
-    return 0
-
-
-@function("void schedule(void)", "void io_schedule(void)")
-def schedule(machine: Machine) -> None:
-    machine.run_pending()
-    machine.sleep(1)
-
-
-@function(
-    "void add_timer(struct timer_list *timer)",
-    "void add_timer_on(struct timer_list *timer, int cpu)",
-    "int mod_timer(struct timer_list *timer, unsigned long expires)",
-    "int timer_reduce(struct timer_list *timer, unsigned long expires)",
-    "int mod_timer_pending(struct timer_list *timer, unsigned long expires)",
-)
-def mod_timer(machine: Machine, timer: int, *_rest: int) -> int:
-    if machine.ledger.find(_TIMER, timer) is not None:
-        return 1
-    machine.ledger.take(_TIMER, timer, "a timer that is still armed")
-    return 0
-
-
-@function(
-    "int del_timer(struct timer_list *timer)",
-    "int del_timer_sync(struct timer_list *timer)",
-    "int timer_delete(struct timer_list *timer)",
-    "int timer_delete_sync(struct timer_list *timer)",
-    "int timer_shutdown_sync(struct timer_list *timer)",
-    "int try_to_del_timer_sync(struct timer_list *timer)",
-    "int hrtimer_cancel(struct hrtimer *timer)",
-    "int hrtimer_try_to_cancel(struct hrtimer *timer)",
-)
-def del_timer(machine: Machine, timer: int) -> int:
-    return int(machine.ledger.give(_TIMER, timer) is not None)
-
-
-@function(
-    "void hrtimer_start_range_ns(struct hrtimer *timer, ktime_t tim, u64 delta_ns, enum"
-    " hrtimer_mode mode)"
-)
-def hrtimer_start(machine: Machine, timer: int, *_rest: int) -> None:
-    mod_timer(machine, timer)
-
-
-machine_code(
-    RETURN,
-    """
-    void init_timer_key(struct timer_list *timer, void (*func)(struct timer_list *), unsigned int flags, const char *name, struct lock_class_key *key)
-    void hrtimer_init(struct hrtimer *timer, clockid_t which_clock, enum hrtimer_mode mode)
-    """,
-)
-
 machine_code(
     RETURN_ZERO,
     """
-    bool hrtimer_active(const struct hrtimer *timer)
     int timecounter_init(struct timecounter *tc, const struct cyclecounter *cc, u64 start_tstamp)
     """,
 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who runs the modules' own code: an emulated processor, or nobody.
 
+scheduler                   tasks and timers beside the call that is under way
 processor                   the functions of modules, run one after the other; crashes
 x86_64                      registers, calls and traps of one kind of processor
 memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
@@ -74,6 +75,12 @@ class Cpu(Protocol):
         Raises Refusal where the code went so wrong that it could not go on.
         """
 
+    def settle(self, resident: Resident) -> None:
+        """Let what the module's init has begun go on by itself: work, timers, threads.
+
+        Nothing that goes wrong there is raised: the module is loaded.
+        """
+
     def exit(self, resident: Resident) -> None:
         """Run the module's exit. Raises Refusal as ``init`` does."""
 
@@ -125,6 +132,9 @@ class IdleCpu:
     def init(self, _resident: Resident) -> int:
         """Return success."""
         return 0
+
+    def settle(self, resident: Resident) -> None:
+        """Do nothing."""
 
     def exit(self, resident: Resident) -> None:
         """Do nothing."""

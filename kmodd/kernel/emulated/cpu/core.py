@@ -23,6 +23,7 @@ STACK_CANARY = 0x28
 """Where in the per-CPU area the compiler finds the stack protector's value."""
 
 TASK_SIZE, TASK_COMM, TASK_PID = 16 << 10, 2976, 2416
+TASK_STATE, TASK_NAME = 24, 16
 TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_SPACES = 2960, 2952, 3064
 UTS_NAME_SIZE = 65
 
@@ -289,7 +290,7 @@ class Core:
     def _set_up_processor(self) -> None:
         memory = self._cpu.memory
         memory.put(addresses.PER_CPU + STACK_CANARY, 0x5EED5EED5EED5E00)
-        task = self._object(TASK_SIZE)
+        task = self.main_task = self._object(TASK_SIZE)
         memory.write(task + TASK_COMM, b"insmod")
         memory.put(task + TASK_PID, 1, 4)
         self._set_up_spaces(task)
@@ -314,6 +315,21 @@ class Core:
         memory.put(spaces + 40, self.address("init_net"))
         for number, name in enumerate((b"Linux", b"emulated", b"", b"#1", b"x86_64")):
             memory.write(names + number * UTS_NAME_SIZE, name)
+
+    def run_as(self, task: int) -> None:
+        """Have ``current`` be a task, or the system call's own where it is 0."""
+        where = addresses.PER_CPU + self.address("current_task")
+        self._cpu.memory.put(where, task or self.main_task)
+
+    def make_task(self, name: bytes, number: int) -> int:
+        """Return a new ``struct task_struct``, a copy of the system call's own."""
+        memory = self._cpu.memory
+        task = self._object(TASK_SIZE)
+        memory.write(task, memory.read(self.main_task, TASK_SIZE))
+        memory.write(task + TASK_COMM, name[: TASK_NAME - 1].ljust(TASK_NAME, b"\0"))
+        memory.put(task + TASK_PID, number, 4)
+        memory.put(task + TASK_STATE, 0, 4)
+        return task
 
     @property
     def net_generic(self) -> int:

@@ -24,6 +24,7 @@ from kmodd.kernel.emulated.cpu.crash import Crash, Scene
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.cpu.x86_64 import (
     ARGUMENTS,
     X86_64,
@@ -38,9 +39,6 @@ from kmodd.kernel.emulated.ledger import Ledger
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.tree import Tree
 
-HZ = 250
-"""Ticks of the clock in a second, as Debian's kernels have them."""
-
 LOCKUP_SECONDS = 22
 """Seconds of the machine's own time after which busy code is stuck (the kernel's watchdog)."""
 
@@ -52,6 +50,9 @@ TRAPS_MAX = 500_000
 
 WALL_SECONDS = 30.0
 """Seconds of the world's time that one call may take, whatever it does."""
+
+STACKS, STACKS_KEPT = 256, 128
+"""How many stacks there are, and how many of them no task gets: system calls have them."""
 
 DEPTH_MAX = 24
 """How deep modules and kernel may call each other."""
@@ -89,7 +90,8 @@ class _Call:
 
     ``module`` is whom it is about, ``deadline`` when it has to be over, ``stack`` where its stack
     ends. ``trap`` is the kernel function that is being called. The others are counted: nested
-    calls, calls of kernel functions, ticks of busy code, seconds slept.
+    calls, calls of kernel functions, ticks of busy code, seconds slept. ``task`` is the one that
+    runs, None for the system call's own code. ``number`` is that of its stack.
     """
 
     module: str
@@ -100,6 +102,8 @@ class _Call:
     traps: int = 0
     busy: int = 0
     slept: float = 0.0
+    task: Task | None = None
+    number: int = 0
 
 
 class Machine:
@@ -121,6 +125,7 @@ class Machine:
         self.stubbed: dict[str, dict[str, None]] = {}
         self.pending: deque[Callable[[], None]] = deque()
         self.state: dict[str, dict[int, int]] = {}
+        self.objects: dict[str, Any] = {}
         self.tables: dict[int, dict[int, int]] = {}
         self.buses: object = None
         self.proc = Tree("proc entry", "/proc")
@@ -130,7 +135,8 @@ class Machine:
         self.minors: dict[int, int] = {}
         self.created: dict[tuple[int, int], int] = {}
         self._ranges: list[tuple[int, int, ModuleImage]] = []
-        self._stacks: list[int] = list(range(256))
+        self._stacks: list[int] = list(range(STACKS))
+        self.scheduler = Scheduler(self)
         self.now = _Call("", 0.0)
         self._partial: tuple[Level, str] | None = None
         self._requests = 0
@@ -203,6 +209,8 @@ class Machine:
 
     def _swap(self, call: "_Call") -> "_Call":
         before, self.now = self.now, call
+        if call.task is not before.task:
+            self.core.run_as(call.task.current if call.task else 0)
         return before
 
     def invoke(self, function: int, *arguments: int) -> int:
@@ -258,7 +266,7 @@ class Machine:
             return 0
         try:
             return function(self, trapped.arguments)
-        except Crash:
+        except (Crash, Suspended, Exited):
             raise
         except Exception as error:
             raise self.blame(error, name, trapped.slot) from error
@@ -343,12 +351,110 @@ class Machine:
         self.ticks += ticks
         self.memory.put(self.core.jiffies, INITIAL_JIFFIES + self.ticks)
 
-    def sleep(self, seconds: float) -> None:
-        """Let the code that is running wait: the clock goes on, and nobody really waits."""
-        self.now.slept += seconds
-        self.advance(round(min(seconds, HUNG_SECONDS) * HZ) or 1)
-        if self.now.slept > HUNG_SECONDS:
+    def sleep(self, seconds: float) -> int:
+        """Let the code that is running wait some time; nobody really waits.
+
+        Like ``wait`` it is the last that a kernel function does, which returns what this returns.
+        """
+        due = self.ticks + (round(min(seconds, 2 * HUNG_SECONDS) * HZ) or 1)
+        return self.wait(lambda: 0 if self.ticks >= due else None, due)
+
+    def wait(self, ready: Ready, due: int | None = None) -> int:
+        """Have the code that is running wait until something is ``ready``, and return that.
+
+        The others go on meanwhile, and so does the clock: ``due`` is when it is ready at last, in
+        ticks. A kernel function returns what this returns and does nothing after it: where a task
+        has called the function, it only comes to an end here when the task goes on.
+        """
+        self.run_pending()
+        result = ready()
+        if result is not None:
+            return result
+        if self.now.task is not None and not self.now.depth:
+            raise Suspended(ready, due)
+        began = self.ticks
+        result = self.scheduler.wait(ready, due)
+        self.now.slept += (self.ticks - began) / HZ
+        if result is None or self.now.slept > HUNG_SECONDS:
             raise crash.hung_task(HUNG_SECONDS, self.scene(self.caller))
+        return result
+
+    def run_task(self, task: Task, result: int) -> bool:
+        """Let a task go on until it waits or ends."""
+        if task.call is None and not self._begin(task):
+            return False
+        call: _Call = task.call
+        call.deadline, call.busy, call.traps = self.now.deadline, 0, 0
+        self.flush_log()
+        before = self._swap(call)
+        task.is_running = True
+        try:
+            if call.trap is None:
+                event = self.cpu.call(task.function, (task.argument,), call.stack)
+            else:
+                event = self.cpu.answer(call.trap, result)
+            while not isinstance(event, Returned):
+                event = self._go_on(event)
+            self._end(task, event.value)
+        except Suspended as suspended:
+            task.ready, task.due = suspended.ready, suspended.due
+        except Exited as exited:
+            self._end(task, exited.result)
+        except Crash as error:
+            self.report(error)
+            self._end(task, None)
+        finally:
+            task.is_running = False
+            self.flush_log()
+            self._swap(before)
+        return True
+
+    def _begin(self, task: Task) -> bool:
+        """Give a task a stack; False where there is none left for it."""
+        if len(self._stacks) <= STACKS_KEPT:
+            return False
+        number = self._stacks.pop()
+        stack = stack_of(self.memory, number)
+        task.call = _Call(task.module, 0.0, stack, task=task, number=number)
+        return True
+
+    def _end(self, task: Task, result: int | None) -> None:
+        self.end_task(task)
+        task.ended(result)
+
+    def end_task(self, task: Task) -> None:
+        """Let a task have no turn any more, whatever it waits for."""
+        self.scheduler.remove(task)
+        if task.call is not None:
+            self._stacks.append(task.call.number)
+            task.call = None
+
+    def interrupt(self, module: str, work: Callable[[], None]) -> None:
+        """Do what a timer has to do, which is no part of what is running."""
+        trap = self.now.trap
+        stack = trap.stack if trap else self.now.stack
+        before = self._swap(_Call(module, self.now.deadline, stack))
+        try:
+            work()
+        except Crash as error:
+            self.report(error)
+        finally:
+            self.flush_log()
+            self._swap(before)
+
+    def report(self, error: Crash) -> None:
+        """Log a crash."""
+        self.flush_log()
+        for line in error.lines:
+            self.services.printk(Level.ALERT, line)
+        if error.taint:
+            self.services.taint(error.taint)
+
+    def settle(self) -> None:
+        """Let what code has begun go on, until all comes to rest."""
+        self.run_pending()
+        self.scheduler.settle()
+        self.run_pending()
 
     @property
     def nanoseconds(self) -> int:

@@ -3,7 +3,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
@@ -127,6 +127,13 @@ class Processor:
                 self._set_state(image, _LIVE)
         return result
 
+    def settle(self, resident: Resident) -> None:
+        """Let what the module's code has begun go on, and some time pass."""
+        if resident not in self._images:
+            return
+        with suppress(Refusal), self._outside("what was begun") as machine:
+            machine.settle()
+
     def exit(self, resident: Resident) -> None:
         """Run the module's exit."""
         image = self._images.get(resident)
@@ -170,14 +177,14 @@ class Processor:
         """Make a device and have the drivers of its bus probe it."""
         with self._outside(f"a driver's probe of {identity}") as machine:
             device = plug(machine, identity)
-            machine.run_pending()
+            machine.settle()
             return device
 
     def unplug(self, name: str) -> None:
         """Have a device's driver let go of it, and take it away."""
         with self._outside(f"the removal of {name}") as machine:
             unplug(machine, name)
-            machine.run_pending()
+            machine.settle()
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""
@@ -257,11 +264,7 @@ class Processor:
 
     def _crashed(self, crash: Crash, what: str) -> Refusal:
         """Log a crash, and return why the system call ends."""
-        self.machine.flush_log()
-        for line in crash.lines:
-            self._services.printk(Level.ALERT, line)
-        if crash.taint:
-            self._services.taint(crash.taint)
+        self.machine.report(crash)
         self.machine.pending.clear()
         why = f"{what} crashed: {crash.why}"
         return Refusal(Reason.MODULE_CRASHED, errno.EFAULT, why, detail=crash.why)

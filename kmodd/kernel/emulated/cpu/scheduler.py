@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows of control beside the one that a system call is: threads, work, timers.
+
+There is one processor, and nobody is interrupted: a task goes on until it waits for something or
+ends, then it is another's turn, always in the order in which they came. When nobody can go on,
+the clock does, to the next thing that is due. So what happens is the same each time.
+"""
+
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+HZ = 250
+"""Ticks of the clock in a second, as Debian's kernels have them."""
+
+SETTLE_SECONDS = 10
+"""Seconds of the machine's time that pass behind a system call before the next, if anything is due
+in them."""
+
+TURNS_MAX = 256
+"""Turns of tasks, and timers that fire, behind a system call: some never come to rest."""
+
+WAITING_TURNS_MAX = 20_000
+"""The same while code waits for something."""
+
+Ready = Callable[[], int | None]
+"""Returns what a function that waits is to return, None while it has to wait on."""
+
+
+class Suspended(Exception):  # noqa: N818  # no error
+    """The task that runs cannot go on before something is ``ready``, or ``due`` has come."""
+
+    def __init__(self, ready: Ready, due: int | None) -> None:
+        super().__init__()
+        self.ready = ready
+        self.due = due
+
+
+class Exited(Exception):  # noqa: N818  # no error
+    """The task that runs is over, in the middle of its code (kthread_exit)."""
+
+    def __init__(self, result: int) -> None:
+        super().__init__()
+        self.result = result
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A function of a module's that runs by itself, with one argument.
+
+    ``ended`` is called with what it returned, None where it came to a bad end. ``current`` is its
+    ``struct task_struct``, 0 for the one that all work has. ``call`` is what the machine needs to
+    go on with it, None before it has begun. ``due`` is the tick until which it waits at most.
+    """
+
+    function: int
+    argument: int
+    module: str
+    ended: Callable[[int | None], None]
+    current: int = 0
+    call: Any = None
+    ready: Ready | None = None
+    due: int | None = None
+    is_running: bool = False
+
+
+@dataclass(order=True, slots=True)
+class _Timer:
+    due: int
+    number: int
+    key: int = field(compare=False)
+    module: str = field(compare=False)
+    fire: Callable[[], None] = field(compare=False)
+
+
+class Host(Protocol):
+    """The machine."""
+
+    ticks: int
+
+    def advance(self, ticks: int) -> None:
+        """Let the clock go on."""
+
+    def run_task(self, task: Task, result: int) -> bool:
+        """Let a task go on, with what it has waited for; False where there is no room for it."""
+
+    def interrupt(self, module: str, work: Callable[[], None]) -> None:
+        """Do some work that is no part of what is running."""
+
+
+class Scheduler:
+    """The tasks and timers; for who holds the machine."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._tasks: list[Task] = []
+        self._timers: list[_Timer] = []
+        self._by_key: dict[int, _Timer] = {}
+        self._armed = 0
+
+    def add(self, task: Task) -> None:
+        """Let a task have its turn from now on."""
+        self._tasks.append(task)
+
+    def remove(self, task: Task) -> None:
+        """Let a task have no turn any more."""
+        if task in self._tasks:
+            self._tasks.remove(task)
+
+    def has(self, task: Task) -> bool:
+        """Tell whether a task is not over yet."""
+        return task in self._tasks
+
+    def arm(self, key: int, due: int, module: str, fire: Callable[[], None]) -> bool:
+        """Have ``fire`` called when ``due`` has come, a tick; tell whether it was due already."""
+        was_armed = self.disarm(key)
+        self._armed += 1
+        timer = _Timer(max(due, self._host.ticks + 1), self._armed, key, module, fire)
+        self._by_key[key] = timer
+        insort(self._timers, timer)
+        return was_armed
+
+    def disarm(self, key: int) -> bool:
+        """Forget a timer; tell whether there was one."""
+        timer = self._by_key.pop(key, None)
+        if timer is not None:
+            self._timers.remove(timer)
+        return timer is not None
+
+    def is_armed(self, key: int) -> bool:
+        """Tell whether a timer is still to fire."""
+        return key in self._by_key
+
+    def wait(self, ready: Ready, due: int | None) -> int | None:
+        """Let others go on until something is ``ready``, and return that; None where it never is.
+
+        ``due`` is the tick at which it is at last.
+        """
+        for _ in range(WAITING_TURNS_MAX):
+            result = ready()
+            if result is not None:
+                return result
+            if not self._turn() and not self._pass_time(due):
+                return None
+        return None
+
+    def settle(self) -> None:
+        """Let all go on until they come to rest, and then some time pass."""
+        end = self._host.ticks + SETTLE_SECONDS * HZ
+        for _ in range(TURNS_MAX):
+            if self._turn():
+                continue
+            if self._next_due() is None or self._host.ticks >= end:
+                return
+            self._pass_time(end)
+
+    def yield_(self) -> None:
+        """Let everybody else who can have a turn."""
+        self._turn()
+
+    def _turn(self) -> bool:
+        """Give each task that can go on one turn; tell whether any could."""
+        any_ran = False
+        for task in tuple(self._tasks):
+            if task.is_running or task not in self._tasks:
+                continue
+            result = task.ready() if task.ready is not None else 0
+            if result is not None:
+                any_ran |= self._host.run_task(task, result)
+        return any_ran
+
+    def _next_due(self) -> int | None:
+        dues = [task.due for task in self._tasks if task.due is not None and not task.is_running]
+        if self._timers:
+            dues.append(self._timers[0].due)
+        return min(dues, default=None)
+
+    def _pass_time(self, limit: int | None) -> bool:
+        """Let time pass to when something is due, but not over ``limit``; False for never."""
+        host = self._host
+        dues = [due for due in (self._next_due(), limit) if due is not None]
+        if not dues:
+            return False
+        host.advance(max(min(dues) - host.ticks, 0))
+        while self._timers and self._timers[0].due <= host.ticks:
+            timer = self._timers.pop(0)
+            del self._by_key[timer.key]
+            host.interrupt(timer.module, timer.fire)
+        return True
