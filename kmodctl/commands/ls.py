@@ -5,6 +5,7 @@ The path is looked up in the emulated kernel, and never on the machine. Director
 """
 
 import argparse
+import stat
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """Add the arguments of ls."""
+    parser.add_argument(
+        "-l",
+        dest="long",
+        action="store_true",
+        help="tell the permissions of each, and the module that has made it (- for the kernel)",
+    )
     parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="an absolute path")
 
 
@@ -27,5 +34,9 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         return 0
     for file in files:
         name = file.path.rpartition("/")[2]
-        output.data(f"{name}/" if file.is_directory else name)
+        shown = f"{name}/" if file.is_directory else name
+        if options.long:
+            kind = stat.S_IFDIR if file.is_directory else stat.S_IFREG
+            shown = f"{stat.filemode(kind | file.mode)} {file.module or '-'} {shown}"
+        output.data(shown)
     return 0

@@ -192,11 +192,15 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class KernelFile:
-    """A name in an emulated kernel's /dev, /proc or /sys, and the module that has made it."""
+    """A name in an emulated kernel's /dev, /proc or /sys, and the module that has made it.
+
+    ``mode`` are its permission bits.
+    """
 
     path: str
     is_directory: bool
     module: str = ""
+    mode: int = 0o755
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,10 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         return pb.ListFilesResponse(
             files=(
                 pb.KernelFile(
-                    path=text(each.path), is_directory=each.is_directory, module=text(each.module)
+                    path=text(each.path),
+                    is_directory=each.is_directory,
+                    module=text(each.module),
+                    mode=each.mode,
                 )
                 for each in page.items
             ),

@@ -66,14 +66,16 @@ class RemoveDeviceResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class KernelFile(_message.Message):
-    __slots__ = ("path", "is_directory", "module")
+    __slots__ = ("path", "is_directory", "module", "mode")
     PATH_FIELD_NUMBER: _ClassVar[int]
     IS_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     path: str
     is_directory: bool
     module: str
-    def __init__(self, path: _Optional[str] = ..., is_directory: bool = ..., module: _Optional[str] = ...) -> None: ...
+    mode: int
+    def __init__(self, path: _Optional[str] = ..., is_directory: bool = ..., module: _Optional[str] = ..., mode: _Optional[int] = ...) -> None: ...
 
 class ListFilesRequest(_message.Message):
     __slots__ = ("path", "page_size", "page_token")

@@ -148,5 +148,18 @@ def test_a_tree_goes_with_all_that_is_below() -> None:
     tree.add(3, 0, "other", is_directory=False)
     assert tree.find(0, "driver/state") == tree.find(1, "state") == 2
     assert tree.remove(1) == (1, 2)
-    assert [each[1:] for each in tree.listing()] == [("/proc/other", False)]
+    assert [each.path for each in tree.listing()] == ["/proc/other"]
     assert tree.remove(9) == ()
+
+
+def test_a_name_may_lead_through_directories_and_all_goes_with_its_module() -> None:
+    tree = Tree("entry", "/proc")
+    tree.add(1, 0, "driver", is_directory=True, module="one")
+    tree.add(2, 0, "driver/state", is_directory=False, mode=0o440, module="two")
+    tree.add(3, 0, "nowhere/state", is_directory=False, module="two")
+    state, nowhere = list(tree.listing())[1:]
+    assert (state.path, state.mode, state.module) == ("/proc/driver/state", 0o440, "two")
+    assert nowhere.path == "/proc/nowhere/state"
+    assert tree.remove(1) == (1, 2)
+    tree.forget("two")
+    assert len(tree) == 0

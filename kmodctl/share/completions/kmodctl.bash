@@ -27,7 +27,7 @@ _kmodctl() {
         operations) _kmodctl_words known "-V --version -h --help" ;;
         hold) _kmodctl_words known "-u --unload -b --use-blacklist -l --list -e --end -V --version -h --help" ;;
         device) _kmodctl_words known "-V --version -h --help" ;;
-        ls) _kmodctl_words file "-V --version -h --help" ;;
+        ls) _kmodctl_words file "-l -V --version -h --help" ;;
     esac
 }
 

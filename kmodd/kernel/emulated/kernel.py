@@ -240,10 +240,10 @@ class EmulatedKernel:
             yield KernelFile(f"/sys/module/{module.name}", is_directory=True, module=module.name)
             with self._table.mutex:
                 found = self._table.find(module.name)
-                shown = [each.name for each in found.parameters if each.mode] if found else []
-            for name in shown:
-                path = f"/sys/module/{module.name}/parameters/{name}"
-                yield KernelFile(path, is_directory=False, module=module.name)
+                shown = [each for each in found.parameters if each.mode] if found else []
+            for each in shown:
+                path = f"/sys/module/{module.name}/parameters/{each.name}"
+                yield KernelFile(path, is_directory=False, module=module.name, mode=each.mode)
 
     def _call(self, system_call: Callable[[], None], name: str = "") -> None:
         """Make a system call: not when modules are disabled, and its refusal is a KernelError."""

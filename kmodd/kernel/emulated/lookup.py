@@ -18,7 +18,7 @@ PATH_MAX = 4096
 
 _ROOTS = tuple(
     KernelFile(path, is_directory=True)
-    for path in ("/dev", "/proc", "/sys/bus", "/sys/kernel/debug", "/sys/module")
+    for path in ("/dev", "/proc", "/sys/bus", "/sys/class", "/sys/kernel/debug", "/sys/module")
 )
 
 

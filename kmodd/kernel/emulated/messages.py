@@ -36,6 +36,9 @@ LINES_MAX = 4096
 LIST_MAX = 1 << 16
 """Elements of the longest list."""
 
+MODE_MAX = 0o7777
+"""All permission bits of a file."""
+
 NUMBER_MAX = (1 << 64) - 1
 
 T = TypeVar("T")
@@ -218,7 +221,7 @@ def unpack_devices(value: object) -> tuple[Device, ...]:
 
 def pack_file(file: KernelFile) -> list[Any]:
     """Return a name of the kernel's file systems."""
-    return [file.path, file.is_directory, file.module]
+    return [file.path, file.is_directory, file.module, file.mode]
 
 
 def unpack_files(value: object) -> tuple[KernelFile, ...]:
@@ -227,8 +230,8 @@ def unpack_files(value: object) -> tuple[KernelFile, ...]:
 
 
 def _file(value: object) -> KernelFile:
-    path, is_directory, module = _list(value, 3)
-    return KernelFile(text(path), _truth(is_directory), text(module))
+    path, is_directory, module, mode = _list(value, 4)
+    return KernelFile(text(path), _truth(is_directory), text(module), number(mode, most=MODE_MAX))
 
 
 def pack_error(error: KernelError) -> list[Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tree of names that modules have made: /proc, debugfs, /dev."""
+"""A tree of names that modules have made: /proc, debugfs, /dev, /sys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,28 @@ DEPTH_MAX = 64
 """How deep a tree may become."""
 
 
-@dataclass(slots=True)
+DIRECTORY_MODE = 0o755
+"""The permissions of a directory that nobody has given any."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     name: str
     parent: int
     is_directory: bool
+    mode: int
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry as a listing has it. ``mode`` are its permissions, ``module`` who has made it."""
+
+    entry: int
+    path: str
+    is_directory: bool
+    mode: int
+    module: str
 
 
 class Tree:
@@ -26,14 +43,27 @@ class Tree:
         self.root = root
         self._entries: dict[int, _Entry] = {}
 
-    def add(self, entry: int, parent: int, name: str, *, is_directory: bool) -> str:
-        """Add an entry and return its path; ``name`` may lead through directories of the tree."""
+    def add(
+        self,
+        entry: int,
+        parent: int,
+        name: str,
+        *,
+        is_directory: bool,
+        mode: int = 0,
+        module: str = "",
+    ) -> str:
+        """Add an entry and return its path; ``name`` may lead through directories of the tree.
+
+        ``mode`` are its permissions, ``module`` is who makes it.
+        """
         above = parent if parent in self._entries else 0
         through, _, last = name.rpartition("/")
         directory = self.find(above, through) if through else None
         if directory is not None:
             above, name = directory, last
-        self._entries[entry] = _Entry(name, above, is_directory)
+        mode = mode or (DIRECTORY_MODE if is_directory else 0)
+        self._entries[entry] = _Entry(name, above, is_directory, mode, module)
         return self.path(entry)
 
     def find(self, parent: int, name: str) -> int | None:
@@ -61,7 +91,21 @@ class Tree:
             entry = self._entries[entry].parent
         return "/".join([self.root, *reversed(names)])
 
-    def listing(self) -> Iterator[tuple[int, str, bool]]:
-        """Yield each entry with its path, and whether it is a directory."""
+    def forget(self, module: str) -> None:
+        """Remove what a module has made, and all that is below it."""
+        for entry in [each for each, data in self._entries.items() if data.module == module]:
+            self.remove(entry)
+
+    def __contains__(self, entry: int) -> bool:
+        """Tell whether there is such an entry."""
+        return entry in self._entries
+
+    def __len__(self) -> int:
+        """Return how many entries there are."""
+        return len(self._entries)
+
+    def listing(self) -> Iterator[Listed]:
+        """Yield each entry."""
         for entry, data in self._entries.items():
-            yield entry, self.path(entry), data.is_directory
+            path = self.path(entry)
+            yield Listed(entry, path, data.is_directory, data.mode, data.module)

@@ -11,15 +11,23 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.api.memory import release
 from kmodd.kernel.emulated.api.structures import (
+    BUS,
     DEVICE,
     DRIVER,
     device_name,
+)
+from kmodd.kernel.emulated.api.sysfs import add_device as show_device
+from kmodd.kernel.emulated.api.sysfs import (
+    add_directory,
+    add_groups,
+    bus_directory,
+    on_bus,
+    remove_directory,
 )
 from kmodd.kernel.emulated.api.table import (
     RETURN_ZERO,
     function,
     machine_code,
-    pairs,
     reclaims,
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
@@ -119,6 +127,8 @@ def add_driver(machine: Machine, driver: Driver) -> None:
     buses = buses_of(machine)
     text = driver_name(machine, driver)
     machine.ledger.take("driver", driver.address, f"{driver.bus} driver '{text}'")
+    add_directory(machine, driver.base, on_bus(machine, driver.bus, "drivers"), text)
+    add_groups(machine, driver.base, machine.memory.number(driver.base + DRIVER.groups))
     buses.drivers[driver.address] = driver
     for device in list(buses.devices.values()):
         if device.driver is None and device.bus == driver.bus:
@@ -134,6 +144,7 @@ def remove_driver(machine: Machine, address: int) -> None:
     for device in list(buses.devices.values()):
         if device.driver is driver:
             unbind(machine, device)
+    remove_directory(machine, driver.base)
     machine.ledger.give("driver", address)
 
 
@@ -141,6 +152,8 @@ def add_device(machine: Machine, device: Device) -> None:
     """Take a device on, and look for its driver."""
     buses = buses_of(machine)
     buses.devices[device.address] = device
+    name = device_name(machine, device.base)
+    show_device(machine, device.base, name, parent=on_bus(machine, device.bus, "devices"))
     for driver in list(buses.drivers.values()):
         if driver.bus == device.bus and device.driver is None:
             _try(machine, device, driver)
@@ -148,8 +161,11 @@ def add_device(machine: Machine, device: Device) -> None:
 
 def remove_device(machine: Machine, device: Device) -> None:
     """Take a device from its driver, and forget it."""
-    unbind(machine, device)
-    buses_of(machine).devices.pop(device.address, None)
+    try:
+        unbind(machine, device)
+    finally:
+        remove_directory(machine, device.base)
+        buses_of(machine).devices.pop(device.address, None)
 
 
 @reclaims("driver")
@@ -168,6 +184,7 @@ def forget_device(machine: Machine, address: int) -> None:
     device = buses_of(machine).devices.pop(address, None)
     if device is not None:
         buses_of(machine).managed.pop(device.base, None)
+        remove_directory(machine, device.base)
     machine.heap.free(address)
 
 
@@ -191,6 +208,8 @@ def _try(machine: Machine, device: Device, driver: Driver) -> int:
         if -code not in _QUIET:
             name, whom = driver_name(machine, driver), device_name(machine, device.base)
             machine.log(Level.WARNING, f"{name}: probe of {whom} failed with error {code}\n")
+        return code
+    add_groups(machine, device.base, memory.number(driver.base + DRIVER.device_groups))
     return code
 
 
@@ -245,8 +264,23 @@ def serdev_device_driver_register(machine: Machine, driver: int, _owner: int) ->
 
 machine_code(RETURN_ZERO, "int driver_attach(struct device_driver *drv)")
 
-pairs(
-    """
-    bus driver: int driver_register(struct device_driver *drv) / void driver_unregister(struct device_driver *drv)
-    """
-)
+
+@function("int driver_register(struct device_driver *drv)")
+def driver_register(machine: Machine, driver: int) -> int:
+    """A driver of a bus that a module has brought along: its devices never come."""
+    memory = machine.memory
+    name = memory.text(memory.number(driver + DRIVER.name), 64)
+    machine.ledger.take("bus driver", driver, f"driver '{name}'")
+    bus = memory.number(driver + DRIVER.bus)
+    if bus:
+        kind = memory.text(memory.number(bus + BUS.name), 64)
+        directory = bus_directory(machine, bus) or on_bus(machine, kind, "drivers")
+        add_directory(machine, driver, directory, name)
+        add_groups(machine, driver, memory.number(driver + DRIVER.groups))
+    return 0
+
+
+@function("void driver_unregister(struct device_driver *drv)")
+def driver_unregister(machine: Machine, driver: int) -> None:
+    remove_directory(machine, driver)
+    machine.ledger.give("bus driver", driver)

@@ -7,9 +7,10 @@ fs/char_dev.c, block/genhd.c, drivers/char/misc.c
 import errno
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.api.devices import device_add, device_del
+from kmodd.kernel.emulated.api.devices import NODE_MODE, device_add, device_del
 from kmodd.kernel.emulated.api.kobjects import forget_name
 from kmodd.kernel.emulated.api.structures import DEVICE, MISC, device_name
+from kmodd.kernel.emulated.api.sysfs import add_device, misc_directory, remove_directory
 from kmodd.kernel.emulated.api.table import RETURN, function, machine_code, makers, reclaims
 from kmodd.kernel.emulated.cpu.machine import Machine
 
@@ -155,7 +156,12 @@ def misc_register(machine: Machine, misc: int) -> int:
     memory.put(device + DEVICE.init_name, memory.number(misc + MISC.name))
     memory.put(misc + MISC.this_device, device)
     node = memory.number(misc + MISC.node_name)
-    machine.dev.add(misc, 0, memory.text(node, 64) if node else name, is_directory=False)
+    shown = memory.text(node, 64) if node else name
+    mode = memory.number(misc + MISC.mode, 2) & 0o777 or NODE_MODE
+    module = machine.taker
+    machine.dev.add(misc, 0, shown, is_directory=False, mode=mode, module=module)
+    misc_class = misc_directory(machine)
+    add_device(machine, device, name, parent=misc_class)
     machine.ledger.take("misc device", misc, f"misc device '{name}'")
     return 0
 
@@ -165,7 +171,9 @@ def misc_deregister(machine: Machine, misc: int) -> None:
     if machine.ledger.give("misc device", misc) is not None:
         machine.minors.pop(misc, None)
         machine.dev.remove(misc)
-        machine.heap.free(machine.memory.number(misc + MISC.this_device))
+        device = machine.memory.number(misc + MISC.this_device)
+        remove_directory(machine, device)
+        machine.heap.free(device)
 
 
 @function("int cdev_add(struct cdev *p, dev_t dev, unsigned count)")

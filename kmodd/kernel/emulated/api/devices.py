@@ -4,7 +4,8 @@
 import errno
 
 from kmodd.kernel.emulated.api.kobjects import count_references, forget_name, set_name
-from kmodd.kernel.emulated.api.structures import DEVICE, KOBJECT, device_name
+from kmodd.kernel.emulated.api.structures import BUS, CLASS, DEVICE, KOBJECT, device_name
+from kmodd.kernel.emulated.api.sysfs import add_bus, add_class, add_device, remove_directory
 from kmodd.kernel.emulated.api.table import (
     RETURN_ZERO,
     function,
@@ -17,6 +18,10 @@ from kmodd.kernel.emulated.cpu.machine import Machine
 
 _CLASS_NAME, _CLASS_SIZE = 0, 120
 _CLASS_DEVICE_RELEASE, _TYPE_RELEASE = 64, 32
+
+
+NODE_MODE = 0o600
+"""The permissions of a device's node that nobody has given any."""
 
 
 @reclaims("device")
@@ -33,20 +38,49 @@ def forget_made(machine: Machine, device: int) -> None:
 def class_create(machine: Machine, _owner: int, name: int, _key: int) -> int:
     made = machine.heap.allocate(_CLASS_SIZE)
     machine.memory.put(made + _CLASS_NAME, name)
-    machine.ledger.take("class", made, f"class '{machine.memory.text(name, 64)}'")
+    text = machine.memory.text(name, 64)
+    machine.ledger.take("class", made, f"class '{text}'")
+    add_class(machine, made, text)
     return made
 
 
 @function("void class_destroy(struct class *cls)")
 def class_destroy(machine: Machine, which: int) -> None:
+    remove_directory(machine, which)
     if machine.ledger.give("class", which) is not None:
         machine.heap.free(which)
 
 
+@function("int __class_register(struct class *cls, struct lock_class_key *key)")
+def class_register(machine: Machine, which: int, _key: int) -> int:
+    name = machine.memory.text(machine.memory.number(which + CLASS.name), 64)
+    machine.ledger.take("class", which, f"class '{name}'")
+    add_class(machine, which, name, machine.memory.number(which + CLASS.groups))
+    return 0
+
+
+@function("void class_unregister(struct class *cls)")
+def class_unregister(machine: Machine, which: int) -> None:
+    remove_directory(machine, which)
+    machine.ledger.give("class", which)
+
+
+@function("int bus_register(struct bus_type *bus)")
+def bus_register(machine: Machine, bus: int) -> int:
+    name = machine.memory.text(machine.memory.number(bus + BUS.name), 64)
+    machine.ledger.take("bus", bus, f"bus '{name}'")
+    add_bus(machine, bus, name, machine.memory.number(bus + BUS.groups))
+    return 0
+
+
+@function("void bus_unregister(struct bus_type *bus)")
+def bus_unregister(machine: Machine, bus: int) -> None:
+    remove_directory(machine, bus)
+    machine.ledger.give("bus", bus)
+
+
 pairs(
     """
-    class: int __class_register(struct class *cls, struct lock_class_key *key) / void class_unregister(struct class *cls)
-    bus: int bus_register(struct bus_type *bus) / void bus_unregister(struct bus_type *bus)
     bus notifier: int bus_register_notifier(struct bus_type *bus, struct notifier_block *nb) / int bus_unregister_notifier(struct bus_type *bus, struct notifier_block *nb)
     """
 )
@@ -74,8 +108,10 @@ def device_add(machine: Machine, device: int) -> int:
     count_references(machine, device, 1)
     name = device_name(machine, device)
     machine.ledger.take("device", device, f"device '{name}'")
+    add_device(machine, device, name.replace("!", "/"))
     if memory.number(device + DEVICE.number, 4):
-        machine.dev.add(device, 0, name.replace("!", "/"), is_directory=False)
+        node, module = name.replace("!", "/"), machine.taker
+        machine.dev.add(device, 0, node, is_directory=False, mode=NODE_MODE, module=module)
     return 0
 
 
@@ -89,6 +125,7 @@ def device_register(machine: Machine, device: int) -> int:
 def device_del(machine: Machine, device: int) -> None:
     if machine.ledger.give("device", device) is not None:
         machine.dev.remove(device)
+        remove_directory(machine, device)
         count_references(machine, device, -1)
 
 
@@ -127,7 +164,7 @@ def put_device(machine: Machine, device: int) -> None:
 
 
 def _make_device(
-    machine: Machine, which: int, parent: int, number: int, data: int, name: bytes
+    machine: Machine, which: int, parent: int, number: int, data: int, name: bytes, groups: int = 0
 ) -> int:
     memory = machine.memory
     device = machine.heap.allocate(DEVICE.size)
@@ -135,6 +172,7 @@ def _make_device(
         (DEVICE.parent, parent),
         (DEVICE.device_class, which),
         (DEVICE.driver_data, data),
+        (DEVICE.groups, groups),
     ):
         memory.put(device + offset, value)
     memory.put(device + DEVICE.number, number, 4)
@@ -161,10 +199,10 @@ def device_create(
     " devt, void *drvdata, const struct attribute_group **groups, const char *fmt, ...)"
 )
 def device_create_with_groups(
-    machine: Machine, which: int, parent: int, number: int, data: int, _groups: int, template: int
+    machine: Machine, which: int, parent: int, number: int, data: int, groups: int, template: int
 ) -> int:
     name = machine.format(template, 6)
-    return _make_device(machine, which, parent, number, data, name)
+    return _make_device(machine, which, parent, number, data, name, groups)
 
 
 @function("void device_destroy(struct class *class, dev_t devt)")

@@ -27,6 +27,7 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     registries,
     strings,
     sync,
+    sysfs,
     threads,
     timers,
     timing,

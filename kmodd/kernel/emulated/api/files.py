@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What modules show in /proc, debugfs and sysfs. Nobody reads it, but everybody can list it."""
+"""What modules show in /proc and debugfs. Nobody reads it, but everybody can list it."""
 
 from kmodd.kernel.emulated.api.table import (
     RETURN,
@@ -8,7 +8,6 @@ from kmodd.kernel.emulated.api.table import (
     function,
     machine_code,
     makers,
-    pairs,
     reclaims,
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
@@ -17,10 +16,14 @@ from kmodd.kernel.emulated.tree import Tree
 _ENTRY_SIZE = 256
 
 
-def _create(machine: Machine, tree: Tree, name: str, parent: int, *, directory: bool) -> int:
+def _create(
+    machine: Machine, tree: Tree, name: str, parent: int, mode: int, *, directory: bool
+) -> int:
     """Make an entry of a tree, on the caller's account; its address stands for it."""
     entry = machine.heap.allocate(_ENTRY_SIZE)
-    path = tree.add(entry, parent, name, is_directory=directory)
+    path = tree.add(
+        entry, parent, name, is_directory=directory, mode=mode & 0o777, module=machine.taker
+    )
     machine.ledger.take(tree.kind, entry, f"{path}")
     return entry
 
@@ -52,7 +55,7 @@ def _named(machine: Machine, name: int) -> str:
 
 @function("struct proc_dir_entry *proc_mkdir(const char *name, struct proc_dir_entry *parent)")
 def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+    return _create(machine, machine.proc, _named(machine, name), parent, 0o555, directory=True)
 
 
 @function(
@@ -61,19 +64,21 @@ def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
     "struct proc_dir_entry *_proc_mkdir(const char *name, umode_t mode, struct proc_dir_entry"
     " *parent, void *data, bool force_lookup)",
 )
-def proc_mkdir_data(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+def proc_mkdir_data(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, mode, directory=True)
 
 
 @function(
     "struct proc_dir_entry *proc_mkdir_mode(const char *name, umode_t mode, struct proc_dir_entry *parent)"
 )
-def proc_mkdir_mode(machine: Machine, name: int, _mode: int, parent: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, directory=True)
+def proc_mkdir_mode(machine: Machine, name: int, mode: int, parent: int) -> int:
+    return _create(machine, machine.proc, _named(machine, name), parent, mode, directory=True)
 
 
-def _proc_file(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, directory=False)
+def _proc_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
+    """A file without any permissions can be read by all (proc_create_reg)."""
+    shown = _named(machine, name)
+    return _create(machine, machine.proc, shown, parent, mode & 0o777 or 0o444, directory=False)
 
 
 alike(
@@ -109,16 +114,16 @@ def proc_remove(machine: Machine, entry: int) -> None:
     "struct proc_dir_entry *proc_symlink(const char *name, struct proc_dir_entry *parent, const char *dest)"
 )
 def proc_symlink(machine: Machine, name: int, parent: int, _target: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, directory=False)
+    return _create(machine, machine.proc, _named(machine, name), parent, 0o777, directory=False)
 
 
-def _debug_file(machine: Machine, name: int, _mode: int, parent: int, *_rest: int) -> int:
-    return _create(machine, machine.debugfs, _named(machine, name), parent, directory=False)
+def _debug_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
+    return _create(machine, machine.debugfs, _named(machine, name), parent, mode, directory=False)
 
 
 @function("struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)")
 def debugfs_create_dir(machine: Machine, name: int, parent: int) -> int:
-    return _create(machine, machine.debugfs, _named(machine, name), parent, directory=True)
+    return _create(machine, machine.debugfs, _named(machine, name), parent, 0o755, directory=True)
 
 
 alike(
@@ -160,11 +165,6 @@ def debugfs_lookup(machine: Machine, name: int, parent: int) -> int:
     return machine.debugfs.find(parent, _named(machine, name)) or 0
 
 
-pairs(
-    """
-    mount point: int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name) / void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)
-    """
-)
 makers(
     """
     relay channel: struct rchan *relay_open(const char *base_filename, struct dentry *parent, size_t subbuf_size, size_t n_subbufs, const struct rchan_callbacks *cb, void *private_data) / void relay_close(struct rchan *chan)
@@ -174,42 +174,12 @@ makers(
 machine_code(
     RETURN_ZERO,
     """
-    int sysfs_create_group(struct kobject *kobj, const struct attribute_group *grp)
-    int sysfs_create_groups(struct kobject *kobj, const struct attribute_group **groups)
-    int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)
-    int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)
-    int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)
-    int sysfs_create_files(struct kobject *kobj, const struct attribute * const *attr)
-    int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)
-    int sysfs_create_link(struct kobject *kobj, struct kobject *target, const char *name)
-    int compat_only_sysfs_link_entry_to_kobj(struct kobject *kobj, struct kobject *target_kobj, const char *target_name, const char *symlink_name)
-    int device_create_file(struct device *dev, const struct device_attribute *attr)
-    int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)
-    int device_add_groups(struct device *dev, const struct attribute_group **groups)
-    int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)
-    int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)
-    int class_create_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)
-    void sysfs_notify(struct kobject *kobj, const char *dir, const char *attr)
     bool debugfs_initialized(void)
     """,
 )
 machine_code(
     RETURN,
     """
-    void sysfs_remove_group(struct kobject *kobj, const struct attribute_group *grp)
-    void sysfs_remove_groups(struct kobject *kobj, const struct attribute_group **groups)
-    void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)
-    void sysfs_remove_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)
-    void sysfs_remove_files(struct kobject *kobj, const struct attribute * const *attr)
-    void sysfs_remove_bin_file(struct kobject *kobj, const struct bin_attribute *attr)
-    void sysfs_remove_link(struct kobject *kobj, const char *name)
-    void device_remove_file(struct device *dev, const struct device_attribute *attr)
-    void device_remove_bin_file(struct device *dev, const struct bin_attribute *attr)
-    void device_remove_groups(struct device *dev, const struct attribute_group **groups)
-    void driver_remove_file(struct device_driver *drv, const struct driver_attribute *attr)
-    void bus_remove_file(struct bus_type *bus, struct bus_attribute *attr)
-    void class_remove_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)
-    void kernfs_put(struct kernfs_node *kn)
     void proc_set_size(struct proc_dir_entry *de, loff_t size)
     void proc_set_user(struct proc_dir_entry *de, kuid_t uid, kgid_t gid)
     """,

@@ -22,6 +22,7 @@ from kmodd.kernel.emulated.api.structures import (
     PLATFORM_DEVICE,
     device_name,
 )
+from kmodd.kernel.emulated.api.sysfs import remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
@@ -129,6 +130,7 @@ def _modalias(machine: Machine, device: Device) -> str:
 def _forget(machine: Machine, device: Device) -> None:
     """Give a device's memory back."""
     buses_of(machine).devices.pop(device.address, None)
+    remove_directory(machine, device.base)
     if device.bus == "platform":
         platform_device_put(machine, device.address)
         return

@@ -2,8 +2,20 @@
 """Objects with a name and a count of references (lib/kobject.c)."""
 
 from kmodd.kernel.emulated.api.structures import KOBJECT
+from kmodd.kernel.emulated.api.sysfs import (
+    add_directory,
+    add_groups,
+    kernel_directory,
+    remove_directory,
+)
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
+
+KSET_OBJECT = 24
+"""Where a ``struct kset`` has its object."""
+
+_DEFAULT_GROUPS = 16
+"""Where a ``struct kobj_type`` has the attributes of all objects of that type."""
 
 
 def count_references(machine: Machine, kobject: int, change: int) -> int:
@@ -48,9 +60,23 @@ def kobject_init(machine: Machine, kobject: int, kind: int) -> None:
 
 
 @function("int kobject_add(struct kobject *kobj, struct kobject *parent, const char *fmt, ...)")
-def kobject_add(machine: Machine, kobject: int, _parent: int, template: int) -> int:
+def kobject_add(machine: Machine, kobject: int, parent: int, template: int) -> int:
     set_name(machine, kobject, machine.format(template, 3))
+    _show(machine, kobject, parent)
     return 0
+
+
+def _show(machine: Machine, kobject: int, parent: int) -> None:
+    """Make an object's directory, with the attributes that all of its type have."""
+    memory = machine.memory
+    kset = memory.number(kobject + KOBJECT.kset)
+    if not parent and kset:
+        parent = kset + KSET_OBJECT
+    name = memory.text(memory.number(kobject + KOBJECT.name), 255)
+    add_directory(machine, kobject, kernel_directory(machine, parent), name)
+    kind = memory.number(kobject + KOBJECT.type)
+    if kind:
+        add_groups(machine, kobject, memory.number(kind + _DEFAULT_GROUPS))
 
 
 @function(
@@ -58,44 +84,51 @@ def kobject_add(machine: Machine, kobject: int, _parent: int, template: int) -> 
     " *parent, const char *fmt, ...)"
 )
 def kobject_init_and_add(
-    machine: Machine, kobject: int, kind: int, _parent: int, template: int
+    machine: Machine, kobject: int, kind: int, parent: int, template: int
 ) -> int:
     kobject_init(machine, kobject, kind)
     set_name(machine, kobject, machine.format(template, 4))
+    _show(machine, kobject, parent)
     return 0
 
 
 @function("struct kobject *kobject_create_and_add(const char *name, struct kobject *parent)")
-def kobject_create_and_add(machine: Machine, name: int, _parent: int) -> int:
-    return _make_kobject(machine, name, 64)
+def kobject_create_and_add(machine: Machine, name: int, parent: int) -> int:
+    return _make_kobject(machine, name, parent, 0)
 
 
 @function(
     "struct kset *kset_create_and_add(const char *name, const struct kset_uevent_ops *u, struct"
     " kobject *parent_kobj)"
 )
-def kset_create_and_add(machine: Machine, name: int, _operations: int, _parent: int) -> int:
-    return _make_kobject(machine, name, 96)
+def kset_create_and_add(machine: Machine, name: int, _operations: int, parent: int) -> int:
+    return _make_kobject(machine, name, parent, KSET_OBJECT)
 
 
-def _make_kobject(machine: Machine, name: int, size: int) -> int:
-    made = machine.heap.allocate(size)
+def _make_kobject(machine: Machine, name: int, parent: int, at: int) -> int:
+    """Return an object, or what has one ``at`` an offset."""
+    made = machine.heap.allocate(at + KOBJECT.size + 8)
     text = machine.memory.text(name, 64)
-    machine.memory.put(made + (KOBJECT.references if size == 64 else 24 + KOBJECT.references), 1, 4)
+    machine.memory.put(made + at + KOBJECT.references, 1, 4)
     machine.ledger.take("kobject", made, f"kobject '{text}'")
+    add_directory(machine, made + at, kernel_directory(machine, parent), text)
     return made
 
 
 @function("int kset_register(struct kset *k)")
 def kset_register(machine: Machine, kset: int) -> int:
-    machine.memory.put(kset + 24 + KOBJECT.references, 1, 4)
+    machine.memory.put(kset + KSET_OBJECT + KOBJECT.references, 1, 4)
     machine.ledger.take("kobject", kset, "a kset")
+    if machine.memory.number(kset + KSET_OBJECT + KOBJECT.name):
+        parent = machine.memory.number(kset + KSET_OBJECT + KOBJECT.parent)
+        _show(machine, kset + KSET_OBJECT, parent)
     return 0
 
 
 @function("void kset_unregister(struct kset *k)")
 def kset_unregister(machine: Machine, kset: int) -> None:
-    forget_name(machine, kset + 24)
+    forget_name(machine, kset + KSET_OBJECT)
+    remove_directory(machine, kset + KSET_OBJECT)
     if machine.ledger.give("kobject", kset) is not None:
         machine.heap.free(kset)
 
@@ -105,6 +138,7 @@ def kobject_put(machine: Machine, kobject: int) -> None:
     if not kobject or count_references(machine, kobject, -1) > 0:
         return
     kind = machine.memory.number(kobject + KOBJECT.type)
+    remove_directory(machine, kobject)
     forget_name(machine, kobject)
     release = machine.memory.number(kind) if kind else 0
     if machine.ledger.give("kobject", kobject) is not None:
@@ -113,10 +147,15 @@ def kobject_put(machine: Machine, kobject: int) -> None:
         machine.invoke(release, kobject)
 
 
+@function("void kobject_del(struct kobject *kobj)")
+def kobject_del(machine: Machine, kobject: int) -> None:
+    if kobject:
+        remove_directory(machine, kobject)
+
+
 machine_code(
     RETURN_ZERO,
     """
-    void kobject_del(struct kobject *kobj)
     int kobject_uevent(struct kobject *kobj, enum kobject_action action)
     int kobject_uevent_env(struct kobject *kobj, enum kobject_action action, char *envp[])
     int kobject_rename(struct kobject *kobj, const char *new_name)

@@ -11,6 +11,20 @@ def _manage(machine: Machine, device: int, managed: Managed) -> None:
     buses_of(machine).managed.setdefault(device, []).append(managed)
 
 
+@function(
+    "struct resource *__devm_request_region(struct device *dev, struct resource *parent,"
+    " resource_size_t start, resource_size_t n, const char *name)"
+)
+def devm_request_region(
+    machine: Machine, device: int, _parent: int, start: int, size: int, name: int
+) -> int:
+    """``struct resource``: start, end, name, flags."""
+    resource = devm_kmalloc(machine, device, 64, 0) or 0
+    for offset, value in ((0, start), (8, start + size - 1), (16, name)):
+        machine.memory.put(resource + offset, value)
+    return resource
+
+
 @function("void *devm_kmalloc(struct device *dev, size_t size, gfp_t gfp)")
 def devm_kmalloc(machine: Machine, device: int, size: int, _flags: int) -> int:
     address = allocate(machine, size)
@@ -98,8 +112,6 @@ machine_code(
     RETURN_ZERO,
     """
     int devm_request_threaded_irq(struct device *dev, unsigned int irq, irq_handler_t handler, irq_handler_t thread_fn, unsigned long irqflags, const char *devname, void *dev_id)
-    int devm_device_add_group(struct device *dev, const struct attribute_group *grp)
-    int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)
     int devm_watchdog_register_device(struct device *dev, struct watchdog_device *wdd)
     int devm_led_classdev_register_ext(struct device *parent, struct led_classdev *led_cdev, struct led_init_data *init_data)
     """,

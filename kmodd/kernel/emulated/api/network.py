@@ -2,6 +2,7 @@
 """The network: families, protocols, name spaces, link types. No packet ever comes or goes."""
 
 from kmodd.kernel.emulated.api.structures import NET_DEVICE
+from kmodd.kernel.emulated.api.sysfs import add_device, net_directory, remove_directory
 from kmodd.kernel.emulated.api.table import (
     RETURN,
     RETURN_ONE,
@@ -152,6 +153,8 @@ def register_netdev(machine: Machine, device: int) -> int:
         return code
     machine.state.setdefault(_REGISTERED, {})[device] = 1
     machine.ledger.take(_REGISTERED, device, f"the registration of {_shown(machine, device)}")
+    name = memory.text(device + NET_DEVICE.name, 16)
+    add_device(machine, device + NET_DEVICE.device, name, parent=net_directory(machine))
     return 0
 
 
@@ -181,6 +184,7 @@ def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
     if machine.state.get(_REGISTERED, {}).pop(device, None) is None:
         return
     machine.ledger.give(_REGISTERED, device)
+    remove_directory(machine, device + NET_DEVICE.device)
     _operate(machine, device, _NDO_UNINIT)
     last = machine.memory.number(device + NET_DEVICE.destructor)
     is_freed = machine.memory.number(device + NET_DEVICE.is_freed, 1)

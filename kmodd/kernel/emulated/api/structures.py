@@ -29,6 +29,7 @@ class _Device:
 
     parent: int = 64
     init_name: int = 80
+    type: int = 88
     bus: int = 96
     driver: int = 104
     platform_data: int = 112
@@ -37,8 +38,54 @@ class _Device:
     coherent_dma_mask: int = 584
     number: int = 660
     device_class: int = 688
+    groups: int = 696
     release: int = 704
     size: int = 752
+
+
+@dataclass(frozen=True, slots=True)
+class _DeviceType:
+    """``struct device_type``"""
+
+    groups: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """``struct class``"""
+
+    name: int = 0
+    groups: int = 16
+    device_groups: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Bus:
+    """``struct bus_type``"""
+
+    name: int = 0
+    groups: int = 24
+    device_groups: int = 32
+    driver_groups: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """``struct attribute``, which all kinds of attributes begin with"""
+
+    name: int = 0
+    mode: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _AttributeGroup:
+    """``struct attribute_group``"""
+
+    name: int = 0
+    is_visible: int = 8
+    is_binary_visible: int = 16
+    attributes: int = 24
+    binaries: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +95,8 @@ class _Driver:
     name: int = 0
     bus: int = 8
     owner: int = 16
+    groups: int = 104
+    device_groups: int = 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +167,7 @@ class _Misc:
     name: int = 8
     this_device: int = 48
     node_name: int = 64
+    mode: int = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +262,11 @@ class _WaitEntry:
 
 KOBJECT: Final = _KernelObject()
 DEVICE: Final = _Device()
+DEVICE_TYPE: Final = _DeviceType()
+CLASS: Final = _Class()
+BUS: Final = _Bus()
+ATTRIBUTE: Final = _Attribute()
+ATTRIBUTE_GROUP: Final = _AttributeGroup()
 DRIVER: Final = _Driver()
 PLATFORM_DRIVER: Final = _PlatformDriver()
 PLATFORM_DEVICE: Final = _PlatformDevice()

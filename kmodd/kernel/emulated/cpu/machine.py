@@ -131,6 +131,7 @@ class Machine:
         self.proc = Tree("proc entry", "/proc")
         self.debugfs = Tree("debugfs entry", "/sys/kernel/debug")
         self.dev = Tree("device node", "/dev")
+        self.sysfs = Tree("sysfs entry", "/sys")
         self.regions: list[Any] = []
         self.minors: dict[int, int] = {}
         self.created: dict[tuple[int, int], int] = {}
@@ -315,6 +316,11 @@ class Machine:
     def module(self) -> str:
         """The module that the system call under way is about."""
         return self.now.module
+
+    @property
+    def taker(self) -> str:
+        """The module whose code is running."""
+        return self._taker()[0]
 
     def _taker(self) -> tuple[str, int]:
         address = self.caller

@@ -9,7 +9,6 @@ from threading import Lock
 import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
-from kmodd.kernel.emulated.api.bus import buses_of, driver_name
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
@@ -168,6 +167,7 @@ class Processor:
             resident.leaks = self._close_account(resident, image)
             self._note(resident)
             machine.stubbed.pop(resident.name, None)
+            machine.sysfs.forget(resident.name)
             machine.remove_image(image)
             if image.per_cpu[1]:
                 machine.per_cpu.free(addresses.PER_CPU + image.per_cpu[0])
@@ -195,12 +195,12 @@ class Processor:
             return plugged(machine)
 
     def files(self) -> tuple[KernelFile, ...]:
-        """Return what modules have made in /dev, /proc and debugfs, and what is on the buses."""
+        """Return what modules have made in /dev, /proc and /sys."""
         machine = self._machine
         if machine is None:
             return ()
         with machine.lock:
-            return (*_tree_files(machine), *_bus_files(machine))
+            return tuple(_tree_files(machine))
 
     @contextmanager
     def _outside(self, what: str) -> Iterator[Machine]:
@@ -294,18 +294,6 @@ class Processor:
 
 
 def _tree_files(machine: Machine) -> Iterator[KernelFile]:
-    for tree in (machine.dev, machine.proc, machine.debugfs):
-        kinds = (tree.kind, "device", "misc device")
-        for entry, path, is_directory in tree.listing():
-            taken = (machine.ledger.find(kind, entry) for kind in kinds)
-            owner = next((each.module for each in taken if each is not None), "")
-            yield KernelFile(path, is_directory, owner)
-
-
-def _bus_files(machine: Machine) -> Iterator[KernelFile]:
-    for device in plugged(machine):
-        yield KernelFile(f"/sys/bus/{device.bus}/devices/{device.name}", True, device.owner)
-    for driver in buses_of(machine).drivers.values():
-        entry = machine.ledger.find("driver", driver.address)
-        path = f"/sys/bus/{driver.bus}/drivers/{driver_name(machine, driver)}"
-        yield KernelFile(path, True, entry.module if entry else "")
+    for tree in (machine.dev, machine.proc, machine.debugfs, machine.sysfs):
+        for each in tree.listing():
+            yield KernelFile(each.path, each.is_directory, each.module, each.mode)

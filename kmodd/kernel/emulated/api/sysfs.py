@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/sys: the directories of objects, and the files of their attributes (fs/sysfs, drivers/base).
+
+Nobody reads what is in the files, but everybody can list them. A directory is known by the address
+of its object, and goes with that or with its module; files are on nobody's account.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+from kmodd.kernel.emulated.api.structures import (
+    ATTRIBUTE,
+    ATTRIBUTE_GROUP,
+    BUS,
+    CLASS,
+    DEVICE,
+    DEVICE_TYPE,
+)
+from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code, pairs
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+FILES_MAX = 65536
+"""Files and directories that /sys has at most; modules are not told of more."""
+
+_LIST_MAX = 1024
+"""Groups, and attributes of a group, that are looked at."""
+
+_PERMISSIONS = 0o7777
+_LINK = 0o777
+_READABLE = 0o444
+
+_CLASS, _BUS, _DEVICES = -1, -2, -3
+_TOP = {_CLASS: "class", _BUS: "bus", _DEVICES: "devices"}
+_FIRST_KEY = -1000
+_KERNEL_OBJECTS = {
+    "kernel_kobj": "kernel",
+    "mm_kobj": "kernel/mm",
+    "fs_kobj": "fs",
+    "power_kobj": "power",
+    "firmware_kobj": "firmware",
+    "hypervisor_kobj": "hypervisor",
+}
+"""The kernel's own objects that modules hang theirs below."""
+
+_KEYS = "keys in sysfs"
+_NAMED = "named files in sysfs"
+
+
+def _key(machine: Machine) -> int:
+    """Return a key for what has no object of its own."""
+    keys = machine.objects.setdefault(_KEYS, count(_FIRST_KEY, -1))
+    return int(next(keys))
+
+
+def add_directory(machine: Machine, key: int, parent: int, name: str) -> None:
+    """Make the directory of an object; ``parent`` is another's, or 0 for the top."""
+    if len(machine.sysfs) < FILES_MAX:
+        machine.sysfs.add(key, parent, name, is_directory=True, module=machine.taker)
+
+
+def remove_directory(machine: Machine, key: int) -> None:
+    """Remove the directory of an object with all that is below it."""
+    machine.sysfs.remove(key)
+
+
+def _top(machine: Machine, key: int) -> int:
+    """Return one of the directories that everything is in, the kernel's own."""
+    if key not in machine.sysfs:
+        machine.sysfs.add(key, 0, _TOP[key], is_directory=True)
+    return key
+
+
+def _named_directory(machine: Machine, parent: int, name: str, module: str = "") -> int:
+    """Return a directory without an object, which is made where it is not there.
+
+    It is the kernel's own but for a ``module``.
+    """
+    named = machine.objects.setdefault(_NAMED, {})
+    key: int = named.get((parent, name), 0)
+    if key not in machine.sysfs:
+        key = named[parent, name] = _key(machine)
+        machine.sysfs.add(key, parent, name, is_directory=True, module=module)
+    return key
+
+
+def add_class(machine: Machine, which: int, name: str, groups: int = 0) -> None:
+    """Make the directory of a class."""
+    add_directory(machine, which, _top(machine, _CLASS), name)
+    add_groups(machine, which, groups)
+
+
+def add_bus(machine: Machine, bus: int, name: str, groups: int = 0) -> None:
+    """Make the directory of a bus that a module brings along."""
+    add_directory(machine, bus, _top(machine, _BUS), name)
+    for below in ("devices", "drivers"):
+        _named_directory(machine, bus, below)
+    add_groups(machine, bus, groups)
+
+
+def bus_directory(machine: Machine, bus: int) -> int:
+    """Return the directory for the drivers of a module's bus, 0 where it is none."""
+    return _named_directory(machine, bus, "drivers") if bus in machine.sysfs else 0
+
+
+def misc_directory(machine: Machine) -> int:
+    """Return the directory of the kernel's own class "misc"."""
+    return _named_directory(machine, _top(machine, _CLASS), "misc")
+
+
+def net_directory(machine: Machine) -> int:
+    """Return the directory of the kernel's own class "net"."""
+    return _named_directory(machine, _top(machine, _CLASS), "net")
+
+
+def on_bus(machine: Machine, bus: str, kind: str) -> int:
+    """Return the directory of a bus for its ``devices`` or ``drivers``."""
+    return _named_directory(machine, _named_directory(machine, _top(machine, _BUS), bus), kind)
+
+
+def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> None:
+    """Make a device's directory with its attributes: in its class, on its bus, below its parent.
+
+    The kernel has it elsewhere, and a link to it in these.
+    """
+    memory = machine.memory
+    which, bus = memory.number(device + DEVICE.device_class), memory.number(device + DEVICE.bus)
+    above = memory.number(device + DEVICE.parent)
+    if which in machine.sysfs:
+        parent = which
+    elif bus in machine.sysfs:
+        parent = _named_directory(machine, bus, "devices")
+    elif above in machine.sysfs:
+        parent = parent or above
+    add_directory(machine, device, parent or _top(machine, _DEVICES), name)
+    _add_file(machine, device, "uevent", 0o644)
+    if memory.number(device + DEVICE.number, 4):
+        _add_file(machine, device, "dev", _READABLE)
+    kind = memory.number(device + DEVICE.type)
+    if which in machine.sysfs:
+        add_groups(machine, device, memory.number(which + CLASS.device_groups))
+    elif bus in machine.sysfs:
+        add_groups(machine, device, memory.number(bus + BUS.device_groups))
+    if kind:
+        add_groups(machine, device, memory.number(kind + DEVICE_TYPE.groups))
+    add_groups(machine, device, memory.number(device + DEVICE.groups))
+
+
+def kernel_directory(machine: Machine, kobject: int) -> int:
+    """Return where an object's directory is: its key, one for the kernel's own, 0 for none."""
+    if not kobject or kobject in machine.sysfs:
+        return kobject
+    for symbol, path in _KERNEL_OBJECTS.items():
+        if machine.memory.number(machine.core.address(symbol)) == kobject:
+            return _named_directory(machine, 0, path)
+    return 0
+
+
+def _add_file(machine: Machine, directory: int, name: str, mode: int) -> None:
+    if directory not in machine.sysfs or len(machine.sysfs) >= FILES_MAX:
+        return
+    named = machine.objects.setdefault(_NAMED, {})
+    key: int = named.get((directory, name), 0)
+    if key not in machine.sysfs:
+        key = named[directory, name] = _key(machine)
+    module = machine.taker
+    machine.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
+
+
+def _remove_file(machine: Machine, directory: int, name: str) -> None:
+    key = machine.objects.setdefault(_NAMED, {}).pop((directory, name), 0)
+    machine.sysfs.remove(key)
+
+
+def _name_of(machine: Machine, attribute: int) -> str:
+    return machine.memory.text(machine.memory.number(attribute + ATTRIBUTE.name), 255)
+
+
+def _pointers(machine: Machine, table: int) -> Iterator[int]:
+    """Yield the pointers of a table that ends with 0."""
+    for at in range(table, table + 8 * _LIST_MAX, 8) if table else ():
+        pointer = machine.memory.number(at)
+        if not pointer:
+            return
+        yield pointer
+
+
+def add_attribute(machine: Machine, kobject: int, attribute: int) -> int:
+    """Make the file of an attribute; returns 0."""
+    directory = kernel_directory(machine, kobject)
+    mode = machine.memory.number(attribute + ATTRIBUTE.mode, 2) & _PERMISSIONS
+    _add_file(machine, directory, _name_of(machine, attribute), mode)
+    return 0
+
+
+def remove_attribute(machine: Machine, kobject: int, attribute: int) -> None:
+    """Remove the file of an attribute."""
+    _remove_file(machine, kernel_directory(machine, kobject), _name_of(machine, attribute))
+
+
+def _group_name(machine: Machine, group: int) -> str:
+    name = machine.memory.number(group + ATTRIBUTE_GROUP.name)
+    return machine.memory.text(name, 255) if name else ""
+
+
+def add_group(machine: Machine, kobject: int, group: int) -> int:
+    """Make the files of a group that it says are visible, in a directory where it has a name."""
+    memory = machine.memory
+    directory = kernel_directory(machine, kobject)
+    if directory not in machine.sysfs:
+        return 0
+    name = _group_name(machine, group)
+    if name:
+        directory = _named_directory(machine, directory, name, machine.taker)
+    for table, visible in (
+        (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.is_visible),
+        (ATTRIBUTE_GROUP.binaries, ATTRIBUTE_GROUP.is_binary_visible),
+    ):
+        ask = memory.number(group + visible)
+        for number, each in enumerate(_pointers(machine, memory.number(group + table))):
+            mode = memory.number(each + ATTRIBUTE.mode, 2)
+            if ask:
+                mode = machine.invoke(ask, kobject, each, number) & 0xFFFF
+            if mode:
+                _add_file(machine, directory, _name_of(machine, each), mode & _PERMISSIONS)
+    return 0
+
+
+def add_groups(machine: Machine, kobject: int, groups: int) -> int:
+    """Make the files of all groups of a table."""
+    for group in _pointers(machine, groups):
+        add_group(machine, kobject, group)
+    return 0
+
+
+def _remove_group(machine: Machine, kobject: int, group: int) -> None:
+    memory, directory = machine.memory, kernel_directory(machine, kobject)
+    name = _group_name(machine, group)
+    if name:
+        _remove_file(machine, directory, name)
+        return
+    for table in (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.binaries):
+        for each in _pointers(machine, memory.number(group + table)):
+            _remove_file(machine, directory, _name_of(machine, each))
+
+
+@function(
+    "int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
+    "int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
+    "int device_create_file(struct device *dev, const struct device_attribute *attr)",
+    "int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)",
+    "int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)",
+    "int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)",
+    "int class_create_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)",
+)
+def create_file(machine: Machine, kobject: int, attribute: int, *_space: int) -> int:
+    return add_attribute(machine, kobject, attribute)
+
+
+@function(
+    "void sysfs_remove_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
+    "void sysfs_remove_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
+    "void device_remove_file(struct device *dev, const struct device_attribute *attr)",
+    "void device_remove_bin_file(struct device *dev, const struct bin_attribute *attr)",
+    "void driver_remove_file(struct device_driver *drv, const struct driver_attribute *attr)",
+    "void bus_remove_file(struct bus_type *bus, struct bus_attribute *attr)",
+    "void class_remove_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)",
+)
+def remove_file(machine: Machine, kobject: int, attribute: int, *_space: int) -> None:
+    if attribute:
+        remove_attribute(machine, kobject, attribute)
+
+
+@function("int sysfs_create_files(struct kobject *kobj, const struct attribute * const *attr)")
+def create_files(machine: Machine, kobject: int, attributes: int) -> int:
+    for each in _pointers(machine, attributes):
+        add_attribute(machine, kobject, each)
+    return 0
+
+
+@function("void sysfs_remove_files(struct kobject *kobj, const struct attribute * const *attr)")
+def remove_files(machine: Machine, kobject: int, attributes: int) -> None:
+    for each in _pointers(machine, attributes):
+        remove_attribute(machine, kobject, each)
+
+
+@function(
+    "int sysfs_create_group(struct kobject *kobj, const struct attribute_group *grp)",
+    "int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)",
+    "int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)",
+    "int devm_device_add_group(struct device *dev, const struct attribute_group *grp)",
+)
+def create_group(machine: Machine, kobject: int, group: int) -> int:
+    return add_group(machine, kobject, group)
+
+
+@function(
+    "void sysfs_remove_group(struct kobject *kobj, const struct attribute_group *grp)",
+    "void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)",
+)
+def remove_group(machine: Machine, kobject: int, group: int) -> None:
+    _remove_group(machine, kobject, group)
+
+
+@function(
+    "int sysfs_create_groups(struct kobject *kobj, const struct attribute_group **groups)",
+    "int device_add_groups(struct device *dev, const struct attribute_group **groups)",
+    "int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)",
+)
+def create_groups(machine: Machine, kobject: int, groups: int) -> int:
+    return add_groups(machine, kobject, groups)
+
+
+@function(
+    "void sysfs_remove_groups(struct kobject *kobj, const struct attribute_group **groups)",
+    "void device_remove_groups(struct device *dev, const struct attribute_group **groups)",
+)
+def remove_groups(machine: Machine, kobject: int, groups: int) -> None:
+    for group in _pointers(machine, groups):
+        _remove_group(machine, kobject, group)
+
+
+@function(
+    "int sysfs_create_link(struct kobject *kobj, struct kobject *target, const char *name)",
+    "int sysfs_create_link_nowarn(struct kobject *kobj, struct kobject *target, const char *name)",
+)
+def create_link(machine: Machine, kobject: int, _target: int, name: int) -> int:
+    directory = kernel_directory(machine, kobject)
+    _add_file(machine, directory, machine.memory.text(name, 255), _LINK)
+    return 0
+
+
+@function("void sysfs_remove_link(struct kobject *kobj, const char *name)")
+def remove_link(machine: Machine, kobject: int, name: int) -> None:
+    _remove_file(machine, kernel_directory(machine, kobject), machine.memory.text(name, 255))
+
+
+pairs(
+    """
+    mount point: int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name) / void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)
+    """
+)
+machine_code(
+    RETURN_ZERO,
+    """
+    int compat_only_sysfs_link_entry_to_kobj(struct kobject *kobj, struct kobject *target_kobj, const char *target_name, const char *symlink_name)
+    void sysfs_notify(struct kobject *kobj, const char *dir, const char *attr)
+    """,
+)
+machine_code(RETURN, "void kernfs_put(struct kernfs_node *kn)")
