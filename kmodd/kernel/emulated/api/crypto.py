@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cryptographic transforms and checksums that modules use while they are loaded (crypto/, lib/)."""
 
+import errno
 import zlib
 
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
@@ -23,6 +24,12 @@ def crypto_alloc_shash(machine: Machine, name: int, _type: int, _mask: int) -> i
     machine.memory.write(algorithm - _SHASH_FUNCTIONS, succeeds * 10)
     machine.ledger.take("transform", made, f"transform '{machine.memory.text(name, 64)}'")
     return made
+
+
+@function("int alg_test(const char *driver, const char *alg, u32 type, u32 mask)")
+def alg_test(_machine: Machine, *_arguments: int) -> int:
+    """There is no algorithm here that could be tried."""
+    return -errno.ENOENT
 
 
 @function("void crypto_destroy_tfm(void *mem, struct crypto_tfm *tfm)")

@@ -12,6 +12,7 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     files,
     filesystems,
     hotplug,
+    input_devices,
     kobjects,
     lists,
     locks,

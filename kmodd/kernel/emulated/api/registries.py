@@ -118,7 +118,6 @@ pairs(
     attribute container: int attribute_container_register(struct attribute_container *cont) / int attribute_container_unregister(struct attribute_container *cont)
     DCB notifier: int register_dcbevent_notifier(struct notifier_block *nb) / int unregister_dcbevent_notifier(struct notifier_block *nb)
     CXL driver: int __cxl_driver_register(struct cxl_driver *drv, struct module *owner, const char *modname) / void cxl_driver_unregister(struct cxl_driver *drv)
-    input device: int input_register_device(struct input_dev *dev) / void input_unregister_device(struct input_dev *dev)
     rtnetlink messages: int __rtnl_register_many(const struct rtnl_msg_handler *handlers, int n) / void __rtnl_unregister_many(const struct rtnl_msg_handler *handlers, int n)
     disk: int device_add_disk(struct device *parent, struct gendisk *disk, const struct attribute_group **groups) / void del_gendisk(struct gendisk *gp)
     integrity profile: void blk_integrity_register(struct gendisk *disk, struct blk_integrity *template) / void blk_integrity_unregister(struct gendisk *disk)
@@ -187,7 +186,6 @@ pairs(
 )
 makers(
     """
-    input device: struct input_dev *input_allocate_device(void) / void input_free_device(struct input_dev *dev)
     tty driver: struct tty_driver *__tty_alloc_driver(unsigned int lines, struct module *owner, unsigned long flags) / void tty_driver_kref_put(struct tty_driver *driver)
     power supply: struct power_supply *power_supply_register(struct device *parent, const struct power_supply_desc *desc, const struct power_supply_config *cfg) / void power_supply_unregister(struct power_supply *psy)
     backlight: struct backlight_device *backlight_device_register(const char *name, struct device *parent, void *devdata, const struct backlight_ops *ops, const struct backlight_properties *props) / void backlight_device_unregister(struct backlight_device *bd)
@@ -236,6 +234,25 @@ def async_synchronize(machine: Machine, *_cookie: int) -> None:
 )
 def make_kuid(_machine: Machine, _space: int, number: int) -> int:
     return number
+
+
+@function(
+    "int tty_dev_name_to_number(const char *name, dev_t *number)",
+    "struct tty_struct *tty_kopen_exclusive(dev_t device)",
+    "struct tty_struct *tty_kopen_shared(dev_t device)",
+)
+def tty_kopen(_machine: Machine, *_arguments: int) -> int:
+    """There is no line that anything could be at."""
+    return -errno.ENODEV
+
+
+@function("unsigned short *screen_pos(const struct vc_data *vc, int w_offset, bool viewed)")
+def screen_pos(machine: Machine, _console: int, _offset: int, _viewed: int) -> int:
+    """A place on a console that shows nothing."""
+    known = machine.state.setdefault("screen", {})
+    if 0 not in known:
+        known[0] = machine.heap.allocate(4096)
+    return known[0]
 
 
 @function("void getboottime64(struct timespec64 *ts)")
