@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is let through at one socket: ``caller.py SOCKET MODULE...`` prints it as JSON."""
+"""What is let through at sockets: ``caller.py SOCKET,... MODULE...`` prints it as JSON.
+
+One process asks at all of them: it is its start that takes seconds in the guest.
+"""
 
 import json
 import os
@@ -8,24 +11,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kmodctl import Client
-from tests.realkernel.scenarios import Session
+from tests.realkernel.scenarios import Record, Session
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ask for everything that a role can make a difference to."""
-    socket, *modules = arguments
+    """Ask each for everything that a role can make a difference to."""
+    sockets, *modules = arguments
+    print(json.dumps({socket: asked(socket, modules) for socket in sockets.split(",")}))
+
+
+def asked(socket: str, modules: Sequence[str]) -> Record:
+    """What became of each question at a socket."""
     with Client(socket) as client:
         session = Session(client, Path("/"))
-        print(
-            json.dumps(
-                {
-                    "list": session.attempt(client.list_modules),
-                    "log": session.attempt(lambda: list(client.read_log())),
-                    "load": {name: session.load(name) for name in modules},
-                    "unload": {name: session.unload(name) for name in modules},
-                }
-            )
-        )
+        return {
+            "list": session.attempt(client.list_modules),
+            "log": session.attempt(lambda: list(client.read_log())),
+            "load": {name: session.load(name) for name in modules},
+            "unload": {name: session.unload(name) for name in modules},
+        }
 
 
 if __name__ == "__main__":
