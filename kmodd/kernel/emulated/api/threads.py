@@ -85,6 +85,8 @@ def kthread_create_on_cpu(machine: Machine, code: int, data: int, cpu: int, temp
 def wake_up_process(machine: Machine, struct: int) -> int:
     """A thread that is woken for the first time begins."""
     thread = _threads(machine).known.get(struct)
+    if thread is not None and thread.is_over:
+        return 0
     if thread is None or thread.task is not None:
         return int(wake(machine, struct))
     entry = machine.ledger.find(_THREAD, struct)

@@ -425,8 +425,10 @@ class Machine:
         return True
 
     def _end(self, task: Task, result: int | None) -> None:
-        self.end_task(task)
-        task.ended(result)
+        """End a task, unless its module was taken from below it while it waited for another."""
+        if self.scheduler.has(task):
+            self.end_task(task)
+            task.ended(result)
 
     def end_task(self, task: Task) -> None:
         """Let a task have no turn any more, whatever it waits for."""
