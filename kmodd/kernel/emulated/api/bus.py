@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.api.memory import release
 from kmodd.kernel.emulated.api.structures import (
-    BUS,
     DEVICE,
     DRIVER,
     device_name,
@@ -273,8 +272,9 @@ def driver_register(machine: Machine, driver: int) -> int:
     machine.ledger.take("bus driver", driver, f"driver '{name}'")
     bus = memory.number(driver + DRIVER.bus)
     if bus:
-        kind = memory.text(memory.number(bus + BUS.name), 64)
-        directory = bus_directory(machine, bus) or on_bus(machine, kind, "drivers")
+        # The kernel's own buses have nothing but their symbols.
+        own = machine.core.name(bus).removesuffix("_bus_type") or "?"
+        directory = bus_directory(machine, bus) or on_bus(machine, own, "drivers")
         add_directory(machine, driver, directory, name)
         add_groups(machine, driver, memory.number(driver + DRIVER.groups))
     return 0

@@ -63,6 +63,9 @@ def class_register(machine: Machine, which: int, _key: int) -> int:
 def class_unregister(machine: Machine, which: int) -> None:
     remove_directory(machine, which)
     machine.ledger.give("class", which)
+    release = machine.memory.number(which + CLASS.release)
+    if release:
+        machine.invoke(release, which)
 
 
 @function("int bus_register(struct bus_type *bus)")

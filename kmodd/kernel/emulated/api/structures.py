@@ -57,6 +57,7 @@ class _Class:
     name: int = 0
     groups: int = 16
     device_groups: int = 24
+    release: int = 56
 
 
 @dataclass(frozen=True, slots=True)
