@@ -16,8 +16,7 @@ require_emulator()
 
 INIT = [
     "chores: washed",
-    "chores: flushed: 1",
-    "chores: flushed again: 0",
+    "chores: flushed, and again: 0",
     "chores: listener listens",
     "chores: armed: 1",
     "chores: tick 1",

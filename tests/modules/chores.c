@@ -78,8 +78,8 @@ static int listen(void *data)
 static int __init chores_init(void)
 {
 	schedule_work(&washing);
-	pr_info("flushed: %d\n", flush_work(&washing));
-	pr_info("flushed again: %d\n", flush_work(&washing));
+	flush_work(&washing);
+	pr_info("flushed, and again: %d\n", flush_work(&washing));
 	thread = kthread_run(listen, NULL, "listener");
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
