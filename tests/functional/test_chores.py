@@ -58,6 +58,12 @@ def test_what_is_due_soon_is_done_before_the_next_call(client: Client) -> None:
     assert "chores: left to dry: 0" in said(client)
 
 
+def test_what_a_parameters_own_setter_begins_is_done_before_the_next_call(client: Client) -> None:
+    client.load("chores")
+    client.set_parameter("chores", "more", "1")
+    assert said(client) == [*INIT, "chores: washed"]
+
+
 def test_what_exit_leaves_to_be_done_is_a_leak_and_never_done(client: Client) -> None:
     client.load("chores", parameters="leaves=1")
     work, timer = client.remove("chores")

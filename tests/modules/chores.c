@@ -41,6 +41,15 @@ static void wash(struct work_struct *work)
 }
 static DECLARE_WORK(washing, wash);
 
+static int more_set(const char *value, const struct kernel_param *param)
+{
+	schedule_work(&washing);
+	return 0;
+}
+static const struct kernel_param_ops more_ops = { .set = more_set };
+module_param_cb(more, &more_ops, NULL, 0200);
+MODULE_PARM_DESC(more, "have something washed when this is set");
+
 static void dry(struct work_struct *work)
 {
 	pr_info("dried\n");
@@ -95,6 +104,7 @@ static int __init chores_init(void)
 
 static void __exit chores_exit(void)
 {
+	flush_work(&washing);
 	pr_info("the clock was armed: %d\n", del_timer_sync(&clock));
 	if (leaves)
 		mod_timer(&clock, jiffies + HZ);

@@ -314,6 +314,7 @@ class EmulatedKernel:
             raise Refusal(Reason.KERNEL_REFUSED, errno.EACCES, why, detail=name)
         with found.parameters.lock:
             code, remarks = self._cpu.store_parameter(found, parameter, value)
+        self._cpu.settle(found)
         for remark in remarks:
             self._log.printk(remark.level, remark.text)
             if remark.taints:
