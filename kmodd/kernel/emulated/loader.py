@@ -14,7 +14,7 @@ from kmodd.kernel.emulated import checks
 from kmodd.kernel.emulated.checks import Surroundings, Versions
 from kmodd.kernel.emulated.cpu import Cpu
 from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
-from kmodd.kernel.emulated.layout import lay_out
+from kmodd.kernel.emulated.layout import Layout, lay_out
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
 from kmodd.kernel.emulated.param_table import Parameter, read_parameters
@@ -130,14 +130,15 @@ class Load:
         resident.source_version = candidate.info("srcversion")
         check_imported_namespaces(candidate.infos("import_ns"), resident, around)
         resolver = Resolver(candidate, resident, versions, around, self.table, self.patience)
-        resolver.resolve(symbols)
-        resident.owners = resolver.owners
+        imports = resolver.resolve(symbols)
         resident.exports = exported_symbols(candidate)
         resident.parameters = read_parameters(candidate.module, symbols)
         resident.files = section_files(
             candidate.module, resident.layout, resident.address, resident.init_address
         )
-        self.cpu.place(candidate, resident, symbols)
+        self.cpu.place(candidate, resident, symbols, imports)
+        # Where its sections are is of no interest once they are there.
+        resident.layout = Layout(resident.layout.core, resident.layout.init)
 
     def _form(self, candidate: Candidate, resident: Resident, parameters: str) -> None:
         """Make the module visible, set its parameters, give it a directory in sysfs."""

@@ -4,6 +4,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kmodd.kernel.base import (
     InitState,
@@ -48,11 +49,9 @@ class Resident:
     the reference count with the base reference and, while init runs, one for that. ``users`` are
     the modules that use this one, the newest first; ``uses`` those that it uses, in the order in
     which it was found to. ``taints`` are the letters that it is marked with. ``init_symbol`` and
-    ``exit_symbol`` are the symbols of those functions, None where there is none. ``owners`` tells
-    who has each symbol that the module takes: another module, or None for the kernel itself.
-    ``files`` is what sysfs shows of its sections.
-    ``why_not_run`` tells why its code does not run, ``stubbed`` which functions it called that
-    nobody has modelled, ``leaks`` what it had not given back when it went.
+    ``exit_symbol`` are the symbols of those functions, None where there is none. ``files`` is what
+    sysfs shows of its sections. ``why_not_run`` tells why its code does not run, ``stubbed`` which
+    functions it called that nobody has modelled, ``leaks`` what it had not given back when it went.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Resident:
     exports: Mapping[str, CoreSymbol] = field(default_factory=dict)
     users: list["Resident"] = field(default_factory=list)
     uses: list["Resident"] = field(default_factory=list)
-    owners: Mapping[str, "Resident | None"] = field(default_factory=dict)
     taints: set[str] = field(default_factory=set)
     parameters: ParameterTable = field(default_factory=ParameterTable)
     files: SectionFiles = field(default_factory=SectionFiles)
@@ -132,6 +130,18 @@ class Resident:
             sections=self.files.sections(),
             notes=self.files.notes,
         )
+
+
+class Import(NamedTuple):
+    """A symbol that a module takes; ``owner`` is None for one of the kernel itself."""
+
+    name: str
+    owner: Resident | None
+
+
+Imports = Mapping[int, Import]
+"""What a module takes, by the index in its symbol table; nothing for a weak symbol that is missing.
+"""
 
 
 def in_a_file(text: str | None) -> str | None:

@@ -8,7 +8,8 @@ its whole load; the columns take 40 us.
 
 import sys
 from array import array
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from itertools import repeat
 
 from kmodd.kernel.emulated.headers import find_section
 from kmodd.modulefile import ModuleFile, SectionType
@@ -60,6 +61,17 @@ class SymbolColumns:
         """Return a symbol's name; raises ModuleFileError where that does not end."""
         start = self._start(index)
         return self._strings[start : self._end(start)].decode("utf-8", "surrogateescape")
+
+    def raw_names(self, indices: Sequence[int], *, limit: int) -> list[bytes]:
+        """Return the names of several symbols, none where one does not end or all are too long.
+
+        ``limit`` is in bytes: many symbols may have one name.
+        """
+        starts = list(map(self._names.__getitem__, indices))
+        ends = list(map(self._strings.find, repeat(b"\0"), starts))
+        if not ends or min(ends) < 0 or sum(ends) - sum(starts) > limit:
+            return []
+        return list(map(self._strings.__getitem__, map(slice, starts, ends)))
 
     def binding(self, index: int) -> int:
         """Return a symbol's binding (STB_*)."""

@@ -11,7 +11,7 @@ from kmodd.kernel.emulated.headers import Candidate
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
 from kmodd.kernel.emulated.refusal import Refusal
-from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
 from kmodd.modulefile import Machine as Processor
@@ -60,51 +60,56 @@ class Resolver:
         self._code = 0
         self._failed = ""
         self._complaints = 0
-        self.owners: dict[str, Resident | None] = {}
-        """Who has each symbol that was found: a module, or None for the kernel itself."""
 
-    def resolve(self, symbols: SymbolColumns) -> None:
-        """Find every symbol that the module needs; all that is missing is logged.
+    def resolve(self, symbols: SymbolColumns) -> Imports:
+        """Return every symbol that the module needs and that is there; all others are logged.
 
         Raises Refusal with the errno of the last one that could not be had.
         """
         count = len(self._candidate.module.elf.sections)
+        imports: dict[int, Import] = {}
         with self._table.mutex:
             for index in sorted(symbols.undefined() + symbols.beyond(count)):
                 name = symbols.name(index)
                 if symbols.sections[index]:
                     self._check_special(name, symbols.sections[index], count)
                 elif not self._is_ignored(name, symbols.type(index)):
-                    self._resolve_undefined(name, symbols.binding(index) == _STB_WEAK)
+                    found = self._resolve_undefined(name, symbols.binding(index) == _STB_WEAK)
+                    if found is not None:
+                        imports[index] = found
         if self._code:
             reason = _REASONS.get(self._code, Reason.INVALID_MODULE_FORMAT)
             why = f"{self._resident.name}: Unknown symbol {self._failed}"
             raise Refusal(reason, self._code, why, symbol=self._failed)
+        return imports
 
-    def _resolve_undefined(self, name: str, weak: bool) -> None:
-        code, there = self._wait_for(name)
+    def _resolve_undefined(self, name: str, weak: bool) -> Import | None:
+        found = self._wait_for(name)
+        if isinstance(found, Import):
+            return found
+        code, there = found
         # A weak symbol may be missing, but not be there and refused.
-        if not code or (weak and not there):
-            return
-        self._fail(code, name)
-        self._log(Level.WARNING, f"Unknown symbol {name} (err -{code})")
+        if there or not weak:
+            self._fail(code, name)
+            self._log(Level.WARNING, f"Unknown symbol {name} (err -{code})")
+        return None
 
-    def _wait_for(self, name: str) -> tuple[int, bool]:
+    def _wait_for(self, name: str) -> Import | tuple[int, bool]:
         """Like ``_look_up``, but wait while the symbol's owner is in its init."""
         deadline = time.monotonic() + self._patience
         while True:
-            code, there = self._look_up(name)
-            if code != errno.EBUSY:
-                return code, there
+            found = self._look_up(name)
+            if isinstance(found, Import) or found[0] != errno.EBUSY:
+                return found
             self._table.tell()
             if not self._table.mutex.wait(max(deadline - time.monotonic(), 0)):
                 owner = self._find(name)[1]
                 by = owner.name if owner else ""
                 self._log(Level.WARNING, f"gave up waiting for init of module {by}.")
-                return code, True
+                return errno.EBUSY, True
 
-    def _look_up(self, name: str) -> tuple[int, bool]:
-        """Return 0 or an errno, and whether the symbol is there at all (resolve_symbol)."""
+    def _look_up(self, name: str) -> Import | tuple[int, bool]:
+        """Return the symbol, or an errno and whether it is there at all (resolve_symbol)."""
         exported, owner = self._find(name)
         if exported is None:
             return errno.ENOENT, False
@@ -116,8 +121,8 @@ class Resolver:
             return errno.EINVAL, True
         if exported.namespace and not self._may_use_namespace(name, exported.namespace):
             return errno.EINVAL, True
-        self.owners[name] = owner
-        return self._table.use(self._resident, owner) if owner else 0, True
+        code = self._table.use(self._resident, owner) if owner else 0
+        return (code, True) if code else Import(name, owner)
 
     def _find(self, name: str) -> tuple[CoreSymbol | None, Resident | None]:
         """Find who exports ``name``: the kernel itself (None) before any module (find_symbol)."""

@@ -20,7 +20,7 @@ from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.refusal import Refusal
-from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.resident import Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
@@ -49,7 +49,9 @@ class Cpu(Protocol):
     why_not: str
     """Why they are not; empty where they are."""
 
-    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+    def place(
+        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
+    ) -> None:
         """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
 
     def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
@@ -112,7 +114,9 @@ class IdleCpu:
     def __init__(self, why_not: str = SWITCHED_OFF) -> None:
         self.why_not = why_not
 
-    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+    def place(
+        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
+    ) -> None:
         """Do nothing."""
 
     def take_parameter(self, _resident: Resident, _parameter: Parameter, _value: str | None) -> int:

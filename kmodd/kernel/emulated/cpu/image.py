@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A module in the emulated machine's memory."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kmodd.errors import ModuleFileError
 from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.memory import PAGE, Memory
+from kmodd.kernel.emulated.cpu.names import FunctionNames, Place
 from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
 from kmodd.kernel.emulated.headers import SHF_EXECINSTR, Candidate, find_section
-from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import SectionType
 from kmodd.modulefile.elf import Elf, Section
@@ -40,29 +39,12 @@ UNREAD = frozenset(
 PER_CPU = ".data..percpu"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a module an address is, as the kernel's ``%pS`` says it.
-
-    ``symbol`` is empty where nothing is named; ``size`` reaches to the next symbol.
-    """
-
-    module: str
-    symbol: str
-    offset: int
-    size: int
-
-    def __str__(self) -> str:
-        module = f" [{self.module}]" if self.module else ""
-        return f"{self.symbol}+{self.offset:#x}/{self.size:#x}{module}"
-
-
 @dataclass(slots=True, eq=False)
 class ModuleImage:
     """A module that is in memory.
 
-    ``sections`` are the addresses of its sections by index, ``exports`` those of its exported
-    symbols; ``gpl_only`` are those for the GPL alone. ``init`` and ``exit`` are 0 where it has
+    ``exports`` are the addresses of its exported symbols, ``gpl_only`` those for the GPL alone.
+    ``init`` and ``exit`` are 0 where it has
     none. ``end`` and ``init_end`` are behind its last byte of each memory, the texts' ends where
     the code in it ends. ``has_init_memory`` tells whether what is for init alone is still there.
     """
@@ -74,8 +56,7 @@ class ModuleImage:
     init_end: int
     text_end: int
     init_text_end: int
-    sections: Mapping[int, int]
-    columns: SymbolColumns
+    functions: FunctionNames
     this_module: int = 0
     init: int = 0
     exit: int = 0
@@ -85,7 +66,6 @@ class ModuleImage:
     exports: Mapping[str, int] = field(default_factory=dict)
     gpl_only: frozenset[str] = frozenset()
     has_init_memory: bool = True
-    _functions: list[tuple[int, int]] | None = None
 
     def is_text(self, address: int) -> bool:
         """Tell whether ``address`` is in the module's code."""
@@ -95,41 +75,23 @@ class ModuleImage:
 
     def find(self, address: int) -> Place:
         """Name the function that ``address`` is in (find_kallsyms_symbol)."""
-        if self._functions is None:
-            self._functions = sorted(
-                (self.sections[self.columns.sections[index]] + self.columns.value(index), index)
-                for index in self.columns.functions()
-                if self.columns.sections[index] in self.sections
-            )
-        functions = self._functions
-        at = bisect_right(functions, (address, 1 << 62)) - 1
         in_init = self.init_start <= address < self.init_end
         low = self.init_start if in_init else self.start
-        if at < 0 or functions[at][0] < low:
-            return Place(self.name, "", address - low, 0)
-        start = functions[at][0]
-        # Of several names for one address the first in the table counts.
-        first = bisect_right(functions, (start, -1))
-        above = bisect_right(functions, (start, 1 << 62))
         end = self.init_text_end if in_init else self.text_end
-        if above < len(functions) and functions[above][0] < end:
-            end = functions[above][0]
-        try:
-            name = self.columns.name(functions[first][1])
-        except ModuleFileError:
-            return Place(self.name, "", address - low, 0)
+        name, start, end = self.functions.nearest(address, low, end)
         return Place(self.name, name, address - start, max(end - start, 0))
 
 
 class Placer:
-    """Puts modules into memory. ``resolve`` gives the address of an imported symbol, 0 for none;
-    ``per_cpu`` takes room for a module's variables that each processor has its own of.
+    """Puts modules into memory. ``resolve`` gives the address of a symbol that another module has,
+    or the kernel; ``per_cpu`` takes room for a module's variables that each processor has its own
+    of.
     """
 
     def __init__(
         self,
         memory: Memory,
-        resolve: Callable[[str, Resident], int],
+        resolve: Callable[[Import], int],
         per_cpu: Callable[[int, int], int],
     ) -> None:
         self._memory = memory
@@ -137,7 +99,7 @@ class Placer:
         self._per_cpu = per_cpu
 
     def place(
-        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns
+        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
     ) -> ModuleImage:
         """Copy the sections that stay to where the module's addresses are, and relocate them.
 
@@ -147,6 +109,11 @@ class Placer:
         places = {index: resident.address + at for index, at in layout.core_places.items()}
         inits = {index: resident.init_address + at for index, at in layout.init_places.items()}
         both = places | inits
+        per_cpu, per_cpu_size = find_section(candidate.module, PER_CPU), 0
+        if per_cpu is not None and per_cpu.size:
+            per_cpu_size = per_cpu.size
+            both[per_cpu.index] = self._per_cpu(per_cpu_size, per_cpu.align)
+        addresses = self._addresses(symbols, both, imports)
         image = ModuleImage(
             name=resident.name,
             start=resident.address,
@@ -155,29 +122,27 @@ class Placer:
             init_end=resident.init_address + layout.init,
             text_end=_text_end(elf, places) or resident.address,
             init_text_end=_text_end(elf, inits) or resident.init_address,
-            sections=both,
-            columns=symbols,
+            functions=FunctionNames(symbols, addresses, both),
         )
-        per_cpu = find_section(candidate.module, PER_CPU)
-        if per_cpu is not None and per_cpu.size:
-            image.per_cpu = self._per_cpu(per_cpu.size, per_cpu.align), per_cpu.size
-            both[per_cpu.index] = image.per_cpu[0]
-        addresses = self._addresses(resident, symbols, both)
+        if per_cpu is not None and per_cpu_size:
+            image.per_cpu = both[per_cpu.index], per_cpu_size
         for section, table in _contents(elf, both):
             self._copy(elf, section, table, both[section.index], addresses, resident.name)
-        self._note(candidate, resident, image, addresses)
+        self._note(candidate, image, both)
+        self._note_symbols(resident, image, symbols, addresses)
         return image
 
     def _addresses(
-        self, resident: Resident, symbols: SymbolColumns, places: Mapping[int, int]
+        self, symbols: SymbolColumns, places: Mapping[int, int], imports: Imports
     ) -> list[int]:
-        """Return the addresses of all symbols."""
+        """Return the addresses of all symbols; 0 for a weak one that nobody has."""
         get = places.get
         columns = zip(symbols.sections, symbols.low_values(), strict=True)
         found = [get(section, 0) + value for section, value in columns]
-        found[0] = 0
         for index in symbols.undefined():
-            found[index] = self._resolve(symbols.name(index), resident)
+            found[index] = 0
+        for index, wanted in imports.items():
+            found[index] = self._resolve(wanted)
         return found
 
     def _copy(
@@ -210,27 +175,35 @@ class Placer:
     def _note(
         self,
         candidate: Candidate,
-        resident: Resident,
         image: ModuleImage,
-        addresses: list[int],
+        places: Mapping[int, int],
     ) -> None:
-        """Note what of the module others look for."""
+        """Note the sections that others look for."""
 
         def address_of(name: str) -> tuple[int, int]:
             section = find_section(candidate.module, name)
-            if section is None or section.index not in image.sections:
+            if section is None or section.index not in places:
                 return 0, 0
-            return image.sections[section.index], section.size
+            return places[section.index], section.size
 
         image.this_module = address_of(THIS_MODULE)[0]
         image.bugs = address_of("__bug_table")
         image.parameters = address_of("__param")[0]
+
+    def _note_symbols(
+        self,
+        resident: Resident,
+        image: ModuleImage,
+        symbols: SymbolColumns,
+        addresses: list[int],
+    ) -> None:
+        """Note the symbols that others look for."""
         if resident.init_symbol is not None:
             image.init = addresses[resident.init_symbol]
         if resident.exit_symbol is not None:
             image.exit = addresses[resident.exit_symbol]
         if resident.exports:
-            symbols, wanted = image.columns, resident.exports
+            wanted = resident.exports
             named = ((symbols.name(at), at) for at in symbols.defined_globals())
             image.exports = {name: addresses[at] for name, at in named if name in wanted}
             image.gpl_only = frozenset(name for name in wanted if wanted[name].gpl_only)

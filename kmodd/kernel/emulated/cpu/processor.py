@@ -24,7 +24,7 @@ from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.refusal import Refusal, format_refusal
-from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import Machine as MachineNumber
 
@@ -60,7 +60,9 @@ class Processor:
                 self._machine = machine
             return self._machine
 
-    def place(self, candidate: Candidate, resident: Resident, symbols: SymbolColumns) -> None:
+    def place(
+        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
+    ) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
         elf = candidate.module.elf
         if elf.bits != 64 or elf.machine != MachineNumber.X86_64:
@@ -69,7 +71,7 @@ class Processor:
         machine = self.machine
         with machine.lock:
             try:
-                image = self._placer.place(candidate, resident, symbols)
+                image = self._placer.place(candidate, resident, symbols, imports)
             except BadAddress as error:
                 why = f"{resident.name}: a section would be at {error}, where no memory is"
                 raise format_refusal(why) from error
@@ -276,15 +278,12 @@ class Processor:
         if image.this_module:
             self.machine.memory.put(image.this_module, state, 4)
 
-    def _resolve(self, name: str, resident: Resident) -> int:
-        """Return the address of an imported symbol; 0 for a weak one that nobody has."""
-        if name not in resident.owners:
-            return 0
-        owner = resident.owners[name]
-        if owner is None:
-            return self.machine.core.address(name)
-        image = self._images.get(owner)
-        return image.exports.get(name, 0) if image else 0
+    def _resolve(self, wanted: Import) -> int:
+        """Return the address of an imported symbol."""
+        if wanted.owner is None:
+            return self.machine.core.address(wanted.name)
+        image = self._images.get(wanted.owner)
+        return image.exports.get(wanted.name, 0) if image else 0
 
     def _take_per_cpu(self, size: int, alignment: int) -> int:
         address = self.machine.per_cpu.allocate(-(-size // alignment) * alignment)
