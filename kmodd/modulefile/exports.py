@@ -10,7 +10,7 @@ GPL-only ones in ``__kflagstab``, a byte a symbol (include/linux/module_symbol.h
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kmodd.modulefile.elf import Elf, SectionContents
 from kmodd.modulefile.relocations import read_relocations
@@ -22,8 +22,7 @@ MAX_EXPORTS = 1 << 16
 _FLAG_GPL_ONLY = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedSymbol:
+class ExportedSymbol(NamedTuple):
     """A symbol that a module exports; ``crc`` is None on a kernel without CONFIG_MODVERSIONS."""
 
     name: str

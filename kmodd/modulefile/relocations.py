@@ -46,7 +46,15 @@ def read_relocations(elf: Elf, index: int, *, limit: int = MAX_RELOCATIONS) -> l
             raise elf.error(f"relocations of {size} bytes in entries of {entry_size}")
         if len(relocations) + count > limit:
             raise elf.error(f"more than {limit} relocations of section {index}")
-        for offset, info, *addend in layout.iter_unpack(elf.data(table)):
+        entries = layout.iter_unpack(elf.data(table))
+        if _is_plain(elf) and kind == SectionType.RELA:
+            # Nearly all there are, in a third of the time.
+            relocations += [
+                Relocation(offset, info >> 32, info & 0xFFFFFFFF, addend)
+                for offset, info, addend in entries
+            ]
+            continue
+        for offset, info, *addend in entries:
             symbol, relocation_type = _split(elf, info)
             relocations.append(
                 Relocation(offset, symbol, relocation_type, addend[0] if addend else None)
@@ -54,11 +62,16 @@ def read_relocations(elf: Elf, index: int, *, limit: int = MAX_RELOCATIONS) -> l
     return relocations
 
 
+def _is_plain(elf: Elf) -> bool:
+    """Tell whether ``r_info`` is what the generic ABI has for 64 bits."""
+    return elf.bits == 64 and not (elf.machine == Machine.MIPS and elf.byteorder == "little")
+
+
 def _split(elf: Elf, info: int) -> tuple[int, int]:
     """Return the symbol and the type that a relocation's ``r_info`` is made of."""
     if elf.bits == 32:
         return info >> 8, info & 0xFF
-    if elf.machine == Machine.MIPS and elf.byteorder == "little":
-        # MIPS64 defines single bytes here, so that little-endian files have the symbol first.
-        return info & 0xFFFFFFFF, info >> 56
-    return info >> 32, info & 0xFFFFFFFF
+    if _is_plain(elf):
+        return info >> 32, info & 0xFFFFFFFF
+    # MIPS64 defines single bytes here, so that little-endian files have the symbol first.
+    return info & 0xFFFFFFFF, info >> 56

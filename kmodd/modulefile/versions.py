@@ -8,7 +8,7 @@ an unsigned long and a name, 64 bytes together. Extended, since Linux 6.14 and f
 
 import re
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kmodd.modulefile.elf import Elf
 from kmodd.modulefile.symbols import MAX_SYMBOLS, as_utf8
@@ -22,9 +22,11 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolVersion:
-    """The CRC that an imported symbol must have in the kernel that loads the module."""
+class SymbolVersion(NamedTuple):
+    """The CRC that an imported symbol must have in the kernel that loads the module.
+
+    A tuple, since a module has hundreds of them.
+    """
 
     name: str
     crc: int

@@ -30,6 +30,8 @@ Message = dict[str, Any]
 _LENGTH_BYTES = 4
 _CHUNK = 64 << 10
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class ProtocolError(Exception):
     """The other side said something that makes no sense."""
@@ -52,7 +54,7 @@ class Channel:
 
     def send(self, message: Mapping[str, Any], fd: int | None = None) -> None:
         """Send a message, with a descriptor if one is given. Raises OSError where that fails."""
-        body = json.dumps(message, separators=(",", ":")).encode()
+        body = _encode(message).encode()
         data = len(body).to_bytes(_LENGTH_BYTES, "big") + body
         with self.lock:
             if fd is not None:

@@ -22,6 +22,10 @@ from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory, Region
 SLICE = 10_000
 """Instructions between two ticks of the machine's clock."""
 
+TRANSLATIONS_SIZE = 16 << 20
+"""Bytes for what the emulator's library translates code to; it begins anew when they are full.
+Its own choice is 1 GiB, of which what was once used is never given back."""
+
 ARGUMENTS = 6
 """Arguments that come in registers (the psABI's; the kernel's functions have no floats)."""
 
@@ -203,6 +207,7 @@ class X86_64:  # noqa: N801  # its name
     def __init__(self) -> None:
         self._uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
         self._uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
+        self._uc.ctl_set_tcg_buffer_size(TRANSLATIONS_SIZE)
         self._denied: tuple[int, int] = (0, 0)
         self._vector: int | None = None
         self.memory = Memory(self._attach)
