@@ -102,6 +102,13 @@ def make_parser() -> argparse.ArgumentParser:
         "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
     )
     common.add_argument(
+        "--no-code",
+        dest="run_code",
+        action="store_const",
+        const=False,
+        help="have the emulated kernel load modules without running their own code",
+    )
+    common.add_argument(
         "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
     )
     common.add_argument("--log-level", choices=LOG_LEVELS, help="how much to log")

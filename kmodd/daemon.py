@@ -115,7 +115,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
             trusted_only=linux is not None,
         )
         _build(trees)
-        kernel = linux or _emulated_kernel(trees, settings.kernel_command_line)
+        kernel = linux or _emulated_kernel(trees, settings)
         commands = Commands(
             _own_socket(settings),
             allowed=_runs_commands(settings),
@@ -246,15 +246,23 @@ def _linux_kernel(settings: Settings) -> LinuxKernel:
     if settings.kernel_command_line:
         why = "the running kernel has its command line; another one is for an emulated kernel"
         raise RequestError(Reason.INVALID_REQUEST, why)
+    if not settings.run_code:
+        why = "the running kernel runs its modules' code; only an emulated one can do without"
+        raise RequestError(Reason.INVALID_REQUEST, why)
     kernel = LinuxKernel()
     for limit in kernel.limits():
         log.warning("%s", limit)
     return kernel
 
 
-def _emulated_kernel(trees: Trees, command_line: str) -> Kernel:
+def _emulated_kernel(trees: Trees, settings: Settings) -> Kernel:
     source = VmlinuxSource(trees.root, trees.release, trees.directory, _tree_modules(trees))
-    return IsolatedKernel(trees.release, source, command_line=command_line)
+    return IsolatedKernel(
+        trees.release,
+        source,
+        command_line=settings.kernel_command_line,
+        run_code=settings.run_code,
+    )
 
 
 def _release(settings: Settings, linux: LinuxKernel | None) -> str:

@@ -94,7 +94,8 @@ class Settings:
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
     only held in memory, ``watch`` where they are only rebuilt when somebody asks. ``state`` is a
     directory for what the next start can use, ``runtime`` one for what it can use until the machine
-    reboots. ``kernel_command_line`` is the emulated kernel's.
+    reboots. ``kernel_command_line`` is the emulated kernel's; with ``run_code`` it runs modules'
+    own code, where the emulator's library is installed.
 
     ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
     there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
@@ -107,6 +108,7 @@ class Settings:
     root: Path = Path("/")
     release: str = ""
     kernel_command_line: str = ""
+    run_code: bool = True
     state: Path | None = None
     runtime: Path | None = None
     sockets: tuple[SocketSettings, ...] = (SocketSettings(path=ADMIN_SOCKET),)

@@ -319,6 +319,11 @@ SETTINGS: Table = {
         lambda value: check_command_line(_string(value)),
         "what the emulated kernel is booted with, such as module_blacklist=NAME",
     ),
+    "run_code": Value(
+        _boolean,
+        "whether the emulated kernel runs modules' own code: where it does not, each init counts "
+        "as a success (default: true, where kmodd's extra 'emulator' is installed)",
+    ),
     "state": Value(_path, "the directory where what was read of the trees is kept"),
     "runtime": Value(
         _path, "the directory where what a reboot may take is kept: which modules were asked for"

@@ -2,6 +2,7 @@
 """ls: list what modules have made in the emulated kernel's /dev, /proc and /sys
 
 The path is looked up in the emulated kernel, and never on the machine. Directories end in a slash.
+Where modules' own code is not run, they make nothing, and it is said why.
 """
 
 import argparse
@@ -39,4 +40,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
             kind = stat.S_IFDIR if file.is_directory else stat.S_IFREG
             shown = f"{stat.filemode(kind | file.mode)} {file.module or '-'} {shown}"
         output.data(shown)
+    status = client.status()
+    if not status.runs_init:
+        output.warning(f"modules have made nothing: {status.why_not_run}")
     return 0

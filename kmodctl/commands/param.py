@@ -32,7 +32,9 @@ def configure(parser: Parser) -> None:
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     """Print the parameters, or do what the words say, in order."""
     if not options.words:
-        _list(client.get_parameters(options.module), output)
+        parameters = client.get_parameters(options.module)
+        _list(parameters, output)
+        _tell_unknown(parameters, client, output)
         return 0
     found = []
     for word in options.words:
@@ -65,6 +67,15 @@ def _list(parameters: "list[Parameter]", output: Output) -> None:
         facts = ", ".join(_facts(parameter))
         said = f" {parameter.description}" if parameter.description else ""
         output.data(f"{parameter.name}={_value(parameter)}  ({facts}){said}")
+
+
+def _tell_unknown(parameters: "list[Parameter]", client: "Client", output: Output) -> None:
+    """Say why values are not known where that is for all that only code can tell."""
+    if all(each.HasField("value") for each in parameters):
+        return
+    status = client.status()
+    if not status.runs_init:
+        output.warning(f"only a module's code can tell the rest: {status.why_not_run}")
 
 
 def _facts(parameter: "Parameter") -> Iterator[str]:

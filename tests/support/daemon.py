@@ -84,10 +84,11 @@ def running_daemon(
     through: Sequence[str] = (),
     settings: str = "",
     seconds: float = START,
+    python: str = sys.executable,
 ) -> Iterator[Daemon]:
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
 
-    ``seconds`` is how long it may take to listen.
+    ``seconds`` is how long it may take to listen, ``python`` the interpreter that it is run by.
 
     ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
     runs the daemon as its last words. ``settings`` is a kmodd.toml to be used in place of one
@@ -105,7 +106,7 @@ def running_daemon(
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [
-                    *(*through, sys.executable, "-m", "kmodd", "serve"),
+                    *(*through, python, "-m", "kmodd", "serve"),
                     *("--root", str(root), *listening, "--log-level", "debug"),
                     *("--state", str(Path(directory, "state"))),
                     *arguments,

@@ -15,6 +15,7 @@ kernel = "linux"
 root = "/srv/root"
 release = "6.1.0"
 kernel_command_line = "module_blacklist=floppy"
+run_code = false
 state = "/srv/state"
 runtime = "/run/srv"
 publish = false
@@ -76,6 +77,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         root=Path("/srv/root"),
         release="6.1.0",
         kernel_command_line="module_blacklist=floppy",
+        run_code=False,
         state=Path("/srv/state"),
         runtime=Path("/run/srv"),
         publish=False,

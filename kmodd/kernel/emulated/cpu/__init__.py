@@ -29,8 +29,8 @@ NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 OWN_BUG = "kmodd: a bug of the emulated kernel, not of the module, in"
 """What the log says of a mistake in this program that a module's call has come upon."""
 
-SWITCHED_OFF = "kmodd was told not to run modules' code"
-"""Why code does not run with --no-code."""
+SWITCHED_OFF = "kmodd was told not to run modules' code (--no-code, run_code)"
+"""Why code does not run where a person wants it so."""
 
 
 def why_not(*, wanted: bool) -> str:
