@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "listing", "plan", "storm")
+BENCHMARKS = ("calls", "depmod", "listing", "modules", "plan", "storm")
 
 
 def main() -> None:
