@@ -50,7 +50,9 @@ def test_a_distributions_modules_come_and_go_and_leave_nothing(debian_tree: Debi
     assert again.memory < together.memory + KEPT_KIB, f"{together}\n{alone}\n{again}"
 
 
-def test_nearly_all_of_their_code_runs_from_init_to_exit_in_bounded_memory(debian_tree: DebianTree) -> None:
+def test_nearly_all_of_their_code_runs_from_init_to_exit_in_bounded_memory(
+    debian_tree: DebianTree,
+) -> None:
     rounds = Rounds(debian_tree.root, debian_tree.release)
     require(rounds.kernel.runs_init, "running code needs the extra 'emulator'")
     names = tuple(rounds.database.modules)[::SHARE]

@@ -4,6 +4,7 @@ that are out of range, and not by a mistake of the kernel's own.
 """
 
 import errno
+import time
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ require_emulator()
 from kmodd.kernel.emulated.api.bus import buses_of  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.api.structures import DRIVER  # noqa: E402
 from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
+from kmodd.kernel.emulated.cpu import budget  # noqa: E402
 
 WRITE_TO_16 = bytes.fromhex("c604251000000001c3")
 """x86 code: movb $1, 16; ret"""
@@ -159,3 +161,23 @@ def test_a_device_whose_driver_has_lost_its_name_is_listed_all_the_same() -> Non
     (directory,) = one.files("/sys/bus/platform/drivers")
     assert directory.path == "/sys/bus/platform/drivers/gadget"
     assert one.devices() == (replace(before, driver="(bad driver)"),)
+
+
+def test_what_other_programs_use_of_the_processor_is_not_on_a_modules_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = budget.Budget()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + budget.WALL_SECONDS - 1)
+    assert not given.is_spent()
+    monkeypatch.setattr(time, "monotonic", lambda: now + budget.WALL_SECONDS + 1)
+    assert given.is_spent()
+
+
+def test_a_module_that_has_used_up_its_time_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "PROCESSOR_SECONDS", 0.0)
+    one = running_kernel(built("endless"))
+    with pytest.raises(KernelError) as failed:
+        one.init_module(built("endless"), "", InsertFlags.NONE)
+    assert failed.value.reason is Reason.MODULE_CRASHED
+    assert "soft lockup" in failed.value.message

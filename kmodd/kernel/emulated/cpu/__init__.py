@@ -5,6 +5,8 @@ scheduler                   tasks and timers beside the call that is under way
 processor                   the functions of modules, run one after the other; crashes
 x86_64                      registers, calls and traps of one kind of processor
 memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
+names                       what addresses in modules are called
+budget                      what time a call has
 relocate                    how a module's words are filled in
 crash                       what the kernel says when code goes wrong
 """
