@@ -69,8 +69,8 @@ class Resolver:
         count = len(self._candidate.module.elf.sections)
         imports: dict[int, Import] = {}
         with self._table.mutex:
-            for index in sorted(symbols.undefined() + symbols.beyond(count)):
-                name = symbols.name(index)
+            indices = sorted(symbols.undefined() + symbols.beyond(count))
+            for index, name in zip(indices, symbols.names(indices), strict=True):
                 if symbols.sections[index]:
                     self._check_special(name, symbols.sections[index], count)
                 elif not self._is_ignored(name, symbols.type(index)):

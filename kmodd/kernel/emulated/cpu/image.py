@@ -17,6 +17,8 @@ from kmodd.modulefile.file import THIS_MODULE
 
 UNREAD = frozenset(
     {
+        "__ksymtab",
+        "__ksymtab_gpl",
         ".altinstructions",
         ".altinstr_replacement",
         ".call_sites",
@@ -34,7 +36,8 @@ UNREAD = frozenset(
         "__patchable_function_entries",
     }
 )
-"""Sections that only the kernel reads, to patch code; they are half of all relocations."""
+"""Sections that only the kernel reads, most of them to patch code; they are more than half of all
+relocations."""
 
 PER_CPU = ".data..percpu"
 
@@ -203,8 +206,8 @@ class Placer:
         if resident.exit_symbol is not None:
             image.exit = addresses[resident.exit_symbol]
         if resident.exports:
-            wanted = resident.exports
-            named = ((symbols.name(at), at) for at in symbols.defined_globals())
+            wanted, indices = resident.exports, symbols.defined_globals()
+            named = zip(symbols.names(indices), indices, strict=True)
             image.exports = {name: addresses[at] for name, at in named if name in wanted}
             image.gpl_only = frozenset(name for name in wanted if wanted[name].gpl_only)
 

@@ -47,8 +47,8 @@ HUNG_SECONDS = 120
 """Seconds of that time after which sleeping code is (hung_task_timeout_secs)."""
 
 TRAPS_MAX = 200_000
-"""Calls of kernel functions that one call of the kernel's may make. Of Debian's modules nandsim makes
-the most of those that come to an end, 33,000; test_user_copy would make a million."""
+"""Calls of kernel functions that one call of the kernel's may make. Of Debian's modules whose init
+ends well nandsim makes the most, 33,000; test_user_copy would make a million."""
 
 STACKS, STACKS_KEPT = 256, 128
 """How many stacks there are, and how many of them no task gets: system calls have them."""
