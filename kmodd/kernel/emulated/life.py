@@ -215,6 +215,8 @@ class Life:
                 # The terminal's signals are the daemon's affair.
                 start_new_session=True,
                 cwd="/",
+                # One heap for all threads: glibc gives each its own, of which little goes back.
+                env={**os.environ, "MALLOC_ARENA_MAX": "1"},
             )
             self._channel = Channel(end, limit=FROM_KERNEL_MAX)
             ours.pop_all()
