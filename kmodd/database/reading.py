@@ -18,8 +18,9 @@ MANY = 2048
 _CHUNK = 64
 """Plain files that are read in one go; between two of these, progress is told."""
 
-_AHEAD = 2
-"""Chunks that the assistant has before it, so that it never waits for the next."""
+_AHEAD = 8
+"""Chunks that the assistant has before it, so that it never waits for the next: of compressed
+modules one may take as long as seven others."""
 
 CORES = len(os.sched_getaffinity(0))
 
