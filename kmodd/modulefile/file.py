@@ -55,6 +55,7 @@ class ModuleFile:
         self._image = image
         self._symbols: SymbolTable | None = None
         self._modinfo: tuple[tuple[str, str], ...] | None = None
+        self._exports: tuple[ExportedSymbol, ...] | None = None
         self.compression = compression
         self.stat = status
         self.elf = Elf(image)
@@ -174,7 +175,9 @@ class ModuleFile:
 
     def exports(self) -> tuple[ExportedSymbol, ...]:
         """Return the symbols that the module exports, as the kernel will see them."""
-        return read_exports(self.elf, self._symbol_table())
+        if self._exports is None:
+            self._exports = read_exports(self.elf, self._symbol_table())
+        return self._exports
 
     def symbol_crcs(self) -> tuple[tuple[str, int], ...]:
         """Return the names and CRCs of the exported symbols, as depmod sees them.

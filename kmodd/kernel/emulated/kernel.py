@@ -33,6 +33,7 @@ from kmodd.kernel.emulated.log import KernelLog, Level
 from kmodd.kernel.emulated.lookup import look_up
 from kmodd.kernel.emulated.modalias import parse_modalias
 from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
+from kmodd.kernel.emulated.recent import RecentFiles
 from kmodd.kernel.emulated.refusal import Refusal, refusal_as_error
 from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State, in_a_file
 from kmodd.kernel.emulated.taints import KernelTaints
@@ -87,6 +88,7 @@ class EmulatedKernel:
         self._log = log or KernelLog()
         self._taints = KernelTaints(self._log)
         self._table = ModuleTable(changed)
+        self._files = RecentFiles()
         self._ask = ask or _nobody
         self._cpu: Cpu = cpu or self._make_cpu(wanted=run_code)
         self.runs_init, self.why_not_run = self._cpu.runs_code, self._cpu.why_not
@@ -287,7 +289,7 @@ class EmulatedKernel:
 
     def _load(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         around = Surroundings(self._vmlinux(), self._command_line, self._taints, self._log)
-        load = Load(around, self._table, self._cpu, self._patience)
+        load = Load(around, self._table, self._cpu, self._patience, self._files)
         try:
             load.run(image, parameters, flags)
         except Refusal as refusal:

@@ -19,6 +19,7 @@ from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
 from kmodd.kernel.emulated.param_table import Parameter, read_parameters
 from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
+from kmodd.kernel.emulated.recent import OpenedFile, RecentFiles
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.signing import Keys, check_signature
@@ -30,7 +31,6 @@ from kmodd.kernel.emulated.symbols import (
     exported_symbols,
 )
 from kmodd.kernel.emulated.sysfs import section_files
-from kmodd.modulefile import ModuleFile
 
 
 @dataclass(slots=True)
@@ -44,16 +44,18 @@ class Load:
     table: ModuleTable
     cpu: Cpu
     patience: float
+    files: RecentFiles
     label: str = ""
 
     def run(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load ``image``. Raises Refusal, and ModuleFileError where the file lies about itself."""
-        candidate, good = self._open(image, flags)
+        image, good = self._signed(image, flags)
+        candidate, file = self._open(image)
         self.label = candidate.name or candidate.label
         module = candidate.module
         resident = Resident(candidate.name, why_not_run=self.cpu.why_not)
         versions = self._check_early(candidate, resident, flags)
-        symbols = SymbolColumns(module)
+        symbols = file.symbols()
         resident.init_symbol, resident.exit_symbol = own_functions(module, symbols)
         checks.check_sections(candidate, resident, self.around)
         resident.layout = lay_out(
@@ -72,10 +74,11 @@ class Load:
             with self.table.mutex:
                 self.table.drop(resident)
             raise
+        self.files.put_back(image, file)
         self._start(resident)
 
-    def _open(self, image: bytes, flags: InsertFlags) -> tuple[Candidate, bool]:
-        """Return the module, and whether its signature is good."""
+    def _signed(self, image: bytes, flags: InsertFlags) -> tuple[bytes, bool]:
+        """Return the image without its signature, and whether that is good."""
         vmlinux, log = self.around.vmlinux, self.around.log
         good = False
         if vmlinux.checks_signatures or self.around.command_line.signatures_enforced:
@@ -85,8 +88,13 @@ class Load:
             keys = Keys(vmlinux.key, vmlinux.certificates)
             state = check_signature(image, flags, keys, enforced=enforced, printk=log.printk)
             image, good = image[: state.module_size], state.good
+        return image, good
+
+    def _open(self, image: bytes) -> tuple[Candidate, OpenedFile]:
+        vmlinux, log = self.around.vmlinux, self.around.log
         check_headers(image, vmlinux, log.printk)
-        return set_up(ModuleFile.parse(image), vmlinux, log.printk), good
+        file = self.files.take(image)
+        return set_up(file.module, vmlinux, log.printk), file
 
     def _check_early(
         self, candidate: Candidate, resident: Resident, flags: InsertFlags
