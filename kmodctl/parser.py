@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from kmodctl.output import Output
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that reads words as getopt_long(3) does, and fails with status 1.
@@ -187,6 +189,18 @@ def _name(action: argparse.Action) -> str:
     if action.option_strings:
         return action.option_strings[-1]
     return str(action.metavar or action.dest)
+
+
+def understand_wait(options: argparse.Namespace, output: Output) -> bool:
+    """Set ``wait_msec`` to what ``--wait`` says, 0 where it is not given; False for no number."""
+    options.wait_msec = 0
+    if options.wait is not None:
+        try:
+            options.wait_msec = milliseconds(options.wait)
+        except ValueError:
+            output.error(f"unexpected wait value '{options.wait}'.")
+            return False
+    return True
 
 
 def milliseconds(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kmodctl.errors import NoDaemonError
 from kmodctl.loading import Loading, Unloading
 from kmodctl.output import Output
-from kmodctl.parser import Parser, milliseconds
+from kmodctl.parser import Parser, understand_wait
 from kmodctl.private import Place
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
@@ -116,13 +116,8 @@ def words(given: Sequence[str]) -> list[str]:
 def check(options: argparse.Namespace, output: Output) -> bool:
     """Ask for a module, and for a time that is a number."""
     output.quiet = options.quiet
-    options.wait_msec = 0
-    if options.wait is not None:
-        try:
-            options.wait_msec = milliseconds(options.wait)
-        except ValueError:
-            output.error(f"unexpected wait value '{options.wait}'.")
-            return False
+    if not understand_wait(options, output):
+        return False
     if not options.words and not options.show_config:
         output.error("missing parameters. See -h.")
         return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser, milliseconds
+from kmodctl.parser import Parser, understand_wait
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -31,13 +31,8 @@ def configure(parser: Parser) -> None:
 
 def check(options: argparse.Namespace, output: Output) -> bool:
     """Ask for a module, and for a time that is a number."""
-    options.wait_msec = 0
-    if options.wait is not None:
-        try:
-            options.wait_msec = milliseconds(options.wait)
-        except ValueError:
-            output.error(f"unexpected wait value '{options.wait}'.")
-            return False
+    if not understand_wait(options, output):
+        return False
     if not options.modules:
         output.error("missing module name.")
     return bool(options.modules)
