@@ -38,7 +38,7 @@ class SocketPlace:
         self._owner = _number(settings, "owner", lambda name: pwd.getpwnam(name).pw_uid)
         self._group = _number(settings, "group", lambda name: grp.getgrnam(name).gr_gid)
         self._staging = path.parent / ".b"
-        self.staged = self._staging / f"{next(_numbers) % 36**2:02x}"
+        self.staged = self._staging / f"{next(_numbers) % 256:02x}"
         """Where the socket is bound before ``reveal``: nobody else's name, since grpc unlinks it
         when it stops, and by then the next one may be there."""
         self._lock_fd = -1

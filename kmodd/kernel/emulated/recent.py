@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Module files that were loaded lately, with what was read of them.
 
-A distribution's modules need a few hundred others over and over, and a third of the time that the
-load of one of these takes is for what the last one has read already.
+A distribution's modules need a few hundred others over and over. Not to read these anew takes a
+tenth off the time in which all modules are loaded with what they need (``tests.bench modules``).
 """
 
 import threading
