@@ -55,6 +55,11 @@ def with_symbol(module: bytes, symbol: str, field_at: int, layout: str, value: i
 
 def without_relocation(module: bytes, section: str, offset: int) -> bytes:
     """Return ``module`` with the word at ``offset`` of a section left as it is in the file."""
+    return with_relocation(module, section, offset, kind=0)
+
+
+def with_relocation(module: bytes, section: str, offset: int, *, kind: int) -> bytes:
+    """Return ``module`` with another type of relocation for the word at ``offset`` of a section."""
     image = bytearray(module)
     elf = ModuleFile.parse(module).elf
     target = next(each.index for each in elf.sections if each.name == section)
@@ -63,6 +68,6 @@ def without_relocation(module: bytes, section: str, offset: int) -> bytes:
     )
     for at in range(table.offset, table.offset + table.size, 24):
         if struct.unpack_from("<Q", image, at) == (offset,):
-            struct.pack_into("<I", image, at + 8, 0)
+            struct.pack_into("<I", image, at + 8, kind)
             return bytes(image)
     raise ValueError(offset)

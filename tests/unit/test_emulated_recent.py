@@ -1,49 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which module files the emulated kernel keeps at hand."""
+"""Which module files the emulated kernel keeps at hand, and what it finds out about one once."""
 
-import pytest
+from dataclasses import replace
 
-from kmodd.errors import ModuleFileError
-from kmodd.kernel.emulated.recent import LARGEST, ROOM, RecentFiles
+from kmodd.kernel.emulated import Vmlinux
+from kmodd.kernel.emulated.headers import set_up
+from kmodd.kernel.emulated.recent import LARGEST, ROOM, OpenedFile, RecentFiles
+from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import ModuleSpec, write_module
+from tests.support.emulated import vmlinux
+from tests.support.param_writer import Param
 
-IMAGE = write_module(ModuleSpec())
+IMAGE = write_module(ModuleSpec(parameters=(Param("level", "int"),)))
+VMLINUX = vmlinux()
 
 
-def test_a_file_is_read_once_and_used_by_one_load_at_a_time() -> None:
+def opened(under: Vmlinux = VMLINUX) -> OpenedFile:
+    return OpenedFile(set_up(ModuleFile.parse(IMAGE), under, lambda *_: None), under)
+
+
+def test_a_file_is_used_by_one_load_at_a_time() -> None:
+    files, file = RecentFiles(), opened()
+    assert files.take(IMAGE, VMLINUX) is None
+    files.put_back(IMAGE, file)
+    assert files.take(bytes(bytearray(IMAGE)), VMLINUX) is file
+    assert files.take(IMAGE, VMLINUX) is None
+
+
+def test_a_kernel_that_has_changed_reads_it_anew() -> None:
     files = RecentFiles()
-    first = files.take(IMAGE)
-    assert files.take(IMAGE) is not first
-    symbols = first.symbols()
-    files.put_back(IMAGE, first)
-    again = files.take(bytes(bytearray(IMAGE)))
-    assert again is first
-    assert again.symbols() is symbols
-    assert files.take(IMAGE) is not first
+    files.put_back(IMAGE, opened())
+    assert files.take(IMAGE, replace(VMLINUX)) is None
 
 
-def test_what_is_no_module_is_refused_each_time() -> None:
-    files = RecentFiles()
-    for _ in range(2):
-        with pytest.raises(ModuleFileError):
-            files.take(b"\x7fELF")
+def test_what_a_file_says_is_found_out_once() -> None:
+    file = opened()
+    assert file.symbols is file.symbols
+    assert file.layout(versions_ignored=False) is file.layout(versions_ignored=False)
+    assert file.layout(versions_ignored=True) is not file.layout(versions_ignored=False)
+    assert file.versions(ignored=False) is file.versions(ignored=False)
+    assert file.versions(ignored=True).crcs is None
+
+
+def test_parameters_are_each_loads_own() -> None:
+    file = opened()
+    (first,) = file.parameters()
+    first.value = "7"
+    (second,) = file.parameters()
+    assert second.value == "0"
 
 
 def test_there_is_room_for_so_much_and_the_oldest_goes_first() -> None:
-    files = RecentFiles()
+    files, file = RecentFiles(), opened()
     count = 2 * ROOM // LARGEST
     images = [IMAGE + bytes([number]) * (LARGEST - len(IMAGE)) for number in range(count)]
-    kept = [files.take(image) for image in images]
-    for image, file in zip(images, kept, strict=True):
+    for image in images:
         files.put_back(image, file)
         files.put_back(image, file)
-    here = [files.take(image) is file for image, file in zip(images, kept, strict=True)]
+    here = [files.take(image, VMLINUX) is file for image in images]
     assert here == [False] * (count // 2) + [True] * (count // 2)
 
 
 def test_a_large_file_is_not_kept() -> None:
     files = RecentFiles()
     image = IMAGE + bytes(LARGEST)
-    file = files.take(image)
-    files.put_back(image, file)
-    assert files.take(image) is not file
+    files.put_back(image, opened())
+    assert files.take(image, VMLINUX) is None

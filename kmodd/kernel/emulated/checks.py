@@ -91,10 +91,10 @@ class Versions:
         return False
 
 
-def symbol_versions(candidate: Candidate, flags: InsertFlags) -> Versions:
+def symbol_versions(candidate: Candidate, *, ignored: bool) -> Versions:
     """Return the versions that ``candidate`` was built against."""
     tables = ("__versions", "__version_ext_crcs")
-    if flags & InsertFlags.IGNORE_MODVERSIONS or not any(map(candidate.section, tables)):
+    if ignored or not any(map(candidate.section, tables)):
         return Versions(candidate.label, None)
     crcs: dict[str, int] = {}
     for version in candidate.module.versions():

@@ -14,23 +14,22 @@ from kmodd.kernel.emulated import checks
 from kmodd.kernel.emulated.checks import Surroundings, Versions
 from kmodd.kernel.emulated.cpu import Cpu
 from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
-from kmodd.kernel.emulated.layout import Layout, lay_out
+from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
-from kmodd.kernel.emulated.param_table import Parameter, read_parameters
+from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.recent import OpenedFile, RecentFiles
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.signing import Keys, check_signature
-from kmodd.kernel.emulated.symbol_table import SymbolColumns, own_functions
 from kmodd.kernel.emulated.symbols import (
     Resolver,
     check_exports,
     check_imported_namespaces,
-    exported_symbols,
 )
 from kmodd.kernel.emulated.sysfs import section_files
+from kmodd.modulefile import ModuleFile
 
 
 @dataclass(slots=True)
@@ -50,24 +49,18 @@ class Load:
     def run(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load ``image``. Raises Refusal, and ModuleFileError where the file lies about itself."""
         image, good = self._signed(image, flags)
-        candidate, file = self._open(image)
+        file = self._open(image)
+        candidate = file.candidate
         self.label = candidate.name or candidate.label
-        module = candidate.module
         resident = Resident(candidate.name, why_not_run=self.cpu.why_not)
-        versions = self._check_early(candidate, resident, flags)
-        symbols = file.symbols()
-        resident.init_symbol, resident.exit_symbol = own_functions(module, symbols)
+        versions = self._check_early(file, resident, flags)
+        resident.init_symbol, resident.exit_symbol = file.own_functions
         checks.check_sections(candidate, resident, self.around)
-        resident.layout = lay_out(
-            module,
-            self.around.vmlinux,
-            symbols,
-            versions_ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS),
-        )
+        resident.layout = file.layout(versions_ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS))
         with self.table.mutex:
             self.table.add_unformed(resident)
         try:
-            self._link(candidate, resident, versions, symbols, good)
+            self._link(file, resident, versions, good)
             self._form(candidate, resident, parameters)
         except BaseException:
             self.cpu.drop(resident)
@@ -90,19 +83,19 @@ class Load:
             image, good = image[: state.module_size], state.good
         return image, good
 
-    def _open(self, image: bytes) -> tuple[Candidate, OpenedFile]:
+    def _open(self, image: bytes) -> OpenedFile:
         vmlinux, log = self.around.vmlinux, self.around.log
-        check_headers(image, vmlinux, log.printk)
-        file = self.files.take(image)
-        return set_up(file.module, vmlinux, log.printk), file
+        file = self.files.take(image, vmlinux)
+        if file is None:
+            check_headers(image, vmlinux, log.printk)
+            file = OpenedFile(set_up(ModuleFile.parse(image), vmlinux, log.printk), vmlinux)
+        return file
 
-    def _check_early(
-        self, candidate: Candidate, resident: Resident, flags: InsertFlags
-    ) -> Versions:
+    def _check_early(self, file: OpenedFile, resident: Resident, flags: InsertFlags) -> Versions:
         """Check what needs nothing but the file (early_mod_check)."""
-        around = self.around
+        around, candidate = self.around, file.candidate
         checks.check_blacklist(candidate, around)
-        versions = checks.symbol_versions(candidate, flags)
+        versions = file.versions(ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS))
         checks.check_layout_version(versions, resident, around)
         checks.check_vermagic(candidate, versions, flags, resident, around)
         if around.vmlinux.version < (6, 4):
@@ -113,16 +106,9 @@ class Load:
                 self.table.check_name(resident.name)
         return versions
 
-    def _link(
-        self,
-        candidate: Candidate,
-        resident: Resident,
-        versions: Versions,
-        symbols: SymbolColumns,
-        good: bool,
-    ) -> None:
+    def _link(self, file: OpenedFile, resident: Resident, versions: Versions, good: bool) -> None:
         """Give the module what it needs of others, and know what it offers."""
-        around = self.around
+        around, candidate = self.around, file.candidate
         if around.vmlinux.version >= (6, 4):
             checks.take_taints(candidate, resident, around)
             checks.take_signature_taint(good, resident, around)
@@ -138,13 +124,13 @@ class Load:
         resident.source_version = candidate.info("srcversion")
         check_imported_namespaces(candidate.infos("import_ns"), resident, around)
         resolver = Resolver(candidate, resident, versions, around, self.table, self.patience)
-        imports = resolver.resolve(symbols)
-        resident.exports = exported_symbols(candidate)
-        resident.parameters = read_parameters(candidate.module, symbols)
+        imports = resolver.resolve(file.symbols, file.wanted)
+        resident.exports = file.exports
+        resident.parameters = file.parameters()
         resident.files = section_files(
             candidate.module, resident.layout, resident.address, resident.init_address
         )
-        self.cpu.place(candidate, resident, symbols, imports)
+        self.cpu.place(file, resident, imports)
         # Where its sections are is of no interest once they are there.
         resident.layout = Layout(resident.layout.core, resident.layout.init)
 

@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
 from kmodd.modulefile import Machine as Processor
+from kmodd.modulefile import ModuleFile
 
 SHN_LIVEPATCH, SHN_ABS, SHN_COMMON = 0xFF20, 0xFFF1, 0xFFF2
 """Section indices with a meaning of their own (include/linux/livepatch.h, elf(5))."""
@@ -61,16 +62,16 @@ class Resolver:
         self._failed = ""
         self._complaints = 0
 
-    def resolve(self, symbols: SymbolColumns) -> Imports:
+    def resolve(self, symbols: SymbolColumns, wanted: Iterable[tuple[int, str]]) -> Imports:
         """Return every symbol that the module needs and that is there; all others are logged.
 
-        Raises Refusal with the errno of the last one that could not be had.
+        ``wanted`` are those that ``wanted_symbols`` gives. Raises Refusal with the errno of the
+        last one that could not be had.
         """
         count = len(self._candidate.module.elf.sections)
         imports: dict[int, Import] = {}
         with self._table.mutex:
-            indices = sorted(symbols.undefined() + symbols.beyond(count))
-            for index, name in zip(indices, symbols.names(indices), strict=True):
+            for index, name in wanted:
                 if symbols.sections[index]:
                     self._check_special(name, symbols.sections[index], count)
                 elif not self._is_ignored(name, symbols.type(index)):
@@ -208,6 +209,15 @@ class Resolver:
             why = f"{self._resident.name}: more than {COMPLAINTS_MAX} symbols are missing"
             raise Refusal(Reason.UNKNOWN_SYMBOL, errno.ENOENT, why, symbol=self._failed)
         self._around.log.printk(level, f"{self._resident.name}: {text}")
+
+
+def wanted_symbols(module: ModuleFile, symbols: SymbolColumns) -> tuple[tuple[int, str], ...]:
+    """Return the symbols that the module does not define in any of its sections.
+
+    By their index, with their name. Raises ModuleFileError.
+    """
+    indices = sorted(symbols.undefined() + symbols.beyond(len(module.elf.sections)))
+    return tuple(zip(indices, symbols.names(indices), strict=True))
 
 
 def exported_symbols(candidate: Candidate) -> dict[str, CoreSymbol]:

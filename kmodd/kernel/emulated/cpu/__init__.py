@@ -6,6 +6,7 @@ processor                   the functions of modules, run one after the other; c
 x86_64                      registers, calls and traps of one kind of processor
 memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
 names                       what addresses in modules are called
+placing                     how modules come into memory
 budget                      what time a call has
 relocate                    how a module's words are filled in
 crash                       what the kernel says when code goes wrong
@@ -17,13 +18,12 @@ from typing import Protocol
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
-from kmodd.kernel.emulated.headers import Candidate
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Imports, Resident
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 """Why code does not run where the emulator's library is missing."""
@@ -51,9 +51,7 @@ class Cpu(Protocol):
     why_not: str
     """Why they are not; empty where they are."""
 
-    def place(
-        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
-    ) -> None:
+    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
         """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
 
     def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
@@ -116,9 +114,7 @@ class IdleCpu:
     def __init__(self, why_not: str = SWITCHED_OFF) -> None:
         self.why_not = why_not
 
-    def place(
-        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
-    ) -> None:
+    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
         """Do nothing."""
 
     def take_parameter(self, _resident: Resident, _parameter: Parameter, _value: str | None) -> int:

@@ -12,20 +12,19 @@ from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
-from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.crash import Crash
-from kmodd.kernel.emulated.cpu.image import ModuleImage, Placer
+from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.machine import Machine, Services
 from kmodd.kernel.emulated.cpu.memory import BadAddress
-from kmodd.kernel.emulated.headers import Candidate
+from kmodd.kernel.emulated.cpu.placing import Placer
 from kmodd.kernel.emulated.ledger import Entry
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.resident import Import, Imports, Resident
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import Machine as MachineNumber
 
 _COMING, _LIVE, _GOING = 1, 0, 2
@@ -56,24 +55,22 @@ class Processor:
         with self._making:
             if self._machine is None:
                 machine = Machine(self._services)
-                self._placer = Placer(machine.memory, self._resolve, self._take_per_cpu)
+                self._placer = Placer(machine.memory, machine.per_cpu, self._resolve)
                 self._machine = machine
             return self._machine
 
-    def place(
-        self, candidate: Candidate, resident: Resident, symbols: SymbolColumns, imports: Imports
-    ) -> None:
+    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
-        elf = candidate.module.elf
+        elf = file.candidate.module.elf
         if elf.bits != 64 or elf.machine != MachineNumber.X86_64:
             resident.why_not_run = "its processor is not emulated, only x86-64 is"
             return
         machine = self.machine
         with machine.lock:
             try:
-                image = self._placer.place(candidate, resident, symbols, imports)
+                image = self._placer.place(file, resident, imports)
             except BadAddress as error:
-                why = f"{resident.name}: a section would be at {error}, where no memory is"
+                why = f"{resident.name}: it would reach to {error}, where no memory is"
                 raise format_refusal(why) from error
             machine.add_image(image)
             self._images[resident] = image
@@ -171,8 +168,7 @@ class Processor:
             machine.stubbed.pop(resident.name, None)
             machine.sysfs.forget(resident.name)
             machine.remove_image(image)
-            if image.per_cpu[1]:
-                machine.per_cpu.free(addresses.PER_CPU + image.per_cpu[0])
+            self._placer.take_away(image)
             del self._images[resident]
 
     def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
@@ -284,12 +280,6 @@ class Processor:
             return self.machine.core.address(wanted.name)
         image = self._images.get(wanted.owner)
         return image.exports.get(wanted.name, 0) if image else 0
-
-    def _take_per_cpu(self, size: int, alignment: int) -> int:
-        address = self.machine.per_cpu.allocate(-(-size // alignment) * alignment)
-        if not address:
-            raise Refusal(Reason.KERNEL_REFUSED, errno.ENOMEM, "no room for per-CPU variables")
-        return address - addresses.PER_CPU
 
 
 def _tree_files(machine: Machine) -> Iterator[KernelFile]:
