@@ -3,7 +3,7 @@
 
 scheduler                   tasks and timers beside the call that is under way
 processor                   the functions of modules, run one after the other; crashes
-x86_64                      registers, calls and traps of one kind of processor
+x86_64, glue                registers, calls and traps of one kind of processor
 memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
 names                       what addresses in modules are called
 placing                     how modules come into memory

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An x86-64 processor: how functions are called on it, and how they call the kernel's.
 
-A kernel function is a slot of 16 bytes that calls ``_TRAP``: a few instructions that store the
-arguments and what a callee has to keep in the mailbox, and stop the processor. This program does
-the function's work, writes the result into the mailbox, and goes on at ``_RESUME``. A register
-read through the emulator's library costs 4 us, the whole mailbox 1 us.
+A call of a kernel function stops the processor; glue.py says how.
 
 The library is asked for addresses without translation (UC_TLB_VIRTUAL): with it, it cuts them
 at 52 bits, and the kernel's could not be used.
@@ -16,7 +13,7 @@ from dataclasses import dataclass
 import unicorn
 from unicorn import x86_const
 
-from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.cpu import addresses, glue
 from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory, Region
 
 SLICE = 10_000
@@ -31,21 +28,6 @@ ARGUMENTS = 6
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _MASK = (1 << 64) - 1
-
-_EVENT, _SLOT, _RESULT, _TARGET = 0, 8, 16, 24
-_SAVED = 32
-"""Where in the mailbox the stack pointer and the registers are that a callee keeps."""
-_GIVEN = 88
-"""Where the arguments are."""
-_SAVED_LAYOUT = struct.Struct("<7Q")
-_GIVEN_LAYOUT = struct.Struct("<6Q")
-
-_CALLED, _RETURNED = 1, 2
-
-# The stack pointer and the callee's registers, in the order of the mailbox.
-_KEPT_REGISTERS = (4, 3, 5, 12, 13, 14, 15)
-# rdi, rsi, rdx, rcx, r8, r9
-_ARGUMENT_REGISTERS = (7, 6, 2, 1, 8, 9)
 
 _NOWHERE = 1
 """An address that no code is at: where the emulator is told to stop."""
@@ -68,78 +50,6 @@ GENERAL_REGISTERS = {
     "R15": x86_const.UC_X86_REG_R15,
 }
 """What an oops shows, in its order."""
-
-
-class _Assembler:
-    """Writes the glue."""
-
-    def __init__(self, base: int) -> None:
-        self._base = base
-        self.code = bytearray()
-
-    @property
-    def here(self) -> int:
-        return self._base + len(self.code)
-
-    def move(self, register: int, word: int, *, load: bool) -> None:
-        """Load a register from a word of the mailbox, or store it there."""
-        prefix = 0x48 | (register >> 3) << 2
-        self._with_word(bytes([prefix, 0x8B if load else 0x89, 5 | (register & 7) << 3]), word)
-
-    def pop(self, word: int) -> None:
-        self._with_word(b"\x8f\x05", word)
-
-    def jump(self, word: int) -> None:
-        self._with_word(b"\xff\x25", word)
-
-    def event(self, number: int) -> None:
-        """Store what has happened, and stop."""
-        self._with_word(b"\xc7\x05", _EVENT, after=number.to_bytes(4, "little"))
-        self.code += b"\xf4"
-
-    def _with_word(self, instruction: bytes, word: int, after: bytes = b"") -> None:
-        end = self.here + len(instruction) + 4 + len(after)
-        distance = addresses.MAILBOX + word - end
-        self.code += instruction + distance.to_bytes(4, "little", signed=True) + after
-
-
-@dataclass(frozen=True, slots=True)
-class Glue:
-    """Where its entries are."""
-
-    trap: int
-    resume: int
-    enter: int
-    returned: int
-    code: bytes
-
-
-def _assemble() -> Glue:
-    write = _Assembler(addresses.GLUE)
-    trap = write.here
-    write.pop(_SLOT)
-    for number, register in enumerate(_ARGUMENT_REGISTERS):
-        write.move(register, _GIVEN + 8 * number, load=False)
-    for number, register in enumerate(_KEPT_REGISTERS):
-        write.move(register, _SAVED + 8 * number, load=False)
-    write.event(_CALLED)
-    resume = write.here
-    for number, register in enumerate(_KEPT_REGISTERS):
-        write.move(register, _SAVED + 8 * number, load=True)
-    write.move(0, _RESULT, load=True)
-    write.code += b"\xfc\xc3"
-    enter = write.here
-    for number, register in enumerate(_ARGUMENT_REGISTERS):
-        write.move(register, _GIVEN + 8 * number, load=True)
-    write.move(_KEPT_REGISTERS[0], _SAVED, load=True)
-    write.jump(_TARGET)
-    returned = write.here
-    write.move(0, _RESULT, load=False)
-    write.event(_RETURNED)
-    return Glue(trap, resume, enter, returned, bytes(write.code))
-
-
-GLUE = _assemble()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +122,8 @@ class X86_64:  # noqa: N801  # its name
         self._vector: int | None = None
         self.memory = Memory(self._attach)
         self.text = self.memory.add(addresses.TEXT, addresses.TEXT_SIZE, _READ | _EXECUTE)
-        glue = self.memory.add(addresses.GLUE, addresses.GLUE_SIZE, _READ | _EXECUTE)
-        glue.buffer[: len(GLUE.code)] = GLUE.code
+        code = self.memory.add(addresses.GLUE, addresses.GLUE_SIZE, _READ | _EXECUTE)
+        code.buffer[: len(glue.GLUE.code)] = glue.GLUE.code
         self._mail = self.memory.add(addresses.MAILBOX, 4096, _READ | _WRITE).buffer
         for base, size, permissions in (
             (addresses.DATA, addresses.DATA_SIZE, _READ | _WRITE),
@@ -259,7 +169,7 @@ class X86_64:  # noqa: N801  # its name
     def write_slot(self, slot: int, code: bytes = b"") -> None:
         """Make a function: ``code``, or a trap."""
         if not code:
-            distance = GLUE.trap - (slot + 5)
+            distance = glue.GLUE.trap - (slot + 5)
             code = b"\xe8" + distance.to_bytes(4, "little", signed=True)
         start = slot - addresses.TEXT
         self.text.buffer[start : start + len(code)] = code
@@ -267,18 +177,18 @@ class X86_64:  # noqa: N801  # its name
     def call(self, function: int, arguments: tuple[int, ...], stack: int) -> Event:
         """Call ``function`` with a stack that ends at ``stack``."""
         top = (stack & ~15) - 8
-        self.memory.put(top, GLUE.returned)
+        self.memory.put(top, glue.GLUE.returned)
         padded = (*arguments, 0, 0, 0, 0, 0, 0)[:ARGUMENTS]
-        _GIVEN_LAYOUT.pack_into(self._mail, _GIVEN, *(each & _MASK for each in padded))
+        glue.GIVEN_LAYOUT.pack_into(self._mail, glue.GIVEN, *(each & _MASK for each in padded))
         # A symbol may say that it is beyond the end of the world.
-        struct.pack_into("<2Q", self._mail, _TARGET, function & _MASK, top & _MASK)
-        return self.run(GLUE.enter)
+        struct.pack_into("<2Q", self._mail, glue.TARGET, function & _MASK, top & _MASK)
+        return self.run(glue.GLUE.enter)
 
     def answer(self, trapped: Trapped, result: int) -> Event:
         """Return ``result`` from the kernel function that was called."""
-        struct.pack_into("<Q", self._mail, _RESULT, result & _MASK)
-        _SAVED_LAYOUT.pack_into(self._mail, _SAVED, *trapped.saved)
-        return self.run(GLUE.resume)
+        struct.pack_into("<Q", self._mail, glue.RESULT, result & _MASK)
+        glue.SAVED_LAYOUT.pack_into(self._mail, glue.SAVED, *trapped.saved)
+        return self.run(glue.GLUE.resume)
 
     def run(self, at: int) -> Event:
         """Run from ``at`` to the next event."""
@@ -289,12 +199,12 @@ class X86_64:  # noqa: N801  # its name
         except unicorn.UcError as error:
             return self._fault(error)
         event = mail[0]
-        if event == _CALLED:
-            slot = int.from_bytes(mail[_SLOT : _SLOT + 8], "little") - 5
-            given = _GIVEN_LAYOUT.unpack_from(mail, _GIVEN)
-            return Trapped(slot, given, _SAVED_LAYOUT.unpack_from(mail, _SAVED))
-        if event == _RETURNED:
-            return Returned(int.from_bytes(mail[_RESULT : _RESULT + 8], "little"))
+        if event == glue.CALLED:
+            slot = int.from_bytes(mail[glue.SLOT : glue.SLOT + 8], "little") - 5
+            given = glue.GIVEN_LAYOUT.unpack_from(mail, glue.GIVEN)
+            return Trapped(slot, given, glue.SAVED_LAYOUT.unpack_from(mail, glue.SAVED))
+        if event == glue.RETURNED:
+            return Returned(int.from_bytes(mail[glue.RESULT : glue.RESULT + 8], "little"))
         here = self._uc.reg_read(x86_const.UC_X86_REG_RIP)
         if self._vector is not None:
             vector, self._vector = self._vector, None
@@ -324,7 +234,7 @@ class X86_64:  # noqa: N801  # its name
         except BadAddress:
             return Faulted(address, "write", stack)
         self._uc.reg_write(x86_const.UC_X86_REG_RSP, stack)
-        return self.run(GLUE.trap)
+        return self.run(glue.GLUE.trap)
 
     def registers(self) -> dict[str, int]:
         """Return what an oops shows."""
