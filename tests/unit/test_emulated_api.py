@@ -19,7 +19,7 @@ class Named:
     """A memory with a page, and a name for every address."""
 
     def __init__(self) -> None:
-        self.memory = Memory(lambda _region, _permissions: None)
+        self.memory = Memory(lambda _region: None)
         self.memory.add(BASE, 4096, 3)
 
     def symbol(self, address: int, *, offset: bool) -> str:

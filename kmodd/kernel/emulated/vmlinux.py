@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -113,8 +114,7 @@ class Vmlinux:
     @property
     def version(self) -> tuple[int, int]:
         """Version and patch level of the release; a release without is taken for the latest."""
-        found = re.match(r"(\d{1,5})\.(\d{1,5})", self.release)
-        return (int(found[1]), int(found[2])) if found else (99, 0)
+        return _version_of(self.release)
 
     @property
     def machine(self) -> Machine | None:
@@ -179,6 +179,12 @@ class TreeModule(Protocol):
 
 
 Modules = Mapping[str, TreeModule]
+
+
+@cache
+def _version_of(release: str) -> tuple[int, int]:
+    found = re.match(r"(\d{1,5})\.(\d{1,5})", release)
+    return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 class VmlinuxSource:

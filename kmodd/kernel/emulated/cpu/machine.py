@@ -24,7 +24,7 @@ from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
 from kmodd.kernel.emulated.cpu.crash import Crash, Scene
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
-from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.cpu.memory import READ, WRITE, BadAddress
 from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.cpu.x86_64 import (
     ARGUMENTS,
@@ -113,7 +113,7 @@ class Machine:
         self.lock = Lock()
         self.cpu = X86_64()
         self.memory = self.cpu.memory
-        region = self.memory.add(addresses.DIRECT_MAP, addresses.DIRECT_MAP_SIZE, 3)
+        region = self.memory.add(addresses.DIRECT_MAP, addresses.DIRECT_MAP_SIZE, READ | WRITE)
         # The first page of all is nobody's.
         self.heap = Heap(region, addresses.DIRECT_MAP + 4096)
         chunk = self.memory.region(addresses.PER_CPU)

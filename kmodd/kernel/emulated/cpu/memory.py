@@ -15,6 +15,9 @@ PAGE = 4096
 TEXT_MAX = 64 << 10
 """Bytes of the longest string that is read."""
 
+READ, WRITE, EXECUTE = 1, 2, 4
+"""What code may do with memory (PROT_READ and so on)."""
+
 _MAP_NORESERVE = 0x4000
 """What Python's mmap has no name for (mmap(2))."""
 
@@ -31,13 +34,17 @@ class BadAddress(Exception):  # noqa: N818  # not this program's error
 
 
 class Region:
-    """A stretch of memory from ``base`` to ``end``."""
+    """A stretch of memory from ``base`` to ``end``.
 
-    __slots__ = ("base", "buffer", "end")
+    ``permissions`` are the bits of READ, WRITE and EXECUTE: what modules' code may do there.
+    """
 
-    def __init__(self, base: int, size: int) -> None:
+    __slots__ = ("base", "buffer", "end", "permissions")
+
+    def __init__(self, base: int, size: int, permissions: int = READ | WRITE) -> None:
         self.base = base
         self.end = base + size
+        self.permissions = permissions
         # What is never touched must not count against the system's memory.
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         self.buffer = mmap.mmap(-1, size, flags=flags)
@@ -62,15 +69,15 @@ class Region:
 class Memory:
     """All regions. ``add`` hands each new one to the processor."""
 
-    def __init__(self, attach: Callable[[Region, int], None]) -> None:
+    def __init__(self, attach: Callable[[Region], None]) -> None:
         self._attach = attach
         self._bases: list[int] = []
         self._regions: list[Region] = []
 
     def add(self, base: int, size: int, permissions: int) -> Region:
-        """Make a region; ``permissions`` are the bits of PROT_READ, PROT_WRITE and PROT_EXEC."""
-        region = Region(base, size)
-        self._attach(region, permissions)
+        """Make a region."""
+        region = Region(base, size, permissions)
+        self._attach(region)
         at = bisect_right(self._bases, base)
         self._bases.insert(at, base)
         self._regions.insert(at, region)
@@ -84,6 +91,13 @@ class Memory:
             if address + size <= region.end:
                 return region
         raise BadAddress(address, write=write)
+
+    def permissions(self, address: int) -> int:
+        """Return what code may do at ``address``, 0 where nothing is."""
+        at = bisect_right(self._bases, address) - 1
+        if at < 0 or address >= self._regions[at].end:
+            return 0
+        return self._regions[at].permissions
 
     def read(self, address: int, size: int) -> bytes:
         """Return ``size`` bytes."""

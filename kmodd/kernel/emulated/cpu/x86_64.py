@@ -4,20 +4,33 @@
 A call of a kernel function stops the processor; glue.py says how.
 
 The library is asked for addresses without translation (UC_TLB_VIRTUAL): with it, it cuts them
-at 52 bits, and the kernel's could not be used.
+at 52 bits, and the kernel's could not be used. Each page that code touches is asked of this program
+(UC_HOOK_TLB_FILL). By itself the library lets it be read, or written, as was wanted last, and what
+is done by turns, as with every stack, takes fifty times as long.
 """
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import unicorn
 from unicorn import x86_const
 
 from kmodd.kernel.emulated.cpu import addresses, glue
-from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory, Region
+from kmodd.kernel.emulated.cpu.memory import (
+    EXECUTE,
+    PAGE,
+    READ,
+    WRITE,
+    BadAddress,
+    Memory,
+    Region,
+)
+from kmodd.kernel.emulated.cpu.watch import Watch
 
 SLICE = 10_000
-"""Instructions between two ticks of the machine's clock."""
+"""Instructions between two ticks of the machine's clock, where they are counted (watch.py)."""
 
 TRANSLATIONS_SIZE = 16 << 20
 """Bytes for what the emulator's library translates code to; it begins anew when they are full.
@@ -26,11 +39,7 @@ Its own choice is 1 GiB, of which what was once used is never given back."""
 ARGUMENTS = 6
 """Arguments that come in registers (the psABI's; the kernel's functions have no floats)."""
 
-_READ, _WRITE, _EXECUTE = 1, 2, 4
 _MASK = (1 << 64) - 1
-
-_NOWHERE = 1
-"""An address that no code is at: where the emulator is told to stop."""
 
 GENERAL_REGISTERS = {
     "RAX": x86_const.UC_X86_REG_RAX,
@@ -52,8 +61,7 @@ GENERAL_REGISTERS = {
 """What an oops shows, in its order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trapped:
+class Trapped(NamedTuple):
     """Code has called the kernel function in the slot at ``slot``."""
 
     slot: int
@@ -66,8 +74,7 @@ class Trapped:
         return self.saved[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """The called function has returned."""
 
     value: int
@@ -97,17 +104,13 @@ class Faulted:
 
 Event = Trapped | Returned | Ticked | Faulted
 
-_ACCESSES = {
-    unicorn.UC_MEM_READ_UNMAPPED: "read",
-    unicorn.UC_MEM_READ_PROT: "read",
-    unicorn.UC_MEM_WRITE_UNMAPPED: "write",
-    unicorn.UC_MEM_WRITE_PROT: "write",
-    unicorn.UC_MEM_FETCH_UNMAPPED: "execute",
-    unicorn.UC_MEM_FETCH_PROT: "execute",
+_WANTED = {
+    unicorn.UC_MEM_READ: READ,
+    unicorn.UC_MEM_WRITE: WRITE,
+    unicorn.UC_MEM_FETCH: EXECUTE,
 }
-_PROTECTIONS = frozenset(
-    {unicorn.UC_MEM_READ_PROT, unicorn.UC_MEM_WRITE_PROT, unicorn.UC_MEM_FETCH_PROT}
-)
+_ACCESSES = {READ: "read", WRITE: "write", EXECUTE: "execute"}
+_TELLS_ADDRESS = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
 _INVALID_OPCODE = 6
 
 
@@ -118,49 +121,60 @@ class X86_64:  # noqa: N801  # its name
         self._uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
         self._uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self._uc.ctl_set_tcg_buffer_size(TRANSLATIONS_SIZE)
-        self._denied: tuple[int, int] = (0, 0)
+        # It is given no address to stop at, which would be looked up at each start.
+        self._uc.ctl_exits_enabled(True)
+        self._denied: tuple[int, int] | None = None
+        self._grants_all = False
         self._vector: int | None = None
+        self._limit = 0
+        self._watch = Watch(self._uc.emu_stop)
         self.memory = Memory(self._attach)
-        self.text = self.memory.add(addresses.TEXT, addresses.TEXT_SIZE, _READ | _EXECUTE)
-        code = self.memory.add(addresses.GLUE, addresses.GLUE_SIZE, _READ | _EXECUTE)
+        self.text = self.memory.add(addresses.TEXT, addresses.TEXT_SIZE, READ | EXECUTE)
+        code = self.memory.add(addresses.GLUE, addresses.GLUE_SIZE, READ | EXECUTE)
         code.buffer[: len(glue.GLUE.code)] = glue.GLUE.code
-        self._mail = self.memory.add(addresses.MAILBOX, 4096, _READ | _WRITE).buffer
+        self._mail = self.memory.add(addresses.MAILBOX, 4096, READ | WRITE).buffer
         for base, size, permissions in (
-            (addresses.DATA, addresses.DATA_SIZE, _READ | _WRITE),
-            (addresses.PER_CPU, addresses.PER_CPU_SIZE, _READ | _WRITE),
-            (addresses.VMEMMAP, addresses.VMEMMAP_SIZE, _READ | _WRITE),
-            (addresses.MODULES, addresses.MODULES_SIZE, _READ | _WRITE | _EXECUTE),
+            (addresses.DATA, addresses.DATA_SIZE, READ | WRITE),
+            (addresses.PER_CPU, addresses.PER_CPU_SIZE, READ | WRITE),
+            (addresses.VMEMMAP, addresses.VMEMMAP_SIZE, READ | WRITE),
+            (addresses.MODULES, addresses.MODULES_SIZE, READ | WRITE | EXECUTE),
         ):
             self.memory.add(base, size, permissions)
         self._uc.reg_write(x86_const.UC_X86_REG_GS_BASE, addresses.PER_CPU)
         self._add_hooks()
         self._pristine = self._uc.context_save()
 
-    def _attach(self, region: Region, permissions: int) -> None:
+    def _attach(self, region: Region) -> None:
         size = region.end - region.base
-        self._uc.mem_map_ptr(region.base, size, permissions, region.host_address)
+        self._uc.mem_map_ptr(region.base, size, region.permissions, region.host_address)
 
     def _add_hooks(self) -> None:
-        invalid = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
-        self._uc.hook_add(invalid, self._note_denied)
+        self._uc.hook_add(unicorn.UC_HOOK_TLB_FILL, self._give_page)
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._note_vector)
         port_in, port_out = x86_const.UC_X86_INS_IN, x86_const.UC_X86_INS_OUT
         self._uc.hook_add(unicorn.UC_HOOK_INSN, _read_port, aux1=port_in)
         self._uc.hook_add(unicorn.UC_HOOK_INSN, _write_port, aux1=port_out)
 
-    def _note_denied(
-        self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object
-    ) -> bool:
-        self._denied = access, address & _MASK
-        return False
+    def _give_page(self, _uc: object, page: int, access: int, entry: Any, _data: object) -> bool:
+        """Let code have a page, for all that may be done there, or note that it may not."""
+        permissions, wanted = self.memory.permissions(page), _WANTED[access]
+        if not permissions & wanted:
+            self._denied = wanted, page
+            if not self._grants_all:
+                return False
+            permissions = wanted
+        entry.paddr, entry.perms = page, permissions
+        return True
 
     def _note_vector(self, uc: unicorn.Uc, vector: int, _data: object) -> None:
         self._vector = vector
         uc.emu_stop()
 
     def reset(self) -> None:
-        """Give all registers the values that they had at the start."""
+        """Give all registers the values that they had at the start; what follows is a new call."""
         self._uc.context_restore(self._pristine)
+        self._count(0)
+        self._watch.watch()
 
     def forget_code(self) -> None:
         """Translate all code anew: some of it has changed."""
@@ -194,10 +208,14 @@ class X86_64:  # noqa: N801  # its name
         """Run from ``at`` to the next event."""
         mail = self._mail
         mail[0] = 0
+        self._denied = None
+        self._watch.runs += 1
         try:
-            self._uc.emu_start(at, _NOWHERE, 0, SLICE)
+            self._uc.emu_start(at, 0, 0, self._limit)
         except unicorn.UcError as error:
             return self._fault(error)
+        finally:
+            self._watch.runs += 1
         event = mail[0]
         if event == glue.CALLED:
             slot = int.from_bytes(mail[glue.SLOT : glue.SLOT + 8], "little") - 5
@@ -209,19 +227,57 @@ class X86_64:  # noqa: N801  # its name
         if self._vector is not None:
             vector, self._vector = self._vector, None
             return Faulted(here, vector=vector)
+        self._count(SLICE)
         return Ticked(here)
+
+    def _count(self, limit: int) -> None:
+        """Run so many instructions at a time from now on, or any number where it is 0."""
+        if limit != self._limit:
+            self._limit = limit
+            # What is translated already counts as it did.
+            self.forget_code()
 
     def _fault(self, error: unicorn.UcError) -> Event:
         at = self._uc.reg_read(x86_const.UC_X86_REG_RIP)
         if error.errno == unicorn.UC_ERR_INSN_INVALID:
             return Faulted(at, vector=_INVALID_OPCODE)
-        kind, address = self._denied
-        self._denied = 0, 0
-        if kind not in _ACCESSES:
+        if self._denied is None:
             return Faulted(at)
-        if kind == unicorn.UC_MEM_FETCH_PROT and self._is_data(address):
-            return self._trap_in_data(address)
-        return Faulted(at, _ACCESSES[kind], address, kind in _PROTECTIONS)
+        wanted, page = self._denied
+        if wanted != EXECUTE:
+            address = self._address_in(page, at)
+        else:
+            # An instruction may begin on the page before.
+            address = at if page <= at < page + PAGE else page
+            if self._is_data(address):
+                return self._trap_in_data(address)
+        is_protection = bool(self.memory.permissions(address))
+        return Faulted(at, _ACCESSES[wanted], address, is_protection)
+
+    def _address_in(self, page: int, at: int) -> int:
+        """Return which address in ``page`` the instruction at ``at`` wants, by running it again.
+
+        There is a hook that is told, but no store is quick while it is there.
+        """
+        told = list[int]()
+
+        def note(
+            _uc: object, _access: int, address: int, _size: int, _value: int, _data: object
+        ) -> bool:
+            told.append(address & _MASK)
+            return False
+
+        hook = self._uc.hook_add(_TELLS_ADDRESS, note)
+        self._grants_all = True
+        try:
+            with suppress(unicorn.UcError):
+                self._uc.emu_start(at, 0, 0, 1)
+        finally:
+            self._grants_all = False
+            self._uc.hook_del(hook)
+            self._uc.ctl(unicorn.UC_CTL_TLB_FLUSH, unicorn.UC_CTL_IO_WRITE)
+            self.forget_code()
+        return told[0] if told else page
 
     def _is_data(self, address: int) -> bool:
         return addresses.DATA <= address < addresses.DATA + addresses.DATA_SIZE
@@ -260,5 +316,5 @@ def stack_of(memory: Memory, number: int) -> int:
     try:
         region = memory.region(base)
     except BadAddress:
-        region = memory.add(base, addresses.STACK_SIZE, _READ | _WRITE)
+        region = memory.add(base, addresses.STACK_SIZE, READ | WRITE)
     return region.end - 64

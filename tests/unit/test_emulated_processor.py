@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated processor by itself: what code may touch, and how long it may run."""
+
+import threading
+
+import pytest
+
+from tests.support.require import require_emulator
+
+require_emulator()
+
+from kmodd.kernel.emulated.cpu import addresses, watch  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.cpu.watch import Watch  # noqa: E402
+from kmodd.kernel.emulated.cpu.x86_64 import (  # noqa: E402
+    SLICE,
+    X86_64,
+    Event,
+    Faulted,
+    Returned,
+    Ticked,
+    stack_of,
+)
+
+HERE = addresses.MODULES
+NOWHERE = 0xFFFFC80000000000
+UNUSED = addresses.TEXT + 0x2468
+LAST = addresses.DATA + addresses.DATA_SIZE
+
+LOAD = bytes.fromhex("488b07c3")
+"""mov (%rdi), %rax; ret"""
+STORE = bytes.fromhex("48893731c0c3")
+"""mov %rsi, (%rdi); xor %eax, %eax; ret"""
+JUMP = bytes.fromhex("ffe7")
+"""jmp *%rdi"""
+PUSH_AND_POP = bytes.fromhex("5758 48ffcf 75f9 c3".replace(" ", ""))
+"""1: push %rdi; pop %rax; dec %rdi; jnz 1b; ret"""
+COUNT_DOWN = bytes.fromhex("31c0 ffc0 48ffcf 75f9 c3".replace(" ", ""))
+"""xor %eax, %eax; 1: inc %eax; dec %rdi; jnz 1b; ret"""
+INSTRUCTIONS = 3
+"""Of a round of COUNT_DOWN."""
+
+
+def call(cpu: X86_64, code: bytes, *arguments: int) -> Event:
+    """Have a system call in which ``code`` is called; return its first event."""
+    cpu.memory.write(HERE, code)
+    cpu.forget_code()
+    cpu.reset()
+    return cpu.call(HERE, arguments, stack_of(cpu.memory, 0))
+
+
+@pytest.mark.parametrize(
+    ("code", "address", "access", "is_protection"),
+    [
+        (LOAD, NOWHERE + 0x123, "read", False),
+        (STORE, NOWHERE + 0x123, "write", False),
+        (JUMP, NOWHERE + 0x123, "execute", False),
+        (LOAD, 8, "read", False),
+        (STORE, UNUSED, "write", True),
+        (JUMP, addresses.PER_CPU + 0x123, "execute", True),
+        (LOAD, 1 << 60 | 0x123, "read", False),
+    ],
+)
+def test_a_fault_names_the_very_address_and_what_was_wanted(
+    code: bytes, address: int, access: str, is_protection: bool
+) -> None:
+    cpu = X86_64()
+    at = address if access == "execute" else HERE
+    expected = Faulted(at, access, address, is_protection)
+    assert [call(cpu, code, address) for _ in range(2)] == [expected] * 2
+    # What is allowed is allowed after it, and the registers are its own.
+    assert call(cpu, STORE, addresses.DATA, 7) == Returned(0)
+    assert call(cpu, LOAD, addresses.DATA) == Returned(7)
+    assert call(cpu, LOAD, UNUSED) == Returned(0)
+
+
+@pytest.mark.parametrize("code", [LOAD, STORE])
+def test_what_reaches_beyond_the_last_page_is_a_fault(code: bytes) -> None:
+    event = call(X86_64(), code, LAST - 4)
+    assert isinstance(event, Faulted)
+    assert LAST - 4 <= event.address <= LAST
+
+
+def test_an_instruction_that_reaches_into_nothing_is_a_fault_of_the_page_behind() -> None:
+    cpu = X86_64()
+    end = HERE + addresses.MODULES_SIZE
+    cpu.memory.write(end - 1, b"\x48")
+    assert call(cpu, JUMP, end - 1) == Faulted(end - 1, "execute", end)
+
+
+def test_code_that_writes_and_reads_by_turns_is_given_each_page_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu, asked = X86_64(), list[int]()
+    permissions = cpu.memory.permissions
+
+    def noted(address: int) -> int:
+        asked.append(address)
+        return permissions(address)
+
+    monkeypatch.setattr(cpu.memory, "permissions", noted)
+    assert call(cpu, PUSH_AND_POP, 1000) == Returned(1)
+    # The glue and its mailbox, the code, the stack.
+    assert len(asked) < 10
+
+
+def test_a_run_that_takes_long_is_counted_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.001)
+    cpu, rounds, ticks = X86_64(), 1 << 20, 0
+    event = call(cpu, COUNT_DOWN, 1 << 62)
+    assert isinstance(event, Ticked)
+    assert HERE <= event.at < HERE + len(COUNT_DOWN)
+    # The call is still the same one, and each slice is a tick.
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 5.0)
+    event = cpu.call(HERE, (rounds,), stack_of(cpu.memory, 0))
+    while isinstance(event, Ticked):
+        ticks += 1
+        event = cpu.run(event.at)
+    assert event == Returned(rounds)
+    assert ticks >= rounds * INSTRUCTIONS // SLICE
+    # And the next one is not counted.
+    assert call(cpu, COUNT_DOWN, rounds) == Returned(rounds)
+
+
+def test_the_watch_ends_when_nobody_runs_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.001)
+    stopped = threading.Event()
+    one = Watch(stopped.set)
+    for _ in range(2):
+        others = set(threading.enumerate())
+        one.watch()
+        one.runs += 1
+        (thread,) = set(threading.enumerate()) - others
+        assert stopped.wait(30)
+        one.runs += 1
+        thread.join(30)
+        assert not thread.is_alive()
+        stopped.clear()
