@@ -4,12 +4,13 @@
 import errno
 
 from kmodd.kernel.base import Requested
+from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.log import Level
 from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.cpu.machine import REQUESTS_MAX, Machine, Services  # noqa: E402
+from kmodd.kernel.emulated.cpu.machine import REQUESTS_MAX, Machine  # noqa: E402
 
 
 def services(lines: list[str], request: object) -> Services:

@@ -27,6 +27,7 @@ from kmodd.kernel.base import (
 from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
 from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
+from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.headers import check_length
 from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.log import KernelLog, Level
@@ -210,7 +211,6 @@ class EmulatedKernel:
         if why:
             return IdleCpu(why)
         # The emulator's library need not be installed, and takes 60 ms to load.
-        from kmodd.kernel.emulated.cpu.machine import Services
         from kmodd.kernel.emulated.cpu.processor import Processor
 
         return Processor(

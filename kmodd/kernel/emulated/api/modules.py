@@ -52,7 +52,7 @@ def request_module(machine: Machine, wait: int, template: int) -> int:
 def symbol_get(machine: Machine, symbol: int) -> int:
     """The symbol of a module that stays while it is used, or the kernel's own."""
     name = machine.memory.text(symbol, 255)
-    image = machine.exporter(name)
+    image = machine.images.exporter(name)
     if image is not None and name not in image.gpl_only:
         machine.log(Level.WARNING, f"failing symbol_get of non-GPLONLY symbol {name}.\n")
         return 0
@@ -63,7 +63,7 @@ def symbol_get(machine: Machine, symbol: int) -> int:
 
 @function("void __symbol_put(const char *symbol)")
 def symbol_put(machine: Machine, symbol: int) -> None:
-    image = machine.exporter(machine.memory.text(symbol, 255))
+    image = machine.images.exporter(machine.memory.text(symbol, 255))
     if image is not None:
         machine.services.release(image.name)
 

@@ -271,7 +271,7 @@ def _wake_entry(machine: Machine, entry: int, mode: int) -> int:
         memory.number(entry + WAIT_ENTRY.task),
     )
     name = machine.core.name(code)
-    if not name and machine.image_at(code) is not None:
+    if not name and machine.images.at(code) is not None:
         return machine.call(code, entry, mode, 0, 0)
     if name == "woken_wake_function":
         memory.put(entry, memory.number(entry, 4) | _WOKEN, 4)

@@ -137,7 +137,7 @@ def kthread_should_stop(machine: Machine, *_frozen: int) -> int:
 def _exit(machine: Machine, code: int) -> None:
     if machine.now.task is None:
         why = "kmodd: a thread's end outside of any thread"
-        raise crash.out_of_place(why, machine.scene(machine.caller))
+        raise crash.out_of_place(why, machine.faults.scene(machine.caller))
     raise Exited(code)
 
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who runs the modules' own code: an emulated processor, or nobody.
 
-scheduler                   tasks and timers beside the call that is under way
 processor                   the functions of modules, run one after the other; crashes
+machine                     calls into modules and their calls of kernel functions
+services                    what the machine asks of the kernel around it
+scheduler                   tasks and timers beside the call that is under way
+budget, watch               what time a call has, and which run takes long
 x86_64, glue                registers, calls and traps of one kind of processor
-memory, heap, image, core   what is where: regions, allocations, modules, the kernel's own symbols
-names                       what addresses in modules are called
-placing                     how modules come into memory
-budget                      what time a call has
-relocate                    how a module's words are filled in
-crash                       what the kernel says when code goes wrong
+memory, heap, core          what is where: regions, allocations, the kernel's own symbols,
+image, images, names        modules and what is in them
+placing, relocate           how modules come into memory, and their words are filled in
+faults, crash               what went wrong with code, and what the kernel says of it
 """
 
 import errno

@@ -5,9 +5,7 @@ This is what the functions of ``api`` get as their first argument.
 """
 
 import errno
-import struct
 import time
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,17 +13,19 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from kmodd.kernel.base import Requested
 from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
 from kmodd.kernel.emulated.api.table import FUNCTIONS
 from kmodd.kernel.emulated.cpu import addresses, crash
 from kmodd.kernel.emulated.cpu.budget import Budget
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
-from kmodd.kernel.emulated.cpu.crash import Crash, Scene
+from kmodd.kernel.emulated.cpu.crash import Crash
+from kmodd.kernel.emulated.cpu.faults import Faults
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
+from kmodd.kernel.emulated.cpu.images import Images
 from kmodd.kernel.emulated.cpu.memory import READ, WRITE, BadAddress
 from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
+from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.cpu.x86_64 import (
     ARGUMENTS,
     X86_64,
@@ -64,23 +64,6 @@ REQUESTS_MAX = 50
 
 _BUSY_SECONDS = 5
 """Seconds that a request waits while there are so many; here it is told at once."""
-
-_BUG_ENTRY = 12
-_WARNING, _ONCE, _DONE = 1, 2, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the machine asks of the kernel around it."""
-
-    printk: Callable[[Level, str], None]
-    taint: Callable[[str], None]
-    taints: Callable[[], str]
-    hold: Callable[[str], bool]
-    release: Callable[[str], None]
-    modules: Callable[[], str]
-    kernel_release: str
-    request: Callable[[str, bool], Requested]
 
 
 @dataclass(slots=True)
@@ -134,7 +117,8 @@ class Machine:
         self.regions: list[Any] = []
         self.minors: dict[int, int] = {}
         self.created: dict[tuple[int, int], int] = {}
-        self._ranges: list[tuple[int, int, ModuleImage]] = []
+        self.images = Images()
+        self.faults = Faults(self.cpu, self.images, services, self.symbol)
         self._stacks: list[int] = list(range(STACKS))
         self.scheduler = Scheduler(self)
         self.now = _Call("", Budget())
@@ -143,10 +127,7 @@ class Machine:
 
     def add_image(self, image: ModuleImage) -> None:
         """Let the machine know of a module's code."""
-        self._ranges.append((image.start, image.end, image))
-        if image.init_end > image.init_start:
-            self._ranges.append((image.init_start, image.init_end, image))
-        self._ranges.sort(key=lambda each: each[0])
+        self.images.add(image)
         self.cpu.forget_code()
 
     def forget_tables(self, start: int, end: int) -> None:
@@ -156,26 +137,13 @@ class Machine:
 
     def remove_image(self, image: ModuleImage, *, init_only: bool = False) -> None:
         """Forget a module's code, or what of it is for init alone."""
-        gone = [
-            each
-            for each in self._ranges
-            if each[2] is image and (not init_only or each[0] == image.init_start)
-        ]
-        for start, end, _ in gone:
-            self._ranges.remove((start, end, image))
+        for start, end in self.images.remove(image, init_only=init_only):
             self.forget_tables(start, end)
             self.memory.fill(start, end - start)
 
-    def image_at(self, address: int) -> ModuleImage | None:
-        """Return the module that ``address`` is in."""
-        at = bisect_right(self._ranges, address, key=lambda each: each[0]) - 1
-        if at >= 0 and address < self._ranges[at][1]:
-            return self._ranges[at][2]
-        return None
-
     def symbol(self, address: int, *, offset: bool = True) -> str:
         """Name an address as the kernel's ``%pS`` does, or ``%ps`` without an offset."""
-        image = self.image_at(address)
+        image = self.images.at(address)
         if image is not None:
             place = image.find(address)
             if not offset:
@@ -223,7 +191,7 @@ class Machine:
         self.now.depth += 1
         try:
             if self.now.depth > DEPTH_MAX:
-                raise crash.out_of_place("BUG: kernel stack overflow", self.scene(function))
+                raise crash.out_of_place("BUG: kernel stack overflow", self.faults.scene(function))
             event = self.cpu.call(function, arguments, stack)
             while not isinstance(event, Returned):
                 event = self._go_on(event)
@@ -246,7 +214,7 @@ class Machine:
             self._tick(event.at)
             return self.cpu.run(event.at)
         assert isinstance(event, Faulted)
-        return self._fault(event)
+        return self.cpu.run(self.faults.past(event))
 
     def _serve(self, trapped: Trapped) -> int:
         """Do the work of the kernel function that was called."""
@@ -254,11 +222,11 @@ class Machine:
         if self.now.traps > TRAPS_MAX or (
             not self.now.traps & 0x3FF and self.now.budget.is_spent()
         ):
-            raise crash.soft_lockup(LOCKUP_SECONDS, self.scene(self.caller))
+            raise crash.soft_lockup(LOCKUP_SECONDS, self.faults.scene(self.caller))
         name = self.core.name(trapped.slot)
         if not name:
             raise crash.page_fault(
-                Faulted(trapped.slot, "execute", trapped.slot), self.scene(trapped.slot)
+                Faulted(trapped.slot, "execute", trapped.slot), self.faults.scene(trapped.slot)
             )
         function = FUNCTIONS.get(name)
         if function is None:
@@ -269,31 +237,11 @@ class Machine:
         except (Crash, Suspended, Exited):
             raise
         except Exception as error:
-            raise self.blame(error, name, trapped.slot) from error
-
-    def blame(self, error: Exception, name: str, at: int) -> Crash:
-        """Return the crash that ``error`` in the kernel function ``name`` is for its caller.
-
-        ``at`` is the function's address. What no function should end with is a bug of this program.
-        It ends the module's call alone, as an oops does: what the module holds is on its account,
-        and nothing else of the kernel was under way. The log shows where it came from.
-        """
-        scene = self.scene(at)
-        match error:
-            case BadAddress():
-                access = "write" if error.write else "read"
-                return crash.page_fault(Faulted(at, access, error.address), scene)
-            case MemoryError():
-                return crash.out_of_place(f"kmodd: no memory is left for {name}", scene)
-            case ArithmeticError() | LookupError() | ValueError() | struct.error():
-                why = f"kmodd: {name} cannot make sense of its arguments ({error})"
-                return crash.out_of_place(why, scene)
-            case _:
-                return crash.own_bug(error, name, scene)
+            raise self.faults.blame(error, name, trapped.slot) from error
 
     def note_stub(self, name: str) -> None:
         """Say, once for each module, that a function is not modelled."""
-        image = self.image_at(self.caller)
+        image = self.images.at(self.caller)
         module = image.name if image else self.now.module
         known = self.stubbed.setdefault(module, {})
         if name not in known:
@@ -323,7 +271,7 @@ class Machine:
 
     def _taker(self) -> tuple[str, int]:
         address = self.caller
-        image = self.image_at(address) if address else None
+        image = self.images.at(address) if address else None
         return (image.name if image else self.now.module), address
 
     def arguments(self, fixed: int) -> Iterator[int]:
@@ -349,7 +297,7 @@ class Machine:
         self.now.busy += 1
         self.advance(1)
         if self.now.busy >= LOCKUP_SECONDS * HZ or self.now.budget.is_spent():
-            raise crash.soft_lockup(LOCKUP_SECONDS, self.scene(at))
+            raise crash.soft_lockup(LOCKUP_SECONDS, self.faults.scene(at))
 
     def advance(self, ticks: int) -> None:
         """Let the clock go on."""
@@ -381,7 +329,7 @@ class Machine:
         result = self.scheduler.wait(ready, due)
         self.now.slept += (self.ticks - began) / HZ
         if result is None or self.now.slept > HUNG_SECONDS:
-            raise crash.hung_task(HUNG_SECONDS, self.scene(self.caller))
+            raise crash.hung_task(HUNG_SECONDS, self.faults.scene(self.caller))
         return result
 
     def run_task(self, task: Task, result: int) -> bool:
@@ -469,10 +417,6 @@ class Machine:
         self.now.traps += 1
         return self.ticks * (1_000_000_000 // HZ) + self.now.traps * 1000
 
-    def exporter(self, symbol: str) -> ModuleImage | None:
-        """Return the module that exports ``symbol``."""
-        return next((each for _, _, each in self._ranges if symbol in each.exports), None)
-
     def request_module(self, name: str, *, wait: bool) -> int:
         """Have a module loaded; return what the kernel's function of that name does.
 
@@ -531,76 +475,7 @@ class Machine:
             (level, text), self._partial = self._partial, None
             self.services.printk(level, text)
 
-    def scene(self, at: int) -> Scene:
-        """Describe where the code is."""
-        registers = self.cpu.registers()
-        return Scene(
-            at=at,
-            name=self.symbol,
-            registers=registers,
-            code=self._code_at(at),
-            callers=tuple(self._callers(registers["RSP"])),
-            modules=self.services.modules(),
-            release=self.services.kernel_release,
-            taints=self.services.taints(),
-        )
-
-    def _code_at(self, at: int) -> str:
-        before, after = self._read(at - 42, 42), self._read(at, 22)
-        if not after:
-            return "Unable to access opcode bytes at RIP"
-        return f"{before.hex(' ')} <{after[:1].hex()}> {after[1:].hex(' ')}"
-
     def panic(self, text: str) -> None:
         """End the code that has called panic(): here it only takes its module with it."""
-        raise crash.out_of_place(f"Kernel panic - not syncing: {text}", self.scene(self.caller))
-
-    def _callers(self, stack: int) -> Iterator[int]:
-        """Yield the addresses on the stack that are in modules' code, as far as it reaches."""
-        for at in range(stack & ~7, stack + 512, 8):
-            try:
-                word = self.memory.number(at)
-            except BadAddress:
-                return
-            image = self.image_at(word) if word >= addresses.MODULES else None
-            if image is not None and image.is_text(word):
-                yield word
-
-    def _fault(self, fault: Faulted) -> Event:
-        """Go on after a warning; raise Crash for anything else."""
-        if fault.access:
-            raise crash.page_fault(fault, self.scene(fault.at))
-        if fault.vector == 6 and self._read(fault.at, 2) == b"\x0f\x0b":
-            flags, where = self._bug_entry(fault.at)
-            if flags is None or not flags & _WARNING:
-                raise crash.bug(where, self.scene(fault.at))
-            if not flags & _DONE:
-                self.services.taint("W")
-                lines = crash.warning(where, self.scene(fault.at))
-                self.services.printk(Level.WARNING, "\n".join(lines))
-            return self.cpu.run(fault.at + 2)
-        raise crash.exception(fault.vector, self.scene(fault.at))
-
-    def _read(self, address: int, size: int) -> bytes:
-        try:
-            return self.memory.read(address, size)
-        except BadAddress:
-            return b""
-
-    def _bug_entry(self, at: int) -> tuple[int | None, str]:
-        """Return the flags and the place of a BUG or WARN at ``at`` (struct bug_entry)."""
-        image = self.image_at(at)
-        if image is None:
-            return None, f"{at:#x}"
-        start, size = image.bugs
-        for entry in range(start, start + size - _BUG_ENTRY + 1, _BUG_ENTRY):
-            if entry + self.memory.number(entry, 4, signed=True) == at:
-                file = entry + 4 + self.memory.number(entry + 4, 4, signed=True)
-                line, flags = self.memory.number(entry + 8, 2), self.memory.number(entry + 10, 2)
-                if flags & _ONCE:
-                    self.memory.put(entry + 10, flags | _DONE, 2)
-                try:
-                    return flags, f"{self.memory.text(file, 256)}:{line}"
-                except BadAddress:
-                    return flags, f"{at:#x}"
-        return None, f"{at:#x}"
+        why = f"Kernel panic - not syncing: {text}"
+        raise crash.out_of_place(why, self.faults.scene(self.caller))

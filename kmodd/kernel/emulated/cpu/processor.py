@@ -14,9 +14,10 @@ from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.image import ModuleImage
-from kmodd.kernel.emulated.cpu.machine import Machine, Services
+from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.placing import Placer
+from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.ledger import Entry
 from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
@@ -229,7 +230,7 @@ class Processor:
                 raise self._crashed(crash, what) from crash
             except Exception as error:
                 at = machine.core.address(function) if function in FUNCTIONS else 0
-                raise self._crashed(machine.blame(error, function, at), what) from error
+                raise self._crashed(machine.faults.blame(error, function, at), what) from error
 
     def _close_account(self, resident: Resident, image: ModuleImage) -> tuple[str, ...]:
         """Tell what the module never gave back, and take it."""
@@ -257,7 +258,7 @@ class Processor:
         try:
             reclaim(machine, entry.key)
         except Exception as error:
-            crash = machine.blame(error, "free_module", 0)
+            crash = machine.faults.blame(error, "free_module", 0)
             self._services.printk(Level.WARNING, crash.why)
 
     def _crashed(self, crash: Crash, what: str) -> Refusal:

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulated machine asks of the kernel around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kmodd.kernel.base import Requested
+from kmodd.kernel.emulated.log import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The functions that it calls.
+
+    ``request`` gets the name of a module, and whether the code that asks for it waits.
+    """
+
+    printk: Callable[[Level, str], None]
+    taint: Callable[[str], None]
+    taints: Callable[[], str]
+    hold: Callable[[str], bool]
+    release: Callable[[str], None]
+    modules: Callable[[], str]
+    kernel_release: str
+    request: Callable[[str, bool], Requested]
