@@ -10,6 +10,7 @@ from tests.support.require import require_emulator
 require_emulator()
 
 from kmodd.kernel.emulated.cpu import addresses, watch  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.cpu.core import features  # noqa: E402
 from kmodd.kernel.emulated.cpu.watch import Watch  # noqa: E402
 from kmodd.kernel.emulated.cpu.x86_64 import (  # noqa: E402
     SLICE,
@@ -85,6 +86,35 @@ def test_an_instruction_that_reaches_into_nothing_is_a_fault_of_the_page_behind(
     end = HERE + addresses.MODULES_SIZE
     cpu.memory.write(end - 1, b"\x48")
     assert call(cpu, JUMP, end - 1) == Faulted(end - 1, "execute", end)
+
+
+@pytest.mark.parametrize(
+    ("word", "bit", "code"),
+    [
+        (4, 1, "660f3a44c100"),  # pclmulqdq
+        (4, 9, "660f3800c1"),  # pshufb (SSSE3)
+        (4, 12, "c4e2f198c1"),  # vfmadd132pd (FMA)
+        (4, 19, "660f3840c1"),  # pmulld (SSE4.1)
+        (4, 20, "f20f38f0c1"),  # crc32 (SSE4.2)
+        (4, 22, "0f38f00424"),  # movbe
+        (4, 23, "f30fb8c1"),  # popcnt
+        (4, 25, "660f38dcc1"),  # aesenc
+        (4, 29, "c4e27913c1"),  # vcvtph2ps (F16C)
+        (4, 30, "0fc7f0"),  # rdrand
+        (9, 3, "c4e278f2c1"),  # andn (BMI1)
+        (9, 5, "c5f5efc1"),  # vpxor (AVX2)
+        (9, 8, "c4e2fbf6c1"),  # mulx (BMI2)
+        (9, 18, "0fc7f8"),  # rdseed
+        (9, 19, "66480f38f6c1"),  # adcx
+        (9, 20, "0f01cb"),  # stac
+        (9, 23, "660fae3c24"),  # clflushopt
+        (9, 24, "660fae3424"),  # clwb
+        (9, 29, "0f38c9c1"),  # sha1msg1
+    ],
+)
+def test_the_processor_has_what_it_says_it_has(word: int, bit: int, code: str) -> None:
+    event = call(X86_64(), bytes.fromhex(code) + b"\xc3")
+    assert isinstance(event, Returned) == bool(features()[word] >> bit & 1)
 
 
 def test_code_that_writes_and_reads_by_turns_is_given_each_page_once(

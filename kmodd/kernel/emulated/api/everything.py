@@ -11,6 +11,7 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     disks,
     files,
     filesystems,
+    hash_tables,
     hotplug,
     input_devices,
     kobjects,

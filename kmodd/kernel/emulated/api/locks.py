@@ -12,6 +12,39 @@ from kmodd.kernel.emulated.api.table import (
     machine_code,
 )
 
+_LOCK, _UNLOCK = bytes.fromhex("c70701000000"), bytes.fromhex("c70700000000")
+"""x86 code: movl $1, (%rdi), and $0: what ``spin_is_locked`` looks at."""
+
+machine_code(
+    _LOCK + RETURN,
+    """
+    void _raw_spin_lock(raw_spinlock_t *lock)
+    void _raw_spin_lock_bh(raw_spinlock_t *lock)
+    void _raw_spin_lock_irq(raw_spinlock_t *lock)
+    """,
+)
+machine_code(
+    _LOCK + RETURN_ZERO,
+    """
+    unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *lock)
+    """,
+)
+machine_code(
+    _LOCK + RETURN_ONE,
+    """
+    int _raw_spin_trylock(raw_spinlock_t *lock)
+    int _raw_spin_trylock_bh(raw_spinlock_t *lock)
+    """,
+)
+machine_code(
+    _UNLOCK + RETURN,
+    """
+    void _raw_spin_unlock(raw_spinlock_t *lock)
+    void _raw_spin_unlock_bh(raw_spinlock_t *lock)
+    void _raw_spin_unlock_irq(raw_spinlock_t *lock)
+    void _raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
+    """,
+)
 machine_code(
     RETURN_ZERO,
     """
@@ -23,7 +56,6 @@ machine_code(
     int down_timeout(struct semaphore *sem, long jiffies)
     int down_read_killable(struct rw_semaphore *sem)
     int down_write_killable(struct rw_semaphore *sem)
-    unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *lock)
     unsigned long _raw_read_lock_irqsave(rwlock_t *lock)
     unsigned long _raw_write_lock_irqsave(rwlock_t *lock)
     int __srcu_read_lock(struct srcu_struct *ssp)
@@ -47,8 +79,6 @@ machine_code(
     """
     int mutex_trylock(struct mutex *lock)
     bool mutex_is_locked(struct mutex *lock)
-    int _raw_spin_trylock(raw_spinlock_t *lock)
-    int _raw_spin_trylock_bh(raw_spinlock_t *lock)
     int down_read_trylock(struct rw_semaphore *sem)
     int down_write_trylock(struct rw_semaphore *sem)
     int rtnl_trylock(void)
@@ -71,13 +101,6 @@ machine_code(
     void mutex_unlock(struct mutex *lock)
     void mutex_lock_io(struct mutex *lock)
     void ww_mutex_unlock(struct ww_mutex *lock)
-    void _raw_spin_lock(raw_spinlock_t *lock)
-    void _raw_spin_lock_bh(raw_spinlock_t *lock)
-    void _raw_spin_lock_irq(raw_spinlock_t *lock)
-    void _raw_spin_unlock(raw_spinlock_t *lock)
-    void _raw_spin_unlock_bh(raw_spinlock_t *lock)
-    void _raw_spin_unlock_irq(raw_spinlock_t *lock)
-    void _raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
     void _raw_read_lock(rwlock_t *lock)
     void _raw_read_lock_bh(rwlock_t *lock)
     void _raw_read_lock_irq(rwlock_t *lock)

@@ -351,8 +351,6 @@ pairs(
     transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
     light tunnel: int lwtunnel_encap_add_ops(const struct lwtunnel_encap_ops *op, unsigned int num) / int lwtunnel_encap_del_ops(const struct lwtunnel_encap_ops *op, unsigned int num)
     bucket locks: int __alloc_bucket_spinlocks(spinlock_t **locks, unsigned int *mask, size_t max_size, unsigned int cpu_mult, gfp_t gfp, const char *name, struct lock_class_key *key) / void free_bucket_spinlocks(spinlock_t *locks)
-    hash table: int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params) / void rhashtable_destroy(struct rhashtable *ht)
-    hash table: int rhltable_init(struct rhltable *hlt, const struct rhashtable_params *params)
     tunnel: int bpf_offload_dev_register(void *dev)
     control group class: int cgroup_bpf_link_attach(void *attr, void *prog)
     """
@@ -388,7 +386,6 @@ machine_code(
     void ether_setup(struct net_device *dev)
     void netif_carrier_off(struct net_device *dev)
     void netif_carrier_on(struct net_device *dev)
-    void rhashtable_free_and_destroy(struct rhashtable *ht, void (*free_fn)(void *ptr, void *arg), void *arg)
     void sock_init_data(struct socket *sock, struct sock *sk)
     void __dev_remove_pack(struct packet_type *pt)
     void net_ns_barrier(void)

@@ -19,6 +19,7 @@ from kmodd.kernel.emulated.cpu.machine import Machine
 
 _ANY_VENDOR, _ANY, _ID_SIZE, _IDS_MAX = 0xFFFF, 0, 24, 1024
 _AE_NOT_FOUND = 5
+_X87_AND_SSE = 3
 
 
 def _code(result: int) -> bytes:
@@ -52,7 +53,7 @@ def _has(feature: int) -> int:
 
 @function("int cpu_has_xfeatures(u64 xfeatures_needed, const char **feature_name)")
 def cpu_has_xfeatures(_machine: Machine, needed: int, _name: int) -> int:
-    return int(not needed & ~7)
+    return int(not needed & ~_X87_AND_SSE)
 
 
 machine_code(

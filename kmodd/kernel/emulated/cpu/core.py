@@ -65,6 +65,7 @@ _PER_CPU = {
     "numa_node": 4,
     "cpu_core_map": 8,
     "cpu_sibling_map": 8,
+    "cpu_die_map": 8,
     "cpu_llc_shared_map": 8,
     "cpu_llc_id": 4,
     "cpu_tlbstate": 256,
@@ -91,6 +92,9 @@ _PER_CPU = {
     "x86_spec_ctrl_current": 8,
 }
 """Variables of which each processor has its own: their bytes."""
+
+_MASKS = frozenset({"cpu_core_map", "cpu_sibling_map", "cpu_llc_shared_map", "cpu_die_map"})
+"""Those of them that point at a mask of processors (cpumask_var_t)."""
 
 _SIZES = {
     "__per_cpu_offset": 8192 * 8,
@@ -136,6 +140,7 @@ _NUMBERS = {
     "zero_pfn": 1,
     "disable_pci_msi": 0,
     "hugetlb_optimize_vmemmap_key": 0,
+    "hrtimer_resolution": 1,
 }
 """What variables hold at boot."""
 
@@ -174,17 +179,21 @@ _TABLES = {
 _SAME = {"jiffies_64": "jiffies"}
 """Names for one variable."""
 
+_FMA, _AVX, _F16C = 1 << 12, 1 << 28, 1 << 29
+_AVX2, _INVPCID, _SHA_NI = 1 << 5, 1 << 10, 1 << 29
+
 _FEATURES = {
     0: 0x0F8BFBFF,
     1: 0x2C100800,
     3: (1 << 16) | (1 << 8) | (1 << 20) | (1 << 0),
-    4: 0xFED83203,
+    4: 0xFED83203 & ~(_FMA | _AVX | _F16C),
     6: 0x00000165,
-    9: 0x219C07AB,
+    9: 0x219C07AB & ~(_AVX2 | _INVPCID | _SHA_NI),
     16: 0x00000004,
 }
 """The processor's features in the words of cpufeatures.h: those of QEMU's own, as far as modules
-ask for them when they are loaded."""
+ask for them when they are loaded, but for the instructions that the emulator's library does not
+have. What a module is told to be there it may run in its init (raid6_pq)."""
 
 CPU_VENDOR, CPU_FAMILY, CPU_MODEL, CPU_STEPPING = 2, 15, 107, 1
 """The processor: QEMU's, which calls itself an AMD."""
@@ -232,7 +241,7 @@ class Core:
         if name in _SAME:
             return self.address(_SAME[name])
         if name in _PER_CPU:
-            return self._make_per_cpu(_PER_CPU[name])
+            return self._make_per_cpu(name)
         function = self._functions.get(name)
         if function is not None:
             return self._make_function(function.code)
@@ -282,9 +291,11 @@ class Core:
             if name in self._functions:
                 self._cpu.memory.put(address + offset, self.address(name))
 
-    def _make_per_cpu(self, size: int) -> int:
+    def _make_per_cpu(self, name: str) -> int:
         offset = self._next_per_cpu
-        self._next_per_cpu += max(64, -(-size // 64) * 64)
+        self._next_per_cpu += max(64, -(-_PER_CPU[name] // 64) * 64)
+        if name in _MASKS:
+            self._cpu.memory.put(addresses.PER_CPU + offset, self.address("__cpu_online_mask"))
         return offset
 
     def _set_up_processor(self) -> None:

@@ -20,6 +20,7 @@ from kmodd.kernel.emulated.cpu.budget import Budget
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.faults import Faults
+from kmodd.kernel.emulated.cpu.glue import GLUE
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.images import Images
@@ -71,14 +72,16 @@ class _Call:
     """A system call under way.
 
     ``module`` is whom it is about, ``budget`` what time it has, ``stack`` where its stack
-    ends. ``trap`` is the kernel function that is being called. The others are counted: nested
-    calls, calls of kernel functions, ticks of busy code, seconds slept. ``task`` is the one that
-    runs, None for the system call's own code. ``number`` is that of its stack.
+    ends. ``function`` is the one of a module's that the kernel has called, ``trap`` the kernel
+    function that is being called. The others are counted: nested calls, calls of kernel functions,
+    ticks of busy code, seconds slept. ``task`` is the one that runs, None for the system call's own
+    code. ``number`` is that of its stack.
     """
 
     module: str
     budget: Budget
     stack: int = 0
+    function: int = 0
     trap: Trapped | None = None
     depth: int = 0
     traps: int = 0
@@ -186,8 +189,9 @@ class Machine:
 
         Raises Crash where it does not return.
         """
-        outer = self.now.trap
+        outer, outer_function = self.now.trap, self.now.function
         stack = outer.stack if outer else self.now.stack
+        self.now.function = function
         self.now.depth += 1
         try:
             if self.now.depth > DEPTH_MAX:
@@ -198,7 +202,7 @@ class Machine:
             return event.value
         finally:
             self.now.depth -= 1
-            self.now.trap = outer
+            self.now.trap, self.now.function = outer, outer_function
 
     def call(self, function: int, *arguments: int) -> int:
         """Like ``invoke``, for a function that returns an int."""
@@ -250,14 +254,18 @@ class Machine:
 
     @property
     def caller(self) -> int:
-        """The address that the kernel function which is running returns to, 0 for none."""
+        """The address that the kernel function which is running returns to, 0 for none.
+
+        Where a module's function has ended in a jump to it, that is the module's function.
+        """
         if self.now.trap is None:
             return 0
         try:
-            return self.memory.number(self.now.trap.stack)
+            address = self.memory.number(self.now.trap.stack)
         except BadAddress:
             # The module had its stack end right there.
             return 0
+        return self.now.function if address == GLUE.returned else address
 
     @property
     def module(self) -> str:
@@ -368,7 +376,9 @@ class Machine:
             return False
         number = self._stacks.pop()
         stack = stack_of(self.memory, number)
-        task.call = _Call(task.module, self.now.budget, stack, task=task, number=number)
+        task.call = _Call(
+            task.module, self.now.budget, stack, task.function, task=task, number=number
+        )
         return True
 
     def _end(self, task: Task, result: int | None) -> None:
