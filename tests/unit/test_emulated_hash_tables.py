@@ -6,18 +6,11 @@ import struct
 
 import pytest
 
-from kmodd.kernel.base import Requested
+from kmodd.kernel.emulated.api.table import RECLAIMERS
 from kmodd.kernel.emulated.cpu import addresses
-from kmodd.kernel.emulated.cpu.services import Services
-from tests.support.require import require_emulator
+from tests.support.machine import ROOM, Machine, call, new_machine
 
-require_emulator()
-
-from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS  # noqa: E402
-from kmodd.kernel.emulated.cpu.machine import Machine  # noqa: E402
-from kmodd.kernel.emulated.cpu.processor import Processor  # noqa: E402
-
-TABLE, PARAMETERS, SUM = (addresses.DATA + (32 << 20) + at for at in (0, 256, 512))
+TABLE, PARAMETERS, SUM = ROOM, ROOM + 256, ROOM + 512
 ADD_UP = bytes.fromhex("48013ec3")
 """x86 code of free_fn: add %rdi, (%rsi); ret"""
 HEAD = 24
@@ -26,18 +19,7 @@ BUCKETS = 64
 
 @pytest.fixture
 def machine() -> Machine:
-    made: Machine = Processor(
-        Services(
-            printk=lambda _level, _text: None,
-            taint=lambda _letter: None,
-            taints=lambda: "",
-            hold=lambda _name: True,
-            release=lambda _name: None,
-            modules=lambda: "",
-            kernel_release="6.1.0",
-            request=lambda _name, _wait: Requested(),
-        )
-    ).machine
+    made = new_machine()
     made.memory.write(addresses.MODULES, ADD_UP)
     return made
 
@@ -48,7 +30,7 @@ def parameters(*, key_size: int = 4, hash_of_object: int = 0, compare: int = 0) 
 
 def made(machine: Machine, function: str, given: bytes) -> int:
     machine.memory.write(PARAMETERS, given)
-    return FUNCTIONS[function](machine, (TABLE, PARAMETERS))
+    return call(machine, function, TABLE, PARAMETERS)
 
 
 def link(machine: Machine, bucket: int, *elements: int) -> None:
@@ -81,8 +63,7 @@ def test_all_that_is_in_a_table_is_freed_with_it(machine: Machine) -> None:
     elements = [machine.heap.allocate(64) + HEAD for _ in range(5)]
     link(machine, 0, *elements[:2])
     link(machine, 1023, *elements[2:])
-    with machine.running("sample"):
-        FUNCTIONS["rhashtable_free_and_destroy"](machine, (TABLE, addresses.MODULES, SUM))
+    call(machine, "rhashtable_free_and_destroy", TABLE, addresses.MODULES, SUM)
     assert machine.memory.number(SUM) == sum(each - HEAD for each in elements) % (1 << 64)
     assert machine.ledger.find("hash table", TABLE) is None
 
@@ -92,8 +73,7 @@ def test_what_has_the_same_key_is_freed_too(machine: Machine) -> None:
     first, second = (machine.heap.allocate(64) + HEAD for _ in range(2))
     link(machine, 7, first)
     machine.memory.put(first + 8, second)
-    with machine.running("sample"):
-        FUNCTIONS["rhashtable_free_and_destroy"](machine, (TABLE, addresses.MODULES, SUM))
+    call(machine, "rhashtable_free_and_destroy", TABLE, addresses.MODULES, SUM)
     assert machine.memory.number(SUM) == (first + second - 2 * HEAD) % (1 << 64)
 
 
@@ -102,8 +82,7 @@ def test_a_chain_without_an_end_is_left_some_time(machine: Machine) -> None:
     ring = machine.heap.allocate(64) + HEAD
     link(machine, 3, ring)
     machine.memory.put(ring, ring)
-    with machine.running("sample"):
-        FUNCTIONS["rhashtable_free_and_destroy"](machine, (TABLE, addresses.MODULES, SUM))
+    call(machine, "rhashtable_free_and_destroy", TABLE, addresses.MODULES, SUM)
 
 
 def test_a_table_that_is_left_is_reclaimed(machine: Machine) -> None:

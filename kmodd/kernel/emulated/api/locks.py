@@ -2,8 +2,10 @@
 """Locks, RCU, preemption, barriers: on one processor, where nobody is interrupted, they are
 never waited for."""
 
+import errno
 from typing import Any
 
+from kmodd.kernel.emulated.api.memory import allocate, release
 from kmodd.kernel.emulated.api.table import (
     RETURN,
     RETURN_ONE,
@@ -11,6 +13,9 @@ from kmodd.kernel.emulated.api.table import (
     function,
     machine_code,
 )
+from kmodd.kernel.emulated.cpu.machine import Machine
+
+_LOCK_SIZE = 4
 
 _LOCK, _UNLOCK = bytes.fromhex("c70701000000"), bytes.fromhex("c70700000000")
 """x86 code: movl $1, (%rdi), and $0: what ``spin_is_locked`` looks at."""
@@ -215,3 +220,24 @@ def _thunks() -> None:
 
 
 _thunks()
+
+
+@function(
+    "int __alloc_bucket_spinlocks(spinlock_t **locks, unsigned int *mask, size_t max_size,"
+    " unsigned int cpu_mult, gfp_t gfp, const char *name, struct lock_class_key *key)"
+)
+def alloc_bucket_spinlocks(
+    machine: Machine, result: int, mask: int, most: int, for_each_cpu: int, *_rest: int
+) -> int:
+    count = min(for_each_cpu, most) if for_each_cpu else most
+    locks = allocate(machine, _LOCK_SIZE * count, what="bucket locks")
+    if not locks:
+        return -errno.ENOMEM
+    machine.memory.put(result, locks)
+    machine.memory.put(mask, count - 1, 4)
+    return 0
+
+
+@function("void free_bucket_spinlocks(spinlock_t *locks)")
+def free_bucket_spinlocks(machine: Machine, locks: int) -> None:
+    release(machine, locks)

@@ -350,16 +350,12 @@ pairs(
     key manager: int xfrm_register_km(struct xfrm_mgr *km) / int xfrm_unregister_km(struct xfrm_mgr *km)
     transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
     light tunnel: int lwtunnel_encap_add_ops(const struct lwtunnel_encap_ops *op, unsigned int num) / int lwtunnel_encap_del_ops(const struct lwtunnel_encap_ops *op, unsigned int num)
-    bucket locks: int __alloc_bucket_spinlocks(spinlock_t **locks, unsigned int *mask, size_t max_size, unsigned int cpu_mult, gfp_t gfp, const char *name, struct lock_class_key *key) / void free_bucket_spinlocks(spinlock_t *locks)
     tunnel: int bpf_offload_dev_register(void *dev)
     control group class: int cgroup_bpf_link_attach(void *attr, void *prog)
     """
 )
 makers(
     """
-    sysctl table: struct ctl_table_header *register_net_sysctl(struct net *net, const char *path, struct ctl_table *table) / void unregister_net_sysctl_table(struct ctl_table_header *header)
-    sysctl table: struct ctl_table_header *register_sysctl(const char *path, struct ctl_table *table) / void unregister_sysctl_table(struct ctl_table_header *header)
-    sysctl table: struct ctl_table_header *register_sysctl_table(struct ctl_table *table)
     netlink socket: struct sock *__netlink_kernel_create(struct net *net, int unit, struct module *module, struct netlink_kernel_cfg *cfg) / void netlink_kernel_release(struct sock *sk)
     packet buffer: struct sk_buff *__alloc_skb(unsigned int size, gfp_t gfp_mask, int flags, int node) / void kfree_skb_reason(struct sk_buff *skb, int reason)
     packet buffer: struct sk_buff *__netdev_alloc_skb(struct net_device *dev, unsigned int len, gfp_t gfp_mask) / void consume_skb(struct sk_buff *skb)

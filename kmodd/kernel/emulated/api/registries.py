@@ -287,8 +287,6 @@ machine_code(
     RETURN_ZERO,
     """
     int cpufreq_unregister_driver(struct cpufreq_driver *driver)
-    int request_firmware(const struct firmware **firmware_p, const char *name, struct device *device)
-    int request_firmware_nowait(struct module *module, bool uevent, const char *name, struct device *device, gfp_t gfp, void *context, void (*cont)(const struct firmware *fw, void *context))
     int register_btf_kfunc_id_set(int prog_type, const void *kset)
     int rtnl_register_module(struct module *owner, int protocol, int msgtype, void *doit, void *dumpit, unsigned int flags)
     int rtnl_unregister(int protocol, int msgtype)
@@ -301,7 +299,6 @@ machine_code(
 machine_code(
     RETURN,
     """
-    void release_firmware(const struct firmware *fw)
     void led_trigger_event(struct led_trigger *trigger, enum led_brightness event)
     void mmu_notifier_synchronize(void)
     void nf_log_unset(struct net *net, const struct nf_logger *logger)
