@@ -28,9 +28,13 @@ def test_a_file_is_used_by_one_load_at_a_time() -> None:
 
 
 def test_a_kernel_that_has_changed_reads_it_anew() -> None:
-    files = RecentFiles()
+    files, changed = RecentFiles(), replace(VMLINUX)
     files.put_back(IMAGE, opened())
-    assert files.take(IMAGE, replace(VMLINUX)) is None
+    assert files.take(IMAGE, changed) is None
+    assert files.take(IMAGE, VMLINUX) is None
+    file = opened(changed)
+    files.put_back(IMAGE, file)
+    assert files.take(IMAGE, changed) is file
 
 
 def test_what_a_file_says_is_found_out_once() -> None:

@@ -88,29 +88,41 @@ class OpenedFile:
 
 
 class RecentFiles:
-    """The files by their images, the one used last at the end. ``_lock`` guards them."""
+    """The files by their images, the one used last at the end; all of one Vmlinux.
+
+    ``_lock`` guards the fields.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._vmlinux: Vmlinux | None = None
         self._files: OrderedDict[bytes, OpenedFile] = OrderedDict()
         self._size = 0
 
     def take(self, image: bytes, vmlinux: Vmlinux) -> OpenedFile | None:
         """Return the file with that image, which is the caller's alone until it is put back."""
         with self._lock:
+            self._keep_those_of(vmlinux)
             found = self._files.pop(image, None)
             if found is not None:
                 self._size -= len(image)
-        return found if found is not None and found.vmlinux is vmlinux else None
+        return found
 
     def put_back(self, image: bytes, file: OpenedFile) -> None:
         """Keep a file for the next load of it."""
         if len(image) > LARGEST:
             return
         with self._lock:
+            self._keep_those_of(file.vmlinux)
             if image not in self._files:
                 self._size += len(image)
             self._files[image] = file
             while self._size > ROOM:
                 oldest, _ = self._files.popitem(last=False)
                 self._size -= len(oldest)
+
+    def _keep_those_of(self, vmlinux: Vmlinux) -> None:
+        """Forget what was found out in a kernel that has changed since."""
+        if vmlinux is not self._vmlinux:
+            self._vmlinux, self._size = vmlinux, 0
+            self._files.clear()
