@@ -211,13 +211,16 @@ class X86_64:  # noqa: N801  # its name
         mail = self._mail
         mail[0] = 0
         self._denied = None
+        failed: unicorn.UcError | None = None
         self._watch.runs += 1
         try:
             self._uc.emu_start(at, 0, 0, self._limit)
         except unicorn.UcError as error:
-            return self._fault(error)
+            failed = error
         finally:
             self._watch.runs += 1
+        if failed is not None:
+            return self._fault(failed)
         event = mail[0]
         if event == glue.CALLED:
             slot = int.from_bytes(mail[glue.SLOT : glue.SLOT + 8], "little") - 5
