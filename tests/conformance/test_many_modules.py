@@ -43,8 +43,10 @@ BUSY = (
     "ocfs2_stack_o2cb",
     "raid456",
     "snd_hrtimer",
+    "test_static_keys",
 )
-"""Modules that try the processor's instructions in their init, fill hash tables, make radios."""
+"""Modules that try the processor's instructions in their init, fill hash tables, make radios, or
+see whether the kernel's static branches work."""
 
 
 def test_a_distributions_modules_come_and_go_and_leave_nothing(debian_tree: DebianTree) -> None:

@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.api import (  # noqa: F401
     hash_tables,
     hotplug,
     input_devices,
+    jump_labels,
     kobjects,
     lists,
     locks,

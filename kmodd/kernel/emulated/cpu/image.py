@@ -14,8 +14,9 @@ class ModuleImage:
     ``exports`` are the addresses of its exported symbols, ``gpl_only`` those for the GPL alone.
     ``init`` and ``exit`` are 0 where it has none. ``end`` and ``init_end`` are behind its last byte
     of each memory, the texts' ends where the code in it ends. ``per_cpu`` is where in the per-CPU
-    area its variables are, 0 for none; ``bugs`` is where its table of warnings is, and the bytes of
-    that. ``has_init_memory`` tells whether what is for init alone is still there.
+    area its variables are, 0 for none; ``bugs`` and ``jumps`` are where its tables of warnings and
+    of static branches are, and the bytes of those. ``has_init_memory`` tells whether what is for
+    init alone is still there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModuleImage:
     exit: int = 0
     per_cpu: int = 0
     bugs: tuple[int, int] = (0, 0)
+    jumps: tuple[int, int] = (0, 0)
     parameters: int = 0
     exports: Mapping[str, int] = field(default_factory=dict)
     gpl_only: frozenset[str] = frozenset()
@@ -40,6 +42,12 @@ class ModuleImage:
         """Tell whether ``address`` is in the module's code."""
         return (
             self.start <= address < self.text_end or self.init_start <= address < self.init_text_end
+        )
+
+    def is_code(self, address: int) -> bool:
+        """Tell whether ``address`` is in the module's code and still there."""
+        return self.is_text(address) and (
+            self.has_init_memory or not self.init_start <= address < self.init_end
         )
 
     def find(self, address: int) -> Place:

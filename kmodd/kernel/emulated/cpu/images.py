@@ -2,6 +2,7 @@
 """Which modules are at which addresses."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from operator import itemgetter
 
 from kmodd.kernel.emulated.cpu.image import ModuleImage
@@ -12,6 +13,10 @@ class Images:
 
     def __init__(self) -> None:
         self._ranges: list[tuple[int, int, ModuleImage]] = []
+
+    def __iter__(self) -> Iterator[ModuleImage]:
+        """Yield each module once."""
+        return (image for start, _, image in self._ranges if start == image.start)
 
     def add(self, image: ModuleImage) -> None:
         """Add a module, with the memory for its init."""

@@ -40,7 +40,6 @@ UNREAD = frozenset(
         ".return_sites",
         ".smp_locks",
         ".static_call_sites",
-        "__jump_table",
         "__mcount_loc",
         "__patchable_function_entries",
     }
@@ -215,6 +214,7 @@ class _Filling:
             exit=0 if exit_ is None else self._symbols[exit_],
             per_cpu=where.per_cpu,
             bugs=self._section("__bug_table"),
+            jumps=self._section("__jump_table"),
             parameters=self._section("__param")[0],
             exports=exports,
             gpl_only=frozenset(name for name in wanted if wanted[name].gpl_only),

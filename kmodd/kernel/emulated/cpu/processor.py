@@ -10,6 +10,7 @@ import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
+from kmodd.kernel.emulated.api.jump_labels import change_code
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.cpu.crash import Crash
@@ -75,6 +76,8 @@ class Processor:
                 raise format_refusal(why) from error
             machine.add_image(image)
             self._images[resident] = image
+            if image.jumps[1] and machine.tables:
+                change_code(machine, image, machine.tables)
             if image.this_module:
                 machine.memory.put(image.this_module, _COMING, 4)
 

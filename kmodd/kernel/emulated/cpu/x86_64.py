@@ -211,15 +211,15 @@ class X86_64:  # noqa: N801  # its name
         mail = self._mail
         mail[0] = 0
         self._denied = None
-        failed: unicorn.UcError | None = None
+        failed = unicorn.UC_ERR_OK
         self._watch.runs += 1
         try:
             self._uc.emu_start(at, 0, 0, self._limit)
         except unicorn.UcError as error:
-            failed = error
+            failed = error.errno
         finally:
             self._watch.runs += 1
-        if failed is not None:
+        if failed != unicorn.UC_ERR_OK:
             return self._fault(failed)
         event = mail[0]
         if event == glue.CALLED:
@@ -242,9 +242,9 @@ class X86_64:  # noqa: N801  # its name
             # What is translated already counts as it did.
             self.forget_code()
 
-    def _fault(self, error: unicorn.UcError) -> Event:
+    def _fault(self, failed: int) -> Event:
         at = self._uc.reg_read(x86_const.UC_X86_REG_RIP)
-        if error.errno == unicorn.UC_ERR_INSN_INVALID:
+        if failed == unicorn.UC_ERR_INSN_INVALID:
             return Faulted(at, vector=_INVALID_OPCODE)
         if self._denied is None:
             return Faulted(at)
