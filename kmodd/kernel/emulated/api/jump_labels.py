@@ -7,7 +7,7 @@ CONFIG_HAVE_ARCH_JUMP_LABEL_RELATIVE). The compiler leaves it as the key is at f
 """
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 
 from kmodd.kernel.emulated.api.table import alike, function
 from kmodd.kernel.emulated.cpu.image import ModuleImage
@@ -37,8 +37,12 @@ def _switch(machine: Machine, key: int, count: int) -> None:
         change_code(machine, image, {key})
 
 
-def change_code(machine: Machine, image: ModuleImage, keys: Container[int]) -> None:
+def change_code(machine: Machine, image: ModuleImage, keys: Collection[int]) -> None:
     """Change a module's code as these keys are now."""
+    if image.keys is None:
+        image.keys = frozenset(key for _, _, key, _ in _entries(machine, image))
+    if image.keys.isdisjoint(keys):
+        return
     memory, has_changed = machine.memory, False
     for code, target, key, is_branch in _entries(machine, image):
         if key not in keys or not image.is_code(code):

@@ -15,8 +15,8 @@ class ModuleImage:
     ``init`` and ``exit`` are 0 where it has none. ``end`` and ``init_end`` are behind its last byte
     of each memory, the texts' ends where the code in it ends. ``per_cpu`` is where in the per-CPU
     area its variables are, 0 for none; ``bugs`` and ``jumps`` are where its tables of warnings and
-    of static branches are, and the bytes of those. ``has_init_memory`` tells whether what is for
-    init alone is still there.
+    of static branches are, and the bytes of those; ``keys`` are what decides these branches, once
+    somebody has looked. ``has_init_memory`` tells whether what is for init alone is still there.
     """
 
     name: str
@@ -33,6 +33,7 @@ class ModuleImage:
     per_cpu: int = 0
     bugs: tuple[int, int] = (0, 0)
     jumps: tuple[int, int] = (0, 0)
+    keys: frozenset[int] | None = None
     parameters: int = 0
     exports: Mapping[str, int] = field(default_factory=dict)
     gpl_only: frozenset[str] = frozenset()
