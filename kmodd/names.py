@@ -25,6 +25,15 @@ def module_name_of_path(path: str) -> str:
     return module_name(path.rpartition("/")[2])
 
 
+def symbol_key(symbol: str, prefix: str = "") -> str:
+    """Return the name that depmod looks ``symbol`` up by, which a module imports.
+
+    A function's begins with a dot in modules for the first ABI of 64-bit PowerPC, and any symbol's
+    with ``prefix`` on some architectures (``depmod -P``); those who export it spell no dot.
+    """
+    return symbol.removeprefix(".").removeprefix(prefix)
+
+
 def normalise_alias(alias: str) -> str:
     """Return ``alias`` with dashes as underscores, but for those inside brackets.
 

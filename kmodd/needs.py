@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.database.walk import full_path
+from kmodd.names import symbol_key
 from kmodd.plan import find, resolve
 
 
@@ -64,7 +65,9 @@ def _direct(name: str, database: Database) -> tuple[str, ...]:
     if record is None:
         return ()
     owners = {
-        owner for symbol in record.imports for owner in database.search_symbols(f"symbol:{symbol}")
+        owner
+        for symbol in record.imports
+        for owner in database.search_symbols(f"symbol:{symbol_key(symbol)}")
     }
     return tuple(each.name for each in database.dependencies(name) if each.name in owners)
 

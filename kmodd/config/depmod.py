@@ -27,9 +27,10 @@ class DepmodConfig:
     ``search`` holds the words of all ``search`` lines, the first priority first: directories
     relative to the tree, ``built-in`` for all that no other word covers, ``external`` for the
     directories of ``externals``. ``overrides`` are files that count whatever else there is, in
-    the order of the lines: relative to the tree, with neither ``.ko`` nor what follows it.
-    ``externals`` are absolute. ``excludes`` are names, not paths, of what is left out at any
-    depth. ``problems`` say, as depmod does, which lines were not understood.
+    the order of the lines: relative to the tree, and of the file's name what is before its first
+    dot. ``externals`` are absolute, the first priority first. ``excludes`` are names, not paths, of
+    what is left out at any depth. ``problems`` say, as depmod does, which lines were not
+    understood.
     """
 
     search: tuple[str, ...] = ()
@@ -38,30 +39,33 @@ class DepmodConfig:
     excludes: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
-    def rank(self, path: str) -> tuple[int, int]:
+    def rank(self, path: str) -> tuple[int, int, int]:
         """Return what the file ``path`` ranks at among the files of one module; lowest wins.
 
         ``path`` is relative to the tree or, in a directory of ``externals``, absolute.
         """
-        return self._override_rank(path), self._search_rank(path)
+        return self._override_rank(path), *self._search_rank(path)
 
     def _override_rank(self, path: str) -> int:
         """Return how many later overrides there are than that for ``path``."""
-        stem = path[: path.rindex(".ko")]
+        directory, slash, file = path.rpartition("/")
+        stem = f"{directory}{slash}{file.partition('.')[0]}"
         for place, override in enumerate(reversed(self.overrides)):
             if override == stem:
                 return place
         return len(self.overrides)
 
-    def _search_rank(self, path: str) -> int:
+    def _search_rank(self, path: str) -> tuple[int, int]:
+        """Return the place of the word that covers ``path``, and that among the externals."""
         words = self.search or DEFAULT_SEARCH
         for place, word in enumerate(words):
             if word == "external":
-                if any(path.startswith(f"{directory}/") for directory in self.externals):
-                    return place
+                for number, directory in enumerate(self.externals):
+                    if path.startswith(f"{directory}/"):
+                        return place, number
             elif word != "built-in" and path.startswith(f"{word}/"):
-                return place
-        return words.index("built-in") if "built-in" in words else len(words)
+                return place, 0
+        return words.index("built-in") if "built-in" in words else len(words), 0
 
 
 def read_depmod_config(
@@ -75,11 +79,11 @@ def read_depmod_config(
     """
     problems: list[str] = []
     files = files_under(root, problems, "depmod.d") if paths is None else files_at(paths, problems)
-    draft = _Draft(release, problems)
-    for file in files:
-        text = read_text(file, problems)
+    texts = [(read_text(file, problems), file.shown) for file in files]
+    draft = _Draft(release, [f"ERROR: {problem}" for problem in problems])
+    for text, file in texts:
         if text is not None:
-            draft.add_file(text, file.shown)
+            draft.add_file(text, file)
     return draft.config()
 
 

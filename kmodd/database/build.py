@@ -17,6 +17,7 @@ from kmodd.database.order import (
     symbol_owners,
     wanted_symbols,
 )
+from kmodd.names import symbol_key
 
 T = TypeVar("T")
 
@@ -180,10 +181,13 @@ def _column(modules: Mapping[str, ModuleRecord], field: str) -> tuple[Any, ...]:
 def _without_prefix(
     exports: Iterable[tuple[tuple[str, int], ...]], imports: Iterable[tuple[str, ...]], prefix: str
 ) -> tuple[tuple[tuple[tuple[str, int], ...], ...], tuple[tuple[str, ...], ...]]:
-    """Return both columns with ``prefix`` taken off the names that begin with it."""
+    """Return both columns with ``prefix`` taken off the names that begin with it.
+
+    What is imported is then the name that it is looked up by.
+    """
     return (
         tuple(tuple((name.removeprefix(prefix), crc) for name, crc in each) for each in exports),
-        tuple(tuple(name.removeprefix(prefix) for name in each) for each in imports),
+        tuple(tuple(symbol_key(name, prefix) for name in each) for each in imports),
     )
 
 

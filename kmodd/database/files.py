@@ -270,7 +270,7 @@ def device_file(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:
         path, node = text.device_node(module, given)
         if node:
             lines.append(f"{module} {path} {node.kind}{node.major}:{node.minor}\n")
-        elif path:
+        elif path is not None:
             problems.append(
                 f"ERROR: Module '{module}' has devname ({path}) but lacks major and minor "
                 "information. Ignoring."

@@ -12,6 +12,7 @@ from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
 from kmodd.database.model import Dependencies
 from kmodd.database.text import encode
 from kmodd.errors import Reason, TreeError
+from kmodd.names import symbol_key
 
 MAX_CYCLES_NAMED = 32
 """Cycles that an error spells out; a tree that is all cycles has more than anybody reads."""
@@ -28,13 +29,17 @@ def priority_order(paths: Mapping[str, str], lines: Iterable[str]) -> tuple[str,
     """
     names = {encode(name): name for name in paths}
     hashed = (names[key] for _, key in in_chain_order(names, MODULE_BUCKETS))
-    unlisted = {_plain_path(paths[name]): name for name in hashed}
+    unlisted = {_plain_path(paths[name], name): name for name in hashed}
     listed = [unlisted.pop(line) for line in lines if line in unlisted]
     return (*listed, *unlisted.values())
 
 
-def _plain_path(path: str) -> str:
-    return path if path.endswith(".ko") else path[: path.rindex(".")]
+def _plain_path(path: str, name: str) -> str:
+    """Return the path by which modules.order has a file: as far as its module's name and ``.ko``.
+
+    So a file with more dots in its name is never listed.
+    """
+    return path[: path.rfind("/") + 1 + len(name) + len(".ko")]
 
 
 def symbol_owners(exports: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
@@ -47,13 +52,22 @@ def symbol_owners(exports: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What modules need of each other: for each the symbols it imports, and those ``known`` ones.
+    """What modules need of each other: for each the symbols it imports, and the ``known`` ones
+    among those that they are looked up by.
 
     A symbol is known if a module exports it; nine of ten imports are the kernel's own.
     """
 
     known: Set[str]
     symbols: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def looked_up(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that ``symbols`` are looked up by."""
+    # Looking at each name takes ten times as long, and hardly any module has such.
+    if "\0." not in "\0".join(("", *symbols)):
+        return symbols
+    return tuple(map(symbol_key, symbols))
 
 
 def wanted_symbols(
@@ -70,13 +84,15 @@ def wanted_symbols(
     # A symbol that is known no more spoils everything: it stands among many modules' wishes.
     same = previous is not None and known >= previous.known
     new = known - previous.known if previous else known
+    if same:
+        new = new | {f".{symbol}" for symbol in new}
     wanted = {}
     for name, needed in zip(names, imports, strict=True):
         before = old.get(name)
         if same and before and before[0] is needed and (not new or new.isdisjoint(needed)):
             wanted[name] = before
         else:
-            wanted[name] = needed, tuple(filter(known.__contains__, needed))
+            wanted[name] = needed, tuple(filter(known.__contains__, looked_up(needed)))
     return Wanted(known, wanted)
 
 

@@ -74,7 +74,8 @@ def scan(
             problems.append(f"ERROR: failed to load symbols from {path}: {record.error}")
     order = _read_file(directory, "modules.order", problems)
     if order and not order.endswith(b"\n"):
-        problems.append(f"ERROR: {directory}/modules.order: corrupted line misses '\\n'")
+        line = order.count(b"\n") + 1
+        problems.append(f"ERROR: {directory}/modules.order:{line} corrupted line misses '\\n'")
     return Inventory(
         release=release,
         directory=directory,

@@ -13,6 +13,11 @@ from kmodd.database.text import decode
 from kmodd.database.walk import full_path
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import ModuleFile
+from kmodd.names import symbol_key
+
+_LINKED = dict.fromkeys(("__this_module", "_GLOBAL_OFFSET_TABLE_", "TOC."), 0)
+"""What a module refers to that whoever links or loads it puts there; the dot before the last one is
+taken off when it is looked up."""
 
 _KSYMTAB_LINE = re.compile(r"^[0-9a-fA-F]+ . __ksymtab_(\S+)$", re.MULTILINE)
 
@@ -30,18 +35,21 @@ def symbol_problems(
     With ``versions`` (``depmod -E``) the CRCs count as well as the names. Weak imports may be
     missing.
     """
-    known: dict[str, int | None] = dict(kernel)
+    prefix = database.symbol_prefix
+    known = {name.removeprefix(prefix): crc for name, crc in kernel.items()}
+    known |= _LINKED
     for record in database.modules.values():
-        known.update(record.exports)
+        known.update({name.removeprefix(prefix): crc for name, crc in record.exports})
     for record in database.modules.values():
         path = full_path(database.directory, record.path)
         weak, crcs = _weak(database, record), _versions(database, record)
         for name in record.imports:
             if name in weak:
                 continue
-            if name not in known:
+            key = symbol_key(name, prefix)
+            if key not in known:
                 yield f"WARNING: {path} needs unknown symbol {name}"
-            elif versions and known[name] != crcs.get(name, 0):
+            elif versions and known[key] != crcs.get(name, 0):
                 yield f"WARNING: {path} disagrees about version of symbol {name}"
 
 

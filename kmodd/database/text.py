@@ -63,13 +63,14 @@ def read_builtin(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def read_builtin_modinfo(data: bytes) -> tuple[tuple[str, str, str], ...]:
     """Return (module, key, value) of each string of modules.builtin.modinfo.
 
-    A last string without its NUL is cut short, and does not count.
+    One without ``=`` is a key with an empty value, as in a module's own. A last string without its
+    NUL is cut short, and does not count.
     """
     strings = []
     for string in decode(data).split("\0")[:-1]:
         module, dot, rest = string.partition(".")
-        key, equals, value = rest.partition("=")
-        if module and dot and equals:
+        key, _, value = rest.partition("=")
+        if module and dot:
             strings.append((module, key, value))
     return tuple(strings)
 
@@ -79,7 +80,7 @@ def builtin_aliases(data: bytes) -> Pairs:
     aliases: dict[str, list[str]] = {}
     for module, key, value in read_builtin_modinfo(data):
         known = aliases.setdefault(module, [])
-        if key == "alias":
+        if key == "alias" and value:
             known.append(value)
     return tuple((alias, module) for module, known in aliases.items() for alias in known)
 
@@ -126,20 +127,20 @@ def read_device_nodes(data: bytes) -> tuple[DeviceNode, ...]:
     )
 
 
-def device_node(module: str, aliases: Iterable[str]) -> tuple[str, DeviceNode | None]:
+def device_node(module: str, aliases: Iterable[str]) -> tuple[str | None, DeviceNode | None]:
     """Return the device name that a module's aliases give, and its node if they give numbers.
 
-    The name comes of the first ``devname:``, the numbers of the last ``char-major-M-N`` or
-    ``block-major-M-N`` up to the point where both are there.
+    The name comes of the last ``devname:``, the numbers of the last ``char-major-M-N`` or
+    ``block-major-M-N`` up to the point where both are there. The name is None where none is given.
     """
-    path = ""
+    path: str | None = None
     numbers: tuple[str, int, int] | None = None
     for alias in aliases:
-        if alias.startswith("devname:") and not path:
+        if alias.startswith("devname:"):
             path = alias.removeprefix("devname:")
         elif match := _NUMBERS.match(alias):
             numbers = match[1][0], int(match[2]), int(match[3])
-        if path and numbers:
+        if path is not None and numbers:
             return path, DeviceNode(module, path, *numbers)
     return path, None
 

@@ -69,7 +69,7 @@ class Walk:
         visits = 0
         while pending:
             path, above = pending.pop()
-            status = self._stat(path)
+            status = self._stat(path, expected=path in self._config.externals)
             if status is None or (status.st_dev, status.st_ino) in above:
                 continue
             visits += 1
@@ -87,7 +87,7 @@ class Walk:
                     yield file, is_same(stamps[file], found)
             directories = list(listing.directories)
             for link in listing.links:
-                target = self._stat(link)
+                target = self._stat(link, expected=link.endswith(MODULE_SUFFIXES))
                 if target and stat.S_ISDIR(target.st_mode):
                     directories.append(link)
                 elif target and _is_module(link, target):
@@ -98,12 +98,12 @@ class Walk:
             pending += ((each, above) for each in directories)
 
     def named(self, paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
-        """Yield the same for the files at ``paths``, which are absolute."""
+        """Yield the same for the files at ``paths``, which are absolute, whatever their names."""
         self.complete = False
         for path in paths:
             inside = path.removeprefix(f"{self.directory}/")
             status = self._stat(inside)
-            if status and _is_module(path, status):
+            if status and stat.S_ISREG(status.st_mode):
                 yield inside, self._is_known(inside, status)
             else:
                 self.problems.append(f"ERROR: {path} is no module file")
@@ -118,13 +118,17 @@ class Walk:
         stamp = self._stamps.get(path)
         return stamp is not None and is_same(stamp, status)
 
-    def _stat(self, path: str) -> os.stat_result | None:
-        """Return what stat(2) says, None for what is not there (any more)."""
+    def _stat(self, path: str, *, expected: bool = False) -> os.stat_result | None:
+        """Return what stat(2) says, None for what is not there (any more).
+
+        That is a problem where it is ``expected``.
+        """
         try:
             return os.stat(full_path(self.directory, path))
-        except FileNotFoundError:
-            self.complete = False
         except OSError as error:
+            if error.errno == errno.ENOENT and not expected:
+                self.complete = False
+                return None
             self._complain(path, os.strerror(error.errno or 0))
         return None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from kmodd.database import Database, Dependencies, FileStamp, ModuleRecord
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
-from kmodd.names import module_name_of_path
+from kmodd.names import module_name_of_path, symbol_key
 
 _NO_STAMP = FileStamp(device=0, inode=0, size=0, mtime_ns=0, ctime_ns=0)
 
@@ -55,7 +55,8 @@ def _with_needs(database: Database, record: ModuleRecord) -> Dependencies:
     places = {name: place for place, name in enumerate(needs.order)}
     closure = 0
     for symbol in record.imports:
-        owner = next(iter(database.search_symbols(f"symbol:{symbol}")), record.name)
+        key = f"symbol:{symbol_key(symbol)}"
+        owner = next(iter(database.search_symbols(key)), record.name)
         if owner != record.name:
             closure |= needs.closures[owner] | 1 << places[owner]
     order = needs.order if record.name in places else (*needs.order, record.name)

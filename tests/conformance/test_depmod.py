@@ -8,6 +8,7 @@ Left out, each for its reason:
 - .gz modules: Debian's kmod is built without zlib;
 - files of one module that rank the same: for depmod chance decides;
 - names that are not ASCII: depmod crashes;
+- a line of depmod.d with several external directories: depmod.d(5) has them, kmod takes the first;
 - a path that modules.order names twice: it is the last line that counts for kmod 30;
 - cycles that share a module: kmod 30 dies of some of them.
 """
@@ -175,6 +176,20 @@ def odd_names(tree: ModuleTree) -> None:
     add_module(tree, "kernel/source/skipped.ko")
 
 
+def more_dots_than_one(tree: ModuleTree) -> None:
+    for name in ("foo.bar", "a-b", "zz.x.y"):
+        add_module(tree, f"kernel/{name}.ko" + (".xz" if name == "zz.x.y" else ""))
+    add_module(tree, "last.ko")
+    lists(tree, order="kernel/foo.bar.ko\nkernel/zz.x.y.ko\nkernel/a-b.ko\nlast.ko\n")
+
+
+def dots_before_symbols(tree: ModuleTree) -> None:
+    add_module(tree, "a.ko", exports=["foo", ".baz"], imports=[".qux"])
+    add_module(tree, "b.ko", imports=[".foo", "..baz", "foo"])
+    add_module(tree, "c.ko", exports=["qux"], imports=[".baz", "..foo", ".TOC."])
+    add_module(tree, "d.ko", imports=[".qux", "foo"])
+
+
 def an_order_of_some(tree: ModuleTree) -> None:
     for name in "abcdefgh":
         add_module(tree, f"kernel/{name}.ko" + (".xz" if name in "bf" else ""))
@@ -201,6 +216,8 @@ def device_nodes(tree: ModuleTree) -> None:
         "d4": ["devname:star", "char-major-10-*"],
         "d5": ["char-major-10-7x", "devname:a", "devname:b", "block-major-1-1"],
         "d6": ["char-major- 10- 7", "devname:a b"],
+        "d7": ["devname:a", "devname:b", "char-major-1-1", "devname:c"],
+        "d8": ["devname:", "char-major-1-2"],
     }
     for name, aliases in nodes.items():
         add_module(tree, f"{name}.ko", aliases=aliases)
@@ -220,7 +237,7 @@ def builtin_modules(tree: ModuleTree) -> None:
         tree,
         builtin="".join(f"{line}\n" for line in lines),
         modinfo=b"m1.alias=al-ias-1\0m2.parm=x\0m-3.alias=br[a-\0m-3.alias=br[a-z]-\0"
-        b"m1.alias=second\0m4.alias=al-ias-1\0m5.alias=tail",
+        b"m6.alias=\0m1.alias=second\0m4.alias=al-ias-1\0m5.alias=tail",
     )
 
 
@@ -264,6 +281,8 @@ def many_modules_at_random(tree: ModuleTree) -> None:
         no_lists,
         no_modules,
         odd_names,
+        more_dots_than_one,
+        dots_before_symbols,
         an_order_of_some,
         an_order_that_breaks_off,
         odd_aliases,
@@ -297,6 +316,8 @@ def test_small_trees_have_the_databases_of_depmod(
         "override m_1 * extra",
         "override m-1 ^6\\\\.(1|2) kernel/a\noverride m-1 ^7 kernel/b",
         "override m-1 * extra\noverride m-1 * kernel/b",
+        "search external\nexternal * {outside}\nexternal * {beside}",
+        "search external\nexternal * {beside}\nexternal * {outside}",
         "exclude a updates\nexclude n.ko",
         "bogus line\nsearch\noverride x\n  # c\nexternal *\n#c\ninclude y\nsearch \\\nkernel/b",
     ],
@@ -310,14 +331,31 @@ def test_depmod_d_means_the_same(tmp_path: Path, lines: str) -> None:
         add_module(tree, path)
     add_module(outside, "m-1.ko", aliases=["outside"])
     add_module(outside, "sub/p.ko")
+    beside = ModuleTree(tmp_path / "beside", "1")
+    add_module(beside, "m-1.ko", aliases=["beside"])
     file = tmp_path / "x.conf"
-    file.write_text(lines.format(outside=outside.directory) + "\n")
+    places = {"outside": outside.directory, "beside": beside.directory}
+    file.write_text(lines.format(**places) + "\n")
     ran = run_depmod(tree, "-C", str(file))
     config = read_depmod_config(tree.root, tree.release, paths=[file])
     database = database_of(tree, config)
     assert differences(tree, database) == []
     ours = [f"depmod: {line}" for line in config.problems]
     assert [line for line in ran.stderr.splitlines() if "could not open" not in line] == ours
+
+
+@pytest.mark.parametrize("directory", ["kernel/a", "kernel/b"])
+def test_an_override_has_a_file_by_its_name_up_to_the_first_dot(
+    tmp_path: Path, directory: str
+) -> None:
+    tree = empty_tree(tmp_path / "root")
+    for path in ("kernel/a/m-1.x.ko", "kernel/b/m-1.y.ko.xz"):
+        add_module(tree, path, aliases=[path])
+    file = tmp_path / "x.conf"
+    file.write_text(f"override m-1 * {directory}\noverride m-1.x * kernel/a\n")
+    run_depmod(tree, "-C", str(file))
+    config = read_depmod_config(tree.root, tree.release, paths=[file])
+    assert differences(tree, database_of(tree, config)) == []
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,15 @@ def test_dependencies_are_in_the_order_of_first_mention() -> None:
     assert direct_dependencies(wanted, owners) == [[2, 1], [1], [0]]
 
 
+def test_a_dot_before_a_symbol_does_not_count() -> None:
+    owners = {"a": 0, "b": 1, ".c": 0}
+    imports = [(), (".a",), (".b", "a", "..c", ".c")]
+    wanted = wanted_symbols(named(3), imports, owners.keys())
+    assert direct_dependencies(wanted, owners) == [[], [0], [1, 0]]
+
+
 def test_what_modules_want_is_the_same_whatever_was_wanted_before() -> None:
-    imports = [("a", "b", "x"), ("b", "y"), ()]
+    imports = [("a", "b", ".x"), ("b", "y"), ()]
     before = wanted_symbols(named(3), imports, {"a", "b"})
     for known in ({"a", "b"}, {"a", "b", "y"}, {"a"}, {"x", "y"}, set[str]()):
         changed = [imports[0], ("y", "a"), imports[2], ("b",)]

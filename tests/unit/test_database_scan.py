@@ -226,7 +226,7 @@ def test_a_fifo_in_place_of_a_list_blocks_nobody(tree: ModuleTree) -> None:
 
 def test_a_broken_last_line_of_the_order_is_a_problem(tree: ModuleTree) -> None:
     (tree.directory / "modules.order").write_text("kernel/a.ko\nkernel/b.ko")
-    assert any("modules.order: corrupted line" in line for line in inventory_of(tree).problems)
+    assert any("modules.order:2 corrupted line" in line for line in inventory_of(tree).problems)
 
 
 def test_the_problems_of_the_configuration_come_first(tree: ModuleTree) -> None:

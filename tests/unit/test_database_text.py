@@ -48,11 +48,15 @@ def test_builtin_modules_are_named_by_their_paths() -> None:
 
 def test_builtin_modinfo_is_module_key_and_value() -> None:
     data = b"a.license=GPL v2\0b.alias=c.d=e\0nodot\0.alias=x\0c.novalue\0d.parm=cut short"
-    assert text.read_builtin_modinfo(data) == (("a", "license", "GPL v2"), ("b", "alias", "c.d=e"))
+    assert text.read_builtin_modinfo(data) == (
+        ("a", "license", "GPL v2"),
+        ("b", "alias", "c.d=e"),
+        ("c", "novalue", ""),
+    )
 
 
 def test_builtin_aliases_go_module_by_module() -> None:
-    data = b"a.alias=1\0b.alias=2\0a.alias=3\0b.license=GPL\0"
+    data = b"a.alias=1\0c.alias=\0b.alias=2\0a.alias=3\0b.license=GPL\0"
     assert text.builtin_aliases(data) == (("1", "a"), ("3", "a"), ("2", "b"))
 
 
@@ -62,6 +66,7 @@ def test_builtin_aliases_go_module_by_module() -> None:
         (["devname:x/y", "char-major-10-2", "block-major-3-4"], ("x/y", "c", 10, 2)),
         (["block-major-3-4", "char-major-5-6", "devname:q"], ("q", "c", 5, 6)),
         (["char-major-10-7x", "devname:a", "devname:b", "block-major-1-1"], ("a", "c", 10, 7)),
+        (["devname:a", "devname:b", "block-major-1-1", "devname:c"], ("b", "b", 1, 1)),
         (["char-major- 10-+7", "devname:a b"], ("a b", "c", 10, 7)),
     ],
 )
@@ -78,7 +83,7 @@ def test_a_device_name_without_numbers_is_no_node(aliases: list[str]) -> None:
 
 
 def test_numbers_without_a_device_name_are_nothing() -> None:
-    assert text.device_node("m", ["char-major-10-7"]) == ("", None)
+    assert text.device_node("m", ["char-major-10-7"]) == (None, None)
 
 
 def test_bytes_that_are_no_utf_8_survive() -> None:
