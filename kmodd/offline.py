@@ -6,22 +6,25 @@ The shared daemon never opens a path that a caller names. ``kmodctl depmod`` the
 ORDER is a JSON object with the fields of ``Order``.
 """
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from kmodd.config.depmod import read_depmod_config
+from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.database import Database
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
 from kmodd.database.symbols import read_system_map, symbol_problems
+from kmodd.database.text import encode
 from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.modulefile.symvers import read_symvers
-from kmodd.names import normalise_alias
+from kmodd.names import module_name_of_path, normalise_alias, symbol_key
 
 FILE_MAX = 64 << 20
 """Bytes of a Module.symvers or System.map that are read at most."""
@@ -65,32 +68,46 @@ def carry_out(order: Order) -> Iterator[str]:
 
     What it prints on stdout (-n, -v) is printed. Raises KmoddError.
     """
-    paths = [Path(path) for path in order.config] or None
+    kernel = _kernel_symbols(order)
+    _check_files(order.files)
     database = rebuild(
         order.directory_below(order.base),
         order.release,
-        config=read_depmod_config(Path("/"), order.release, paths=paths),
+        config=_config(order),
         only=order.files or None,
         symbol_prefix=order.symbol_prefix,
     )
     yield from database.problems
     if order.verbose:
-        _print(_needs(database))
+        _print(sys.stdout, _needs(database))
     if order.report_symbols:
-        kernel = _kernel_symbols(order)
         yield from symbol_problems(database, kernel, versions=bool(order.symvers))
     if order.print_only:
         texts = (text for name, text in database.files.items() if not name.endswith(".bin"))
         sys.stdout.buffer.writelines(texts)
+        sys.stdout.flush()
         return
     if order.warn_duplicates:
         yield from _duplicates(database)
     publish(database.files, order.directory_below(order.output or order.base))
 
 
+def _config(order: Order) -> DepmodConfig:
+    """Return the configuration, which tells what to look at in a tree: none for named files."""
+    if order.files:
+        return DepmodConfig()
+    paths = [Path(path) for path in order.config] or None
+    return read_depmod_config(Path("/"), order.release, paths=paths)
+
+
 def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
-    """Return the kernel's own symbols with their CRCs, from the file that was named."""
+    """Return the kernel's own symbols with their CRCs, from the file that was named.
+
+    It is opened even where nobody asks for them: who names a file that is not there is told.
+    """
     path = order.symvers or order.system_map
+    if not path:
+        return {}
     try:
         with open(path, "rb") as file:
             data = file.read(FILE_MAX)
@@ -98,6 +115,8 @@ def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
         raise TreeError(
             Reason.TREE_UNREADABLE, f"could not load {path}: {error.strerror}", detail=path
         ) from error
+    if not order.report_symbols:
+        return {}
     if order.symvers:
         return {name: symbol.crc for name, symbol in read_symvers(data).items()}
     if data.count(b"\n") < SYSTEM_MAP_LINES:
@@ -109,14 +128,37 @@ def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
     return read_system_map(data)
 
 
+def _check_files(paths: Iterable[str]) -> None:
+    """Raise TreeError (TREE_UNREADABLE) for a file that is not there, or of a module named before.
+
+    What else may be wrong with one is a problem, and no error.
+    """
+    names: set[str] = set()
+    for path in paths:
+        name = module_name_of_path(path)
+        why = os.strerror(errno.EEXIST) if name in names else ""
+        try:
+            os.stat(path)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+        if why:
+            raise TreeError(
+                Reason.TREE_UNREADABLE, f"could not create module {path}: {why}", detail=path
+            )
+        names.add(name)
+
+
 def _needs(database: Database) -> Iterator[str]:
     """Yield which module needs which other one for its sake, a line for each pair."""
+    prefix = database.symbol_prefix
     owners = {
-        symbol: record for record in database.modules.values() for symbol, _ in record.exports
+        symbol.removeprefix(prefix): record
+        for record in database.modules.values()
+        for symbol, _ in record.exports
     }
     for record in database.modules.values():
         told: set[str] = set()
-        for symbol in record.imports:
+        for symbol in (symbol_key(name, prefix) for name in record.imports):
             owner = owners.get(symbol)
             if owner is None or owner is record or owner.name in told:
                 continue
@@ -135,13 +177,15 @@ def _duplicates(database: Database) -> Iterator[str]:
             except KmoddError:
                 continue
             if key in seen:
-                yield f"WARNING: duplicate module alias:\n{alias} {record.name}"
+                yield f"WARNING: duplicate module alias:\n{key} {record.name}"
             seen.add(key)
 
 
-def _print(lines: Iterable[str]) -> None:
+def _print(stream: TextIO, lines: Iterable[str]) -> None:
+    """Print lines in which paths are the bytes that they are."""
     for line in lines:
-        print(line)
+        stream.buffer.write(encode(f"{line}\n"))
+    stream.flush()
 
 
 def main(words: list[str]) -> int:
@@ -150,8 +194,7 @@ def main(words: list[str]) -> int:
     fields |= {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
     order = Order(**fields)
     try:
-        for line in carry_out(order):
-            print(f"depmod: {line}", file=sys.stderr)
+        _print(sys.stderr, (f"depmod: {line}" for line in carry_out(order)))
     except KmoddError as error:
         _complain(error)
         return 1
@@ -167,8 +210,7 @@ def _complain(error: KmoddError) -> None:
         ]
     elif error.reason is Reason.TREE_UNREADABLE:
         lines = [f"FATAL: {error.message}"]
-    for line in lines:
-        print(f"depmod: {line}", file=sys.stderr)
+    _print(sys.stderr, (f"depmod: {line}" for line in lines))
 
 
 if __name__ == "__main__":

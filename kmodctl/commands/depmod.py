@@ -34,7 +34,7 @@ _PRIVATE = {
     "print_only": False,
     "warn_duplicates": False,
     "verbose": False,
-    "symbol_prefix": "",
+    "symbol_prefix": None,
     "files": [],
 }
 """The options that the shared daemon knows nothing of, and what they are when not given."""
@@ -66,9 +66,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the text databases and write nothing",
     )
-    add(
-        "-P", "--symbol-prefix", metavar="CHAR", default="", help="a letter that symbols begin with"
-    )
+    add(*("-P", "--symbol-prefix"), metavar="CHAR", help="a letter that symbols begin with")
     add("-v", "--verbose", action="store_true", help="print which module needs which, and why")
     add("-w", "--warn", dest="warn_duplicates", action="store_true", help="warn of duplicates")
 
@@ -116,6 +114,10 @@ def is_private(options: argparse.Namespace) -> bool:
 
 def run_private(options: argparse.Namespace, output: Output) -> int:
     """Build in a process of our own; nothing here needs a daemon."""
+    prefix = options.symbol_prefix
+    if prefix is not None and len(prefix) != 1:
+        output.fatal("-P only takes a single char")
+        return 1
     if options.symvers and options.system_map:
         output.fatal("-E and -F are mutually exclusive")
         return 1
@@ -123,16 +125,17 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
         output.say("WARNING: -e needs -E or -F")
         options.report_symbols = False
     words = list(options.words)
-    release = words.pop(0) if words and not words[0].startswith("/") else os.uname().release
+    release = words.pop(0) if words else os.uname().release
     if not VERSION.match(release):
         output.error(f"Bad version passed {release}")
         return 1
-    for path in words:
+    files = () if options.all or options.quick else words
+    for path in files:
         if not path.startswith("/"):
             output.fatal(f"{path}: not absolute path.")
             return 1
     order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
-    order |= {"release": release, "files": words}
+    order |= {"release": release, "files": files, "symbol_prefix": prefix or ""}
     order |= {"base": os.path.abspath(options.base)}
     order |= {"output": options.output and os.path.abspath(options.output)}
     command = [sys.executable, "-m", "kmodd.offline", json.dumps(order)]

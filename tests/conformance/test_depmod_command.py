@@ -4,6 +4,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,10 +104,26 @@ def test_v_tells_which_module_needs_which(root: Path) -> None:
     assert 'user.ko needs "base_do": ' in told.stdout
 
 
+def test_v_tells_it_before_n_prints(root: Path) -> None:
+    printed = ours("-n", "-v", "-b", str(root), RELEASE).stdout
+    assert printed.index(' needs "base_do": ') < printed.index("kernel/base.ko:\n")
+
+
 def test_w_warns_of_an_alias_that_a_module_has_twice(root: Path) -> None:
     said = ours("-w", "-b", str(root), RELEASE)
     assert said == theirs("-w", "-b", str(root), RELEASE)
     assert said.stderr == "depmod: WARNING: duplicate module alias:\nsame_alias user\n"
+
+
+def test_w_names_an_alias_as_it_is_looked_up(root: Path) -> None:
+    spec = ModuleSpec(
+        name="base", modinfo=(("alias", "a_b"), ("alias", "a-b[-]"), ("alias", "a-b"))
+    )
+    kernel = root / "lib" / "modules" / RELEASE / "kernel"
+    (kernel / "base.ko").write_bytes(write_module(spec))
+    said = ours("-w", "-b", str(root), RELEASE)
+    assert said == theirs("-w", "-b", str(root), RELEASE)
+    assert "\na_b base\n" in said.stderr
 
 
 def test_e_reports_symbols_that_nobody_has(root: Path, tmp_path: Path) -> None:
@@ -121,6 +138,43 @@ def test_e_reports_symbols_that_nobody_has(root: Path, tmp_path: Path) -> None:
     assert sorted(mine.stderr.splitlines()) == sorted(reference.stderr.splitlines())
     assert "needs unknown symbol missing" in mine.stderr
     assert "disagrees about version of symbol _printk" in mine.stderr
+
+
+def test_e_knows_what_the_linker_and_the_loader_put_there(root: Path, tmp_path: Path) -> None:
+    names = ("__this_module", "_GLOBAL_OFFSET_TABLE_", ".TOC.", ".base_do", ".missing")
+    spec = ModuleSpec(name="other", imports=tuple(Import(name) for name in names), versions=())
+    kernel = root / "lib" / "modules" / RELEASE / "kernel"
+    (kernel / "other.ko").write_bytes(write_module(spec))
+    symbols = tmp_path / "System.map"
+    symbols.write_text("ffffffff81000000 r __ksymtab__printk\n" * 1000)
+    arguments = ("-e", "-F", str(symbols), "-b", str(root), RELEASE)
+    mine, reference = ours(*arguments), theirs(*arguments)
+    assert sorted(mine.stderr.splitlines()) == sorted(reference.stderr.splitlines())
+    assert f"{kernel}/other.ko needs unknown symbol .missing\n" in mine.stderr
+    assert ".TOC." not in mine.stderr
+
+
+def test_p_takes_a_letter_off_the_symbols_that_begin_with_it(root: Path) -> None:
+    directory = root / "lib" / "modules" / RELEASE
+    for name, exports, imports in (
+        ("base", ("_base_do", "undo", "__twice"), ()),
+        ("user", (), ("_undo", "_base_do", "._twice")),
+        ("other", (), ("base_do", "twice", "__twice")),
+    ):
+        spec = ModuleSpec(
+            name=name,
+            exports=tuple(Export(symbol) for symbol in exports),
+            imports=tuple(Import(symbol) for symbol in imports),
+            versions=(),
+        )
+        (directory / "kernel" / f"{name}.ko").write_bytes(write_module(spec))
+    arguments = ("-v", "-P", "_", "-b", str(root), RELEASE)
+    reference = theirs(*arguments)
+    expected = outputs(directory)
+    told = ours(*arguments)
+    assert sorted(told.stdout.splitlines()) == sorted(reference.stdout.splitlines())
+    assert outputs(directory) == expected
+    assert b"kernel/other.ko: kernel/base.ko\n" in expected["dep"]
 
 
 def test_a_system_map_that_is_a_stub_is_refused(root: Path, tmp_path: Path) -> None:
@@ -162,11 +216,72 @@ def test_only_the_files_that_are_named_are_looked_at(root: Path) -> None:
     file = root / "lib" / "modules" / RELEASE / "kernel" / "base.ko"
     arguments = ("-n", "-b", str(root), RELEASE, str(file))
     assert ours(*arguments).stdout.splitlines()[0] == theirs(*arguments).stdout.splitlines()[0]
+    named = (*arguments, str(file.with_name("user.ko")))
+    assert ours("-a", *named).stdout == ours("-n", "-b", str(root), RELEASE).stdout
     relative = ours("-b", str(root), RELEASE, "base.ko")
     assert (relative.stderr, relative.status) == (
         "depmod: FATAL: base.ko: not absolute path.\n",
         1,
     )
+
+
+def test_a_file_that_is_named_need_not_be_called_a_module(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "user.of-old"
+    kernel = root / "lib" / "modules" / RELEASE / "kernel"
+    file.write_bytes((kernel / "user.ko").read_bytes())
+    config = tmp_path / "bad.conf"
+    config.write_text("bad line\n")
+    words = ("-C", str(config), "-b", str(root), RELEASE, str(file), str(kernel / "base.ko"))
+    assert theirs(*words) == Said("", "", 0)
+    expected = outputs(kernel.parent)
+    assert ours(*words) == Said("", "", 0)
+    assert outputs(kernel.parent) == expected
+    assert f"{file}: kernel/base.ko\n".encode() in expected["dep"]
+
+
+def test_one_module_cannot_be_named_twice(root: Path) -> None:
+    kernel = root / "lib" / "modules" / RELEASE / "kernel"
+    (kernel / "sub").mkdir()
+    twin = kernel / "sub" / "base.ko"
+    shutil.copy(kernel / "base.ko", twin)
+    words = ("-n", "-b", str(root), RELEASE, str(kernel / "base.ko"), str(twin))
+    said = ours(*words)
+    assert said == Said("", f"depmod: FATAL: could not create module {twin}: File exists\n", 1)
+    assert said.stderr in theirs(*words).stderr
+
+
+def test_a_link_of_a_module_that_leads_nowhere_is_told(root: Path) -> None:
+    directory = root / "lib" / "modules" / RELEASE
+    for name in ("gone.ko", "unimportant"):
+        (directory / name).symlink_to("nowhere")
+    said = ours("-b", str(root), RELEASE)
+    assert said.stderr == (
+        f"depmod: ERROR: could not open {directory}/gone.ko: No such file or directory\n"
+    )
+    assert said.status == theirs("-b", str(root), RELEASE).status == 0
+
+
+def test_a_directory_of_depmod_d_that_is_not_there_is_told(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "my.conf"
+    config.write_text("external * /nowhere\n")
+    said = ours("-C", str(config), "-b", str(root), RELEASE)
+    assert said == Said(
+        "", "depmod: ERROR: could not open /nowhere: No such file or directory\n", 0
+    )
+
+
+def test_bytes_of_paths_are_told_as_they_are(root: Path) -> None:
+    odd = os.fsencode(root / "lib" / "modules" / RELEASE / "kernel") + b"/\xff"
+    os.mkdir(odd)
+    user = write_module(ModuleSpec(name="odd", imports=(Import("base_do"),), versions=()))
+    for name, data in ((b"/odd.ko", user), (b"/no.ko", b"")):
+        with open(odd + name, "wb") as file:
+            file.write(data)
+    command = [sys.executable, "-m", "kmodctl", "depmod", "-v", "-b", str(root), RELEASE]
+    environment = {**os.environ, **NO_DAEMON, "LC_ALL": "en_US.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    ran = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert b'/\xff/odd.ko needs "base_do": ' in ran.stdout
+    assert b"failed to load symbols from " + odd + b"/no.ko: " in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -181,6 +296,20 @@ def test_only_the_files_that_are_named_are_looked_at(root: Path) -> None:
             ("-n", "-e", "-E", "/nosuch", "-b", "{root}", RELEASE),
             "depmod: FATAL: could not load /nosuch: No such file or directory\n",
         ),
+        *(
+            ((option, "/nosuch", "-n", "-b", "{root}", RELEASE), missing)
+            for option in ("-E", "-F")
+            for missing in ("depmod: FATAL: could not load /nosuch: No such file or directory\n",)
+        ),
+        *(
+            (("-P", prefix, RELEASE), "depmod: FATAL: -P only takes a single char\n")
+            for prefix in ("", "ab")
+        ),
+        (("-n", "/a.ko"), "depmod: ERROR: Bad version passed /a.ko\n"),
+        (
+            ("-n", "-b", "{root}", RELEASE, "/nowhere/a.ko"),
+            "depmod: FATAL: could not create module /nowhere/a.ko: No such file or directory\n",
+        ),
         (
             ("-b", "{root}", "9.9.9"),
             "depmod: ERROR: could not open directory {root}/lib/modules/9.9.9: "
@@ -192,8 +321,12 @@ def test_only_the_files_that_are_named_are_looked_at(root: Path) -> None:
 def test_a_mistake_is_told_in_kmods_words(
     root: Path, arguments: tuple[str, ...], stderr: str
 ) -> None:
-    said = ours(*(word.replace("{root}", str(root)) for word in arguments))
+    words = [word.replace("{root}", str(root)) for word in arguments]
+    said = ours(*words)
     assert (said.stderr, said.status) == (stderr.replace("{root}", str(root)), 1)
+    # kmod 30 takes both of -E and -F.
+    if "-F" not in words or "-E" not in words:
+        assert said == theirs(*words)
 
 
 def test_debians_symbols_are_all_accounted_for(debian_tree: DebianTree) -> None:
