@@ -123,6 +123,9 @@ def _run(call: Call) -> int:
         output.error(error.message)
     except KmodctlError as error:
         print(f"kmodctl: {error}", file=sys.stderr)
+    except UnicodeEncodeError as error:
+        # The API's strings are UTF-8, and words of a command line may be any bytes.
+        output.error(f"not UTF-8: {error.object!r}")
     return 1
 
 

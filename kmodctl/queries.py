@@ -57,7 +57,7 @@ def show_symbols(client: "Client", path: str, what: str, output: Output) -> int:
         output.fatal(f"Module {path} not found.")
         return 1
     symbols = getattr(info, what)
-    if info.error or not symbols:
+    if not symbols:
         why = info.error if info.error and not info.error_errno else os.strerror(_errno(info))
         output.fatal(f"could not get {nouns[what]} of {path}: {why}")
         return 1

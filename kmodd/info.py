@@ -2,7 +2,7 @@
 """What a module says of itself: modinfo(8)'s fields, its symbol versions, its exports."""
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kmodd.database import Database, ModuleRecord
 from kmodd.database.text import read_builtin_modinfo
@@ -20,7 +20,8 @@ _IDENT_SIZE = 16
 class ModuleInfo:
     """What a module file says of itself, or the kernel of a module that is built into it.
 
-    ``path`` is the file's, empty for bytes that were sent and for a builtin module. ``fields`` are
+    ``path`` is the file's, empty for bytes that were sent; a builtin module may have a file, too,
+    which then says nothing. ``fields`` are
     the keys and values of .modinfo in file order. ``versions`` are the symbols that the module
     imports with their CRCs, ``exports`` those that it exports, both only where they were asked
     for. ``errno`` and ``error`` say why the file could not be read, 0 and "" where it could.
@@ -68,20 +69,33 @@ def info_of_builtin(name: str, database: Database) -> ModuleInfo:
     """Return what modules.builtin.modinfo says of a module that is built into the kernel."""
     strings = read_builtin_modinfo(database.inventory.builtin_modinfo or b"")
     fields = tuple((key, value) for module, key, value in strings if module == name)
-    return ModuleInfo(name=name, builtin=True, fields=fields)
+    record = database.module(name)
+    path = full_path(database.directory, record.path) if record else ""
+    return ModuleInfo(name=name, path=path, builtin=True, fields=fields)
 
 
 def _info(module: ModuleFile, name: str, path: str, *, symbols: bool = False) -> ModuleInfo:
     exports = module.symbol_crcs() if symbols else ()
-    return ModuleInfo(
+    info = ModuleInfo(
         name=name,
         path=path,
         fields=module.modinfo(),
         build_id=module.build_id() or b"",
-        signature=module.signature(),
+        signature=_signature(module),
         versions=module.versions() if symbols else (),
         exports=tuple(SymbolVersion(symbol, crc) for symbol, crc in exports),
     )
+    if module.section(".modinfo") is None:
+        return replace(info, signature=None, errno=errno.ENODATA, error="it has no .modinfo")
+    return info
+
+
+def _signature(module: ModuleFile) -> Signature | None:
+    """Return the signature; one that does not fit into the file is none, as modinfo has it."""
+    try:
+        return module.signature()
+    except ModuleFileError:
+        return None
 
 
 def _errno_of(path: str) -> int:

@@ -116,7 +116,8 @@ def _is_module_file(name: str) -> bool:
 def _words(name: str, options: argparse.Namespace, error: CallError) -> str:
     if error.reason not in ("MODULE_NOT_FOUND", "INVALID_NAME", "TREE_NOT_FOUND"):
         return error.message
-    kind = "name " if options.modname else "alias " if error.errno and "[" in name else ""
+    unmatched = error.reason == "INVALID_NAME" and not {"[", "]"}.isdisjoint(name)
+    kind = "name " if options.modname else "alias " if unmatched else ""
     return f"Module {kind}{name} not found."
 
 
@@ -132,16 +133,16 @@ def _complain(info: "ModuleInfo", options: argparse.Namespace, output: Output) -
 def _lines(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> Iterator[str]:
     """Yield what modinfo prints of a module, each piece with the byte that ends it."""
     end = "\0" if options.null else "\n"
-    file_name = "(builtin)" if info.builtin else info.path
+    file_name = info.path or "(builtin)"
     if options.field == "filename":
         yield file_name + end
         return
-    if options.field == "name" and info.builtin:
-        yield info.name + end
-        return
-    if options.field is None:
-        if info.builtin:
+    if info.builtin and not info.path:
+        if options.field == "name":
+            yield info.name + end
+        if options.field is None:
             yield f"{'name:':<16}{info.name}{end}"
+    if options.field is None:
         yield f"{'filename:':<16}{file_name}{end}"
     if options.field == "parm":
         for name, text, kind in _parameters(info.fields, output):
@@ -156,7 +157,8 @@ def _lines(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> I
 
 
 def _pair(key: str, value: str, null: bool) -> str:
-    return f"{key}={value}" if null else f"{key + ':':<16}{value}"
+    # A key for which the column is too narrow has as many blanks behind it as it is too long.
+    return f"{key}={value}" if null else f"{key}:{' ' * abs(15 - len(key))}{value}"
 
 
 def _all_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kmodctl modinfo`` on modules that nobody would write, beside the machine's own modinfo.
+
+Left out, each for its reason:
+- signatures that are not understood: kmod 30 shows nothing of them, kmod without a library for
+  cryptography shows which fields there would be, and so does kmodctl;
+- a ``.modinfo`` whose last string does not end: kmodctl takes it for a broken file;
+- ``-m``, which kmod 30 does not have.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.daemon import Daemon, running_daemon
+from tests.support.elf_writer import SIGNATURE_MARKER, ModuleSpec, append_signature, write_module
+from tests.support.here import Ran, run_here
+from tests.support.require import require
+from tests.support.small_tree import empty_tree
+from tests.support.tree import ModuleTree
+
+_PLACE = re.compile(r"(?<=ERROR): \.\./libkmod/[\w.-]+:\d+ \w+(?:\(\))?:? ")
+"""What Debian's build adds to libkmod's messages."""
+
+STRINGS: dict[str, tuple[tuple[str, str], ...]] = {
+    "plain": (("description", "D"), ("author", "A"), ("author", "B"), ("alias", "al:*")),
+    "parameters": (
+        ("parm", "a:first"),
+        ("parmtype", "a:int"),
+        ("parmtype", "b:bool"),
+        ("parm", "c:alone"),
+        ("parm", "b:second"),
+        ("parm", "a:again"),
+        ("parmtype", "d:array of int"),
+        ("parm", "no colon"),
+        ("parmtype", "none either"),
+        ("parm", ":of no name"),
+        ("parm", "x:"),
+        ("parmtype", "x:"),
+        ("parm", "z:a:b"),
+        ("parmtype", "z:t:u"),
+    ),
+    "odd": (
+        ("", "of no key"),
+        ("novalue", ""),
+        ("a=b", "c"),
+        ("description", "two\nlines\tand \udcff"),
+        ("a key", "with a blank"),
+        ("of_15_letters_x", "just fits"),
+        ("of_16_letters_xx", "is one too long"),
+        ("x" * 40, "is 25 too long"),
+        ("Alias", "upper"),
+        ("filename", "no file's"),
+        ("name", "another"),
+        ("signer", "nobody"),
+    ),
+    "both": (("description", "of the file"),),
+    "dash-under_line": (("alias", "dash-under_al"), ("alias", "br[a-z]-x")),
+    "dots.in.name": (("alias", "dotted"),),
+}
+BUILTIN = (
+    b"bi_one.license=GPL\0bi_one.alias=bi:*\0bi_one.parm=p:text\0bi_one.parmtype=p:int\0"
+    b"bi_two.name=no module's\0bi_two.filename=none\0bi_two.novalue\0bi_two.=of no key\0"
+    b"both.license=of the kernel\0"
+)
+NAMES = (
+    *(
+        "plain",
+        "parameters",
+        "odd",
+        "both",
+        "dash_under-line",
+        "dash-under_al",
+        "br[a-z]-x",
+        "brb-x",
+    ),
+    *("al:foo", "dots", "dots.in.name", "dotted", "bi-one", "bi_two", "bi:x", "broken", "unfit"),
+    *("nosuch", "", "[", "a]b", "plain.ko", "x" * 5000, "*", "symbol:nosuch"),
+)
+FORMS: tuple[tuple[str, ...], ...] = (
+    *((), ("-0",), ("-p",), ("-n",), ("-a",), ("-p", "-0")),
+    *(("-F", field) for field in ("alias", "parm", "parmtype", "name", "filename", "novalue", "")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tree of such modules, and a daemon that serves it."""
+
+    tree: ModuleTree
+    daemon: Daemon
+
+    def ours(self, *words: str) -> Ran:
+        return run_here(self.daemon.socket, "modinfo", *words)
+
+    def theirs(self, *words: str) -> Ran:
+        tool = require("modinfo", "the reference is kmod's modinfo")
+        command = [tool, "-b", str(self.tree.root), "-k", self.tree.release, *words]
+        environment = {**os.environ, "LC_ALL": "C"}
+        ran = subprocess.run(command, capture_output=True, check=False, env=environment)
+        output, errors = (
+            said.decode("utf-8", "surrogateescape") for said in (ran.stdout, ran.stderr)
+        )
+        return Ran(output, _PLACE.sub(": ", errors), ran.returncode)
+
+
+def images() -> Iterator[tuple[str, bytes]]:
+    """Yield file names, and what the files hold."""
+    for name, strings in STRINGS.items():
+        yield name, write_module(ModuleSpec(name=name.partition(".")[0], modinfo=strings))
+    whole = write_module(ModuleSpec(name="whole"))
+    yield "signed", append_signature(whole, b"\1" * 45, id_type=0, signer=b"Me", key_id=b"\xaa\xbb")
+    yield "unfit", append_signature(whole, b"")
+    yield "cut", whole + SIGNATURE_MARKER
+    yield "broken", whole[:-60]
+    yield "none", whole.replace(b".modinfo\0", b".modinfx\0")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    tree = empty_tree(tmp_path_factory.mktemp("modinfo"))
+    (tree.directory / "kernel").mkdir()
+    for name, image in images():
+        (tree.directory / "kernel" / f"{name}.ko").write_bytes(image)
+    builtin = "".join(f"kernel/{name}.ko\n" for name in ("bi-one", "bi_two", "both"))
+    (tree.directory / "modules.builtin").write_text(builtin)
+    (tree.directory / "modules.builtin.modinfo").write_bytes(BUILTIN)
+    (tree.directory / "modules.order").touch()
+    with running_daemon(tree.root, "--release", tree.release, "--no-watch") as daemon:
+        yield Place(tree, daemon)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=" ".join)
+def test_modules_with_odd_strings_are_told_the_same(place: Place, form: Sequence[str]) -> None:
+    for name in NAMES:
+        assert place.ours(*form, name) == place.theirs(*form, name), name
+    assert place.ours(*form, *NAMES) == place.theirs(*form, *NAMES)
+
+
+@pytest.mark.parametrize("form", [(), ("-n",), ("-F", "signer"), ("-F", "signature", "-0")])
+def test_files_are_told_the_same(place: Place, form: Sequence[str]) -> None:
+    files = sorted((place.tree.directory / "kernel").iterdir())
+    for file in (str(file) for file in files if file.name != "none.ko"):
+        assert place.ours(*form, file) == place.theirs(*form, file), file
+
+
+def test_a_file_without_modinfo_is_an_error(place: Place) -> None:
+    file = str(place.tree.directory / "kernel" / "none.ko")
+    for word in ("none", file):
+        mine, reference = place.ours(word), place.theirs(word)
+        assert (mine.output, mine.status) == (reference.output, reference.status)
+        # So newer kmod says; kmod 30 takes it for a file that is not there.
+        assert mine.errors == (
+            "modinfo: ERROR: could not get modinfo from 'none': No data available\n"
+        )
+
+
+def test_a_name_that_is_no_utf_8_is_refused(place: Place) -> None:
+    for command in ("modinfo", "modprobe", "rmmod"):
+        said = run_here(place.daemon.socket, command, "\udcff")
+        assert (said.output, said.status) == ("", 1)
+        assert said.errors.startswith(f"{command}: ")
