@@ -9,11 +9,17 @@ declarations are kept: from them come the help, the manual pages and the shell c
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from kmodctl.output import Output
+
+LONGEST_WAIT = 86_400_000
+"""Milliseconds, a day; a daemon waits for an hour at most."""
+
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
 class Parser(argparse.ArgumentParser):
@@ -206,8 +212,13 @@ def understand_wait(options: argparse.Namespace, output: Output) -> bool:
 def milliseconds(text: str) -> int:
     """Return the time that strtoul(3) finds with base 0; raises ValueError for anything else.
 
-    One below 0 is none at all.
+    One below 0 is none at all, and one that is longer than LONGEST_WAIT is that.
     """
-    digits = text.strip().lstrip("+-")
-    base = 8 if digits.startswith("0") and digits.isdecimal() else 0
-    return max(int(text, base), 0)
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    sign, digits = found.groups()
+    base = 8 if digits.isdecimal() and digits.startswith("0") else 0
+    # A number of that many digits is too long for Python to read.
+    value = int(digits, base) if len(digits) < 30 else LONGEST_WAIT
+    return 0 if sign == "-" else min(value, LONGEST_WAIT)

@@ -116,6 +116,7 @@ def words(given: Sequence[str]) -> list[str]:
 def check(options: argparse.Namespace, output: Output) -> bool:
     """Ask for a module, and for a time that is a number."""
     output.quiet = options.quiet
+    options.verbose = options.verbose and not options.quiet
     if not understand_wait(options, output):
         return False
     if not options.words and not options.show_config:

@@ -16,6 +16,8 @@ Left out, each for its reason:
 - ``--remove-holders`` that leaves the named module unused: kmod unloads it with what its holder
   needed, and then misses it.
 - ``-w`` for a module that stays in use: kmod 30 says nothing and succeeds.
+- ``-r -n`` for what a step before would free: kmod goes by the reference counts as they are, and
+  takes it to be in use.
 - The order of ``-v``'s lines and of what a command writes: in a pipe, kmod's own come last.
 - What a signal ends: kmod takes a command that was killed for one that succeeded.
 """
@@ -95,6 +97,8 @@ TABLE = (
     Row("modprobe --show-depends --verbose front-door"),
     Row("modprobe -D world x=1", "options world a=1  b=2\noptions greet c=3\n"),
     Row("modprobe -D world", "options world a=1\n"),
+    Row("modprobe -D world '' '' a=1 '' b=2"),
+    Row("modprobe -D world ''", "options world a=1\n"),
     Row("modprobe -D front-door", "options front-door a=1\noptions facade b=2\n"),
     Row("modprobe -D x", "alias x* world\noptions x* a=1\noptions x b=2\n"),
     Row("modprobe -D world", "install world cmd $CMDLINE_OPTS end\noptions world a=1\n"),
@@ -183,6 +187,7 @@ TABLE = (
     Row("modprobe --remove-dependencies -r world", loaded="world"),
     Row("modprobe -r noexit", loaded="noexit", failures="noexit=16"),
     Row("modprobe -r -w 5 hello", loaded="hello"),
+    Row("modprobe -r -n -v -w 99999999999999999999999 hello", loaded="hello"),
     Row("modprobe -r -D world"),
     Row("modprobe -r -n -v hello", loaded="hello"),
     Row("modprobe -r front-door", loaded="facade"),
@@ -247,6 +252,10 @@ TABLE = (
     Row("modprobe -C"),
     Row("modprobe --set-version"),
     Row("modprobe -w 5s -r greet"),
+    *(
+        Row(f"modprobe -n -r -w '{text}' x")
+        for text in ("1_0", "0o7", "+0x1f", "09", "5 ", "\u0663")
+    ),
     Row("modprobe --wait= -r greet"),
     Row("modprobe --show-exports /nosuch.ko"),
     Row("modprobe --show-modversions {extra}/world.ko"),
@@ -254,10 +263,14 @@ TABLE = (
     Row("modprobe --show-exports {extra}/hello.ko"),
     Row("modprobe -Da greet -- hello -v"),
     Row("modprobe --dry-run --verb world"),
+    Row("modprobe -n -v -q world", exact=True),
+    Row("modprobe -q -v nosuch"),
     # Where modprobe finds more to say.
     Row("modprobe world", options="-v"),
     Row("modprobe world", options="-v -a hello"),
     Row("modprobe nosuch", options='"-q"'),
+    Row("modprobe -a -n x", options="'no'such a'b 'c"),
+    Row("modprobe -a -n x", options="a 'b c"),
     Row("modprobe greet", options="--first-time", loaded="greet"),
     Row(
         "modprobe -c",

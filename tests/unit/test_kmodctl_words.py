@@ -105,6 +105,8 @@ def test_what_kmod_does_not_have_shortens_nothing_and_is_gone_where_kmod_is_want
         ("-C '/a b/c' \"-d\" x", ["-C", "/a b/c", "-d", "x"]),
         ("--config='a b'c", ["--config=a bc"]),
         ("it's", ["it's"]),
+        ("'a'b'c d'", ["a", "bc d"]),
+        ("-a 'b c", ["-a", "'b c"]),
         ("-a\t-b", ["-a\t-b"]),
     ],
 )
@@ -115,5 +117,5 @@ def test_options_of_the_environment_are_split_at_blanks_but_not_in_quotes(
 
 
 def test_parameters_with_blanks_get_quotes_unless_they_have_some() -> None:
-    words = ["a=1", "b=2 3", 'c="4 5"', "d='6 7'", "e f", "g="]
+    words = ["", "", "a=1", "b=2 3", 'c="4 5"', "d='6 7'", "e f", "g="]
     assert join_parameters(words) == 'a=1 b="2 3" c="4 5" d=\'6 7\' e f g='
