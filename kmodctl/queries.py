@@ -48,18 +48,27 @@ def _entry(entry: "ConfigEntry") -> str:
     return name if directive == "blacklist" else f"{name} {entry.text}"
 
 
-def show_symbols(client: "Client", path: str, what: str, output: Output) -> int:
-    """Print the ``versions`` or the ``exports`` of a module file with their CRCs."""
+def show_symbols(
+    client: "Client", path: str, what: str, output: Output, *, every: bool = False
+) -> int:
+    """Print the ``versions`` or the ``exports`` of a module file with their CRCs.
+
+    ``every`` (-a) makes what goes wrong a warning.
+    """
+    tell = output.warning if every else output.fatal
     nouns = {"versions": "modversions", "exports": "symbols"}
     try:
         info = client.inspect(path)
-    except OSError:
-        output.fatal(f"Module {path} not found.")
+    except OSError as error:
+        if os.path.exists(path):
+            tell(f"could not get {nouns[what]} of {path}: {error.strerror}")
+        else:
+            tell(f"Module {path} not found.")
         return 1
     symbols = getattr(info, what)
     if not symbols:
         why = info.error if info.error and not info.error_errno else os.strerror(_errno(info))
-        output.fatal(f"could not get {nouns[what]} of {path}: {why}")
+        tell(f"could not get {nouns[what]} of {path}: {why}")
         return 1
     if output.json:
         output.message(info)

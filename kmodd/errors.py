@@ -172,8 +172,15 @@ class KmoddError(Exception):
 class ModuleFileError(KmoddError):
     """A file that is not a kernel module, or whose tables lie, overlap or end past the file."""
 
-    def __init__(self, path: str, why: str, *, reason: Reason = Reason.INVALID_MODULE_FILE) -> None:
-        super().__init__(reason, f"{path}: {why}" if path else why, detail=path)
+    def __init__(
+        self,
+        path: str,
+        why: str,
+        *,
+        reason: Reason = Reason.INVALID_MODULE_FILE,
+        errno: int = 0,
+    ) -> None:
+        super().__init__(reason, f"{path}: {why}" if path else why, detail=path, errno=errno)
         self.path = path
         self.why = why
 

@@ -46,7 +46,9 @@ def info_of_record(record: ModuleRecord, database: Database) -> ModuleInfo:
         with ModuleFile.open(path) as module:
             return _info(module, record.name, path)
     except ModuleFileError as error:
-        return ModuleInfo(name=record.name, path=path, errno=_errno_of(path), error=error.why)
+        return ModuleInfo(
+            name=record.name, path=path, errno=_errno_of(path, error), error=error.why
+        )
     except OSError as error:
         why = error.strerror or "it cannot be read"
         return ModuleInfo(name=record.name, path=path, errno=error.errno or 0, error=why)
@@ -62,7 +64,7 @@ def info_of_image(image: bytes, file_name: str) -> ModuleInfo:
         with ModuleFile.parse(image, path=file_name) as module:
             return _info(module, name, "", symbols=True)
     except ModuleFileError as error:
-        return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE]), error=error.why)
+        return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE], error), error=error.why)
 
 
 def info_of_builtin(name: str, database: Database) -> ModuleInfo:
@@ -98,15 +100,15 @@ def _signature(module: ModuleFile) -> Signature | None:
         return None
 
 
-def _errno_of(path: str) -> int:
+def _errno_of(path: str, why: ModuleFileError) -> int:
     try:
         with open(path, "rb") as file:
-            return _errno(file.read(_IDENT_SIZE))
+            return _errno(file.read(_IDENT_SIZE), why)
     except OSError as error:
         return error.errno or errno.EINVAL
 
 
-def _errno(head: bytes) -> int:
+def _errno(head: bytes, why: ModuleFileError) -> int:
     """Return kmod's errno for a file that is no module and begins with ``head``."""
     is_other = len(head) == _IDENT_SIZE and not head.startswith(_ELF_MAGIC)
-    return errno.ENOEXEC if is_other else errno.EINVAL
+    return why.errno if is_other else errno.EINVAL

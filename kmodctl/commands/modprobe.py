@@ -148,7 +148,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         return show_configuration(client, options.release, output)
     if options.show_versions or options.show_exports:
         what = "versions" if options.show_versions else "exports"
-        return show_symbols(client, options.words[0], what, output)
+        return show_symbols(client, options.words[0], what, output, every=options.all)
     if options.remove or options.remove_holders:
         return Unloading(options, client, output).run(options.words)
     names = options.words if options.all else options.words[:1]

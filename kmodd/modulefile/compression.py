@@ -6,6 +6,7 @@ compressed. A compressed file may hold several streams (gzip members, xz streams
 """
 
 import enum
+import errno
 import io
 import lzma
 import re
@@ -123,7 +124,12 @@ def decompress(data: bytes, *, path: str, limit: int = MAX_IMAGE) -> bytes:
     try:
         return _decode(data, compression, path, limit)
     except (zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
-        raise ModuleFileError(path, f"damaged {compression.value} stream: {error}") from error
+        raise _damaged(path, f"damaged {compression.value} stream: {error}") from error
+
+
+def _damaged(path: str, why: str) -> ModuleFileError:
+    """Return the error for a stream that does not decode; the kernel and libkmod have EINVAL."""
+    return ModuleFileError(path, why, errno=errno.EINVAL)
 
 
 def too_large(path: str, limit: int) -> ModuleFileError:
@@ -150,7 +156,7 @@ def _decode(data: bytes, compression: Compression, path: str, limit: int) -> byt
         if position == len(data):
             return output.getvalue()
         decoder = _DECODERS[compression]()
-    raise ModuleFileError(path, f"more than {MAX_STREAMS} {compression.value} streams")
+    raise _damaged(path, f"more than {MAX_STREAMS} {compression.value} streams")
 
 
 def _decode_stream(
@@ -166,7 +172,7 @@ def _decode_stream(
         if decoder.needs_input:
             chunk = data[position : position + _INPUT_CHUNK]
             if not chunk:
-                raise ModuleFileError(path, "the compressed stream is truncated")
+                raise _damaged(path, "the compressed stream is truncated")
             position += len(chunk)
         room = limit - output.tell()
         output.write(decoder.decompress(chunk, min(room + 1, _OUTPUT_CHUNK)))

@@ -22,6 +22,7 @@ Left out, each for its reason:
 - What a signal ends: kmod takes a command that was killed for one that succeeded.
 """
 
+import lzma
 import re
 import shlex
 from collections.abc import Iterator
@@ -216,6 +217,8 @@ TABLE = (
     Row("insmod"),
     Row("insmod -"),
     Row("insmod {extra}"),
+    Row("insmod {root}/damaged.ko.xz"),
+    Row("modinfo {root}/damaged.ko.xz"),
     Row("insmod --nosuch"),
     Row("rmmod"),
     Row("rmmod greet", loaded="greet"),
@@ -261,6 +264,10 @@ TABLE = (
     Row("modprobe --show-modversions {extra}/world.ko"),
     Row("modprobe --show-exports {extra}/greet.ko"),
     Row("modprobe --show-exports {extra}/hello.ko"),
+    Row("modprobe --show-exports {extra}"),
+    Row("modprobe --show-exports {root}/damaged.ko.xz"),
+    Row("modprobe -a --show-modversions /nosuch.ko"),
+    Row("modprobe -a --show-modversions {root}/damaged.ko.xz"),
     Row("modprobe -Da greet -- hello -v"),
     Row("modprobe --dry-run --verb world"),
     Row("modprobe -n -v -q world", exact=True),
@@ -346,6 +353,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     image = (SOURCES / "hello.ko").read_bytes()
     alien = image.replace(b"name=hello\0", b"name=alien\0").replace(b" SMP ", b" smp ")
     (tree.directory / "extra/alien.ko").write_bytes(alien)
+    (tree.root / "damaged.ko.xz").write_bytes(lzma.compress(image)[:300])
     (tree.directory / "modules.builtin").write_text("".join(f"kernel/{n}.ko\n" for n in BUILTINS))
     strings = (f"{name}.{string}\0" for name, each in BUILTINS.items() for string in each)
     (tree.directory / "modules.builtin.modinfo").write_text("".join(strings))
@@ -359,7 +367,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_kmod_and_kmodctl_say_and_do_the_same(world: World, row: Row) -> None:
     kernel = world.prepare(row)
-    words = shlex.split(row.words.format(extra=world.tree.directory / "extra"))
+    tree = world.tree
+    words = shlex.split(row.words.format(root=tree.root, extra=tree.directory / "extra"))
     theirs, left = world.theirs(row, words, kernel)
     ours, loaded = world.ours(row, words)
     assert ours == theirs
