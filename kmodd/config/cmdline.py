@@ -8,7 +8,7 @@ kernel's own ``module_blacklist=`` is another thing, and the kernel minds it.
 import re
 from dataclasses import dataclass
 
-from kmodd.config.model import Blacklist, Options
+from kmodd.config.model import Blacklist, Options, parse_options
 from kmodd.errors import RequestError
 from kmodd.names import normalise_alias
 
@@ -55,7 +55,7 @@ def parse_command_line(text: str) -> CommandLine:
         setting = parameter if value is None else f"{parameter}={quote}{value}"
         try:
             if setting:
-                options.append(Options(normalise_alias(module), setting, SOURCE))
+                options.append(parse_options(normalise_alias(module), setting, SOURCE))
         except RequestError:
             problems.append(f"{SOURCE}: ignoring bad module name '{module}'")
     return CommandLine(tuple(options), tuple(blacklist), tuple(problems))

@@ -123,17 +123,28 @@ class Config:
             found = sorted([*found, *self._options_by_name.get(alias, [])])
         return " ".join(text for _, text in found)
 
-    def install_of(self, module: str) -> str | None:
-        """Return the command that the first matching ``install`` gives, if there is one."""
-        return self._install_table.first(module)
+    def install_of(self, module: str, *, named: bool = False) -> str | None:
+        """Return the command that the first matching ``install`` gives, if there is one.
 
-    def remove_of(self, module: str) -> str | None:
-        """Return the command that the first matching ``remove`` gives, if there is one."""
-        return self._remove_table.first(module)
+        ``named`` is for a name that only its commands make a module (``has_command``): of those
+        the first ``install`` for exactly this name comes before all patterns.
+        """
+        own = self._own_installs.get(module) if named else None
+        return self._install_table.first(module) if own is None else own
+
+    def remove_of(self, module: str, *, named: bool = False) -> str | None:
+        """Return the command that the first matching ``remove`` gives, if there is one.
+
+        ``named`` is as for installs, but counts only where no ``install`` is for exactly this
+        name: libkmod looks for no more than one line then.
+        """
+        named = named and module not in self._own_installs
+        own = self._own_removes.get(module) if named else None
+        return self._remove_table.first(module) if own is None else own
 
     def has_command(self, name: str) -> bool:
         """Tell whether an ``install`` or ``remove`` line is for exactly this name."""
-        return name in self._command_names
+        return name in self._own_installs or name in self._own_removes
 
     def softdeps_of(self, module: str, own: Sequence[str] = ()) -> tuple[SoftDependency, ...]:
         """Return the soft dependencies that are for ``module``, in order.
@@ -203,8 +214,12 @@ class Config:
         return PatternTable((entry.pattern, entry.command) for entry in self.removes)
 
     @cached_property
-    def _command_names(self) -> frozenset[str]:
-        return frozenset(entry.pattern for entry in (*self.installs, *self.removes))
+    def _own_installs(self) -> dict[str, str]:
+        return {entry.pattern: entry.command for entry in reversed(self.installs)}
+
+    @cached_property
+    def _own_removes(self) -> dict[str, str]:
+        return {entry.pattern: entry.command for entry in reversed(self.removes)}
 
     @cached_property
     def _softdep_tables(self) -> tuple[PatternTable[SoftDependency], PatternTable[SoftDependency]]:
@@ -214,6 +229,11 @@ class Config:
             PatternTable((entry.pattern, entry) for entry in before),
             PatternTable((entry.pattern, entry) for entry in after),
         )
+
+
+def parse_options(module: str, text: str, file: str, line: int = 0) -> Options:
+    """Return the options that ``text`` has for a module; tabs are blanks there, as in libkmod."""
+    return Options(module, text.replace("\t", " "), file, line)
 
 
 def parse_softdep(pattern: str, text: str, file: str, line: int = 0) -> SoftDependency:

@@ -22,6 +22,7 @@ from kmodd.config.model import (
     Options,
     SoftDependency,
     WeakDependency,
+    parse_options,
     parse_softdep,
     parse_weakdep,
 )
@@ -149,7 +150,7 @@ class _Draft:
             case "blacklist":
                 self.blacklist.append(Blacklist(name, file, line))
             case "options":
-                self.options.append(Options(name, text, file, line))
+                self.options.append(parse_options(name, text, file, line))
             case "install":
                 self.installs.append(Command(name, text, file, line))
             case "remove":

@@ -63,7 +63,7 @@ class Loads:
         outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
         if not call.dry_run:
             self._note_origins(outcome, requested=requested)
-        if outcome.error or not request.parameters or request.exact:
+        if outcome.error or not request.parameters or request.exact or request.ignore_loaded:
             return outcome
         steps = (each.step for each in outcome.steps if not each.needless)
         given = {module_of(step) for step in steps if not isinstance(step, BuiltinStep)}

@@ -185,7 +185,9 @@ class _Walk:
         configured = self._config.options_of(target.name, target.alias)
         given = self._request.parameters if target == self._named else ""
         options = " ".join(filter(None, (configured, given)))
-        command = None if self._ignores_command(target) else self._config.install_of(target.name)
+        command = None
+        if not self._ignores_command(target):
+            command = self._config.install_of(target.name, named=target.named)
         if command is not None:
             return CommandStep(
                 target.name, "install", command, options, cause, required, configured

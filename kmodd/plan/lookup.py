@@ -32,11 +32,13 @@ class Target:
     """One module that a name stands for, whether or not there is a file of it.
 
     ``alias`` is the alias by which it was reached, "" for its own name. For an alias of the
-    configuration it is the pattern as written there: options are looked up by that.
+    configuration it is the pattern as written there: options are looked up by that. ``named``
+    tells that nothing but a command's line for exactly this name makes it a module.
     """
 
     name: str
     alias: str
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _by_symbol(query: str, database: Database, _: Config) -> tuple[Target, ...]:
 
 
 def _by_command(query: str, _: Database, config: Config) -> tuple[Target, ...]:
-    return (Target(query, ""),) if config.has_command(query) else ()
+    return (Target(query, "", named=True),) if config.has_command(query) else ()
 
 
 def _by_alias(query: str, database: Database, _: Config) -> tuple[Target, ...]:

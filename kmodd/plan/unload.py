@@ -11,7 +11,7 @@ from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.kernel.base import LoadedModule
-from kmodd.plan.lookup import find, resolve
+from kmodd.plan.lookup import Target, find, resolve
 from kmodd.plan.model import (
     Budget,
     Cause,
@@ -49,7 +49,7 @@ def plan_unload(
     for target in targets:
         failure = None
         try:
-            removal.remove(target.name, Cause.NAMED)
+            removal.remove(target, Cause.NAMED)
         except StateError as error:
             failure = error
         steps = removal.take_steps()
@@ -123,14 +123,14 @@ class _Removal:
         self._passed_over.clear()
         return passed_over
 
-    def remove(self, name: str, cause: Cause) -> None:
+    def remove(self, target: Target, cause: Cause) -> None:
         """Find the steps to unload one module, in modprobe's order.
 
         Raises StateError where it cannot be unloaded; the steps found up to there stay. A removal
         within the removal of the same module is passed over, which ends all loops.
         """
         self._budget.spend(1)
-        if name in self._under_way:
+        if target.name in self._under_way:
             return
         if len(self._under_way) >= MAX_DEPTH:
             raise LimitError(
@@ -138,21 +138,23 @@ class _Removal:
                 f"soft dependencies of {self._request.name} nest more than {MAX_DEPTH} deep",
                 module=self._request.name,
             )
-        self._under_way.append(name)
+        self._under_way.append(target.name)
         try:
-            self._remove(name, cause)
+            self._remove(target, cause)
         finally:
             self._under_way.pop()
 
-    def _remove(self, name: str, cause: Cause) -> None:
-        command = None if self._request.ignore_commands else self._config.remove_of(name)
+    def _remove(self, target: Target, cause: Cause) -> None:
+        name, command = target.name, None
+        if not self._request.ignore_commands:
+            command = self._config.remove_of(name, named=target.named)
         if command is None and not self._request.ignore_loaded and not self._is_loaded(name):
             return
         before, after = self._soft_dependencies(name)
         self._try_all(after)
         if cause is Cause.NAMED and self._request.remove_holders:
             for holder in reversed(self._state.holders(name)):
-                self.remove(holder, Cause.HOLDER)
+                self.remove(Target(holder, ""), Cause.HOLDER)
         required = cause is not Cause.SOFT
         if command is not None:
             self._steps.append(CommandStep(name, "remove", command, "", cause, required))
@@ -212,7 +214,7 @@ class _Removal:
                 self._steps.append(self._step(used, Cause.DEPENDENCY, required=False))
                 self._state.drop(used)
 
-    def _soft_dependencies(self, name: str) -> tuple[list[str], list[str]]:
+    def _soft_dependencies(self, name: str) -> tuple[list[Target], list[Target]]:
         """Return what is unloaded after and before a module, in the order of loading."""
         if self._request.ignore_commands:
             return [], []
@@ -221,19 +223,19 @@ class _Removal:
         pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
         return self._find_all(pre), self._find_all(post)
 
-    def _find_all(self, names: Iterable[str]) -> list[str]:
-        found: list[str] = []
+    def _find_all(self, names: Iterable[str]) -> list[Target]:
+        found: list[Target] = []
         for name in names:
             targets = find(name, self._database, self._config)
             self._budget.spend(1 + len(targets))
-            found += [target.name for target in targets]
+            found += targets
         return found
 
-    def _try_all(self, names: list[str]) -> None:
+    def _try_all(self, targets: list[Target]) -> None:
         """Unload soft dependencies, the last one first; what cannot be unloaded stays."""
-        for name in reversed(names):
+        for target in reversed(targets):
             try:
-                self.remove(name, Cause.SOFT)
+                self.remove(target, Cause.SOFT)
             except StateError as error:
                 if not self._request.exact or error.reason is Reason.MODULE_BUILTIN:
                     continue

@@ -5,6 +5,7 @@ Left out, each for its reason:
 - weakdep: the modprobe of kmod 30 does not know it.
 - A file that ends in a backslash: kmod 30 takes the end of the file for a character there.
 - A softdep with its sides in turns, which modprobe -c does not show as it takes it.
+- A softdep with two blanks before its first side, of which modprobe takes nothing.
 """
 
 from pathlib import Path
@@ -21,6 +22,7 @@ TEXTS = {
     "words": "alias\ta-b  c-d  more\n  alias e f\n\talias g h\nblacklist i-j k\n \t \n\n",
     "comments": "#alias a b\n # alias c d\n# joined \\\nalias e f\nalias g h # i\n",
     "rest of the line": "options a  b=1  c=2 \noptions d\te\ninstall f  g -h  'i' \nremove j k#l\n",
+    "tabs in options": "options\ta\tb=1\t c='2\t3'\ninstall d e\tf\n",
     "missing words": "alias a\nblacklist\noptions b\noptions c \ninstall d\nremove e\nsoftdep f\n",
     "unknown words": "include a\nconfig b\nALIAS c d\nalias: e f\n\valias g h\nalias i\vj k\n",
     "brackets": "alias a-[b-c]-d e-f\ninstall g[ h\nblacklist i]j\noptions k[l-m] n\nalias p q[\n",
@@ -39,6 +41,7 @@ COMMAND_LINES = {
     "blacklist": 'modprobe.blacklist=a-b,c "modprobe.blacklist=d,e" modprobe.x=1\n',
     "dots": "a.b.c=1 a..b=1 =.=. a=.b '.c=d e.f\n",
     "brackets": "ivrs_acpihid[00:14.5]=AMD0020:0 a].b=1 c[d-e].f=1 g.h=1\n",
+    "tabs in quotes": 'a.b="c\td" "e.f=g\th"\n',
     "spaces": "a.b=1\tc.d=2\ve.f=3  g.h\r i.j=\udce9\n",
 }
 

@@ -79,6 +79,13 @@ def test_parameters_that_come_too_late_are_reported_with_those_in_force(daemon: 
     ]
 
 
+def test_nothing_is_told_of_parameters_where_a_plan_is_shown(
+    daemon: Daemon, tree: ModuleTree
+) -> None:
+    configure(daemon, tree, "alias x nowhere\n")
+    assert run(daemon, "modprobe", "-D", "x", "times=2") == Ran("", "", 0)
+
+
 def test_the_kernels_lines_come_with_a_failure_that_is_to_be_verbose(daemon: Daemon) -> None:
     line = "modprobe: kernel: greet: `many' invalid for parameter `times'\n"
     assert line in run(daemon, "modprobe", "-v", "greet", "times=many").errors

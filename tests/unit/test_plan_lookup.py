@@ -55,7 +55,7 @@ def test_aliases_do_not_lead_to_aliases() -> None:
 
 def test_a_command_answers_to_its_exact_name_before_the_modules_aliases_do() -> None:
     config = parse_config("install fs-vfat cmd\nremove fs-ms* cmd\n")
-    assert resolve("fs-vfat", TREE, config).targets == (Target("fs_vfat", ""),)
+    assert resolve("fs-vfat", TREE, config).targets == (Target("fs_vfat", "", named=True),)
     assert names(resolve("fs-msdos", TREE, config)) == ["msdos"]
 
 
