@@ -163,10 +163,16 @@ class Parser(argparse.ArgumentParser):
         action(self, namespace, self._typed(action, text), option)
 
     def _typed(self, action: argparse.Action, text: str) -> Any:
-        """Return a value of the type that ``action`` asks for, if it is one of its choices."""
+        """Return a value of the type that ``action`` asks for, if it is one of its choices.
+
+        An ArgumentTypeError has the message that the tool ends with, whatever -q and -s say.
+        """
         try:
             value = action.type(text) if callable(action.type) else text
-        except (ValueError, argparse.ArgumentTypeError):
+        except argparse.ArgumentTypeError as error:
+            Output(self.prog).error(str(error))
+            raise SystemExit(1) from None
+        except ValueError:
             self.error(f"{_name(action)}: invalid value '{text}'")
         if action.choices is not None and value not in action.choices:
             choices = ", ".join(map(str, action.choices))
@@ -197,26 +203,15 @@ def _name(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
-def understand_wait(options: argparse.Namespace, output: Output) -> bool:
-    """Set ``wait_msec`` to what ``--wait`` says, 0 where it is not given; False for no number."""
-    options.wait_msec = 0
-    if options.wait is not None:
-        try:
-            options.wait_msec = milliseconds(options.wait)
-        except ValueError:
-            output.error(f"unexpected wait value '{options.wait}'.")
-            return False
-    return True
-
-
 def milliseconds(text: str) -> int:
-    """Return the time that strtoul(3) finds with base 0; raises ValueError for anything else.
+    """Return the time that strtoul(3) finds with base 0, the type of ``--wait``.
 
-    One below 0 is none at all, and one that is longer than LONGEST_WAIT is that.
+    One below 0 is none at all, and one that is longer than LONGEST_WAIT is that. Raises
+    ArgumentTypeError for anything else.
     """
     found = _NUMBER.fullmatch(text)
     if found is None:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"unexpected wait value '{text}'.")
     sign, digits = found.groups()
     base = 8 if digits.isdecimal() and digits.startswith("0") else 0
     # A number of that many digits is too long for Python to read.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kmodctl.errors import NoDaemonError
 from kmodctl.loading import Loading, Unloading
 from kmodctl.output import Output
-from kmodctl.parser import Parser, understand_wait
+from kmodctl.parser import Parser, milliseconds
 from kmodctl.private import Place
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
@@ -50,7 +50,15 @@ def _add_actions(parser: Parser) -> None:
         action="store_true",
         help="unload the modules' users, too (with -r)",
     )
-    add("-w", "--wait", metavar="MSEC", help="wait so long for a module in use (with -r)")
+    add(
+        "-w",
+        "--wait",
+        dest="wait_msec",
+        metavar="MSEC",
+        type=milliseconds,
+        default=0,
+        help="wait so long for a module in use (with -r)",
+    )
     add(
         "-R",
         "--resolve-alias",
@@ -114,14 +122,12 @@ def words(given: Sequence[str]) -> list[str]:
 
 
 def check(options: argparse.Namespace, output: Output) -> bool:
-    """Ask for a module, and for a time that is a number."""
-    output.quiet = options.quiet
-    options.verbose = options.verbose and not options.quiet
-    if not understand_wait(options, output):
-        return False
+    """Ask for a module, also where nothing else is to be said (-q)."""
     if not options.words and not options.show_config:
         output.error("missing parameters. See -h.")
         return False
+    output.quiet = options.quiet
+    options.verbose = options.verbose and not options.quiet
     return True
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser, understand_wait
+from kmodctl.parser import Parser, milliseconds
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -24,15 +24,19 @@ def configure(parser: Parser) -> None:
     add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
     add("-v", "--verbose", action="store_true", help="say what the kernel logs")
     parser.extensions.add_argument(
-        "-w", "--wait", metavar="MSEC", help="wait so long for each module that is in use"
+        "-w",
+        "--wait",
+        dest="wait_msec",
+        metavar="MSEC",
+        type=milliseconds,
+        default=0,
+        help="wait so long for each module that is in use",
     )
     add("modules", metavar="MODULE", nargs="*", help="a module's name or file")
 
 
 def check(options: argparse.Namespace, output: Output) -> bool:
-    """Ask for a module, and for a time that is a number."""
-    if not understand_wait(options, output):
-        return False
+    """Ask for a module."""
     if not options.modules:
         output.error("missing module name.")
     return bool(options.modules)

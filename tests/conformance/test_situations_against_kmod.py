@@ -257,6 +257,9 @@ TABLE = (
     # Words that are wrong.
     Row("modprobe"),
     Row("modprobe -r"),
+    Row("modprobe -q"),
+    Row("modprobe -s"),
+    Row("modprobe -n -q -s -w x -Z"),
     Row("modprobe -x greet"),
     Row("modprobe --nosuch=1 greet"),
     Row("modprobe --re greet"),
