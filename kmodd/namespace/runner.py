@@ -334,7 +334,8 @@ class Runner:
         self._kernel.init_module(image, parameters, flags)
 
     def _is_needless(self, step: Step) -> bool:
-        return isinstance(step, InsertStep) and _is_live(self._kernel, step.record.name)
+        loads = isinstance(step, InsertStep | CommandStep) and not _unloads(step)
+        return loads and _is_live(self._kernel, module_of(step))
 
     def _has_lost_some(self, plan: Plan, failed: Step) -> bool:
         """Tell whether something that the plan loads before ``failed`` is not loaded any more."""

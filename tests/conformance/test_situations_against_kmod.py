@@ -94,6 +94,8 @@ TABLE = (
     Row("modprobe -D -a world facade nosuch stone"),
     Row("modprobe -D world", loaded="world"),
     Row("modprobe -n -v world", loaded="greet"),
+    Row("modprobe -n -v world", "install greet cmd\n", loaded="greet"),
+    Row("modprobe -D world", "install greet cmd\n", loaded="greet"),
     Row("modprobe -n -v world"),
     Row("modprobe --show-depends --verbose front-door"),
     Row("modprobe -D world x=1", "options world a=1  b=2\noptions greet c=3\n"),
