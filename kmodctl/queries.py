@@ -10,7 +10,7 @@ from kmodctl.output import Output
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
-    from kmodd.v1.database_service_pb2 import ConfigEntry, ModuleInfo
+    from kmodd.v1.database_service_pb2 import ConfigEntry, ModuleInfo, ResolveAliasResponse
 
 END_OF_FILES = "\n# End of configuration files. Dumping indexes now:\n\n"
 
@@ -85,9 +85,12 @@ def _errno(info: "ModuleInfo") -> int:
 def show_names(
     client: "Client", names: list[str], release: str, output: Output, *, every: bool
 ) -> int:
-    """Print the modules that names stand for, as ``modprobe -R`` does."""
+    """Print the modules that names stand for, as ``modprobe -R`` does.
+
+    What is wrong with the configuration is told with the first answer.
+    """
     status = 0
-    found = []
+    found: list[ResolveAliasResponse] = []
     for name in names:
         try:
             response = client.resolve(name, release)
@@ -96,6 +99,8 @@ def show_names(
             tell(f"Module {name} not found in directory {error.detail}")
             status = 1
             continue
+        for problem in () if found else response.config_problems:
+            output.library(problem)
         found.append(response)
         if not output.json:
             output.raw("".join(f"{module}\n" for module in response.modules))

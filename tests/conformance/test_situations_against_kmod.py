@@ -84,6 +84,7 @@ TABLE = (
     Row("modprobe -R greet", "alias gr?et stone\n"),
     Row("modprobe -R a", "alias a b\nalias b greet\n"),
     Row("modprobe -R ghost", "install ghost true\n"),
+    Row("modprobe -R -a greet world", "alias a\nalias g[ world\n"),
     # What would be done.
     Row("modprobe -D world"),
     Row("modprobe -D world a=1 'b=2 3' c=\"'4 5'\""),
