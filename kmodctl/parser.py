@@ -203,6 +203,18 @@ def _name(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
+def add_wait(to: argparse._ActionsContainer, for_what: str) -> None:
+    """Add ``--wait`` to a parser, or to a group of its options."""
+    to.add_argument(
+        *("-w", "--wait"),
+        dest="wait_msec",
+        metavar="MSEC",
+        type=milliseconds,
+        default=0,
+        help=f"wait so long for {for_what}",
+    )
+
+
 def milliseconds(text: str) -> int:
     """Return the time that strtoul(3) finds with base 0, the type of ``--wait``.
 

@@ -21,10 +21,10 @@ class ModuleInfo:
     """What a module file says of itself, or the kernel of a module that is built into it.
 
     ``path`` is the file's, empty for bytes that were sent; a builtin module may have a file, too,
-    which then says nothing. ``fields`` are
-    the keys and values of .modinfo in file order. ``versions`` are the symbols that the module
-    imports with their CRCs, ``exports`` those that it exports, both only where they were asked
-    for. ``errno`` and ``error`` say why the file could not be read, 0 and "" where it could.
+    which then says nothing. ``fields`` are the keys and values of .modinfo in file order.
+    ``versions`` are the symbols that the module imports with their CRCs, ``exports`` those that it
+    exports, both only where they were asked for. ``errno`` and ``error`` say why the file could
+    not be read, 0 and "" where it could.
     """
 
     name: str

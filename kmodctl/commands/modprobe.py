@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kmodctl.errors import NoDaemonError
 from kmodctl.loading import Loading, Unloading
 from kmodctl.output import Output
-from kmodctl.parser import Parser, milliseconds
+from kmodctl.parser import Parser, add_wait
 from kmodctl.private import Place
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
@@ -50,15 +50,7 @@ def _add_actions(parser: Parser) -> None:
         action="store_true",
         help="unload the modules' users, too (with -r)",
     )
-    add(
-        "-w",
-        "--wait",
-        dest="wait_msec",
-        metavar="MSEC",
-        type=milliseconds,
-        default=0,
-        help="wait so long for a module in use (with -r)",
-    )
+    add_wait(parser, "a module in use (with -r)")
     add(
         "-R",
         "--resolve-alias",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser, milliseconds
+from kmodctl.parser import Parser, add_wait
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -23,15 +23,7 @@ def configure(parser: Parser) -> None:
     add("-f", "--force", action="store_true", help="unload even what is in use; dangerous")
     add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
     add("-v", "--verbose", action="store_true", help="say what the kernel logs")
-    parser.extensions.add_argument(
-        "-w",
-        "--wait",
-        dest="wait_msec",
-        metavar="MSEC",
-        type=milliseconds,
-        default=0,
-        help="wait so long for each module that is in use",
-    )
+    add_wait(parser.extensions, "each module that is in use")
     add("modules", metavar="MODULE", nargs="*", help="a module's name or file")
 
 

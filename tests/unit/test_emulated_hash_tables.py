@@ -90,3 +90,12 @@ def test_a_table_that_is_left_is_reclaimed(machine: Machine) -> None:
     buckets = machine.memory.number(TABLE)
     RECLAIMERS["hash table"](machine, TABLE)
     assert machine.heap.size(buckets) is None
+
+
+def test_a_table_that_is_made_twice_is_there_once(machine: Machine) -> None:
+    assert made(machine, "rhashtable_init", parameters()) == 0
+    first = machine.memory.number(TABLE)
+    assert made(machine, "rhashtable_init", parameters()) == 0
+    assert machine.heap.size(first) is None
+    call(machine, "rhashtable_destroy", TABLE)
+    assert machine.ledger.held("sample") == ()

@@ -24,11 +24,11 @@ JUMP_SHORT, JUMP_LONG = bytes.fromhex("eb0e"), bytes.fromhex("e90b000000")
 """To 16 bytes behind their start."""
 
 
-def module(machine: Machine, code: bytes, flags: int = 0) -> ModuleImage:
+def module(machine: Machine, code: bytes, flags: int = 0, *, to: int = 16) -> ModuleImage:
     """Return a module in memory with one branch, which is ``code`` at first."""
     machine.memory.write(TEXT, code)
     machine.memory.write(
-        TABLE, struct.pack("<iiq", TEXT - TABLE, TEXT + 16 - TABLE - 4, KEY - TABLE - 8 | flags)
+        TABLE, struct.pack("<iiq", TEXT - TABLE, TEXT + to - TABLE - 4, KEY - TABLE - 8 | flags)
     )
     image = ModuleImage(
         name="sample",
@@ -85,3 +85,13 @@ def test_only_code_that_is_there_is_changed() -> None:
     image.text_end = TEXT
     call(machine, "static_key_enable", KEY)
     assert machine.memory.read(TEXT, 5) == NOP_LONG
+
+
+@pytest.mark.parametrize(
+    ("distance", "is_changed"), [(129, True), (130, False), (-126, True), (-127, False)]
+)
+def test_what_a_jump_does_not_reach_stays_as_it_is(distance: int, is_changed: bool) -> None:
+    machine = new_machine()
+    call(machine, "static_key_enable", KEY)
+    change_code(machine, module(machine, NOP_SHORT, to=distance), machine.tables)
+    assert (machine.memory.read(TEXT, 2) != NOP_SHORT) == is_changed

@@ -47,6 +47,9 @@ def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
     memory.put(table + _MOST, _ELEMENTS_MOST, 4)
     memory.write(table + _COPY, memory.read(parameters, _PARAMETERS_SIZE))
     memory.put(table + _IS_LIST, 0, 1)
+    if machine.ledger.give(_KIND, table) is not None:
+        # It is made anew, and nobody can find its old buckets any more.
+        forget_table(machine, table)
     machine.state.setdefault(_MADE, {})[table] = buckets
     machine.ledger.take(_KIND, table)
     return 0

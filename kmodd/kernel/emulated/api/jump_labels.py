@@ -26,9 +26,8 @@ _ENTRIES_MAX = 1 << 16
 
 def _switch(machine: Machine, key: int, count: int) -> None:
     """Set how often a key is on, and change the code that it decides."""
-    memory = machine.memory
-    was_on = memory.number(key, 4, signed=True) > 0
-    memory.put(key, count, 4)
+    was_on = _count(machine, key) > 0
+    machine.memory.put(key, count, 4)
     if was_on == (count > 0):
         return
     # What is kept of a structure is forgotten with its memory.
@@ -38,7 +37,7 @@ def _switch(machine: Machine, key: int, count: int) -> None:
 
 
 def change_code(machine: Machine, image: ModuleImage, keys: Collection[int]) -> None:
-    """Change a module's code as these keys are now."""
+    """Change a module's code as these keys are now; what no jump reaches stays as it is."""
     if image.keys is None:
         image.keys = frozenset(key for _, _, key, _ in _entries(machine, image))
     if image.keys.isdisjoint(keys):
@@ -47,11 +46,12 @@ def change_code(machine: Machine, image: ModuleImage, keys: Collection[int]) -> 
     for code, target, key, is_branch in _entries(machine, image):
         if key not in keys or not image.is_code(code):
             continue
-        is_on = memory.number(key, 4, signed=True) > 0
         operation, size = _SHORT if memory.number(code, 1) in (_SHORT[0], 0x66) else _LONG
-        jump = operation.to_bytes(1, "little") + (target - code - size).to_bytes(
-            size - 1, "little", signed=True
-        )
+        distance, reach = target - code - size, 1 << 8 * (size - 1) - 1
+        if not -reach <= distance < reach:
+            continue
+        jump = bytes([operation]) + distance.to_bytes(size - 1, "little", signed=True)
+        is_on = _count(machine, key) > 0
         memory.write(code, jump if is_on != is_branch else _NOTHING[size])
         has_changed = True
     if has_changed:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 LOOK_SECONDS = 0.025
-"""Seconds between two looks. Of the runs of Debian's modules ten are longer than that: those of
-raid6_pq, which wait for the clock, and of the self tests of libcurve25519 and test_bpf."""
+"""Seconds between two looks. Of Debian's modules it is raid6_pq that runs for longer than that each
+time, as it waits for the clock."""
 
 IDLE_LOOKS = 40
 """Looks at a processor that nobody uses after which the thread ends."""
