@@ -20,6 +20,9 @@ from pathlib import Path
 
 from kmodd import __version__
 from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.host.signals import SignalInbox, caught
+from kmodd.host.systemd import log_handler
+from kmodd.host.transport import choose_transport
 from kmodd.settings import (
     LOG_LEVELS,
     Limits,
@@ -32,9 +35,6 @@ from kmodd.settings import (
     default_state,
 )
 from kmodd.settings_file import read_settings, settings_files
-from kmodd.signals import SignalInbox, caught
-from kmodd.systemd import log_handler
-from kmodd.transport import choose_transport
 from kmodd.trust import check_files
 
 EPILOG = """\

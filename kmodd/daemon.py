@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kmodd import descriptors, systemd
 from kmodd.caller import Role
 from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, RequestError, TreeError
+from kmodd.host import descriptors, systemd
+from kmodd.host.mounts import Outlook
+from kmodd.host.pulse import Pulse
+from kmodd.host.signals import SignalInbox, caught
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
-from kmodd.mounts import Outlook
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.start import load_at_start
 from kmodd.plan import DenyList
-from kmodd.pulse import Pulse
 from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
-from kmodd.signals import SignalInbox, caught
 from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
 from kmodd.trust import check_configuration

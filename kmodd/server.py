@@ -13,8 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from kmodd.caller import Role
-from kmodd.descriptors import connections
 from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.host.descriptors import connections
+from kmodd.host.sockets import SocketPlace
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.daemon import DaemonService
@@ -28,7 +29,6 @@ from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits, SocketSettings
-from kmodd.sockets import SocketPlace
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import (
     daemon_service_pb2,

@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodctl import CallError
-from kmodd.pulse import Pulse
+from kmodd.host.pulse import Pulse
 from kmodd.v1 import module_service_pb2 as modules
 from kmodd.v1 import module_service_pb2_grpc
 from tests.support.daemon import Daemon, running_daemon, wait_until

@@ -60,4 +60,4 @@ def test_a_pure_room_knows_no_daemon_no_thread_and_no_process(room: str) -> None
 
 def test_grpc_is_known_to_the_service_and_those_above_it() -> None:
     rooms = {room_of_file(path) for path in SOURCES if "grpc" in imports(path)}
-    assert rooms == {"service", "server", "pulse", "transport"}
+    assert rooms == {"service", "server", "host"}

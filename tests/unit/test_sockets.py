@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import RequestError, StateError
+from kmodd.host.sockets import PATH_MAX, SocketPlace
 from kmodd.settings import SocketSettings
-from kmodd.sockets import PATH_MAX, SocketPlace
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.systemd import JournalFormatter, is_journal, notify, watchdog_pause
+from kmodd.host.systemd import JournalFormatter, is_journal, notify, watchdog_pause
 
 
 @pytest.mark.parametrize("abstract", [False, True])

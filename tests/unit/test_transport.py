@@ -7,12 +7,12 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from kmodd.transport import CHOICE, CHOOSING, VARIABLE
+from kmodd.host.transport import CHOICE, CHOOSING, VARIABLE
 
 CHOOSE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from kmodd.transport import choose_transport
+from kmodd.host.transport import choose_transport
 choose_transport()
 """
 
