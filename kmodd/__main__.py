@@ -19,6 +19,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from kmodd import __version__
+from kmodd.access.trusted_files import check_files
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.systemd import log_handler
@@ -35,7 +36,6 @@ from kmodd.settings import (
     default_state,
 )
 from kmodd.settings_file import read_settings, settings_files
-from kmodd.trust import check_files
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kmodd.caller import Role
+from kmodd.access.caller import Role
+from kmodd.access.trusted_files import check_configuration
 from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, RequestError, TreeError
@@ -28,7 +29,6 @@ from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
-from kmodd.trust import check_configuration
 from kmodd.watch import watching
 
 FIXED = (

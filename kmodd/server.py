@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from kmodd.caller import Role
+from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.host.descriptors import connections
 from kmodd.host.sockets import SocketPlace

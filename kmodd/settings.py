@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kmodd.caller import Caller, Role
+from kmodd.access.caller import Caller, Role
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kmodd.caller import Role
+from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.names import normalise_alias
 from kmodd.settings import (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kmodd.access.trusted_files import check_configuration, check_tree
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
@@ -19,7 +20,6 @@ from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
-from kmodd.trust import check_configuration, check_tree
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
@@ -59,7 +59,7 @@ class TreeOptions:
     of the root's configuration, where there are any. ``swapped`` is called when a tree has
     another generation than before, or none, on the thread that brought it about.
     ``command_line`` is the kernel's. ``trusted_only`` refuses trees and configuration that others
-    than root may write (see trust.py).
+    than root may write (see access/trusted_files.py).
     """
 
     root: Path

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError
 
 LINE_MAX = 8192

@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kmodd.caller import DAEMON, Caller
+from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
 
 _current: ContextVar["Operation | None"] = ContextVar("operation", default=None)

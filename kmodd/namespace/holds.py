@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
 from kmodd.errors import LimitError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import LoadedModule
 

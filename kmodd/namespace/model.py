@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from kmodd.caller import DAEMON, Caller
+from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import KmoddError
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace.flights import Running

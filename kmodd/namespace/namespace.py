@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from kmodd.access import check_target
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
+from kmodd.access.rules import check_target
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import Emulation, InsertFlags, Kernel, LoadedModule, ModuleDetails
 from kmodd.names import check_query, module_name, module_name_of_path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a caller may have a plan run. What a module needs follows the module that it may have."""
 
-from kmodd.access import check_needed, check_target
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
+from kmodd.access.rules import check_needed, check_target
 from kmodd.plan import BuiltinStep, Cause, Plan, module_of
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
+from kmodd.access.trusted_files import check_open_file
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
@@ -20,7 +21,6 @@ from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.stale import StaleError, open_planned
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
-from kmodd.trust import check_open_file
 
 FIRST_PAUSE = 0.001
 """Seconds after which a module that is in use is tried again; each pause is twice the last."""

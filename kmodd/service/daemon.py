@@ -8,7 +8,7 @@ from collections import Counter
 import grpc
 
 from kmodd import __version__
-from kmodd.caller import Role
+from kmodd.access.caller import Role
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.service.convert import action_name, duration, text, timestamp, tree_message

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 
-from kmodd import access
-from kmodd.caller import Caller
+from kmodd.access import rules
+from kmodd.access.caller import Caller
 from kmodd.errors import AccessError, KmoddError
 from kmodd.kernel.base import Kernel, LoadedModule, ModuleSection
 from kmodd.namespace import DescribedParameter, Finished, Namespace, Outcome
@@ -42,34 +42,34 @@ class Door:
         """
         token = token_of(context)
         caller = self._namespace.origin(token) if token else self._caller
-        access.check_method(caller, method, on_linux=self._on_linux)
+        rules.check_method(caller, method, on_linux=self._on_linux)
         if request is not None and not token:
-            access.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
-            if method == access.HOLD:
+            rules.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
+            if method == rules.HOLD:
                 fields = (field.name for field, _ in request.load.ListFields())
-                access.check_fields(caller, access.LOAD, fields)
+                rules.check_fields(caller, rules.LOAD, fields)
 
     def shown_module(self, module: LoadedModule) -> LoadedModule:
         """Return ``module`` as the callers of this socket see it."""
-        if module.address and not access.sees_kernel_memory(self._caller):
+        if module.address and not rules.sees_kernel_memory(self._caller):
             return replace(module, address=0)
         return module
 
     def shown_sections(self, sections: Iterable[ModuleSection]) -> tuple[ModuleSection, ...]:
         """Return the sections of a module as the callers of this socket see them."""
-        if access.sees_kernel_memory(self._caller):
+        if rules.sees_kernel_memory(self._caller):
             return tuple(sections)
         return tuple(replace(section, address=0) for section in sections)
 
     def shown_parameter(self, parameter: DescribedParameter) -> DescribedParameter:
         """Return ``parameter`` as the callers of this socket see it."""
-        if not parameter.shown.is_private or access.sees_private_values(self._caller):
+        if not parameter.shown.is_private or rules.sees_private_values(self._caller):
             return parameter
         return replace(parameter, shown=replace(parameter.shown, value=None))
 
     def shows_callers(self) -> bool:
         """Tell whether the callers of this socket see which socket others call by."""
-        return access.sees_callers(self._caller)
+        return rules.sees_callers(self._caller)
 
     def shows(self, finished: Finished) -> bool:
         """Tell whether the callers of this socket are told of an operation that has ended."""
@@ -77,7 +77,7 @@ class Door:
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""
-        if access.sees_log(self._caller, on_linux=self._on_linux):
+        if rules.sees_log(self._caller, on_linux=self._on_linux):
             return error
         error = error.copy()
         error.log = ()
@@ -86,10 +86,10 @@ class Door:
     def shown(self, outcome: Outcome) -> Outcome:
         """Return ``outcome`` as the callers of this socket see it."""
         steps = outcome.steps
-        if not access.sees_output(self._caller):
+        if not rules.sees_output(self._caller):
             steps = tuple(replace(step, output=None) for step in steps)
         ignored = outcome.ignored
-        if not access.sees_private_values(self._caller):
+        if not rules.sees_private_values(self._caller):
             ignored = tuple(
                 replace(each, in_force=None) if each.private else each for each in ignored
             )

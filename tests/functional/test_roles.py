@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from kmodctl import CallError, Client, NoDaemonError
-from kmodd.access import METHODS as LEAST_ROLES
-from kmodd.caller import Role
+from kmodd.access.caller import Role
+from kmodd.access.rules import METHODS as LEAST_ROLES
 from kmodd.v1 import module_service_pb2
 from tests.support.daemon import Daemon, configure, running_daemon, wait_until
 from tests.support.elf_writer import ModuleSpec, write_module

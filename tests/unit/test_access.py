@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.access import (
+from kmodd.access.caller import DAEMON, Caller, Role
+from kmodd.access.rules import (
     LOADER_FIELDS,
     METHODS,
     METHODS_ON_LINUX,
@@ -14,7 +15,6 @@ from kmodd.access import (
     check_needed,
     check_target,
 )
-from kmodd.caller import DAEMON, Caller, Role
 from kmodd.errors import AccessError, Reason
 from kmodd.server import SERVICES
 from tests.support.methods import METHODS as ALL_METHODS

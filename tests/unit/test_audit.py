@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.caller import Caller, Role
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError
 from kmodd.kernel.base import InsertFlags
 from kmodd.namespace import AuditTrail, Call, Namespace

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
 from kmodd.errors import LimitError, Reason, StateError
 from kmodd.kernel.base import LoadedModule, ModuleState
 from kmodd.namespace.audit import Finished

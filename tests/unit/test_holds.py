@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.caller import Caller, Role
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError, LimitError, NotFoundError, Reason
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.namespace import Call, Hold, Namespace, Origin, Outcome

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.caller import Caller
+from kmodd.access.caller import Caller
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.caller import Role
+from kmodd.access.caller import Role
 from kmodd.errors import RequestError
 from kmodd.settings import Limits, Settings, SocketSettings, Timing
 from kmodd.settings_file import MAX_FILE, SETTINGS, read_settings

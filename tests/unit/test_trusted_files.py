@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.access.trusted_files import (
+    check_configuration,
+    check_open_file,
+    check_tree,
+    first_untrusted,
+)
 from kmodd.errors import TreeError
-from kmodd.trust import check_configuration, check_open_file, check_tree, first_untrusted
 from tests.support.require import require
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from kmodd.caller import Caller, Role
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import AccessError, Reason
 from kmodd.globs import PatternTable
 from kmodd.names import normalise_alias
