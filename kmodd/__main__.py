@@ -35,7 +35,7 @@ from kmodd.settings import (
     default_socket,
     default_state,
 )
-from kmodd.settings_file import read_settings, settings_files
+from kmodd.settings.toml import read_settings, settings_files
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out

@@ -15,8 +15,8 @@ from kmodctl.commands import COMMANDS, KMOD, command_module, description, summar
 from kmodctl.parser import Parser
 from kmodd import __version__
 from kmodd.__main__ import make_parser
-from kmodd.settings import CONFIG
-from kmodd.settings_file import SETTINGS, Table, Value
+from kmodd.settings.toml import SETTINGS, Table, Value
+from kmodd.settings.values import CONFIG
 
 SHARE = Path(__file__).resolve().parent
 

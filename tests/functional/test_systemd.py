@@ -15,7 +15,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from kmodd.settings import Settings
-from kmodd.settings_file import read_settings
+from kmodd.settings.toml import read_settings
 from tests.support.daemon import running_daemon
 from tests.support.modules import MODULES
 from tests.support.require import require

@@ -10,7 +10,7 @@ import pytest
 from kmodctl.cli import command_parser
 from kmodctl.commands import COMMANDS, command_module, description, summary
 from kmodd.settings import Settings
-from kmodd.settings_file import read_settings
+from kmodd.settings.toml import read_settings
 from tests.support.require import require
 
 SHARE = Path(__file__).parents[2] / "kmodctl" / "share"

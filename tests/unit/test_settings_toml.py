@@ -8,7 +8,7 @@ import pytest
 from kmodd.access.caller import Role
 from kmodd.errors import RequestError
 from kmodd.settings import Limits, Settings, SocketSettings, Timing
-from kmodd.settings_file import MAX_FILE, SETTINGS, read_settings
+from kmodd.settings.toml import MAX_FILE, SETTINGS, read_settings
 
 WHOLE = """
 kernel = "linux"

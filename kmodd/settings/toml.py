@@ -21,7 +21,7 @@ from typing import Any
 from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.names import normalise_alias
-from kmodd.settings import (
+from kmodd.settings.values import (
     LOG_LEVELS,
     Limits,
     Settings,

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon is told: the values, and how kmodd.toml says them (toml)."""
+
+from kmodd.settings.values import (
+    ADMIN_SOCKET,
+    LOG_LEVELS,
+    Limits,
+    Settings,
+    SocketSettings,
+    Timing,
+    check_command_line,
+    default_config,
+    default_runtime,
+    default_socket,
+    default_state,
+)
+
+__all__ = [
+    "ADMIN_SOCKET",
+    "LOG_LEVELS",
+    "Limits",
+    "Settings",
+    "SocketSettings",
+    "Timing",
+    "check_command_line",
+    "default_config",
+    "default_runtime",
+    "default_socket",
+    "default_state",
+]
