@@ -9,7 +9,7 @@ A daemon takes in files from admins alone. For everybody else ``kmodctl modinfo 
 import sys
 
 from kmodd.errors import KmoddError
-from kmodd.info import info_of_image
+from kmodd.queries.modinfo import info_of_image
 from kmodd.service.lookups import info_message
 from kmodd.settings import Limits
 from kmodd.v1.database_service_pb2 import InspectModuleResponse

@@ -9,9 +9,9 @@ from operator import attrgetter
 
 from kmodd.database import Database
 from kmodd.errors import Reason, RequestError, StateError
-from kmodd.info import info_of_record
 from kmodd.kernel.base import Kernel, ModuleDetails, ParameterValue
 from kmodd.modulefile import parameters_of
+from kmodd.queries.modinfo import info_of_record
 
 PARAMETERS_MAX = 64 << 10
 """Bytes of the longest parameters; the kernel takes a page or so, a command's environment more."""

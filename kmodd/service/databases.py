@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from kmodd.lookups import Lookups
+from kmodd.queries.lookups import Lookups
 from kmodd.rebuilding import WatchedRebuild
 from kmodd.service.convert import tree_message
 from kmodd.service.lookups import LookupCalls

@@ -10,10 +10,10 @@ import grpc
 from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.database.trie import read_index
-from kmodd.info import ModuleInfo, info_of_image
-from kmodd.lookups import Lookups
 from kmodd.modulefile import Signature, SymbolVersion
 from kmodd.plan import Stage
+from kmodd.queries.lookups import Lookups
+from kmodd.queries.modinfo import ModuleInfo, info_of_image
 from kmodd.service.convert import problem_lines, text
 from kmodd.service.uploads import Uploads
 from kmodd.v1 import database_service_pb2 as pb

@@ -8,10 +8,10 @@ from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.database.text import DeviceNode, read_device_nodes
 from kmodd.errors import NotFoundError
-from kmodd.info import ModuleInfo, info_of_builtin, info_of_record
 from kmodd.names import check_query, module_name
-from kmodd.needs import ModuleNeeds, needs_of
 from kmodd.plan import Resolution, resolve, resolve_module
+from kmodd.queries.dependencies import ModuleNeeds, needs_of
+from kmodd.queries.modinfo import ModuleInfo, info_of_builtin, info_of_record
 from kmodd.trees import Generation, Trees
 
 Answer = TypeVar("Answer")
