@@ -9,8 +9,8 @@ A daemon takes in files from admins alone. For everybody else ``kmodctl modinfo 
 import sys
 
 from kmodd.errors import KmoddError
+from kmodd.queries.messages import info_message
 from kmodd.queries.modinfo import info_of_image
-from kmodd.service.lookups import info_message
 from kmodd.settings import Limits
 from kmodd.v1.database_service_pb2 import InspectModuleResponse
 

@@ -16,6 +16,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.namespace import DescribedParameter, Origin, StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
+from kmodd.queries.messages import text
 from kmodd.trees import Generation
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
 
@@ -37,13 +38,6 @@ _ORIGINS = {
     Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
     Origin.UNKNOWN: module_service_pb2.ORIGIN_UNKNOWN,
 }
-
-
-def text(value: str) -> str:
-    """Return ``value`` as a protobuf string can carry it: bytes that are not UTF-8 replaced."""
-    if value.isascii():
-        return value
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def module_message(

@@ -11,7 +11,8 @@ from kmodd import __version__
 from kmodd.access.caller import Role
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace, Origin, Running
-from kmodd.service.convert import action_name, duration, text, timestamp, tree_message
+from kmodd.queries.messages import text
+from kmodd.service.convert import action_name, duration, timestamp, tree_message
 from kmodd.service.pages import page_of
 from kmodd.trees import Trees
 from kmodd.v1 import daemon_service_pb2 as pb

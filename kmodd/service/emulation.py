@@ -5,7 +5,7 @@ import grpc
 
 from kmodd.kernel.base import Device
 from kmodd.namespace import Call, Devices
-from kmodd.service.convert import text
+from kmodd.queries.messages import text
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of

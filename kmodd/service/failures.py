@@ -10,7 +10,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from kmodd.errors import KmoddError
 from kmodd.namespace import Outcome
-from kmodd.service.convert import step_message, text
+from kmodd.queries.messages import text
+from kmodd.service.convert import step_message
 from kmodd.v1 import errors_pb2, module_service_pb2
 
 DOMAIN = "kmodd"

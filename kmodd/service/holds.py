@@ -9,7 +9,8 @@ import grpc
 
 from kmodd.namespace import Call, Hold, Namespace
 from kmodd.plan import LoadRequest
-from kmodd.service.convert import problem_lines, text, timestamp
+from kmodd.queries.messages import text
+from kmodd.service.convert import problem_lines, timestamp
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of

@@ -10,11 +10,11 @@ import grpc
 from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.database.trie import read_index
-from kmodd.modulefile import Signature, SymbolVersion
 from kmodd.plan import Stage
 from kmodd.queries.lookups import Lookups
-from kmodd.queries.modinfo import ModuleInfo, info_of_image
-from kmodd.service.convert import problem_lines, text
+from kmodd.queries.messages import info_message, text
+from kmodd.queries.modinfo import info_of_image
+from kmodd.service.convert import problem_lines
 from kmodd.service.uploads import Uploads
 from kmodd.v1 import database_service_pb2 as pb
 from kmodd.v1 import database_service_pb2_grpc
@@ -124,22 +124,6 @@ class LookupCalls(database_service_pb2_grpc.DatabaseServiceServicer):
         )
 
 
-def info_message(info: ModuleInfo) -> pb.ModuleInfo:
-    """Return what a module says of itself."""
-    return pb.ModuleInfo(
-        name=text(info.name),
-        path=text(info.path),
-        builtin=info.builtin,
-        fields=[_field(key, value) for key, value in info.fields],
-        build_id=info.build_id,
-        signature=_signature(info.signature) if info.signature else None,
-        versions=map(_symbol, info.versions),
-        exports=map(_symbol, info.exports),
-        error=text(info.error),
-        error_errno=info.errno,
-    )
-
-
 def config_entries(config: Config) -> Iterator[pb.ConfigEntry]:
     """Yield the directives in the order in which ``modprobe -c`` shows them."""
     for blacklist in config.blacklist:
@@ -180,26 +164,3 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     rest = iter(items)
     while batch := list(islice(rest, BATCH)):
         yield batch
-
-
-def _field(key: str, value: str) -> pb.ModuleInfoField:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raw = value.encode("utf-8", "surrogateescape")
-        return pb.ModuleInfoField(key=text(key), value=text(value), raw_value=raw)
-    return pb.ModuleInfoField(key=text(key), value=value)
-
-
-def _signature(signature: Signature) -> pb.ModuleSignature:
-    return pb.ModuleSignature(
-        id=signature.type.value,
-        signer=text(signature.signer),
-        key_id=signature.key_id,
-        hash_algorithm=signature.hash_algorithm,
-        value=signature.value,
-    )
-
-
-def _symbol(version: SymbolVersion) -> pb.SymbolCrc:
-    return pb.SymbolCrc(symbol=text(version.name), crc=version.crc & 0xFFFFFFFF)

@@ -10,13 +10,13 @@ from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags, LoadedModule
 from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
+from kmodd.queries.messages import text
 from kmodd.service.convert import (
     assumed_module,
     note_message,
     parameter_message,
     problem_lines,
     section_message,
-    text,
 )
 from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message

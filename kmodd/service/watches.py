@@ -9,7 +9,8 @@ import grpc
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace import ChangeKind, Event, Finished, Namespace, Watch
-from kmodd.service.convert import action_name, duration, module_message, text, timestamp
+from kmodd.queries.messages import text
+from kmodd.service.convert import action_name, duration, module_message, timestamp
 from kmodd.service.door import Door
 from kmodd.service.failures import cut_off, failure_message
 from kmodd.v1 import module_service_pb2 as pb
