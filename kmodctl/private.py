@@ -78,7 +78,7 @@ def private_inspect(path: str) -> "ModuleInfo":
 
     from kmodd.v1.database_service_pb2 import InspectModuleResponse
 
-    command = [sys.executable, "-P", "-m", "kmodd.offline_info", path]
+    command = [sys.executable, "-P", "-m", "kmodd.oneshot.modinfo", path]
     with open(path, "rb") as file:
         ran = subprocess.run(command, stdin=file, capture_output=True, check=False)
     if ran.returncode != 0:

@@ -138,7 +138,7 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
     order |= {"release": release, "files": files, "symbol_prefix": prefix or ""}
     order |= {"base": os.path.abspath(options.base)}
     order |= {"output": options.output and os.path.abspath(options.output)}
-    command = [sys.executable, "-m", "kmodd.offline", json.dumps(order)]
+    command = [sys.executable, "-m", "kmodd.oneshot.depmod", json.dumps(order)]
     return subprocess.run(command, check=False).returncode
 
 

@@ -29,6 +29,13 @@ def test_without_a_daemon_grpc_is_not_imported_either() -> None:
     assert "grpc" not in loaded
 
 
+@pytest.mark.parametrize("name", ["depmod", "modinfo"])
+def test_what_needs_no_daemon_imports_neither_grpc_nor_a_service(name: str) -> None:
+    loaded = modules_after(f"import kmodd.oneshot.{name}")
+    assert f"kmodd.oneshot.{name}" in loaded
+    assert not loaded & {"grpc", "kmodd.service", "kmodd.daemon", "kmodd.server"}
+
+
 def test_the_client_imports_nothing_of_the_daemon_but_its_stubs() -> None:
     loaded = modules_after("import kmodctl, kmodctl.cli; kmodctl.Client")
     assert "grpc" in loaded

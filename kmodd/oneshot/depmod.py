@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """depmod for one caller: another root, output or configuration, with the caller's own rights.
 
-The shared daemon never opens a path that a caller names. ``kmodctl depmod`` therefore runs
-``python -m kmodd.offline ORDER``, in its own process and as its own user, for all that names one.
-ORDER is a JSON object with the fields of ``Order``.
+The shared daemon never opens a path that a caller names. For all that names one ``kmodctl depmod``
+therefore runs ``python -m kmodd.oneshot.depmod ORDER``, in a process and with the rights of its
+own. ORDER is a JSON object with the fields of ``Order``.
 """
 
 import errno

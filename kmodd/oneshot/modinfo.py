@@ -2,7 +2,7 @@
 """modinfo of a file for one caller, with the caller's own rights.
 
 A daemon takes in files from admins alone. For everybody else ``kmodctl modinfo FILE`` runs
-``python -m kmodd.offline_info NAME`` with the file as its input; the output is a serialised
+``python -m kmodd.oneshot.modinfo NAME`` with the file as its input; the output is a serialised
 ``kmodd.v1.InspectModuleResponse``.
 """
 
