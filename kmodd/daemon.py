@@ -29,7 +29,7 @@ from kmodd.server import Parts, Servers
 from kmodd.settings import Settings
 from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
-from kmodd.watch import watching
+from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import grpc
 
 from kmodd.queries.lookups import Lookups
-from kmodd.rebuilding import WatchedRebuild
 from kmodd.service.convert import tree_message
 from kmodd.service.lookups import LookupCalls
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
 from kmodd.trees import Generation, Trees
+from kmodd.trees.requested_rebuild import RequestedRebuild
 from kmodd.v1 import database_service_pb2 as pb
 
 WAKE = 0.5
@@ -31,7 +31,7 @@ class DatabaseService(LookupCalls):
         self, request: pb.RebuildDatabaseRequest, _context: grpc.ServicerContext
     ) -> Iterator[pb.RebuildDatabaseResponse]:
         """Rebuild, telling how far it is; the rebuild goes on when the client leaves."""
-        rebuild = WatchedRebuild(self._trees, request.release)
+        rebuild = RequestedRebuild(self._trees, request.release)
         for read, total in rebuild.progress():
             message = pb.RebuildProgress(files_read=read, files_total=total)
             yield pb.RebuildDatabaseResponse(progress=message)

@@ -9,9 +9,7 @@ from pathlib import Path
 from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
-from kmodd.tree import Generation, Tree, TreeOptions, no_tree
-
-__all__ = ["Generation", "Trees", "modules_directory", "newest_release"]
+from kmodd.trees.tree import Generation, Tree, TreeOptions, no_tree
 
 
 class Trees:

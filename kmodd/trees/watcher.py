@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.config import config_directories
-from kmodd.debounce import Debouncer
 from kmodd.errors import KmoddError
-from kmodd.observe import DirectoryObserver
 from kmodd.settings import Timing
-from kmodd.trees import Trees
+from kmodd.trees.debounce import Debouncer
+from kmodd.trees.inotify import DirectoryObserver
+from kmodd.trees.releases import Trees
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._debouncer = Debouncer(self._rebuild, timing)
         self._observer = DirectoryObserver(trees.directory, self._debouncer.touch, self.touch_all)
-        self._thread = threading.Thread(target=self._look_around, name="kmodd-watch", daemon=True)
+        self._thread = threading.Thread(target=self._look_around, name="kmodd-watcher", daemon=True)
         self._next_look: dict[str, float] = {}
         self._silent: set[str] = set()
 

@@ -9,14 +9,15 @@ from concurrent.futures import Future
 
 from kmodd.database.reading import MANY
 from kmodd.errors import Reason, TreeError
-from kmodd.trees import Generation, Trees
+from kmodd.trees.releases import Trees
+from kmodd.trees.tree import Generation
 
 PROGRESS = 0.1
 """Seconds between two steps that are told: each is a message for a client, and makes the reading
 thread wait for the one that sends it."""
 
 
-class WatchedRebuild:
+class RequestedRebuild:
     """A rebuild in a thread of its own, which begins at once and goes on if nobody watches it.
 
     ``_told`` carries the steps to whoever watches, then None; there is one who does.
