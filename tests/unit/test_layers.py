@@ -1,63 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rooms of kmodd import each other in one direction, and the pure ones know no outside."""
+"""The rooms of kmodd stand on floors and import downwards; the pure ones know no outside."""
 
-import ast
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import kmodd
+from tests.support.imports import import_graph, imported_names, rooms, runs_up
 
 PACKAGE = Path(kmodd.__file__).parent
 
-SOURCES = sorted(
-    path for path in PACKAGE.rglob("*.py") if PACKAGE / "v1" not in (path, *path.parents)
+FLOORS = (
+    ("__main__",),
+    ("daemon",),
+    ("server",),
+    ("service", "oneshot"),
+    ("namespace",),
+    ("queries",),
+    ("trees", "host"),
+    ("plan", "state", "settings"),
+    ("kernel", "database"),
+    ("access",),
+    ("modulefile", "config"),
+    ("names",),
+    ("errors", "globs", "v1"),
 )
+"""The rooms, folders and files alike, from the top to the ground."""
 
 OUTSIDE = {"grpc", "threading", "socket", "subprocess", "watchdog"}
 
-
-def imports(path: Path) -> Iterator[str]:
-    """Yield the modules that a source imports when it is run."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "kmodd":
-                yield from (f"kmodd.{name.name}" for name in node.names)
-            else:
-                yield node.module
+GRAPH = import_graph(PACKAGE)
 
 
-def room_of(module: str) -> str:
-    """Return a module's folder or file below kmodd, "" for what is none of kmodd's."""
-    first, _, rest = module.partition(".")
-    return rest.partition(".")[0] if first == "kmodd" else ""
+def sources_of(room: str) -> list[Path]:
+    return [*PACKAGE.glob(f"{room}.py"), *PACKAGE.glob(f"{room}/**/*.py")]
 
 
-def room_of_file(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def test_every_room_stands_on_one_floor() -> None:
+    standing = [room for floor in FLOORS for room in floor]
+    assert sorted(standing) == sorted(rooms(GRAPH, "kmodd"))
 
 
-def test_no_room_imports_one_that_imports_it() -> None:
-    graph: dict[str, set[str]] = {}
-    for path in SOURCES:
-        room = room_of_file(path)
-        graph.setdefault(room, set()).update(map(room_of, imports(path)))
-        graph[room] -= {room, "", "v1", "__version__"}
-    TopologicalSorter(graph).prepare()  # raises CycleError
+def test_no_import_runs_up() -> None:
+    assert runs_up(GRAPH, FLOORS, "kmodd") == []
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    TopologicalSorter(GRAPH).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pkg.high.file",
+        "from pkg.high import file",
+        "from pkg import high",
+        "def later() -> None:\n    from pkg.high.file import something",
+        "from ..high import file",
+        "from pkg.beside import other",
+    ],
+)
+def test_an_import_that_runs_up_is_found_however_it_is_written(tmp_path: Path, line: str) -> None:
+    for name in ("high/__init__", "high/file", "beside/__init__", "beside/other", "low/__init__"):
+        source = tmp_path / "pkg" / f"{name}.py"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.touch()
+    (tmp_path / "pkg/__init__.py").touch()
+    (tmp_path / "pkg/high/file.py").write_text("import pkg.low.one")
+    (tmp_path / "pkg/low/one.py").write_text(line)
+    graph = import_graph(tmp_path / "pkg")
+    (found,) = runs_up(graph, (("high",), ("low", "beside")), "pkg")
+    assert found.startswith("pkg.low.one -> pkg.")
 
 
 @pytest.mark.parametrize("room", ["plan", "config", "modulefile", "names", "access", "settings"])
 def test_a_pure_room_knows_no_daemon_no_thread_and_no_process(room: str) -> None:
-    known = {each for path in SOURCES if room_of_file(path) == room for each in imports(path)}
+    known = frozenset().union(*map(imported_names, sources_of(room)))
     assert known
     assert not known & OUTSIDE
-    assert not {"daemon", "server", "service", "namespace"} & set(map(room_of, known))
 
 
 def test_grpc_is_known_to_the_service_and_those_above_it() -> None:
-    rooms = {room_of_file(path) for path in SOURCES if "grpc" in imports(path)}
-    assert rooms == {"service", "server", "host"}
+    knowing = {
+        room
+        for floor in FLOORS
+        for room in floor
+        if room != "v1" and any("grpc" in imported_names(path) for path in sources_of(room))
+    }
+    assert knowing == {"service", "server", "host"}
