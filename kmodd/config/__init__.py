@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the administrator wrote: modprobe.d, modules-load.d and the kernel's command line."""
 
-from kmodd.config.files import config_directories
-from kmodd.config.model import (
+from kmodd.config.directives import (
     Alias,
     Blacklist,
     Command,
@@ -11,6 +10,7 @@ from kmodd.config.model import (
     SoftDependency,
     WeakDependency,
 )
+from kmodd.config.files import config_directories
 from kmodd.config.modprobe import parse_config, read_config
 from kmodd.config.modules_load import MODULES_LOAD, Wanted, modules_to_load
 

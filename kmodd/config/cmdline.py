@@ -8,7 +8,7 @@ kernel's own ``module_blacklist=`` is another thing, and the kernel minds it.
 import re
 from dataclasses import dataclass
 
-from kmodd.config.model import Blacklist, Options, parse_options
+from kmodd.config.directives import Blacklist, Options, parse_options
 from kmodd.errors import RequestError
 from kmodd.names import normalise_alias
 

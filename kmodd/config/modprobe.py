@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kmodd.config.cmdline import parse_command_line
-from kmodd.config.files import files_at, files_under, read_text
-from kmodd.config.model import (
+from kmodd.config.directives import (
     Alias,
     Blacklist,
     Command,
@@ -26,6 +25,7 @@ from kmodd.config.model import (
     parse_softdep,
     parse_weakdep,
 )
+from kmodd.config.files import files_at, files_under, read_text
 from kmodd.errors import RequestError
 from kmodd.names import normalise_alias
 

@@ -9,19 +9,18 @@ come out; there is no I/O, no clock and no thread, so a plan can be shown as wel
     unload    modprobe -r NAME
 """
 
+from kmodd.plan.deny_list import DenyList
 from kmodd.plan.load import plan_load
 from kmodd.plan.lookup import Resolution, Stage, Target, find, resolve, resolve_module
-from kmodd.plan.model import (
+from kmodd.plan.requests import LoadRequest, UnloadRequest
+from kmodd.plan.steps import (
     BuiltinStep,
     Cause,
     CommandStep,
-    DenyList,
     InsertStep,
-    LoadRequest,
     Plan,
     RemoveStep,
     Step,
-    UnloadRequest,
     module_of,
 )
 from kmodd.plan.unload import plan_unload

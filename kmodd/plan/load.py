@@ -9,18 +9,10 @@ from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import LoadedModule, ModuleState
+from kmodd.plan.deny_list import DenyList
 from kmodd.plan.lookup import Target, find, not_found, resolve
-from kmodd.plan.model import (
-    Budget,
-    BuiltinStep,
-    Cause,
-    CommandStep,
-    DenyList,
-    InsertStep,
-    LoadRequest,
-    Plan,
-    Step,
-)
+from kmodd.plan.requests import LoadRequest
+from kmodd.plan.steps import BuiltinStep, Cause, CommandStep, InsertStep, Plan, Step, StepBudget
 
 NOTHING_DENIED = DenyList()
 
@@ -50,7 +42,7 @@ def plan_load(
         targets: tuple[Target, ...] = (Target(request.name, ""),)
     else:
         targets = resolve(request.name, database, config).targets
-    budget = Budget(request.name)
+    budget = StepBudget(request.name)
     plans = []
     for target in targets:
         budget.spend(1)
@@ -77,7 +69,7 @@ class _Sources:
         return minds and module is not None and module.state is ModuleState.LIVE
 
 
-def _plan_one(target: Target, sources: _Sources, budget: Budget) -> Plan | None:
+def _plan_one(target: Target, sources: _Sources, budget: StepBudget) -> Plan | None:
     """Plan one module; None if it is blacklisted."""
     request, config = sources.request, sources.config
     steps: tuple[Step, ...] = ()
@@ -115,7 +107,7 @@ class _Walk:
     but a dependency is listed for each module that was visited and needs it.
     """
 
-    def __init__(self, named: Target, sources: _Sources, budget: Budget) -> None:
+    def __init__(self, named: Target, sources: _Sources, budget: StepBudget) -> None:
         self._named = named
         self._sources = sources
         self._request = sources.request

@@ -12,15 +12,8 @@ from kmodd.database import Database
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.kernel.base import LoadedModule
 from kmodd.plan.lookup import Target, find, resolve
-from kmodd.plan.model import (
-    Budget,
-    Cause,
-    CommandStep,
-    Plan,
-    RemoveStep,
-    Step,
-    UnloadRequest,
-)
+from kmodd.plan.requests import UnloadRequest
+from kmodd.plan.steps import Cause, CommandStep, Plan, RemoveStep, Step, StepBudget
 
 MAX_DEPTH = 100
 """Soft dependencies of soft dependencies that a removal follows down."""
@@ -109,7 +102,7 @@ class _Removal:
         self._steps: list[Step] = []
         self._passed_over: list[KmoddError] = []
         self._under_way: list[str] = []
-        self._budget = Budget(request.name)
+        self._budget = StepBudget(request.name)
 
     def take_steps(self) -> tuple[Step, ...]:
         """Return the steps found since the last call."""

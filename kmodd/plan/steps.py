@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and the plans that they become."""
+"""The steps that a request becomes, and what planning them may cost."""
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from kmodd.database import ModuleRecord
-from kmodd.errors import KmoddError, LimitError, Reason, StateError
-from kmodd.globs import PatternTable
+from kmodd.errors import KmoddError, LimitError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.names import normalise_alias
 
 MAX_STEPS = 16384
 """Steps that planning one request may take: a module listed, a name looked up. Debian's longest
@@ -117,94 +114,7 @@ class Plan:
     passed_over: tuple[KmoddError, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadRequest:
-    """One name that modprobe is to load (modprobe(8)).
-
-    ``parameters`` are for the named module alone. ``use_blacklist`` (-b) minds the blacklist for a
-    module's own name too, not for aliases alone. ``ignore_commands`` (-i) leaves the named module's
-    install command aside, and its soft dependencies with it. ``first_time`` fails where the module
-    is in the kernel already. ``ignore_loaded`` (-D) plans as if the kernel held nothing.
-
-    ``is_module`` takes the name for a module's own, which is not looked up. ``exact`` is kmod to
-    the letter: of several ``softdep`` lines for a module the first counts alone, and a module that
-    has any ignores its install command.
-    """
-
-    name: str
-    parameters: str = ""
-    is_module: bool = False
-    use_blacklist: bool = False
-    ignore_commands: bool = False
-    first_time: bool = False
-    ignore_loaded: bool = False
-    exact: bool = False
-    flags: InsertFlags = InsertFlags.NONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnloadRequest:
-    """One name that ``modprobe -r`` is to unload (modprobe(8)).
-
-    ``ignore_commands`` (-i) leaves all remove commands and soft dependencies aside.
-    ``first_time`` fails where the module is not loaded. ``remove_holders`` unloads the modules
-    that use the named one first. ``ignore_loaded`` (-D) plans as if the named modules were loaded
-    and unused. ``waits`` (-w) plans to unload what is in use, since that may change. ``force`` (-f)
-    is for each removal. ``acts`` is for a plan that is carried out: what no module uses may have a
-    reference that goes with the code that took it, so that its removal is tried. ``use_blacklist``
-    changes nothing, as in modprobe.
-
-    ``exact`` is kmod to the letter: of several ``softdep`` lines for a module the first counts
-    alone, and what was only used by something unused stays loaded. A soft dependency that cannot
-    be unloaded is told then, and with ``soft_matters`` it ends the removal (without -a).
-    """
-
-    name: str
-    ignore_commands: bool = False
-    first_time: bool = False
-    remove_holders: bool = False
-    use_blacklist: bool = False
-    ignore_loaded: bool = False
-    waits: bool = False
-    acts: bool = False
-    force: bool = False
-    exact: bool = False
-    soft_matters: bool = False
-
-
-class DenyList:
-    """Modules that are not to be loaded, not even for another that needs them; immutable.
-
-    Unlike ``blacklist`` it is no hint for aliases: it decides, and says why.
-    """
-
-    __slots__ = ("_reasons", "is_empty")
-
-    def __init__(self, entries: Iterable[tuple[str, str]] = ()) -> None:
-        """``entries`` are patterns of module names, each with a reason for people.
-
-        Raises RequestError for a pattern with a bracket that has no partner.
-        """
-        spelled = [(normalise_alias(pattern), reason) for pattern, reason in entries]
-        self._reasons = PatternTable(spelled)
-        self.is_empty = not spelled
-
-    def denial(self, module: str, *, needed_by: str = "") -> StateError | None:
-        """Return the error for a module that is denied (MODULE_DENIED, the reason as its detail).
-
-        ``needed_by`` is the module that asks for it.
-        """
-        reason = self._reasons.first(module)
-        if reason is None:
-            return None
-        needs = f"{needed_by} needs {module}, which" if needed_by else module
-        why = f": {reason}" if reason else ""
-        return StateError(
-            Reason.MODULE_DENIED, f"{needs} is denied{why}", module=module, detail=reason
-        )
-
-
-class Budget:
+class StepBudget:
     """What planning one request may still cost; for the thread that plans alone."""
 
     __slots__ = ("_left", "_name")
