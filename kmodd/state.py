@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from kmodd.database.cache import dump, load
-from kmodd.database.model import Inventory
+from kmodd.database.inventory import Inventory
 from kmodd.errors import KmoddError
 from kmodd.names import check_query
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from kmodd.database import files, text
 from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.model import Database, Dependencies, Inventory, Made, ModuleRecord, Part
+from kmodd.database.database import Database, Dependencies, Made, Part
+from kmodd.database.inventory import Inventory, ModuleRecord
 from kmodd.database.order import (
     direct_dependencies,
     priority_order,

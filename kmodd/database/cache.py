@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sys import intern
 from typing import Any
 
-from kmodd.database.model import FileStamp, Inventory, ModuleRecord
+from kmodd.database.inventory import FileStamp, Inventory, ModuleRecord
 
 HEADER = b"kmodd module records 1\n"
 """Another version is another header, and what is cached under the old one is read again."""

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from kmodd.database import text
+from kmodd.database.database import Dependencies, Part
 from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
-from kmodd.database.model import Dependencies, Part
 from kmodd.database.name_index import NameIndex, write_name_index
 from kmodd.database.trie import OFFSET_MASK
 from kmodd.database.trie_writer import record, write_index

@@ -3,7 +3,7 @@
 
 import os
 
-from kmodd.database.model import Inventory
+from kmodd.database.inventory import Inventory
 
 
 def is_fresh(inventory: Inventory) -> bool:

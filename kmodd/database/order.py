@@ -8,8 +8,8 @@ with the same alias is tried first, and what the files hold byte for byte.
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from kmodd.database.database import Dependencies
 from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
-from kmodd.database.model import Dependencies
 from kmodd.database.text import encode
 from kmodd.errors import Reason, TreeError
 from kmodd.names import symbol_key

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
-from kmodd.database.model import FileStamp
+from kmodd.database.inventory import FileStamp
 from kmodd.database.walk import file_stamp
 from kmodd.errors import Reason, TreeError
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kmodd.database.assistant import Assistant, AssistantError, Promise
-from kmodd.database.model import ModuleRecord
+from kmodd.database.inventory import ModuleRecord
 from kmodd.database.record import effort, read_chunk, read_rows, records_of
 
 Progress = Callable[[int, int], None]

@@ -8,7 +8,8 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
 from kmodd.database.build import build
 from kmodd.database.collector import collector_paused
-from kmodd.database.model import Database, Inventory
+from kmodd.database.database import Database
+from kmodd.database.inventory import Inventory
 from kmodd.database.reading import CORES, Progress
 from kmodd.database.scan import scan
 

@@ -8,7 +8,7 @@ from functools import partial
 from sys import intern
 from typing import Any
 
-from kmodd.database.model import NO_STAMP, FileStamp, ModuleRecord
+from kmodd.database.inventory import NO_STAMP, FileStamp, ModuleRecord
 from kmodd.database.walk import file_stamp, full_path
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile.quick import read_contents

@@ -9,7 +9,7 @@ from sys import intern
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database.assistant import Assistant
-from kmodd.database.model import NO_STAMP, Inventory, ModuleRecord, ScanMemory
+from kmodd.database.inventory import NO_STAMP, Inventory, ModuleRecord, ScanMemory
 from kmodd.database.reading import MANY, Progress, read_all
 from kmodd.database.record import effort
 from kmodd.database.walk import Walk, full_path, is_untouched

@@ -8,7 +8,8 @@ part of a database.
 import re
 from collections.abc import Iterator, Mapping
 
-from kmodd.database.model import Database, ModuleRecord
+from kmodd.database.database import Database
+from kmodd.database.inventory import ModuleRecord
 from kmodd.database.text import decode
 from kmodd.database.walk import full_path
 from kmodd.errors import ModuleFileError

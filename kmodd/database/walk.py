@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kmodd.database.model import FileStamp, Inventory, Listing, Looks
+from kmodd.database.inventory import FileStamp, Inventory, Listing, Looks
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
 

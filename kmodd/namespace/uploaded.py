@@ -3,12 +3,11 @@
 
 from dataclasses import replace
 
-from kmodd.database import Database, Dependencies, FileStamp, ModuleRecord
+from kmodd.database import Database, Dependencies, ModuleRecord
+from kmodd.database.inventory import NO_STAMP
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
 from kmodd.names import module_name_of_path, symbol_key
-
-_NO_STAMP = FileStamp(device=0, inode=0, size=0, mtime_ns=0, ctime_ns=0)
 
 
 def plain_image(image: bytes, file_name: str) -> bytes:
@@ -37,7 +36,7 @@ def with_uploaded(database: Database, file_name: str, image: bytes) -> Database:
         record = ModuleRecord(
             path=file_name,
             name=name,
-            stamp=_NO_STAMP,
+            stamp=NO_STAMP,
             imports=module.dependency_symbols(),
             softdeps=module.modinfo_all("softdep"),
             weakdeps=module.modinfo_all("weakdep"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kmodd.database import Database, FileStamp, ModuleRecord
 from kmodd.database.build import build
-from kmodd.database.model import Inventory
+from kmodd.database.inventory import Inventory
 
 RELEASE = "6.1.0-test"
 

@@ -15,7 +15,7 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database import assistant as assistant_module
 from kmodd.database import reading, scan
 from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.model import ModuleRecord
+from kmodd.database.inventory import ModuleRecord
 from kmodd.database.rebuild import rebuild
 from kmodd.database.record import read_rows, records_of
 from kmodd.database.walk import Walk

@@ -8,7 +8,7 @@ import pytest
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import ModuleRecord, cache
 from kmodd.database import record as record_module
-from kmodd.database.model import Inventory
+from kmodd.database.inventory import Inventory
 from kmodd.database.rebuild import rebuild
 from kmodd.database.scan import scan
 from tests.support.small_tree import add_module, empty_tree, make_old

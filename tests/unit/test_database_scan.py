@@ -11,7 +11,7 @@ import pytest
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import FileStamp, ModuleRecord
 from kmodd.database import record as record_module
-from kmodd.database.model import Inventory
+from kmodd.database.inventory import Inventory
 from kmodd.database.scan import scan
 from kmodd.errors import Reason, TreeError
 from kmodd.modulefile import Machine

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a module tree: its files as records, and the whole of it as a Database.
+"""What was found in a module tree: its directories, its files, and a record of each module.
 
-All values here are frozen: a rebuild makes a new Database, and whoever holds the old one reads
-on undisturbed.
+All values here are frozen, and made anew by the next scan.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from kmodd.database import trie
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from kmodd.config.depmod import DepmodConfig
@@ -128,97 +125,3 @@ class Inventory:
     def listings(self) -> Mapping[str, Listing]:
         """The directories of the tree as they were listed, those that were at rest, by path."""
         return self.memory.listings
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """Which module needs which, closed: everything that must be there before it.
-
-    ``order`` names all modules, each one after all that it needs. A closure is a set of
-    positions in ``order`` as the bits of an integer, so that trees in which everything needs
-    everything stay cheap.
-    """
-
-    order: tuple[str, ...]
-    closures: Mapping[str, int]
-
-    def users_first(self, name: str) -> list[str]:
-        """Return all that ``name`` needs, each one before what itself needs (modules.dep)."""
-        needed: list[str] = []
-        rest = self.closures[name]
-        while rest:
-            position = rest.bit_length() - 1
-            needed.append(self.order[position])
-            rest ^= 1 << position
-        return needed
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some of a database's files, and what there was to complain of when they were made."""
-
-    files: Mapping[str, bytes]
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Something of a database, and all that it was made of: equal ingredients, equal thing."""
-
-    made_of: object
-    value: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
-    """One generation of a module tree's database; safe to share between threads.
-
-    ``directory`` is the tree's (``.../lib/modules/<release>``). ``modules`` maps each name to its
-    record in the order of priority, ``softdeps`` and ``weakdeps`` are the lines of the files of
-    these names as (module, text). ``files`` maps each file's name to its bytes in the order in
-    which depmod writes them. ``problems`` are what depmod would warn of, one line each, as it
-    words them after its own name. ``inventory`` and ``makings`` serve the next build alone.
-    """
-
-    release: str
-    directory: str
-    modules: Mapping[str, ModuleRecord]
-    builtins: frozenset[str]
-    needs: Dependencies
-    softdeps: tuple[tuple[str, str], ...]
-    weakdeps: tuple[tuple[str, str], ...]
-    files: Mapping[str, bytes]
-    problems: tuple[str, ...]
-    inventory: Inventory
-    makings: Mapping[str, Made]
-    symbol_prefix: str = ""
-
-    def module(self, name: str) -> ModuleRecord | None:
-        """Return the record of the module ``name`` (spelled with underscores), if there is one."""
-        return self.modules.get(name)
-
-    def dependencies(self, name: str) -> tuple[ModuleRecord, ...]:
-        """Return all that ``name`` needs in the order to load it, itself left out.
-
-        Raises KeyError for a module that the tree does not hold.
-        """
-        return tuple(self.modules[each] for each in reversed(self.needs.users_first(name)))
-
-    def search_aliases(self, query: str) -> tuple[str, ...]:
-        """Return the modules with an alias that matches ``query``, by rising priority."""
-        return self._search("modules.alias.bin", query)
-
-    def search_symbols(self, query: str) -> tuple[str, ...]:
-        """Return the modules that export the symbol of ``query`` (``symbol:NAME``)."""
-        return self._search("modules.symbols.bin", query)
-
-    def search_builtin_aliases(self, query: str) -> tuple[str, ...]:
-        """Return the kernel's builtin modules with an alias that matches ``query``."""
-        return self._search("modules.builtin.alias.bin", query)
-
-    def is_builtin(self, name: str) -> bool:
-        """Tell whether the module ``name`` is part of the kernel itself."""
-        return name in self.builtins
-
-    def _search(self, file: str, query: str) -> tuple[str, ...]:
-        return trie.search_wild(self.files[file], query)
