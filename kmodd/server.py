@@ -18,14 +18,14 @@ from kmodd.host.descriptors import connections
 from kmodd.host.sockets import SocketPlace
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
+from kmodd.service.admission import Admission
 from kmodd.service.daemon import DaemonService
 from kmodd.service.databases import DatabaseService
-from kmodd.service.door import Door
 from kmodd.service.emulation import EmulationService
 from kmodd.service.health import SERVICE as HEALTH_SERVICE
 from kmodd.service.health import HealthService
+from kmodd.service.interceptor import Interceptor
 from kmodd.service.kernel_log import KernelLogService
-from kmodd.service.lanes import Lanes
 from kmodd.service.modules import ModuleService
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits, SocketSettings
@@ -173,15 +173,15 @@ class SocketServer:
         self._parts = parts
         self._role = settings.role
         self._caller = settings.caller
-        self._door = Door(self._caller, parts.kernel, parts.namespace)
+        self._admission = Admission(self._caller, parts.kernel, parts.namespace)
         self._draining = threading.Event()
         self._stopping = threading.Event()
-        self._lanes = Lanes(parts.limits, self._door)
+        self._interceptor = Interceptor(parts.limits, self._admission)
         self._health = HealthService(self._stopping, self._note_kernel)
         self._server = grpc.server(
-            self._lanes.threads,
-            interceptors=(self._lanes,),
-            maximum_concurrent_rpcs=self._lanes.most,
+            self._interceptor.threads,
+            interceptors=(self._interceptor,),
+            maximum_concurrent_rpcs=self._interceptor.most,
             options=_options(parts.limits, settings.role, connections),
         )
         self._add_services()
@@ -206,23 +206,23 @@ class SocketServer:
         """Refuse new mutations."""
         self._draining.set()
         self._set_health(_NOT_SERVING)
-        self._lanes.drain()
+        self._interceptor.drain()
 
     def mutating(self) -> bool:
         """Tell whether a mutation is being served, or a hold is loading or being released."""
-        return self._lanes.mutating() or self._parts.namespace.is_busy_for(self._caller)
+        return self._interceptor.mutating() or self._parts.namespace.is_busy_for(self._caller)
 
     def stop(self) -> None:
         """End what is left after a while."""
         self._stopping.set()
         self._server.stop(GRACE).wait()
-        self._lanes.close()
+        self._interceptor.close()
 
     def _add_services(self) -> None:
         server, parts = self._server, self._parts
         uploads = Uploads(parts.limits)
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
-            ModuleService(parts.namespace, uploads, parts.limits, self._door), server
+            ModuleService(parts.namespace, uploads, parts.limits, self._admission), server
         )
         database_service_pb2_grpc.add_DatabaseServiceServicer_to_server(
             DatabaseService(parts.trees, uploads, self._stopping), server
@@ -234,7 +234,7 @@ class SocketServer:
             DaemonService(parts.kernel, parts.trees, parts.namespace, self._role), server
         )
         emulation_service_pb2_grpc.add_EmulationServiceServicer_to_server(
-            EmulationService(parts.namespace.devices, self._door), server
+            EmulationService(parts.namespace.devices, self._admission), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DatabaseService: rebuild, list the trees, and what is asked of one (see lookups.py)."""
+"""DatabaseService: rebuild, list the trees, and what is asked of one (see queries.py)."""
 
 import threading
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import grpc
 
 from kmodd.queries.lookups import Lookups
 from kmodd.service.convert import tree_message
-from kmodd.service.lookups import LookupCalls
 from kmodd.service.pages import page_of
+from kmodd.service.queries import QueryCalls
 from kmodd.service.uploads import Uploads
 from kmodd.trees import Generation, Trees
 from kmodd.trees.requested_rebuild import RequestedRebuild
@@ -19,7 +19,7 @@ WAKE = 0.5
 """Seconds after which a watching call looks whether its client is still there."""
 
 
-class DatabaseService(LookupCalls):
+class DatabaseService(QueryCalls):
     """Translates between the API and the Trees. ``stopping`` ends every stream."""
 
     def __init__(self, trees: Trees, uploads: Uploads, stopping: threading.Event) -> None:

@@ -6,7 +6,7 @@ import grpc
 from kmodd.kernel.base import Device
 from kmodd.namespace import Call, Devices
 from kmodd.queries.messages import text
-from kmodd.service.door import Door, token_of
+from kmodd.service.admission import Admission, token_of
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.v1 import emulation_service_pb2 as pb
@@ -16,9 +16,9 @@ from kmodd.v1 import emulation_service_pb2_grpc
 class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
     """Translates between the API and the devices of a namespace."""
 
-    def __init__(self, devices: Devices, door: Door) -> None:
+    def __init__(self, devices: Devices, admission: Admission) -> None:
         self._devices = devices
-        self._door = door
+        self._admission = admission
 
     def AddDevice(  # noqa: N802  # the API's name
         self, request: pb.AddDeviceRequest, context: grpc.ServicerContext
@@ -26,7 +26,7 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         """Plug in a device; answer with it, and what became of the load for it."""
         device, outcome = self._devices.add(request.modalias, self._call(context))
         return pb.AddDeviceResponse(
-            device=_device_message(device), result=result_message(self._door.shown(outcome))
+            device=_device_message(device), result=result_message(self._admission.shown(outcome))
         )
 
     def ListDevices(  # noqa: N802
@@ -68,7 +68,7 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         )
 
     def _call(self, context: grpc.ServicerContext) -> Call:
-        return Call(token=token_of(context), caller=self._door.caller(context))
+        return Call(token=token_of(context), caller=self._admission.caller(context))
 
 
 def _device_message(device: Device) -> pb.Device:

@@ -10,8 +10,8 @@ import grpc
 from kmodd.namespace import Call, Hold, Namespace
 from kmodd.plan import LoadRequest
 from kmodd.queries.messages import text
+from kmodd.service.admission import Admission, token_of
 from kmodd.service.convert import problem_lines, timestamp
-from kmodd.service.door import Door, token_of
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.v1 import module_service_pb2 as pb
@@ -25,7 +25,7 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
     """The part of ModuleService that is about holds."""
 
     _namespace: Namespace
-    _door: Door
+    _admission: Admission
 
     def HoldModules(  # noqa: N802  # the API's name
         self, request: pb.HoldModulesRequest, context: grpc.ServicerContext
@@ -42,7 +42,7 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
             yield pb.HoldModulesResponse(
                 hold=hold.number,
                 modules=map(text, sorted(hold.pins)),
-                results=[result_message(self._door.shown(outcome)) for outcome in outcomes],
+                results=[result_message(self._admission.shown(outcome)) for outcome in outcomes],
                 config_problems=problem_lines(outcomes[-1].problems),
             )
             over.wait()
@@ -64,7 +64,7 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.EndHoldRequest, context: grpc.ServicerContext
     ) -> pb.EndHoldResponse:
         """End a hold, and wait until that is done."""
-        call = Call(token=token_of(context), caller=self._door.caller(context))
+        call = Call(token=token_of(context), caller=self._admission.caller(context))
         hold = self._namespace.end_hold(request.hold, call)
         hold.closed.wait(END_PATIENCE)
         return pb.EndHoldResponse()

@@ -11,6 +11,7 @@ from kmodd.kernel.base import InsertFlags, LoadedModule
 from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.queries.messages import text
+from kmodd.service.admission import Admission, token_of
 from kmodd.service.convert import (
     assumed_module,
     note_message,
@@ -18,7 +19,6 @@ from kmodd.service.convert import (
     problem_lines,
     section_message,
 )
-from kmodd.service.door import Door, token_of
 from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
@@ -37,9 +37,11 @@ _NESTED_OPTIONS = defaultdict(str, {pb.VERBOSITY_QUIET: "-q", pb.VERBOSITY_VERBO
 class ModuleService(HoldCalls, WatchCalls):
     """Translates between the API and a Namespace."""
 
-    def __init__(self, namespace: Namespace, uploads: Uploads, limits: Limits, door: Door) -> None:
+    def __init__(
+        self, namespace: Namespace, uploads: Uploads, limits: Limits, admission: Admission
+    ) -> None:
         self._namespace = namespace
-        self._door = door
+        self._admission = admission
         self._uploads = uploads
         self._limits = limits
         self._settled = SettledLoads()
@@ -76,7 +78,7 @@ class ModuleService(HoldCalls, WatchCalls):
             version=None if version is None else text(version),
             source_version=None if source_version is None else text(source_version),
             parameters=self._parameters(parameters),
-            sections=map(section_message, self._door.shown_sections(details.sections)),
+            sections=map(section_message, self._admission.shown_sections(details.sections)),
             notes=map(note_message, details.notes),
         )
 
@@ -91,7 +93,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.SetParameterRequest, context: grpc.ServicerContext
     ) -> pb.SetParameterResponse:
         """Set a parameter and answer with what has become of it."""
-        call = Call(token=token_of(context), caller=self._door.caller(context))
+        call = Call(token=token_of(context), caller=self._admission.caller(context))
         now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
         (parameter,) = self._parameters([now])
         return pb.SetParameterResponse(parameter=parameter)
@@ -103,7 +105,7 @@ class ModuleService(HoldCalls, WatchCalls):
         with self._uploads.receive(requests) as (header, image):
             if not header.HasField("load"):
                 flags = _insert_flags(header.ignore_vermagic, header.ignore_modversions)
-                call = Call(token=token_of(context), caller=self._door.caller(context))
+                call = Call(token=token_of(context), caller=self._admission.caller(context))
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
@@ -113,7 +115,7 @@ class ModuleService(HoldCalls, WatchCalls):
             outcome = self._namespace.load_file(
                 image, header.file_name, load_request("", load), self._load_call(load, context)
             )
-        outcome = self._door.shown(outcome)
+        outcome = self._admission.shown(outcome)
         if not load.failure_in_result:
             _abort_if_failed(outcome, context)
         return pb.InsertModuleResponse(
@@ -136,7 +138,7 @@ class ModuleService(HoldCalls, WatchCalls):
             outcomes = self._namespace.load_together(loads, call)
         else:
             outcomes = tuple(self._namespace.load(load, call) for load in loads)
-        outcomes = tuple(map(self._door.shown, outcomes))
+        outcomes = tuple(map(self._admission.shown, outcomes))
         if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         answer = pb.LoadModulesResponse(
@@ -159,12 +161,12 @@ class ModuleService(HoldCalls, WatchCalls):
             dry_run=request.dry_run,
             assumed=_assumed(request),
             token=token_of(context),
-            caller=self._door.caller(context),
+            caller=self._admission.caller(context),
             wait=_wait(request),
             nested_options=_NESTED_OPTIONS[request.nested_verbosity],
         )
         unloads = [unload_request(name, request) for name in names]
-        outcomes = [self._door.shown(self._namespace.unload(each, call)) for each in unloads]
+        outcomes = [self._admission.shown(self._namespace.unload(each, call)) for each in unloads]
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.UnloadModulesResponse(
@@ -176,12 +178,14 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        call = Call(token=token_of(context), caller=self._door.caller(context), wait=_wait(request))
+        call = Call(
+            token=token_of(context), caller=self._admission.caller(context), wait=_wait(request)
+        )
         leaks = self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse(leaks=map(text, leaks))
 
     def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
-        return [parameter_message(self._door.shown_parameter(each)) for each in parameters]
+        return [parameter_message(self._admission.shown_parameter(each)) for each in parameters]
 
     def _loads(self, request: pb.LoadModulesRequest) -> list[LoadRequest]:
         """Return what the namespace is asked to load for each name; raises RequestError."""
@@ -197,7 +201,7 @@ class ModuleService(HoldCalls, WatchCalls):
             release=request.release,
             dry_run=request.dry_run,
             token=token_of(context),
-            caller=self._door.caller(context),
+            caller=self._admission.caller(context),
             nested_options=_NESTED_OPTIONS[request.nested_verbosity],
         )
 

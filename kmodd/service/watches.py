@@ -10,8 +10,8 @@ from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace import ChangeKind, Event, Finished, Namespace, Watch
 from kmodd.queries.messages import text
+from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, duration, module_message, timestamp
-from kmodd.service.door import Door
 from kmodd.service.failures import cut_off, failure_message
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
@@ -30,7 +30,7 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
     """The part of ModuleService that tells of modules and of what happens to them."""
 
     _namespace: Namespace
-    _door: Door
+    _admission: Admission
 
     def WatchModules(  # noqa: N802  # the API's name
         self, request: pb.WatchModulesRequest, context: grpc.ServicerContext
@@ -43,7 +43,7 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
                 yield self._snapshot(watch, watch.listing.modules)
             while context.is_active():
                 for event in watch.take(WAKE):
-                    if event.finished is None or self._door.shows(event.finished):
+                    if event.finished is None or self._admission.shows(event.finished):
                         yield self._event(watch.epoch, event)
                 if self._namespace.stopping.is_set():
                     raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
@@ -52,7 +52,10 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
         """Yield modules with their origin and their holds."""
         holds = self._namespace.hold_counts()
         for module in modules:
-            origin, shown = self._namespace.origin_of(module.name), self._door.shown_module(module)
+            origin, shown = (
+                self._namespace.origin_of(module.name),
+                self._admission.shown_module(module),
+            )
             yield module_message(shown, origin, holds.get(module.name, 0))
 
     def _snapshot(self, watch: Watch, modules: Iterable[LoadedModule]) -> pb.WatchModulesResponse:
@@ -72,12 +75,12 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
         for change in event.changes:
             message.changes.changes.add(
                 kind=_KINDS[change.kind],
-                module=module_message(self._door.shown_module(change.module)),
+                module=module_message(self._admission.shown_module(change.module)),
             )
         return message
 
     def _finished(self, finished: Finished) -> pb.FinishedOperation:
-        error = self._door.shown_error(finished.error) if finished.error else None
+        error = self._admission.shown_error(finished.error) if finished.error else None
         message = pb.FinishedOperation(
             number=finished.number,
             action=action_name(finished.action),
@@ -87,7 +90,7 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
             unloaded=map(text, finished.unloaded),
             failure=failure_message(error) if error else None,
         )
-        if self._door.shows_callers():
+        if self._admission.shows_callers():
             message.socket = text(finished.caller.socket)
             message.role = finished.caller.role
         return message

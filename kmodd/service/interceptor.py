@@ -7,7 +7,7 @@ keeps another from being served. Past the bound of its lane a call is answered a
 LIMIT_REACHED; but calls that only look are quick, and first wait for their turn.
 
 For each method grpc is told that it takes a stream of requests: for a method with one request it
-would wait in a place where nobody can end the waiting (see calls.py).
+would wait in a place where nobody can end the waiting (see served_calls.py).
 """
 
 import enum
@@ -21,9 +21,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
-from kmodd.service.calls import Calls
-from kmodd.service.door import Door
+from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
+from kmodd.service.served_calls import ServedCalls
 from kmodd.settings import Limits
 
 REFUSERS = 16
@@ -99,11 +99,11 @@ class _Places:
             return self._taken > 0
 
 
-class Lanes(grpc.ServerInterceptor):
-    """Gives every call its lane, if the door lets it in, and turns its exceptions into statuses."""
+class Interceptor(grpc.ServerInterceptor):
+    """Gives every call its lane, if it is admitted, and turns its exceptions into statuses."""
 
-    def __init__(self, limits: Limits, door: Door) -> None:
-        self._door = door
+    def __init__(self, limits: Limits, admission: Admission) -> None:
+        self._admission = admission
         bounds = {
             Lane.READ: limits.readers,
             Lane.MUTATION: limits.mutations,
@@ -111,7 +111,7 @@ class Lanes(grpc.ServerInterceptor):
             Lane.HOLD: limits.holds,
         }
         self._places = {lane: _Places(lane, bound) for lane, bound in bounds.items()}
-        self._calls = Calls(limits.concurrent_calls, limits.client_idle)
+        self._calls = ServedCalls(limits.concurrent_calls, limits.client_idle)
         self.most = limits.concurrent_calls + REFUSERS
         self.threads = ThreadPoolExecutor(self.most, thread_name_prefix="kmodd-call")
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
@@ -166,7 +166,10 @@ class Lanes(grpc.ServerInterceptor):
         places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with _failures(method, context, self._door), self._calls.begin(method, context) as call:
+            with (
+                _failures(method, context, self._admission),
+                self._calls.begin(method, context) as call,
+            ):
                 request = _only(requests) if single else map(_understood, requests)
                 call.goes_on()
                 self._admit(method, lane, request if single else None, context)
@@ -182,7 +185,10 @@ class Lanes(grpc.ServerInterceptor):
         places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with _failures(method, context, self._door), self._calls.begin(method, context) as call:
+            with (
+                _failures(method, context, self._admission),
+                self._calls.begin(method, context) as call,
+            ):
                 request = _only(requests) if single else map(_understood, requests)
                 call.goes_on()
                 self._admit(method, lane, request if single else None, context)
@@ -196,7 +202,7 @@ class Lanes(grpc.ServerInterceptor):
 
     def _admit(self, method: str, lane: Lane, request: Any, context: grpc.ServicerContext) -> None:
         """Raise KmoddError for a call that is not let in; ``request`` is None for a stream."""
-        self._door.admit(method, request, context)
+        self._admission.admit(method, request, context)
         if lane in (Lane.MUTATION, Lane.HOLD) and self._draining.is_set():
             raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
@@ -236,17 +242,17 @@ def _only(requests: Iterator[Any]) -> Any:
 class _failures:  # noqa: N801  # reads as the statement it is
     """Turns an exception within the context into the status of the call."""
 
-    def __init__(self, method: str, context: grpc.ServicerContext, door: Door) -> None:
+    def __init__(self, method: str, context: grpc.ServicerContext, admission: Admission) -> None:
         self._method = method
         self._context = context
-        self._door = door
+        self._admission = admission
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KmoddError):
-            abort(self._context, self._door.shown_error(error))
+            abort(self._context, self._admission.shown_error(error))
         elif isinstance(error, grpc.RpcError):
             return  # the client has gone
         elif isinstance(error, Exception) and self._context.code() is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door of one socket: who calls, whether the call is let in, and what the caller is shown."""
+"""Who calls by one socket, whether the call is let in, and what the caller is shown."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,7 +17,7 @@ TOKEN_KEY = "kmodd-token"
 """The metadata of a call that a command makes, which show what operation runs the command."""
 
 
-class Door:
+class Admission:
     """Lets in the calls of one socket.
 
     A call that belongs to an operation counts as the call that started the operation, whichever

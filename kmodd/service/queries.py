@@ -39,7 +39,7 @@ _SOURCES = {
 _KINDS = {"c": pb.DEVICE_KIND_CHARACTER, "b": pb.DEVICE_KIND_BLOCK}
 
 
-class LookupCalls(database_service_pb2_grpc.DatabaseServiceServicer):
+class QueryCalls(database_service_pb2_grpc.DatabaseServiceServicer):
     """Translates between the API and the Lookups."""
 
     def __init__(self, lookups: Lookups, uploads: Uploads) -> None:

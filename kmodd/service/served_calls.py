@@ -22,7 +22,7 @@ LOOKS = 4
 log = logging.getLogger(__name__)
 
 
-class Call:
+class ServedCall:
     """One call; within its context it is served, and then the client is to take the answer.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
@@ -56,7 +56,7 @@ class Call:
         self.waiting = None
 
 
-class Calls:
+class ServedCalls:
     """The calls under way, until their clients have the whole answer. ``_lock`` guards the set."""
 
     def __init__(self, bound: int, patience: float) -> None:
@@ -64,16 +64,16 @@ class Calls:
         self._bound = bound
         self._patience = patience
         self._lock = threading.Lock()
-        self._under_way: set[Call] = set()
+        self._under_way: set[ServedCall] = set()
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="kmodd-patience", daemon=True).start()
 
-    def begin(self, method: str, context: grpc.ServicerContext) -> Call:
+    def begin(self, method: str, context: grpc.ServicerContext) -> ServedCall:
         """Return a call that has come in, waiting for its request.
 
         Raises LimitError where there are too many, and ends the call whose client has gone.
         """
-        call = Call(method, context)
+        call = ServedCall(method, context)
         with self._lock:
             if len(self._under_way) >= self._bound:
                 raise LimitError(
@@ -89,7 +89,7 @@ class Calls:
         """Look for late clients no more."""
         self._closed.set()
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: ServedCall) -> None:
         with self._lock:
             self._under_way.discard(call)
 
@@ -105,7 +105,7 @@ class Calls:
                 self._forget(call)
 
 
-def _is_since(call: Call, moment: float) -> bool:
+def _is_since(call: ServedCall, moment: float) -> bool:
     """Tell whether ``call`` has been waiting since ``moment`` or longer."""
     since = call.waiting
     return since is not None and since <= moment
