@@ -23,7 +23,7 @@ from kmodd.kernel.base import Kernel
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
-from kmodd.namespace.start import load_at_start
+from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts, Servers
 from kmodd.settings import Settings

@@ -7,9 +7,9 @@ from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, Listing, Watch
 from kmodd.namespace.flights import Running
 from kmodd.namespace.holds import Hold
+from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.model import Activity, Basis, Call, Outcome
 from kmodd.namespace.namespace import Namespace
-from kmodd.namespace.origins import Origin
 from kmodd.namespace.parameters import DescribedParameter
 from kmodd.namespace.runner import StepOutcome
 

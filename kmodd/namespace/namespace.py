@@ -24,20 +24,20 @@ from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.holds import Hold, Holds, with_needs
 from kmodd.namespace.ledger import Ledger
-from kmodd.namespace.loads import Loads
+from kmodd.namespace.load_origins import LoadOrigins, Origin
+from kmodd.namespace.loading import Loading
 from kmodd.namespace.model import USUAL, Activity, Basis, Call, Outcome
-from kmodd.namespace.origins import Origin, Origins
 from kmodd.namespace.parameters import (
     DescribedParameter,
     check_parameters,
     described_parameters,
     store_parameter,
 )
-from kmodd.namespace.permits import permitted
+from kmodd.namespace.permissions import permitted
 from kmodd.namespace.planning import plan_and_run
-from kmodd.namespace.requests import Requests
+from kmodd.namespace.request_module import ModuleRequests
 from kmodd.namespace.runner import Manner, Means, Runner
-from kmodd.namespace.uploaded import image_name, plain_image
+from kmodd.namespace.uploaded_module import image_name, plain_image
 from kmodd.plan import (
     Cause,
     DenyList,
@@ -82,7 +82,7 @@ class Namespace:
         self._kernel = kernel
         self._trees = trees
         self._flights = Flights()
-        self._origins = Origins({module.name for module in kernel.modules()}, asked)
+        self._origins = LoadOrigins({module.name for module in kernel.modules()}, asked)
         self._holds = Holds(limits.holds)
         self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
         self._ledger = Ledger(
@@ -100,9 +100,9 @@ class Namespace:
             commands=commands,
             stopping=self.stopping,
         )
-        self._loads = Loads(kernel, trees, self._origins)
+        self._loads = Loading(kernel, trees, self._origins)
         runner = partial(Runner, self._means)
-        self._requests = Requests(self._flights, self._ledger, self._loads, runner)
+        self._requests = ModuleRequests(self._flights, self._ledger, self._loads, runner)
         self.devices = Devices(kernel, self._ledger, self.load)
         if isinstance(kernel, Emulation):
             kernel.answer_requests(self._requests.answer)

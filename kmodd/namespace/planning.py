@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
 from kmodd.namespace.model import Call, Outcome
+from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
 from kmodd.namespace.runner import Runner, StepOutcome
-from kmodd.namespace.stale import StaleError, StaleFileError
 from kmodd.plan import Plan
 from kmodd.trees import Generation, Trees
 
@@ -46,9 +46,9 @@ def plan_and_run(
             try:
                 failures = runner.run(plans, generation, steps)
                 return _outcome(name, plans, steps, failures, problems)
-            except StaleFileError:
+            except OutdatedFileError:
                 generation = trees.rebuild(call.release)
-            except StaleError:
+            except OutdatedPlanError:
                 continue
         what = f"the files of {name}, or what it needs, keep changing"
         raise StateError(Reason.MODULE_CHANGED, what, module=name)

@@ -18,7 +18,7 @@ from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
 from kmodd.namespace.events import Journal
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.stale import StaleError, open_planned
+from kmodd.namespace.outdated import OutdatedPlanError, open_planned
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
 
@@ -99,8 +99,8 @@ class Runner:
 
         A load goes on with the next plan after a failure, an unload ends there, as modprobe does;
         a panic of the kernel, which takes what was loaded before with it, ends both. Raises
-        StaleError when a file is not the planned one, or another program has unloaded a dependency
-        that was there; what was loaded stays pinned.
+        OutdatedPlanError when a file is not the planned one, or another program has unloaded a
+        dependency that was there; what was loaded stays pinned.
         """
         errors: list[KmoddError | None] = []
         for plan in plans:
@@ -111,7 +111,7 @@ class Runner:
                     continue
                 if failed.reason is Reason.UNKNOWN_SYMBOL and self._has_lost_some(plan, step):
                     del steps[-1]
-                    raise StaleError(f"a dependency of {plan.target} has been unloaded")
+                    raise OutdatedPlanError(f"a dependency of {plan.target} has been unloaded")
                 errors[-1] = failed
                 if _unloads(step) or failed.reason is Reason.KERNEL_PANIC:
                     return errors

@@ -9,7 +9,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason, StateError
 from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.stale import StaleError
+from kmodd.namespace.outdated import OutdatedPlanError
 
 PATIENCE = 30.0
 
@@ -38,7 +38,7 @@ class Call:
 
 
 def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
-    flights, call = Flights(), Call(StaleError("ext4.ko"))
+    flights, call = Flights(), Call(OutdatedPlanError("ext4.ko"))
     with ThreadPoolExecutor(2) as threads:
         leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
@@ -47,7 +47,7 @@ def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
             follower.result(0.1)
         call.go.set()
         failures = [leader.exception(PATIENCE), follower.exception(PATIENCE)]
-    assert [type(each) for each in failures] == [StaleError, StaleError]
+    assert [type(each) for each in failures] == [OutdatedPlanError, OutdatedPlanError]
     assert failures[0] is not failures[1]
     assert call.count == 1
 

@@ -12,7 +12,7 @@ from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError, LimitError, NotFoundError, Reason
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.namespace import Call, Hold, Namespace, Origin, Outcome
-from kmodd.namespace.origins import Origins
+from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.settings import Limits
 from kmodd.state import AskedStore
@@ -255,11 +255,11 @@ def test_what_was_asked_for_is_known_to_the_next_daemon(tmp_path: Path) -> None:
     assert store.load() == {"top", "other"}
     namespace.remove("other")
     assert store.load() == {"top"}
-    next_one = Origins({module.name for module in kernel.modules()}, store)
+    next_one = LoadOrigins({module.name for module in kernel.modules()}, store)
     assert {name: next_one.of(name) for name in ("top", "leaf", "other")} == {
         "top": Origin.ASKED,
         "leaf": Origin.UNKNOWN,
         "other": Origin.UNKNOWN,
     }
-    gone = Origins((), store)
+    gone = LoadOrigins((), store)
     assert gone.of("top") is Origin.UNKNOWN

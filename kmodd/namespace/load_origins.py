@@ -16,7 +16,7 @@ class Origin(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class Origins:
+class LoadOrigins:
     """The origins of the loaded modules. ``_lock`` guards the table, readers need none.
 
     Which modules were asked for is stored whenever that changes, where there is a store.

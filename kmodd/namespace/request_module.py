@@ -13,7 +13,7 @@ from kmodd.errors import Reason
 from kmodd.kernel.base import Requested
 from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.ledger import Ledger
-from kmodd.namespace.loads import Loads
+from kmodd.namespace.loading import Loading
 from kmodd.namespace.model import Call
 from kmodd.namespace.runner import Runner
 from kmodd.plan import LoadRequest
@@ -24,11 +24,11 @@ FAILED = 1 << 8
 log = logging.getLogger(__name__)
 
 
-class Requests:
+class ModuleRequests:
     """Answers what code asks for. Has no state of its own."""
 
     def __init__(
-        self, flights: Flights, ledger: Ledger, loads: Loads, run: Callable[[Operation], Runner]
+        self, flights: Flights, ledger: Ledger, loads: Loading, run: Callable[[Operation], Runner]
     ) -> None:
         """``run`` returns what runs the steps of an operation."""
         self._flights = flights

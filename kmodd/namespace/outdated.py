@@ -8,24 +8,24 @@ from kmodd.database import FileStamp
 from kmodd.database.walk import file_stamp
 
 
-class StaleError(Exception):
+class OutdatedPlanError(Exception):
     """What a plan was made from is not so any more: the file of a step, or a module loaded."""
 
 
-class StaleFileError(StaleError):
+class OutdatedFileError(OutdatedPlanError):
     """The file of a step is not the one that was planned with."""
 
 
 def open_planned(path: Path, stamp: FileStamp) -> int:
     """Return a descriptor of the file, which is still the one that was read for the database.
 
-    Raises StaleFileError where it is not.
+    Raises OutdatedFileError where it is not.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise StaleFileError(str(path)) from error
+        raise OutdatedFileError(str(path)) from error
     if file_stamp(os.fstat(fd)) != stamp:
         os.close(fd)
-        raise StaleFileError(str(path))
+        raise OutdatedFileError(str(path))
     return fd

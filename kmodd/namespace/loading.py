@@ -5,25 +5,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.model import Call, Outcome
-from kmodd.namespace.origins import Origins
 from kmodd.namespace.parameters import check_parameters, ignored_parameters
-from kmodd.namespace.permits import permitted
+from kmodd.namespace.permissions import permitted
 from kmodd.namespace.planning import plan_and_run
 from kmodd.namespace.runner import Runner
-from kmodd.namespace.uploaded import with_uploaded
+from kmodd.namespace.uploaded_module import with_uploaded
 from kmodd.plan import BuiltinStep, DenyList, InsertStep, LoadRequest, Plan, module_of, plan_load
 from kmodd.trees import Generation, Trees
 
 
-class Loads:
+class Loading:
     """Loads what is asked for from the trees.
 
     ``deny`` are modules that are never loaded; with ``exact`` it is done as kmod does. Both may be
     swapped at any time.
     """
 
-    def __init__(self, kernel: Kernel, trees: Trees, origins: Origins) -> None:
+    def __init__(self, kernel: Kernel, trees: Trees, origins: LoadOrigins) -> None:
         self._kernel = kernel
         self._trees = trees
         self._origins = origins
@@ -78,7 +78,7 @@ class Loads:
     def load_together(
         self, requests: Sequence[LoadRequest], call: Call, runner: Runner, *, pin: bool = False
     ) -> tuple[Outcome, ...]:
-        """Load within an operation what all of ``requests`` name, or nothing; see ``_load``."""
+        """Load within an operation what all of ``requests`` name, or nothing; see ``load``."""
         outcomes: list[Outcome] = []
         for request in requests:
             outcomes.append(self.load(request, call, runner, pin=pin))
