@@ -22,7 +22,7 @@ KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
 
 
-class Call(NamedTuple):
+class Invocation(NamedTuple):
     """One run of kmodctl: the command, its words, and what was said before it.
 
     ``tool`` tells that the command was called by its own name, as kmod's tools are.
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     _fill_standard_streams()
     try:
-        status = _run(_call(arguments))
+        status = _run(_parse(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,12 +81,12 @@ def _fill_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _call(arguments: Sequence[str] | None) -> Call:
+def _parse(arguments: Sequence[str] | None) -> Invocation:
     """Return what is asked for; ``arguments`` are the program's own unless they are given."""
     if arguments is None:
         name = os.path.basename(sys.argv[0])
         if name in KMOD:
-            return Call(name, sys.argv[1:], tool=True)
+            return Invocation(name, sys.argv[1:], tool=True)
         arguments = sys.argv[1:]
     parser = main_parser()
     options, operands = parser.read(arguments, operands_end=True)
@@ -95,29 +95,29 @@ def _call(arguments: Sequence[str] | None) -> Call:
     command, *words = operands
     if command not in COMMANDS:
         parser.error(f"unknown command '{command}'")
-    return Call(command, words, options.socket, options.timeout, options.json, options.exact)
+    return Invocation(command, words, options.socket, options.timeout, options.json, options.exact)
 
 
-def _run(call: Call) -> int:
+def _run(invocation: Invocation) -> int:
     """Read the command's own words and run it; most mistakes are told without grpc."""
-    command = command_module(call.command)
-    words = command.words(call.words) if hasattr(command, "words") else call.words
-    parser = command_parser(call.command)
-    parser.exact = call.exact
+    command = command_module(invocation.command)
+    words = command.words(invocation.words) if hasattr(command, "words") else invocation.words
+    parser = command_parser(invocation.command)
+    parser.exact = invocation.exact
     options = parser.parse_args(words)
-    options.kmod_exact = call.exact
-    output = Output(call.command, json=call.json)
+    options.kmod_exact = invocation.exact
+    output = Output(invocation.command, json=invocation.json)
     if getattr(options, "syslog", False):
         output.use_syslog()
     if hasattr(command, "check") and not command.check(options, output):
         return 1
     try:
         private = hasattr(command, "is_private") and command.is_private(options)
-        if call.tool and not _has_daemon(call):
-            _fall_back(call, private=private)
+        if invocation.tool and not _has_daemon(invocation):
+            _fall_back(invocation, private=private)
         if private:
             return int(command.run_private(options, output))
-        with _client(call, command, options) as client:
+        with _client(invocation, command, options) as client:
             return int(command.run(options, client, output))
     except CallError as error:
         output.error(error.message)
@@ -129,7 +129,7 @@ def _run(call: Call) -> int:
     return 1
 
 
-def _has_daemon(call: Call) -> bool:
+def _has_daemon(invocation: Invocation) -> bool:
     """Tell whether there is a daemon that kmod's tool may ask by that tool's own name.
 
     One that the environment names is meant, and missed if it is not there. Any other one has to
@@ -145,35 +145,37 @@ def _has_daemon(call: Call) -> bool:
     from kmodd.v1.daemon_service_pb2 import KERNEL_KIND_LINUX
 
     try:
-        with Client(path, timeout=call.timeout) as client:
+        with Client(path, timeout=invocation.timeout) as client:
             return client.status().kernel == KERNEL_KIND_LINUX
     except KmodctlError:
         return False
 
 
-def _fall_back(call: Call, *, private: bool) -> None:
+def _fall_back(invocation: Invocation, *, private: bool) -> None:
     """Become the real kmod, unless there is none and ``private`` says that no daemon is needed."""
     from kmodctl.fallback import execute_real_kmod
 
     try:
-        execute_real_kmod(call.command, call.words)
+        execute_real_kmod(invocation.command, invocation.words)
     except KmodctlError:
         if not private:
             raise
 
 
 @contextmanager
-def _client(call: Call, command: ModuleType, options: argparse.Namespace) -> Iterator["Client"]:
+def _client(
+    invocation: Invocation, command: ModuleType, options: argparse.Namespace
+) -> Iterator["Client"]:
     """Connect to the daemon that the command is for, which is found before grpc is imported.
 
     Where the options ask for a private daemon, ``options.connect`` connects to the other one.
     """
 
     def connect() -> "Client":
-        path = find_socket(call.socket)
+        path = find_socket(invocation.socket)
         from kmodctl.client import Client
 
-        return Client(path, timeout=call.timeout)
+        return Client(path, timeout=invocation.timeout)
 
     options.connect = connect
     place = command.place(options) if hasattr(command, "place") else None
@@ -186,7 +188,7 @@ def _client(call: Call, command: ModuleType, options: argparse.Namespace) -> Ite
     with private_daemon(place) as path:
         from kmodctl.client import Client
 
-        with Client(path, timeout=call.timeout) as client:
+        with Client(path, timeout=invocation.timeout) as client:
             yield client
 
 

@@ -12,7 +12,7 @@ from kmodctl.connection import Connection
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
-    from kmodctl.holding import Hold
+    from kmodctl.holding import HeldModules
     from kmodd.v1 import (
         daemon_service_pb2,
         database_service_pb2,
@@ -157,20 +157,22 @@ class Client(Connection):
         request = module_service_pb2.RemoveModuleRequest(name=name, force=force, wait=wait)
         return tuple(self._call(self._modules.RemoveModule, request).leaks)
 
-    def hold(self, *names: str, unload: bool = False, note: str = "", **options: Any) -> "Hold":
+    def hold(
+        self, *names: str, unload: bool = False, note: str = "", **options: Any
+    ) -> "HeldModules":
         """Load modules with what they need and keep them loaded until the hold is closed.
 
         With ``unload`` the last hold that ends unloads what was loaded for holds. ``note`` tells
         others who holds. ``options`` are fields of LoadModulesRequest. Use it as a context manager.
         """
-        from kmodctl.holding import Hold
+        from kmodctl.holding import HeldModules
         from kmodd.v1 import module_service_pb2
 
         load = module_service_pb2.LoadModulesRequest(names=names, **options)
         request = module_service_pb2.HoldModulesRequest(load=load, unload=unload, note=note)
         # A hold has no end that is known, so no call of it has a time limit.
         call = self._modules.HoldModules(request, metadata=self._metadata)
-        return Hold(call, self._timeout, self._translated)
+        return HeldModules(call, self._timeout, self._translated)
 
     def list_holds(self) -> "list[module_service_pb2.Hold]":
         """Return the holds, the oldest first."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kmodd.v1 import module_service_pb2
 
 
-class Hold:
+class HeldModules:
     """Modules that are held until ``close``, or until the program ends; a context manager.
 
     ``answer`` is what the daemon says of it. ``lost`` is set when the hold ends before it is

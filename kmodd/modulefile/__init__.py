@@ -6,7 +6,7 @@ is used: the only error is ModuleFileError, and time and memory grow with the fi
 """
 
 from kmodd.modulefile.compression import MAX_IMAGE, Compression, decompress, detect_compression
-from kmodd.modulefile.elf import Elf, ElfType, Machine, Section, SectionType
+from kmodd.modulefile.elf import Elf, ElfMachine, ElfType, Section, SectionType
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import ModuleFile
 from kmodd.modulefile.modinfo import Parameter, parameters_of
@@ -19,9 +19,9 @@ __all__ = [
     "MAX_IMAGE",
     "Compression",
     "Elf",
+    "ElfMachine",
     "ElfType",
     "ExportedSymbol",
-    "Machine",
     "ModuleFile",
     "Parameter",
     "Relocation",

@@ -45,7 +45,7 @@ class ElfType(enum.IntEnum):
     CORE = 4
 
 
-class Machine(enum.IntEnum):
+class ElfMachine(enum.IntEnum):
     """The processors that Linux distributions ship modules for (``e_machine``)."""
 
     SPARC = 2

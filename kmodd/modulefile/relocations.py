@@ -4,7 +4,7 @@
 import struct
 from typing import NamedTuple
 
-from kmodd.modulefile.elf import Elf, Machine, SectionType
+from kmodd.modulefile.elf import Elf, ElfMachine, SectionType
 
 MAX_RELOCATIONS = 1 << 20
 """Relocations of the section with the most (133,507 in the largest of Debian's, amdgpu's)."""
@@ -64,7 +64,7 @@ def read_relocations(elf: Elf, index: int, *, limit: int = MAX_RELOCATIONS) -> l
 
 def _is_plain(elf: Elf) -> bool:
     """Tell whether ``r_info`` is what the generic ABI has for 64 bits."""
-    return elf.bits == 64 and not (elf.machine == Machine.MIPS and elf.byteorder == "little")
+    return elf.bits == 64 and not (elf.machine == ElfMachine.MIPS and elf.byteorder == "little")
 
 
 def _split(elf: Elf, info: int) -> tuple[int, int]:

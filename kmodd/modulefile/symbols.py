@@ -15,7 +15,7 @@ from itertools import compress
 from operator import itemgetter, not_
 from typing import NamedTuple
 
-from kmodd.modulefile.elf import SHN_ABS, SHN_UNDEF, Elf, Machine, SectionContents, SectionType
+from kmodd.modulefile.elf import SHN_ABS, SHN_UNDEF, Elf, ElfMachine, SectionContents, SectionType
 
 MAX_SYMBOLS = 1 << 20
 """Symbols in the module with the most (amdgpu has 26,032, the most of Debian's)."""
@@ -36,7 +36,7 @@ _BLOCK = MAX_SYMBOL_NAME // 2
 _FEW = MAX_NAMES // MAX_SYMBOL_NAME
 
 _STB_WEAK = 2
-_SPARC = (Machine.SPARC, Machine.SPARCV9)
+_SPARC = (ElfMachine.SPARC, ElfMachine.SPARCV9)
 _STT_SPARC_REGISTER = 13
 _CRC_PREFIX = "__crc_"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.realkernel.layout import Layout
-from tests.realkernel.machine import Guest, Machine, power_off
+from tests.realkernel.machine import Guest, VirtualMachine, power_off
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
 from tests.realkernel.service_setup import SYSTEMD, service_setup
 from tests.support.daemon import running_daemon
@@ -54,7 +54,7 @@ def boot_kernel(
         ]
     )
     script = f"cd {shlex.quote(str(PROJECT))}; {command} >/run/out/log 2>&1; {power_off()}"
-    machine = Machine(debian.kernel_image, layout.tree, work)
+    machine = VirtualMachine(debian.kernel_image, layout.tree, work)
     guest = machine.boot(debian, ["/bin/sh", "-c", script], seconds=seconds, arguments=COMMAND_LINE)
     return _outcomes(guest)
 
@@ -62,7 +62,7 @@ def boot_kernel(
 def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
     """Boot the guest whose first process is systemd, and return what came of kmodd.service."""
     require(str(SYSTEMD), "the guest's first process is systemd")
-    machine = Machine(debian.kernel_image, layout.tree, work)
+    machine = VirtualMachine(debian.kernel_image, layout.tree, work)
     guest = machine.boot(
         debian,
         [str(SYSTEMD)],

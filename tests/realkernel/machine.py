@@ -75,7 +75,7 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class VirtualMachine:
     """A guest to boot: a kernel, a tree for it, and a place for what belongs to the boot."""
 
     kernel_image: Path

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kmodd.modulefile import ElfType, Machine, SectionType
+from kmodd.modulefile import ElfMachine, ElfType, SectionType
 
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_STRINGS = 1, 2, 4, 0x30
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
@@ -44,17 +44,17 @@ class Processor:
 
 
 PROCESSORS = {
-    (Machine.X86, 32): Processor(2, 1, 1, explicit=False),
-    (Machine.MIPS, 32): Processor(None, 2, 2, explicit=False),
-    (Machine.PPC, 32): Processor(26, 1, 1, explicit=True),
-    (Machine.ARM, 32): Processor(3, 2, 2, explicit=False),
-    (Machine.MIPS, 64): Processor(None, 18, 2, explicit=True),
-    (Machine.PPC64, 64): Processor(26, 38, 1, explicit=True),
-    (Machine.S390, 64): Processor(5, 22, 4, explicit=True),
-    (Machine.SPARCV9, 64): Processor(None, 32, 3, explicit=True),
-    (Machine.X86_64, 64): Processor(2, 1, 10, explicit=True),
-    (Machine.AARCH64, 64): Processor(261, 257, 258, explicit=True),
-    (Machine.RISCV, 64): Processor(57, 2, 1, explicit=True),
+    (ElfMachine.X86, 32): Processor(2, 1, 1, explicit=False),
+    (ElfMachine.MIPS, 32): Processor(None, 2, 2, explicit=False),
+    (ElfMachine.PPC, 32): Processor(26, 1, 1, explicit=True),
+    (ElfMachine.ARM, 32): Processor(3, 2, 2, explicit=False),
+    (ElfMachine.MIPS, 64): Processor(None, 18, 2, explicit=True),
+    (ElfMachine.PPC64, 64): Processor(26, 38, 1, explicit=True),
+    (ElfMachine.S390, 64): Processor(5, 22, 4, explicit=True),
+    (ElfMachine.SPARCV9, 64): Processor(None, 32, 3, explicit=True),
+    (ElfMachine.X86_64, 64): Processor(2, 1, 10, explicit=True),
+    (ElfMachine.AARCH64, 64): Processor(261, 257, 258, explicit=True),
+    (ElfMachine.RISCV, 64): Processor(57, 2, 1, explicit=True),
 }
 
 
@@ -119,7 +119,7 @@ class ElfObject:
     @property
     def processor(self) -> Processor:
         """The relocations of the object's processor."""
-        return PROCESSORS[Machine(self.machine), self.bits]
+        return PROCESSORS[ElfMachine(self.machine), self.bits]
 
     def pack(self, layout: str, *values: int) -> bytes:
         """Return ``values`` in that layout of the struct module, in the object's byte order."""
@@ -180,7 +180,7 @@ class ElfObject:
         """Return a relocation's ``r_info``."""
         if self.bits == 32:
             return symbol << 8 | number
-        if self.machine == Machine.MIPS and self.byteorder == "little":
+        if self.machine == ElfMachine.MIPS and self.byteorder == "little":
             # A word for the symbol, then four single bytes, the type last: in either byte order.
             return number << 56 | symbol
         return symbol << 32 | number

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kmodd.modulefile import ElfType, Machine, SectionType
+from kmodd.modulefile import ElfMachine, ElfType, SectionType
 from tests.support.elf_object import (
     SHF_ALLOC,
     SHF_EXECINSTR,
@@ -90,7 +90,7 @@ class ModuleSpec:
     name: str = "sample"
     bits: Literal[32, 64] = 64
     byteorder: Literal["little", "big"] = "little"
-    machine: int = Machine.X86_64
+    machine: int = ElfMachine.X86_64
     type: int = ElfType.REL
     license: str | None = "GPL"
     modinfo: tuple[tuple[str, str], ...] = (("intree", "Y"), ("retpoline", "Y"))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kmodctl.client import Client
 from kmodctl.errors import CallError
-from kmodctl.holding import Hold
+from kmodctl.holding import HeldModules
 from kmodd.v1 import module_service_pb2, module_service_pb2_grpc  # noqa: F401  # before the fork
 
 MODULES = tuple(f"m{number:02}" for number in range(50))
@@ -47,7 +47,7 @@ class Storm:
     mixed: bool
 
 
-def act(client: Client, chance: random.Random, holds: list[Hold], *, mixed: bool) -> None:
+def act(client: Client, chance: random.Random, holds: list[HeldModules], *, mixed: bool) -> None:
     """Do one thing: load a module, and where it is ``mixed``, perhaps unload or hold one."""
     name = chance.choice(MODULES)
     choice = chance.random() if mixed else 0.0
@@ -69,7 +69,7 @@ def run(storm: Storm, number: int, *, doomed: bool) -> None:
     seconds: list[float] = []
     reasons: list[str] = []
     with Client(storm.socket) as client:
-        holds: list[Hold] = []
+        holds: list[HeldModules] = []
         while doomed or len(seconds) < storm.acts:
             began = time.perf_counter()
             try:

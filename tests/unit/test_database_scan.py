@@ -14,7 +14,7 @@ from kmodd.database import record as record_module
 from kmodd.database.inventory import Inventory
 from kmodd.database.scan import scan
 from kmodd.errors import Reason, TreeError
-from kmodd.modulefile import Machine
+from kmodd.modulefile import ElfMachine
 from tests.support.elf_writer import ModuleSpec
 from tests.support.small_tree import add_module, empty_tree, make_old, module_image
 from tests.support.tree import ModuleTree
@@ -83,10 +83,13 @@ def test_compressed_modules_are_read_like_plain_ones(tree: ModuleTree, suffix: s
 
 @pytest.mark.parametrize(
     ("machine", "bits", "byteorder"),
-    [(Machine.MIPS, 32, "big"), (Machine.S390, 64, "big"), (Machine.ARM, 32, "little")],
+    [(ElfMachine.MIPS, 32, "big"), (ElfMachine.S390, 64, "big"), (ElfMachine.ARM, 32, "little")],
 )
 def test_modules_of_other_machines_are_read_as_well(
-    tree: ModuleTree, machine: Machine, bits: Literal[32, 64], byteorder: Literal["little", "big"]
+    tree: ModuleTree,
+    machine: ElfMachine,
+    bits: Literal[32, 64],
+    byteorder: Literal["little", "big"],
 ) -> None:
     spec = ModuleSpec(machine=machine, bits=bits, byteorder=byteorder, versions=())
     image = module_image(exports=["f"], imports=["g"], aliases=["a"], spec=spec)

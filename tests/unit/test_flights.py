@@ -19,7 +19,7 @@ def someone() -> Operation:
     return Operation(0, "load", "something")
 
 
-class Call:
+class KernelCall:
     """A kernel call that waits to be let go, and counts how often it was made."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -38,7 +38,7 @@ class Call:
 
 
 def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
-    flights, call = Flights(), Call(OutdatedPlanError("ext4.ko"))
+    flights, call = Flights(), KernelCall(OutdatedPlanError("ext4.ko"))
     with ThreadPoolExecutor(2) as threads:
         leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
@@ -53,7 +53,7 @@ def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
 
 
 def test_a_hundred_callers_for_one_module_make_one_call() -> None:
-    flights, call = Flights(), Call()
+    flights, call = Flights(), KernelCall()
     with ThreadPoolExecutor(100) as threads:
         loads = [
             threads.submit(flights.load, "ext4", "same file", someone(), call) for _ in range(100)
@@ -67,7 +67,7 @@ def test_a_hundred_callers_for_one_module_make_one_call() -> None:
 
 
 def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
-    flights, call = Flights(), Call()
+    flights, call = Flights(), KernelCall()
     with ThreadPoolExecutor(2) as threads:
         leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
@@ -82,7 +82,7 @@ def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
 
 def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
     refused = KernelError(Reason.UNKNOWN_SYMBOL, "no such symbol", symbol="foo", log=("line",))
-    flights, call = Flights(), Call(refused)
+    flights, call = Flights(), KernelCall(refused)
     with ThreadPoolExecutor(2) as threads:
         leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
@@ -99,7 +99,7 @@ def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
 
 
 def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
-    flights, first, second = Flights(), Call(), Call()
+    flights, first, second = Flights(), KernelCall(), KernelCall()
     with ThreadPoolExecutor(2) as threads:
         one = threads.submit(flights.load, "ext4", "the tree's", someone(), first)
         assert first.begun.wait(PATIENCE)
@@ -136,7 +136,7 @@ def test_an_operation_may_unload_what_it_has_pinned_itself() -> None:
 
 
 def test_a_pin_waits_for_an_unload_under_way() -> None:
-    flights, unload = Flights(), Call()
+    flights, unload = Flights(), KernelCall()
 
     def pin(operation: Operation) -> None:
         flights.pin("greet", operation)
@@ -210,7 +210,7 @@ class Keeping:
 
 
 def test_what_a_keeper_has_is_not_unloaded_until_all_have_let_go() -> None:
-    flights, call = Flights(), Call()
+    flights, call = Flights(), KernelCall()
     call.go.set()
     keepers = [Keeping("one", "greet", "world"), Keeping("two", "greet")]
     with flights.operation("remove", "greet") as remover:
@@ -228,7 +228,7 @@ def test_what_a_keeper_has_is_not_unloaded_until_all_have_let_go() -> None:
 
 
 def test_who_waits_for_whom_can_be_seen() -> None:
-    flights, call = Flights(), Call()
+    flights, call = Flights(), KernelCall()
 
     def load(what: str) -> None:
         with flights.operation("load", what) as operation:

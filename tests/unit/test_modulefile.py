@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from kmodd.modulefile import (
+    ElfMachine,
     ElfType,
     ExportedSymbol,
-    Machine,
     ModuleFile,
     Parameter,
     SectionType,
@@ -33,22 +33,22 @@ from tests.support.elf_writer import (
     write_module,
 )
 
-Shape = tuple[Machine, Literal[32, 64], Literal["little", "big"]]
+Shape = tuple[ElfMachine, Literal[32, 64], Literal["little", "big"]]
 
 SHAPES: list[Shape] = [
-    (Machine.X86, 32, "little"),
-    (Machine.MIPS, 32, "big"),
-    (Machine.PPC, 32, "big"),
-    (Machine.ARM, 32, "little"),
-    (Machine.MIPS, 64, "little"),
-    (Machine.MIPS, 64, "big"),
-    (Machine.PPC64, 64, "little"),
-    (Machine.PPC64, 64, "big"),
-    (Machine.S390, 64, "big"),
-    (Machine.SPARCV9, 64, "big"),
-    (Machine.X86_64, 64, "little"),
-    (Machine.AARCH64, 64, "little"),
-    (Machine.RISCV, 64, "little"),
+    (ElfMachine.X86, 32, "little"),
+    (ElfMachine.MIPS, 32, "big"),
+    (ElfMachine.PPC, 32, "big"),
+    (ElfMachine.ARM, 32, "little"),
+    (ElfMachine.MIPS, 64, "little"),
+    (ElfMachine.MIPS, 64, "big"),
+    (ElfMachine.PPC64, 64, "little"),
+    (ElfMachine.PPC64, 64, "big"),
+    (ElfMachine.S390, 64, "big"),
+    (ElfMachine.SPARCV9, 64, "big"),
+    (ElfMachine.X86_64, 64, "little"),
+    (ElfMachine.AARCH64, 64, "little"),
+    (ElfMachine.RISCV, 64, "little"),
 ]
 
 
@@ -64,7 +64,7 @@ def test_every_processor_has_a_shape_that_is_tested() -> None:
 @pytest.mark.parametrize(("machine", "bits", "byteorder"), SHAPES)
 @pytest.mark.parametrize("crcs", ["section", "absolute"])
 def test_module_reads_the_same_on_every_processor(
-    machine: Machine,
+    machine: ElfMachine,
     bits: Literal[32, 64],
     byteorder: Literal["little", "big"],
     crcs: Literal["section", "absolute"],
@@ -187,7 +187,7 @@ def test_flags_mark_gpl_only_symbols_of_a_common_table() -> None:
 def test_export_tables_from_before_namespaces_have_two_words_a_symbol(
     count: int, bits: Literal[32, 64]
 ) -> None:
-    machine = Machine.ARM if bits == 32 else Machine.X86_64
+    machine = ElfMachine.ARM if bits == 32 else ElfMachine.X86_64
     module = ElfObject(bits, "little", machine)
     text = module.add(".text", bytes(count))
     strings = module.add("__ksymtab_strings", b"".join(b"name%d\0" % i for i in range(count)))
@@ -207,7 +207,7 @@ def test_export_tables_from_before_namespaces_have_two_words_a_symbol(
 
 def test_first_of_two_relocations_says_where_a_word_points() -> None:
     # RISC-V adds the target to the word, then subtracts the word's own place.
-    module = ElfObject(64, "little", Machine.RISCV)
+    module = ElfObject(64, "little", ElfMachine.RISCV)
     strings = module.add("__ksymtab_strings", b"name\0SPACE\0")
     base = module.define(ObjectSymbol("", strings, binding=STB_LOCAL, type=STT_SECTION))
     table = module.add("__ksymtab", bytes(12))
@@ -232,15 +232,15 @@ def test_dependencies_are_named_once_in_the_order_of_the_symbol_table() -> None:
     assert module.dependency_symbols() == ("z", "a", "left", "over")
 
 
-@pytest.mark.parametrize("machine", [Machine.SPARC, Machine.SPARCV9])
-def test_sparc_register_is_not_an_import(machine: Machine) -> None:
+@pytest.mark.parametrize("machine", [ElfMachine.SPARC, ElfMachine.SPARCV9])
+def test_sparc_register_is_not_an_import(machine: ElfMachine) -> None:
     register = 13
     module = ElfObject(32, "big", machine)
     module.define(ObjectSymbol("global_register", type=register))
     module.define(ObjectSymbol("import"))
     assert ModuleFile.parse(module.link()).dependency_symbols() == ("import",)
 
-    module.machine = Machine.X86
+    module.machine = ElfMachine.X86
     assert ModuleFile.parse(module.link()).dependency_symbols() == ("global_register", "import")
 
 
@@ -276,7 +276,7 @@ def test_imported_function_is_not_the_modules_own_init() -> None:
 
 
 def test_local_init_function_counts() -> None:
-    module = ElfObject(64, "little", Machine.X86_64)
+    module = ElfObject(64, "little", ElfMachine.X86_64)
     text = module.add(".text", b"\xc3")
     module.define(ObjectSymbol("init_module", text, binding=STB_LOCAL))
 
@@ -284,7 +284,7 @@ def test_local_init_function_counts() -> None:
 
 
 def test_crc_in_a_section_is_read_where_its_symbol_points() -> None:
-    module = ElfObject(64, "big", Machine.S390)
+    module = ElfObject(64, "big", ElfMachine.S390)
     table = module.add(".rodata", bytes(4) + (0xCAFE).to_bytes(4, "big"))
     module.define(ObjectSymbol("__crc_shared", table, 4))
     module.define(ObjectSymbol("not__crc_shared", table, 0))
@@ -330,8 +330,10 @@ def test_section_may_be_named_by_the_tail_of_another_name() -> None:
     assert ModuleFile.parse(bytes(image)).modinfo() == module.modinfo()
 
 
-@pytest.mark.parametrize(("machine", "bits"), [(Machine.X86_64, 64), (Machine.ARM, 32)])
-def test_more_sections_than_the_header_can_count(machine: Machine, bits: Literal[32, 64]) -> None:
+@pytest.mark.parametrize(("machine", "bits"), [(ElfMachine.X86_64, 64), (ElfMachine.ARM, 32)])
+def test_more_sections_than_the_header_can_count(
+    machine: ElfMachine, bits: Literal[32, 64]
+) -> None:
     many = tuple(ExtraSection(".many") for _ in range(0xFF00))
     module = parse(machine=machine, bits=bits, sections=many, exports=(Export("shared"),))
 
@@ -348,7 +350,7 @@ def test_build_id_is_the_note_of_that_kind(byteorder: Literal["little", "big"]) 
         struct.pack(f"{order}3I", 4, 5, 1) + b"GNU\0" + b"kind1\0\0\0",
         struct.pack(f"{order}3I", 4, 3, 3) + b"GNU\0" + b"\1\2\3",
     )
-    machine = Machine.X86_64 if byteorder == "little" else Machine.S390
+    machine = ElfMachine.X86_64 if byteorder == "little" else ElfMachine.S390
     sections = (ExtraSection(".note.gnu.build-id", b"".join(notes)),)
 
     assert parse(byteorder=byteorder, machine=machine, sections=sections).build_id() == b"\1\2\3"
@@ -371,7 +373,7 @@ def test_relocations_name_their_symbols() -> None:
 
 def _only_sections(*sections: ExtraSection) -> bytes:
     """An object with these sections and none that a module has."""
-    module = ElfObject(64, "little", Machine.X86_64)
+    module = ElfObject(64, "little", ElfMachine.X86_64)
     for section in sections:
         module.add(section.name, section.data)
     return module.link()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile import Compression, Machine, ModuleFile
+from kmodd.modulefile import Compression, ElfMachine, ModuleFile
 from tests.support.compression import compress
 from tests.support.elf_object import STB_LOCAL, ElfObject, ObjectSymbol
 from tests.support.elf_writer import (
@@ -52,7 +52,7 @@ def test_names_that_share_their_tails_are_refused_when_they_come_to_too_much() -
 
 
 def test_many_sections_on_one_stretch_of_file_are_not_all_read() -> None:
-    image = ElfObject(64, "little", Machine.X86_64)
+    image = ElfObject(64, "little", ElfMachine.X86_64)
     wide = image.add(".wide", bytes(1 << 20))
     for number in range(64):
         section = image.add(f".narrow{number}", bytes(4))
@@ -86,10 +86,10 @@ def test_random_damage_gives_an_answer_or_the_one_error(seed: int) -> None:
     images = [
         append_signature(write_module(SPEC), b"opaque"),
         write_module(
-            ModuleSpec(bits=32, byteorder="big", machine=Machine.MIPS, exports=SPEC.exports)
+            ModuleSpec(bits=32, byteorder="big", machine=ElfMachine.MIPS, exports=SPEC.exports)
         ),
         write_module(
-            ModuleSpec(machine=Machine.ARM, bits=32, crcs="absolute", exports=SPEC.exports)
+            ModuleSpec(machine=ElfMachine.ARM, bits=32, crcs="absolute", exports=SPEC.exports)
         ),
         write_module(
             ModuleSpec(extended_versions=True, exports=SPEC.exports, imports=SPEC.imports)

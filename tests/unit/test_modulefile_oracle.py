@@ -19,7 +19,7 @@ from elftools.elf.enums import (
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
-from kmodd.modulefile import Machine, ModuleFile, Parameter
+from kmodd.modulefile import ElfMachine, ModuleFile, Parameter
 from tests.support.debian import DebianTree
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.require import require
@@ -48,7 +48,7 @@ def test_debians_modules_read_as_pyelftools_reads_them(sample: tuple[Path, ...])
 
 @pytest.mark.parametrize(("machine", "bits", "byteorder"), SHAPES)
 def test_written_modules_read_as_pyelftools_reads_them(
-    machine: Machine, bits: Literal[32, 64], byteorder: Literal["little", "big"]
+    machine: ElfMachine, bits: Literal[32, 64], byteorder: Literal["little", "big"]
 ) -> None:
     spec = ModuleSpec(
         machine=machine,

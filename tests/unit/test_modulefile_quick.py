@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile import Compression, Machine, ModuleFile
+from kmodd.modulefile import Compression, ElfMachine, ModuleFile
 from kmodd.modulefile.quick import MAX_PLAIN, Contents, read_careful, read_contents, read_plain
 from tests.support.compression import SUFFIXES, compress
 from tests.support.debian import DebianTree
@@ -94,8 +94,8 @@ def test_damaged_modules_are_read_alike_or_not_at_all(seed: int) -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        ModuleSpec(bits=32, machine=Machine.ARM, exports=FULL.exports),
-        ModuleSpec(byteorder="big", machine=Machine.PPC64, exports=FULL.exports),
+        ModuleSpec(bits=32, machine=ElfMachine.ARM, exports=FULL.exports),
+        ModuleSpec(byteorder="big", machine=ElfMachine.PPC64, exports=FULL.exports),
         ModuleSpec(imports=(Import("größer"),)),
         ModuleSpec(sections=tuple(ExtraSection(f".s{number}") for number in range(300))),
     ],
@@ -115,7 +115,7 @@ def from_file(directory: Path, image: bytes, suffix: str = ".ko") -> Contents:
 
 @pytest.mark.parametrize("compression", [Compression.GZIP, Compression.XZ, Compression.ZSTD])
 def test_compressed_modules_are_read_alike(compression: Compression, tmp_path: Path) -> None:
-    for image in (PLAIN[0], write_module(ModuleSpec(bits=32, machine=Machine.ARM))):
+    for image in (PLAIN[0], write_module(ModuleSpec(bits=32, machine=ElfMachine.ARM))):
         packed = compress(image, compression)
         assert from_file(tmp_path, packed, SUFFIXES[compression]) == careful(image)
 
@@ -139,7 +139,7 @@ def expensive() -> Sequence[bytes]:
     wide = Patient(write_module(SPEC))
     wide.section(".symtab", "size", (MAX_PLAIN // 24 + 1) * 24)
     many = ModuleSpec(imports=tuple(Import(f"n{number}") for number in range(20_000)))
-    image = ElfObject(64, "little", Machine.X86_64)
+    image = ElfObject(64, "little", ElfMachine.X86_64)
     for number in range(64):
         section = image.add(f".narrow{number}", bytes(4))
         image.define(ObjectSymbol(f"__crc_{number}", section, binding=STB_LOCAL))

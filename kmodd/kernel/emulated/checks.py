@@ -18,7 +18,7 @@ from kmodd.kernel.emulated.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.taints import KernelTaints
 from kmodd.kernel.emulated.vmlinux import Vmlinux
-from kmodd.modulefile import Machine as Processor
+from kmodd.modulefile import ElfMachine
 
 GPL_COMPATIBLE = frozenset(
     {
@@ -251,7 +251,7 @@ def _check_retpoline(candidate: Candidate, resident: Resident, around: Surroundi
     sample = around.vmlinux.sample
     if sample is None or not sample.retpoline or candidate.info("retpoline") is not None:
         return
-    if sample.machine.number in (Processor.X86, Processor.X86_64):
+    if sample.machine.number in (ElfMachine.X86, ElfMachine.X86_64):
         around.log.printk(Level.ERR, "Spectre V2 : System may be vulnerable to spectre v2")
         around.log.printk(
             Level.WARNING,

@@ -14,8 +14,7 @@ from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
-from kmodd.modulefile import Machine as Processor
-from kmodd.modulefile import ModuleFile
+from kmodd.modulefile import ElfMachine, ModuleFile
 
 SHN_LIVEPATCH, SHN_ABS, SHN_COMMON = 0xFF20, 0xFFF1, 0xFFF2
 """Section indices with a meaning of their own (include/linux/livepatch.h, elf(5))."""
@@ -180,11 +179,11 @@ class Resolver:
     def _is_ignored(self, name: str, kind: int) -> bool:
         """Tell whether the processor's own part of the kernel passes over the symbol."""
         match self._candidate.module.elf.machine:
-            case Processor.X86 | Processor.X86_64:
+            case ElfMachine.X86 | ElfMachine.X86_64:
                 return name == "_GLOBAL_OFFSET_TABLE_"
-            case Processor.SPARC | Processor.SPARCV9:
+            case ElfMachine.SPARC | ElfMachine.SPARCV9:
                 return kind == _STT_REGISTER
-            case Processor.PPC64:
+            case ElfMachine.PPC64:
                 return name == ".TOC."
         return False
 

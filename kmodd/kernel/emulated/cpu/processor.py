@@ -27,7 +27,7 @@ from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.resident import Import, Imports, Resident
-from kmodd.modulefile import Machine as MachineNumber
+from kmodd.modulefile import ElfMachine
 
 _COMING, _LIVE, _GOING = 1, 0, 2
 """The states in ``struct module`` (enum module_state)."""
@@ -64,7 +64,7 @@ class Processor:
     def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
         elf = file.candidate.module.elf
-        if elf.bits != 64 or elf.machine != MachineNumber.X86_64:
+        if elf.bits != 64 or elf.machine != ElfMachine.X86_64:
             resident.why_not_run = "its processor is not emulated, only x86-64 is"
             return
         machine = self.machine
