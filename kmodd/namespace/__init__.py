@@ -3,21 +3,19 @@
 
 from kmodd.namespace.audit import AuditTrail, Finished
 from kmodd.namespace.commands import Commands
+from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, Listing, Watch
-from kmodd.namespace.flights import Running
 from kmodd.namespace.holds import Hold
 from kmodd.namespace.load_origins import Origin
-from kmodd.namespace.model import Activity, Basis, Call, Outcome
-from kmodd.namespace.namespace import Namespace
+from kmodd.namespace.module_locks import Running
+from kmodd.namespace.namespace import Activity, Namespace
+from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.parameters import DescribedParameter
-from kmodd.namespace.runner import StepOutcome
 
 __all__ = [
     "Activity",
     "AuditTrail",
-    "Basis",
-    "Call",
     "Change",
     "ChangeKind",
     "Commands",
@@ -30,6 +28,7 @@ __all__ = [
     "Namespace",
     "Origin",
     "Outcome",
+    "RequestContext",
     "Running",
     "StepOutcome",
     "Watch",

@@ -6,30 +6,31 @@ from collections.abc import Callable
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import Device, Emulation, Kernel, KernelFile
-from kmodd.namespace.ledger import Ledger
-from kmodd.namespace.model import Call, Outcome
+from kmodd.namespace.context import RequestContext
+from kmodd.namespace.operations import Operations
+from kmodd.namespace.outcome import Outcome
 from kmodd.plan import LoadRequest
 
-Load = Callable[[LoadRequest, Call], Outcome]
+Load = Callable[[LoadRequest, RequestContext], Outcome]
 
 
 class Devices:
     """Plugs in and unplugs. Where the kernel is the machine's, each method raises KernelError."""
 
-    def __init__(self, kernel: Kernel, ledger: Ledger, load: Load) -> None:
+    def __init__(self, kernel: Kernel, operations: Operations, load: Load) -> None:
         """``load`` loads what a name stands for, in an operation of its own."""
         self._kernel = kernel
-        self._ledger = ledger
+        self._operations = operations
         self._load = load
 
-    def add(self, modalias: str, call: Call) -> tuple[Device, Outcome]:
+    def add(self, modalias: str, call: RequestContext) -> tuple[Device, Outcome]:
         """Plug in a device, then load what answers to its modalias, as udev does.
 
         Returns the device as it is then. Raises KernelError where there can be no such device; a
         load that fails leaves it without a driver.
         """
         kernel = self._emulation()
-        with self._ledger.operation("add-device", modalias, call) as operation:
+        with self._operations.begin("add-device", modalias, call) as operation:
             device = kernel.add_device(modalias)
             operation.acted = True
         outcome = self._load(LoadRequest(name=device.modalias, use_blacklist=True), call)
@@ -40,10 +41,10 @@ class Devices:
         """Return the devices, the oldest first."""
         return self._emulation().devices()
 
-    def remove(self, name: str, call: Call) -> None:
+    def remove(self, name: str, call: RequestContext) -> None:
         """Unplug a device that ``add`` has plugged in."""
         kernel = self._emulation()
-        with self._ledger.operation("remove-device", name, call) as operation:
+        with self._operations.begin("remove-device", name, call) as operation:
             kernel.remove_device(name)
             operation.acted = True
 

@@ -4,63 +4,37 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.kernel.base import Kernel
+from kmodd.namespace.context import RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
-from kmodd.namespace.model import Call, Outcome
-from kmodd.namespace.parameters import check_parameters, ignored_parameters
-from kmodd.namespace.permissions import permitted
-from kmodd.namespace.planning import plan_and_run
+from kmodd.namespace.outcome import Outcome
+from kmodd.namespace.parameters import ignored_parameters
+from kmodd.namespace.planning import LoadToPlan, Planning
 from kmodd.namespace.runner import Runner
-from kmodd.namespace.uploaded_module import with_uploaded
-from kmodd.plan import BuiltinStep, DenyList, InsertStep, LoadRequest, Plan, module_of, plan_load
-from kmodd.trees import Generation, Trees
+from kmodd.plan import BuiltinStep, InsertStep, LoadRequest, module_of
 
 
 class Loading:
-    """Loads what is asked for from the trees.
+    """Loads what is asked for from the trees; has no state of its own."""
 
-    ``deny`` are modules that are never loaded; with ``exact`` it is done as kmod does. Both may be
-    swapped at any time.
-    """
-
-    def __init__(self, kernel: Kernel, trees: Trees, origins: LoadOrigins) -> None:
+    def __init__(self, kernel: Kernel, planning: Planning, origins: LoadOrigins) -> None:
         self._kernel = kernel
-        self._trees = trees
+        self._planning = planning
         self._origins = origins
-        self.deny = DenyList()
-        self.exact = False
 
     def load(
         self,
         request: LoadRequest,
-        call: Call,
+        call: RequestContext,
         runner: Runner,
         uploaded: tuple[str, bytes] | None = None,
         pin: bool = False,
         requested: bool = False,
     ) -> Outcome:
-        """Load within an operation; ``uploaded`` is a module file and its path.
-
-        With ``pin`` even what is loaded already stays so until the operation ends. What was
-        ``requested`` by a module's code counts as what that module needs.
-        """
-        request = replace(request, exact=request.exact or self.exact)
-
-        def make_plans(generation: Generation) -> tuple[Plan, ...]:
-            check_parameters(request.parameters)
-            database = generation.database
-            if uploaded is not None:
-                database = with_uploaded(database, *uploaded)
-            config, deny = generation.config, self.deny
-            plans = plan_load(request, database, config, self._loaded(), deny)
-            permitted(runner.operation.caller, plans, requested=requested)
-            if pin and runner.pin(plan.target for plan in plans):
-                # What was loaded a moment ago may have been on its way out.
-                plans = plan_load(request, database, config, self._loaded(), deny)
-                permitted(runner.operation.caller, plans)
-            return plans
-
-        outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
+        """Load within an operation; the arguments from ``uploaded`` on are those of LoadToPlan."""
+        request = replace(request, exact=request.exact or self._planning.policy.exact)
+        wanted = LoadToPlan(request=request, uploaded=uploaded, pin=pin, requested=requested)
+        outcome = self._planning.carry_out(wanted, runner, call)
         if not call.dry_run:
             self._note_origins(outcome, requested=requested)
         if outcome.error or not request.parameters or request.exact or request.ignore_loaded:
@@ -76,7 +50,12 @@ class Loading:
         return replace(outcome, ignored=tuple(ignored))
 
     def load_together(
-        self, requests: Sequence[LoadRequest], call: Call, runner: Runner, *, pin: bool = False
+        self,
+        requests: Sequence[LoadRequest],
+        call: RequestContext,
+        runner: Runner,
+        *,
+        pin: bool = False,
     ) -> tuple[Outcome, ...]:
         """Load within an operation what all of ``requests`` name, or nothing; see ``load``."""
         outcomes: list[Outcome] = []
@@ -107,6 +86,3 @@ class Loading:
         self._origins.note_asked(
             target for target in outcome.targets if self._kernel.module(target) is not None
         )
-
-    def _loaded(self) -> dict[str, LoadedModule]:
-        return {module.name: module for module in self._kernel.modules()}

@@ -2,15 +2,15 @@
 """Runs plans on a kernel: load, unload, insert, remove, list.
 
 A load walks its plan, the leaves of the dependency graph first. Each step is a flight of its own
-(see flights.py), so that a hundred callers who want the same module cost one load, and nobody
+(see module_locks.py), so that a hundred callers who want the same module cost one load, and nobody
 holds one module while waiting for another.
 """
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from typing import Any
 
 from kmodd.access.caller import Caller
 from kmodd.access.rules import check_target
@@ -19,40 +19,47 @@ from kmodd.kernel.base import Emulation, InsertFlags, Kernel, LoadedModule, Modu
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
+from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
-from kmodd.namespace.flights import Flights, Operation
 from kmodd.namespace.holds import Hold, Holds, with_needs
-from kmodd.namespace.ledger import Ledger
 from kmodd.namespace.load_origins import LoadOrigins, Origin
 from kmodd.namespace.loading import Loading
-from kmodd.namespace.model import USUAL, Activity, Basis, Call, Outcome
+from kmodd.namespace.module_calls import ModuleCalls
+from kmodd.namespace.module_locks import ModuleLocks, Running
+from kmodd.namespace.operation import Operation
+from kmodd.namespace.operations import Operations
+from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import (
     DescribedParameter,
     check_parameters,
     described_parameters,
     store_parameter,
 )
-from kmodd.namespace.permissions import permitted
-from kmodd.namespace.planning import plan_and_run
+from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
 from kmodd.namespace.request_module import ModuleRequests
-from kmodd.namespace.runner import Manner, Means, Runner
+from kmodd.namespace.runner import Manner, Runner
+from kmodd.namespace.settled_loads import Basis, SettledLoad, SettledLoads, are_settled
 from kmodd.namespace.uploaded_module import image_name, plain_image
-from kmodd.plan import (
-    Cause,
-    DenyList,
-    LoadRequest,
-    Plan,
-    RemoveStep,
-    UnloadRequest,
-    plan_unload,
-)
+from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
 from kmodd.settings import Limits
 from kmodd.state import AskedStore
-from kmodd.trees import Generation, Trees
+from kmodd.trees import Trees
 
 TITLE_MAX = 64
 """Characters of a parameter's name in the title of an operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What goes on at one moment: operations, holds, how many follow the events, and the
+    revisions from which one can: the earliest, and the one of the last event.
+    """
+
+    operations: tuple[Running, ...]
+    holds: tuple[Hold, ...]
+    watches: int
+    revisions: tuple[int, int]
 
 
 class Namespace:
@@ -81,37 +88,28 @@ class Namespace:
         limits = limits or Limits()
         self._kernel = kernel
         self._trees = trees
-        self._flights = Flights()
+        self._locks = ModuleLocks()
         self._origins = LoadOrigins({module.name for module in kernel.modules()}, asked)
         self._holds = Holds(limits.holds)
         self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
-        self._ledger = Ledger(
-            self._flights,
-            self._journal,
-            audit or AuditTrail(),
-            lambda operation: self._requests.finish(operation),
-        )
+        self._operations = Operations(self._locks, self._journal, audit or AuditTrail())
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
-        self._means = Means(
-            kernel=kernel,
-            flights=self._flights,
-            journal=self._journal,
-            commands=commands,
-            stopping=self.stopping,
+        self._calls = ModuleCalls(
+            kernel=kernel, journal=self._journal, commands=commands, stopping=self.stopping
         )
-        self._loads = Loading(kernel, trees, self._origins)
-        runner = partial(Runner, self._means)
-        self._requests = ModuleRequests(self._flights, self._ledger, self._loads, runner)
-        self.devices = Devices(kernel, self._ledger, self.load)
+        self._planning = Planning(kernel, trees, self._locks)
+        self._loading = Loading(kernel, self._planning, self._origins)
+        self._settled = SettledLoads()
+        self.devices = Devices(kernel, self._operations, self.load)
         if isinstance(kernel, Emulation):
-            kernel.answer_requests(self._requests.answer)
+            requests = ModuleRequests(self._operations, self._loading, self._runner)
+            kernel.answer_requests(requests.answer)
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:
         """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
-        self._loads.deny = DenyList() if exact else deny
-        self._loads.exact = exact
+        self._planning.policy = Policy(DenyList() if exact else deny, exact)
 
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use, and all holds."""
@@ -120,7 +118,7 @@ class Namespace:
 
     def close(self) -> None:
         """Give back what files are open; no operation may be under way."""
-        self._ledger.audit.close()
+        self._operations.audit.close()
 
     def look(self) -> None:
         """Look at the kernel's listing, which others may have changed."""
@@ -138,7 +136,7 @@ class Namespace:
         """Return what goes on at this moment."""
         journal = self._journal
         return Activity(
-            self._flights.running(), self._holds.all(), journal.watches, journal.revisions()
+            self._operations.running(), self._holds.all(), journal.watches, journal.revisions()
         )
 
     def origin_of(self, name: str) -> Origin:
@@ -167,7 +165,7 @@ class Namespace:
         return details, described_parameters(details, database)
 
     def set_parameter(
-        self, name: str, parameter: str, value: str, call: Call = USUAL
+        self, name: str, parameter: str, value: str, call: RequestContext = USUAL
     ) -> DescribedParameter:
         """Set a parameter of a loaded module, while nobody loads or unloads it.
 
@@ -182,46 +180,68 @@ class Namespace:
             return True
 
         title = f"{name}.{parameter[:TITLE_MAX]}"
-        with self._ledger.operation("set-parameter", title, call) as operation:
+        with self._operations.begin("set-parameter", title, call) as operation:
             check_target(operation.caller, name)
-            self._flights.load(name, object(), operation, store)
+            self._locks.load(name, object(), operation, store)
             operation.acted = True
         return shown[0]
 
     def basis(self) -> Basis:
         """Return what a load that finds nothing to do depends on, as it is now."""
-        generation = self._trees.in_force()
-        return Basis(generation, self._kernel.modules(), self._loads.deny, self._loads.exact)
+        modules = self._kernel.modules()
+        return Basis(self._trees.in_force(), modules, self._planning.policy)
 
-    def load_nothing(self, what: str, targets: Collection[str], call: Call = USUAL) -> None:
-        """Do what remains of a load of ``what`` that is known to have nothing to do.
+    def settled_answer(self, request: bytes, call: RequestContext) -> Any:
+        """Return what the caller's load ``request`` was answered where it still has nothing to do.
 
-        ``targets`` are the loaded modules that it stands for, which somebody has asked for now.
+        What remains of it is done: its modules have been asked for. None for every other load.
         """
-        with self._ledger.operation("load", what, call):
-            self._origins.note_asked(targets)
-            self._holds.keep(targets)
+        settled = self._settled.find((call.caller, request), self.basis())
+        if settled is None or call.token:
+            return None
+        with self._operations.begin("load", settled.names, call):
+            self._origins.note_asked(settled.targets)
+            self._holds.keep(settled.targets)
+        return settled.answer
 
-    def load(self, request: LoadRequest, call: Call = USUAL) -> Outcome:
+    def settle(
+        self,
+        request: bytes,
+        call: RequestContext,
+        basis: Basis,
+        outcomes: Sequence[Outcome],
+        answer: Any,
+    ) -> None:
+        """Remember the answer to a load that had nothing to do on ``basis``, if it is still that.
+
+        ``outcomes`` must depend on nothing but the basis and the request.
+        """
+        if not are_settled(outcomes) or not self.basis().is_same(basis):
+            return
+        names = " ".join(outcome.name for outcome in outcomes)
+        targets = tuple(target for outcome in outcomes for target in outcome.targets)
+        self._settled.keep((call.caller, request), basis, SettledLoad(names, targets, answer))
+
+    def load(self, request: LoadRequest, call: RequestContext = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
-        with self._ledger.operation("load", request.name, call) as operation:
-            outcome = self._loads.load(request, call, self._runner(operation, call))
+        with self._operations.begin("load", request.name, call) as operation:
+            outcome = self._loading.load(request, call, self._runner(operation, call))
             return self._ended(operation, call, (outcome,))[0]
 
     def load_together(
-        self, requests: Sequence[LoadRequest], call: Call = USUAL
+        self, requests: Sequence[LoadRequest], call: RequestContext = USUAL
     ) -> tuple[Outcome, ...]:
         """Load what all of ``requests`` name, or nothing: a failure takes back what was loaded.
 
         The outcomes end with the one that failed. What another program has come to use stays.
         """
         names = " ".join(request.name for request in requests)
-        with self._ledger.operation("load", names, call) as operation:
+        with self._operations.begin("load", names, call) as operation:
             runner = self._runner(operation, call)
-            return self._ended(operation, call, self._loads.load_together(requests, call, runner))
+            return self._ended(operation, call, self._loading.load_together(requests, call, runner))
 
     def load_file(
-        self, image: bytes, file_name: str, request: LoadRequest, call: Call = USUAL
+        self, image: bytes, file_name: str, request: LoadRequest, call: RequestContext = USUAL
     ) -> Outcome:
         """Load ``image`` with what it needs of the tree (``modprobe ./x.ko``), or only plan it.
 
@@ -229,34 +249,23 @@ class Namespace:
         """
         image = plain_image(image, file_name)
         request = replace(request, name=module_name_of_path(file_name), is_module=True)
-        with self._ledger.operation("load", file_name, call) as operation:
+        with self._operations.begin("load", file_name, call) as operation:
             runner = self._runner(operation, call, {file_name: image})
-            outcome = self._loads.load(request, call, runner, uploaded=(file_name, image))
+            outcome = self._loading.load(request, call, runner, uploaded=(file_name, image))
             return self._ended(operation, call, (outcome,))[0]
 
-    def unload(self, request: UnloadRequest, call: Call = USUAL) -> Outcome:
+    def unload(self, request: UnloadRequest, call: RequestContext = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
         request = replace(
             request,
-            exact=request.exact or self._loads.exact,
+            exact=request.exact or self._planning.policy.exact,
             waits=call.wait > 0,
             acts=not call.dry_run,
         )
-
-        def make_plans(generation: Generation) -> tuple[Plan, ...]:
-            loaded = self._loaded(call.assumed if call.dry_run else None)
-            try:
-                plans = plan_unload(request, generation.database, generation.config, loaded)
-            except StateError as error:
-                if error.reason is Reason.MODULE_IN_USE:
-                    self._flights.check_kept(error.module)
-                raise
-            plans = permitted(operation.caller, plans)
-            return plans if request.waits else tuple(map(self._unless_kept, plans))
-
-        with self._ledger.operation("unload", request.name, call) as operation:
+        wanted = UnloadToPlan(request=request, assumed=call.assumed if call.dry_run else None)
+        with self._operations.begin("unload", request.name, call) as operation:
             runner = self._runner(operation, call)
-            outcome = plan_and_run(request.name, make_plans, runner, self._trees, call)
+            outcome = self._planning.carry_out(wanted, runner, call)
             operation.error = outcome.error
             return outcome
 
@@ -266,7 +275,7 @@ class Namespace:
         file_name: str,
         parameters: str,
         flags: InsertFlags,
-        call: Call = USUAL,
+        call: RequestContext = USUAL,
     ) -> LoadedModule:
         """Load ``image`` as it is; nothing is searched, no dependency loaded (insmod).
 
@@ -276,27 +285,29 @@ class Namespace:
         image = plain_image(image, file_name)
         check_parameters(parameters)
         name = image_name(image, file_name)
-        with self._ledger.operation("insert", name or file_name, call) as operation:
-            denial = self._loads.deny.denial(name)
+        with self._operations.begin("insert", name or file_name, call) as operation:
+            denial = self._planning.policy.deny.denial(name)
             if denial is not None:
                 raise denial
             self._runner(operation, call).insert(name, image, parameters, flags)
             self._origins.note_asked([name])
         return self.module(name)
 
-    def remove(self, name: str, call: Call = USUAL, *, force: bool = False) -> tuple[str, ...]:
+    def remove(
+        self, name: str, call: RequestContext = USUAL, *, force: bool = False
+    ) -> tuple[str, ...]:
         """Unload one module and nothing else (rmmod); return what it never gave back.
 
         One that is in use is tried again for as long as the call may wait.
         """
         name = module_name(check_query(name))
-        with self._ledger.operation("remove", name, call) as operation:
+        with self._operations.begin("remove", name, call) as operation:
             check_target(operation.caller, name)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)
             if not call.wait:
-                self._flights.check_kept(name)
+                self._locks.check_kept(name)
                 if found.holders or (found.refcount and not force):
                     raise _in_use(found)
             runner = self._runner(operation, call)
@@ -307,7 +318,7 @@ class Namespace:
     def hold(
         self,
         requests: Sequence[LoadRequest],
-        call: Call = USUAL,
+        call: RequestContext = USUAL,
         *,
         unload: bool,
         note: str = "",
@@ -323,14 +334,14 @@ class Namespace:
         names = tuple(request.name for request in requests)
         hold = self._holds.open(call.caller, names, note, over or threading.Event())
         try:
-            with self._ledger.operation("hold", " ".join(names), call) as operation:
+            with self._operations.begin("hold", " ".join(names), call) as operation:
                 runner = self._runner(operation, call)
-                outcomes = self._loads.load_together(requests, call, runner, pin=True)
+                outcomes = self._loading.load_together(requests, call, runner, pin=True)
                 if outcomes[-1].error is not None:
                     raise outcomes[-1].error
                 operation.acted = True
                 hold.pins = frozenset(with_needs(operation.pins, self._loaded()))
-                self._flights.keep(hold)
+                self._locks.keep(hold)
                 if unload:
                     self._holds.lend(operation.loaded)
         except BaseException:
@@ -342,24 +353,24 @@ class Namespace:
         finally:
             self._release(hold)
 
-    def end_hold(self, number: int, call: Call = USUAL) -> Hold:
+    def end_hold(self, number: int, call: RequestContext = USUAL) -> Hold:
         """Have a hold end; raises NotFoundError (HOLD_NOT_FOUND). It has once it is ``closed``."""
-        with self._ledger.operation("end-hold", str(number), call) as operation:
+        with self._operations.begin("end-hold", str(number), call) as operation:
             hold = self._holds.end(number)
             operation.acted = True
             return hold
 
     def origin(self, token: str) -> Caller:
         """Return who started the operation with this token; StateError where there is none."""
-        return self._flights.origin(token)
+        return self._operations.origin(token)
 
     def is_busy_for(self, caller: Caller) -> bool:
         """Tell whether an operation is under way that ``caller`` has asked for."""
-        return any(each.operation.caller == caller for each in self._flights.running())
+        return any(each.operation.caller == caller for each in self._operations.running())
 
     def idle(self) -> bool:
         """Tell whether no operation is under way and nothing of one is left."""
-        return self._flights.idle()
+        return self._operations.idle()
 
     def _listing_changed(self, changes: Sequence[Change]) -> None:
         gone = [each.module.name for each in changes if each.kind is ChangeKind.UNLOADED]
@@ -369,34 +380,30 @@ class Namespace:
 
     def _release(self, hold: Hold) -> None:
         """End a hold, and unload what is only there for holds and has none any more."""
-        self._flights.let_go(hold)
+        self._locks.let_go(hold)
         self._holds.close(hold)
-        with self._ledger.operation("release", str(hold), Call(caller=hold.caller)) as operation:
+        with self._operations.begin(
+            "release", str(hold), RequestContext(caller=hold.caller)
+        ) as operation:
             operation.acted = True
             names = self._holds.unheld(hold.pins)
-            self._runner(operation, USUAL).remove_unused(names)
+            self._runner(operation).remove_unused(names)
         hold.closed.set()
 
-    def _unless_kept(self, plan: Plan) -> Plan:
-        """Return a plan to unload, empty where a hold has its module."""
-        try:
-            self._flights.check_kept(plan.target)
-        except StateError as error:
-            return replace(plan, steps=(), failure=error)
-        return plan
-
-    def _loaded(self, assumed: tuple[LoadedModule, ...] | None = None) -> dict[str, LoadedModule]:
-        modules = self._kernel.modules() if assumed is None else assumed
-        return {module.name: module for module in modules}
+    def _loaded(self) -> dict[str, LoadedModule]:
+        return {module.name: module for module in self._kernel.modules()}
 
     def _runner(
-        self, operation: Operation, call: Call, images: dict[str, bytes] | None = None
+        self,
+        operation: Operation,
+        call: RequestContext = USUAL,
+        images: Mapping[str, bytes] | None = None,
     ) -> Runner:
         manner = Manner(wait=call.wait, nested_options=call.nested_options, images=images or {})
-        return Runner(self._means, operation, manner)
+        return Runner(self._calls, self._locks, operation, manner)
 
     def _ended(
-        self, operation: Operation, call: Call, outcomes: tuple[Outcome, ...]
+        self, operation: Operation, call: RequestContext, outcomes: tuple[Outcome, ...]
     ) -> tuple[Outcome, ...]:
         """Take in what became of a load without a hold: what it asked for stays after all holds."""
         operation.error = outcomes[-1].error

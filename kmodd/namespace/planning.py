@@ -1,59 +1,174 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans a request and runs the plan, and plans anew when the world has changed meanwhile."""
+"""Plans a request and runs the plan, and plans anew when the world has changed meanwhile.
 
-from collections.abc import Callable, Sequence
+This is the one place where plans are made and handed to what runs them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
-from kmodd.namespace.model import Call, Outcome
+from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.namespace.context import RequestContext
+from kmodd.namespace.module_locks import ModuleLocks
+from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
-from kmodd.namespace.runner import Runner, StepOutcome
-from kmodd.plan import Plan
+from kmodd.namespace.parameters import check_parameters
+from kmodd.namespace.permissions import check_plans
+from kmodd.namespace.runner import Runner
+from kmodd.namespace.uploaded_module import with_uploaded
+from kmodd.plan import DenyList, LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
 from kmodd.trees import Generation, Trees
 
 REPLANS = 4
 """How often a load plans anew when the tree changes under it, before it gives up."""
 
-MakePlans = Callable[[Generation], tuple[Plan, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is never loaded, and whether all is done as kmod does it, which denies nothing."""
+
+    deny: DenyList = field(default_factory=DenyList)
+    exact: bool = False
 
 
-def plan_and_run(
-    name: str, make_plans: MakePlans, runner: Runner, trees: Trees, call: Call
-) -> Outcome:
-    """Do what the plans for ``name`` say, and return what became of it; its failure included.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadToPlan:
+    """A load that is still to be planned.
 
-    Where the tree has changed since its last scan, or another program has unloaded what a step
-    counts on, that is looked at and planned anew.
+    ``uploaded`` is a module file and its path. With ``pin`` even what is loaded already stays so
+    until the operation ends. What was ``requested`` by a module's code counts as what that module
+    needs.
     """
-    steps: list[StepOutcome] = []
-    targets: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    try:
-        generation = trees.current(call.release)
-        for _ in range(REPLANS):
-            problems = generation.config.problems
-            try:
-                plans = make_plans(generation)
-            except NotFoundError:
-                fresh = trees.confirm(generation)
-                if fresh.number == generation.number:
-                    raise
-                generation = fresh
-                continue
-            targets = tuple(plan.target for plan in plans)
-            if call.dry_run:
-                steps += runner.planned(plans, generation)
-                return _outcome(name, plans, steps, [each.failure for each in plans], problems)
-            try:
-                failures = runner.run(plans, generation, steps)
-                return _outcome(name, plans, steps, failures, problems)
-            except OutdatedFileError:
-                generation = trees.rebuild(call.release)
-            except OutdatedPlanError:
-                continue
-        what = f"the files of {name}, or what it needs, keep changing"
-        raise StateError(Reason.MODULE_CHANGED, what, module=name)
-    except KmoddError as error:
-        return Outcome(name, targets, tuple(steps), error, problems=problems)
+
+    request: LoadRequest
+    uploaded: tuple[str, bytes] | None = None
+    pin: bool = False
+    requested: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that is asked for."""
+        return self.request.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnloadToPlan:
+    """An unload that is still to be planned, as if ``assumed`` were loaded where there are any."""
+
+    request: UnloadRequest
+    assumed: tuple[LoadedModule, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that is asked for."""
+        return self.request.name
+
+
+ToPlan = LoadToPlan | UnloadToPlan
+
+
+class Planning:
+    """Plans and runs. ``policy`` may be swapped at any time, and counts for the plans made then."""
+
+    def __init__(self, kernel: Kernel, trees: Trees, locks: ModuleLocks) -> None:
+        self._kernel = kernel
+        self._trees = trees
+        self._locks = locks
+        self.policy = Policy()
+
+    def carry_out(self, wanted: ToPlan, runner: Runner, call: RequestContext) -> Outcome:
+        """Do what the plans for ``wanted`` say, and return what became of it, its failure included.
+
+        Where the tree has changed since its last scan, or another program has unloaded what a
+        step counts on, that is looked at and planned anew.
+        """
+        steps: list[StepOutcome] = []
+        targets: tuple[str, ...] = ()
+        problems: tuple[str, ...] = ()
+        try:
+            generation = self._trees.current(call.release)
+            for _ in range(REPLANS):
+                problems = generation.config.problems
+                try:
+                    plans = self._plans(wanted, generation, runner)
+                except NotFoundError:
+                    fresh = self._trees.confirm(generation)
+                    if fresh.number == generation.number:
+                        raise
+                    generation = fresh
+                    continue
+                targets = tuple(plan.target for plan in plans)
+                try:
+                    failures = _run(plans, generation, runner, steps, dry_run=call.dry_run)
+                    return _outcome(wanted.name, plans, steps, failures, problems)
+                except OutdatedFileError:
+                    generation = self._trees.rebuild(call.release)
+                except OutdatedPlanError:
+                    continue
+            what = f"the files of {wanted.name}, or what it needs, keep changing"
+            raise StateError(Reason.MODULE_CHANGED, what, module=wanted.name)
+        except KmoddError as error:
+            return Outcome(wanted.name, targets, tuple(steps), error, problems=problems)
+
+    def _plans(self, wanted: ToPlan, generation: Generation, runner: Runner) -> tuple[Plan, ...]:
+        """Return the plans, which the caller may have run; raises what refuses one."""
+        if isinstance(wanted, UnloadToPlan):
+            return self._plans_to_unload(wanted, generation, runner)
+        plans = self._plans_to_load(wanted, generation, runner)
+        if wanted.pin and runner.pin(plan.target for plan in plans):
+            # What was loaded a moment ago may have been on its way out.
+            plans = self._plans_to_load(wanted, generation, runner)
+        return plans
+
+    def _plans_to_load(
+        self, wanted: LoadToPlan, generation: Generation, runner: Runner
+    ) -> tuple[Plan, ...]:
+        check_parameters(wanted.request.parameters)
+        database = generation.database
+        if wanted.uploaded is not None:
+            database = with_uploaded(database, *wanted.uploaded)
+        loaded = _by_name(self._kernel.modules())
+        plans = plan_load(wanted.request, database, generation.config, loaded, self.policy.deny)
+        check_plans(runner.operation.caller, plans, requested=wanted.requested)
+        return plans
+
+    def _plans_to_unload(
+        self, wanted: UnloadToPlan, generation: Generation, runner: Runner
+    ) -> tuple[Plan, ...]:
+        modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
+        loaded, request = _by_name(modules), wanted.request
+        try:
+            plans = plan_unload(request, generation.database, generation.config, loaded)
+        except StateError as error:
+            if error.reason is Reason.MODULE_IN_USE:
+                self._locks.check_kept(error.module)
+            raise
+        check_plans(runner.operation.caller, plans)
+        return plans if request.waits else tuple(map(self._unless_kept, plans))
+
+    def _unless_kept(self, plan: Plan) -> Plan:
+        """Return a plan to unload, empty where a hold has its module."""
+        try:
+            self._locks.check_kept(plan.target)
+        except StateError as error:
+            return replace(plan, steps=(), failure=error)
+        return plan
+
+
+def _run(
+    plans: Sequence[Plan],
+    generation: Generation,
+    runner: Runner,
+    steps: list[StepOutcome],
+    *,
+    dry_run: bool,
+) -> Sequence[KmoddError | None]:
+    """Run the plans, or tell what would become of them; return the failure of each."""
+    if dry_run:
+        steps += runner.planned(plans, generation)
+        return [plan.failure for plan in plans]
+    return runner.run(plans, generation, steps)
 
 
 def _outcome(
@@ -77,3 +192,7 @@ def _outcome(
         tuple(others),
         problems,
     )
+
+
+def _by_name(modules: Sequence[LoadedModule]) -> dict[str, LoadedModule]:
+    return {module.name: module for module in modules}

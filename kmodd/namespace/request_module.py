@@ -8,13 +8,14 @@ it asks for.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Requested
-from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.ledger import Ledger
+from kmodd.namespace.context import RequestContext
 from kmodd.namespace.loading import Loading
-from kmodd.namespace.model import Call
+from kmodd.namespace.operation import Operation
+from kmodd.namespace.operations import Operations
 from kmodd.namespace.runner import Runner
 from kmodd.plan import LoadRequest
 
@@ -28,35 +29,29 @@ class ModuleRequests:
     """Answers what code asks for. Has no state of its own."""
 
     def __init__(
-        self, flights: Flights, ledger: Ledger, loads: Loading, run: Callable[[Operation], Runner]
+        self, operations: Operations, loading: Loading, run: Callable[[Operation], Runner]
     ) -> None:
         """``run`` returns what runs the steps of an operation."""
-        self._flights = flights
-        self._ledger = ledger
-        self._loads = loads
+        self._operations = operations
+        self._loading = loading
         self._run = run
 
     def answer(self, name: str, waits: bool) -> Requested:
-        """Load what ``name`` stands for within the operation of this context, or at its end."""
-        within = self._flights.current()
-        if waits or within is None:
-            return self._load(name, within)
-        within.asked.append(name)
-        return Requested()
-
-    def finish(self, operation: Operation) -> None:
-        """Load what code has asked for and not waited for, at the end of its operation.
+        """Load what ``name`` stands for within the operation of this context, or at its end.
 
         By then modprobe has put in all that it was called for, on a real kernel too.
         """
-        while operation.asked:
-            self._load(operation.asked.pop(0), operation)
+        within = self._operations.current()
+        if waits or within is None:
+            return self._load(name, within)
+        within.afterwards.append(partial(self._load, name, within))
+        return Requested()
 
     def _load(self, name: str, within: Operation | None) -> Requested:
-        call = Call(token=within.token if within else "")
-        with self._ledger.operation("request", name, call) as operation:
+        call = RequestContext(token=within.token if within else "")
+        with self._operations.begin("request", name, call) as operation:
             request, runner = LoadRequest(name=name), self._run(operation)
-            outcome = self._loads.load(request, call, runner, requested=True)
+            outcome = self._loading.load(request, call, runner, requested=True)
             operation.error = outcome.error
         error = outcome.error
         if error is None:

@@ -3,67 +3,25 @@
 
 import errno
 import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
-from kmodd.access.trusted_files import check_open_file
-from kmodd.errors import KernelError, KmoddError, Reason
-from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
-from kmodd.modulefile import decompress, detect_compression
-from kmodd.namespace.commands import CommandOutput, Commands, loop_failure
-from kmodd.namespace.events import Journal
-from kmodd.namespace.flights import Flights, Operation
-from kmodd.namespace.outdated import OutdatedPlanError, open_planned
+from kmodd.errors import KmoddError, Reason
+from kmodd.kernel.base import InsertFlags
+from kmodd.namespace.commands import CommandOutput, loop_failure
+from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls, command_key
+from kmodd.namespace.module_locks import ModuleLocks
+from kmodd.namespace.operation import Operation
+from kmodd.namespace.outcome import StepOutcome
+from kmodd.namespace.outdated import OutdatedPlanError
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
 from kmodd.trees import Generation
 
-FIRST_PAUSE = 0.001
-"""Seconds after which a module that is in use is tried again; each pause is twice the last."""
-
-LONGEST_PAUSE = 0.1
-"""Seconds that no pause is longer than."""
-
-SETTLE = 5.0
-"""Seconds that a load waits for another program to be done with the same module."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutcome:
-    """A step of a plan, and what became of it; ``path`` is the file that it inserts.
-
-    A step is ``done`` when it took effect, ``needless`` when there was nothing to do, and neither
-    when it failed or was only planned. One that was ``undone`` took effect and was taken back.
-    ``output`` is what a command wrote, ``leaks`` what a removed module never gave back.
-    """
-
-    step: Step
-    path: str = ""
-    done: bool = False
-    needless: bool = False
-    undone: bool = False
-    output: CommandOutput | None = None
-    leaks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What the runners of a namespace work with.
-
-    ``journal`` looks at the listing after every kernel call. ``stopping`` ends all waiting.
-    """
-
-    kernel: Kernel
-    flights: Flights
-    journal: Journal
-    commands: Commands
-    stopping: threading.Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +41,15 @@ class Manner:
 class Runner:
     """Runs the steps of one operation; used by the operation's thread alone."""
 
-    def __init__(self, means: Means, operation: Operation, manner: Manner | None = None) -> None:
-        self._means = means
-        self._kernel = means.kernel
-        self._flights = means.flights
+    def __init__(
+        self,
+        calls: ModuleCalls,
+        locks: ModuleLocks,
+        operation: Operation,
+        manner: Manner | None = None,
+    ) -> None:
+        self._calls = calls
+        self._locks = locks
         self.operation = operation
         self._manner = manner or Manner()
         self.leaks: dict[str, tuple[str, ...]] = {}
@@ -130,7 +93,7 @@ class Runner:
         """Keep modules from being unloaded until the operation ends; False if they were kept."""
         fresh = [name for name in names if name not in self.operation.pins]
         for name in fresh:
-            self._flights.pin(name, self.operation)
+            self._locks.pin(name, self.operation)
         return bool(fresh)
 
     def take_back(self, steps: list[StepOutcome]) -> None:
@@ -156,17 +119,9 @@ class Runner:
 
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
-
-        def call() -> bool:
-            try:
-                self.leaks[name] = self._kernel.delete_module(name, force=force)
-            finally:
-                self._means.journal.look()
-            self.operation.unloaded.append(name)
-            self.operation.acted = True
-            return True
-
-        return self._flights.unload(name, self.operation, call)
+        call = partial(self._calls.remove, name, self.operation, force=force)
+        self.leaks[name] = self._locks.unload(name, self.operation, call)
+        return True
 
     def remove_in_time(self, step: RemoveStep) -> bool:
         """Unload a module; one that is in use is tried again for as long as may be waited.
@@ -188,7 +143,7 @@ class Runner:
                     left = deadline - time.monotonic()
                     if not in_use or left <= 0 or step.if_unused:
                         raise
-                    if self._means.stopping.wait(min(pause, left)):
+                    if self._calls.stopping.wait(min(pause, left)):
                         raise
                     pause = min(2 * pause, LONGEST_PAUSE)
         finally:
@@ -196,12 +151,8 @@ class Runner:
 
     def insert(self, name: str, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load ``image``, which is the module ``name``, in a flight of its own."""
-
-        def call() -> bool:
-            self._put_in(name, lambda: self._kernel.init_module(image, parameters, flags))
-            return True
-
-        self._flights.load(name, object(), self.operation, call)
+        call = partial(self._calls.insert_image, name, image, parameters, flags, self.operation)
+        self._locks.load(name, object(), self.operation, call)
 
     def _attempt(
         self, step: Step, generation: Generation, steps: list[StepOutcome]
@@ -239,124 +190,47 @@ class Runner:
         command has called: they would wait for each other.
         """
         if step.event == "install":
-            self._flights.pin(step.module, self.operation)
-        key = f"{step.event} command of {step.module}"
-
-        def call() -> bool:
-            if step.event == "install" and _is_live(self._kernel, step.module):
-                return False
-            self._means.commands.check_allowed(step)
-            self.operation.running = key
-            try:
-                token, options = self.operation.token, self._manner.nested_options
-                outputs.append(self._means.commands.run(step, token, options))
-            finally:
-                self.operation.running = ""
-                self.operation.acted = True
-                self._means.journal.look()
-            failure = outputs[-1].failure
-            if failure is not None:
-                raise failure
-            return True
-
+            self._locks.pin(step.module, self.operation)
+        key = command_key(step)
         if any(operation.running == key for operation in self.operation.line()):
             raise loop_failure(step)
+        call = partial(
+            self._calls.run_command, step, self.operation, self._manner.nested_options, outputs
+        )
         if self.operation.parent is not None:
             return call()
-        return self._flights.load(key, (step.command, step.options), self.operation, call)
+        return self._locks.load(key, (step.command, step.options), self.operation, call)
 
     def _insert(self, step: InsertStep, generation: Generation) -> bool:
         name = step.record.name
-        self._flights.pin(name, self.operation)
-        if _is_live(self._kernel, name):
+        self._locks.pin(name, self.operation)
+        if self._calls.is_live(name):
             return False
-
-        def call() -> bool:
-            if _is_live(self._kernel, name):
-                return False
-            try:
-                self._put_in(name, lambda: self._insert_file(step, generation))
-            except KernelError as error:
-                if error.errno == errno.EEXIST and not step.first_time:
-                    return False
-                raise
-            return True
-
         purpose = generation.directory, step.record.path
-        return self._flights.load(name, purpose, self.operation, call)
-
-    def _put_in(self, name: str, system_call: Callable[[], None]) -> None:
-        """Make a call that loads ``name``, once no other program is loading or unloading it.
-
-        EBUSY is what the kernel answers then, and what a module's own init may answer: only where
-        the listing has the module on its way is it tried again.
-        """
-        deadline = time.monotonic() + SETTLE
-        pause = FIRST_PAUSE
-        while True:
-            passing = self._is_passing(name)
-            try:
-                system_call()
-                break
-            except KernelError as error:
-                passing = passing or self._is_passing(name)
-                if error.errno != errno.EBUSY or not passing or time.monotonic() > deadline:
-                    raise
-                if self._means.stopping.wait(pause):
-                    raise
-            finally:
-                self._means.journal.look()
-            pause = min(2 * pause, LONGEST_PAUSE)
-        self.operation.loaded.append(name)
-        self.operation.acted = True
-
-    def _insert_file(self, step: InsertStep, generation: Generation) -> None:
-        """Load the planned file, or the one that was sent."""
-        image = self._manner.images.get(step.record.path)
-        if image is not None:
-            self._kernel.init_module(image, step.parameters, step.flags)
-            return
-        path = _path_of(step, generation)
-        fd = open_planned(path, step.record.stamp)
-        try:
-            if generation.trusted_only:
-                check_open_file(fd, path)
-            self._load_open_file(fd, path, step.parameters, step.flags)
-        finally:
-            os.close(fd)
-
-    def _load_open_file(self, fd: int, path: Path, parameters: str, flags: InsertFlags) -> None:
-        """Hand the file to the kernel, decompressed where the kernel cannot do it."""
-        if detect_compression(os.pread(fd, 8, 0)) in self._kernel.compressions:
-            self._kernel.finit_module(fd, parameters, flags)
-            return
-        image = decompress(os.pread(fd, os.fstat(fd).st_size, 0), path=str(path))
-        self._kernel.init_module(image, parameters, flags)
+        call = partial(
+            self._calls.insert_planned, step, generation, self._manner.images, self.operation
+        )
+        return self._locks.load(name, purpose, self.operation, call)
 
     def _is_needless(self, step: Step) -> bool:
         loads = isinstance(step, InsertStep | CommandStep) and not _unloads(step)
-        return loads and _is_live(self._kernel, module_of(step))
+        return loads and self._calls.is_live(module_of(step))
 
     def _has_lost_some(self, plan: Plan, failed: Step) -> bool:
         """Tell whether something that the plan loads before ``failed`` is not loaded any more."""
         before = takewhile(lambda step: step is not failed, plan.steps)
         needed = (step for step in before if isinstance(step, InsertStep) and step.required)
-        return any(not _is_live(self._kernel, step.record.name) for step in needed)
-
-    def _is_passing(self, name: str) -> bool:
-        """Tell whether the module is being loaded or unloaded."""
-        found = self._kernel.module(name)
-        return found is not None and found.state is not ModuleState.LIVE
+        return any(not self._calls.is_live(step.record.name) for step in needed)
 
     def _is_wanted_removal(self, step: RemoveStep) -> bool:
         """Tell whether a removal that is only meant for an unused module has one before it."""
         return not step.if_unused or self._is_unused(step.name)
 
     def _is_unused(self, name: str) -> bool:
-        found = self._kernel.module(name)
+        found = self._calls.kernel.module(name)
         if found is None or found.refcount or found.holders:
             return False
-        return not self._flights.is_kept(name)
+        return not self._locks.is_kept(name)
 
 
 def _ends_plan(error: KmoddError, step: Step) -> bool:
@@ -369,11 +243,6 @@ def _ends_plan(error: KmoddError, step: Step) -> bool:
 def _unloads(step: Step) -> bool:
     is_removal = isinstance(step, CommandStep) and step.event == "remove"
     return is_removal or isinstance(step, RemoveStep)
-
-
-def _is_live(kernel: Kernel, name: str) -> bool:
-    found = kernel.module(name)
-    return found is not None and found.state is ModuleState.LIVE
 
 
 def _outcome(

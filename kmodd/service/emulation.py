@@ -4,7 +4,7 @@
 import grpc
 
 from kmodd.kernel.base import Device
-from kmodd.namespace import Call, Devices
+from kmodd.namespace import Devices, RequestContext
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission, token_of
 from kmodd.service.failures import result_message
@@ -67,8 +67,8 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
             next_page_token=page.next_token,
         )
 
-    def _call(self, context: grpc.ServicerContext) -> Call:
-        return Call(token=token_of(context), caller=self._admission.caller(context))
+    def _call(self, context: grpc.ServicerContext) -> RequestContext:
+        return RequestContext(token=token_of(context), caller=self._admission.caller(context))
 
 
 def _device_message(device: Device) -> pb.Device:

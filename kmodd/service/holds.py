@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import grpc
 
-from kmodd.namespace import Call, Hold, Namespace
+from kmodd.namespace import Hold, Namespace, RequestContext
 from kmodd.plan import LoadRequest
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission, token_of
@@ -64,7 +64,7 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.EndHoldRequest, context: grpc.ServicerContext
     ) -> pb.EndHoldResponse:
         """End a hold, and wait until that is done."""
-        call = Call(token=token_of(context), caller=self._admission.caller(context))
+        call = RequestContext(token=token_of(context), caller=self._admission.caller(context))
         hold = self._namespace.end_hold(request.hold, call)
         hold.closed.wait(END_PATIENCE)
         return pb.EndHoldResponse()
@@ -72,7 +72,9 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
     def _loads(self, request: pb.LoadModulesRequest) -> list[LoadRequest]:
         raise NotImplementedError
 
-    def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
+    def _load_call(
+        self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
+    ) -> RequestContext:
         raise NotImplementedError
 
 

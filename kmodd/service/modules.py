@@ -8,7 +8,7 @@ import grpc
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import InsertFlags, LoadedModule
-from kmodd.namespace import Call, DescribedParameter, Namespace, Outcome
+from kmodd.namespace import DescribedParameter, Namespace, Outcome, RequestContext
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission, token_of
@@ -22,7 +22,6 @@ from kmodd.service.convert import (
 from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
-from kmodd.service.settled import Settled, SettledLoads, is_settled
 from kmodd.service.uploads import Uploads
 from kmodd.service.watches import WatchCalls
 from kmodd.settings import Limits
@@ -44,7 +43,6 @@ class ModuleService(HoldCalls, WatchCalls):
         self._admission = admission
         self._uploads = uploads
         self._limits = limits
-        self._settled = SettledLoads()
 
     def ListModules(  # noqa: N802  # the API's name
         self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
@@ -93,7 +91,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.SetParameterRequest, context: grpc.ServicerContext
     ) -> pb.SetParameterResponse:
         """Set a parameter and answer with what has become of it."""
-        call = Call(token=token_of(context), caller=self._admission.caller(context))
+        call = RequestContext(token=token_of(context), caller=self._admission.caller(context))
         now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
         (parameter,) = self._parameters([now])
         return pb.SetParameterResponse(parameter=parameter)
@@ -105,7 +103,9 @@ class ModuleService(HoldCalls, WatchCalls):
         with self._uploads.receive(requests) as (header, image):
             if not header.HasField("load"):
                 flags = _insert_flags(header.ignore_vermagic, header.ignore_modversions)
-                call = Call(token=token_of(context), caller=self._admission.caller(context))
+                call = RequestContext(
+                    token=token_of(context), caller=self._admission.caller(context)
+                )
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
@@ -127,12 +127,11 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.LoadModulesResponse:
         """Load each name, or all of them together."""
         call = self._load_call(request, context)
-        basis = self._namespace.basis()
         key = request.SerializeToString()
-        settled = self._settled.find(key, basis)
-        if settled is not None and not call.token:
-            self._namespace.load_nothing(settled.names, settled.targets, call)
-            return settled.answer
+        settled: pb.LoadModulesResponse | None = self._namespace.settled_answer(key, call)
+        if settled is not None:
+            return settled
+        basis = self._namespace.basis()
         loads = self._loads(request)
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
@@ -145,10 +144,8 @@ class ModuleService(HoldCalls, WatchCalls):
             results=map(result_message, outcomes),
             config_problems=problem_lines(outcomes[-1].problems),
         )
-        if _depends_on_no_more(request, call) and all(map(is_settled, outcomes)):
-            targets = tuple(target for outcome in outcomes for target in outcome.targets)
-            if self._namespace.basis().is_same(basis):
-                self._settled.keep(key, basis, Settled(" ".join(request.names), targets, answer))
+        if _depends_on_no_more(request, call):
+            self._namespace.settle(key, call, basis, outcomes, answer)
         return answer
 
     def UnloadModules(  # noqa: N802
@@ -156,7 +153,7 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.UnloadModulesResponse:
         """Unload each name."""
         names = self._names(request.names)
-        call = Call(
+        call = RequestContext(
             release=request.release,
             dry_run=request.dry_run,
             assumed=_assumed(request),
@@ -178,7 +175,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        call = Call(
+        call = RequestContext(
             token=token_of(context), caller=self._admission.caller(context), wait=_wait(request)
         )
         leaks = self._namespace.remove(request.name, call, force=request.force)
@@ -196,8 +193,10 @@ class ModuleService(HoldCalls, WatchCalls):
             )
         return [load_request(name, request) for name in names]
 
-    def _load_call(self, request: pb.LoadModulesRequest, context: grpc.ServicerContext) -> Call:
-        return Call(
+    def _load_call(
+        self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
+    ) -> RequestContext:
+        return RequestContext(
             release=request.release,
             dry_run=request.dry_run,
             token=token_of(context),
@@ -255,7 +254,7 @@ def _assumed(request: pb.UnloadModulesRequest) -> tuple[LoadedModule, ...] | Non
     return tuple(map(assumed_module, request.assumed_loaded.modules))
 
 
-def _depends_on_no_more(request: pb.LoadModulesRequest, call: Call) -> bool:
+def _depends_on_no_more(request: pb.LoadModulesRequest, call: RequestContext) -> bool:
     """Tell whether what a load that does nothing answers depends on no more than its basis."""
     return not (request.parameters or call.dry_run or call.release or call.token)
 

@@ -10,12 +10,12 @@ import pytest
 from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError
 from kmodd.kernel.base import InsertFlags
-from kmodd.namespace import AuditTrail, Call, Namespace
+from kmodd.namespace import AuditTrail, Namespace, RequestContext
 from kmodd.plan import LoadRequest, UnloadRequest
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_on
 
-CALL = Call(caller=Caller("/run/x/kmodd.sock", Role.ADMIN))
+CALL = RequestContext(caller=Caller("/run/x/kmodd.sock", Role.ADMIN))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def lines(trail: Path) -> list[dict[str, object]]:
 def test_each_mutation_leaves_one_line(namespace: Namespace, trail: Path) -> None:
     namespace.load(LoadRequest(name="world"), CALL)
     namespace.load(LoadRequest(name="world"), CALL)
-    namespace.load(LoadRequest(name="world"), Call(dry_run=True))
+    namespace.load(LoadRequest(name="world"), RequestContext(dry_run=True))
     namespace.load(LoadRequest(name="nosuch"), CALL)
     namespace.unload(UnloadRequest(name="world"))
     image = (SOURCES / "greet.ko").read_bytes()

@@ -12,8 +12,8 @@ from kmodd.kernel.emulated.lookup import FILES_MAX, look_up
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity, parse_modalias
 from kmodd.kernel.emulated.refusal import Refusal
 from kmodd.kernel.linux import LinuxKernel
+from kmodd.namespace.context import USUAL
 from kmodd.namespace.devices import Devices
-from kmodd.namespace.model import USUAL
 from tests.support.elf_writer import ModuleSpec
 from tests.support.emulated import kernel, load
 from tests.support.param_writer import Param

@@ -11,7 +11,7 @@ import pytest
 from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError, LimitError, NotFoundError, Reason
 from kmodd.kernel.emulated import EmulatedKernel
-from kmodd.namespace import Call, Hold, Namespace, Origin, Outcome
+from kmodd.namespace import Hold, Namespace, Origin, Outcome, RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.settings import Limits
@@ -19,8 +19,8 @@ from kmodd.state import AskedStore
 from tests.support.namespaces import namespace_on
 from tests.support.small_tree import add_graph, add_module, empty_tree
 
-ONE = Call(caller=Caller("/run/one", Role.LOADER, allow=("*",)))
-TWO = Call(caller=Caller("/run/two", Role.LOADER, allow=("*",)))
+ONE = RequestContext(caller=Caller("/run/one", Role.LOADER, allow=("*",)))
+TWO = RequestContext(caller=Caller("/run/two", Role.LOADER, allow=("*",)))
 
 
 @pytest.fixture
@@ -41,7 +41,11 @@ def namespace(served: tuple[Namespace, EmulatedKernel]) -> Namespace:
 
 
 def hold(
-    namespace: Namespace, *names: str, call: Call = ONE, unload: bool = False, note: str = ""
+    namespace: Namespace,
+    *names: str,
+    call: RequestContext = ONE,
+    unload: bool = False,
+    note: str = "",
 ) -> AbstractContextManager[tuple[Hold, tuple[Outcome, ...]]]:
     requests = [LoadRequest(name=name) for name in names]
     return namespace.hold(requests, call, unload=unload, note=note)
@@ -102,7 +106,9 @@ def test_a_removal_that_may_wait_waits_for_the_hold_to_end(namespace: Namespace)
     results: list[KmoddError | None] = []
 
     def remove() -> None:
-        outcome = namespace.unload(UnloadRequest(name="leaf", waits=True), Call(wait=60.0))
+        outcome = namespace.unload(
+            UnloadRequest(name="leaf", waits=True), RequestContext(wait=60.0)
+        )
         results.append(outcome.error)
 
     with hold(namespace, "leaf"):
@@ -162,7 +168,7 @@ def test_what_somebody_has_asked_for_or_uses_stays(
 
 def test_a_dry_run_changes_nothing_of_what_a_hold_brought(namespace: Namespace) -> None:
     with hold(namespace, "leaf", unload=True):
-        namespace.load(LoadRequest(name="leaf"), Call(dry_run=True))
+        namespace.load(LoadRequest(name="leaf"), RequestContext(dry_run=True))
     assert loaded(namespace) == []
 
 

@@ -20,7 +20,7 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.kernel.emulated.cpu import IdleCpu
 from kmodd.kernel.emulated.resident import Resident
-from kmodd.namespace import Call, Hold, Namespace
+from kmodd.namespace import Hold, Namespace, RequestContext
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.settings import Limits
 from tests.support.namespaces import namespace_on
@@ -92,19 +92,19 @@ class World:
     surprises: list[BaseException] = field(default_factory=list)
 
 
-def load(world: World, chance: random.Random, call: Call) -> None:
+def load(world: World, chance: random.Random, call: RequestContext) -> None:
     names = chance.sample(NAMES, chance.choice((1, 1, 1, 2)))
     requests = [LoadRequest(name=name) for name in names]
     for outcome in world.namespace.load_together(requests, call):
         expect(outcome.error)
 
 
-def unload(world: World, chance: random.Random, call: Call) -> None:
+def unload(world: World, chance: random.Random, call: RequestContext) -> None:
     request = UnloadRequest(name=chance.choice(NAMES), remove_holders=chance.random() < 0.2)
     expect(world.namespace.unload(request, call).error)
 
 
-def insert(world: World, chance: random.Random, call: Call) -> None:
+def insert(world: World, chance: random.Random, call: RequestContext) -> None:
     name = chance.choice(NAMES)
     try:
         world.namespace.insert(world.images[name], f"{name}.ko", "", InsertFlags.NONE, call)
@@ -113,11 +113,11 @@ def insert(world: World, chance: random.Random, call: Call) -> None:
             raise
 
 
-def remove(world: World, chance: random.Random, call: Call) -> None:
+def remove(world: World, chance: random.Random, call: RequestContext) -> None:
     world.namespace.remove(chance.choice(NAMES), call)
 
 
-def begin_hold(world: World, chance: random.Random, call: Call) -> None:
+def begin_hold(world: World, chance: random.Random, call: RequestContext) -> None:
     requests = [LoadRequest(name=chance.choice(NAMES)) for _ in range(chance.choice((1, 2)))]
     stack = ExitStack()
     held = world.namespace.hold(requests, call, unload=chance.random() < 0.5)
@@ -126,7 +126,7 @@ def begin_hold(world: World, chance: random.Random, call: Call) -> None:
         world.holds.append((stack, hold))
 
 
-def end_hold(world: World, chance: random.Random, _call: Call) -> None:
+def end_hold(world: World, chance: random.Random, _call: RequestContext) -> None:
     with world.lock:
         if not world.holds:
             return
@@ -134,13 +134,13 @@ def end_hold(world: World, chance: random.Random, _call: Call) -> None:
     stack.close()
 
 
-def die_holding(world: World, chance: random.Random, call: Call) -> None:
+def die_holding(world: World, chance: random.Random, call: RequestContext) -> None:
     request = LoadRequest(name=chance.choice(NAMES))
     with world.namespace.hold([request], call, unload=chance.random() < 0.5):
         raise KilledError
 
 
-def open_or_close(world: World, chance: random.Random, _call: Call) -> None:
+def open_or_close(world: World, chance: random.Random, _call: RequestContext) -> None:
     """Take a reference as an open file does, or give one back."""
     with world.lock:
         if world.files and chance.random() < 0.6:
@@ -151,7 +151,7 @@ def open_or_close(world: World, chance: random.Random, _call: Call) -> None:
             world.files.append(name)
 
 
-def meddle(world: World, chance: random.Random, _call: Call) -> None:
+def meddle(world: World, chance: random.Random, _call: RequestContext) -> None:
     """Load or unload behind the namespace's back."""
     name = chance.choice([name for name in NAMES if name.startswith("f")])
     if chance.random() < 0.5:
@@ -161,7 +161,7 @@ def meddle(world: World, chance: random.Random, _call: Call) -> None:
         world.kernel.delete_module(name)
 
 
-ACTIONS: list[Callable[[World, random.Random, Call], None]] = [
+ACTIONS: list[Callable[[World, random.Random, RequestContext], None]] = [
     *(load, load, load, unload, unload, insert, remove, remove, begin_hold, end_hold, end_hold),
     *(die_holding, open_or_close, meddle),
 ]
@@ -179,7 +179,7 @@ def expect(error: KmoddError | None) -> None:
 def act(world: World, seed: int) -> None:
     """Do one thread's part of a round."""
     chance = random.Random(seed)
-    call = Call(caller=Caller(f"/run/{seed % 3}"))
+    call = RequestContext(caller=Caller(f"/run/{seed % 3}"))
     try:
         for _ in range(ACTS):
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single flight per module, and pins: who may touch a module now, and who waits for whom.
+"""The lock of a module: who may load or unload it now, who keeps it, and who waits for whom.
 
 A *flight* is one kernel call (a load or an unload) on one module. At most one flight per module
 is in the air; its *leader* is the thread that makes the call, everybody else who wants the
@@ -13,79 +13,15 @@ wait for what waits for them: that is a failure.
 """
 
 import copy
-import secrets
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.namespace.operation import Operation
 
-_current: ContextVar["Operation | None"] = ContextVar("operation", default=None)
-
-
-class Operation:
-    """One request that changes the namespace, from its start to its end.
-
-    Owned by the thread that runs it; others read single fields to show them. ``pins`` is guarded
-    by the lock of the Flights that made it. A request that a command makes, which ``parent`` runs,
-    belongs to that: what pins the parent has are no hindrance, ``running`` tells it which command
-    it must not start again, and it counts as made by the parent's ``caller``. ``awaits`` is a
-    module that it waits for to be unused. ``loaded`` and ``unloaded`` are what it has changed in
-    the kernel so far, ``acted`` tells that it had any effect, and ``error`` why it failed.
-    ``asked`` are the modules that code wants to be loaded when all else is done.
-    """
-
-    def __init__(
-        self,
-        number: int,
-        action: str,
-        what: str,
-        caller: Caller = DAEMON,
-        parent: "Operation | None" = None,
-    ) -> None:
-        """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it."""
-        self.number = number
-        self.action = action
-        self.what = what
-        self.caller: Caller = parent.caller if parent else caller
-        self.parent = parent
-        self.began = time.time()
-        self._token = ""
-        self.running = ""
-        self.awaits = ""
-        self.pins: set[str] = set()
-        self.loaded: list[str] = []
-        self.asked: list[str] = []
-        self.unloaded: list[str] = []
-        self.acted = False
-        self.error: KmoddError | None = None
-
-    def __str__(self) -> str:
-        return f"operation {self.number} ({self.action} {self.what})"
-
-    @property
-    def token(self) -> str:
-        """What a command's own calls show of this operation; made when it is first asked for."""
-        if not self._token:
-            self._token = secrets.token_urlsafe(24)
-        return self._token
-
-    def has_token(self, token: str) -> bool:
-        """Tell whether ``token`` is this operation's."""
-        return bool(self._token) and secrets.compare_digest(self._token, token)
-
-    def line(self) -> "Iterator[Operation]":
-        """Yield this operation, the one it belongs to, and so on."""
-        operation: Operation | None = self
-        while operation is not None:
-            yield operation
-            operation = operation.parent
+Answer = TypeVar("Answer")
 
 
 class Keeper(Protocol):
@@ -120,7 +56,7 @@ class _Flight:
     error: BaseException | None = None
 
 
-class Flights:
+class ModuleLocks:
     """The flights and pins of one namespace. ``_lock`` guards every field, and no call blocks
     while holding it.
     """
@@ -129,48 +65,8 @@ class Flights:
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
         self._waits: dict[Operation, tuple[str, _Flight]] = {}
-        self._pins: Counter[str] = Counter()
-        self._operations: dict[int, Operation] = {}
+        self._pinners: dict[str, list[Operation]] = {}
         self._keepers: list[Keeper] = []
-        self._last_number = 0
-
-    @contextmanager
-    def operation(
-        self, action: str, what: str, *, caller: Caller = DAEMON, token: str = ""
-    ) -> Iterator[Operation]:
-        """Open an operation for the calling thread; its pins and its token end with it.
-
-        ``token`` is that of the operation it belongs to. Raises StateError (OPERATION_ENDED) for
-        one that is not under way.
-        """
-        with self._lock:
-            parent = self._holder_of(token)
-            self._last_number += 1
-            operation = Operation(self._last_number, action, what, caller, parent)
-            self._operations[operation.number] = operation
-        outer = _current.set(operation)
-        try:
-            yield operation
-        finally:
-            _current.reset(outer)
-            with self._lock:
-                if operation.pins:
-                    self._pins.subtract(operation.pins)
-                    self._pins += Counter()
-                del self._operations[operation.number]
-
-    def current(self) -> Operation | None:
-        """Return the operation that this context is in."""
-        operation = _current.get()
-        with self._lock:
-            known = operation is not None and self._operations.get(operation.number) is operation
-        return operation if known else None
-
-    def origin(self, token: str) -> Caller:
-        """Return who started the operation that has this token; raises as ``operation`` does."""
-        with self._lock:
-            operation = self._holder_of(token)
-            return operation.caller if operation else DAEMON
 
     def pin(self, name: str, operation: Operation) -> None:
         """Keep ``name`` loaded until ``operation`` ends, waiting for an unload under way to end."""
@@ -180,9 +76,21 @@ class Flights:
                 if flight is None or flight.purpose is not _UNLOAD:
                     if name not in operation.pins:
                         operation.pins.add(name)
-                        self._pins[name] += 1
+                        self._pinners.setdefault(name, []).append(operation)
                     return
             self._wait(name, flight, operation)
+
+    def release(self, operation: Operation) -> None:
+        """End the pins of an operation."""
+        if not operation.pins:
+            return
+        with self._lock:
+            for name in operation.pins:
+                pinners = self._pinners[name]
+                pinners.remove(operation)
+                if not pinners:
+                    del self._pinners[name]
+            operation.pins.clear()
 
     def load(
         self, name: str, purpose: object, operation: Operation, call: Callable[[], bool]
@@ -207,8 +115,8 @@ class Flights:
                 return False
         return self._lead(name, flight, call)
 
-    def unload(self, name: str, operation: Operation, call: Callable[[], bool]) -> bool:
-        """Make ``call``, which unloads ``name``, once nobody else is at it; return what it does.
+    def unload(self, name: str, operation: Operation, call: Callable[[], Answer]) -> Answer:
+        """Make ``call``, which unloads ``name``, once nobody else is at it; return its answer.
 
         Raises StateError: MODULE_HELD while a keeper has pinned the module, MODULE_IN_USE while
         another operation has.
@@ -247,33 +155,22 @@ class Flights:
         with self._lock:
             return any(name in keeper.pins for keeper in self._keepers)
 
-    def running(self) -> tuple[Running, ...]:
-        """Return the operations under way, the oldest first, and who waits for whom."""
+    def running(self, operations: Iterable[Operation]) -> tuple[Running, ...]:
+        """Return what each of ``operations`` does at this moment, and who waits for whom."""
         with self._lock:
             leads = {flight.leader: name for name, flight in self._flights.items()}
-            found = []
-            for operation in self._operations.values():
-                name, flight = self._waits.get(operation, ("", None))
-                behind = flight.leader.number if flight else 0
-                leading, waits_for = leads.get(operation, ""), name or operation.awaits
-                pins = frozenset(operation.pins)
-                found.append(Running(operation, pins, leading, waits_for, behind))
-            return tuple(found)
+            return tuple(self._running(each, leads.get(each, "")) for each in operations)
 
     def idle(self) -> bool:
-        """Tell whether no flight, pin or operation is left."""
+        """Tell whether no flight and no pin is left."""
         with self._lock:
-            return not (self._flights or self._operations or self._pins or self._waits)
+            return not (self._flights or self._pinners or self._waits)
 
-    def _holder_of(self, token: str) -> Operation | None:
-        if not token:
-            return None
-        for operation in self._operations.values():
-            if operation.has_token(token):
-                return operation
-        raise StateError(
-            Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"
-        )
+    def _running(self, operation: Operation, leads: str) -> Running:
+        name, flight = self._waits.get(operation, ("", None))
+        behind = flight.leader.number if flight else 0
+        pins = frozenset(operation.pins)
+        return Running(operation, pins, leads, name or operation.awaits, behind)
 
     def _check_kept(self, name: str) -> None:
         keepers = ", ".join(str(keeper) for keeper in self._keepers if name in keeper.pins)
@@ -287,12 +184,11 @@ class Flights:
 
     def _check_pins(self, name: str, operation: Operation) -> None:
         line = set(operation.line())
-        if self._pins[name] > sum(name in each.pins for each in line):
-            others = (one for one in self._operations.values() if one not in line)
-            pinner = next((one for one in others if name in one.pins), "another operation")
-            raise StateError(
-                Reason.MODULE_IN_USE, f"module {name} is in use by {pinner}", module=name
-            )
+        for pinner in self._pinners.get(name, ()):
+            if pinner not in line:
+                raise StateError(
+                    Reason.MODULE_IN_USE, f"module {name} is in use by {pinner}", module=name
+                )
 
     def _wait(self, name: str, flight: _Flight, operation: Operation) -> None:
         """Wait for another's flight to land.
@@ -328,7 +224,7 @@ class Flights:
             ]
         return False
 
-    def _lead(self, name: str, flight: _Flight, call: Callable[[], bool]) -> bool:
+    def _lead(self, name: str, flight: _Flight, call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except BaseException as error:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single flight and pins, with real threads."""
+"""The lock of a module: single flight and pins, with real threads."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import pytest
 
 from kmodd.errors import KernelError, Reason, StateError
-from kmodd.namespace.flights import Flights, Operation
+from kmodd.namespace import AuditTrail, RequestContext
+from kmodd.namespace.events import Journal
+from kmodd.namespace.module_locks import ModuleLocks
+from kmodd.namespace.operation import Operation
+from kmodd.namespace.operations import Operations
 from kmodd.namespace.outdated import OutdatedPlanError
+from tests.support.emulated import kernel
 
 PATIENCE = 30.0
 
@@ -17,6 +23,17 @@ PATIENCE = 30.0
 def someone() -> Operation:
     """An operation that pins nothing."""
     return Operation(0, "load", "something")
+
+
+class Traffic(ModuleLocks):
+    """Locks, and the operations that take them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = Operations(self, Journal(kernel(), room=16), AuditTrail())
+
+    def begin(self, action: str, what: str, token: str = "") -> AbstractContextManager[Operation]:
+        return self.operations.begin(action, what, RequestContext(token=token))
 
 
 class KernelCall:
@@ -38,11 +55,11 @@ class KernelCall:
 
 
 def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
-    flights, call = Flights(), KernelCall(OutdatedPlanError("ext4.ko"))
+    locks, call = Traffic(), KernelCall(OutdatedPlanError("ext4.ko"))
     with ThreadPoolExecutor(2) as threads:
-        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        leader = threads.submit(locks.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
-        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        follower = threads.submit(locks.load, "ext4", "same file", someone(), call)
         with pytest.raises(TimeoutError):
             follower.result(0.1)
         call.go.set()
@@ -53,25 +70,25 @@ def test_what_makes_the_leader_plan_anew_makes_its_followers_do_so() -> None:
 
 
 def test_a_hundred_callers_for_one_module_make_one_call() -> None:
-    flights, call = Flights(), KernelCall()
+    locks, call = Traffic(), KernelCall()
     with ThreadPoolExecutor(100) as threads:
         loads = [
-            threads.submit(flights.load, "ext4", "same file", someone(), call) for _ in range(100)
+            threads.submit(locks.load, "ext4", "same file", someone(), call) for _ in range(100)
         ]
         assert call.begun.wait(PATIENCE)
         call.go.set()
         results = [load.result(PATIENCE) for load in loads]
     # Who came after the landing makes a call of its own; whoever came before shares it.
     assert results.count(True) == call.count
-    assert flights.idle()
+    assert locks.operations.idle()
 
 
 def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
-    flights, call = Flights(), KernelCall()
+    locks, call = Traffic(), KernelCall()
     with ThreadPoolExecutor(2) as threads:
-        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        leader = threads.submit(locks.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
-        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        follower = threads.submit(locks.load, "ext4", "same file", someone(), call)
         with pytest.raises(TimeoutError):
             follower.result(0.1)
         call.go.set()
@@ -82,11 +99,11 @@ def test_a_follower_shares_the_landing_and_changes_nothing() -> None:
 
 def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
     refused = KernelError(Reason.UNKNOWN_SYMBOL, "no such symbol", symbol="foo", log=("line",))
-    flights, call = Flights(), KernelCall(refused)
+    locks, call = Traffic(), KernelCall(refused)
     with ThreadPoolExecutor(2) as threads:
-        leader = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        leader = threads.submit(locks.load, "ext4", "same file", someone(), call)
         assert call.begun.wait(PATIENCE)
-        follower = threads.submit(flights.load, "ext4", "same file", someone(), call)
+        follower = threads.submit(locks.load, "ext4", "same file", someone(), call)
         with pytest.raises(TimeoutError):
             follower.result(0.1)
         call.go.set()
@@ -95,15 +112,15 @@ def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
     assert [str(failure) for failure in failures] == ["no such symbol"] * 2
     assert isinstance(failures[1], KernelError)
     assert (failures[1].symbol, failures[1].log) == ("foo", ("line",))
-    assert flights.idle()
+    assert locks.operations.idle()
 
 
 def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
-    flights, first, second = Flights(), KernelCall(), KernelCall()
+    locks, first, second = Traffic(), KernelCall(), KernelCall()
     with ThreadPoolExecutor(2) as threads:
-        one = threads.submit(flights.load, "ext4", "the tree's", someone(), first)
+        one = threads.submit(locks.load, "ext4", "the tree's", someone(), first)
         assert first.begun.wait(PATIENCE)
-        other = threads.submit(flights.load, "ext4", "an upload", someone(), second)
+        other = threads.submit(locks.load, "ext4", "an upload", someone(), second)
         assert not second.begun.wait(0.1)
         first.go.set()
         second.go.set()
@@ -112,41 +129,41 @@ def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
 
 
 def test_a_pinned_module_is_not_unloaded_by_another_operation() -> None:
-    flights = Flights()
+    locks = Traffic()
     with (
-        flights.operation("load", "world") as loader,
-        flights.operation("remove", "greet") as remover,
+        locks.begin("load", "world") as loader,
+        locks.begin("remove", "greet") as remover,
     ):
-        flights.pin("greet", loader)
+        locks.pin("greet", loader)
         with pytest.raises(StateError, match=r"in use by operation 1 \(load world\)") as refused:
-            flights.unload("greet", remover, lambda: True)
+            locks.unload("greet", remover, lambda: True)
         assert refused.value.reason is Reason.MODULE_IN_USE
-    with flights.operation("remove", "greet") as remover:
-        assert flights.unload("greet", remover, lambda: True)
-    assert flights.idle()
+    with locks.begin("remove", "greet") as remover:
+        assert locks.unload("greet", remover, lambda: True)
+    assert locks.operations.idle()
 
 
 def test_an_operation_may_unload_what_it_has_pinned_itself() -> None:
-    flights = Flights()
-    with flights.operation("load", "then undo") as operation:
-        flights.pin("greet", operation)
-        flights.pin("greet", operation)
-        assert flights.unload("greet", operation, lambda: True)
-    assert flights.idle()
+    locks = Traffic()
+    with locks.begin("load", "then undo") as operation:
+        locks.pin("greet", operation)
+        locks.pin("greet", operation)
+        assert locks.unload("greet", operation, lambda: True)
+    assert locks.operations.idle()
 
 
 def test_a_pin_waits_for_an_unload_under_way() -> None:
-    flights, unload = Flights(), KernelCall()
+    locks, unload = Traffic(), KernelCall()
 
     def pin(operation: Operation) -> None:
-        flights.pin("greet", operation)
+        locks.pin("greet", operation)
 
     with (
-        flights.operation("remove", "greet") as remover,
-        flights.operation("load", "greet") as loader,
+        locks.begin("remove", "greet") as remover,
+        locks.begin("load", "greet") as loader,
         ThreadPoolExecutor(2) as threads,
     ):
-        removal = threads.submit(flights.unload, "greet", remover, unload)
+        removal = threads.submit(locks.unload, "greet", remover, unload)
         assert unload.begun.wait(PATIENCE)
         pinning = threads.submit(pin, loader)
         with pytest.raises(TimeoutError):
@@ -158,44 +175,44 @@ def test_a_pin_waits_for_an_unload_under_way() -> None:
 
 
 def test_pins_end_with_their_operation_even_when_it_fails() -> None:
-    flights = Flights()
+    locks = Traffic()
 
     def fail(operation: Operation) -> None:
-        flights.pin("greet", operation)
+        locks.pin("greet", operation)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), flights.operation("load", "greet") as operation:
+    with pytest.raises(ZeroDivisionError), locks.begin("load", "greet") as operation:
         fail(operation)
-    assert flights.idle()
+    assert locks.operations.idle()
 
 
 def test_what_belongs_to_an_operation_is_not_hindered_by_its_pins() -> None:
-    flights = Flights()
-    with flights.operation("load", "outer") as outer:
-        flights.pin("greet", outer)
-        with flights.operation("load", "inner", token=outer.token) as inner:
+    locks = Traffic()
+    with locks.begin("load", "outer") as outer:
+        locks.pin("greet", outer)
+        with locks.begin("load", "inner", token=outer.token) as inner:
             assert [each.number for each in inner.line()] == [inner.number, outer.number]
-            flights.pin("greet", inner)
-            assert flights.unload("greet", inner, lambda: True)
+            locks.pin("greet", inner)
+            assert locks.unload("greet", inner, lambda: True)
             with (
-                flights.operation("load", "another") as another,
+                locks.begin("load", "another") as another,
                 pytest.raises(StateError, match=r"outer|inner"),
             ):
-                flights.unload("greet", another, lambda: True)
-    assert flights.idle()
+                locks.unload("greet", another, lambda: True)
+    assert locks.operations.idle()
 
 
 def test_a_token_is_good_while_its_operation_is_under_way() -> None:
-    flights = Flights()
-    with flights.operation("load", "outer") as outer:
+    locks = Traffic()
+    with locks.begin("load", "outer") as outer:
         token = outer.token
-        with flights.operation("load", "inner", token=token):
+        with locks.begin("load", "inner", token=token):
             pass
     for stale in (token, "x"):
-        with pytest.raises(StateError) as caught, flights.operation("load", "late", token=stale):
+        with pytest.raises(StateError) as caught, locks.begin("load", "late", token=stale):
             pass
         assert caught.value.reason is Reason.OPERATION_ENDED
-    assert flights.idle()
+    assert locks.operations.idle()
 
 
 class Keeping:
@@ -210,41 +227,41 @@ class Keeping:
 
 
 def test_what_a_keeper_has_is_not_unloaded_until_all_have_let_go() -> None:
-    flights, call = Flights(), KernelCall()
+    locks, call = Traffic(), KernelCall()
     call.go.set()
     keepers = [Keeping("one", "greet", "world"), Keeping("two", "greet")]
-    with flights.operation("remove", "greet") as remover:
-        flights.pin("greet", remover)
+    with locks.begin("remove", "greet") as remover:
+        locks.pin("greet", remover)
         for keeper in keepers:
-            flights.keep(keeper)
+            locks.keep(keeper)
         for left in ("one, two", "two"):
             with pytest.raises(StateError, match=f"in use by: {left}") as refused:
-                flights.unload("greet", remover, call)
+                locks.unload("greet", remover, call)
             assert (refused.value.reason, refused.value.detail) == (Reason.MODULE_HELD, left)
-            assert flights.is_kept("greet")
-            flights.let_go(keepers.pop(0))
-        assert not flights.is_kept("world")
-        assert flights.unload("greet", remover, call)
+            assert locks.is_kept("greet")
+            locks.let_go(keepers.pop(0))
+        assert not locks.is_kept("world")
+        assert locks.unload("greet", remover, call)
 
 
 def test_who_waits_for_whom_can_be_seen() -> None:
-    flights, call = Flights(), KernelCall()
+    locks, call = Traffic(), KernelCall()
 
     def load(what: str) -> None:
-        with flights.operation("load", what) as operation:
-            flights.pin("greet", operation)
-            flights.load("greet", "same file", operation, call)
+        with locks.begin("load", what) as operation:
+            locks.pin("greet", operation)
+            locks.load("greet", "same file", operation, call)
 
     with ThreadPoolExecutor(2) as threads:
         leading = threads.submit(load, "first")
         assert call.begun.wait(PATIENCE)
         following = threads.submit(load, "second")
         deadline = time.monotonic() + PATIENCE
-        while not (found := [each for each in flights.running() if each.waits_for]):
+        while not (found := [each for each in locks.operations.running() if each.waits_for]):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         (waiting,) = found
-        leader, _ = flights.running()
+        leader, _ = locks.operations.running()
         assert (leader.operation.what, leader.leads, leader.waits_for) == ("first", "greet", "")
         assert waiting.operation.what == "second"
         assert (waiting.waits_for, waiting.behind) == ("greet", leader.operation.number)
@@ -252,33 +269,35 @@ def test_who_waits_for_whom_can_be_seen() -> None:
         call.go.set()
         leading.result(PATIENCE)
         following.result(PATIENCE)
-    assert flights.running() == ()
+    assert locks.operations.running() == ()
 
 
-def waiting(flights: Flights, operation: Operation) -> bool:
-    return any(each.operation is operation and each.waits_for for each in flights.running())
+def waiting(locks: Traffic, operation: Operation) -> bool:
+    return any(
+        each.operation is operation and each.waits_for for each in locks.operations.running()
+    )
 
 
 def test_two_modules_that_ask_for_each_other_do_not_wait_for_ever() -> None:
-    flights = Flights()
+    locks = Traffic()
     both_up = threading.Barrier(2)
     inner: list[Operation] = []
 
     def load(name: str, other: str, *, last: bool) -> str:
-        with flights.operation("load", name) as operation:
+        with locks.begin("load", name) as operation:
 
             def init() -> bool:
                 both_up.wait(PATIENCE)
-                with flights.operation("request", other, token=operation.token) as nested:
-                    assert flights.current() is nested
+                with locks.begin("request", other, token=operation.token) as nested:
+                    assert locks.operations.current() is nested
                     inner.append(nested)
                     if last:
-                        until(lambda: any(waiting(flights, each) for each in inner))
-                    flights.load(other, "file", nested, lambda: True)
+                        until(lambda: any(waiting(locks, each) for each in inner))
+                    locks.load(other, "file", nested, lambda: True)
                 return True
 
             try:
-                flights.load(name, "file", operation, init)
+                locks.load(name, "file", operation, init)
             except StateError as error:
                 return f"{name}: {error.message}"
             return f"{name}: loaded"
@@ -294,12 +313,12 @@ def test_two_modules_that_ask_for_each_other_do_not_wait_for_ever() -> None:
         return load("a", "b", last=False)
 
     def second() -> str:
-        until(lambda: any(each.leads == "a" for each in flights.running()))
+        until(lambda: any(each.leads == "a" for each in locks.operations.running()))
         return load("b", "a", last=True)
 
     with ThreadPoolExecutor(2) as threads:
         results = [threads.submit(first), threads.submit(second)]
         outcomes = [each.result(PATIENCE) for each in results]
     assert outcomes[1] == "b: module a waits for the module that asks for it"
-    assert flights.idle()
-    assert flights.current() is None
+    assert locks.operations.idle()
+    assert locks.operations.current() is None

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request says beside what it is for."""
+
+from dataclasses import dataclass
+
+from kmodd.access.caller import DAEMON, Caller
+from kmodd.kernel.base import LoadedModule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """Who asks, in which tree, and how it is to be carried out.
+
+    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, and an
+    unload is planned as if ``assumed`` were loaded where that is not None.
+    ``token`` is that of the operation whose command makes the request, and counts for more than
+    the ``caller``. The rest is as in Manner.
+    """
+
+    release: str = ""
+    dry_run: bool = False
+    assumed: tuple[LoadedModule, ...] | None = None
+    token: str = ""
+    caller: Caller = DAEMON
+    wait: float = 0.0
+    nested_options: str = ""
+
+
+USUAL = RequestContext()
+"""A request that says nothing special."""

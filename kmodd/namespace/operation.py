@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request that changes the namespace, from its start to its end."""
+
+import secrets
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kmodd.access.caller import DAEMON, Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kmodd.errors import KmoddError
+
+
+class Operation:
+    """One request that changes the namespace, from its start to its end.
+
+    Owned by the thread that runs it; others read single fields to show them. ``pins`` is guarded
+    by the lock of the ModuleLocks that it counts in. A request that a command makes, which
+    ``parent`` runs, belongs to that: what pins the parent has are no hindrance, ``running`` tells
+    it which command it must not start again, and it counts as made by the parent's ``caller``.
+    ``awaits`` is a module that it waits for to be unused. ``loaded`` and ``unloaded`` are what it
+    has changed in the kernel so far, ``acted`` tells that it had any effect, and ``error`` why it
+    failed. ``afterwards`` is what is left to be done when all else is, while the pins still hold.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        action: str,
+        what: str,
+        caller: Caller = DAEMON,
+        parent: "Operation | None" = None,
+    ) -> None:
+        """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it."""
+        self.number = number
+        self.action = action
+        self.what = what
+        self.caller: Caller = parent.caller if parent else caller
+        self.parent = parent
+        self.began = time.time()
+        self._token = ""
+        self.running = ""
+        self.awaits = ""
+        self.pins: set[str] = set()
+        self.loaded: list[str] = []
+        self.unloaded: list[str] = []
+        self.afterwards: deque[Callable[[], object]] = deque()
+        self.acted = False
+        self.error: KmoddError | None = None
+
+    def __str__(self) -> str:
+        return f"operation {self.number} ({self.action} {self.what})"
+
+    @property
+    def token(self) -> str:
+        """What a command's own calls show of this operation; made when it is first asked for."""
+        if not self._token:
+            self._token = secrets.token_urlsafe(24)
+        return self._token
+
+    def has_token(self, token: str) -> bool:
+        """Tell whether ``token`` is this operation's."""
+        return bool(self._token) and secrets.compare_digest(self._token, token)
+
+    def line(self) -> "Iterator[Operation]":
+        """Yield this operation, the one it belongs to, and so on."""
+        operation: Operation | None = self
+        while operation is not None:
+            yield operation
+            operation = operation.parent

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations of a namespace: which are under way, and who is told of those that have ended."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from kmodd.access.caller import DAEMON, Caller
+from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.namespace.audit import AuditTrail, Finished
+from kmodd.namespace.context import RequestContext
+from kmodd.namespace.events import Journal
+from kmodd.namespace.module_locks import ModuleLocks, Running
+from kmodd.namespace.operation import Operation
+
+WHAT_MAX = 1024
+"""Characters of the names that an operation is said to be about: a request may have a thousand."""
+
+MESSAGE_MAX = 512
+"""Characters that are kept of a failure's message, and of its detail."""
+
+_current: ContextVar[Operation | None] = ContextVar("operation", default=None)
+
+
+class Operations:
+    """The operations from their start to their end. ``_lock`` guards the table of those under way.
+
+    Every one that is no dry run leaves a line in the audit trail, and watchers hear of those that
+    had an effect or failed.
+    """
+
+    def __init__(self, locks: ModuleLocks, journal: Journal, audit: AuditTrail) -> None:
+        self._locks = locks
+        self._journal = journal
+        self.audit = audit
+        self._lock = threading.Lock()
+        self._under_way: dict[int, Operation] = {}
+        self._last_number = 0
+
+    @contextmanager
+    def begin(self, action: str, what: str, call: RequestContext) -> Iterator[Operation]:
+        """Open an operation for the calling thread; its pins and its token end with it.
+
+        A failure that is not raised is left in its ``error``. Raises StateError (OPERATION_ENDED)
+        where the call's token is of no operation under way.
+        """
+        started = time.monotonic()
+        with self._opened(action, what[:WHAT_MAX], call) as operation:
+            try:
+                yield operation
+            except KmoddError as error:
+                operation.error = error
+                raise
+            finally:
+                while operation.afterwards:
+                    operation.afterwards.popleft()()
+                if not call.dry_run:
+                    self._tell(operation, time.monotonic() - started)
+
+    def current(self) -> Operation | None:
+        """Return the operation that this context is in."""
+        operation = _current.get()
+        with self._lock:
+            known = operation is not None and self._under_way.get(operation.number) is operation
+        return operation if known else None
+
+    def origin(self, token: str) -> Caller:
+        """Return who started the operation that has this token; raises as ``begin`` does."""
+        with self._lock:
+            operation = self._holder_of(token)
+            return operation.caller if operation else DAEMON
+
+    def running(self) -> tuple[Running, ...]:
+        """Return the operations under way, the oldest first, and who waits for whom."""
+        with self._lock:
+            under_way = tuple(self._under_way.values())
+        return self._locks.running(under_way)
+
+    def idle(self) -> bool:
+        """Tell whether no operation is under way and no lock is left of one."""
+        with self._lock:
+            return not self._under_way and self._locks.idle()
+
+    @contextmanager
+    def _opened(self, action: str, what: str, call: RequestContext) -> Iterator[Operation]:
+        with self._lock:
+            parent = self._holder_of(call.token)
+            self._last_number += 1
+            operation = Operation(self._last_number, action, what, call.caller, parent)
+            self._under_way[operation.number] = operation
+        outer = _current.set(operation)
+        try:
+            yield operation
+        finally:
+            _current.reset(outer)
+            self._locks.release(operation)
+            with self._lock:
+                del self._under_way[operation.number]
+
+    def _holder_of(self, token: str) -> Operation | None:
+        """Return the operation of a token, None for no token; with the lock held."""
+        if not token:
+            return None
+        for operation in self._under_way.values():
+            if operation.has_token(token):
+                return operation
+        raise StateError(
+            Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"
+        )
+
+    def _tell(self, operation: Operation, seconds: float) -> None:
+        finished = Finished(
+            number=operation.number,
+            action=operation.action,
+            what=operation.what,
+            caller=operation.caller,
+            began=operation.began,
+            seconds=seconds,
+            loaded=tuple(operation.loaded),
+            unloaded=tuple(operation.unloaded),
+            acted=operation.acted,
+            error=_to_keep(operation.error) if operation.error else None,
+        )
+        self.audit.write(finished)
+        if operation.acted or operation.error is not None:
+            self._journal.note(finished)
+
+
+def _to_keep(error: KmoddError) -> KmoddError:
+    """Return what of a failure can be kept for long: no traceback, which holds all it passed."""
+    kept = error.copy()
+    kept.message = kept.message[:MESSAGE_MAX]
+    kept.args = (kept.message,)
+    kept.detail = kept.detail[:MESSAGE_MAX]
+    kept.log = ()
+    return kept

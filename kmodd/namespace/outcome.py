@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of a request to load or to unload, step by step."""
+
+from dataclasses import dataclass
+
+from kmodd.errors import KmoddError
+from kmodd.namespace.commands import CommandOutput
+from kmodd.namespace.parameters import IgnoredParameter
+from kmodd.plan import Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """A step of a plan, and what became of it; ``path`` is the file that it inserts.
+
+    A step is ``done`` when it took effect, ``needless`` when there was nothing to do, and neither
+    when it failed or was only planned. One that was ``undone`` took effect and was taken back.
+    ``output`` is what a command wrote, ``leaks`` what a removed module never gave back.
+    """
+
+    step: Step
+    path: str = ""
+    done: bool = False
+    needless: bool = False
+    undone: bool = False
+    output: CommandOutput | None = None
+    leaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one name: the modules it stands for, the steps, and the failure if any.
+
+    Of several modules the last one decides; ``others`` are the failures of those before it, by
+    module. ``problems`` are those of the configuration, ``ignored`` the parameters given in vain.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    steps: tuple[StepOutcome, ...]
+    error: KmoddError | None = None
+    others: tuple[tuple[str, KmoddError], ...] = ()
+    problems: tuple[str, ...] = ()
+    ignored: tuple[IgnoredParameter, ...] = ()
