@@ -86,6 +86,10 @@ class WeakDependency:
     line: int = 0
 
 
+Directive = Alias | Blacklist | Options | Command | SoftDependency | WeakDependency
+"""A line of the configuration; ``file`` and ``line`` are where it stands."""
+
+
 @dataclass(frozen=True, eq=False)
 class Config:
     """Every directive in force, each kind in the order in which kmod reads it.

@@ -61,17 +61,6 @@ def module_message(
     )
 
 
-def assumed_module(message: module_service_pb2.Module) -> LoadedModule:
-    """Return a module that a client says is loaded somewhere else, as far as a plan minds it."""
-    return LoadedModule(
-        name=message.name,
-        size=message.size_bytes,
-        refcount=message.reference_count,
-        holders=tuple(message.holders),
-        state=ModuleState.LIVE,
-    )
-
-
 def parameter_message(parameter: DescribedParameter) -> module_service_pb2.Parameter:
     """Return a parameter of a loaded module."""
     shown = parameter.shown

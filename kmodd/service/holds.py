@@ -7,25 +7,20 @@ from dataclasses import replace
 
 import grpc
 
-from kmodd.namespace import Hold, Namespace, RequestContext
-from kmodd.plan import LoadRequest
+from kmodd.namespace import Hold
 from kmodd.queries.messages import text
-from kmodd.service.admission import Admission, token_of
 from kmodd.service.convert import problem_lines, timestamp
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
+from kmodd.service.servicer import ModuleServicer
 from kmodd.v1 import module_service_pb2 as pb
-from kmodd.v1 import module_service_pb2_grpc
 
 END_PATIENCE = 30.0
 """Seconds that EndHold waits for the hold to end, which may have modules to unload."""
 
 
-class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
+class HoldCalls(ModuleServicer):
     """The part of ModuleService that is about holds."""
-
-    _namespace: Namespace
-    _admission: Admission
 
     def HoldModules(  # noqa: N802  # the API's name
         self, request: pb.HoldModulesRequest, context: grpc.ServicerContext
@@ -64,18 +59,9 @@ class HoldCalls(module_service_pb2_grpc.ModuleServiceServicer):
         self, request: pb.EndHoldRequest, context: grpc.ServicerContext
     ) -> pb.EndHoldResponse:
         """End a hold, and wait until that is done."""
-        call = RequestContext(token=token_of(context), caller=self._admission.caller(context))
-        hold = self._namespace.end_hold(request.hold, call)
+        hold = self._namespace.end_hold(request.hold, self._context(context))
         hold.closed.wait(END_PATIENCE)
         return pb.EndHoldResponse()
-
-    def _loads(self, request: pb.LoadModulesRequest) -> list[LoadRequest]:
-        raise NotImplementedError
-
-    def _load_call(
-        self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
-    ) -> RequestContext:
-        raise NotImplementedError
 
 
 def _hold_message(hold: Hold) -> pb.Hold:

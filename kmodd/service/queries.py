@@ -8,6 +8,7 @@ from typing import TypeVar
 import grpc
 
 from kmodd.config import Config
+from kmodd.config.directives import Directive
 from kmodd.database import Database
 from kmodd.database.trie import read_index
 from kmodd.plan import Stage
@@ -144,13 +145,13 @@ def config_entries(config: Config) -> Iterator[pb.ConfigEntry]:
         yield _entry(pb.CONFIG_DIRECTIVE_WEAKDEP, weak.pattern, " ".join(weak.modules), weak)
 
 
-def _entry(directive: pb.ConfigDirective, name: str, words: str, source: object) -> pb.ConfigEntry:
+def _entry(kind: pb.ConfigDirective, name: str, words: str, directive: Directive) -> pb.ConfigEntry:
     return pb.ConfigEntry(
-        directive=directive,
+        directive=kind,
         name=text(name),
         text=text(words),
-        file=text(getattr(source, "file", "")),
-        line=getattr(source, "line", 0),
+        file=text(directive.file),
+        line=directive.line,
     )
 
 

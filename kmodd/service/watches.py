@@ -8,13 +8,12 @@ import grpc
 
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import LoadedModule
-from kmodd.namespace import ChangeKind, Event, Finished, Namespace, Watch
+from kmodd.namespace import ChangeKind, Event, Finished, Watch
 from kmodd.queries.messages import text
-from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, duration, module_message, timestamp
 from kmodd.service.failures import cut_off, failure_message
+from kmodd.service.servicer import ModuleServicer
 from kmodd.v1 import module_service_pb2 as pb
-from kmodd.v1 import module_service_pb2_grpc
 
 WAKE = 0.5
 """Seconds after which a watch looks whether its client is still there."""
@@ -26,11 +25,8 @@ _KINDS = {
 }
 
 
-class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
+class WatchCalls(ModuleServicer):
     """The part of ModuleService that tells of modules and of what happens to them."""
-
-    _namespace: Namespace
-    _admission: Admission
 
     def WatchModules(  # noqa: N802  # the API's name
         self, request: pb.WatchModulesRequest, context: grpc.ServicerContext
@@ -47,16 +43,6 @@ class WatchCalls(module_service_pb2_grpc.ModuleServiceServicer):
                         yield self._event(watch.epoch, event)
                 if self._namespace.stopping.is_set():
                     raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
-
-    def _module_messages(self, modules: Iterable[LoadedModule]) -> Iterator[pb.Module]:
-        """Yield modules with their origin and their holds."""
-        holds = self._namespace.hold_counts()
-        for module in modules:
-            origin, shown = (
-                self._namespace.origin_of(module.name),
-                self._admission.shown_module(module),
-            )
-            yield module_message(shown, origin, holds.get(module.name, 0))
 
     def _snapshot(self, watch: Watch, modules: Iterable[LoadedModule]) -> pb.WatchModulesResponse:
         return pb.WatchModulesResponse(
