@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.release import PROJECT, build, clean_environment, install
+from tests.support.release import build, clean_environment, install
+from tests.support.sources import PROJECT
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from tests.support.require import require
 
-PROJECT = Path(__file__).parents[2]
-
 
 @dataclass(frozen=True, slots=True)
 class Release:

@@ -7,26 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.require import require
+from tests.support.sources import PROJECT as ROOT
+from tests.support.sources import sources
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = {".ci", "kmodctl", "kmodd", "proto", "systemd", "tests"}
 LICENSED = {".c", ".h", ".proto", ".py", ".sh"}
 GENERATED = "kmodd/v1/"
 
 
-@pytest.fixture(scope="module")
-def sources() -> tuple[str, ...]:
-    """The paths of all files that git tracks, or would track if they were added now."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a checkout: git cannot tell the project's files from others")
-    git = require("git", "the project's files are those that git lists")
-    # A checkout of another user's, as in a container, is one that git would refuse.
-    trust = ["-c", f"safe.directory={ROOT}"]
-    listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    answer = subprocess.run([git, *trust, *listing], cwd=ROOT, check=True, capture_output=True)
-    paths = answer.stdout.decode().split("\0")
-    return tuple(path for path in paths if path and (ROOT / path).is_file())
+@pytest.fixture(scope="module", name="sources")
+def project_sources() -> tuple[str, ...]:
+    return sources()
 
 
 @pytest.mark.parametrize(
