@@ -34,6 +34,7 @@ COMMANDS = (
     "hold",
     "device",
     "ls",
+    "completion",
 )
 """All commands, in the order in which the help lists them."""
 

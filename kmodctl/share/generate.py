@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kmodctl.cli import KMOD_VERSION, command_parser, main_parser
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
-from kmodctl.share.shells import bash, value_name, zsh
+from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
 from kmodd.__main__ import make_parser
 from kmodd.settings.toml import SETTINGS, Table, Value
@@ -86,6 +86,7 @@ def files() -> Mapping[str, str]:
         "man/kmodd.toml.5": _lines(_settings_page()),
         "completions/kmodctl.bash": bash(),
         "completions/_kmodctl": zsh(),
+        "completions/kmodctl.fish": fish(),
     }
 
 

@@ -15,8 +15,10 @@ def modules_after(statement: str) -> set[str]:
     return set(ran.stderr.split())
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["modprobe", "--help"], []])
-def test_help_and_version_never_import_grpc(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["modprobe", "--help"], ["completion", "zsh"], []]
+)
+def test_help_version_and_completion_never_import_grpc(words: list[str]) -> None:
     loaded = modules_after(f"from kmodctl.cli import main; main({words!r})")
     assert "kmodctl.cli" in loaded
     assert not [name for name in loaded if name.partition(".")[0] in ("grpc", "google")]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manual pages and the completion are those of the parsers, and can be used."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +10,21 @@ import pytest
 
 from kmodctl.cli import command_parser
 from kmodctl.commands import COMMANDS, command_module, description, summary
+from kmodctl.commands.completion import SHELLS
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
-from tests.support.require import require
+from tests.support.here import run_here
+from tests.support.shells import bash_offers, fish_offers, zsh_completes
 
 SHARE = Path(__file__).parents[2] / "kmodctl" / "share"
+COMPLETIONS = SHARE / "completions"
 
 
 def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(SHARE / "generate.py"), str(tmp_path)], check=True)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.*")}
     made |= {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("_*")}
-    assert len(made) == 5
+    assert len(made) == 6
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
 
@@ -35,30 +39,76 @@ def test_every_command_says_what_it_is_and_what_each_option_does(name: str) -> N
         assert action.help, action.option_strings
 
 
-def completed(*words: str) -> list[str]:
-    """What bash offers for the last of these words."""
-    bash = require("bash", "the completion is for bash")
-    script = (
-        f"source '{SHARE}/completions/kmodctl.bash'; COMP_WORDS=(\"$@\"); "
-        "COMP_CWORD=$(($# - 1)); _kmodctl; printf '%s\\n' \"${COMPREPLY[@]}\""
-    )
-    ran = subprocess.run(
-        [bash, "-c", script, "bash", *words], capture_output=True, text=True, check=True
-    )
-    return ran.stdout.split()
+def bash(*words: str) -> list[str]:
+    return bash_offers(f"source '{COMPLETIONS}/kmodctl.bash'", *words)
 
 
-def test_bash_completes_commands_and_options_of_each() -> None:
-    assert completed("kmodctl", "mod") == ["modprobe", "modinfo"]
-    assert "--kmod-exact" in completed("kmodctl", "--")
-    assert completed("kmodctl", "--socket", "x", "--json", "lsm") == ["lsmod"]
-    assert completed("kmodctl", "modprobe", "--show-e") == ["--show-exports"]
-    assert "--set-version" in completed("kmodctl", "--timeout", "3", "modinfo", "--")
+def test_bash_completes_commands_options_and_choices() -> None:
+    assert bash("kmodctl", "mod") == ["modprobe", "modinfo"]
+    assert "--kmod-exact" in bash("kmodctl", "--")
+    assert bash("kmodctl", "--socket", "x", "--json", "lsm") == ["lsmod"]
+    assert bash("kmodctl", "modprobe", "--show-e") == ["--show-exports"]
+    assert "--set-version" in bash("kmodctl", "--timeout", "3", "modinfo", "--")
+    assert bash("kmodctl", "completion", "") == ["bash", "zsh", "fish"]
 
 
 def test_bash_completes_files(tmp_path: Path) -> None:
     (tmp_path / "some.ko").touch()
-    assert completed("kmodctl", "insmod", f"{tmp_path}/so") == [f"{tmp_path}/some.ko"]
+    assert bash("kmodctl", "insmod", f"{tmp_path}/so") == [f"{tmp_path}/some.ko"]
+
+
+def test_fish_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
+    def fish(line: str) -> list[str]:
+        source = f"source '{COMPLETIONS}/kmodctl.fish'"
+        return fish_offers(source, line, {"HOME": str(tmp_path)})
+
+    assert fish("kmodctl mod") == ["modinfo", "modprobe"]
+    assert "--kmod-exact" in fish("kmodctl --")
+    assert fish("kmodctl --socket x --json lsm") == ["lsmod"]
+    assert fish("kmodctl modprobe --show-e") == ["--show-exports"]
+    assert "--set-version" in fish("kmodctl --timeout 3 modinfo --")
+    assert fish("kmodctl completion ") == ["bash", "fish", "zsh"]
+    assert fish("kmodctl static-nodes --format t") == ["tmpfiles"]
+    (tmp_path / "some.ko").touch()
+    assert fish(f"kmodctl insmod {tmp_path}/so") == [f"{tmp_path}/some.ko"]
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("kmodctl modi", "kmodctl modinfo "),
+        ("kmodctl --socket x --json lsm", "kmodctl --socket x --json lsmod "),
+        ("kmodctl modprobe --show-e", "kmodctl modprobe --show-exports "),
+        ("kmodctl device r", "kmodctl device remove "),
+        ("kmodctl static-nodes --format t", "kmodctl static-nodes --format tmpfiles "),
+        ("kmodctl insmod /dev/nul", "kmodctl insmod /dev/null "),
+    ],
+)
+def test_zsh_completes_commands_options_choices_and_files(
+    line: str, completed: str, tmp_path: Path
+) -> None:
+    assert zsh_completes(f"fpath=('{COMPLETIONS}' $fpath)", line, tmp_path) == completed
+
+
+def test_zsh_completes_with_a_script_that_it_has_read(tmp_path: Path) -> None:
+    read = f"autoload -U compinit; compinit -D -u; source '{COMPLETIONS}/_kmodctl'"
+    assert zsh_completes(read, "kmodctl modi", tmp_path) == "kmodctl modinfo "
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_kmodctl_prints_the_completion_for_a_shell_without_a_daemon(shell: str) -> None:
+    ran = run_here(Path("/nowhere"), "completion", shell)
+    assert (ran.status, ran.errors) == (0, "")
+    assert ran.output.endswith((COMPLETIONS / SHELLS[shell]).read_text())
+    assert f"completion of kmodctl for {shell}.\n" in ran.output
+    ran = run_here(Path("/nowhere"), "--json", "completion", shell)
+    assert json.loads(ran.output)["shell"] == shell
+
+
+def test_kmodctl_has_no_completion_for_another_shell() -> None:
+    ran = run_here(None, "completion", "csh")
+    assert (ran.status, ran.output) == (1, "")
+    assert ran.errors == "completion: bash|zsh|fish: 'csh' is none of bash, zsh, fish. See -h.\n"
 
 
 def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:

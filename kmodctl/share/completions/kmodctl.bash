@@ -11,7 +11,7 @@ _kmodctl() {
         esac
     done
     case $command in
-        "") COMPREPLY=($(compgen -W "--socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations hold device ls" -- "$word")) ;;
+        "") COMPREPLY=($(compgen -W "--socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations hold device ls completion" -- "$word")) ;;
         lsmod) _kmodctl_words known "-s --syslog -v --verbose -V --version -h --help" ;;
         insmod) _kmodctl_words file "-f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help" ;;
         modprobe) _kmodctl_words known "-a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help" ;;
@@ -26,25 +26,27 @@ _kmodctl() {
         events) _kmodctl_words known "-f --follow -V --version -h --help" ;;
         operations) _kmodctl_words known "-V --version -h --help" ;;
         hold) _kmodctl_words known "-u --unload -b --use-blacklist -l --list -e --end -V --version -h --help" ;;
-        device) _kmodctl_words known "-V --version -h --help" ;;
+        device) _kmodctl_words choice "-V --version -h --help" "add list remove" ;;
         ls) _kmodctl_words file "-l -V --version -h --help" ;;
+        completion) _kmodctl_words choice "-V --version -h --help" "bash zsh fish" ;;
     esac
 }
 
-# Completes an option of $2, or what $1 says: a module that is loaded or known, or a file.
+# Completes an option of $2, or what $1 says: a module that is loaded or known, a file, one of $3.
 _kmodctl_words() {
-    local modules=
+    local words=
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$2" -- "$word"))
         return
     fi
     case $1 in
-        loaded) modules=$(kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//') ;;
-        known) modules=$(sed 's/:.*//; s|.*/||; s/[.]ko.*//' \
+        choice) words=$3 ;;
+        loaded) words=$(kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//') ;;
+        known) words=$(sed 's/:.*//; s|.*/||; s/[.]ko.*//' \
             "/lib/modules/$(uname -r)/modules.dep" 2>/dev/null) ;;
     esac
-    COMPREPLY=($(compgen -W "$modules" -- "$word"))
-    if [[ $1 != loaded ]]; then
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    if [[ $1 == known || $1 == file ]]; then
         COMPREPLY+=($(compgen -f -- "$word"))
     fi
 }
