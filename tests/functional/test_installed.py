@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.release import build, clean_environment, install
+from tests.support.require import require
+from tests.support.shells import fish_offers, zsh_completes
 from tests.support.sources import PROJECT
 
 
@@ -42,3 +44,59 @@ def test_a_typed_program_can_use_the_client(installed: Path, tmp_path: Path) -> 
         "kmodd.v1.module_service_pb2.Module",
         "int",
     ]
+
+
+@pytest.mark.parametrize(("page", "section"), [("kmodctl", 1), ("kmodd.toml", 5), ("kmodd", 8)])
+def test_man_finds_each_page(page: str, section: int, installed: Path) -> None:
+    man = require("man", "looking for a manual page needs man-db")
+    found = subprocess.run(
+        [man, "-w", page],
+        env={"MANPATH": f"{installed}/share/man"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == f"{installed}/share/man/man{section}/{page}.{section}\n", found.stderr
+
+
+def test_bash_finds_the_completion(installed: Path) -> None:
+    bash = require("bash", "the completion is for bash")
+    loader = "/usr/share/bash-completion/bash_completion"
+    require(Path(loader).exists(), "bash looks for completions where it has bash-completion")
+    script = (
+        f"source {loader}; cd {installed}; "
+        "{ _comp_load kmodctl || _completion_loader kmodctl; } 2>/dev/null; complete -p kmodctl"
+    )
+    ran = subprocess.run(
+        [bash, "-c", script],
+        env={"PATH": "/usr/bin:/bin", "XDG_DATA_DIRS": f"{installed}/share", "HOME": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout == "complete -o filenames -F _kmodctl kmodctl\n", ran.stderr
+
+
+def test_fish_finds_the_completion(installed: Path, tmp_path: Path) -> None:
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": f"{installed}/bin:/usr/bin:/bin",  # it looks for completions of what there is
+        "XDG_DATA_DIRS": f"{installed}/share:/usr/share",
+    }
+    assert fish_offers("", "kmodctl modi", environment) == ["modinfo"]
+
+
+def test_zsh_finds_the_completion(installed: Path, tmp_path: Path) -> None:
+    functions = f"fpath=('{installed}/share/zsh/site-functions' $fpath)"
+    assert zsh_completes(functions, "kmodctl modi", tmp_path) == "kmodctl modinfo "
+
+
+def test_a_linked_kmodctl_prints_the_completion_that_is_installed(
+    installed: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "kmodctl"
+    link.symlink_to(installed / "bin/kmodctl")
+    words = [str(link), "completion", "fish"]
+    ran = subprocess.run(words, env={}, capture_output=True, text=True, check=True)
+    file = installed / "share/fish/vendor_completions.d/kmodctl.fish"
+    assert ran.stdout == file.read_text()
