@@ -202,7 +202,12 @@ def main_parser() -> Parser:
     )
     add = parser.add_argument
     add("--socket", metavar="PATH", help="the daemon's socket")
-    add("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for an answer")
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long to wait for an answer; the work goes on",
+    )
     add("--json", action="store_true", help="print JSON")
     add(
         "--kmod-exact",

@@ -87,12 +87,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--root",
         metavar="DIR",
         type=_directory,
-        help="a system root: module trees are in DIR/lib/modules (default: /)",
+        help="a system root: module trees are in DIR/lib/modules, configuration in "
+        "DIR/etc/modprobe.d and its kin (default: /)",
     )
     common.add_argument(
         "--release",
         metavar="VERSION",
-        help="the kernel's release (default: the newest in DIR/lib/modules, or the running one's)",
+        help="the kernel's release (default: the newest in DIR/lib/modules, on linux the running "
+        "one's)",
     )
     common.add_argument(
         "--kernel-command-line",
@@ -109,7 +111,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="have the emulated kernel load modules without running their own code",
     )
     common.add_argument(
-        "--socket", metavar="PATH", type=Path, help="where to listen (default: see the README)"
+        "--socket",
+        metavar="PATH",
+        type=Path,
+        help="where to listen (default: /run/kmodd/admin/kmodd.sock for root, "
+        "$XDG_RUNTIME_DIR/kmodd/kmodd.sock for a user, a place of its own for kmodd run)",
     )
     common.add_argument("--log-level", choices=LOG_LEVELS, help="how much to log")
     common.add_argument(
@@ -136,7 +142,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--state",
         metavar="DIR",
         type=Path,
-        help="where to keep what was read of the trees (default: /var/lib/kmodd for root, "
+        help="where to keep what was read of the trees, for a quicker next start "
+        "(default: /var/lib/kmodd for root, "
         "~/.local/state/kmodd for a user)",
     )
     serving.add_argument(
@@ -183,7 +190,7 @@ def _add_policy(parser: argparse.ArgumentParser) -> None:
         type=_denial,
         action="append",
         default=[],
-        help="never load modules of these names; may be given again",
+        help="never load modules of these names, nor what needs them; may be given again",
     )
     parser.add_argument(
         "--kmod-exact",

@@ -30,7 +30,7 @@ function __kmodctl_known
 end
 
 complete -c kmodctl -n '__kmodctl_in' -l socket -r -d 'the daemon\'s socket'
-complete -c kmodctl -n '__kmodctl_in' -l timeout -r -d 'how long to wait for an answer'
+complete -c kmodctl -n '__kmodctl_in' -l timeout -r -d 'how long to wait for an answer; the work goes on'
 complete -c kmodctl -n '__kmodctl_in' -l json -d 'print JSON'
 complete -c kmodctl -n '__kmodctl_in' -l kmod-exact -d 'do as kmod does, without what is better here'
 complete -c kmodctl -n '__kmodctl_in' -s V -l version -d 'show the version and exit'
