@@ -20,6 +20,17 @@ from kmodd.settings.values import CONFIG
 
 SHARE = Path(__file__).resolve().parent
 
+PAGES = (
+    "kmodctl (1)",
+    "kmodd.toml (5)",
+    "kmodd-api (7)",
+    "kmodd-emulated (7)",
+    "kmodd-service (7)",
+    "kmodd (8)",
+    "modprobe.d (5)",
+)
+"""What the pages refer to each other as; those of section 7 are prose, and not generated."""
+
 ENVIRONMENT = (
     ("KMODD_SOCKET", "The daemon's socket, where \\fB\\-\\-socket\\fR does not say."),
     ("XDG_RUNTIME_DIR", "Where a user's own daemon listens: \\fIkmodd/kmodd.sock\\fR in there."),
@@ -30,6 +41,14 @@ ENVIRONMENT = (
 LINKS = f"""Called by the name of {", ".join(KMOD[:-1])} or {KMOD[-1]}, through a symbolic link,
 kmodctl is that tool. Where no daemon has the running kernel it then executes the real kmod. An
 emulated kernel is only used where KMODD_SOCKET names its daemon."""
+
+SOCKETS = """The daemon is the one of --socket, else of $KMODD_SOCKET, else the user's own where
+there is one, else the system's."""
+
+ROOTS = """Options that name another root or another configuration (-d, -C, -b) are not for a daemon
+that may be root: kmodctl starts one of its own for the call, with the caller's rights, and writes
+nothing there. What it plans is loaded by the daemon that kmodctl finds, to which the files are
+sent, or unloaded there."""
 
 
 SETTINGS_TEXT = """\
@@ -103,8 +122,12 @@ def _kmodctl_page() -> Iterator[str]:
         "[\\fIOPTION\\fR...] \\fICOMMAND\\fR [\\fIWORD\\fR...]",
     )
     yield from (".SH DESCRIPTION", *_text(f"{main.description} Its commands have the options and"))
-    yield from _text(f"the words of kmod {KMOD_VERSION}; what goes beyond is told as such.")
-    yield from (".PP", *_text(LINKS))
+    yield from _text(
+        f"the words, messages and exit statuses of kmod {KMOD_VERSION}; what goes beyond"
+    )
+    yield from _text("is told as such.")
+    for text in (SOCKETS, ROOTS, LINKS):
+        yield from (".PP", *_text(text))
     yield from (".SH OPTIONS", *_options(main.options()))
     yield ".SH COMMANDS"
     for name in COMMANDS:
@@ -113,7 +136,7 @@ def _kmodctl_page() -> Iterator[str]:
     for name, text in ENVIRONMENT:
         yield from (".TP", f".B {name}", text)
     yield from (".SH EXIT STATUS", *_text("0 for success, 1 for anything else."))
-    yield from (".SH SEE ALSO", ".BR kmodd (8),", ".BR modprobe.d (5)")
+    yield from _see_also("kmodctl (1)")
 
 
 def _command(name: str) -> Iterator[str]:
@@ -148,7 +171,7 @@ def _kmodd_page() -> Iterator[str]:
     for name, parser in actions.items():
         options = [action for action in parser._actions if action.option_strings]
         yield from (f".SH OPTIONS OF {name.upper()}", *_options(options))
-    yield from (".SH SEE ALSO", ".BR kmodctl (1),", ".BR kmodd.toml (5),", ".BR modprobe.d (5)")
+    yield from _see_also("kmodd (8)")
 
 
 def _settings_page() -> Iterator[str]:
@@ -170,7 +193,14 @@ def _settings_page() -> Iterator[str]:
             meaning = f"{value.meaning[:1].upper()}{value.meaning[1:]}."
             yield from (".TP", f".B {_escape(name)}", *_text(meaning))
     yield from (".SH EXAMPLE", ".nf", *(_escape(line) for line in EXAMPLE.splitlines()), ".fi")
-    yield from (".SH SEE ALSO", ".BR kmodd (8)")
+    yield from _see_also("kmodd.toml (5)")
+
+
+def _see_also(own: str) -> Iterator[str]:
+    others = [page for page in PAGES if page != own]
+    yield ".SH SEE ALSO"
+    for page in others:
+        yield f".BR {_escape(page)}{'' if page is others[-1] else ','}"
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

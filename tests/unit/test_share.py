@@ -14,10 +14,12 @@ from kmodctl.commands.completion import SHELLS
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from tests.support.here import run_here
+from tests.support.require import require
 from tests.support.shells import bash_offers, fish_offers, zsh_completes
 
 SHARE = Path(__file__).parents[2] / "kmodctl" / "share"
 COMPLETIONS = SHARE / "completions"
+PAGES = sorted((SHARE / "man").iterdir())
 
 
 def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None:
@@ -27,6 +29,29 @@ def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None
     assert len(made) == 6
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_man_finds_nothing_wrong_with_a_page(page: Path) -> None:
+    man = require("man", "looking at manual pages needs man-db")
+    shown = subprocess.run(
+        [man, "--warnings", "-E", "UTF-8", "-l", str(page)],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert page.stem.upper() in shown.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_refers_to_all_others(page: Path) -> None:
+    also = page.read_text().partition(".SH SEE ALSO\n")[2].splitlines()
+    others = {each for each in PAGES if each != page}
+    assert {f"{each.stem} ({each.suffix[1:]})" for each in others} <= {
+        line.removeprefix(".BR ").rstrip(",").replace("\\-", "-") for line in also
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
