@@ -95,7 +95,7 @@ StandardError=append:/run/out/log
 
 
 def service_setup(project: Path, uploads: Path) -> str:
-    """Return the script that prepares the guest's root: the unit as the README installs it.
+    """Return the script that prepares the guest's root: the unit as kmodd-service(7) installs it.
 
     The service sees neither /home nor /root nor /tmp, so this Python, its packages and ``project``
     go below /opt.

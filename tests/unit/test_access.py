@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each role may do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from kmodd.server import SERVICES
 from tests.support.methods import METHODS as ALL_METHODS
 from tests.support.methods import Method
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "kmodctl/share/man/kmodd-api.7"
 
 LOADER = Caller("/s", Role.LOADER, allow=("br_*", "snd-[a-c]x"), deny=("br_bad", "llc"))
 OBSERVER = Caller("/o", Role.OBSERVER)
@@ -90,19 +91,16 @@ def test_what_a_module_needs_follows_it_unless_it_is_denied() -> None:
     assert "may not have" in refused(check_needed, LOADER, "llc")
 
 
-def test_the_readme_prints_the_table() -> None:
-    rows = [f"| {path.rpartition('.')[2]} |{_cells(path)}" for path in METHODS]
-    assert "\n".join(rows) in README.read_text()
+def test_the_manual_page_has_the_table() -> None:
+    _, _, rest = PAGE.read_text().partition('.\\" methods: begin\n')
+    table, end, _ = rest.partition('.\\" methods: end\n')
+    assert end
+    assert table.splitlines() == ["\t".join(_row(path)) for path in METHODS]
 
 
-def _cells(path: str) -> str:
-    order = tuple(Role)
-    cells = ["yes" if order.index(each) >= order.index(METHODS[path]) else "" for each in order]
-    if METHODS[path] is not METHODS_ON_LINUX[path]:
-        cells = [
-            "emulated kernel" if cell and each is not Role.ADMIN else cell
-            for each, cell in zip(order, cells, strict=True)
-        ]
-    if METHODS[path] is Role.LOADER:
-        cells[1] = "allowed modules"
-    return "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
+def _row(path: str) -> Iterator[str]:
+    """Yield a method's name, the least role that may call it, and on a real kernel if another."""
+    yield path.rpartition(".")[2]
+    yield METHODS[path].value
+    if METHODS_ON_LINUX[path] is not METHODS[path]:
+        yield METHODS_ON_LINUX[path].value
