@@ -21,7 +21,7 @@ def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
     found = headers()
     require(found.name.endswith("-amd64"), "the lesson is for x86-64")
     readme = (ROOT / "README.md").read_text()
-    lesson = re.search(r"### A first lesson.*?```sh\n(.*?)```", readme, re.DOTALL)
+    lesson = re.search(r"## A first lesson.*?```sh\n(.*?)```", readme, re.DOTALL)
     assert lesson is not None
     programs = Path(sys.executable).parent
     told = subprocess.run(
