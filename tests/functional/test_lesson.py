@@ -1,37 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lesson of the README, as pasted."""
+"""What the README has to try, and its lesson, as pasted."""
 
 import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.debian import headers
-from tests.support.require import require
+from tests.support.require import require, require_emulator
 
 ROOT = Path(__file__).parents[2]
+
+
+def pasted(script: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a script of the README with the programs that are installed beside this Python."""
+    programs = Path(sys.executable).parent
+    return subprocess.run(
+        ["sh", "-c", script.replace(".venv/bin/kmodd", str(programs / "kmodd"))],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(directory), "PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def shown(heading: str) -> str:
+    """The first script below a heading of the README."""
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(rf"## {heading}\n.*?```sh\n(.*?)```", readme, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_what_there_is_to_try_loads_lists_and_unloads(tmp_path: Path) -> None:
+    require_emulator()
+    installing, _, rest = shown("Try it").partition("\n")
+    assert installing == "python3 -m venv .venv && .venv/bin/pip install -q '.[emulator]' &&"
+    told = pasted(rest, tmp_path)
+    assert told.returncode == 0, told.stderr
+    for line in ("insmod .*/greet.ko", "world +[0-9]+ +0", ".*greet: hello, world", "rmmod greet"):
+        assert re.search(rf"^{line} *$", told.stdout, re.MULTILINE), (line, told.stdout)
 
 
 def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
     require("gcc", "building modules needs gcc")
     require("make", "building modules needs make")
-    require(find_spec("unicorn") is not None, "running code needs the extra 'emulator'")
+    require_emulator()
     found = headers()
     require(found.name.endswith("-amd64"), "the lesson is for x86-64")
-    readme = (ROOT / "README.md").read_text()
-    lesson = re.search(r"## A first lesson.*?```sh\n(.*?)```", readme, re.DOTALL)
-    assert lesson is not None
-    programs = Path(sys.executable).parent
-    told = subprocess.run(
-        ["sh", "-c", lesson[1].replace(".venv/bin/kmodd", str(programs / "kmodd"))],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path), "PATH": f"{programs}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    told = pasted(shown("A first lesson"), tmp_path)
     lines = [re.sub(r"^\[ *[\d.]+\] ", "", line) for line in told.stdout.splitlines()]
     assert "insmod: ERROR: could not insert module halfway.ko: Input/output error" in told.stderr
     assert "rmmod: WARNING: leaky leaks 100 bytes of memory, taken in leaky_init+0x" in told.stderr
