@@ -24,6 +24,7 @@ from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.systemd import log_handler
 from kmodd.host.transport import choose_transport
+from kmodd.kernel.opening import KERNELS
 from kmodd.settings import (
     LOG_LEVELS,
     Limits,
@@ -79,7 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
     common.add_argument(
         "--kernel",
-        choices=("emulated", "linux"),
+        choices=tuple(KERNELS),
         help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
         "machine runs (default: emulated)",
     )
@@ -286,7 +287,7 @@ def _sockets(place: Path | None) -> tuple[SocketSettings, ...]:
 
 def _checked(settings: Settings, file: Path) -> Settings:
     """Return ``settings``; raises TreeError where they are for a real kernel and not root's."""
-    if settings.kernel == "linux":
+    if KERNELS[settings.kernel].traits.trusted_files_only:
         check_files(settings_files(file))
     return settings
 

@@ -14,14 +14,13 @@ from kmodd.access.caller import Role
 from kmodd.access.trusted_files import check_configuration
 from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
-from kmodd.errors import KmoddError, Reason, RequestError, TreeError
+from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.mounts import Outlook
 from kmodd.host.pulse import Pulse
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.kernel.base import Kernel
-from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
-from kmodd.kernel.linux import LinuxKernel
+from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
@@ -68,7 +67,9 @@ class Daemon:
         fixed = {name: getattr(self.settings, name) for name in FIXED}
         settings = replace(settings, **fixed)
         self.parts.namespace.set_policy(DenyList(settings.deny), exact=settings.kmod_exact)
-        self.commands.set_policy(_own_socket(settings), allowed=_runs_commands(settings))
+        self.commands.set_policy(
+            _own_socket(settings), allowed=_runs_commands(settings, self.parts.kernel)
+        )
         try:
             self.servers.apply(settings.sockets, self.parts)
         except KmoddError as error:
@@ -98,27 +99,17 @@ def running(settings: Settings) -> Iterator[Daemon]:
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     descriptors.raise_limit()
-    linux = _linux_kernel(settings) if settings.kernel == LinuxKernel.kind else None
     servers = Servers(settings.limits.drain)
     with contextlib.ExitStack() as ending:
         ending.callback(servers.stop)
         servers.claim(settings.sockets)
-        store = RecordStore(settings.state) if settings.state else None
-        command_line = linux.command_line() if linux else settings.kernel_command_line
-        trees = Trees(
-            settings.root,
-            _release(settings, linux),
-            publish=settings.publish,
-            store=store,
-            modprobe_config=settings.modprobe_config,
-            command_line=command_line,
-            trusted_only=linux is not None,
-        )
+        trees = _trees(settings)
         _build(trees)
-        kernel = linux or _emulated_kernel(trees, settings)
+        kernel = _kernel(settings, trees)
+        ending.callback(kernel.close)
         commands = Commands(
             _own_socket(settings),
-            allowed=_runs_commands(settings),
+            allowed=_runs_commands(settings, kernel),
             limit=settings.limits.command,
         )
         namespace = Namespace(
@@ -129,9 +120,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
             exact=settings.kmod_exact,
             limits=settings.limits,
             audit=AuditTrail(settings.audit_file),
-            asked=AskedStore(settings.runtime, linux.boot_id)
-            if linux and settings.runtime
-            else None,
+            asked=_asked_store(settings, kernel),
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
         trees.tell(lambda: servers.note_database(trees.in_force()))
@@ -142,7 +131,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         ):
             try:
                 if settings.load_at_start:
-                    _load_at_start(namespace, settings, command_line)
+                    _load_at_start(namespace, settings, kernel)
                 yield Daemon(settings, parts, commands, servers)
             finally:
                 namespace.stop()
@@ -208,13 +197,13 @@ def _written(settings: Settings) -> Iterator[Path]:
         yield settings.audit_file.parent
 
 
-def _load_at_start(namespace: Namespace, settings: Settings, command_line: str) -> None:
+def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> None:
     """Load what modules-load.d names; what takes too long goes on while the daemon serves."""
     problems: list[str] = []
     try:
-        if settings.kernel == LinuxKernel.kind:
+        if kernel.traits.trusted_files_only:
             check_configuration(settings.root, [MODULES_LOAD])
-        wanted = modules_to_load(settings.root, command_line, problems)
+        wanted = modules_to_load(settings.root, kernel.command_line, problems)
     except KmoddError as error:
         problems.append(error.message)
         wanted = ()
@@ -233,49 +222,58 @@ def _own_socket(settings: Settings) -> Path:
     return next(admins, settings.sockets[0].path)
 
 
-def _runs_commands(settings: Settings) -> bool:
-    """Tell whether commands of modprobe.d are run.
-
-    On a real kernel the configuration is trusted, or its tree is not in force at all.
-    """
-    return settings.run_commands or settings.kernel == LinuxKernel.kind
+def _runs_commands(settings: Settings, kernel: Kernel) -> bool:
+    """Tell whether commands of modprobe.d are run."""
+    return settings.run_commands or kernel.traits.runs_commands
 
 
-def _linux_kernel(settings: Settings) -> LinuxKernel:
-    """Return the running kernel, and log what it will not let us do."""
-    if settings.kernel_command_line:
-        why = "the running kernel has its command line; another one is for an emulated kernel"
-        raise RequestError(Reason.INVALID_REQUEST, why)
-    if not settings.run_code:
-        why = "the running kernel runs its modules' code; only an emulated one can do without"
-        raise RequestError(Reason.INVALID_REQUEST, why)
-    kernel = LinuxKernel()
-    for limit in kernel.limits():
-        log.warning("%s", limit)
-    return kernel
+def _asked_store(settings: Settings, kernel: Kernel) -> AskedStore | None:
+    """Return where it is kept which modules were asked for, where they outlive the daemon."""
+    if settings.runtime is None or not kernel.traits.outlives_daemon:
+        return None
+    return AskedStore(settings.runtime, kernel.boot_id)
 
 
-def _emulated_kernel(trees: Trees, settings: Settings) -> Kernel:
-    source = VmlinuxSource(trees.root, trees.release, trees.directory, _tree_modules(trees))
-    return IsolatedKernel(
-        trees.release,
-        source,
-        command_line=settings.kernel_command_line,
-        run_code=settings.run_code,
+def _trees(settings: Settings) -> Trees:
+    """Return the trees, of which none is read yet; raises KmoddError."""
+    kind = KERNELS[settings.kernel]
+    directory = modules_directory(settings.root)
+    return Trees(
+        settings.root,
+        settings.release or kind.release() or _newest(directory),
+        publish=settings.publish,
+        store=RecordStore(settings.state) if settings.state else None,
+        modprobe_config=settings.modprobe_config,
+        command_line=kind.command_line(settings.kernel_command_line),
+        trusted_only=kind.traits.trusted_files_only,
     )
 
 
-def _release(settings: Settings, linux: LinuxKernel | None) -> str:
-    """Return the release whose tree is meant where a call names none."""
-    if settings.release:
-        return settings.release
-    if linux is not None:
-        return linux.release
-    release = newest_release(modules_directory(settings.root))
+def _kernel(settings: Settings, trees: Trees) -> Kernel:
+    """Return the kernel, opened; raises KmoddError."""
+
+    def modules() -> Mapping[str, ModuleRecord]:
+        generation = trees.in_force()
+        return generation.database.modules if generation else {}
+
+    options = KernelOptions(
+        release=trees.release,
+        root=trees.root,
+        trees=trees.directory,
+        modules=modules,
+        command_line=settings.kernel_command_line,
+        run_code=settings.run_code,
+    )
+    return open_kernel(settings.kernel, options)
+
+
+def _newest(directory: Path) -> str:
+    """Return the release whose tree is meant where nobody names one; raises TreeError."""
+    release = newest_release(directory)
     if release is None:
         raise TreeError(
             Reason.TREE_NOT_FOUND,
-            f"{modules_directory(settings.root)} has no module tree (a directory named for a "
+            f"{directory} has no module tree (a directory named for a "
             "kernel release); give --root DIR for one that has, or --release VERSION",
         )
     return release
@@ -287,11 +285,3 @@ def _build(trees: Trees) -> None:
         trees.rebuild()
     except KmoddError as error:
         log.warning("%s", error.message)
-
-
-def _tree_modules(trees: Trees) -> Callable[[], Mapping[str, ModuleRecord]]:
-    def modules() -> Mapping[str, ModuleRecord]:
-        generation = trees.in_force()
-        return generation.database.modules if generation else {}
-
-    return modules

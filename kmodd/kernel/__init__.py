@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels that a namespace can stand on."""
+"""What is asked of a kernel (base), the kernels that answer, and how one is had (opening)."""

@@ -216,6 +216,33 @@ class Requested:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelTraits:
+    """In what kernels differ for those who work with one and are not to mind which it is.
+
+    With ``trusted_files_only`` modules and configuration count only where none but root could have
+    written them. ``runs_commands`` has the commands of modprobe.d run whatever the settings say.
+    Where ``log_is_private`` the log tells of more than modules, and is for administrators alone.
+    ``outlives_daemon`` tells that what is loaded stays when the daemon ends.
+    """
+
+    trusted_files_only: bool
+    runs_commands: bool
+    log_is_private: bool
+    outlives_daemon: bool
+
+
+MACHINES_OWN = KernelTraits(
+    trusted_files_only=True, runs_commands=True, log_is_private=True, outlives_daemon=True
+)
+"""The traits of the kernel that the machine runs."""
+
+DAEMONS_OWN = KernelTraits(
+    trusted_files_only=False, runs_commands=False, log_is_private=False, outlives_daemon=False
+)
+"""The traits of a kernel that the daemon has made for itself."""
+
+
 Answer = Callable[[str, bool], Requested]
 """Answers a request for a module by its name or an alias, and whether the code waits for it."""
 
@@ -230,6 +257,9 @@ class Kernel(Protocol):
     kind: str
     """``emulated`` or ``linux``."""
 
+    traits: KernelTraits
+    """In what it differs from other kernels."""
+
     release: str
     """What ``uname -r`` says on this kernel."""
 
@@ -241,6 +271,10 @@ class Kernel(Protocol):
 
     why_not_run: str
     """Why it does not; empty where it does."""
+
+    @property
+    def command_line(self) -> str:
+        """What the kernel was started with (/proc/cmdline); "" where that is hidden."""
 
     @property
     def boot_id(self) -> str:

@@ -27,7 +27,7 @@ class Admission:
     def __init__(self, caller: Caller, kernel: Kernel, namespace: Namespace) -> None:
         self._caller = caller
         self._namespace = namespace
-        self._on_linux = kernel.kind == "linux"
+        self._log_is_private = kernel.traits.log_is_private
 
     def caller(self, context: grpc.ServicerContext) -> Caller:
         """Return who makes the call; raises StateError for a token of no operation."""
@@ -42,7 +42,7 @@ class Admission:
         """
         token = token_of(context)
         caller = self._namespace.origin(token) if token else self._caller
-        rules.check_method(caller, method, on_linux=self._on_linux)
+        rules.check_method(caller, method, on_linux=self._log_is_private)
         if request is not None and not token:
             rules.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
             if method == rules.HOLD:
@@ -77,7 +77,7 @@ class Admission:
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""
-        if rules.sees_log(self._caller, on_linux=self._on_linux):
+        if rules.sees_log(self._caller, on_linux=self._log_is_private):
             return error
         error = error.copy()
         error.log = ()

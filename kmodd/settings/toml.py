@@ -20,6 +20,7 @@ from typing import Any
 
 from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.kernel.opening import KERNELS
 from kmodd.names import normalise_alias
 from kmodd.settings.values import (
     LOG_LEVELS,
@@ -306,7 +307,7 @@ def _numbers(settings: Limits | Timing) -> Table:
 
 SETTINGS: Table = {
     "kernel": Value(
-        _choice("emulated", "linux"),
+        _choice(*KERNELS),
         "the kernel that modules are loaded into: one of kmodd's own, which is the default, or "
         "the one that this machine runs",
     ),

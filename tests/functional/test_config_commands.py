@@ -12,6 +12,7 @@ import pytest
 
 from kmodctl.errors import CallError
 from kmodd import daemon as daemon_module
+from kmodd.kernel import emulated
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.settings import Settings, SocketSettings
@@ -244,7 +245,7 @@ def test_a_module_whose_load_makes_the_kernel_ask_for_another_finishes(
                 subprocess.run([*command, "modprobe", "-q", "--", "front-door"], check=True)
             super().finit_module(fd, parameters, flags)
 
-    monkeypatch.setattr(daemon_module, "IsolatedKernel", AskingKernel)
+    monkeypatch.setattr(emulated, "IsolatedKernel", AskingKernel)
     listening = (SocketSettings(path=socket),)
     settings = Settings(root=modules_root.root, sockets=listening, watch=False)
     with daemon_module.running(settings) as daemon:

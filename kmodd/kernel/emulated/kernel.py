@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.kernel.base import (
+    DAEMONS_OWN,
     MODULES_DISABLED,
     Answer,
     Device,
@@ -58,6 +59,7 @@ class EmulatedKernel:
     """
 
     kind = "emulated"
+    traits = DAEMONS_OWN
     compressions = frozenset(Compression)
 
     def __init__(
@@ -84,6 +86,7 @@ class EmulatedKernel:
         self.release = release
         self.boot_id = str(uuid.uuid4())
         self._vmlinux = vmlinux
+        self.command_line = command_line
         self._command_line: CommandLine = parse_command_line(command_line)
         self._patience = patience
         self._log = log or KernelLog()

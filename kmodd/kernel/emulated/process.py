@@ -19,6 +19,7 @@ from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
+    DAEMONS_OWN,
     MODULES_DISABLED,
     Answer,
     Device,
@@ -71,6 +72,7 @@ class IsolatedKernel:
     """
 
     kind = "emulated"
+    traits = DAEMONS_OWN
     compressions = frozenset(Compression)
 
     def __init__(
@@ -94,7 +96,7 @@ class IsolatedKernel:
         self.runs_init = not self.why_not_run
         self._run_code = run_code
         self._vmlinux = vmlinux
-        self._command_line = command_line
+        self.command_line = command_line
         self._call_seconds = call_seconds
         self._lock = threading.RLock()
         self._log = KernelLog()
@@ -124,7 +126,7 @@ class IsolatedKernel:
 
     def refusal(self) -> str:
         """Say whether the command line has disabled modules."""
-        return MODULES_DISABLED if parse_command_line(self._command_line).modules_disabled else ""
+        return MODULES_DISABLED if parse_command_line(self.command_line).modules_disabled else ""
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first."""
@@ -283,9 +285,9 @@ class IsolatedKernel:
         vmlinux = self._vmlinux()
         self.boot_id = str(uuid.uuid4())
         self._log.restart_clock()
-        print_banner(self._log, vmlinux, self._command_line)
+        print_banner(self._log, vmlinux, self.command_line)
         try:
-            boot = {"command_line": self._command_line, "run_code": self._run_code}
+            boot = {"command_line": self.command_line, "run_code": self._run_code}
             self._life = Life(boot, vmlinux, self._told, self._panic)
         except OSError as error:
             why = f"no process for the emulated kernel: {error.strerror}"

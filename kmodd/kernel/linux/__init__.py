@@ -6,6 +6,6 @@
 ``verdicts`` turns an errno and log lines into the failure that a client is told.
 """
 
-from kmodd.kernel.linux.kernel import LinuxKernel
+from kmodd.kernel.linux.kernel import LinuxKernel, read_command_line
 
-__all__ = ["LinuxKernel"]
+__all__ = ["LinuxKernel", "read_command_line"]

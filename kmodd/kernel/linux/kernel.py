@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kmodd.errors import KernelError, ModuleFileError, Reason
 from kmodd.kernel.base import (
+    MACHINES_OWN,
     MODULES_DISABLED,
     InsertFlags,
     KernelIdentity,
@@ -49,6 +50,7 @@ class LinuxKernel:
     """
 
     kind = "linux"
+    traits = MACHINES_OWN
     runs_init = True
     why_not_run = ""
 
@@ -70,9 +72,10 @@ class LinuxKernel:
         own = _COMPRESSIONS.get(_first_line(sysfs / "module/compression"))
         self.compressions = frozenset({Compression.NONE, own} if own else {Compression.NONE})
 
+    @property
     def command_line(self) -> str:
         """Return the command line that the kernel was started with; "" where it is hidden."""
-        return _first_line(self._proc / "cmdline")
+        return read_command_line(self._proc)
 
     def refusal(self) -> str:
         """Say why no module can be loaded at all, as far as it can be known beforehand."""
@@ -269,6 +272,11 @@ class LinuxKernel:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> CAP_SYS_MODULE & 1)
         return True
+
+
+def read_command_line(proc: Path = Path("/proc")) -> str:
+    """Return what the running kernel was started with; "" where it is hidden."""
+    return _first_line(proc / "cmdline")
 
 
 def _text(path: Path) -> str:
