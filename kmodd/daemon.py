@@ -17,8 +17,8 @@ from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.mounts import Outlook
-from kmodd.host.pulse import Pulse
 from kmodd.host.signals import SignalInbox, caught
+from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
@@ -161,17 +161,15 @@ def _attend(
     daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings], outlook: Outlook
 ) -> None:
     """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
-    pause = systemd.watchdog_pause()
-    with contextlib.closing(Pulse()) as pulse:
+    with Watchdog() as watchdog:
         while True:
             try:
-                number = inbox.wait(pause)
+                number = inbox.wait(watchdog.pause)
             except TimeoutError:
                 if (path := outlook.shut_out_of()) and daemon.is_unused():
                     log.warning("%s can be written by now, but not from here: starting anew", path)
                     return
-                if pulse.beats(daemon.socket, pause or 0):
-                    systemd.notify("WATCHDOG=1", f"STATUS={daemon.status()}")
+                watchdog.answer(daemon.socket, daemon.status())
                 continue
             if number is not signal.SIGHUP:
                 log.info("%s: stopping", number.name if number else "end of input")

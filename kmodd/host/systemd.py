@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd is told, and how: sd_notify(3), the watchdog, priorities in the journal.
+"""What systemd is told, and how: sd_notify(3), priorities in the journal.
 
 Without systemd every function here does nothing.
 """
@@ -36,18 +36,6 @@ def notify(*assignments: str) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
     ):
         sender.sendto(message, address)
-
-
-def watchdog_pause() -> float | None:
-    """Return how many seconds to wait between two signs of life; None where none are wanted.
-
-    It is half of what the service manager waits (sd_watchdog_enabled(3)).
-    """
-    given = os.environ.get("WATCHDOG_USEC", "")
-    process = os.environ.get("WATCHDOG_PID") or str(os.getpid())
-    if not given.isdecimal() or process != str(os.getpid()) or int(given) == 0:
-        return None
-    return int(given) / 2e6
 
 
 def is_journal(fd: int) -> bool:

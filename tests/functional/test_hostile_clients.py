@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodctl import CallError
-from kmodd.host.pulse import Pulse
+from kmodd.host.watchdog import SelfCheck
 from kmodd.v1 import module_service_pb2 as modules
 from kmodd.v1 import module_service_pb2_grpc
 from tests.support.daemon import Daemon, running_daemon, wait_until
@@ -163,7 +163,7 @@ def test_answers_that_nobody_takes_hold_up_nobody_else_and_are_dropped(start: St
 
 def test_answers_that_nobody_takes_count_among_the_calls(start: Start) -> None:
     daemon = start("client_idle = 600.0\nconcurrent_calls = 20")
-    pulse = Pulse()
+    check = SelfCheck()
     with RawConnection(daemon.socket, window=0) as raw:
 
         def is_full() -> bool:
@@ -171,10 +171,10 @@ def test_answers_that_nobody_takes_count_among_the_calls(start: Start) -> None:
             return refusal(daemon.socket) == "RESOURCE_EXHAUSTED"
 
         wait_until(is_full)
-        assert pulse.beats(daemon.socket, 60)  # that it is full is an answer, too
+        assert check.answers(daemon.socket, 60)  # that it is full is an answer, too
         assert refusal(daemon.socket.parents[1] / "observer/s") == ""
     wait_until(lambda: refusal(daemon.socket) == "")
-    pulse.close()
+    check.close()
 
 
 def test_idle_streams_of_all_kinds_count_up_to_their_bound(start: Start) -> None:
@@ -234,19 +234,19 @@ def test_a_crowd_of_idle_connections_keeps_nobody_out(
 def test_a_crowd_at_one_socket_stays_there(start: Start) -> None:
     daemon = start("connections = 20")
     observers = daemon.socket.parents[1] / "observer/s"
-    pulse = Pulse()
+    check = SelfCheck()
     with connected(observers) as kept, ExitStack() as crowd:
         list_names(kept)
-        assert pulse.beats(observers, 60)
+        assert check.answers(observers, 60)
         for _ in range(100):
             crowd.enter_context(RawConnection(observers, preface=False))
         wait_until(lambda: refusal(observers) == "UNAVAILABLE")
         list_names(kept)
-        assert pulse.beats(observers, 60)
+        assert check.answers(observers, 60)
         with connected(daemon.socket) as admin:
             check_others(daemon, admin)
     wait_until(lambda: refusal(observers) == "")
-    pulse.close()
+    check.close()
 
 
 def test_the_daemon_takes_as_many_files_as_it_is_allowed(modules_root: ModuleTree) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.host.systemd import JournalFormatter, is_journal, notify, watchdog_pause
+from kmodd.host.systemd import JournalFormatter, is_journal, notify
+from kmodd.host.watchdog import watchdog_pause
 
 
 @pytest.mark.parametrize("abstract", [False, True])
