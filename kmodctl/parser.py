@@ -14,6 +14,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from kmodctl.declarations import (
+    Container,
+    actions_of,
+    defaults_of,
+    members_of,
+    operands_of,
+    options_of,
+)
 from kmodctl.output import Output
 
 LONGEST_WAIT = 86_400_000
@@ -78,16 +86,15 @@ class Parser(argparse.ArgumentParser):
 
     def options(self) -> tuple[argparse.Action, ...]:
         """Return the options there are, in the order of their declaration."""
-        # argparse tells of its actions nowhere else, and has kept this name since it exists.
-        return tuple(action for action in self._actions if action.option_strings)
+        return options_of(self)
 
     def operands(self) -> tuple[argparse.Action, ...]:
         """Return what is declared beside the options, in order."""
-        return tuple(action for action in self._actions if not action.option_strings)
+        return operands_of(self)
 
     def is_extension(self, action: argparse.Action) -> bool:
         """Tell whether kmod's tool of this name does not have the option."""
-        return action in self.extensions._group_actions
+        return action in members_of(self.extensions)
 
     def complain(self, message: str) -> NoReturn:
         """End the program with a mistake in the C library's words."""
@@ -99,10 +106,10 @@ class Parser(argparse.ArgumentParser):
         self.complain(f"{message}. See -h.")
 
     def _set_defaults(self, namespace: argparse.Namespace) -> None:
-        for action in self._actions:
+        for action in actions_of(self):
             if action.dest != argparse.SUPPRESS and action.default != argparse.SUPPRESS:
                 setattr(namespace, action.dest, action.default)
-        for name, value in self._defaults.items():
+        for name, value in defaults_of(self).items():
             setattr(namespace, name, value)
         if self.behind:
             setattr(namespace, self.behind, [])
@@ -145,7 +152,8 @@ class Parser(argparse.ArgumentParser):
         """Read a word of one-letter options, the last of which may take what follows."""
         for at, letter in enumerate(word[1:], 2):
             option = f"-{letter}"
-            action = self._option_string_actions.get(option)
+            known = (each for each in self.options() if option in each.option_strings)
+            action = next(known, None)
             if action is None or (self.exact and self.is_extension(action)):
                 self.complain(f"invalid option -- '{letter}'")
             if action.nargs == 0:
@@ -203,7 +211,7 @@ def _name(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
-def add_wait(to: argparse._ActionsContainer, for_what: str) -> None:
+def add_wait(to: Container, for_what: str) -> None:
     """Add ``--wait`` to a parser, or to a group of its options."""
     to.add_argument(
         *("-w", "--wait"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kmodctl.cli import KMOD_VERSION, command_parser, main_parser
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
+from kmodctl.declarations import operands_of, options_of, subparsers_of
 from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
 from kmodd.__main__ import make_parser
@@ -146,7 +147,7 @@ def _command(name: str) -> Iterator[str]:
     yield from (f".SS {_escape(name)} {_escape(' '.join(usage.split()))}",)
     yield from _text(f"{summary(command).capitalize()}.")
     yield from (".PP", *_text(description(command)), ".PP")
-    common = set(main_parser()._option_string_actions)
+    common = {name for action in main_parser().options() for name in action.option_strings}
     own = [
         action
         for action in parser.options()
@@ -162,15 +163,14 @@ def _kmodd_page() -> Iterator[str]:
     main = make_parser()
     yield from _head("KMODD", 8, "kmodd", "own a kernel module namespace")
     yield ".SH SYNOPSIS"
-    actions = _subcommands(main)
+    actions = subparsers_of(main)
     for name, parser in actions.items():
-        words = [_shape(each) for each in parser._actions if not each.option_strings]
+        words = map(_shape, operands_of(parser))
         yield from (f".B kmodd {name}", " ".join(["[\\fIOPTION\\fR...]", *words]), ".br")
     yield from (".SH DESCRIPTION", *_text(str(main.description)))
     yield from (".PP", ".nf", *(_escape(line) for line in str(main.epilog).splitlines()), ".fi")
     for name, parser in actions.items():
-        options = [action for action in parser._actions if action.option_strings]
-        yield from (f".SH OPTIONS OF {name.upper()}", *_options(options))
+        yield from (f".SH OPTIONS OF {name.upper()}", *_options(options_of(parser)))
     yield from _see_also("kmodd (8)")
 
 
@@ -201,14 +201,6 @@ def _see_also(own: str) -> Iterator[str]:
     yield ".SH SEE ALSO"
     for page in others:
         yield f".BR {_escape(page)}{'' if page is others[-1] else ','}"
-
-
-def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the parsers below a parser, by name; argparse tells of them in no other way."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise ValueError(f"{parser.prog} has no commands")
 
 
 def _shape(operand: argparse.Action) -> str:
