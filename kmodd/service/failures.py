@@ -42,20 +42,6 @@ def abort(
     raise AssertionError("abort() returned")
 
 
-def cut_off(context: grpc.ServicerContext, error: KmoddError) -> None:
-    """End a call from outside its own thread, which is stuck in sending to who does not read.
-
-    grpc offers cancel() for that, after which the client sees CANCELLED. The call beneath it takes
-    a status too, though no details, and sends it past what the client has not read.
-    """
-    try:
-        call = context._rpc_event.call
-    except AttributeError:
-        context.cancel()
-    else:
-        call.cancel(grpc.StatusCode[error.status].value[0], error.message)
-
-
 def failure_message(error: KmoddError, target: str = "") -> errors_pb2.Failure:
     """Return ``error`` as a field of an answer that tells of several modules.
 

@@ -14,7 +14,7 @@ from typing import Self
 import grpc
 
 from kmodd.errors import LimitError, Reason
-from kmodd.service.failures import cut_off
+from kmodd.service.cut_off import cut_off
 
 LOOKS = 4
 """How often it is looked for late clients in the time that they have."""

@@ -11,7 +11,8 @@ from kmodd.kernel.base import LoadedModule
 from kmodd.namespace import ChangeKind, Event, Finished, Watch
 from kmodd.queries.messages import text
 from kmodd.service.convert import action_name, duration, module_message, timestamp
-from kmodd.service.failures import cut_off, failure_message
+from kmodd.service.cut_off import cut_off
+from kmodd.service.failures import failure_message
 from kmodd.service.servicer import ModuleServicer
 from kmodd.v1 import module_service_pb2 as pb
 
