@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -104,8 +105,8 @@ def _run(invocation: Invocation) -> int:
     words = command.words(invocation.words) if hasattr(command, "words") else invocation.words
     parser = command_parser(invocation.command)
     parser.exact = invocation.exact
+    parser.set_defaults(kmod_exact=invocation.exact, connect=partial(_connect, invocation))
     options = parser.parse_args(words)
-    options.kmod_exact = invocation.exact
     output = Output(invocation.command, json=invocation.json)
     if getattr(options, "syslog", False):
         output.use_syslog()
@@ -162,25 +163,25 @@ def _fall_back(invocation: Invocation, *, private: bool) -> None:
             raise
 
 
+def _connect(invocation: Invocation) -> "Client":
+    """Connect to the daemon that kmodctl finds, which is found before grpc is imported."""
+    path = find_socket(invocation.socket)
+    from kmodctl.client import Client
+
+    return Client(path, timeout=invocation.timeout)
+
+
 @contextmanager
 def _client(
     invocation: Invocation, command: ModuleType, options: argparse.Namespace
 ) -> Iterator["Client"]:
-    """Connect to the daemon that the command is for, which is found before grpc is imported.
+    """Connect to the daemon that the command is for.
 
     Where the options ask for a private daemon, ``options.connect`` connects to the other one.
     """
-
-    def connect() -> "Client":
-        path = find_socket(invocation.socket)
-        from kmodctl.client import Client
-
-        return Client(path, timeout=invocation.timeout)
-
-    options.connect = connect
     place = command.place(options) if hasattr(command, "place") else None
     if place is None:
-        with connect() as client:
+        with _connect(invocation) as client:
             yield client
         return
     from kmodctl.private import private_daemon

@@ -32,11 +32,12 @@ class _Action:
         self._problems: list[str] = []
         exact = options.kmod_exact
         self._dry_run = options.dry_run or options.show_depends
-        self._shown = options.verbose or options.show_depends or (options.dry_run and not exact)
+        verbose = _is_verbose(options)
+        self._shown = verbose or options.show_depends or (options.dry_run and not exact)
         self._complaints = Complaints(
             output,
             every=options.all,
-            verbose=options.verbose and not exact,
+            verbose=verbose and not exact,
             wait=bool(options.wait_msec),
             exact=exact,
         )
@@ -126,7 +127,7 @@ class Loading(_Action):
         if len(names) == 1 and names[0].startswith(("/", "./")):
             return self._load_file(names[0], request)
         request.names.extend(names)
-        if not self._options.private or self._dry_run:
+        if not names_place(self._options) or self._dry_run:
             response = self._client.load_modules(request)
             self._tell_problems(response.config_problems)
             return response.results
@@ -202,7 +203,7 @@ class Unloading(_Action):
         )
         if options.wait_msec:
             request.wait.FromMilliseconds(options.wait_msec)
-        if options.private:
+        if names_place(options):
             return self._call_privately(request)
         response = self._client.unload_modules(request)
         self._tell_problems(response.config_problems)
@@ -233,4 +234,14 @@ def _verbosity(options: argparse.Namespace) -> "pb.Verbosity":
 
     if options.quiet:
         return pb.VERBOSITY_QUIET
-    return pb.VERBOSITY_VERBOSE if options.verbose else pb.VERBOSITY_UNSPECIFIED
+    return pb.VERBOSITY_VERBOSE if _is_verbose(options) else pb.VERBOSITY_UNSPECIFIED
+
+
+def names_place(options: argparse.Namespace) -> bool:
+    """Tell whether another root or configuration is named, which is for a private daemon."""
+    return options.dirname is not None or bool(options.config)
+
+
+def _is_verbose(options: argparse.Namespace) -> bool:
+    """Tell whether what is done is to be printed: -q counts for more than -v."""
+    return bool(options.verbose and not options.quiet)

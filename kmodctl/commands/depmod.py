@@ -121,9 +121,9 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
     if options.symvers and options.system_map:
         output.fatal("-E and -F are mutually exclusive")
         return 1
-    if options.report_symbols and not (options.symvers or options.system_map):
+    reports = options.report_symbols and (options.symvers or options.system_map)
+    if options.report_symbols and not reports:
         output.say("WARNING: -e needs -E or -F")
-        options.report_symbols = False
     words = list(options.words)
     release = words.pop(0) if words else os.uname().release
     if not VERSION.match(release):
@@ -135,6 +135,7 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
             output.fatal(f"{path}: not absolute path.")
             return 1
     order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
+    order |= {"report_symbols": bool(reports)}
     order |= {"release": release, "files": files, "symbol_prefix": prefix or ""}
     order |= {"base": os.path.abspath(options.base)}
     order |= {"output": options.output and os.path.abspath(options.output)}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import NoDaemonError
-from kmodctl.loading import Loading, Unloading
+from kmodctl.loading import Loading, Unloading, names_place
 from kmodctl.output import Output
 from kmodctl.parser import Parser, add_wait
 from kmodctl.private import Place
@@ -119,14 +119,12 @@ def check(options: argparse.Namespace, output: Output) -> bool:
         output.error("missing parameters. See -h.")
         return False
     output.quiet = options.quiet
-    options.verbose = options.verbose and not options.quiet
     return True
 
 
 def place(options: argparse.Namespace) -> Place | None:
     """Another root or configuration is for a private daemon."""
-    options.private = options.dirname is not None or bool(options.config)
-    if not options.private:
+    if not names_place(options):
         return None
     root, release = options.dirname, options.release
     if root is None:
