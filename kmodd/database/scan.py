@@ -4,7 +4,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
 
 from kmodd.config.depmod import DepmodConfig
@@ -51,41 +51,64 @@ def scan(
     else:
         if assistant and not known and only is None and _looks_large(directory):
             assistant.start()
-        settled_before = time.time_ns() - SETTLED_NS
-        trusted = _trusted(known) if known else {}
-        stamps = {path: record.stamp for path, record in trusted.items()}
-        listings = known.memory.listings if known else {}
-        walk = Walk(directory, config, listings, stamps, settled_before)
-        files = walk.files() if only is None else walk.named(only)
-        records, changed = _choose(files, config, trusted, assistant)
-        unsettled = []
-        for record in read_all(directory, changed.values(), progress, assistant):
-            if record.stamp == NO_STAMP:
-                walk.lose(record.path, record.error)
-                continue
-            records[record.name] = record
-            if record.stamp.ctime_ns > settled_before:
-                unsettled.append(record.name)
-        problems += walk.problems
-        memory = ScanMemory(config, walk.listings, walk.complete, frozenset(unsettled))
-    for record in records.values():
-        if record.error:
-            path = full_path(directory, record.path)
-            problems.append(f"ERROR: failed to load symbols from {path}: {record.error}")
-    order = _read_file(directory, "modules.order", problems)
-    if order and not order.endswith(b"\n"):
-        line = order.count(b"\n") + 1
-        problems.append(f"ERROR: {directory}/modules.order:{line} corrupted line misses '\\n'")
+        records, memory = _read(directory, config, known, only, progress, assistant, problems)
+    problems += _unreadable(directory, records.values())
     return Inventory(
         release=release,
         directory=directory,
         records=records,
-        order=order,
+        order=_read_order(directory, problems),
         builtin=_read_file(directory, "modules.builtin", problems),
         builtin_modinfo=_read_file(directory, "modules.builtin.modinfo", problems),
         problems=tuple(problems),
         memory=memory,
     )
+
+
+def _read(
+    directory: str,
+    config: DepmodConfig,
+    known: Inventory | None,
+    only: Iterable[str] | None,
+    progress: Progress | None,
+    assistant: Assistant | None,
+    problems: list[str],
+) -> tuple[dict[str, ModuleRecord], ScanMemory]:
+    """Walk the tree, and read what is not as it was when it was read for ``known``."""
+    settled_before = time.time_ns() - SETTLED_NS
+    trusted = _trusted(known) if known else {}
+    stamps = {path: record.stamp for path, record in trusted.items()}
+    listings = known.memory.listings if known else {}
+    walk = Walk(directory, config, listings, stamps, settled_before)
+    files = walk.files() if only is None else walk.named(only)
+    records, changed = _choose(files, config, trusted, assistant)
+    unsettled = []
+    for record in read_all(directory, changed.values(), progress, assistant):
+        if record.stamp == NO_STAMP:
+            walk.lose(record.path, record.error)
+            continue
+        records[record.name] = record
+        if record.stamp.ctime_ns > settled_before:
+            unsettled.append(record.name)
+    problems += walk.problems
+    return records, ScanMemory(config, walk.listings, walk.complete, frozenset(unsettled))
+
+
+def _unreadable(directory: str, records: Iterable[ModuleRecord]) -> Iterator[str]:
+    """Yield what depmod says of each file that could not be read."""
+    for record in records:
+        if record.error:
+            path = full_path(directory, record.path)
+            yield f"ERROR: failed to load symbols from {path}: {record.error}"
+
+
+def _read_order(directory: str, problems: list[str]) -> bytes | None:
+    """Return modules.order; that its last line has no end is a problem."""
+    order = _read_file(directory, "modules.order", problems)
+    if order and not order.endswith(b"\n"):
+        line = order.count(b"\n") + 1
+        problems.append(f"ERROR: {directory}/modules.order:{line} corrupted line misses '\\n'")
+    return order
 
 
 def _looks_large(directory: str) -> bool:
