@@ -74,6 +74,9 @@ class CallError(KmodctlError):
     @property
     def cause(self) -> str:
         """Why, in the C library's words for the errno where these say all that there is to say."""
-        if self.errno and self.reason not in _TELLING:
-            return os.strerror(self.errno)
-        return self.message
+        return cause(self.reason, self.errno, self.message)
+
+
+def cause(reason: str, errno: int, message: str) -> str:
+    """Return why something failed: the errno's words, or the message where that tells more."""
+    return os.strerror(errno) if errno and reason not in _TELLING else message

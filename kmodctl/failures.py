@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Failures as messages carry them, made into exceptions."""
-
-from collections.abc import Sequence
+"""Failures as messages carry them: what they say, and those of whole calls as exceptions."""
 
 from google.rpc import error_details_pb2, status_pb2
 
-from kmodctl.errors import CallError
+from kmodctl.errors import CallError, cause
 from kmodd.v1 import errors_pb2
 
 
@@ -33,18 +31,11 @@ def call_error(packed: bytes) -> CallError:
     )
 
 
-def failure_error(failure: errors_pb2.Failure, steps: Sequence[errors_pb2.Step] = ()) -> CallError:
-    """Return the CallError for a failure that a result tells of."""
-    reason = errors_pb2.ErrorReason.Name(failure.reason)
-    return CallError(
-        reason=reason.removeprefix("ERROR_REASON_"),
-        message=failure.message,
-        errno=failure.errno_value,
-        module=failure.module,
-        target=failure.target,
-        symbol=failure.symbol,
-        detail=failure.detail,
-        log_lines=tuple(failure.log_lines),
-        steps=tuple(steps),
-        leaks=tuple(failure.leaks),
-    )
+def reason_of(failure: errors_pb2.Failure) -> str:
+    """Return the name of a failure's reason, without its prefix."""
+    return errors_pb2.ErrorReason.Name(failure.reason).removeprefix("ERROR_REASON_")
+
+
+def cause_of(failure: errors_pb2.Failure) -> str:
+    """Return why, as CallError.cause does."""
+    return cause(reason_of(failure), failure.errno_value, failure.message)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from kmodctl.carrying import load_through, unload_through
-from kmodctl.errors import CallError, NoDaemonError
+from kmodctl.errors import NoDaemonError
 from kmodctl.modprobe_words import Complaints, step_line
 from kmodctl.output import Output
 from kmodctl.quoting import join_parameters
@@ -61,7 +61,7 @@ class _Action:
     def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
         raise NotImplementedError
 
-    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
+    def _complain(self, name: str, failure: "Failure", _steps: "Sequence[Step]") -> None:
         raise NotImplementedError
 
     def _tell_problems(self, problems: Sequence[str]) -> None:
@@ -73,8 +73,6 @@ class _Action:
 
     def _tell(self, result: "pb.ModuleResult") -> bool:
         """Print what became of a name, and say why it failed; returns whether it did."""
-        from kmodctl.failures import failure_error
-
         self._results.append(result)
         if not self._output.json:
             self._show(result.steps)
@@ -83,9 +81,9 @@ class _Action:
         failed = result.HasField("failure") and not self._is_forgiven(result.failure)
         for failure in result.other_failures:
             if not self._is_forgiven(failure):
-                self._complain(result.name, failure_error(failure), result.steps)
+                self._complain(result.name, failure, result.steps)
         if failed:
-            self._complain(result.name, failure_error(result.failure), result.steps)
+            self._complain(result.name, result.failure, result.steps)
         return failed
 
     def _is_forgiven(self, _failure: "Failure") -> bool:
@@ -172,9 +170,9 @@ class Loading(_Action):
             failure_in_result=True,
         )
 
-    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
-        self._complaints.of_load(name, error, _steps)
-        self._output.leaks(error.module, error.leaks)
+    def _complain(self, name: str, failure: "Failure", steps: "Sequence[Step]") -> None:
+        self._complaints.of_load(name, failure, steps)
+        self._output.leaks(failure.module, failure.leaks)
 
 
 class Unloading(_Action):
@@ -225,8 +223,8 @@ class Unloading(_Action):
                 raise
             return self._client.unload_modules(request).results
 
-    def _complain(self, name: str, error: CallError, _steps: "Sequence[Step]") -> None:
-        self._complaints.of_unload(name, error)
+    def _complain(self, name: str, failure: "Failure", _steps: "Sequence[Step]") -> None:
+        self._complaints.of_unload(name, failure)
 
 
 def _verbosity(options: argparse.Namespace) -> "pb.Verbosity":

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from kmodctl.errors import CallError
 from kmodctl.output import Output
 
 if TYPE_CHECKING:
@@ -66,21 +65,27 @@ class Complaints:
         self._wait = wait
         self.ended = False
 
-    def of_load(self, name: str, error: CallError, steps: "Iterable[errors_pb2.Step]") -> None:
+    def of_load(
+        self, name: str, failure: "errors_pb2.Failure", steps: "Iterable[errors_pb2.Step]"
+    ) -> None:
         """Say why ``name`` could not be loaded."""
-        target = error.target or name.replace("-", "_")
-        if error.reason in ABSENT and not error.target:
-            where = f" in directory {error.detail}" if error.detail else "."
+        from kmodctl.failures import reason_of
+
+        target = failure.target or name.replace("-", "_")
+        if reason_of(failure) in ABSENT and not failure.target:
+            where = f" in directory {failure.detail}" if failure.detail else "."
             self._log(f"Module {name} not found{where}")
         else:
-            for line in _load_words(target, error, steps):
+            for line in _load_words(target, failure, steps):
                 self._output.error(line)
-        self._kernel_log(error)
+        self._kernel_log(failure)
 
-    def of_unload(self, name: str, error: CallError) -> None:
+    def of_unload(self, name: str, failure: "errors_pb2.Failure") -> None:
         """Say why ``name`` could not be unloaded."""
-        module = error.module or name
-        match error.reason:
+        from kmodctl.failures import cause_of, reason_of
+
+        module = failure.module or name
+        match reason_of(failure):
             case "INVALID_NAME" if name and self._exact:
                 pass
             case reason if reason in ABSENT:
@@ -92,14 +97,14 @@ class Complaints:
             case "MODULE_IN_USE" if not self._wait:
                 self._log(f"Module {module} is in use.")
             case "MODULE_HELD":
-                self._log(f"Module {module} is in use by: {error.detail}")
+                self._log(f"Module {module} is in use by: {failure.detail}")
             case "COMMAND_FAILED":
                 self._log(f"Error running remove command for {module}")
             case reason if reason.startswith("COMMAND_"):
-                self._log(f"{error.message}: {error.detail}")
+                self._log(f"{failure.message}: {failure.detail}")
             case _:
-                self._output.error(f"could not remove '{module}': {error.cause}")
-        self._kernel_log(error)
+                self._output.error(f"could not remove '{module}': {cause_of(failure)}")
+        self._kernel_log(failure)
 
     def of_parameters(
         self, module: str, ignored: "Iterable[module_service_pb2.IgnoredParameter]"
@@ -115,9 +120,9 @@ class Complaints:
         self._output.fatal(line)
         self.ended = not self._output.quiet
 
-    def _kernel_log(self, error: CallError) -> None:
+    def _kernel_log(self, failure: "errors_pb2.Failure") -> None:
         if self._verbose:
-            self._output.kernel_log(error)
+            self._output.kernel_log(failure.log_lines)
 
 
 def _ignored(parameter: "module_service_pb2.IgnoredParameter") -> str:
@@ -127,10 +132,14 @@ def _ignored(parameter: "module_service_pb2.IgnoredParameter") -> str:
     return f"{parameter.given} (in force: {name}={parameter.in_force})"
 
 
-def _load_words(target: str, error: CallError, steps: "Iterable[errors_pb2.Step]") -> Iterator[str]:
+def _load_words(
+    target: str, failure: "errors_pb2.Failure", steps: "Iterable[errors_pb2.Step]"
+) -> Iterator[str]:
     """Yield what is wrong with a module that was found."""
+    from kmodctl.failures import cause_of, reason_of
+
     words = f"could not insert '{target}': "
-    match error.reason:
+    match reason_of(failure):
         case "MODULE_NOT_FOUND":
             yield f"could not find module by name='{target}'"
             yield words + "Unknown symbol in module, or unknown parameter (see dmesg)"
@@ -145,8 +154,8 @@ def _load_words(target: str, error: CallError, steps: "Iterable[errors_pb2.Step]
                 )
             yield words + os.strerror(errno.EINVAL)
         case reason if reason.startswith("COMMAND_"):
-            yield f"{words}{error.message}: {error.detail}"
-        case _ if error.errno == errno.ENOENT:
+            yield f"{words}{failure.message}: {failure.detail}"
+        case _ if failure.errno_value == errno.ENOENT:
             yield words + "Unknown symbol in module, or unknown parameter (see dmesg)"
         case _:
-            yield words + error.cause
+            yield words + cause_of(failure)

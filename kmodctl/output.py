@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from kmodctl.errors import CallError
-
 
 class Output:
     """The voice of one command. ``tool`` is the name that its messages begin with."""
@@ -81,9 +79,9 @@ class Output:
         for leak in leaks:
             self.say(f"WARNING: {module} leaks {leak}")
 
-    def kernel_log(self, error: "CallError") -> None:
+    def kernel_log(self, lines: "Iterable[str]") -> None:
         """Repeat what the kernel logged about a failure."""
-        for line in error.log_lines:
+        for line in lines:
             self.say(f"kernel: {line}")
 
     def say(self, line: str) -> None:

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
 
 
 def _add(answer: "AddDeviceResponse", output: Output) -> int:
-    from kmodctl.failures import failure_error
+    from kmodctl.failures import reason_of
 
     device, result = answer.device, answer.result
     if output.json:
@@ -64,13 +64,13 @@ def _add(answer: "AddDeviceResponse", output: Output) -> int:
         output.data(_line(device))
     if not result.HasField("failure"):
         return 0
-    error = failure_error(result.failure, result.steps)
-    if error.reason == _NOT_FOUND:
+    failure = result.failure
+    if reason_of(failure) == _NOT_FOUND:
         if not device.driver:
             output.warning(f"no module answers to {device.modalias}")
         return 0
-    output.error(f"could not load what {device.modalias} stands for: {error.message}")
-    output.kernel_log(error)
+    output.error(f"could not load what {device.modalias} stands for: {failure.message}")
+    output.kernel_log(failure.log_lines)
     return 1
 
 

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         output.error(f"could not insert module {file}: {_words(error)}")
         output.leaks(error.module, error.leaks)
         if options.verbose and not options.kmod_exact:
-            output.kernel_log(error)
+            output.kernel_log(error.log_lines)
         return 1
     if output.json:
         output.message(module)

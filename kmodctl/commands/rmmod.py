@@ -61,7 +61,7 @@ def _remove(
             output.error(line)
         output.leaks(module, error.leaks)
         if options.verbose and not options.kmod_exact:
-            output.kernel_log(error)
+            output.kernel_log(error.log_lines)
     return {"module": module, "reason": reason}
 
 
