@@ -28,7 +28,7 @@ from tests.conformance.realkernel.compare import (
 from tests.conformance.realkernel.replay import Outcome, Replay
 from tests.conformance.realkernel.table import (
     RECORDED,
-    RECORDED_PACKAGE,
+    RECORDED_VERSION,
     Row,
     Seen,
     parse_table,
@@ -41,6 +41,13 @@ from tests.support.require import require
 HEADER = "module\tresult\tmessage\tline\tcame_with\tclean\tremove\tlog\n"
 ROW = "b\tOK\t\tb 8 0 - Live\ta:16:1:b;b:8:0:-\tyes\tOK\tb: hello\n"
 
+
+AGREED = {"came-with": 1832, "counts": 6406, "size": 6488, "loads": 1907, "refuses": 111}
+"""In how many comparisons of each column the two kernels agree; ``python -m
+tests.conformance.realkernel`` says of how many, and names the others."""
+
+SPARE = 2
+"""Modules that may be lost before the test fails: what a load comes to may depend on the time."""
 
 SERIES = "6.1."
 """The kernels whose modules are mostly those of the recording."""
@@ -56,15 +63,15 @@ def test_nearly_everything_of_a_distribution_is_as_on_the_real_kernel(
     columns = compare(replay.run(rows))
     replay.close()
     summary = "\n".join(report(columns))
-    if debian_tree.root.name != RECORDED_PACKAGE:
-        # Another build has other sizes; one with another configuration altogether, Debian's for
+    if RECORDED_VERSION not in debian_tree.root.name:
+        # Another version has other sizes; one with another configuration altogether, Debian's for
         # clouds, still agrees in 98% of what came with a load, and in 93% of the sizes.
         assert all(column.percent >= 80 for column in columns), summary
         return
-    *earlier, loads, refuses = columns
-    assert all(column.percent >= 99 for column in earlier), summary
-    assert (loads.percent >= 97, refuses.percent >= 80) == (True, True), summary
-    assert {each.cause for column in earlier for each in column.disagreements} <= {
+    agreed = {column.name: column.agreed for column in columns}
+    assert agreed.keys() == AGREED.keys()
+    assert [name for name in agreed if agreed[name] < AGREED[name] - SPARE] == [], summary
+    assert {each.cause for column in columns[:3] for each in column.disagreements} <= {
         RUN_TIME,
         "the same holders in another order",
     }, summary
