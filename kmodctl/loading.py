@@ -106,7 +106,7 @@ class _Action:
                 self._output.data(f"rmmod {step.module}")
 
 
-class Loading(_Action):
+class LoadCommand(_Action):
     """modprobe NAME."""
 
     def _is_forgiven(self, failure: "Failure") -> bool:
@@ -175,7 +175,7 @@ class Loading(_Action):
         self._output.leaks(failure.module, failure.leaks)
 
 
-class Unloading(_Action):
+class UnloadCommand(_Action):
     """modprobe -r NAME."""
 
     removing = True

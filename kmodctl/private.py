@@ -28,7 +28,7 @@ CONFIG_DIRECTORIES = tuple(
 _COMMAND = ("/bin/sh", "-c", 'echo "$KMODD_SOCKET" && exec cat >/dev/null')
 
 
-class Place(NamedTuple):
+class PrivateRoot(NamedTuple):
     """What a private daemon is to serve.
 
     ``root`` is the system root with the module trees. ``release`` is "" for the running kernel's
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def private_daemon(place: Place) -> Iterator[str]:
+def private_daemon(place: PrivateRoot) -> Iterator[str]:
     """Run a daemon for ``place`` while the context is open; yields its socket's path.
 
     Raises KmodctlError with what the daemon says when it cannot start.
@@ -86,7 +86,7 @@ def private_inspect(path: str) -> "ModuleInfo":
     return InspectModuleResponse.FromString(ran.stdout).module
 
 
-def _arguments(place: Place) -> list[str]:
+def _arguments(place: PrivateRoot) -> list[str]:
     words = ["--no-publish", "--log-level", "error", "--root", place.root or "/"]
     release = place.release or _running_release(place.root)
     if release:

@@ -78,39 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of kmodd's arguments."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
-    common.add_argument(
-        "--kernel",
-        choices=tuple(KERNELS),
-        help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
-        "machine runs (default: emulated)",
-    )
-    common.add_argument(
-        "--root",
-        metavar="DIR",
-        type=_directory,
-        help="a system root: module trees are in DIR/lib/modules, configuration in "
-        "DIR/etc/modprobe.d and its kin (default: /)",
-    )
-    common.add_argument(
-        "--release",
-        metavar="VERSION",
-        help="the kernel's release (default: the newest in DIR/lib/modules, on linux the running "
-        "one's)",
-    )
-    common.add_argument(
-        "--kernel-command-line",
-        metavar="TEXT",
-        type=_command_line,
-        help="what the emulated kernel is booted with: module_blacklist=, module.sig_enforce, "
-        "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
-    )
-    common.add_argument(
-        "--no-code",
-        dest="run_code",
-        action="store_const",
-        const=False,
-        help="have the emulated kernel load modules without running their own code",
-    )
+    _add_kernel(common)
     common.add_argument(
         "--socket",
         metavar="PATH",
@@ -139,21 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
         dest="action", metavar="serve | run | check-config", required=True
     )
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
-    serving.add_argument(
-        "--state",
-        metavar="DIR",
-        type=Path,
-        help="where to keep what was read of the trees, for a quicker next start "
-        "(default: /var/lib/kmodd for root, "
-        "~/.local/state/kmodd for a user)",
-    )
-    serving.add_argument(
-        "--no-watch",
-        dest="watch",
-        action="store_const",
-        const=False,
-        help="rebuild databases only when asked to",
-    )
+    _add_upkeep(serving)
     checking = actions.add_parser(
         "check-config", help="say whether kmodd.toml is right, and what is wrong where"
     )
@@ -161,6 +115,62 @@ def make_parser() -> argparse.ArgumentParser:
     private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
+
+
+def _add_kernel(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which kernel is meant, and how it is."""
+    parser.add_argument(
+        "--kernel",
+        choices=tuple(KERNELS),
+        help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
+        "machine runs (default: emulated)",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        type=_directory,
+        help="a system root: module trees are in DIR/lib/modules, configuration in "
+        "DIR/etc/modprobe.d and its kin (default: /)",
+    )
+    parser.add_argument(
+        "--release",
+        metavar="VERSION",
+        help="the kernel's release (default: the newest in DIR/lib/modules, on linux the running "
+        "one's)",
+    )
+    parser.add_argument(
+        "--kernel-command-line",
+        metavar="TEXT",
+        type=_command_line,
+        help="what the emulated kernel is booted with: module_blacklist=, module.sig_enforce, "
+        "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
+    )
+    parser.add_argument(
+        "--no-code",
+        dest="run_code",
+        action="store_const",
+        const=False,
+        help="have the emulated kernel load modules without running their own code",
+    )
+
+
+def _add_upkeep(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a daemon that stays."""
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="where to keep what was read of the trees, for a quicker next start "
+        "(default: /var/lib/kmodd for root, "
+        "~/.local/state/kmodd for a user)",
+    )
+    parser.add_argument(
+        "--no-watch",
+        dest="watch",
+        action="store_const",
+        const=False,
+        help="rebuild databases only when asked to",
+    )
 
 
 def _add_policy(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.private import Place
+from kmodctl.private import PrivateRoot
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -53,9 +53,9 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return bool(options.modules)
 
 
-def place(options: argparse.Namespace) -> Place | None:
+def place(options: argparse.Namespace) -> PrivateRoot | None:
     """Another root is for a private daemon."""
-    return None if options.basedir is None else Place(options.basedir, options.release)
+    return None if options.basedir is None else PrivateRoot(options.basedir, options.release)
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import NoDaemonError
-from kmodctl.loading import Loading, Unloading, names_place
+from kmodctl.loading import LoadCommand, UnloadCommand, names_place
 from kmodctl.output import Output
 from kmodctl.parser import Parser, add_wait
-from kmodctl.private import Place
+from kmodctl.private import PrivateRoot
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
 
@@ -122,7 +122,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return True
 
 
-def place(options: argparse.Namespace) -> Place | None:
+def place(options: argparse.Namespace) -> PrivateRoot | None:
     """Another root or configuration is for a private daemon."""
     if not names_place(options):
         return None
@@ -135,7 +135,7 @@ def place(options: argparse.Namespace) -> Place | None:
             root = "/"
         else:
             root, release = status.root, release or status.release
-    return Place(root, release, tuple(options.config or ()))
+    return PrivateRoot(root, release, tuple(options.config or ()))
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
@@ -146,8 +146,8 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         what = "versions" if options.show_versions else "exports"
         return show_symbols(client, options.words[0], what, output, every=options.all)
     if options.remove or options.remove_holders:
-        return Unloading(options, client, output).run(options.words)
+        return UnloadCommand(options, client, output).run(options.words)
     names = options.words if options.all else options.words[:1]
     if options.resolve_alias:
         return show_names(client, names, options.release, output, every=options.all)
-    return Loading(options, client, output).run(names)
+    return LoadCommand(options, client, output).run(names)

@@ -12,7 +12,7 @@ from kmodd.config.directives import (
 )
 from kmodd.config.files import config_directories
 from kmodd.config.modprobe import parse_config, read_config
-from kmodd.config.modules_load import MODULES_LOAD, Wanted, modules_to_load
+from kmodd.config.modules_load import MODULES_LOAD, ModuleToLoad, modules_to_load
 
 __all__ = [
     "MODULES_LOAD",
@@ -20,9 +20,9 @@ __all__ = [
     "Blacklist",
     "Command",
     "Config",
+    "ModuleToLoad",
     "Options",
     "SoftDependency",
-    "Wanted",
     "WeakDependency",
     "config_directories",
     "modules_to_load",

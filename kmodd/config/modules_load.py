@@ -21,19 +21,19 @@ _WORDS = ("modules_load=", "modules-load=")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModuleToLoad:
     """A module to load at start, by name or alias; ``source`` says to people who wants it."""
 
     name: str
     source: str
 
 
-def modules_to_load(root: Path, command_line: str, problems: list[str]) -> tuple[Wanted, ...]:
+def modules_to_load(root: Path, command_line: str, problems: list[str]) -> tuple[ModuleToLoad, ...]:
     """Return what ``command_line`` and the files under ``root`` want, each once, in their order.
 
     What is wrong with a file is added to ``problems``.
     """
-    found: dict[str, Wanted] = {}
+    found: dict[str, ModuleToLoad] = {}
     for wanted in (*_on_command_line(command_line), *_in_files(root, problems)):
         found.setdefault(wanted.name, wanted)
     if len(found) > MAX_WANTED:
@@ -41,16 +41,16 @@ def modules_to_load(root: Path, command_line: str, problems: list[str]) -> tuple
     return tuple(found.values())[:MAX_WANTED]
 
 
-def _on_command_line(command_line: str) -> Iterator[Wanted]:
+def _on_command_line(command_line: str) -> Iterator[ModuleToLoad]:
     for word in command_line.split():
         name, equals, value = word.partition("=")
         if name + equals in _WORDS:
-            yield from (Wanted(each, word) for each in value.split(",") if each)
+            yield from (ModuleToLoad(each, word) for each in value.split(",") if each)
 
 
-def _in_files(root: Path, problems: list[str]) -> Iterator[Wanted]:
+def _in_files(root: Path, problems: list[str]) -> Iterator[ModuleToLoad]:
     for file in files_under(root, problems, MODULES_LOAD):
         for number, line in enumerate((read_text(file, problems) or "").splitlines(), 1):
             name = line.strip()
             if name and not name.startswith(("#", ";")):
-                yield Wanted(name, f"{file.shown}:{number}")
+                yield ModuleToLoad(name, f"{file.shown}:{number}")

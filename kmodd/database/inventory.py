@@ -53,7 +53,7 @@ class ModuleRecord(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DirectoryListing:
     """What one directory of a tree held: paths relative to the tree, each kind sorted.
 
     ``identity`` (device, inode, mtime, ctime in nanoseconds) tells that nothing came or went.
@@ -89,7 +89,7 @@ class ScanMemory:
     """
 
     config: "DepmodConfig | None" = None
-    listings: Mapping[str, Listing] = field(default_factory=dict)
+    listings: Mapping[str, DirectoryListing] = field(default_factory=dict)
     complete: bool = False
     unsettled: frozenset[str] = frozenset()
     looks: Looks | None = None
@@ -122,6 +122,6 @@ class Inventory:
     memory: ScanMemory = field(default_factory=ScanMemory, compare=False)
 
     @property
-    def listings(self) -> Mapping[str, Listing]:
+    def listings(self) -> Mapping[str, DirectoryListing]:
         """The directories of the tree as they were listed, those that were at rest, by path."""
         return self.memory.listings

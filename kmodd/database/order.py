@@ -51,7 +51,7 @@ def symbol_owners(exports: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedSymbols:
     """What modules need of each other: for each the symbols it imports, and the ``known`` ones
     among those that they are looked up by.
 
@@ -74,8 +74,8 @@ def wanted_symbols(
     names: Iterable[str],
     imports: Iterable[tuple[str, ...]],
     known: Set[str],
-    previous: Wanted | None = None,
-) -> Wanted:
+    previous: WantedSymbols | None = None,
+) -> WantedSymbols:
     """Return which of their ``imports`` the modules ``names`` need of each other, in that order.
 
     ``previous`` saves going through all of them.
@@ -93,10 +93,10 @@ def wanted_symbols(
             wanted[name] = before
         else:
             wanted[name] = needed, tuple(filter(known.__contains__, looked_up(needed)))
-    return Wanted(known, wanted)
+    return WantedSymbols(known, wanted)
 
 
-def direct_dependencies(wanted: Wanted, owners: Mapping[str, int]) -> list[list[int]]:
+def direct_dependencies(wanted: WantedSymbols, owners: Mapping[str, int]) -> list[list[int]]:
     """Return what each module needs of others, in the order in which it first names them."""
     owner = owners.__getitem__
     return [list(dict.fromkeys(map(owner, symbols))) for _, symbols in wanted.symbols.values()]

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kmodd.database.inventory import FileStamp, Inventory, Listing, Looks
+from kmodd.database.inventory import DirectoryListing, FileStamp, Inventory, Looks
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
 
@@ -45,12 +45,12 @@ class Walk:
         self,
         directory: str,
         config: "DepmodConfig",
-        known: Mapping[str, Listing],
+        known: Mapping[str, DirectoryListing],
         stamps: Mapping[str, FileStamp],
         settled_before: int,
     ) -> None:
         self.directory = directory
-        self.listings: dict[str, Listing] = {}
+        self.listings: dict[str, DirectoryListing] = {}
         self.problems: list[str] = []
         self.complete = True
         self._config = config
@@ -132,7 +132,7 @@ class Walk:
             self._complain(path, os.strerror(error.errno or 0))
         return None
 
-    def _listing(self, path: str, status: os.stat_result) -> Listing:
+    def _listing(self, path: str, status: os.stat_result) -> DirectoryListing:
         """Return what is in the directory ``path``, read only if that may have changed."""
         identity = _identity(status)
         listing = self._known.get(path)
@@ -141,7 +141,7 @@ class Walk:
                 listing = _list(self.directory, path, identity)
             except OSError as error:
                 self._complain(path, os.strerror(error.errno or 0))
-                return Listing(identity, (), (), ())
+                return DirectoryListing(identity, (), (), ())
         if status.st_ctime_ns < self._settled_before:
             self.listings[path] = listing
         else:
@@ -238,7 +238,7 @@ def _is_module(path: str, status: os.stat_result) -> bool:
     return path.endswith(MODULE_SUFFIXES) and stat.S_ISREG(status.st_mode)
 
 
-def _list(directory: str, path: str, identity: tuple[int, int, int, int]) -> Listing:
+def _list(directory: str, path: str, identity: tuple[int, int, int, int]) -> DirectoryListing:
     files, directories, links = [], [], []
     with os.scandir(full_path(directory, path)) as entries:
         for entry in entries:
@@ -252,15 +252,17 @@ def _list(directory: str, path: str, identity: tuple[int, int, int, int]) -> Lis
                 directories.append(inside)
             elif name.endswith(MODULE_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 files.append(inside)
-    return Listing(identity, tuple(sorted(files)), tuple(sorted(directories)), tuple(sorted(links)))
+    return DirectoryListing(
+        identity, tuple(sorted(files)), tuple(sorted(directories)), tuple(sorted(links))
+    )
 
 
-def _without(listing: Listing, excludes: frozenset[str]) -> Listing:
+def _without(listing: DirectoryListing, excludes: frozenset[str]) -> DirectoryListing:
     """Return ``listing`` without what depmod.d excludes by its name."""
 
     def kept(paths: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(path for path in paths if path.rpartition("/")[2] not in excludes)
 
-    return Listing(
+    return DirectoryListing(
         listing.identity, kept(listing.files), kept(listing.directories), kept(listing.links)
     )

@@ -9,7 +9,7 @@ from kmodd.modulefile.compression import MAX_IMAGE, Compression, decompress, det
 from kmodd.modulefile.elf import Elf, ElfMachine, ElfType, Section, SectionType
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import ModuleFile
-from kmodd.modulefile.modinfo import Parameter, parameters_of
+from kmodd.modulefile.modinfo import DeclaredParameter, parameters_of
 from kmodd.modulefile.relocations import Relocation
 from kmodd.modulefile.signature import Signature, SignatureType, Trailer
 from kmodd.modulefile.symbols import Symbol, UndefinedSymbol
@@ -18,12 +18,12 @@ from kmodd.modulefile.versions import SymbolVersion
 __all__ = [
     "MAX_IMAGE",
     "Compression",
+    "DeclaredParameter",
     "Elf",
     "ElfMachine",
     "ElfType",
     "ExportedSymbol",
     "ModuleFile",
-    "Parameter",
     "Relocation",
     "Section",
     "SectionType",

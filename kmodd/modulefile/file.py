@@ -18,7 +18,7 @@ from kmodd.modulefile.compression import (
 from kmodd.modulefile.elf import Elf, Section
 from kmodd.modulefile.exports import ExportedSymbol, read_exports, read_ksymtab_strings
 from kmodd.modulefile.image import FileImage, Image, MemoryImage
-from kmodd.modulefile.modinfo import Parameter, parameters_of, read_modinfo
+from kmodd.modulefile.modinfo import DeclaredParameter, parameters_of, read_modinfo
 from kmodd.modulefile.notes import read_build_id
 from kmodd.modulefile.relocations import Relocation, read_relocations
 from kmodd.modulefile.signature import Signature, read_signature
@@ -161,7 +161,7 @@ class ModuleFile:
         """Return every value of ``key`` in ``.modinfo``, in file order."""
         return tuple(value for found, value in self.modinfo() if found == key)
 
-    def parameters(self) -> tuple[Parameter, ...]:
+    def parameters(self) -> tuple[DeclaredParameter, ...]:
         """Return the parameters that the module declares, in order of first mention."""
         return parameters_of(self.modinfo())
 

@@ -10,7 +10,7 @@ MAX_MODINFO = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class DeclaredParameter:
     """A parameter that a module declares.
 
     ``type`` is in the words of moduleparam.h (``int``, ``charp``, ``array of int``), empty where
@@ -35,7 +35,7 @@ def read_modinfo(elf: Elf) -> tuple[tuple[str, str], ...]:
     return tuple([(part[0], part[2]) for part in [s.partition("=") for s in strings if s]])
 
 
-def parameters_of(modinfo: tuple[tuple[str, str], ...]) -> tuple[Parameter, ...]:
+def parameters_of(modinfo: tuple[tuple[str, str], ...]) -> tuple[DeclaredParameter, ...]:
     """Return the parameters that ``parm`` and ``parmtype`` declare, in order of first mention.
 
     Both values read ``name:text``; one without a colon names no parameter and is left out, as
@@ -49,6 +49,6 @@ def parameters_of(modinfo: tuple[tuple[str, str], ...]) -> tuple[Parameter, ...]
         if colon:
             found.setdefault(name, {}).setdefault(key, text)
     return tuple(
-        Parameter(name, texts.get("parmtype", ""), texts.get("parm", ""))
+        DeclaredParameter(name, texts.get("parmtype", ""), texts.get("parm", ""))
         for name, texts in found.items()
     )

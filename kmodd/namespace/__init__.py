@@ -5,7 +5,7 @@ from kmodd.namespace.audit import AuditTrail, Finished
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
-from kmodd.namespace.events import Change, ChangeKind, Event, Listing, Watch
+from kmodd.namespace.events import Change, ChangeKind, Event, ModuleListing, Watch
 from kmodd.namespace.holds import Hold
 from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.module_locks import Running
@@ -24,7 +24,7 @@ __all__ = [
     "Event",
     "Finished",
     "Hold",
-    "Listing",
+    "ModuleListing",
     "Namespace",
     "Origin",
     "Outcome",

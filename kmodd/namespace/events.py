@@ -62,7 +62,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ModuleListing:
     """The loaded modules at one moment, the newest first.
 
     ``revision`` is that of the event which brought the last difference, within ``epoch``.
@@ -100,7 +100,7 @@ class Journal:
         self._size = 0
         self._first = self._revision = 1
         self._boot_id = kernel.boot_id
-        self._listing = Listing(f"{self._life}.{self._boot_id}", 1, ())
+        self._listing = ModuleListing(f"{self._life}.{self._boot_id}", 1, ())
         self._looked = time.monotonic()
         self._watches: list[Watch] = []
 
@@ -114,7 +114,7 @@ class Journal:
         with self._news:
             return self._oldest(), self._revision
 
-    def look(self) -> Listing:
+    def look(self) -> ModuleListing:
         """Return the kernel's listing now; a difference to the last one becomes an event."""
         listing = self._listing
         if self._kernel.modules() is listing.modules and self._kernel.boot_id == self._boot_id:
@@ -126,7 +126,7 @@ class Journal:
             if changes:
                 self._add(changes=changes)
                 self._changed(changes)
-                self._listing = Listing(self._listing.epoch, self._revision, modules)
+                self._listing = ModuleListing(self._listing.epoch, self._revision, modules)
             elif modules is not self._listing.modules:
                 self._listing = replace(self._listing, modules=modules)
             return self._listing
@@ -199,7 +199,7 @@ class Journal:
             self._size = 0
             self._revision += 1
             self._first = self._revision
-            self._listing = Listing(f"{self._life}.{boot_id}", self._revision, ())
+            self._listing = ModuleListing(f"{self._life}.{boot_id}", self._revision, ())
             self._news.notify_all()
         return modules
 
@@ -236,7 +236,7 @@ class Watch:
     """
 
     def __init__(
-        self, journal: Journal, epoch: str, revision: int, listing: Listing | None
+        self, journal: Journal, epoch: str, revision: int, listing: ModuleListing | None
     ) -> None:
         self._journal = journal
         self.epoch = epoch

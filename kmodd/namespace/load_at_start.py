@@ -4,14 +4,16 @@
 import logging
 from collections.abc import Iterable
 
-from kmodd.config import Wanted
+from kmodd.config import ModuleToLoad
 from kmodd.namespace.namespace import Namespace
 from kmodd.plan import LoadRequest
 
 log = logging.getLogger(__name__)
 
 
-def load_at_start(namespace: Namespace, wanted: Iterable[Wanted], problems: Iterable[str]) -> None:
+def load_at_start(
+    namespace: Namespace, wanted: Iterable[ModuleToLoad], problems: Iterable[str]
+) -> None:
     """Load each, mind the blacklist, and go on after a failure.
 
     The namespace keeps the failures, and ``problems``, which are those of the configuration.

@@ -21,7 +21,7 @@ from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.devices import Devices
-from kmodd.namespace.events import Change, ChangeKind, Journal, Listing, Watch
+from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, Watch
 from kmodd.namespace.holds import Hold, Holds, with_needs
 from kmodd.namespace.load_origins import LoadOrigins, Origin
 from kmodd.namespace.loading import Loading
@@ -124,7 +124,7 @@ class Namespace:
         """Look at the kernel's listing, which others may have changed."""
         self._journal.look()
 
-    def listing(self) -> Listing:
+    def listing(self) -> ModuleListing:
         """Return the kernel's modules now, the newest first."""
         return self._journal.look()
 

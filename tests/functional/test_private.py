@@ -138,8 +138,8 @@ def test_a_root_that_is_none_is_told(tmp_path: Path) -> None:
 def test_a_private_daemon_ends_with_its_call_however_that_ends(other: ModuleTree) -> None:
     script = (
         "import os, sys\n"
-        "from kmodctl.private import Place, private_daemon\n"
-        f"with private_daemon(Place({str(other.root)!r}, {other.release!r})) as socket:\n"
+        "from kmodctl.private import PrivateRoot, private_daemon\n"
+        f"with private_daemon(PrivateRoot({str(other.root)!r}, {other.release!r})) as socket:\n"
         "    print(socket, flush=True)\n"
         "    sys.stdin.read()\n"
     )

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import pytest
 
 from kmodd.modulefile import (
+    DeclaredParameter,
     ElfMachine,
     ElfType,
     ExportedSymbol,
     ModuleFile,
-    Parameter,
     SectionType,
     SymbolVersion,
     UndefinedSymbol,
@@ -143,9 +143,9 @@ def test_parameter_joins_its_type_and_its_description() -> None:
     )
 
     assert module.parameters() == (
-        Parameter("debug", "int", "Debug level: 0 to 3"),
-        Parameter("ports", "array of ushort", ""),
-        Parameter("old", "", "only described"),
+        DeclaredParameter("debug", "int", "Debug level: 0 to 3"),
+        DeclaredParameter("ports", "array of ushort", ""),
+        DeclaredParameter("old", "", "only described"),
     )
 
 

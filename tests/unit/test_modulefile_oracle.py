@@ -19,7 +19,7 @@ from elftools.elf.enums import (
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
-from kmodd.modulefile import ElfMachine, ModuleFile, Parameter
+from kmodd.modulefile import DeclaredParameter, ElfMachine, ModuleFile
 from tests.support.debian import DebianTree
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.require import require
@@ -87,7 +87,7 @@ def test_parameters_are_those_that_modinfo_shows(sample: tuple[Path, ...]) -> No
         assert sorted(ours) == sorted(filter(None, shown.split("\0")))
 
 
-def modinfo_line(parameter: Parameter) -> str:
+def modinfo_line(parameter: DeclaredParameter) -> str:
     """A parameter in modinfo's words."""
     if not parameter.description:
         return f"{parameter.name}:{parameter.type}"
