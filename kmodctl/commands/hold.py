@@ -12,9 +12,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from kmodctl.output import Output
 from kmodctl.parser import Parser
@@ -90,28 +88,48 @@ def _run(command: list[str], output: Output) -> int:
     import subprocess
 
     sys.stdout.flush()
-    try:
-        child = subprocess.Popen(command)
-    except OSError as error:
-        output.error(f"{command[0]}: {error.strerror}")
-        return 127 if isinstance(error, FileNotFoundError) else 126
-    with _signals_for(child):
+    with _Relay() as relay:
+        try:
+            child = subprocess.Popen(command)
+        except OSError as error:
+            output.error(f"{command[0]}: {error.strerror}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+        relay.attach(child)
         status = child.wait()
     return 128 - status if status < 0 else status
 
 
-@contextmanager
-def _signals_for(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Hand signals on to the child while the context is open."""
+class _Relay:
+    """Hands signals on to a child while the context is open, which begins before the child does.
 
-    def hand_on(number: int, _frame: object) -> None:
-        child.send_signal(number)
+    A terminal's signals reach the child by themselves. They are caught, not ignored: what is
+    ignored here would be ignored there. For the main thread alone.
+    """
 
-    before = {number: signal.signal(number, hand_on) for number in HANDED_ON}
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        before[number] = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in HANDED_ON:
+            self._before[number] = signal.signal(number, self._hand_on)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            self._before[number] = signal.signal(number, lambda *_: None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def attach(self, child: "subprocess.Popen[bytes]") -> None:
+        """Hand on to ``child`` what has come by now, and what comes."""
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    def _hand_on(self, number: int, _frame: object) -> None:
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
