@@ -12,6 +12,7 @@ from kmodd.queries.messages import text
 from kmodd.service.convert import problem_lines, timestamp
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
+from kmodd.service.requests import load_context, load_requests
 from kmodd.service.servicer import ModuleServicer
 from kmodd.v1 import module_service_pb2 as pb
 
@@ -26,8 +27,9 @@ class HoldCalls(ModuleServicer):
         self, request: pb.HoldModulesRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.HoldModulesResponse]:
         """Load, answer once, and hold for as long as the call lives."""
-        loads = [replace(load, ignore_loaded=False) for load in self._loads(request.load)]
-        call = replace(self._load_call(request.load, context), dry_run=False)
+        wanted = load_requests(request.load, self._limits.names_per_request)
+        loads = [replace(load, ignore_loaded=False) for load in wanted]
+        call = replace(load_context(request.load, self._asked_by(context)), dry_run=False)
         over = threading.Event()
         if not context.add_callback(over.set):
             return  # the client has gone before anything was done for it
@@ -59,7 +61,7 @@ class HoldCalls(ModuleServicer):
         self, request: pb.EndHoldRequest, context: grpc.ServicerContext
     ) -> pb.EndHoldResponse:
         """End a hold, and wait until that is done."""
-        hold = self._namespace.end_hold(request.hold, self._context(context))
+        hold = self._namespace.end_hold(request.hold, self._asked_by(context))
         hold.closed.wait(END_PATIENCE)
         return pb.EndHoldResponse()
 

@@ -2,12 +2,13 @@
 """ModuleService: list, load, unload."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import grpc
 
 from kmodd.namespace import DescribedParameter, Namespace, Outcome, RequestContext
 from kmodd.queries.messages import text
-from kmodd.service.admission import Admission, token_of
+from kmodd.service.admission import Admission
 from kmodd.service.convert import (
     note_message,
     parameter_message,
@@ -18,13 +19,15 @@ from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
 from kmodd.service.requests import (
-    assumed_of,
+    check_names,
     insert_flags,
+    load_context,
     load_request,
+    load_requests,
+    unload_context,
     unload_request,
     wait_of,
 )
-from kmodd.service.servicer import NESTED_OPTIONS
 from kmodd.service.uploads import Uploads
 from kmodd.service.watches import WatchCalls
 from kmodd.settings import Limits
@@ -87,7 +90,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.SetParameterRequest, context: grpc.ServicerContext
     ) -> pb.SetParameterResponse:
         """Set a parameter and answer with what has become of it."""
-        call = self._context(context)
+        call = self._asked_by(context)
         now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
         (parameter,) = self._parameters([now])
         return pb.SetParameterResponse(parameter=parameter)
@@ -99,9 +102,7 @@ class ModuleService(HoldCalls, WatchCalls):
         with self._uploads.receive(requests) as (header, image):
             if not header.HasField("load"):
                 flags = insert_flags(header.ignore_vermagic, header.ignore_modversions)
-                call = RequestContext(
-                    token=token_of(context), caller=self._admission.caller(context)
-                )
+                call = self._asked_by(context)
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
@@ -109,7 +110,10 @@ class ModuleService(HoldCalls, WatchCalls):
                 return pb.InsertModuleResponse(module=message)
             load = header.load
             outcome = self._namespace.load_file(
-                image, header.file_name, load_request("", load), self._load_call(load, context)
+                image,
+                header.file_name,
+                load_request("", load),
+                load_context(load, self._asked_by(context)),
             )
         outcome = self._admission.shown(outcome)
         if not load.failure_in_result:
@@ -122,13 +126,13 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
     ) -> pb.LoadModulesResponse:
         """Load each name, or all of them together."""
-        call = self._load_call(request, context)
+        call = load_context(request, self._asked_by(context))
         key = request.SerializeToString()
         settled: pb.LoadModulesResponse | None = self._namespace.settled_answer(key, call)
         if settled is not None:
             return settled
         basis = self._namespace.basis()
-        loads = self._loads(request)
+        loads = load_requests(request, self._limits.names_per_request)
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
@@ -148,16 +152,8 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.UnloadModulesRequest, context: grpc.ServicerContext
     ) -> pb.UnloadModulesResponse:
         """Unload each name."""
-        names = self._names(request.names)
-        call = RequestContext(
-            release=request.release,
-            dry_run=request.dry_run,
-            assumed=assumed_of(request),
-            token=token_of(context),
-            caller=self._admission.caller(context),
-            wait=wait_of(request),
-            nested_options=NESTED_OPTIONS[request.nested_verbosity],
-        )
+        names = check_names(request.names, self._limits.names_per_request)
+        call = unload_context(request, self._asked_by(context))
         unloads = [unload_request(name, request) for name in names]
         outcomes = [self._admission.shown(self._namespace.unload(each, call)) for each in unloads]
         if len(names) == 1 and not request.failure_in_result:
@@ -171,9 +167,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        call = RequestContext(
-            token=token_of(context), caller=self._admission.caller(context), wait=wait_of(request)
-        )
+        call = replace(self._asked_by(context), wait=wait_of(request))
         leaks = self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse(leaks=map(text, leaks))
 
