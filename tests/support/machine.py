@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from kmodd.kernel.base import Requested
 from kmodd.kernel.emulated.cpu.services import Services
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 from tests.support.require import require_emulator
 
 require_emulator()

@@ -5,7 +5,6 @@ import errno
 
 import pytest
 
-from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.param_table import (
     UNSAFE,
     Parameter,
@@ -13,6 +12,7 @@ from kmodd.kernel.emulated.param_table import (
     read_parameters,
 )
 from kmodd.kernel.emulated.params import CHARP_MAX, Remark, set_parameters, split_arguments
+from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import ModuleSpec, write_module

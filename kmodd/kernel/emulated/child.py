@@ -26,7 +26,6 @@ from typing import Any
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
 from kmodd.kernel.emulated.kernel import EmulatedKernel
-from kmodd.kernel.emulated.log import KernelLog
 from kmodd.kernel.emulated.messages import (
     pack_details,
     pack_device,
@@ -35,6 +34,7 @@ from kmodd.kernel.emulated.messages import (
     pack_module,
     unpack_vmlinux,
 )
+from kmodd.kernel.emulated.reporting.log import KernelLog
 from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.emulated.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
 

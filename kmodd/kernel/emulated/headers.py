@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.log import Level, Printk
-from kmodd.kernel.emulated.refusal import Refusal, format_refusal
+from kmodd.kernel.emulated.reporting.log import Level, Printk
+from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.vmlinux import Machine, Vmlinux
 from kmodd.modulefile import ElfType, ModuleFile, SectionType
 from kmodd.modulefile.elf import SHN_UNDEF, Section

@@ -15,12 +15,12 @@ from kmodd.kernel.emulated.checks import Surroundings, Versions
 from kmodd.kernel.emulated.cpu import Cpu
 from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
 from kmodd.kernel.emulated.layout import Layout
-from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.module_table import ModuleTable
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.recent import OpenedFile, RecentFiles
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.log import Level
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.signing import Keys, check_signature
 from kmodd.kernel.emulated.symbols import (

@@ -8,7 +8,7 @@ from itertools import chain
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import KernelFile
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 
 FILES_MAX = 16384
 """Names of one directory that an answer has at most."""

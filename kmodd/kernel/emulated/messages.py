@@ -23,7 +23,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.build_options import BuildOptions
 from kmodd.kernel.emulated.certificates import Certificate
-from kmodd.kernel.emulated.refusal import ERRNO_MAX
+from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
 from kmodd.kernel.emulated.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError
 

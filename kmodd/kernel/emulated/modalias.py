@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+@:-]{0,62}")
 _WORD = r"([0-9A-F]{8}|\*)"

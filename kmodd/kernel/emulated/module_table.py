@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import LoadedModule
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State
 from kmodd.kernel.emulated.vmlinux import CoreSymbol
 

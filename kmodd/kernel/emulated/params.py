@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.param_table import UNSAFE, Parameter, ParameterTable, shown
+from kmodd.kernel.emulated.reporting.log import Level
 
 TEXT_MAX = 64 << 10
 """Characters of parameters for one module that are taken; no command line is as long."""

@@ -35,7 +35,6 @@ from kmodd.kernel.emulated.command_line import parse_command_line
 from kmodd.kernel.emulated.cpu import why_not
 from kmodd.kernel.emulated.kernel import print_banner
 from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Request, Unpack
-from kmodd.kernel.emulated.log import KernelLog, Level
 from kmodd.kernel.emulated.messages import (
     number,
     text,
@@ -46,6 +45,7 @@ from kmodd.kernel.emulated.messages import (
     unpack_leaks,
     unpack_nothing,
 )
+from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError, memory_file
 from kmodd.modulefile import Compression

@@ -31,7 +31,7 @@ from kmodd.kernel.emulated.api.table import (
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 
 _QUIET = (errno.ENODEV, errno.ENXIO, 517)
 """What a probe says to a device that is none of its own, or that has to wait (EPROBE_DEFER)."""

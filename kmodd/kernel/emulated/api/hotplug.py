@@ -26,7 +26,7 @@ from kmodd.kernel.emulated.api.sysfs import remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
-from kmodd.kernel.emulated.refusal import ERRNO_MAX, Refusal
+from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX, Refusal
 
 DEVICES_MAX = 256
 """Devices that can be plugged in at once."""

@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.api.table import (
 from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import PAGE
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 
 MEMORY = "memory"
 """What an allocation is called on a ledger."""

@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 
 _NAME = 24
 _NAME_MAX = 56

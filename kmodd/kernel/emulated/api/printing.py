@@ -5,7 +5,7 @@ from kmodd.kernel.emulated.api.structures import DEVICE, DRIVER, NET_DEVICE, dev
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.memory import BadAddress
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 
 DEFAULT_LEVEL = Level.WARNING
 """The level of a line that does not begin with one (CONFIG_MESSAGE_LOGLEVEL_DEFAULT)."""

@@ -23,7 +23,7 @@ from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.recent import OpenedFile
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.resident import Imports, Resident
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"

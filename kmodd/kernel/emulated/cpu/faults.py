@@ -10,7 +10,7 @@ from kmodd.kernel.emulated.cpu.images import Images
 from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.cpu.x86_64 import X86_64, Faulted
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 
 _INVALID_OPCODE = 6
 _UD2 = b"\x0f\x0b"

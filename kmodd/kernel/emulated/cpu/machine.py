@@ -38,7 +38,7 @@ from kmodd.kernel.emulated.cpu.x86_64 import (
     stack_of,
 )
 from kmodd.kernel.emulated.ledger import Ledger
-from kmodd.kernel.emulated.log import Level
+from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.tree import Tree
 
 LOCKUP_SECONDS = 22

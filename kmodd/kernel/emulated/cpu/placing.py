@@ -17,7 +17,7 @@ from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
 from kmodd.kernel.emulated.headers import SHF_EXECINSTR, find_section
 from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.recent import OpenedFile
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import SectionType

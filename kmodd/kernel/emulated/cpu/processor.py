@@ -20,12 +20,12 @@ from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.placing import Placer
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.ledger import Entry
-from kmodd.kernel.emulated.log import Level
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.param_table import Parameter
 from kmodd.kernel.emulated.params import Remark, store_parameter
 from kmodd.kernel.emulated.recent import OpenedFile
-from kmodd.kernel.emulated.refusal import Refusal, format_refusal
+from kmodd.kernel.emulated.reporting.log import Level
+from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.modulefile import ElfMachine
 

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 
 _NONE, _64, _PC32, _PLT32, _32, _32S, _PC64 = 0, 1, 2, 4, 10, 11, 24
 _LONGS = frozenset({_64, _PC64})

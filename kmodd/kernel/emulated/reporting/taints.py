@@ -3,7 +3,7 @@
 
 import threading
 
-from kmodd.kernel.emulated.log import KernelLog, Level
+from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.taints import in_order
 
 _UNRELIABLE_LOCKS = frozenset("PFR")
