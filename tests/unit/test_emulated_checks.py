@@ -16,8 +16,8 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol
-from kmodd.kernel.emulated.build_options import BuildOptions
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
+from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.modulefile import SectionType
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
 from tests.support.elf_patch import patched, with_row

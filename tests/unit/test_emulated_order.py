@@ -9,7 +9,7 @@ import pytest
 from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol
-from kmodd.kernel.emulated.build_options import BuildOptions
+from kmodd.kernel.emulated.release.build_options import BuildOptions
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
 from tests.support.elf_writer import (
     MODULE_LAYOUT,

@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from kmodd.kernel.base import ModuleDetails, ModuleNote, ParameterValue
-from kmodd.kernel.emulated.build_options import BuildOptions
+from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.modulefile import SectionType
 from tests.support.elf_object import SHF_ALLOC
 from tests.support.elf_writer import ExtraSection, ModuleSpec

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import ModuleRecord
-from kmodd.kernel.emulated.build_options import BuildOptions, parse_build_options
-from kmodd.kernel.emulated.vmlinux import (
+from kmodd.kernel.emulated.release.build_options import BuildOptions, parse_build_options
+from kmodd.kernel.emulated.release.vmlinux import (
     FROM_MODULES,
     CoreSymbol,
     Machine,

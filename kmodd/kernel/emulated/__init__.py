@@ -17,7 +17,7 @@ log, taints, refusal        what the others need
 
 from kmodd.kernel.emulated.kernel import EmulatedKernel
 from kmodd.kernel.emulated.process import IsolatedKernel
-from kmodd.kernel.emulated.vmlinux import (
+from kmodd.kernel.emulated.release.vmlinux import (
     Builtins,
     CoreSymbol,
     Machine,

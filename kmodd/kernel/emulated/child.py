@@ -34,8 +34,8 @@ from kmodd.kernel.emulated.messages import (
     pack_module,
     unpack_vmlinux,
 )
+from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog
-from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.emulated.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
 
 ADDRESS_SPACE_MAX = 8 << 30

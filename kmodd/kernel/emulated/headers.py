@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kmodd.errors import Reason
+from kmodd.kernel.emulated.release.vmlinux import Machine, Vmlinux
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
-from kmodd.kernel.emulated.vmlinux import Machine, Vmlinux
 from kmodd.modulefile import ElfType, ModuleFile, SectionType
 from kmodd.modulefile.elf import SHN_UNDEF, Section
 from kmodd.modulefile.file import THIS_MODULE

@@ -29,7 +29,7 @@ from kmodd.kernel.emulated.messages import (
     unpack_error,
     unpack_module,
 )
-from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
+from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
 from kmodd.kernel.emulated.wire import (
     FROM_KERNEL_MAX,
     REQUESTS_MAX,

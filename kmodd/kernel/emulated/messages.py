@@ -21,10 +21,10 @@ from kmodd.kernel.base import (
     ModuleState,
     ParameterValue,
 )
-from kmodd.kernel.emulated.build_options import BuildOptions
-from kmodd.kernel.emulated.certificates import Certificate
+from kmodd.kernel.emulated.release.build_options import BuildOptions
+from kmodd.kernel.emulated.release.certificates import Certificate
+from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
-from kmodd.kernel.emulated.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError
 
 TEXT_MAX = 1 << 20

@@ -45,8 +45,8 @@ from kmodd.kernel.emulated.messages import (
     unpack_leaks,
     unpack_nothing,
 )
+from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
-from kmodd.kernel.emulated.vmlinux import Vmlinux
 from kmodd.kernel.emulated.wire import Message, ProtocolError, memory_file
 from kmodd.modulefile import Compression
 

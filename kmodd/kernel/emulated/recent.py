@@ -15,9 +15,9 @@ from kmodd.kernel.emulated.checks import Versions, symbol_versions
 from kmodd.kernel.emulated.headers import Candidate
 from kmodd.kernel.emulated.layout import Layout, lay_out
 from kmodd.kernel.emulated.param_table import ParameterTable, read_parameters
+from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
 from kmodd.kernel.emulated.symbol_table import SymbolColumns, own_functions
 from kmodd.kernel.emulated.symbols import exported_symbols, wanted_symbols
-from kmodd.kernel.emulated.vmlinux import CoreSymbol, Vmlinux
 
 LARGEST = 4 << 20
 """Bytes of the largest image that is kept. Those of mac80211 and cfg80211 have 2.5 MB, and a

@@ -14,8 +14,8 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.layout import Layout
 from kmodd.kernel.emulated.param_table import ParameterTable
+from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.kernel.emulated.sysfs import SectionFiles
-from kmodd.kernel.emulated.vmlinux import CoreSymbol
 from kmodd.kernel.taints import in_order
 
 FILE_MAX = 4095

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated.certificates import Certificate, is_made_by, is_verifiable
+from kmodd.kernel.emulated.release.certificates import Certificate, is_made_by, is_verifiable
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.modulefile.pkcs7 import SignerInfo, read_signer

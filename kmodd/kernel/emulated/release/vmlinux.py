@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kmodd.errors import ModuleFileError
-from kmodd.kernel.emulated.build_options import BuildOptions, read_build_options
-from kmodd.kernel.emulated.certificates import (
+from kmodd.kernel.emulated.release.build_options import BuildOptions, read_build_options
+from kmodd.kernel.emulated.release.certificates import (
     CERTIFICATE_PLACES,
     Certificate,
     read_certificates,
