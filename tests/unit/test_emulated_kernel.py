@@ -18,7 +18,7 @@ from kmodd.kernel.base import (
     ModuleState,
 )
 from kmodd.kernel.emulated import Builtins, CoreSymbol
-from kmodd.kernel.emulated.module_table import MODULES_VADDR
+from kmodd.kernel.emulated.modules.module_table import MODULES_VADDR
 from kmodd.modulefile import SectionType
 from tests.support.elf_object import SHF_ALLOC
 from tests.support.elf_patch import with_row

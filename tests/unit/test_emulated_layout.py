@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from kmodd.kernel.emulated.layout import Layout, lay_out
+from kmodd.kernel.emulated.modules.layout import Layout, lay_out
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.release.build_options import BuildOptions
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
 from tests.support.elf_writer import RETURN_ZERO, ExtraSection, ModuleSpec, write_module

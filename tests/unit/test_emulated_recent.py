@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from kmodd.kernel.emulated import Vmlinux
-from kmodd.kernel.emulated.headers import set_up
+from kmodd.kernel.emulated.modules.headers import set_up
 from kmodd.kernel.emulated.recent import LARGEST, ROOM, OpenedFile, RecentFiles
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import ModuleSpec, write_module

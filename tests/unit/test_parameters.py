@@ -5,15 +5,15 @@ import errno
 
 import pytest
 
-from kmodd.kernel.emulated.param_table import (
+from kmodd.kernel.emulated.modules.param_table import (
     UNSAFE,
     Parameter,
     ParameterTable,
     read_parameters,
 )
-from kmodd.kernel.emulated.params import CHARP_MAX, Remark, set_parameters, split_arguments
+from kmodd.kernel.emulated.modules.params import CHARP_MAX, Remark, set_parameters, split_arguments
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.reporting.log import Level
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.modules import SOURCES

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated.command_line import CommandLine
-from kmodd.kernel.emulated.headers import SHF_EXECINSTR, SHF_WRITE, Candidate
+from kmodd.kernel.emulated.modules.headers import SHF_EXECINSTR, SHF_WRITE, Candidate
+from kmodd.kernel.emulated.modules.struct_module import Resident
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
-from kmodd.kernel.emulated.resident import Resident
 from kmodd.modulefile import ElfMachine
 
 GPL_COMPATIBLE = frozenset(

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.params import split_arguments
+from kmodd.kernel.emulated.modules.params import split_arguments
 
 MAX_LENGTH = 4096
 """Characters that are looked at; the kernel's own limit on most machines is 2 KiB."""

@@ -29,17 +29,17 @@ from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
 from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.cpu.services import Services
-from kmodd.kernel.emulated.headers import check_length
 from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.lookup import look_up
 from kmodd.kernel.emulated.modalias import parse_modalias
-from kmodd.kernel.emulated.module_table import OWNER_PATIENCE, Changed, ModuleTable
+from kmodd.kernel.emulated.modules.headers import check_length
+from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
+from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State, in_a_file
 from kmodd.kernel.emulated.recent import RecentFiles
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, refusal_as_error
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
-from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State, in_a_file
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
 

@@ -13,22 +13,22 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import checks
 from kmodd.kernel.emulated.checks import Surroundings, Versions
 from kmodd.kernel.emulated.cpu import Cpu
-from kmodd.kernel.emulated.headers import Candidate, check_headers, set_up
-from kmodd.kernel.emulated.layout import Layout
-from kmodd.kernel.emulated.module_table import ModuleTable
-from kmodd.kernel.emulated.param_table import Parameter
-from kmodd.kernel.emulated.params import TEXT_MAX, set_parameters
+from kmodd.kernel.emulated.modules.headers import Candidate, check_headers, set_up
+from kmodd.kernel.emulated.modules.layout import Layout
+from kmodd.kernel.emulated.modules.module_table import ModuleTable
+from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.params import TEXT_MAX, set_parameters
+from kmodd.kernel.emulated.modules.section_files import section_files
+from kmodd.kernel.emulated.modules.struct_module import Resident
 from kmodd.kernel.emulated.recent import OpenedFile, RecentFiles
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.resident import Resident
 from kmodd.kernel.emulated.signing import Keys, check_signature
 from kmodd.kernel.emulated.symbols import (
     Resolver,
     check_exports,
     check_imported_namespaces,
 )
-from kmodd.kernel.emulated.sysfs import section_files
 from kmodd.modulefile import ModuleFile
 
 

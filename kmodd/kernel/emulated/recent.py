@@ -12,11 +12,11 @@ from copy import copy
 from functools import cached_property
 
 from kmodd.kernel.emulated.checks import Versions, symbol_versions
-from kmodd.kernel.emulated.headers import Candidate
-from kmodd.kernel.emulated.layout import Layout, lay_out
-from kmodd.kernel.emulated.param_table import ParameterTable, read_parameters
+from kmodd.kernel.emulated.modules.headers import Candidate
+from kmodd.kernel.emulated.modules.layout import Layout, lay_out
+from kmodd.kernel.emulated.modules.param_table import ParameterTable, read_parameters
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns, own_functions
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
-from kmodd.kernel.emulated.symbol_table import SymbolColumns, own_functions
 from kmodd.kernel.emulated.symbols import exported_symbols, wanted_symbols
 
 LARGEST = 4 << 20

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from kmodd.errors import Reason
 from kmodd.kernel.emulated.checks import Surroundings, Versions
-from kmodd.kernel.emulated.headers import Candidate
-from kmodd.kernel.emulated.module_table import ModuleTable
+from kmodd.kernel.emulated.modules.headers import Candidate
+from kmodd.kernel.emulated.modules.module_table import ModuleTable
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.resident import Import, Imports, Resident
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import ElfMachine, ModuleFile
 
 SHN_LIVEPATCH, SHN_ABS, SHN_COMMON = 0xFF20, 0xFFF1, 0xFFF2

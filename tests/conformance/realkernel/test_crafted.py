@@ -19,7 +19,7 @@ from kmodd.kernel.emulated import (
     Vmlinux,
 )
 from kmodd.kernel.emulated.cpu import IdleCpu
-from kmodd.kernel.emulated.resident import Resident
+from kmodd.kernel.emulated.modules.struct_module import Resident
 from tests.conformance.realkernel.crafted import (
     CORE_CRCS,
     GPL_ONLY,

@@ -8,7 +8,7 @@ from kmodd.kernel.emulated.api.numerals import parse_integer
 from kmodd.kernel.emulated.api.printing import store_text
 from kmodd.kernel.emulated.api.table import function
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.param_table import SIGNED, SIZES, Parameter, shown
+from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, Parameter, shown
 
 _RECORD_SIZE = 40
 _NAME, _OPERATIONS, _MODE, _PLACE = 0, 16, 24, 32

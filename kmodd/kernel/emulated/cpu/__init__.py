@@ -20,11 +20,11 @@ from typing import Protocol
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
-from kmodd.kernel.emulated.param_table import Parameter
-from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.params import Remark, store_parameter
+from kmodd.kernel.emulated.modules.struct_module import Imports, Resident
 from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.resident import Imports, Resident
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 """Why code does not run where the emulator's library is missing."""

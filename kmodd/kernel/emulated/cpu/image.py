@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.cpu.names import FunctionNames, Place
+from kmodd.kernel.emulated.modules.kallsyms import FunctionNames, Place
 
 
 @dataclass(slots=True, eq=False)

@@ -12,14 +12,14 @@ from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.memory import PAGE, Memory
-from kmodd.kernel.emulated.cpu.names import FunctionNames
 from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
-from kmodd.kernel.emulated.headers import SHF_EXECINSTR, find_section
-from kmodd.kernel.emulated.layout import Layout
+from kmodd.kernel.emulated.modules.headers import SHF_EXECINSTR, find_section
+from kmodd.kernel.emulated.modules.kallsyms import FunctionNames
+from kmodd.kernel.emulated.modules.layout import Layout
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.resident import Import, Imports, Resident
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import SectionType
 from kmodd.modulefile.elf import Elf, Section
 from kmodd.modulefile.file import THIS_MODULE

@@ -21,12 +21,12 @@ from kmodd.kernel.emulated.cpu.placing import Placer
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.ledger import Entry
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
-from kmodd.kernel.emulated.param_table import Parameter
-from kmodd.kernel.emulated.params import Remark, store_parameter
+from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.params import Remark, store_parameter
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
 from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
-from kmodd.kernel.emulated.resident import Import, Imports, Resident
 from kmodd.modulefile import ElfMachine
 
 _COMING, _LIVE, _GOING = 1, 0, 2

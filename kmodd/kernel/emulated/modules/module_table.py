@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import LoadedModule
+from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.resident import BASE_REFERENCE, Resident, State
 
 MODULES_VADDR = 0xFFFFFFFFC0000000
 MODULES_END = 0xFFFFFFFFFF000000

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Container, Sequence
 from itertools import repeat
 
-from kmodd.kernel.emulated.headers import find_section
+from kmodd.kernel.emulated.modules.headers import find_section
 from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.file import THIS_MODULE
 from kmodd.modulefile.symbols import MAX_SYMBOL_NAME, MAX_SYMBOLS

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.param_table import UNSAFE, Parameter, ParameterTable, shown
+from kmodd.kernel.emulated.modules.param_table import UNSAFE, Parameter, ParameterTable, shown
 from kmodd.kernel.emulated.reporting.log import Level
 
 TEXT_MAX = 64 << 10

@@ -20,9 +20,9 @@ of arm, arm64, powerpc, riscv, loongarch, and s390's) these bytes are missing he
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.headers import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, find_section
+from kmodd.kernel.emulated.modules.headers import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, find_section
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import Section
 

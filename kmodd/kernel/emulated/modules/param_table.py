@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.headers import find_section
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
+from kmodd.kernel.emulated.modules.headers import find_section
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile, Relocation
 from kmodd.modulefile.elf import SHN_UNDEF, Section, SectionContents
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.symbol_table import SymbolColumns
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 
 NAMES_MAX = 4 << 20
 """Bytes of the names that are kept of a module's functions (490,000 in amdgpu's string table, the

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kmodd.kernel.base import ModuleNote, ModuleSection
-from kmodd.kernel.emulated.layout import Layout
+from kmodd.kernel.emulated.modules.layout import Layout
 from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.elf import Section
 

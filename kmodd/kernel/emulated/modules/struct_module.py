@@ -12,10 +12,10 @@ from kmodd.kernel.base import (
     ModuleDetails,
     ModuleState,
 )
-from kmodd.kernel.emulated.layout import Layout
-from kmodd.kernel.emulated.param_table import ParameterTable
+from kmodd.kernel.emulated.modules.layout import Layout
+from kmodd.kernel.emulated.modules.param_table import ParameterTable
+from kmodd.kernel.emulated.modules.section_files import SectionFiles
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
-from kmodd.kernel.emulated.sysfs import SectionFiles
 from kmodd.kernel.taints import in_order
 
 FILE_MAX = 4095
