@@ -8,7 +8,8 @@ import random
 import pytest
 
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel, recent
+from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel
+from kmodd.kernel.emulated.modules import image_cache
 from kmodd.kernel.emulated.modules.headers import SHF_ALLOC
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.file import THIS_MODULE
@@ -67,7 +68,7 @@ def test_a_module_has_the_bytes_of_its_place_however_often_it_is_loaded(
     # Each was at several places, and more than once at most of them.
     places = {name: {each[name][0] for each in seen if name in each} for name in USES}
     assert min(map(len, places.values())) > 1
-    monkeypatch.setattr(recent, "ROOM", 0)
+    monkeypatch.setattr(image_cache, "ROOM", 0)
     forgetful = running_kernel()
     for name, expected in zip(steps, seen, strict=True):
         step(forgetful, name)

@@ -6,7 +6,6 @@ the kernel's errno and log line. They change nothing but the log and the taints.
 """
 
 import errno
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kmodd.errors import Reason
@@ -14,6 +13,7 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated.command_line import CommandLine
 from kmodd.kernel.emulated.modules.headers import SHF_EXECINSTR, SHF_WRITE, Candidate
 from kmodd.kernel.emulated.modules.struct_module import Resident
+from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
@@ -63,45 +63,6 @@ class Surroundings:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """The versions of symbols that a module was built against; None for a module without any."""
-
-    label: str
-    crcs: Mapping[str, int] | None
-
-    def check(self, symbol: str, crc: int | None, resident: Resident, around: Surroundings) -> bool:
-        """Tell whether ``symbol`` with the version ``crc`` is the one meant (check_version)."""
-        if crc is None:
-            return True
-        if self.crcs is None:
-            return around.force(resident, symbol)
-        given = self.crcs.get(symbol)
-        if given is None:
-            why = f"{self.label}: no symbol version for {symbol}"
-            if around.vmlinux.refuses_missing_versions:
-                around.log.printk(Level.WARNING, why)
-                return False
-            around.log.printk_once(Level.WARNING, "no symbol version", why)
-            return True
-        if given == crc:
-            return True
-        why = f"{self.label}: disagrees about version of symbol {symbol}"
-        around.log.printk(Level.WARNING, why)
-        return False
-
-
-def symbol_versions(candidate: Candidate, *, ignored: bool) -> Versions:
-    """Return the versions that ``candidate`` was built against."""
-    tables = ("__versions", "__version_ext_crcs")
-    if ignored or not any(map(candidate.section, tables)):
-        return Versions(candidate.label, None)
-    crcs: dict[str, int] = {}
-    for version in candidate.module.versions():
-        crcs.setdefault(version.name, version.crc)
-    return Versions(candidate.label, crcs)
-
-
 def check_blacklist(candidate: Candidate, around: Surroundings) -> None:
     """Refuse what the kernel's command line forbids (module_blacklist=)."""
     if candidate.label in around.command_line.blacklist:
@@ -110,10 +71,33 @@ def check_blacklist(candidate: Candidate, around: Surroundings) -> None:
         raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, why)
 
 
+def check_version(
+    versions: Versions, symbol: str, crc: int | None, resident: Resident, around: Surroundings
+) -> bool:
+    """Tell whether ``symbol`` with the version ``crc`` is the one meant (check_version)."""
+    if crc is None:
+        return True
+    if versions.crcs is None:
+        return around.force(resident, symbol)
+    given = versions.crcs.get(symbol)
+    if given is None:
+        why = f"{versions.label}: no symbol version for {symbol}"
+        if around.vmlinux.refuses_missing_versions:
+            around.log.printk(Level.WARNING, why)
+            return False
+        around.log.printk_once(Level.WARNING, "no symbol version", why)
+        return True
+    if given == crc:
+        return True
+    why = f"{versions.label}: disagrees about version of symbol {symbol}"
+    around.log.printk(Level.WARNING, why)
+    return False
+
+
 def check_layout_version(versions: Versions, resident: Resident, around: Surroundings) -> None:
     """Compare the version of ``struct module`` itself (check_modstruct_version)."""
     core = around.vmlinux.symbols.get(LAYOUT)
-    if core is not None and not versions.check(LAYOUT, core.crc, resident, around):
+    if core is not None and not check_version(versions, LAYOUT, core.crc, resident, around):
         why = f"{versions.label}: disagrees about version of symbol {LAYOUT}"
         raise Refusal(Reason.SYMBOL_VERSION_MISMATCH, errno.ENOEXEC, why, symbol=LAYOUT)
 

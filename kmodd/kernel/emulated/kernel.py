@@ -33,9 +33,9 @@ from kmodd.kernel.emulated.loader import Load
 from kmodd.kernel.emulated.lookup import look_up
 from kmodd.kernel.emulated.modalias import parse_modalias
 from kmodd.kernel.emulated.modules.headers import check_length
+from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State, in_a_file
-from kmodd.kernel.emulated.recent import RecentFiles
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, refusal_as_error
@@ -92,7 +92,7 @@ class EmulatedKernel:
         self._log = log or KernelLog()
         self._taints = KernelTaints(self._log)
         self._table = ModuleTable(changed)
-        self._files = RecentFiles()
+        self._files = ImageCache()
         self._ask = ask or _nobody
         self._cpu: Cpu = cpu or self._make_cpu(wanted=run_code)
         self.runs_init, self.why_not_run = self._cpu.runs_code, self._cpu.why_not

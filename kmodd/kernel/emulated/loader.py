@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import checks
-from kmodd.kernel.emulated.checks import Surroundings, Versions
+from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.cpu import Cpu
 from kmodd.kernel.emulated.modules.headers import Candidate, check_headers, set_up
+from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.layout import Layout
+from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.module_table import ModuleTable
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.modules.section_files import section_files
 from kmodd.kernel.emulated.modules.struct_module import Resident
-from kmodd.kernel.emulated.recent import OpenedFile, RecentFiles
+from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.signing import Keys, check_signature
@@ -43,7 +45,7 @@ class Load:
     table: ModuleTable
     cpu: Cpu
     patience: float
-    files: RecentFiles
+    files: ImageCache
     label: str = ""
 
     def run(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
@@ -83,15 +85,15 @@ class Load:
             image, good = image[: state.module_size], state.good
         return image, good
 
-    def _open(self, image: bytes) -> OpenedFile:
+    def _open(self, image: bytes) -> LoadInfo:
         vmlinux, log = self.around.vmlinux, self.around.log
         file = self.files.take(image, vmlinux)
         if file is None:
             check_headers(image, vmlinux, log.printk)
-            file = OpenedFile(set_up(ModuleFile.parse(image), vmlinux, log.printk), vmlinux)
+            file = LoadInfo(set_up(ModuleFile.parse(image), vmlinux, log.printk), vmlinux)
         return file
 
-    def _check_early(self, file: OpenedFile, resident: Resident, flags: InsertFlags) -> Versions:
+    def _check_early(self, file: LoadInfo, resident: Resident, flags: InsertFlags) -> Versions:
         """Check what needs nothing but the file (early_mod_check)."""
         around, candidate = self.around, file.candidate
         checks.check_blacklist(candidate, around)
@@ -106,7 +108,7 @@ class Load:
                 self.table.check_name(resident.name)
         return versions
 
-    def _link(self, file: OpenedFile, resident: Resident, versions: Versions, good: bool) -> None:
+    def _link(self, file: LoadInfo, resident: Resident, versions: Versions, good: bool) -> None:
         """Give the module what it needs of others, and know what it offers."""
         around, candidate = self.around, file.candidate
         if around.vmlinux.version >= (6, 4):

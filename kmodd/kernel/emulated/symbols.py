@@ -6,15 +6,16 @@ import time
 from collections.abc import Iterable
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.checks import Surroundings, Versions
+from kmodd.kernel.emulated.checks import Surroundings, check_version
 from kmodd.kernel.emulated.modules.headers import Candidate
 from kmodd.kernel.emulated.modules.module_table import ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
+from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.modulefile import ElfMachine, ModuleFile
+from kmodd.modulefile import ElfMachine
 
 SHN_LIVEPATCH, SHN_ABS, SHN_COMMON = 0xFF20, 0xFFF1, 0xFFF2
 """Section indices with a meaning of their own (include/linux/livepatch.h, elf(5))."""
@@ -117,7 +118,7 @@ class Resolver:
             self._uses_gpl_only = True
         if owner is not None and not self._inherit_taint(name, owner):
             return errno.ENOENT, False
-        if not self._versions.check(name, exported.crc, self._resident, self._around):
+        if not check_version(self._versions, name, exported.crc, self._resident, self._around):
             return errno.EINVAL, True
         if exported.namespace and not self._may_use_namespace(name, exported.namespace):
             return errno.EINVAL, True
@@ -208,25 +209,6 @@ class Resolver:
             why = f"{self._resident.name}: more than {COMPLAINTS_MAX} symbols are missing"
             raise Refusal(Reason.UNKNOWN_SYMBOL, errno.ENOENT, why, symbol=self._failed)
         self._around.log.printk(level, f"{self._resident.name}: {text}")
-
-
-def wanted_symbols(module: ModuleFile, symbols: SymbolColumns) -> tuple[tuple[int, str], ...]:
-    """Return the symbols that the module does not define in any of its sections.
-
-    By their index, with their name. Raises ModuleFileError.
-    """
-    indices = sorted(symbols.undefined() + symbols.beyond(len(module.elf.sections)))
-    return tuple(zip(indices, symbols.names(indices), strict=True))
-
-
-def exported_symbols(candidate: Candidate) -> dict[str, CoreSymbol]:
-    """Return what the module exports, by name."""
-    if not candidate.section("__ksymtab") and not candidate.section("__ksymtab_gpl"):
-        return {}
-    return {
-        each.name: CoreSymbol(each.crc, each.gpl_only, each.namespace)
-        for each in candidate.module.exports()
-    }
 
 
 def check_exports(resident: Resident, around: Surroundings, table: ModuleTable) -> None:

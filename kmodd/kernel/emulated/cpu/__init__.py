@@ -20,10 +20,10 @@ from typing import Protocol
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Imports, Resident
-from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
@@ -52,7 +52,7 @@ class Cpu(Protocol):
     why_not: str
     """Why they are not; empty where they are."""
 
-    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
         """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
 
     def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
@@ -115,7 +115,7 @@ class IdleCpu:
     def __init__(self, why_not: str = SWITCHED_OFF) -> None:
         self.why_not = why_not
 
-    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
         """Do nothing."""
 
     def take_parameter(self, _resident: Resident, _parameter: Parameter, _value: str | None) -> int:

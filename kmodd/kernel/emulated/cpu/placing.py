@@ -16,9 +16,9 @@ from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
 from kmodd.kernel.emulated.modules.headers import SHF_EXECINSTR, find_section
 from kmodd.kernel.emulated.modules.kallsyms import FunctionNames
 from kmodd.kernel.emulated.modules.layout import Layout
+from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
-from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.modulefile import SectionType
 from kmodd.modulefile.elf import Elf, Section
@@ -90,9 +90,9 @@ class Placer:
         self._memory = memory
         self._per_cpu = per_cpu
         self._resolve = resolve
-        self._placed: WeakKeyDictionary[OpenedFile, _Placed] = WeakKeyDictionary()
+        self._placed: WeakKeyDictionary[LoadInfo, _Placed] = WeakKeyDictionary()
 
-    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> ModuleImage:
+    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> ModuleImage:
         """Copy the sections that stay to where the module's addresses are, and relocate them.
 
         Raises Refusal, ModuleFileError, and BadAddress where there is no memory for it.
@@ -146,7 +146,7 @@ class Placer:
 class _Filling:
     """One module's sections and symbols on their way to their addresses."""
 
-    def __init__(self, file: OpenedFile, where: _Where) -> None:
+    def __init__(self, file: LoadInfo, where: _Where) -> None:
         layout = where.layout
         self._file = file
         self._elf: Elf = file.candidate.module.elf

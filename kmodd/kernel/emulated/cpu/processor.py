@@ -21,10 +21,10 @@ from kmodd.kernel.emulated.cpu.placing import Placer
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.ledger import Entry
 from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
-from kmodd.kernel.emulated.recent import OpenedFile
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.modulefile import ElfMachine
@@ -61,7 +61,7 @@ class Processor:
                 self._machine = machine
             return self._machine
 
-    def place(self, file: OpenedFile, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
         elf = file.candidate.module.elf
         if elf.bits != 64 or elf.machine != ElfMachine.X86_64:

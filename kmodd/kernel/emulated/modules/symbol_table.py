@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Container, Sequence
 from itertools import repeat
 
-from kmodd.kernel.emulated.modules.headers import find_section
+from kmodd.kernel.emulated.modules.headers import Candidate, find_section
+from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.file import THIS_MODULE
 from kmodd.modulefile.symbols import MAX_SYMBOL_NAME, MAX_SYMBOLS
@@ -161,3 +162,22 @@ def own_functions(module: ModuleFile, symbols: SymbolColumns) -> tuple[int | Non
     relocations = module.relocations(section) if section else []
     found = {symbols.name(each.symbol): each.symbol for each in relocations}
     return found.get("init_module"), found.get("cleanup_module")
+
+
+def wanted_symbols(module: ModuleFile, symbols: SymbolColumns) -> tuple[tuple[int, str], ...]:
+    """Return the symbols that the module does not define in any of its sections.
+
+    By their index, with their name. Raises ModuleFileError.
+    """
+    indices = sorted(symbols.undefined() + symbols.beyond(len(module.elf.sections)))
+    return tuple(zip(indices, symbols.names(indices), strict=True))
+
+
+def exported_symbols(candidate: Candidate) -> dict[str, CoreSymbol]:
+    """Return what the module exports, by name."""
+    if not candidate.section("__ksymtab") and not candidate.section("__ksymtab_gpl"):
+        return {}
+    return {
+        each.name: CoreSymbol(each.crc, each.gpl_only, each.namespace)
+        for each in candidate.module.exports()
+    }

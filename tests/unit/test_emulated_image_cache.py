@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from kmodd.kernel.emulated import Vmlinux
 from kmodd.kernel.emulated.modules.headers import set_up
-from kmodd.kernel.emulated.recent import LARGEST, ROOM, OpenedFile, RecentFiles
+from kmodd.kernel.emulated.modules.image_cache import LARGEST, ROOM, ImageCache
+from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.emulated import vmlinux
@@ -15,12 +16,12 @@ IMAGE = write_module(ModuleSpec(parameters=(Param("level", "int"),)))
 VMLINUX = vmlinux()
 
 
-def opened(under: Vmlinux = VMLINUX) -> OpenedFile:
-    return OpenedFile(set_up(ModuleFile.parse(IMAGE), under, lambda *_: None), under)
+def opened(under: Vmlinux = VMLINUX) -> LoadInfo:
+    return LoadInfo(set_up(ModuleFile.parse(IMAGE), under, lambda *_: None), under)
 
 
 def test_a_file_is_used_by_one_load_at_a_time() -> None:
-    files, file = RecentFiles(), opened()
+    files, file = ImageCache(), opened()
     assert files.take(IMAGE, VMLINUX) is None
     files.put_back(IMAGE, file)
     assert files.take(bytes(bytearray(IMAGE)), VMLINUX) is file
@@ -28,7 +29,7 @@ def test_a_file_is_used_by_one_load_at_a_time() -> None:
 
 
 def test_a_kernel_that_has_changed_reads_it_anew() -> None:
-    files, changed = RecentFiles(), replace(VMLINUX)
+    files, changed = ImageCache(), replace(VMLINUX)
     files.put_back(IMAGE, opened())
     assert files.take(IMAGE, changed) is None
     assert files.take(IMAGE, VMLINUX) is None
@@ -55,7 +56,7 @@ def test_parameters_are_each_loads_own() -> None:
 
 
 def test_there_is_room_for_so_much_and_the_oldest_goes_first() -> None:
-    files, file = RecentFiles(), opened()
+    files, file = ImageCache(), opened()
     count = 2 * ROOM // LARGEST
     images = [IMAGE + bytes([number]) * (LARGEST - len(IMAGE)) for number in range(count)]
     for image in images:
@@ -66,7 +67,7 @@ def test_there_is_room_for_so_much_and_the_oldest_goes_first() -> None:
 
 
 def test_a_large_file_is_not_kept() -> None:
-    files = RecentFiles()
+    files = ImageCache()
     image = IMAGE + bytes(LARGEST)
     files.put_back(image, opened())
     assert files.take(image, VMLINUX) is None
