@@ -16,7 +16,7 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol
-from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
+from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.modulefile import SectionType
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
@@ -266,18 +266,18 @@ def test_a_file_that_lies_in_its_tables_is_refused_with_a_line() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", CommandLine()),
-        ("quiet root=/dev/sda1", CommandLine()),
-        ("module_blacklist=a,,b", CommandLine(blacklist=frozenset("ab"))),
-        ("module_blacklist=a module-blacklist=b", CommandLine(blacklist=frozenset("b"))),
-        ("module.sig_enforce", CommandLine(signatures_enforced=True)),
-        ("module.sig_enforce=1 module.sig_enforce=0", CommandLine(signatures_enforced=True)),
-        ("module.sig_enforce=n", CommandLine()),
-        ("sysctl.kernel.modules_disabled=1", CommandLine(modules_disabled=True)),
-        ("sysctl.kernel.modules_disabled=0", CommandLine()),
+        ("", BootCommandLine()),
+        ("quiet root=/dev/sda1", BootCommandLine()),
+        ("module_blacklist=a,,b", BootCommandLine(blacklist=frozenset("ab"))),
+        ("module_blacklist=a module-blacklist=b", BootCommandLine(blacklist=frozenset("b"))),
+        ("module.sig_enforce", BootCommandLine(signatures_enforced=True)),
+        ("module.sig_enforce=1 module.sig_enforce=0", BootCommandLine(signatures_enforced=True)),
+        ("module.sig_enforce=n", BootCommandLine()),
+        ("sysctl.kernel.modules_disabled=1", BootCommandLine(modules_disabled=True)),
+        ("sysctl.kernel.modules_disabled=0", BootCommandLine()),
     ],
 )
-def test_the_kernels_command_line(text: str, expected: CommandLine) -> None:
+def test_the_kernels_command_line(text: str, expected: BootCommandLine) -> None:
     assert parse_command_line(text) == replace(expected, text=text)
 
 

@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from kmodd.kernel.emulated import Vmlinux
-from kmodd.kernel.emulated.modules.headers import set_up
+from kmodd.kernel.emulated.load.headers import set_up
 from kmodd.kernel.emulated.modules.image_cache import LARGEST, ROOM, ImageCache
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.modulefile import ModuleFile

@@ -10,7 +10,7 @@ import pytest
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel
 from kmodd.kernel.emulated.modules import image_cache
-from kmodd.kernel.emulated.modules.headers import SHF_ALLOC
+from kmodd.kernel.emulated.modules.candidate import SHF_ALLOC
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.file import THIS_MODULE
 from tests.support.elf_patch import with_relocation

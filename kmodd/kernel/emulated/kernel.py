@@ -25,14 +25,14 @@ from kmodd.kernel.base import (
     ParameterValue,
     Requested,
 )
-from kmodd.kernel.emulated.checks import Surroundings
-from kmodd.kernel.emulated.command_line import CommandLine, parse_command_line
 from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.cpu.services import Services
-from kmodd.kernel.emulated.loader import Load
+from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
+from kmodd.kernel.emulated.load.checks import Surroundings
+from kmodd.kernel.emulated.load.headers import check_length
+from kmodd.kernel.emulated.load.load_module import Load
 from kmodd.kernel.emulated.lookup import look_up
 from kmodd.kernel.emulated.modalias import parse_modalias
-from kmodd.kernel.emulated.modules.headers import check_length
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State, in_a_file
@@ -77,8 +77,8 @@ class EmulatedKernel:
     ) -> None:
         """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
 
-        ``command_line`` is the kernel's (see command_line.py). With ``run_code`` modules' own code
-        is run, where the emulator's library is installed; ``cpu`` runs it some other way.
+        ``command_line`` is the kernel's (see boot_command_line.py). With ``run_code`` modules' own
+        code is run, where the emulator's library is installed; ``cpu`` runs it some other way.
         ``changed`` is told of every change of the listing. ``patience`` is how many seconds a load
         waits for the init of another. ``ask`` is called with what modules' code asks for, and
         whether it waits.
@@ -87,7 +87,7 @@ class EmulatedKernel:
         self.boot_id = str(uuid.uuid4())
         self._vmlinux = vmlinux
         self.command_line = command_line
-        self._command_line: CommandLine = parse_command_line(command_line)
+        self._command_line: BootCommandLine = parse_command_line(command_line)
         self._patience = patience
         self._log = log or KernelLog()
         self._taints = KernelTaints(self._log)

@@ -20,7 +20,12 @@ of arm, arm64, powerpc, riscv, loongarch, and s390's) these bytes are missing he
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.modules.headers import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, find_section
+from kmodd.kernel.emulated.modules.candidate import (
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHF_WRITE,
+    find_section,
+)
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.modulefile import ModuleFile

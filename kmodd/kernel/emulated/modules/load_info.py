@@ -4,7 +4,7 @@
 from copy import copy
 from functools import cached_property
 
-from kmodd.kernel.emulated.modules.headers import Candidate
+from kmodd.kernel.emulated.modules.candidate import Candidate
 from kmodd.kernel.emulated.modules.layout import Layout, lay_out
 from kmodd.kernel.emulated.modules.param_table import ParameterTable, read_parameters
 from kmodd.kernel.emulated.modules.symbol_table import (

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.modules.headers import find_section
+from kmodd.kernel.emulated.modules.candidate import find_section
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.modulefile import ModuleFile, Relocation
 from kmodd.modulefile.elf import SHN_UNDEF, Section, SectionContents

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Container, Sequence
 from itertools import repeat
 
-from kmodd.kernel.emulated.modules.headers import Candidate, find_section
+from kmodd.kernel.emulated.modules.candidate import Candidate, find_section
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.file import THIS_MODULE

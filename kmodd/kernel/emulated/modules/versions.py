@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.modules.headers import Candidate
+from kmodd.kernel.emulated.modules.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import checks
-from kmodd.kernel.emulated.checks import Surroundings
 from kmodd.kernel.emulated.cpu import Cpu
-from kmodd.kernel.emulated.modules.headers import Candidate, check_headers, set_up
+from kmodd.kernel.emulated.load import checks
+from kmodd.kernel.emulated.load.checks import Surroundings
+from kmodd.kernel.emulated.load.headers import check_headers, set_up
+from kmodd.kernel.emulated.load.signature import Keys, check_signature
+from kmodd.kernel.emulated.load.symbols import (
+    Resolver,
+    check_exports,
+    check_imported_namespaces,
+)
+from kmodd.kernel.emulated.modules.candidate import Candidate
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.layout import Layout
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
@@ -25,12 +32,6 @@ from kmodd.kernel.emulated.modules.struct_module import Resident
 from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.kernel.emulated.signing import Keys, check_signature
-from kmodd.kernel.emulated.symbols import (
-    Resolver,
-    check_exports,
-    check_imported_namespaces,
-)
 from kmodd.modulefile import ModuleFile
 
 

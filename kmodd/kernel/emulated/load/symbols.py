@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.checks import Surroundings, check_version
-from kmodd.kernel.emulated.modules.headers import Candidate
+from kmodd.kernel.emulated.load.checks import Surroundings, check_version
+from kmodd.kernel.emulated.modules.candidate import Candidate
 from kmodd.kernel.emulated.modules.module_table import ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns

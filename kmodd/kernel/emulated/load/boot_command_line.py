@@ -12,7 +12,7 @@ _TRUE = frozenset("yY1tT")
 
 
 @dataclass(frozen=True, slots=True)
-class CommandLine:
+class BootCommandLine:
     """``blacklist`` are the names of ``module_blacklist=``; the others are switches."""
 
     text: str = ""
@@ -21,7 +21,7 @@ class CommandLine:
     modules_disabled: bool = False
 
 
-def parse_command_line(text: str) -> CommandLine:
+def parse_command_line(text: str) -> BootCommandLine:
     """Return what a kernel command line says to the module loader; never raises.
 
     Known are ``module_blacklist=A,B`` (the last one counts, and names are taken as written),
@@ -38,4 +38,4 @@ def parse_command_line(text: str) -> CommandLine:
                 enforced |= value is None or value[:1] in _TRUE or value[:2].lower() == "on"
             case "sysctl.kernel.modules_disabled" | "sysctl/kernel/modules_disabled":
                 disabled |= value == "1"
-    return CommandLine(text, blacklist, enforced, disabled)
+    return BootCommandLine(text, blacklist, enforced, disabled)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated.command_line import CommandLine
-from kmodd.kernel.emulated.modules.headers import SHF_EXECINSTR, SHF_WRITE, Candidate
+from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine
+from kmodd.kernel.emulated.modules.candidate import SHF_EXECINSTR, SHF_WRITE, Candidate
 from kmodd.kernel.emulated.modules.struct_module import Resident
 from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
@@ -44,7 +44,7 @@ class Surroundings:
     """What a load sees of the kernel beside its table of modules."""
 
     vmlinux: Vmlinux
-    command_line: CommandLine
+    command_line: BootCommandLine
     taints: KernelTaints
     log: KernelLog
 

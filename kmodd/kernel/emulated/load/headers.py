@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kmodd.errors import Reason
+from kmodd.kernel.emulated.modules.candidate import SHF_ALLOC, Candidate, find_section
 from kmodd.kernel.emulated.release.vmlinux import Machine, Vmlinux
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.modulefile import ElfType, ModuleFile, SectionType
 from kmodd.modulefile.elf import SHN_UNDEF, Section
 from kmodd.modulefile.file import THIS_MODULE
-
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
-"""Section flags of elf(5)."""
 
 NAMELESS = "(missing .modinfo section or name field)"
 """What messages call a module that does not tell its name."""
@@ -159,43 +157,6 @@ def _complain_of_sections(headers: _Headers) -> str:
         if flags & SHF_ALLOC and name >= names_size:
             return f"Invalid ELF section name in module (section {index} type {kind})"
     return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A module whose headers are in order, on its way into the kernel.
-
-    ``name`` is the one in its ``struct module``, which the kernel will know it by; ``label`` is
-    what early messages call it, the one in ``.modinfo`` where there is one.
-    """
-
-    module: ModuleFile
-    label: str
-    name: str
-    modinfo: tuple[tuple[str, str], ...]
-
-    def info(self, tag: str) -> str | None:
-        """Return the first value of ``tag`` in .modinfo (get_modinfo)."""
-        return next((value for key, value in self.modinfo if key == tag), None)
-
-    def infos(self, tag: str) -> tuple[str, ...]:
-        """Return all values of ``tag`` in .modinfo."""
-        return tuple(value for key, value in self.modinfo if key == tag)
-
-    def section(self, name: str) -> Section | None:
-        """Return the first section of that name that is allocated: the kernel sees no other."""
-        return find_section(self.module, name)
-
-
-def find_section(module: ModuleFile, name: str) -> Section | None:
-    """Return the first allocated section of that name, as ``find_sec`` does."""
-    found = module.section(name)
-    if found is None or found.flags & SHF_ALLOC:
-        return found
-    for section in module.elf.sections[found.index + 1 :]:
-        if section.name == name and section.flags & SHF_ALLOC:
-            return section
-    return None
 
 
 def set_up(module: ModuleFile, vmlinux: Vmlinux, printk: Printk) -> Candidate:
