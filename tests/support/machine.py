@@ -13,9 +13,9 @@ require_emulator()
 # Declares the kernel's functions.
 import kmodd.kernel.emulated.cpu.processor  # noqa: E402, F401
 from kmodd.kernel.emulated.api.table import FUNCTIONS  # noqa: E402
-from kmodd.kernel.emulated.cpu import addresses  # noqa: E402
 from kmodd.kernel.emulated.cpu.machine import Machine  # noqa: E402
-from kmodd.kernel.emulated.cpu.x86_64 import ARGUMENTS, Trapped  # noqa: E402
+from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
+from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS, Trapped  # noqa: E402
 
 __all__ = ["ROOM", "Machine", "call", "new_machine"]
 

@@ -7,7 +7,7 @@ from kmodd.kernel.emulated.api.format import Arguments, format_text
 from kmodd.kernel.emulated.api.prototype import parse_prototype
 from kmodd.kernel.emulated.api.scan import scan
 from kmodd.kernel.emulated.cpu.heap import Heap
-from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory, Region
+from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory, Region
 from kmodd.kernel.emulated.ledger import Ledger
 from kmodd.kernel.emulated.tree import Tree
 

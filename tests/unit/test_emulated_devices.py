@@ -8,8 +8,8 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import Emulation, KernelFile
+from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity, parse_modalias
 from kmodd.kernel.emulated.lookup import FILES_MAX, look_up
-from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity, parse_modalias
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace.context import USUAL

@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.hardware import addresses
 from tests.support.machine import ROOM, call, new_machine
 
 NOTE_SECOND = bytes.fromhex("48893e48c7460801000000c3")

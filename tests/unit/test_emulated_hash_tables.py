@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from kmodd.kernel.emulated.api.table import RECLAIMERS
-from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.hardware import addresses
 from tests.support.machine import ROOM, Machine, call, new_machine
 
 TABLE, PARAMETERS, SUM = ROOM, ROOM + 256, ROOM + 512

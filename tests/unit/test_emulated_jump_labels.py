@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.hardware import addresses
 from tests.support.require import require_emulator
 
 require_emulator()

@@ -9,10 +9,10 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.cpu import addresses, watch  # noqa: E402  # after the emulator
-from kmodd.kernel.emulated.cpu.core import features  # noqa: E402
-from kmodd.kernel.emulated.cpu.watch import Watch  # noqa: E402
-from kmodd.kernel.emulated.cpu.x86_64 import (  # noqa: E402
+from kmodd.kernel.emulated.cpu.core import features  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.hardware import addresses, lockup_detector  # noqa: E402
+from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector  # noqa: E402
+from kmodd.kernel.emulated.hardware.x86_64 import (  # noqa: E402
     SLICE,
     X86_64,
     Event,
@@ -129,18 +129,18 @@ def test_code_that_writes_and_reads_by_turns_is_given_each_page_once(
 
     monkeypatch.setattr(cpu.memory, "permissions", noted)
     assert call(cpu, PUSH_AND_POP, 1000) == Returned(1)
-    # The glue and its mailbox, the code, the stack.
+    # The trampoline and its mailbox, the code, the stack.
     assert len(asked) < 10
 
 
 def test_a_run_that_takes_long_is_counted_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(lockup_detector, "LOOK_SECONDS", 0.001)
     cpu, rounds, ticks = X86_64(), 1 << 20, 0
     event = call(cpu, COUNT_DOWN, 1 << 62)
     assert isinstance(event, Ticked)
     assert HERE <= event.at < HERE + len(COUNT_DOWN)
     # The call is still the same one, and each slice is a tick.
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 5.0)
+    monkeypatch.setattr(lockup_detector, "LOOK_SECONDS", 5.0)
     event = cpu.call(HERE, (rounds,), stack_of(cpu.memory, 0))
     while isinstance(event, Ticked):
         ticks += 1
@@ -151,10 +151,12 @@ def test_a_run_that_takes_long_is_counted_from_there_on(monkeypatch: pytest.Monk
     assert call(cpu, COUNT_DOWN, rounds) == Returned(rounds)
 
 
-def test_the_watch_ends_when_nobody_runs_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.001)
+def test_the_lockup_detector_ends_when_nobody_runs_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lockup_detector, "LOOK_SECONDS", 0.001)
     stopped = threading.Event()
-    one = Watch(stopped.set)
+    one = LockupDetector(stopped.set)
     for _ in range(2):
         others = set(threading.enumerate())
         one.watch()

@@ -30,7 +30,7 @@ from kmodd.kernel.emulated.api.table import (
     reclaims,
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.reporting.log import Level
 
 _QUIET = (errno.ENODEV, errno.ENXIO, 517)

@@ -5,8 +5,8 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.hardware import addresses
 
 _TRANSFORM_SIZE, _SHASH_ALGORITHM = 4096, 32
 _ALGORITHM_SIZE, _SHASH_FUNCTIONS = 1024, 96

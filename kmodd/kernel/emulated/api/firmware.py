@@ -5,7 +5,7 @@ import errno
 
 from kmodd.kernel.emulated.api.table import RETURN, alike, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.x86_64 import ARGUMENTS
+from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS
 
 
 def _request(machine: Machine, result: int, *_rest: int) -> int:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from kmodd.kernel.emulated.cpu.memory import BadAddress, Memory
+from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory
 
 LENGTH_MAX = 8192
 """Characters of the longest text that is made; a record of the log has room for 1 KiB."""

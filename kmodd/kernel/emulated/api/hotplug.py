@@ -24,8 +24,8 @@ from kmodd.kernel.emulated.api.structures import (
 )
 from kmodd.kernel.emulated.api.sysfs import remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
-from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX, Refusal
 
 DEVICES_MAX = 256

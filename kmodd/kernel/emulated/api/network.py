@@ -13,8 +13,8 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.hardware import addresses
 
 _INIT, _PRE_EXIT, _EXIT, _EXIT_BATCH = 16, 24, 32, 40
 _ID, _SIZE = 56, 64

@@ -4,7 +4,7 @@
 from kmodd.kernel.emulated.api.structures import DEVICE, DRIVER, NET_DEVICE, device_name
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.reporting.log import Level
 
 DEFAULT_LEVEL = Level.WARNING

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import BadAddress
 
 
 @dataclass(frozen=True, slots=True)

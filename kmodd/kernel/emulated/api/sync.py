@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from kmodd.kernel.emulated.api.structures import TASK, WAIT_ENTRY
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu import addresses
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.scheduler import HZ
+from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.memory import BadAddress
 
 _ALL = 0xFFFFFFFF
 _FOREVER = (1 << 63) - 1

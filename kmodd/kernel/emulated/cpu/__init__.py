@@ -5,9 +5,8 @@ processor                   the functions of modules, run one after the other; c
 machine                     calls into modules and their calls of kernel functions
 services                    what the machine asks of the kernel around it
 scheduler                   tasks and timers beside the call that is under way
-budget, watch               what time a call has, and which run takes long
-x86_64, glue                registers, calls and traps of one kind of processor
-memory, heap, core          what is where: regions, allocations, the kernel's own symbols,
+budget                      what time a call has
+heap, core                  what is where: allocations, the kernel's own symbols,
 image, images, names        modules and what is in them
 placing, relocate           how modules come into memory, and their words are filled in
 faults, crash               what went wrong with code, and what the kernel says of it
@@ -19,7 +18,7 @@ from typing import Protocol
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
-from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Mapping
 
 from kmodd.kernel.emulated.api.table import RETURN_ZERO, Function
-from kmodd.kernel.emulated.cpu import addresses
-from kmodd.kernel.emulated.cpu.memory import BadAddress
-from kmodd.kernel.emulated.cpu.x86_64 import X86_64
+from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.x86_64 import X86_64
 
 UNKNOWN_SIZE = 512
 """Bytes for a symbol that nothing is known of."""

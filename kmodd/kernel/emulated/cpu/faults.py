@@ -4,12 +4,13 @@
 import struct
 from collections.abc import Callable, Iterator
 
-from kmodd.kernel.emulated.cpu import addresses, crash
+from kmodd.kernel.emulated.cpu import crash
 from kmodd.kernel.emulated.cpu.crash import Crash, Scene
 from kmodd.kernel.emulated.cpu.images import Images
-from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.services import Services
-from kmodd.kernel.emulated.cpu.x86_64 import X86_64, Faulted
+from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.x86_64 import X86_64, Faulted
 from kmodd.kernel.emulated.reporting.log import Level
 
 _INVALID_OPCODE = 6

@@ -7,7 +7,7 @@ has its own list of what was given back.
 
 from bisect import bisect_left
 
-from kmodd.kernel.emulated.cpu.memory import PAGE, Region
+from kmodd.kernel.emulated.hardware.memory import PAGE, Region
 
 SIZES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 """The sizes of kmalloc's caches on x86-64 (mm/slab_common.c)."""

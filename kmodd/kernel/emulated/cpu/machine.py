@@ -15,19 +15,20 @@ from typing import Any
 
 from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
 from kmodd.kernel.emulated.api.table import FUNCTIONS
-from kmodd.kernel.emulated.cpu import addresses, crash
+from kmodd.kernel.emulated.cpu import crash
 from kmodd.kernel.emulated.cpu.budget import Budget
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.faults import Faults
-from kmodd.kernel.emulated.cpu.glue import GLUE
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.images import Images
-from kmodd.kernel.emulated.cpu.memory import READ, WRITE, BadAddress
 from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.cpu.services import Services
-from kmodd.kernel.emulated.cpu.x86_64 import (
+from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.memory import READ, WRITE, BadAddress
+from kmodd.kernel.emulated.hardware.trampoline import TRAMPOLINE
+from kmodd.kernel.emulated.hardware.x86_64 import (
     ARGUMENTS,
     X86_64,
     Event,
@@ -265,7 +266,7 @@ class Machine:
         except BadAddress:
             # The module had its stack end right there.
             return 0
-        return self.now.function if address == GLUE.returned else address
+        return self.now.function if address == TRAMPOLINE.returned else address
 
     @property
     def module(self) -> str:

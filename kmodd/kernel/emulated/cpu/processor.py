@@ -16,11 +16,11 @@ from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.memory import BadAddress
 from kmodd.kernel.emulated.cpu.placing import Placer
 from kmodd.kernel.emulated.cpu.services import Services
+from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.ledger import Entry
-from kmodd.kernel.emulated.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter

@@ -18,7 +18,7 @@ IDLE_LOOKS = 40
 """Looks at a processor that nobody uses after which the thread ends."""
 
 
-class Watch:
+class LockupDetector:
     """Calls ``stop`` for a run that takes too long; from a thread of its own, which comes and goes.
 
     ``runs`` is the processor's to count up at a run's begin and at its end: it is odd in between.
@@ -40,7 +40,7 @@ class Watch:
             self._is_used = True
             if not self._is_watching:
                 self._is_watching = True
-                threading.Thread(target=self._look, name="kmodd-watch", daemon=True).start()
+                threading.Thread(target=self._look, name="kmodd-lockup", daemon=True).start()
 
     def _look(self) -> None:
         seen, idle = 0, 0

@@ -26,10 +26,10 @@ TEXT = 0xFFFFFFFF81000000
 TEXT_SIZE = 4 << 20
 SLOT_SIZE = 16
 
-GLUE = 0xFFFFFFFF82000000
+TRAMPOLINE = 0xFFFFFFFF82000000
 """The code that connects the machine with this program, and the words they exchange."""
-GLUE_SIZE = 4096
-MAILBOX = GLUE + GLUE_SIZE
+TRAMPOLINE_SIZE = 4096
+MAILBOX = TRAMPOLINE + TRAMPOLINE_SIZE
 
 DATA = 0xFFFFFFFF83000000
 """The kernel's variables, and the functions that are not known to be any."""

@@ -10,7 +10,7 @@ read through the emulator's library costs 4 us, the whole mailbox 1 us.
 import struct
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.cpu import addresses
+from kmodd.kernel.emulated.hardware import addresses
 
 EVENT, SLOT, RESULT, TARGET = 0, 8, 16, 24
 SAVED = 32
@@ -29,7 +29,7 @@ _ARGUMENT_REGISTERS = (7, 6, 2, 1, 8, 9)
 
 
 class _Assembler:
-    """Writes the glue."""
+    """Writes the trampoline."""
 
     def __init__(self, base: int) -> None:
         self._base = base
@@ -62,7 +62,7 @@ class _Assembler:
 
 
 @dataclass(frozen=True, slots=True)
-class Glue:
+class Trampoline:
     """Where its entries are."""
 
     trap: int
@@ -72,8 +72,8 @@ class Glue:
     code: bytes
 
 
-def _assemble() -> Glue:
-    write = _Assembler(addresses.GLUE)
+def _assemble() -> Trampoline:
+    write = _Assembler(addresses.TRAMPOLINE)
     trap = write.here
     write.pop(SLOT)
     for number, register in enumerate(_ARGUMENT_REGISTERS):
@@ -94,7 +94,7 @@ def _assemble() -> Glue:
     returned = write.here
     write.move(0, RESULT, load=False)
     write.event(RETURNED)
-    return Glue(trap, resume, enter, returned, bytes(write.code))
+    return Trampoline(trap, resume, enter, returned, bytes(write.code))
 
 
-GLUE = _assemble()
+TRAMPOLINE = _assemble()

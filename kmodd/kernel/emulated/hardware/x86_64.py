@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An x86-64 processor: how functions are called on it, and how they call the kernel's.
 
-A call of a kernel function stops the processor; glue.py says how.
+A call of a kernel function stops the processor; trampoline.py says how.
 
 The library is asked for addresses without translation (UC_TLB_VIRTUAL): with it, it cuts them
 at 52 bits, and the kernel's could not be used. Each page that code touches is asked of this program
@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import unicorn
 from unicorn import x86_const
 
-from kmodd.kernel.emulated.cpu import addresses, glue
-from kmodd.kernel.emulated.cpu.memory import (
+from kmodd.kernel.emulated.hardware import addresses, trampoline
+from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector
+from kmodd.kernel.emulated.hardware.memory import (
     EXECUTE,
     PAGE,
     READ,
@@ -27,10 +28,10 @@ from kmodd.kernel.emulated.cpu.memory import (
     Memory,
     Region,
 )
-from kmodd.kernel.emulated.cpu.watch import Watch
 
 SLICE = 10_000
-"""Instructions between two ticks of the machine's clock, where they are counted (watch.py)."""
+"""Instructions between two ticks of the machine's clock, where they are counted (see
+lockup_detector.py)."""
 
 TRANSLATIONS_SIZE = 16 << 20
 """Bytes for what the emulator's library translates code to; it begins anew when they are full.
@@ -129,11 +130,11 @@ class X86_64:  # noqa: N801  # its name
         self._grants_all = False
         self._vector: int | None = None
         self._limit = 0
-        self._watch = Watch(self._uc.emu_stop)
+        self._detector = LockupDetector(self._uc.emu_stop)
         self.memory = Memory(self._attach)
         self.text = self.memory.add(addresses.TEXT, addresses.TEXT_SIZE, READ | EXECUTE)
-        code = self.memory.add(addresses.GLUE, addresses.GLUE_SIZE, READ | EXECUTE)
-        code.buffer[: len(glue.GLUE.code)] = glue.GLUE.code
+        code = self.memory.add(addresses.TRAMPOLINE, addresses.TRAMPOLINE_SIZE, READ | EXECUTE)
+        code.buffer[: len(trampoline.TRAMPOLINE.code)] = trampoline.TRAMPOLINE.code
         self._mail = self.memory.add(addresses.MAILBOX, 4096, READ | WRITE).buffer
         for base, size, permissions in (
             (addresses.DATA, addresses.DATA_SIZE, READ | WRITE),
@@ -176,7 +177,7 @@ class X86_64:  # noqa: N801  # its name
         """Give all registers the values that they had at the start; what follows is a new call."""
         self._uc.context_restore(self._pristine)
         self._count(0)
-        self._watch.watch()
+        self._detector.watch()
 
     def forget_code(self) -> None:
         """Translate all code anew: some of it has changed."""
@@ -185,7 +186,7 @@ class X86_64:  # noqa: N801  # its name
     def write_slot(self, slot: int, code: bytes = b"") -> None:
         """Make a function: ``code``, or a trap."""
         if not code:
-            distance = glue.GLUE.trap - (slot + 5)
+            distance = trampoline.TRAMPOLINE.trap - (slot + 5)
             code = b"\xe8" + distance.to_bytes(4, "little", signed=True)
         start = slot - addresses.TEXT
         self.text.buffer[start : start + len(code)] = code
@@ -193,18 +194,20 @@ class X86_64:  # noqa: N801  # its name
     def call(self, function: int, arguments: tuple[int, ...], stack: int) -> Event:
         """Call ``function`` with a stack that ends at ``stack``."""
         top = (stack & ~15) - 8
-        self.memory.put(top, glue.GLUE.returned)
+        self.memory.put(top, trampoline.TRAMPOLINE.returned)
         padded = (*arguments, 0, 0, 0, 0, 0, 0)[:ARGUMENTS]
-        glue.GIVEN_LAYOUT.pack_into(self._mail, glue.GIVEN, *(each & _MASK for each in padded))
+        trampoline.GIVEN_LAYOUT.pack_into(
+            self._mail, trampoline.GIVEN, *(each & _MASK for each in padded)
+        )
         # A symbol may say that it is beyond the end of the world.
-        struct.pack_into("<2Q", self._mail, glue.TARGET, function & _MASK, top & _MASK)
-        return self.run(glue.GLUE.enter)
+        struct.pack_into("<2Q", self._mail, trampoline.TARGET, function & _MASK, top & _MASK)
+        return self.run(trampoline.TRAMPOLINE.enter)
 
     def answer(self, trapped: Trapped, result: int) -> Event:
         """Return ``result`` from the kernel function that was called."""
-        struct.pack_into("<Q", self._mail, glue.RESULT, result & _MASK)
-        glue.SAVED_LAYOUT.pack_into(self._mail, glue.SAVED, *trapped.saved)
-        return self.run(glue.GLUE.resume)
+        struct.pack_into("<Q", self._mail, trampoline.RESULT, result & _MASK)
+        trampoline.SAVED_LAYOUT.pack_into(self._mail, trampoline.SAVED, *trapped.saved)
+        return self.run(trampoline.TRAMPOLINE.resume)
 
     def run(self, at: int) -> Event:
         """Run from ``at`` to the next event."""
@@ -212,22 +215,24 @@ class X86_64:  # noqa: N801  # its name
         mail[0] = 0
         self._denied = None
         failed = unicorn.UC_ERR_OK
-        self._watch.runs += 1
+        self._detector.runs += 1
         try:
             self._uc.emu_start(at, 0, 0, self._limit)
         except unicorn.UcError as error:
             failed = error.errno
         finally:
-            self._watch.runs += 1
+            self._detector.runs += 1
         if failed != unicorn.UC_ERR_OK:
             return self._fault(failed)
         event = mail[0]
-        if event == glue.CALLED:
-            slot = int.from_bytes(mail[glue.SLOT : glue.SLOT + 8], "little") - 5
-            given = glue.GIVEN_LAYOUT.unpack_from(mail, glue.GIVEN)
-            return Trapped(slot, given, glue.SAVED_LAYOUT.unpack_from(mail, glue.SAVED))
-        if event == glue.RETURNED:
-            return Returned(int.from_bytes(mail[glue.RESULT : glue.RESULT + 8], "little"))
+        if event == trampoline.CALLED:
+            slot = int.from_bytes(mail[trampoline.SLOT : trampoline.SLOT + 8], "little") - 5
+            given = trampoline.GIVEN_LAYOUT.unpack_from(mail, trampoline.GIVEN)
+            return Trapped(slot, given, trampoline.SAVED_LAYOUT.unpack_from(mail, trampoline.SAVED))
+        if event == trampoline.RETURNED:
+            return Returned(
+                int.from_bytes(mail[trampoline.RESULT : trampoline.RESULT + 8], "little")
+            )
         here = self._uc.reg_read(x86_const.UC_X86_REG_RIP)
         if self._vector is not None:
             vector, self._vector = self._vector, None
@@ -295,7 +300,7 @@ class X86_64:  # noqa: N801  # its name
         except BadAddress:
             return Faulted(address, "write", stack)
         self._uc.reg_write(x86_const.UC_X86_REG_RSP, stack)
-        return self.run(glue.GLUE.trap)
+        return self.run(trampoline.TRAMPOLINE.trap)
 
     def registers(self) -> dict[str, int]:
         """Return what an oops shows."""
