@@ -12,7 +12,7 @@ require_emulator()
 
 # Declares the kernel's functions.
 import kmodd.kernel.emulated.cpu.processor  # noqa: E402, F401
-from kmodd.kernel.emulated.api.table import FUNCTIONS  # noqa: E402
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS  # noqa: E402
 from kmodd.kernel.emulated.cpu.machine import Machine  # noqa: E402
 from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS, Trapped  # noqa: E402

@@ -3,8 +3,8 @@
 
 import pytest
 
-from kmodd.kernel.emulated.api.format import Arguments, format_text
-from kmodd.kernel.emulated.api.prototype import parse_prototype
+from kmodd.kernel.emulated.abi.printf import Arguments, format_text
+from kmodd.kernel.emulated.abi.prototype import parse_prototype
 from kmodd.kernel.emulated.api.scan import scan
 from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory, Region

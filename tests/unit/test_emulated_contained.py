@@ -23,9 +23,9 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
+from kmodd.kernel.emulated.abi.structures import DRIVER  # noqa: E402
 from kmodd.kernel.emulated.api.bus import buses_of  # noqa: E402  # after the emulator
-from kmodd.kernel.emulated.api.structures import DRIVER  # noqa: E402
-from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
 from kmodd.kernel.emulated.cpu import budget  # noqa: E402
 
 WRITE_TO_16 = bytes.fromhex("c604251000000001c3")

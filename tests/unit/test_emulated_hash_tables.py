@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from kmodd.kernel.emulated.api.table import RECLAIMERS
+from kmodd.kernel.emulated.abi.function_table import RECLAIMERS
 from kmodd.kernel.emulated.hardware import addresses
 from tests.support.machine import ROOM, Machine, call, new_machine
 

@@ -9,12 +9,15 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.api.memory import release
-from kmodd.kernel.emulated.api.structures import (
-    DEVICE,
-    DRIVER,
-    device_name,
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN_ZERO,
+    function,
+    machine_code,
+    reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER
+from kmodd.kernel.emulated.api.kobjects import device_name
+from kmodd.kernel.emulated.api.memory import release
 from kmodd.kernel.emulated.api.sysfs import add_device as show_device
 from kmodd.kernel.emulated.api.sysfs import (
     add_directory,
@@ -22,12 +25,6 @@ from kmodd.kernel.emulated.api.sysfs import (
     bus_directory,
     on_bus,
     remove_directory,
-)
-from kmodd.kernel.emulated.api.table import (
-    RETURN_ZERO,
-    function,
-    machine_code,
-    reclaims,
 )
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.memory import BadAddress

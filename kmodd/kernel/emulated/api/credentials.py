@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials and keys (kernel/cred.c, security/keys)."""
 
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _CREDENTIALS, _KEY_RING = "credentials", "key ring"

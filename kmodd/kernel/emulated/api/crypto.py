@@ -4,7 +4,7 @@
 import errno
 import zlib
 
-from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware import addresses
 

@@ -7,11 +7,17 @@ fs/char_dev.c, block/genhd.c, drivers/char/misc.c
 import errno
 from dataclasses import dataclass
 
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    function,
+    machine_code,
+    makers,
+    reclaims,
+)
+from kmodd.kernel.emulated.abi.structures import DEVICE, MISC
 from kmodd.kernel.emulated.api.devices import NODE_MODE, device_add, device_del
-from kmodd.kernel.emulated.api.kobjects import forget_name
-from kmodd.kernel.emulated.api.structures import DEVICE, MISC, device_name
+from kmodd.kernel.emulated.api.kobjects import device_name, forget_name
 from kmodd.kernel.emulated.api.sysfs import add_device, misc_directory, remove_directory
-from kmodd.kernel.emulated.api.table import RETURN, function, machine_code, makers, reclaims
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _CHARACTER, _BLOCK = "character", "block"

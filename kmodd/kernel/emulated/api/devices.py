@@ -3,10 +3,7 @@
 
 import errno
 
-from kmodd.kernel.emulated.api.kobjects import count_references, forget_name, set_name
-from kmodd.kernel.emulated.api.structures import BUS, CLASS, DEVICE, KOBJECT, device_name
-from kmodd.kernel.emulated.api.sysfs import add_bus, add_class, add_device, remove_directory
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN_ZERO,
     function,
     machine_code,
@@ -14,6 +11,9 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, KOBJECT
+from kmodd.kernel.emulated.api.kobjects import count_references, device_name, forget_name, set_name
+from kmodd.kernel.emulated.api.sysfs import add_bus, add_class, add_device, remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _CLASS_NAME, _CLASS_SIZE = 0, 120

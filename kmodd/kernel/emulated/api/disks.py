@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks and their queues (block/). Nothing is read or written."""
 
+from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.api.memory import alloc_pages, allocate, release
 from kmodd.kernel.emulated.api.scan import scan
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _DISK_SIZE, _DISK_PART0, _DISK_OPERATIONS, _DISK_QUEUE = 672, 64, 72, 80

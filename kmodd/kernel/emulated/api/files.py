@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What modules show in /proc and debugfs. Nobody reads it, but everybody can list it."""
 
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ZERO,
     alike,

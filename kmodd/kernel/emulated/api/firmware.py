@@ -3,7 +3,7 @@
 
 import errno
 
-from kmodd.kernel.emulated.api.table import RETURN, alike, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN, alike, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS
 

@@ -8,7 +8,7 @@ made so large that it never has to grow. The offsets are those of Linux 6.1 on x
 import errno
 from collections.abc import Iterator
 
-from kmodd.kernel.emulated.api.table import function, reclaims
+from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _KIND = "hash table"

@@ -6,21 +6,20 @@ from itertools import count
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device as ShownDevice
-from kmodd.kernel.emulated.api.bus import Device, add_device, buses_of, driver_name, remove_device
-from kmodd.kernel.emulated.api.kobjects import set_name
-from kmodd.kernel.emulated.api.pci import CONFIGURATION, CONFIGURATION_SIZE
-from kmodd.kernel.emulated.api.platform_bus import (
-    make_platform_device,
-    name_platform_device,
-    platform_device_put,
-)
-from kmodd.kernel.emulated.api.structures import (
+from kmodd.kernel.emulated.abi.structures import (
     DEVICE,
     KOBJECT,
     PCI_BUS,
     PCI_DEVICE,
     PLATFORM_DEVICE,
-    device_name,
+)
+from kmodd.kernel.emulated.api.bus import Device, add_device, buses_of, driver_name, remove_device
+from kmodd.kernel.emulated.api.kobjects import device_name, set_name
+from kmodd.kernel.emulated.api.pci import CONFIGURATION, CONFIGURATION_SIZE
+from kmodd.kernel.emulated.api.platform_bus import (
+    make_platform_device,
+    name_platform_device,
+    platform_device_put,
 )
 from kmodd.kernel.emulated.api.sysfs import remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Input devices: nobody presses a key (drivers/input/input.c)."""
 
-from kmodd.kernel.emulated.api.table import function
+from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _DEVICE, _REGISTERED = "input device", "registered input device"

@@ -9,7 +9,7 @@ CONFIG_HAVE_ARCH_JUMP_LABEL_RELATIVE). The compiler leaves it as the key is at f
 import struct
 from collections.abc import Collection, Iterator
 
-from kmodd.kernel.emulated.api.table import alike, function
+from kmodd.kernel.emulated.abi.function_table import alike, function
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.machine import Machine
 

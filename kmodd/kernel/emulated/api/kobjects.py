@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects with a name and a count of references (lib/kobject.c)."""
 
-from kmodd.kernel.emulated.api.structures import KOBJECT
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import DEVICE, KOBJECT
 from kmodd.kernel.emulated.api.sysfs import (
     add_directory,
     add_groups,
     kernel_directory,
     remove_directory,
 )
-from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.hardware.memory import BadAddress
 
 KSET_OBJECT = 24
 """Where a ``struct kset`` has its object."""
@@ -35,6 +36,19 @@ def set_name(machine: Machine, kobject: int, name: bytes) -> None:
     machine.memory.write(text, name + b"\0")
     machine.ledger.take("name", text, f"the name of '{name.decode('utf-8', 'replace')}'")
     machine.memory.put(kobject + KOBJECT.name, text)
+
+
+def device_name(machine: Machine, device: int) -> str:
+    """Return a device's name (dev_name)."""
+    memory = machine.memory
+    for offset in (DEVICE.init_name, KOBJECT.name):
+        try:
+            pointer = memory.number(device + offset)
+            if pointer:
+                return memory.text(pointer, 64)
+        except BadAddress:
+            return "(bad device)"
+    return "(null)"
 
 
 def forget_name(machine: Machine, kobject: int) -> None:

@@ -8,7 +8,13 @@ an ``ida`` and an ``xarray`` are kept here, by the address of the structure.
 import errno
 from itertools import pairwise
 
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ONE, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ONE,
+    RETURN_ZERO,
+    function,
+    machine_code,
+)
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 machine_code(

@@ -5,14 +5,14 @@ never waited for."""
 import errno
 from typing import Any
 
-from kmodd.kernel.emulated.api.memory import allocate, release
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ONE,
     RETURN_ZERO,
     function,
     machine_code,
 )
+from kmodd.kernel.emulated.api.memory import allocate, release
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _LOCK_SIZE = 4

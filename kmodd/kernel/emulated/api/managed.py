@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is given back when a device loses its driver (drivers/base/devres.c)."""
 
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ONE,
+    RETURN_ZERO,
+    function,
+    machine_code,
+)
 from kmodd.kernel.emulated.api.bus import Managed, buses_of
 from kmodd.kernel.emulated.api.memory import allocate, release
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ONE, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 

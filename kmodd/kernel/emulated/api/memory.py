@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory: slabs, vmalloc, pages, per-CPU areas, device memory (mm/)."""
 
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN_ZERO,
     alike,
     function,

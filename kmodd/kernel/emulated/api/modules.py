@@ -3,7 +3,7 @@
 
 import errno
 
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     FUNCTIONS,
     RETURN,
     RETURN_ZERO,

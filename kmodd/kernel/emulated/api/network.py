@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: families, protocols, name spaces, link types. No packet ever comes or goes."""
 
-from kmodd.kernel.emulated.api.structures import NET_DEVICE
-from kmodd.kernel.emulated.api.sysfs import add_device, net_directory, remove_directory
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ONE,
     RETURN_ZERO,
@@ -13,6 +11,8 @@ from kmodd.kernel.emulated.api.table import (
     pairs,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import NET_DEVICE
+from kmodd.kernel.emulated.api.sysfs import add_device, net_directory, remove_directory
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware import addresses
 

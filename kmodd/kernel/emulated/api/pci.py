@@ -3,6 +3,14 @@
 
 import errno
 
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ZERO,
+    alike,
+    function,
+    machine_code,
+)
+from kmodd.kernel.emulated.abi.structures import DRIVER, PCI_BUS, PCI_DEVICE, PCI_DRIVER
 from kmodd.kernel.emulated.api.bus import (
     BUSES,
     Bus,
@@ -12,8 +20,6 @@ from kmodd.kernel.emulated.api.bus import (
     buses_of,
     remove_driver,
 )
-from kmodd.kernel.emulated.api.structures import DRIVER, PCI_BUS, PCI_DEVICE, PCI_DRIVER
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, alike, function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _ID_SIZE = 40

@@ -3,6 +3,14 @@
 
 import errno
 
+from kmodd.kernel.emulated.abi.function_table import function
+from kmodd.kernel.emulated.abi.structures import (
+    DEVICE,
+    DRIVER,
+    KOBJECT,
+    PLATFORM_DEVICE,
+    PLATFORM_DRIVER,
+)
 from kmodd.kernel.emulated.api.bus import (
     BUSES,
     Bus,
@@ -16,14 +24,6 @@ from kmodd.kernel.emulated.api.bus import (
 )
 from kmodd.kernel.emulated.api.devices import put_device
 from kmodd.kernel.emulated.api.kobjects import set_name
-from kmodd.kernel.emulated.api.structures import (
-    DEVICE,
-    DRIVER,
-    KOBJECT,
-    PLATFORM_DEVICE,
-    PLATFORM_DRIVER,
-)
-from kmodd.kernel.emulated.api.table import function
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _NONE, _AUTO = -1, -2

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """printk and its kin (kernel/printk, lib/vsprintf.c, drivers/base/core.c)."""
 
-from kmodd.kernel.emulated.api.structures import DEVICE, DRIVER, NET_DEVICE, device_name
-from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, NET_DEVICE
+from kmodd.kernel.emulated.api.kobjects import device_name
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.reporting.log import Level

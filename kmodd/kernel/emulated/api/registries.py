@@ -6,7 +6,7 @@ What is registered here is never called: no packet comes, no file is opened, no 
 
 import errno
 
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ZERO,
     function,

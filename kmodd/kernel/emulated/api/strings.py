@@ -3,7 +3,7 @@
 
 import errno
 
-from kmodd.kernel.emulated.api.table import function, machine_code
+from kmodd.kernel.emulated.abi.function_table import function, machine_code
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 COPY_MAX = 64 << 20

@@ -3,8 +3,8 @@
 
 from collections.abc import Iterator
 
-from kmodd.kernel.emulated.api.structures import TASK, WAIT_ENTRY
-from kmodd.kernel.emulated.api.table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import TASK, WAIT_ENTRY
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.scheduler import HZ
 from kmodd.kernel.emulated.hardware import addresses

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of settings in /proc/sys (fs/proc/proc_sysctl.c). Nobody reads or sets them."""
 
-from kmodd.kernel.emulated.api.table import function, reclaims
+from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 _KIND = "sysctl table"

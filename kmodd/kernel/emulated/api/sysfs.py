@@ -8,7 +8,14 @@ of its object, and goes with that or with its module; files are on nobody's acco
 from collections.abc import Iterator
 from itertools import count
 
-from kmodd.kernel.emulated.api.structures import (
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    pairs,
+)
+from kmodd.kernel.emulated.abi.structures import (
     ATTRIBUTE,
     ATTRIBUTE_GROUP,
     BUS,
@@ -16,7 +23,6 @@ from kmodd.kernel.emulated.api.structures import (
     DEVICE,
     DEVICE_TYPE,
 )
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code, pairs
 from kmodd.kernel.emulated.cpu.machine import Machine
 
 FILES_MAX = 65536

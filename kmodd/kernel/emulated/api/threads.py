@@ -7,8 +7,14 @@ A thread is on its module's account until its function has returned.
 import errno
 from dataclasses import dataclass, field
 
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    reclaims,
+)
 from kmodd.kernel.emulated.api.sync import current, wake
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code, reclaims
 from kmodd.kernel.emulated.api.workqueues import cancel, flush, queue_work
 from kmodd.kernel.emulated.cpu import crash
 from kmodd.kernel.emulated.cpu.machine import Machine

@@ -4,8 +4,8 @@
 A timer is on its module's account while it is armed.
 """
 
-from kmodd.kernel.emulated.api.structures import HRTIMER, TIMER
-from kmodd.kernel.emulated.api.table import function, reclaims
+from kmodd.kernel.emulated.abi.function_table import function, reclaims
+from kmodd.kernel.emulated.abi.structures import HRTIMER, TIMER
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.scheduler import HZ

@@ -7,8 +7,7 @@ Each piece of work is a task of its own, on its module's account until it is don
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.api.structures import WORK
-from kmodd.kernel.emulated.api.table import (
+from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ONE,
     RETURN_ZERO,
@@ -16,6 +15,7 @@ from kmodd.kernel.emulated.api.table import (
     machine_code,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import WORK
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES
 from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.scheduler import Ready, Task

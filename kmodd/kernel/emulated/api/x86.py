@@ -7,7 +7,7 @@ device, no hypervisor, no port or memory that answers.
 
 import errno
 
-from kmodd.kernel.emulated.api.table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.cpu.core import (
     CPU_FAMILY,
     CPU_MODEL,

@@ -8,7 +8,7 @@ Offsets within structures are those of Linux 6.1 on x86-64.
 import struct
 from collections.abc import Callable, Mapping
 
-from kmodd.kernel.emulated.api.table import RETURN_ZERO, Function
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, Function
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from kmodd.kernel.emulated.api.format import Arguments, format_text, va_list
-from kmodd.kernel.emulated.api.table import FUNCTIONS
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
+from kmodd.kernel.emulated.abi.printf import Arguments, format_text, va_list
 from kmodd.kernel.emulated.cpu import crash
 from kmodd.kernel.emulated.cpu.budget import Budget
 from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core

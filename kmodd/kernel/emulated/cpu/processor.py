@@ -9,10 +9,10 @@ from threading import Lock
 import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.jump_labels import change_code
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
-from kmodd.kernel.emulated.api.table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.cpu.crash import Crash
 from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.machine import Machine

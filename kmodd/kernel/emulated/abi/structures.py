@@ -7,9 +7,6 @@ Offsets in bytes, of Linux 6.1 on x86-64 as Debian builds it (pahole, or the com
 from dataclasses import dataclass
 from typing import Final
 
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.hardware.memory import BadAddress
-
 
 @dataclass(frozen=True, slots=True)
 class _KernelObject:
@@ -284,16 +281,3 @@ TIMER: Final = _Timer()
 HRTIMER: Final = _Hrtimer()
 TASK: Final = _Task()
 WAIT_ENTRY: Final = _WaitEntry()
-
-
-def device_name(machine: Machine, device: int) -> str:
-    """Return a device's name (dev_name)."""
-    memory = machine.memory
-    for offset in (DEVICE.init_name, KOBJECT.name):
-        try:
-            pointer = memory.number(device + offset)
-            if pointer:
-                return memory.text(pointer, 64)
-        except BadAddress:
-            return "(bad device)"
-    return "(null)"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kmodd.kernel.emulated.api.prototype import Prototype, parse_prototype
+from kmodd.kernel.emulated.abi.prototype import Prototype, parse_prototype
 
 Work = Callable[..., int | None]
 """Does a function's work: (kernel, *arguments) -> the result, None for 0 and for void."""

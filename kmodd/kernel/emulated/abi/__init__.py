@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What modules are compiled against: prototypes, structures, printk formats."""
