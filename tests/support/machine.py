@@ -15,7 +15,8 @@ import kmodd.kernel.emulated.cpu.processor  # noqa: E402, F401
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS  # noqa: E402
 from kmodd.kernel.emulated.cpu.machine import Machine  # noqa: E402
 from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
-from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS, Trapped  # noqa: E402
+from kmodd.kernel.emulated.hardware.events import Trapped  # noqa: E402
+from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS  # noqa: E402
 
 __all__ = ["ROOM", "Machine", "call", "new_machine"]
 

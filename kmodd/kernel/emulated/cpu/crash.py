@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.kernel.emulated.cpu import OWN_BUG
-from kmodd.kernel.emulated.hardware.x86_64 import Faulted
+from kmodd.kernel.emulated.hardware.events import Faulted
 from kmodd.kernel.taints import LETTERS
 
 FRAMES_TOLD, WHY_MAX = 12, 400

@@ -9,8 +9,9 @@ from kmodd.kernel.emulated.cpu.crash import Crash, Scene
 from kmodd.kernel.emulated.cpu.images import Images
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.events import Faulted
 from kmodd.kernel.emulated.hardware.memory import BadAddress
-from kmodd.kernel.emulated.hardware.x86_64 import X86_64, Faulted
+from kmodd.kernel.emulated.hardware.x86_64 import X86_64
 from kmodd.kernel.emulated.reporting.log import Level
 
 _INVALID_OPCODE = 6

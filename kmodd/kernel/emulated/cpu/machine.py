@@ -26,18 +26,10 @@ from kmodd.kernel.emulated.cpu.images import Images
 from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
 from kmodd.kernel.emulated.hardware.memory import READ, WRITE, BadAddress
 from kmodd.kernel.emulated.hardware.trampoline import TRAMPOLINE
-from kmodd.kernel.emulated.hardware.x86_64 import (
-    ARGUMENTS,
-    X86_64,
-    Event,
-    Faulted,
-    Returned,
-    Ticked,
-    Trapped,
-    stack_of,
-)
+from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS, X86_64, stack_of
 from kmodd.kernel.emulated.ledger import Ledger
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.tree import Tree

@@ -11,13 +11,13 @@ is done by turns, as with every stack, takes fifty times as long.
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import unicorn
 from unicorn import x86_const
 
 from kmodd.kernel.emulated.hardware import addresses, trampoline
+from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
 from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector
 from kmodd.kernel.emulated.hardware.memory import (
     EXECUTE,
@@ -61,49 +61,6 @@ GENERAL_REGISTERS = {
 }
 """What an oops shows, in its order."""
 
-
-class Trapped(NamedTuple):
-    """Code has called the kernel function in the slot at ``slot``."""
-
-    slot: int
-    arguments: tuple[int, ...]
-    saved: tuple[int, ...]
-
-    @property
-    def stack(self) -> int:
-        """Where the return address is; behind it are the arguments beyond the sixth."""
-        return self.saved[0]
-
-
-class Returned(NamedTuple):
-    """The called function has returned."""
-
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ticked:
-    """A slice of instructions is over; ``at`` is the next one."""
-
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Faulted:
-    """The processor cannot go on at ``at``.
-
-    ``access`` is read, write or execute for a fault at ``address``, and "" for an exception of
-    ``vector``.
-    """
-
-    at: int
-    access: str = ""
-    address: int = 0
-    is_protection: bool = False
-    vector: int = 13
-
-
-Event = Trapped | Returned | Ticked | Faulted
 
 _WANTED = {
     unicorn.UC_MEM_READ: READ,
