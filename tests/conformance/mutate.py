@@ -23,7 +23,7 @@ from pathlib import Path
 from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, Machine, Sample, Vmlinux
-from kmodd.kernel.emulated.cpu import OWN_BUG
+from kmodd.kernel.emulated.machine.crash import OWN_BUG
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import (
     VERMAGIC,

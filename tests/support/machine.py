@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from kmodd.kernel.base import Requested
-from kmodd.kernel.emulated.cpu.services import Services
+from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.reporting.log import Level
 from tests.support.require import require_emulator
 
@@ -13,10 +13,10 @@ require_emulator()
 # Declares the kernel's functions.
 import kmodd.kernel.emulated.cpu.processor  # noqa: E402, F401
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS  # noqa: E402
-from kmodd.kernel.emulated.cpu.machine import Machine  # noqa: E402
 from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
 from kmodd.kernel.emulated.hardware.events import Trapped  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS  # noqa: E402
+from kmodd.kernel.emulated.machine.machine import Machine  # noqa: E402
 
 __all__ = ["ROOM", "Machine", "call", "new_machine"]
 

@@ -6,10 +6,10 @@ import pytest
 from kmodd.kernel.emulated.abi.printf import Arguments, format_text
 from kmodd.kernel.emulated.abi.prototype import parse_prototype
 from kmodd.kernel.emulated.api.scan import scan
-from kmodd.kernel.emulated.cpu.heap import Heap
 from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory, Region
-from kmodd.kernel.emulated.ledger import Ledger
-from kmodd.kernel.emulated.tree import Tree
+from kmodd.kernel.emulated.machine.heap import Heap
+from kmodd.kernel.emulated.machine.ledger import Ledger
+from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
 
 BASE = 0xFFFF888000000000
 MINUS_ONE = (1 << 64) - 1

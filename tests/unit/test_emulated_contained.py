@@ -12,7 +12,7 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel
-from kmodd.kernel.emulated.cpu import OWN_BUG
+from kmodd.kernel.emulated.machine.crash import OWN_BUG
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_patch import with_symbol, without_relocation
 from tests.support.elf_writer import Export, ModuleSpec, write_module
@@ -26,7 +26,7 @@ require_emulator()
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
 from kmodd.kernel.emulated.abi.structures import DRIVER  # noqa: E402
 from kmodd.kernel.emulated.api.bus import buses_of  # noqa: E402  # after the emulator
-from kmodd.kernel.emulated.cpu import budget  # noqa: E402
+from kmodd.kernel.emulated.machine import time_limit  # noqa: E402
 
 WRITE_TO_16 = bytes.fromhex("c604251000000001c3")
 """x86 code: movb $1, 16; ret"""
@@ -166,16 +166,16 @@ def test_a_device_whose_driver_has_lost_its_name_is_listed_all_the_same() -> Non
 def test_what_other_programs_use_of_the_processor_is_not_on_a_modules_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = budget.Budget()
+    given = time_limit.Budget()
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + budget.WALL_SECONDS - 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + time_limit.WALL_SECONDS - 1)
     assert not given.is_spent()
-    monkeypatch.setattr(time, "monotonic", lambda: now + budget.WALL_SECONDS + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + time_limit.WALL_SECONDS + 1)
     assert given.is_spent()
 
 
 def test_a_module_that_has_used_up_its_time_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "PROCESSOR_SECONDS", 0.0)
+    monkeypatch.setattr(time_limit, "PROCESSOR_SECONDS", 0.0)
     one = running_kernel(built("endless"))
     with pytest.raises(KernelError) as failed:
         one.init_module(built("endless"), "", InsertFlags.NONE)

@@ -9,11 +9,11 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.cpu.core import features  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.hardware import addresses, lockup_detector  # noqa: E402
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked  # noqa: E402
 from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import SLICE, X86_64, stack_of  # noqa: E402
+from kmodd.kernel.emulated.machine.kernel_symbols import features  # noqa: E402  # after the emulator
 
 HERE = addresses.MODULES
 NOWHERE = 0xFFFFC80000000000

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from kmodd.kernel.emulated.cpu.scheduler import (
+from kmodd.kernel.emulated.machine.scheduler import (
     HZ,
     SETTLE_SECONDS,
     TURNS_MAX,

@@ -26,13 +26,13 @@ from kmodd.kernel.base import (
     Requested,
 )
 from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
-from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware.modalias import parse_modalias
 from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
 from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_length
 from kmodd.kernel.emulated.load.load_module import Load
 from kmodd.kernel.emulated.lookup import look_up
+from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State, in_a_file

@@ -6,7 +6,7 @@ from functools import cmp_to_key
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.api.strings import bounded
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 SORT_MAX = 100_000
 """Elements that one call sorts at most."""

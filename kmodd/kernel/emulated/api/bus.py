@@ -26,8 +26,8 @@ from kmodd.kernel.emulated.api.sysfs import (
     on_bus,
     remove_directory,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
 _QUIET = (errno.ENODEV, errno.ENXIO, 517)

@@ -2,7 +2,7 @@
 """Credentials and keys (kernel/cred.c, security/keys)."""
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _CREDENTIALS, _KEY_RING = "credentials", "key ring"
 _SIZE = 8192

@@ -5,8 +5,8 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRANSFORM_SIZE, _SHASH_ALGORITHM = 4096, 32
 _ALGORITHM_SIZE, _SHASH_FUNCTIONS = 1024, 96

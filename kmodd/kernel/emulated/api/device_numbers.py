@@ -18,7 +18,7 @@ from kmodd.kernel.emulated.abi.structures import DEVICE, MISC
 from kmodd.kernel.emulated.api.devices import NODE_MODE, device_add, device_del
 from kmodd.kernel.emulated.api.kobjects import device_name, forget_name
 from kmodd.kernel.emulated.api.sysfs import add_device, misc_directory, remove_directory
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _CHARACTER, _BLOCK = "character", "block"
 _NUMBERS = "device numbers"

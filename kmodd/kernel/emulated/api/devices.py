@@ -14,7 +14,7 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, KOBJECT
 from kmodd.kernel.emulated.api.kobjects import count_references, device_name, forget_name, set_name
 from kmodd.kernel.emulated.api.sysfs import add_bus, add_class, add_device, remove_directory
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _CLASS_NAME, _CLASS_SIZE = 0, 120
 _CLASS_DEVICE_RELEASE, _TYPE_RELEASE = 64, 32

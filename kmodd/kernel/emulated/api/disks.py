@@ -4,7 +4,7 @@
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.api.memory import alloc_pages, allocate, release
 from kmodd.kernel.emulated.api.scan import scan
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _DISK_SIZE, _DISK_PART0, _DISK_OPERATIONS, _DISK_QUEUE = 672, 64, 72, 80
 _FREE_DISK = 88

@@ -10,8 +10,8 @@ from kmodd.kernel.emulated.abi.function_table import (
     makers,
     reclaims,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.tree import Tree
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
 
 _ENTRY_SIZE = 256
 

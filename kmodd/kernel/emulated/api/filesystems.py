@@ -9,7 +9,7 @@ import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ONE, function, machine_code
 from kmodd.kernel.emulated.abi.structures import DENTRY, DENTRY_OPERATIONS, FILE_SYSTEM
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _CONTEXT_SIZE, _CONTEXT_TYPE, _CONTEXT_ROOT = 152, 40, 64
 _OPERATIONS_GET_TREE = 32

@@ -4,8 +4,8 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, alike, function, machine_code
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS
+from kmodd.kernel.emulated.machine.machine import Machine
 
 
 def _request(machine: Machine, result: int, *_rest: int) -> int:

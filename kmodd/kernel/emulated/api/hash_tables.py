@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterator
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "hash table"
 _MADE = "buckets of hash tables"

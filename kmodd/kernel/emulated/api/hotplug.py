@@ -22,9 +22,9 @@ from kmodd.kernel.emulated.api.platform_bus import (
     platform_device_put,
 )
 from kmodd.kernel.emulated.api.sysfs import remove_directory
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX, Refusal
 
 DEVICES_MAX = 256

@@ -2,7 +2,7 @@
 """Input devices: nobody presses a key (drivers/input/input.c)."""
 
 from kmodd.kernel.emulated.abi.function_table import function
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _DEVICE, _REGISTERED = "input device", "registered input device"
 _SIZE = 4096

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Collection, Iterator
 
 from kmodd.kernel.emulated.abi.function_table import alike, function
-from kmodd.kernel.emulated.cpu.image import ModuleImage
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.image import ModuleImage
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _ENTRY = struct.Struct("<iiq")
 _KEY_AT, _FLAGS, _IS_BRANCH = 8, 3, 1

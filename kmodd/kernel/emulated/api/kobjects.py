@@ -9,8 +9,8 @@ from kmodd.kernel.emulated.api.sysfs import (
     kernel_directory,
     remove_directory,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.machine.machine import Machine
 
 KSET_OBJECT = 24
 """Where a ``struct kset`` has its object."""

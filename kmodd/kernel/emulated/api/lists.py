@@ -15,7 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 machine_code(
     RETURN_ONE,

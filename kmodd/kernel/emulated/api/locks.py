@@ -13,7 +13,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
 )
 from kmodd.kernel.emulated.api.memory import allocate, release
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _LOCK_SIZE = 4
 

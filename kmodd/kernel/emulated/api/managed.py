@@ -10,7 +10,7 @@ from kmodd.kernel.emulated.abi.function_table import (
 )
 from kmodd.kernel.emulated.api.bus import Managed, buses_of
 from kmodd.kernel.emulated.api.memory import allocate, release
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 
 def _manage(machine: Machine, device: int, managed: Managed) -> None:

@@ -11,7 +11,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     pairs,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
 _NAME = 24

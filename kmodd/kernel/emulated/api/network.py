@@ -13,8 +13,8 @@ from kmodd.kernel.emulated.abi.function_table import (
 )
 from kmodd.kernel.emulated.abi.structures import NET_DEVICE
 from kmodd.kernel.emulated.api.sysfs import add_device, net_directory, remove_directory
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _INIT, _PRE_EXIT, _EXIT, _EXIT_BATCH = 16, 24, 32, 40
 _ID, _SIZE = 56, 64

@@ -20,7 +20,7 @@ from kmodd.kernel.emulated.api.bus import (
     buses_of,
     remove_driver,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _ID_SIZE = 40
 _IDS_MAX = 4096

@@ -24,7 +24,7 @@ from kmodd.kernel.emulated.api.bus import (
 )
 from kmodd.kernel.emulated.api.devices import put_device
 from kmodd.kernel.emulated.api.kobjects import set_name
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _NONE, _AUTO = -1, -2
 _NAME_SIZE, _ID_SIZE = 20, 32

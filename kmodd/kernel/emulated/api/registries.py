@@ -14,7 +14,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     makers,
     pairs,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRIGGER = "LED trigger"
 

@@ -4,7 +4,7 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import function, machine_code
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 COPY_MAX = 64 << 20
 """Bytes that one call copies at most."""

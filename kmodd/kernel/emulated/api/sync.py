@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import TASK, WAIT_ENTRY
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.scheduler import HZ
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _ALL = 0xFFFFFFFF
 _FOREVER = (1 << 63) - 1

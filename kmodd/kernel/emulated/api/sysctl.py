@@ -2,7 +2,7 @@
 """Tables of settings in /proc/sys (fs/proc/proc_sysctl.c). Nobody reads or sets them."""
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "sysctl table"
 _HEADER_SIZE, _TABLE, _TABLE_ARGUMENT = 128, 0, 32

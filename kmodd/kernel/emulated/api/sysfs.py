@@ -23,7 +23,7 @@ from kmodd.kernel.emulated.abi.structures import (
     DEVICE,
     DEVICE_TYPE,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 FILES_MAX = 65536
 """Files and directories that /sys has at most; modules are not told of more."""

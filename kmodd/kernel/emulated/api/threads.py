@@ -16,9 +16,9 @@ from kmodd.kernel.emulated.abi.function_table import (
 )
 from kmodd.kernel.emulated.api.sync import current, wake
 from kmodd.kernel.emulated.api.workqueues import cancel, flush, queue_work
-from kmodd.kernel.emulated.cpu import crash
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.scheduler import Exited, Task
+from kmodd.kernel.emulated.machine import crash
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.scheduler import Exited, Task
 
 _THREAD = "thread"
 _WORKER = "worker thread"

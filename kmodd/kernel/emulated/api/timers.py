@@ -6,9 +6,9 @@ A timer is on its module's account while it is armed.
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.abi.structures import HRTIMER, TIMER
-from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.scheduler import HZ
+from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _TIMER = "timer"
 _TICK = 1_000_000_000 // HZ

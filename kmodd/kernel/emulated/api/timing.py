@@ -8,8 +8,8 @@ to when something is due.
 import time
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.scheduler import HZ
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _NANOSECONDS = 1_000_000_000
 

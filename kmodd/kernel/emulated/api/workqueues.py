@@ -16,9 +16,9 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import WORK
-from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES
-from kmodd.kernel.emulated.cpu.machine import Machine
-from kmodd.kernel.emulated.cpu.scheduler import Ready, Task
+from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.scheduler import Ready, Task
 
 _QUEUE = "workqueue"
 _WORK = "work"

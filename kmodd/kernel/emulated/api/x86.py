@@ -8,14 +8,14 @@ device, no hypervisor, no port or memory that answers.
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.cpu.core import (
+from kmodd.kernel.emulated.machine.kernel_symbols import (
     CPU_FAMILY,
     CPU_MODEL,
     CPU_STEPPING,
     CPU_VENDOR,
     features,
 )
-from kmodd.kernel.emulated.cpu.machine import Machine
+from kmodd.kernel.emulated.machine.machine import Machine
 
 _ANY_VENDOR, _ANY, _ID_SIZE, _IDS_MAX = 0xFFFF, 0, 24, 1024
 _AE_NOT_FOUND = 5

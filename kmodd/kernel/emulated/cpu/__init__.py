@@ -28,9 +28,6 @@ from kmodd.kernel.emulated.reporting.refusal import Refusal
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 """Why code does not run where the emulator's library is missing."""
 
-OWN_BUG = "kmodd: a bug of the emulated kernel, not of the module, in"
-"""What the log says of a mistake in this program that a module's call has come upon."""
-
 SWITCHED_OFF = "kmodd was told not to run modules' code (--no-code, run_code)"
 """Why code does not run where a person wants it so."""
 

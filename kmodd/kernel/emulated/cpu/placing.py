@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.cpu.heap import Heap
-from kmodd.kernel.emulated.cpu.image import ModuleImage
 from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE, Memory
+from kmodd.kernel.emulated.machine.heap import Heap
+from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.modules.candidate import SHF_EXECINSTR, find_section
 from kmodd.kernel.emulated.modules.kallsyms import FunctionNames
 from kmodd.kernel.emulated.modules.layout import Layout

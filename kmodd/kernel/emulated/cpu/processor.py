@@ -13,14 +13,14 @@ from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.jump_labels import change_code
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
-from kmodd.kernel.emulated.cpu.crash import Crash
-from kmodd.kernel.emulated.cpu.image import ModuleImage
-from kmodd.kernel.emulated.cpu.machine import Machine
 from kmodd.kernel.emulated.cpu.placing import Placer
-from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
-from kmodd.kernel.emulated.ledger import Entry
+from kmodd.kernel.emulated.machine.crash import Crash
+from kmodd.kernel.emulated.machine.image import ModuleImage
+from kmodd.kernel.emulated.machine.ledger import Entry
+from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter

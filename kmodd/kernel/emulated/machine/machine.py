@@ -15,24 +15,24 @@ from typing import Any
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
 from kmodd.kernel.emulated.abi.printf import Arguments, format_text, va_list
-from kmodd.kernel.emulated.cpu import crash
-from kmodd.kernel.emulated.cpu.budget import Budget
-from kmodd.kernel.emulated.cpu.core import INITIAL_JIFFIES, Core
-from kmodd.kernel.emulated.cpu.crash import Crash
-from kmodd.kernel.emulated.cpu.faults import Faults
-from kmodd.kernel.emulated.cpu.heap import Heap
-from kmodd.kernel.emulated.cpu.image import ModuleImage
-from kmodd.kernel.emulated.cpu.images import Images
-from kmodd.kernel.emulated.cpu.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
-from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
 from kmodd.kernel.emulated.hardware.memory import READ, WRITE, BadAddress
 from kmodd.kernel.emulated.hardware.trampoline import TRAMPOLINE
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS, X86_64, stack_of
-from kmodd.kernel.emulated.ledger import Ledger
+from kmodd.kernel.emulated.machine import crash
+from kmodd.kernel.emulated.machine.crash import Crash
+from kmodd.kernel.emulated.machine.faults import Faults
+from kmodd.kernel.emulated.machine.heap import Heap
+from kmodd.kernel.emulated.machine.image import ModuleImage
+from kmodd.kernel.emulated.machine.images import Images
+from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES, Core
+from kmodd.kernel.emulated.machine.ledger import Ledger
+from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
+from kmodd.kernel.emulated.machine.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
+from kmodd.kernel.emulated.machine.services import Services
+from kmodd.kernel.emulated.machine.time_limit import Budget
 from kmodd.kernel.emulated.reporting.log import Level
-from kmodd.kernel.emulated.tree import Tree
 
 LOCKUP_SECONDS = 22
 """Seconds of the machine's own time after which busy code is stuck (the kernel's watchdog)."""

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from operator import itemgetter
 
-from kmodd.kernel.emulated.cpu.image import ModuleImage
+from kmodd.kernel.emulated.machine.image import ModuleImage
 
 
 class Images:

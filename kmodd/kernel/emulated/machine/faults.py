@@ -4,14 +4,14 @@
 import struct
 from collections.abc import Callable, Iterator
 
-from kmodd.kernel.emulated.cpu import crash
-from kmodd.kernel.emulated.cpu.crash import Crash, Scene
-from kmodd.kernel.emulated.cpu.images import Images
-from kmodd.kernel.emulated.cpu.services import Services
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.events import Faulted
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64
+from kmodd.kernel.emulated.machine import crash
+from kmodd.kernel.emulated.machine.crash import Crash, Scene
+from kmodd.kernel.emulated.machine.images import Images
+from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.reporting.log import Level
 
 _INVALID_OPCODE = 6

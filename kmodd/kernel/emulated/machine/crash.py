@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodd.kernel.emulated.cpu import OWN_BUG
 from kmodd.kernel.emulated.hardware.events import Faulted
 from kmodd.kernel.taints import LETTERS
 
 FRAMES_TOLD, WHY_MAX = 12, 400
+
+OWN_BUG = "kmodd: a bug of the emulated kernel, not of the module, in"
+"""What the log says of a mistake in this program that a module's call has come upon."""
 
 _VECTORS = {
     0: "divide error",

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel that runs on the hardware: calls into modules, tasks, allocations, what goes wrong."""
