@@ -8,8 +8,8 @@ from kmodd.kernel.emulated.abi.prototype import parse_prototype
 from kmodd.kernel.emulated.api.scan import scan
 from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory, Region
 from kmodd.kernel.emulated.machine.heap import Heap
-from kmodd.kernel.emulated.machine.ledger import Ledger
-from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
+from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
+from kmodd.kernel.emulated.machine.resource_ledger import ResourceLedger
 
 BASE = 0xFFFF888000000000
 MINUS_ONE = (1 << 64) - 1
@@ -128,7 +128,7 @@ def test_memory_refuses_what_is_not_there() -> None:
 
 def test_the_ledger_knows_who_holds_what_and_forgets_with_the_module() -> None:
     takers = [("one", 1)]
-    ledger = Ledger(lambda: takers[-1])
+    ledger = ResourceLedger(lambda: takers[-1])
     ledger.take("memory", 7)
     ledger.take("memory", 8, "eight")
     takers.append(("two", 2))
@@ -142,7 +142,7 @@ def test_the_ledger_knows_who_holds_what_and_forgets_with_the_module() -> None:
 
 
 def test_a_tree_goes_with_all_that_is_below() -> None:
-    tree = Tree("entry", "/proc")
+    tree = PseudoFilesystem("entry", "/proc")
     assert tree.add(1, 0, "driver", is_directory=True) == "/proc/driver"
     assert tree.add(2, 1, "state", is_directory=False) == "/proc/driver/state"
     tree.add(3, 0, "other", is_directory=False)
@@ -153,7 +153,7 @@ def test_a_tree_goes_with_all_that_is_below() -> None:
 
 
 def test_a_name_may_lead_through_directories_and_all_goes_with_its_module() -> None:
-    tree = Tree("entry", "/proc")
+    tree = PseudoFilesystem("entry", "/proc")
     tree.add(1, 0, "driver", is_directory=True, module="one")
     tree.add(2, 0, "driver/state", is_directory=False, mode=0o440, module="two")
     tree.add(3, 0, "nowhere/state", is_directory=False, module="two")

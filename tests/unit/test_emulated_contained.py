@@ -166,7 +166,7 @@ def test_a_device_whose_driver_has_lost_its_name_is_listed_all_the_same() -> Non
 def test_what_other_programs_use_of_the_processor_is_not_on_a_modules_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = time_limit.Budget()
+    given = time_limit.TimeLimit()
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + time_limit.WALL_SECONDS - 1)
     assert not given.is_spent()

@@ -11,13 +11,13 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
+from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
 
 _ENTRY_SIZE = 256
 
 
 def _create(
-    machine: Machine, tree: Tree, name: str, parent: int, mode: int, *, directory: bool
+    machine: Machine, tree: PseudoFilesystem, name: str, parent: int, mode: int, *, directory: bool
 ) -> int:
     """Make an entry of a tree, on the caller's account; its address stands for it."""
     entry = machine.heap.allocate(_ENTRY_SIZE)
@@ -28,7 +28,7 @@ def _create(
     return entry
 
 
-def _remove(machine: Machine, tree: Tree, entry: int) -> None:
+def _remove(machine: Machine, tree: PseudoFilesystem, entry: int) -> None:
     """Remove an entry with all that is below it."""
     for each in tree.remove(entry):
         machine.ledger.give(tree.kind, each)

@@ -18,8 +18,8 @@ from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.machine.crash import Crash
 from kmodd.kernel.emulated.machine.image import ModuleImage
-from kmodd.kernel.emulated.machine.ledger import Entry
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.resource_ledger import Entry
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter

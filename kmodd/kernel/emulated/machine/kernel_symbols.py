@@ -201,7 +201,7 @@ CPU_VENDOR, CPU_FAMILY, CPU_MODEL, CPU_STEPPING = 2, 15, 107, 1
 _CPU_INFO = struct.Struct("<4B24xBB6xi")
 
 
-class Core:
+class KernelSymbols:
     """Where the kernel's symbols are: each is made when a module first imports it."""
 
     def __init__(

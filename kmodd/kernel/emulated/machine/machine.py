@@ -26,12 +26,12 @@ from kmodd.kernel.emulated.machine.faults import Faults
 from kmodd.kernel.emulated.machine.heap import Heap
 from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.machine.images import Images
-from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES, Core
-from kmodd.kernel.emulated.machine.ledger import Ledger
-from kmodd.kernel.emulated.machine.pseudo_filesystem import Tree
+from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES, KernelSymbols
+from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
+from kmodd.kernel.emulated.machine.resource_ledger import ResourceLedger
 from kmodd.kernel.emulated.machine.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.machine.services import Services
-from kmodd.kernel.emulated.machine.time_limit import Budget
+from kmodd.kernel.emulated.machine.time_limit import TimeLimit
 from kmodd.kernel.emulated.reporting.log import Level
 
 LOCKUP_SECONDS = 22
@@ -61,10 +61,10 @@ _BUSY_SECONDS = 5
 
 
 @dataclass(slots=True)
-class _Call:
+class _SystemCall:
     """A system call under way.
 
-    ``module`` is whom it is about, ``budget`` what time it has, ``stack`` where its stack
+    ``module`` is whom it is about, ``time_limit`` what time it has, ``stack`` where its stack
     ends. ``function`` is the one of a module's that the kernel has called, ``trap`` the kernel
     function that is being called. The others are counted: nested calls, calls of kernel functions,
     ticks of busy code, seconds slept. ``task`` is the one that runs, None for the system call's own
@@ -72,7 +72,7 @@ class _Call:
     """
 
     module: str
-    budget: Budget
+    time_limit: TimeLimit
     stack: int = 0
     function: int = 0
     trap: Trapped | None = None
@@ -97,8 +97,8 @@ class Machine:
         self.heap = Heap(region, addresses.DIRECT_MAP + 4096)
         chunk = self.memory.region(addresses.PER_CPU)
         self.per_cpu = Heap(chunk, addresses.PER_CPU + addresses.PER_CPU_OF_MODULES)
-        self.core = Core(self.cpu, FUNCTIONS, self.heap.allocate)
-        self.ledger = Ledger(self._taker)
+        self.core = KernelSymbols(self.cpu, FUNCTIONS, self.heap.allocate)
+        self.ledger = ResourceLedger(self._taker)
         self.ticks = 0
         self.stubbed: dict[str, dict[str, None]] = {}
         self.pending: deque[Callable[[], None]] = deque()
@@ -106,10 +106,10 @@ class Machine:
         self.objects: dict[str, Any] = {}
         self.tables: dict[int, dict[int, int]] = {}
         self.buses: object = None
-        self.proc = Tree("proc entry", "/proc")
-        self.debugfs = Tree("debugfs entry", "/sys/kernel/debug")
-        self.dev = Tree("device node", "/dev")
-        self.sysfs = Tree("sysfs entry", "/sys")
+        self.proc = PseudoFilesystem("proc entry", "/proc")
+        self.debugfs = PseudoFilesystem("debugfs entry", "/sys/kernel/debug")
+        self.dev = PseudoFilesystem("device node", "/dev")
+        self.sysfs = PseudoFilesystem("sysfs entry", "/sys")
         self.regions: list[Any] = []
         self.minors: dict[int, int] = {}
         self.created: dict[tuple[int, int], int] = {}
@@ -117,7 +117,7 @@ class Machine:
         self.faults = Faults(self.cpu, self.images, services, self.symbol)
         self._stacks: list[int] = list(range(STACKS))
         self.scheduler = Scheduler(self)
-        self.now = _Call("", Budget())
+        self.now = _SystemCall("", TimeLimit())
         self._partial: tuple[Level, str] | None = None
         self._requests = 0
 
@@ -160,7 +160,7 @@ class Machine:
             number = self._stacks.pop(0)
             disabled = self.memory.number(self.core.preempt_count, 4)
             self.memory.put(self.core.preempt_count, 0, 4)
-            before = self._swap(_Call(module, Budget()))
+            before = self._swap(_SystemCall(module, TimeLimit()))
             try:
                 self.now.stack = stack_of(self.memory, number)
                 self.cpu.reset()
@@ -171,7 +171,7 @@ class Machine:
                 self.memory.put(self.core.preempt_count, disabled, 4)
                 self._stacks.insert(0, number)
 
-    def _swap(self, call: "_Call") -> "_Call":
+    def _swap(self, call: "_SystemCall") -> "_SystemCall":
         before, self.now = self.now, call
         if call.task is not before.task:
             self.core.run_as(call.task.current if call.task else 0)
@@ -217,7 +217,7 @@ class Machine:
         """Do the work of the kernel function that was called."""
         self.now.traps += 1
         if self.now.traps > TRAPS_MAX or (
-            not self.now.traps & 0x3FF and self.now.budget.is_spent()
+            not self.now.traps & 0x3FF and self.now.time_limit.is_spent()
         ):
             raise crash.soft_lockup(LOCKUP_SECONDS, self.faults.scene(self.caller))
         name = self.core.name(trapped.slot)
@@ -297,7 +297,7 @@ class Machine:
     def _tick(self, at: int) -> None:
         self.now.busy += 1
         self.advance(1)
-        if self.now.busy >= LOCKUP_SECONDS * HZ or self.now.budget.is_spent():
+        if self.now.busy >= LOCKUP_SECONDS * HZ or self.now.time_limit.is_spent():
             raise crash.soft_lockup(LOCKUP_SECONDS, self.faults.scene(at))
 
     def advance(self, ticks: int) -> None:
@@ -337,8 +337,8 @@ class Machine:
         """Let a task go on until it waits or ends."""
         if task.call is None and not self._begin(task):
             return False
-        call: _Call = task.call
-        call.budget, call.busy, call.traps = self.now.budget, 0, 0
+        call: _SystemCall = task.call
+        call.time_limit, call.busy, call.traps = self.now.time_limit, 0, 0
         self.flush_log()
         before = self._swap(call)
         task.is_running = True
@@ -369,8 +369,8 @@ class Machine:
             return False
         number = self._stacks.pop()
         stack = stack_of(self.memory, number)
-        task.call = _Call(
-            task.module, self.now.budget, stack, task.function, task=task, number=number
+        task.call = _SystemCall(
+            task.module, self.now.time_limit, stack, task.function, task=task, number=number
         )
         return True
 
@@ -391,7 +391,7 @@ class Machine:
         """Do what a timer has to do, which is no part of what is running."""
         trap = self.now.trap
         stack = trap.stack if trap else self.now.stack
-        before = self._swap(_Call(module, self.now.budget, stack))
+        before = self._swap(_SystemCall(module, self.now.time_limit, stack))
         try:
             work()
         except Crash as error:
@@ -433,7 +433,7 @@ class Machine:
             self.log(Level.WARNING, why + "\n")
             return -errno.ETIME
         self.flush_log()
-        mine, began = self._swap(_Call("", Budget())), time.monotonic()
+        mine, began = self._swap(_SystemCall("", TimeLimit())), time.monotonic()
         self._requests += 1
         self.lock.release()
         try:
@@ -442,7 +442,7 @@ class Machine:
             self.lock.acquire()
             self._requests -= 1
             self._swap(mine)
-            mine.budget.pause(time.monotonic() - began)
+            mine.time_limit.pause(time.monotonic() - began)
         if requested.why:
             self.log(Level.WARNING, f"request_module: modprobe {name}: {requested.why}\n")
         return requested.status

@@ -32,7 +32,7 @@ class Listed:
     module: str
 
 
-class Tree:
+class PseudoFilesystem:
     """Entries by the number that stands for each; 0, and what is not known, is the root.
 
     ``kind`` is what an entry is called on a ledger, ``root`` the path of the tree.

@@ -12,7 +12,7 @@ WALL_SECONDS = 55.0
 the wait for the init of another module that is less than a call of the kernel may take."""
 
 
-class Budget:
+class TimeLimit:
     """What time a system call has, in the thread that makes it."""
 
     __slots__ = ("_processor", "_wall")

@@ -19,7 +19,7 @@ class Entry:
     name: str = ""
 
 
-class Ledger:
+class ResourceLedger:
     """The accounts of all modules; for who holds the processor.
 
     ``taker`` tells which module's code is asking, and from which address.
