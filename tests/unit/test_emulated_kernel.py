@@ -410,7 +410,7 @@ def test_a_line_of_proc_modules(module: LoadedModule, line: str) -> None:
 def test_without_the_emulator_modules_load_and_say_why_nothing_ran(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kmodd.kernel.emulated.cpu.find_spec", lambda _name: None)
+    monkeypatch.setattr("kmodd.kernel.emulated.execution.cpu.find_spec", lambda _name: None)
     one = kernel(boot={"run_code": True})
     load(one, ModuleSpec(name="sample"))
     why = "kmodd is installed without its extra 'emulator'"

@@ -11,7 +11,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import ModuleState
-from kmodd.kernel.emulated.cpu import IdleCpu
+from kmodd.kernel.emulated.execution.cpu import IdleCpu
 from kmodd.kernel.emulated.modules.struct_module import Resident
 from tests.support.elf_writer import Import, ModuleSpec, write_module
 from tests.support.emulated import exporting, importing, kernel, load, log, refusal

@@ -18,7 +18,7 @@ from kmodd.access.caller import Caller
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
-from kmodd.kernel.emulated.cpu import IdleCpu
+from kmodd.kernel.emulated.execution.cpu import IdleCpu
 from kmodd.kernel.emulated.modules.struct_module import Resident
 from kmodd.namespace import Hold, Namespace, RequestContext
 from kmodd.plan import LoadRequest, UnloadRequest

@@ -25,7 +25,7 @@ from kmodd.kernel.base import (
     ParameterValue,
     Requested,
 )
-from kmodd.kernel.emulated.cpu import Cpu, IdleCpu, why_not
+from kmodd.kernel.emulated.execution.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.hardware.modalias import parse_modalias
 from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
 from kmodd.kernel.emulated.load.checks import Surroundings
@@ -214,7 +214,7 @@ class EmulatedKernel:
         if why:
             return IdleCpu(why)
         # The emulator's library need not be installed, and takes 60 ms to load.
-        from kmodd.kernel.emulated.cpu.processor import Processor
+        from kmodd.kernel.emulated.execution.processor import Processor
 
         return Processor(
             Services(

@@ -31,7 +31,7 @@ from kmodd.kernel.base import (
     ModuleDetails,
     Requested,
 )
-from kmodd.kernel.emulated.cpu import why_not
+from kmodd.kernel.emulated.execution.cpu import why_not
 from kmodd.kernel.emulated.kernel import print_banner
 from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Request, Unpack
 from kmodd.kernel.emulated.load.boot_command_line import parse_command_line

@@ -18,7 +18,7 @@ from kmodd.kernel.emulated import (
     Sample,
     Vmlinux,
 )
-from kmodd.kernel.emulated.cpu import IdleCpu
+from kmodd.kernel.emulated.execution.cpu import IdleCpu
 from kmodd.kernel.emulated.modules.struct_module import Resident
 from tests.conformance.realkernel.crafted import (
     CORE_CRCS,

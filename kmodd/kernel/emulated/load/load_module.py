@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated.cpu import Cpu
+from kmodd.kernel.emulated.execution.cpu import Cpu
 from kmodd.kernel.emulated.load import checks
 from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_headers, set_up

@@ -1,16 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who runs the modules' own code: an emulated processor, or nobody.
-
-processor                   the functions of modules, run one after the other; crashes
-machine                     calls into modules and their calls of kernel functions
-services                    what the machine asks of the kernel around it
-scheduler                   tasks and timers beside the call that is under way
-budget                      what time a call has
-heap, core                  what is where: allocations, the kernel's own symbols,
-image, images, names        modules and what is in them
-placing, relocate           how modules come into memory, and their words are filled in
-faults, crash               what went wrong with code, and what the kernel says of it
-"""
+"""Who runs the modules' own code: an emulated processor, or nobody."""
 
 import errno
 from importlib.util import find_spec

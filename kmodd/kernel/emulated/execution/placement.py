@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from kmodd.errors import Reason
-from kmodd.kernel.emulated.cpu.relocate import relocate_x86_64
+from kmodd.kernel.emulated.execution.relocate import relocate_x86_64
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE, Memory
 from kmodd.kernel.emulated.machine.heap import Heap
@@ -48,8 +48,7 @@ UNREAD = frozenset(
 relocations."""
 
 PER_CPU = ".data..percpu"
-
-PER_CPU = ".data..percpu"
+"""The section with the variables that each processor has its own of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.api.jump_labels import change_code
 from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
-from kmodd.kernel.emulated.cpu.placing import Placer
+from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.machine.crash import Crash
