@@ -25,7 +25,7 @@ require_emulator()
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
 from kmodd.kernel.emulated.abi.structures import DRIVER  # noqa: E402
-from kmodd.kernel.emulated.api.bus import buses_of  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.functions.bus import buses_of  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.machine import time_limit  # noqa: E402
 
 WRITE_TO_16 = bytes.fromhex("c604251000000001c3")

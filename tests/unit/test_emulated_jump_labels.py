@@ -10,7 +10,7 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.api.jump_labels import change_code  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.functions.jump_labels import change_code  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
 from tests.support.machine import ROOM, Machine, call, new_machine  # noqa: E402
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 
-import kmodd.kernel.emulated.api.everything  # noqa: F401  # declares the kernel's functions
+import kmodd.kernel.emulated.functions.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
-from kmodd.kernel.emulated.api.hotplug import plug, plugged, unplug
-from kmodd.kernel.emulated.api.jump_labels import change_code
-from kmodd.kernel.emulated.api.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.execution.placement import Placer
+from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
+from kmodd.kernel.emulated.functions.jump_labels import change_code
+from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.machine.crash import Crash

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The emulated machine while it runs: calls into modules, and their calls of kernel functions.
 
-This is what the functions of ``api`` get as their first argument.
+This is what the kernel functions that modules call get as their first argument.
 """
 
 import errno

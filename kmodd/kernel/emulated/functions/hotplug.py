@@ -13,15 +13,21 @@ from kmodd.kernel.emulated.abi.structures import (
     PCI_DEVICE,
     PLATFORM_DEVICE,
 )
-from kmodd.kernel.emulated.api.bus import Device, add_device, buses_of, driver_name, remove_device
-from kmodd.kernel.emulated.api.kobjects import device_name, set_name
-from kmodd.kernel.emulated.api.pci import CONFIGURATION, CONFIGURATION_SIZE
-from kmodd.kernel.emulated.api.platform_bus import (
+from kmodd.kernel.emulated.functions.bus import (
+    Device,
+    add_device,
+    buses_of,
+    driver_name,
+    remove_device,
+)
+from kmodd.kernel.emulated.functions.kobjects import device_name, set_name
+from kmodd.kernel.emulated.functions.pci import CONFIGURATION, CONFIGURATION_SIZE
+from kmodd.kernel.emulated.functions.platform_bus import (
     make_platform_device,
     name_platform_device,
     platform_device_put,
 )
-from kmodd.kernel.emulated.api.sysfs import remove_directory
+from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.machine.machine import Machine

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All subsystems: importing this declares every function that is modelled."""
 
-from kmodd.kernel.emulated.api import (  # noqa: F401
+from kmodd.kernel.emulated.functions import (  # noqa: F401
     bits,
     bus,
     credentials,

@@ -15,9 +15,9 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import DEVICE, MISC
-from kmodd.kernel.emulated.api.devices import NODE_MODE, device_add, device_del
-from kmodd.kernel.emulated.api.kobjects import device_name, forget_name
-from kmodd.kernel.emulated.api.sysfs import add_device, misc_directory, remove_directory
+from kmodd.kernel.emulated.functions.devices import NODE_MODE, device_add, device_del
+from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name
+from kmodd.kernel.emulated.functions.sysfs import add_device, misc_directory, remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CHARACTER, _BLOCK = "character", "block"

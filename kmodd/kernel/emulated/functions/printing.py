@@ -3,7 +3,7 @@
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, NET_DEVICE
-from kmodd.kernel.emulated.api.kobjects import device_name
+from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level

@@ -5,7 +5,7 @@ import pytest
 
 from kmodd.kernel.emulated.abi.printf import Arguments, format_text
 from kmodd.kernel.emulated.abi.prototype import parse_prototype
-from kmodd.kernel.emulated.api.scan import scan
+from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory, Region
 from kmodd.kernel.emulated.machine.heap import Heap
 from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem

@@ -8,8 +8,8 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
-from kmodd.kernel.emulated.api.bus import Managed, buses_of
-from kmodd.kernel.emulated.api.memory import allocate, release
+from kmodd.kernel.emulated.functions.bus import Managed, buses_of
+from kmodd.kernel.emulated.functions.memory import allocate, release
 from kmodd.kernel.emulated.machine.machine import Machine
 
 

@@ -4,9 +4,9 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import function
-from kmodd.kernel.emulated.api.memory import allocate
-from kmodd.kernel.emulated.api.numerals import parse_integer
-from kmodd.kernel.emulated.api.printing import store_text
+from kmodd.kernel.emulated.functions.memory import allocate
+from kmodd.kernel.emulated.functions.numerals import parse_integer
+from kmodd.kernel.emulated.functions.printing import store_text
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, Parameter, shown
 

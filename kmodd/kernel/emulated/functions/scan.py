@@ -3,7 +3,7 @@
 
 import re
 
-from kmodd.kernel.emulated.api.numerals import parse_integer
+from kmodd.kernel.emulated.functions.numerals import parse_integer
 
 _DIRECTIVE = re.compile(rb"%(\*)?(\d+)?(hh|h|ll|l|L|z)?([diuxXosc%n])")
 _SIZES = {b"hh": 1, b"h": 2, b"l": 8, b"ll": 8, b"L": 8, b"z": 8, b"": 4, None: 4}

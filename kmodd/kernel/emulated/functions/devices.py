@@ -12,8 +12,13 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, KOBJECT
-from kmodd.kernel.emulated.api.kobjects import count_references, device_name, forget_name, set_name
-from kmodd.kernel.emulated.api.sysfs import add_bus, add_class, add_device, remove_directory
+from kmodd.kernel.emulated.functions.kobjects import (
+    count_references,
+    device_name,
+    forget_name,
+    set_name,
+)
+from kmodd.kernel.emulated.functions.sysfs import add_bus, add_class, add_device, remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CLASS_NAME, _CLASS_SIZE = 0, 120

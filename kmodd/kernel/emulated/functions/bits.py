@@ -5,7 +5,7 @@ import os
 from functools import cmp_to_key
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.api.strings import bounded
+from kmodd.kernel.emulated.functions.strings import bounded
 from kmodd.kernel.emulated.machine.machine import Machine
 
 SORT_MAX = 100_000

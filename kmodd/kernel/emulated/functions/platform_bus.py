@@ -11,7 +11,7 @@ from kmodd.kernel.emulated.abi.structures import (
     PLATFORM_DEVICE,
     PLATFORM_DRIVER,
 )
-from kmodd.kernel.emulated.api.bus import (
+from kmodd.kernel.emulated.functions.bus import (
     BUSES,
     Bus,
     Device,
@@ -22,8 +22,8 @@ from kmodd.kernel.emulated.api.bus import (
     remove_device,
     remove_driver,
 )
-from kmodd.kernel.emulated.api.devices import put_device
-from kmodd.kernel.emulated.api.kobjects import set_name
+from kmodd.kernel.emulated.functions.devices import put_device
+from kmodd.kernel.emulated.functions.kobjects import set_name
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _NONE, _AUTO = -1, -2

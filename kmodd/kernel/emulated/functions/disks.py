@@ -2,8 +2,8 @@
 """Disks and their queues (block/). Nothing is read or written."""
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.api.memory import alloc_pages, allocate, release
-from kmodd.kernel.emulated.api.scan import scan
+from kmodd.kernel.emulated.functions.memory import alloc_pages, allocate, release
+from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _DISK_SIZE, _DISK_PART0, _DISK_OPERATIONS, _DISK_QUEUE = 672, 64, 72, 80

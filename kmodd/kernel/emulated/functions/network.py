@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import NET_DEVICE
-from kmodd.kernel.emulated.api.sysfs import add_device, net_directory, remove_directory
+from kmodd.kernel.emulated.functions.sysfs import add_device, net_directory, remove_directory
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 

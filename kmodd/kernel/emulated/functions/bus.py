@@ -16,10 +16,10 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER
-from kmodd.kernel.emulated.api.kobjects import device_name
-from kmodd.kernel.emulated.api.memory import release
-from kmodd.kernel.emulated.api.sysfs import add_device as show_device
-from kmodd.kernel.emulated.api.sysfs import (
+from kmodd.kernel.emulated.functions.kobjects import device_name
+from kmodd.kernel.emulated.functions.memory import release
+from kmodd.kernel.emulated.functions.sysfs import add_device as show_device
+from kmodd.kernel.emulated.functions.sysfs import (
     add_directory,
     add_groups,
     bus_directory,

@@ -5,7 +5,7 @@ import errno
 import re
 
 from kmodd.kernel.emulated.abi.function_table import function
-from kmodd.kernel.emulated.api.memory import allocate
+from kmodd.kernel.emulated.functions.memory import allocate
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _INTEGER = re.compile(rb"\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9a-fA-F]+)")

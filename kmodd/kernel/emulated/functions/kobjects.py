@@ -3,7 +3,7 @@
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import DEVICE, KOBJECT
-from kmodd.kernel.emulated.api.sysfs import (
+from kmodd.kernel.emulated.functions.sysfs import (
     add_directory,
     add_groups,
     kernel_directory,

@@ -14,8 +14,8 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
-from kmodd.kernel.emulated.api.sync import current, wake
-from kmodd.kernel.emulated.api.workqueues import cancel, flush, queue_work
+from kmodd.kernel.emulated.functions.sync import current, wake
+from kmodd.kernel.emulated.functions.workqueues import cancel, flush, queue_work
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.scheduler import Exited, Task

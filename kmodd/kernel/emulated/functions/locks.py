@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
-from kmodd.kernel.emulated.api.memory import allocate, release
+from kmodd.kernel.emulated.functions.memory import allocate, release
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _LOCK_SIZE = 4

@@ -11,7 +11,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
 )
 from kmodd.kernel.emulated.abi.structures import DRIVER, PCI_BUS, PCI_DEVICE, PCI_DRIVER
-from kmodd.kernel.emulated.api.bus import (
+from kmodd.kernel.emulated.functions.bus import (
     BUSES,
     Bus,
     Device,

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel functions that modules call: a file for each family, declared with their prototypes."""
