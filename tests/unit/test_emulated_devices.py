@@ -9,8 +9,8 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import Emulation, KernelFile
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity, parse_modalias
-from kmodd.kernel.emulated.lookup import FILES_MAX, look_up
 from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.kernel.emulated.system_calls.lookup import FILES_MAX, look_up
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace.context import USUAL
 from kmodd.namespace.devices import Devices

@@ -18,7 +18,8 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, life
+from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel
+from kmodd.kernel.emulated.process import boot
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.emulated import (
     CORE,
@@ -229,12 +230,12 @@ def test_a_kernel_that_talks_nonsense_panics(said: bytes, monkeypatch: pytest.Mo
         "end.shutdown(socket.SHUT_WR)\n"
         "time.sleep(60)\n"
     )
-    genuine = life.command
+    genuine = boot.command
     monkeypatch.setattr(
-        life, "command", lambda end, _line: [sys.executable, "-c", script, str(end)]
+        boot, "command", lambda end, _line: [sys.executable, "-c", script, str(end)]
     )
     one = Isolated()
-    monkeypatch.setattr(life, "command", genuine)
+    monkeypatch.setattr(boot, "command", genuine)
     (line, _) = panic(one)
     assert line.startswith("Kernel panic - not syncing: the kernel's process talks nonsense: ")
     load(one, ModuleSpec())
@@ -245,7 +246,7 @@ def test_last_words_are_logged_and_a_kernel_that_never_comes_up_is_not_booted_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = "import sys; sys.exit('no such luck')"
-    monkeypatch.setattr(life, "command", lambda *_: [sys.executable, "-c", script])
+    monkeypatch.setattr(boot, "command", lambda *_: [sys.executable, "-c", script])
     one = Isolated()
 
     def panics() -> list[str]:
@@ -329,7 +330,7 @@ def test_a_halted_kernel_leaves_nothing_and_answers_no_more() -> None:
 def test_a_message_that_nobody_takes_does_not_hold_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(life, "SEND_SECONDS", 1)
+    monkeypatch.setattr(boot, "SEND_SECONDS", 1)
     one = Isolated()
     load(one, ModuleSpec())
     stop(pid_of(one))

@@ -15,8 +15,7 @@ ledger, tree                what modules have taken, and the names that they hav
 log, taints, refusal        what the others need
 """
 
-from kmodd.kernel.emulated.kernel import EmulatedKernel
-from kmodd.kernel.emulated.process import IsolatedKernel
+from kmodd.kernel.emulated.process.isolated import IsolatedKernel
 from kmodd.kernel.emulated.release.vmlinux import (
     Builtins,
     CoreSymbol,
@@ -25,6 +24,7 @@ from kmodd.kernel.emulated.release.vmlinux import (
     Vmlinux,
     VmlinuxSource,
 )
+from kmodd.kernel.emulated.system_calls.kernel import EmulatedKernel
 
 __all__ = [
     "Builtins",

@@ -21,11 +21,11 @@ from kmodd.kernel.base import (
     ModuleState,
     ParameterValue,
 )
+from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.certificates import Certificate
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
-from kmodd.kernel.emulated.wire import Message, ProtocolError
 
 TEXT_MAX = 1 << 20
 """Characters of the longest text that a kernel may say: the holders of a module in use."""

@@ -21,7 +21,7 @@ from typing import Any
 import kmodd
 from kmodd.errors import KernelError
 from kmodd.kernel.base import LoadedModule, Requested
-from kmodd.kernel.emulated.messages import (
+from kmodd.kernel.emulated.process.messages import (
     each,
     number,
     pack_vmlinux,
@@ -29,14 +29,14 @@ from kmodd.kernel.emulated.messages import (
     unpack_error,
     unpack_module,
 )
-from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
-from kmodd.kernel.emulated.wire import (
+from kmodd.kernel.emulated.process.wire import (
     FROM_KERNEL_MAX,
     REQUESTS_MAX,
     Channel,
     Message,
     ProtocolError,
 )
+from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
 
 END_SECONDS = 2.0
 """Seconds that a kernel's process has to end by itself."""
@@ -55,7 +55,8 @@ LAST_WORDS_MAX = 4096
 
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from kmodd.kernel.emulated.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from kmodd.kernel.emulated.process.child import main; "
+    "main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
 Unpack = Callable[[object], Any]

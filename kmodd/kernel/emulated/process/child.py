@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process that the emulated kernel is in.
 
-It is started by life.py with a socket and a lifeline, and does what the daemon asks: a thread for
+It is started by boot.py with a socket and a lifeline, and does what the daemon asks: a thread for
 each call, so that a module in its init holds up nobody else. Every change of the listing and
 every line of the log goes to the daemon at once, before the answer to the call that it is due to.
 It ends with the daemon, whatever it is doing, and it ends itself where it is in disorder.
@@ -25,8 +25,7 @@ from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
-from kmodd.kernel.emulated.kernel import EmulatedKernel
-from kmodd.kernel.emulated.messages import (
+from kmodd.kernel.emulated.process.messages import (
     pack_details,
     pack_device,
     pack_error,
@@ -34,9 +33,10 @@ from kmodd.kernel.emulated.messages import (
     pack_module,
     unpack_vmlinux,
 )
+from kmodd.kernel.emulated.process.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog
-from kmodd.kernel.emulated.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
+from kmodd.kernel.emulated.system_calls.kernel import EmulatedKernel
 
 ADDRESS_SPACE_MAX = 8 << 30
 """Bytes of memory that the kernel's process may map: a module may be 512 MiB, and compressed."""
@@ -71,7 +71,7 @@ def main(socket_fd: int, lifeline_fd: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX))
     threading.stack_size(STACK_SIZE)
     channel = Channel(socket.socket(fileno=socket_fd), limit=TO_KERNEL_MAX, takes_descriptors=True)
-    Served(channel).serve()
+    KernelServer(channel).serve()
 
 
 def die_with(lifeline_fd: int) -> None:
@@ -90,7 +90,7 @@ def die_with(lifeline_fd: int) -> None:
         os._exit(0)
 
 
-class Served:
+class KernelServer:
     """A kernel, and the conversation about it.
 
     The threads take turns at listening (``_turn``): the one that has heard a call makes it, while

@@ -32,10 +32,9 @@ from kmodd.kernel.base import (
     Requested,
 )
 from kmodd.kernel.emulated.execution.cpu import why_not
-from kmodd.kernel.emulated.kernel import print_banner
-from kmodd.kernel.emulated.life import END_SECONDS, Call, Life, Request, Unpack
 from kmodd.kernel.emulated.load.boot_command_line import parse_command_line
-from kmodd.kernel.emulated.messages import (
+from kmodd.kernel.emulated.process.boot import END_SECONDS, Call, Life, Request, Unpack
+from kmodd.kernel.emulated.process.messages import (
     number,
     text,
     unpack_details,
@@ -45,9 +44,10 @@ from kmodd.kernel.emulated.messages import (
     unpack_leaks,
     unpack_nothing,
 )
+from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
-from kmodd.kernel.emulated.wire import Message, ProtocolError, memory_file
+from kmodd.kernel.emulated.system_calls.kernel import print_banner
 from kmodd.modulefile import Compression
 
 CALL_SECONDS = 90.0

@@ -31,7 +31,6 @@ from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_
 from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_length
 from kmodd.kernel.emulated.load.load_module import Load
-from kmodd.kernel.emulated.lookup import look_up
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
@@ -40,6 +39,7 @@ from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, refusal_as_error
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
+from kmodd.kernel.emulated.system_calls.lookup import look_up
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The system calls that change the table of modules, and what else is asked of the kernel."""
