@@ -46,7 +46,7 @@ class Isolated(IsolatedKernel):
 
     def calls(self) -> int:
         """How many calls the kernel has not answered yet."""
-        return len(self._life._calls) if self._life else 0
+        return len(self._boot._calls) if self._boot else 0
 
 
 @pytest.fixture

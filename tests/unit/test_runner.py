@@ -44,7 +44,7 @@ class MortalKernel(IsolatedKernel):
 
     def _die(self, pid: int) -> None:
         """Kill the kernel once it has a call."""
-        while not (self._life and self._life._calls):
+        while not (self._boot and self._boot._calls):
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One life of an isolated kernel: its process, from its boot to its end."""
+"""One boot of an isolated kernel: its process, from its start to its end."""
 
 import itertools
 import json
@@ -44,8 +44,8 @@ END_SECONDS = 2.0
 SEND_SECONDS = 30
 """Seconds that it has to take in what is sent to it."""
 
-SHORT_LIFE_SECONDS = 1.0
-"""A life of less than that is not worth a reboot, if it goes on like that."""
+SHORT_BOOT_SECONDS = 1.0
+"""A boot that lasts less than that is not worth another, if it goes on like that."""
 
 MODULES_MAX = 1 << 16
 """Modules that a kernel may say it has."""
@@ -64,7 +64,7 @@ Unpack = Callable[[object], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModuleRequest:
     """A module that code has asked for; ``number`` is the request's, for the reply."""
 
     number: int
@@ -73,7 +73,7 @@ class Request:
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class PendingCall:
     """A call under way, for the thread that makes it and the one that receives.
 
     ``error`` and ``value`` are written before the call is ended. ``requests`` counts what its code
@@ -84,42 +84,42 @@ class Call:
     error: KernelError | None = None
     value: Any = None
     requests: int = 0
-    _said: SimpleQueue[Request | None] = field(default_factory=SimpleQueue)
+    _said: SimpleQueue[ModuleRequest | None] = field(default_factory=SimpleQueue)
 
     def end(self) -> None:
         """Let it be known that the call is over."""
         self._said.put(None)
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: ModuleRequest) -> None:
         """Hand a request to the thread that makes the call; raises ProtocolError for too many."""
         self.requests += 1
         if self.requests > REQUESTS_MAX:
             raise ProtocolError(f"more than {REQUESTS_MAX} modules are asked for in one call")
         self._said.put(request)
 
-    def next_request(self, seconds: float | None = None) -> Request | None:
+    def next_request(self, seconds: float | None = None) -> ModuleRequest | None:
         """Wait for the next request, None for the call's end; raises queue.Empty."""
         return self._said.get(timeout=seconds)
 
 
-class Life:
-    """One boot: the process, the conversation with it, the calls under way.
+class Boot:
+    """One boot of the kernel: the process, the conversation with it, the calls under way.
 
     ``_calls`` and ``_over`` are guarded by ``_lock``; ``listed`` by the lock of the kernel that
-    this is a life of. A thread receives what the process says: answers end calls, what it says by
+    this is a boot of. A thread receives what the process says: answers end calls, what it says by
     itself is handed to ``told``, and ``died`` is called at the end.
     """
 
     def __init__(
         self,
-        boot: Message,
+        orders: Message,
         vmlinux: Vmlinux,
-        told: Callable[["Life", Message], None],
-        died: Callable[["Life", str], None],
+        told: Callable[["Boot", Message], None],
+        died: Callable[["Boot", str], None],
     ) -> None:
         """Start the process; raises OSError where the system does not.
 
-        ``boot`` is what the kernel boots with: its command line, and whether it runs code.
+        ``orders`` are what the kernel boots with: its command line, and whether it runs code.
         """
         self.listed = dict[str, LoadedModule]()
         self.taint_mask = 0
@@ -128,7 +128,7 @@ class Life:
         self._told = told
         self._died = died
         self._lock = threading.Lock()
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, PendingCall] = {}
         self._numbers = itertools.count(1)
         self._over = False
         self._sent: Vmlinux | None = None
@@ -136,20 +136,20 @@ class Life:
         self._ready = threading.Event()
         self._start_process()
         threading.Thread(
-            target=self._run, args=(boot, vmlinux), name="kmodd-kernel", daemon=True
+            target=self._run, args=(orders, vmlinux), name="kmodd-kernel", daemon=True
         ).start()
 
     def was_short(self) -> bool:
-        """Tell whether the kernel has lived too short to boot the next one for no reason."""
-        return not self.is_up or time.monotonic() - self._born < SHORT_LIFE_SECONDS
+        """Tell whether the kernel was up too short to boot the next one for no reason."""
+        return not self.is_up or time.monotonic() - self._born < SHORT_BOOT_SECONDS
 
     @property
     def pid(self) -> int:
         """The process."""
         return self._process.pid
 
-    def start(self, call: Call, message: Message, fd: int | None, vmlinux: Vmlinux) -> bool:
-        """Begin a call; False where this life is over. Raises OSError where it cannot be begun."""
+    def start(self, call: PendingCall, message: Message, fd: int | None, vmlinux: Vmlinux) -> bool:
+        """Begin a call; False where this boot is over. Raises OSError where it cannot be begun."""
         self._ready.wait()
         call_number = next(self._numbers)
         with self._lock:
@@ -161,7 +161,7 @@ class Life:
             self._channel.send({**message, "id": call_number}, fd)
         return True
 
-    def reply(self, request: Request, requested: Requested) -> None:
+    def reply(self, request: ModuleRequest, requested: Requested) -> None:
         """Tell code what became of the module that it has asked for, and waits for."""
         said = {"number": request.number, "status": requested.status, "why": requested.why}
         # Where the kernel is gone, so is its code.
@@ -230,12 +230,12 @@ class Life:
         self._channel.send({"do": "vmlinux", **pack_vmlinux(vmlinux, with_symbols=not same)})
         self._sent, self._symbols = vmlinux, vmlinux.symbols
 
-    def _run(self, boot: Message, vmlinux: Vmlinux) -> None:
+    def _run(self, orders: Message, vmlinux: Vmlinux) -> None:
         """Boot the process, and take in what it says until it ends."""
         try:
             # The process does not read before it has started, which takes a while.
             self._send_vmlinux(vmlinux)
-            self._channel.send({"do": "boot", **boot})
+            self._channel.send({"do": "boot", **orders})
             self._ready.set()
             why = self._receive()
         except ProtocolError as error:
@@ -281,7 +281,7 @@ class Life:
         waits = message.get("wait")
         if not isinstance(waits, bool):
             raise ProtocolError("a request for a module that waits or not")
-        request = Request(number(message.get("number")), text(message.get("name")), waits)
+        request = ModuleRequest(number(message.get("number")), text(message.get("name")), waits)
         with self._lock:
             call = self._calls.get(number(message.get("call")))
         if call is None:

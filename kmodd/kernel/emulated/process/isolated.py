@@ -33,7 +33,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.execution.cpu import why_not
 from kmodd.kernel.emulated.load.boot_command_line import parse_command_line
-from kmodd.kernel.emulated.process.boot import END_SECONDS, Call, Life, Request, Unpack
+from kmodd.kernel.emulated.process.boot import END_SECONDS, Boot, ModuleRequest, PendingCall, Unpack
 from kmodd.kernel.emulated.process.messages import (
     number,
     text,
@@ -53,8 +53,8 @@ from kmodd.modulefile import Compression
 CALL_SECONDS = 90.0
 """Seconds that a call may take. A load may wait 30 of them for the init of another module."""
 
-SHORT_LIVES_MAX = 5
-"""After so many short lives in a row a kernel is only booted by the next call."""
+SHORT_BOOTS_MAX = 5
+"""After so many short boots in a row a kernel is only booted by the next call."""
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _nobody(_name: str, _waits: bool) -> Requested:
 class IsolatedKernel:
     """An emulated kernel in a process of its own, booted anew whenever it panics.
 
-    ``_lock`` guards the life and the listing that belongs to it; readers of the listing take a
+    ``_lock`` guards the boot and the listing that belongs to it; readers of the listing take a
     finished tuple without it.
     """
 
@@ -100,27 +100,27 @@ class IsolatedKernel:
         self._call_seconds = call_seconds
         self._lock = threading.RLock()
         self._log = KernelLog()
-        self._life: Life | None = None
+        self._boot: Boot | None = None
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
-        self._short_lives = 0
+        self._short_boots = 0
         self._requested: Answer = _nobody
         with self._lock:
-            self._boot()
+            self._start_boot()
 
     @property
     def pid(self) -> int | None:
         """The process that the kernel is in, None while there is none."""
-        life = self._life
-        return life.pid if life else None
+        boot = self._boot
+        return boot.pid if boot else None
 
     def identity(self) -> KernelIdentity:
         """Return the version magic, where the symbols are known from, and the taints."""
-        vmlinux, life = self._vmlinux(), self._life
+        vmlinux, boot = self._vmlinux(), self._boot
         return KernelIdentity(
             vmlinux.vermagic,
             vmlinux.source,
-            life.taint_mask if life else 0,
+            boot.taint_mask if boot else 0,
             vmlinux.builtins.names,
         )
 
@@ -133,14 +133,14 @@ class IsolatedKernel:
         listing = self._listing
         if listing is None:
             with self._lock:
-                listed = self._life.listed.values() if self._life else ()
+                listed = self._boot.listed.values() if self._boot else ()
                 listing = self._listing = tuple(reversed(tuple(listed)))
         return listing
 
     def module(self, name: str) -> LoadedModule | None:
         """Return the loaded module ``name``, if there is one."""
-        life = self._life
-        return life.listed.get(name) if life else None
+        boot = self._boot
+        return boot.listed.get(name) if boot else None
 
     def details(self, name: str) -> ModuleDetails | None:
         """Return what /sys/module tells of ``name``, if it is loaded."""
@@ -212,10 +212,10 @@ class IsolatedKernel:
         """Halt the kernel; calls under way fail with SHUTTING_DOWN."""
         with self._lock:
             self._closed = True
-            life, self._life, self._listing = self._life, None, ()
+            boot, self._boot, self._listing = self._boot, None, ()
         self._log.close()
-        if life is not None:
-            life.end(KernelError(Reason.SHUTTING_DOWN, "the kernel is halted"), END_SECONDS)
+        if boot is not None:
+            boot.end(KernelError(Reason.SHUTTING_DOWN, "the kernel is halted"), END_SECONDS)
 
     def _insert(self, fd: int, parameters: str, flags: InsertFlags, *, image: bool) -> None:
         message = {"do": "insert", "parameters": parameters, "flags": int(flags), "image": image}
@@ -229,19 +229,19 @@ class IsolatedKernel:
 
     def _call(self, message: Message, unpack: Unpack, fd: int | None = None) -> Any:
         """Make a call and return its value; raises KernelError."""
-        call = Call(unpack)
-        life = self._alive()
+        call = PendingCall(unpack)
+        boot = self._current()
         try:
-            # A life that is over by now has not seen the call: its successor does.
-            while not life.start(call, message, fd, self._vmlinux()):
-                life = self._alive()
+            # A boot that is over by now has not seen the call: its successor does.
+            while not boot.start(call, message, fd, self._vmlinux()):
+                boot = self._current()
         except OSError as error:
-            self._panic(life, f"the kernel's process cannot be reached: {error.strerror}")
-        for request in self._until_end(life, call):
+            self._panic(boot, f"the kernel's process cannot be reached: {error.strerror}")
+        for request in self._until_end(boot, call):
             # On a stack of its own: what is loaded may ask for modules in turn, 50 deep.
             context = contextvars.copy_context()
             answering = threading.Thread(
-                target=context.run, args=(self._answer, life, request), daemon=True
+                target=context.run, args=(self._answer, boot, request), daemon=True
             )
             answering.start()
             answering.join()
@@ -249,7 +249,7 @@ class IsolatedKernel:
             raise call.error.copy()
         return call.value
 
-    def _until_end(self, life: "Life", call: Call) -> Iterator[Request]:
+    def _until_end(self, boot: Boot, call: PendingCall) -> Iterator[ModuleRequest]:
         """Yield what the code of a call asks for, until the call is over."""
         seconds: float | None = self._call_seconds
         while True:
@@ -257,79 +257,79 @@ class IsolatedKernel:
                 request = call.next_request(seconds)
             except queue.Empty:
                 why = f"hung_task: a system call took more than {seconds:g} seconds"
-                self._panic(life, why)
+                self._panic(boot, why)
                 seconds = None
                 continue
             if request is None:
                 return
             yield request
 
-    def _answer(self, life: "Life", request: Request) -> None:
+    def _answer(self, boot: Boot, request: ModuleRequest) -> None:
         try:
             requested = self._requested(request.name, request.waits)
         except Exception:
             log.exception("a request for %s", request.name)
             requested = Requested(-errno.EIO, "kmodd failed")
         if request.waits:
-            life.reply(request, requested)
+            boot.reply(request, requested)
 
-    def _alive(self) -> "Life":
-        """Return the life that calls are made in; boot one where lives have become too short."""
+    def _current(self) -> Boot:
+        """Return the boot that calls are made in; begin one where they have become too short."""
         with self._lock:
             if self._closed:
                 raise KernelError(Reason.SHUTTING_DOWN, "the kernel is halted")
-            return self._life or self._boot()
+            return self._boot or self._start_boot()
 
-    def _boot(self) -> "Life":
-        """Start a life; with the lock held. Raises KernelError where there is no process for it."""
+    def _start_boot(self) -> Boot:
+        """Start a boot; with the lock held. Raises KernelError where there is no process for it."""
         vmlinux = self._vmlinux()
         self.boot_id = str(uuid.uuid4())
         self._log.restart_clock()
         print_banner(self._log, vmlinux, self.command_line)
         try:
-            boot = {"command_line": self.command_line, "run_code": self._run_code}
-            self._life = Life(boot, vmlinux, self._told, self._panic)
+            orders = {"command_line": self.command_line, "run_code": self._run_code}
+            self._boot = Boot(orders, vmlinux, self._told, self._panic)
         except OSError as error:
             why = f"no process for the emulated kernel: {error.strerror}"
             self._log.printk(Level.EMERG, why)
             raise KernelError(Reason.INTERNAL, why, errno=error.errno or errno.EIO) from error
         self._listing = ()
-        return self._life
+        return self._boot
 
-    def _told(self, life: "Life", message: Message) -> None:
+    def _told(self, boot: Boot, message: Message) -> None:
         """Take in what the kernel says by itself; raises ProtocolError."""
         with self._lock:
-            if life is not self._life:
+            if boot is not self._boot:
                 return
             match message.get("is"):
                 case "log":
                     level = Level(number(message.get("level"), most=Level.DEBUG))
                     self._log.printk(level, text(message.get("text")))
                 case "changed":
-                    life.change(message)
+                    boot.change(message)
                     self._listing = None
                 case "up":
-                    life.is_up = True
+                    boot.is_up = True
                 case _:
                     raise ProtocolError("a message of an unknown kind")
 
-    def _panic(self, life: "Life", why: str) -> None:
-        """Report the end of a life, and begin the next; only once for each life."""
+    def _panic(self, boot: Boot, why: str) -> None:
+        """Report the end of a boot, and begin the next; only once for each boot."""
         with self._lock:
-            if life is not self._life:
+            if boot is not self._boot:
                 return
-            self._life, self._listing = None, ()
-            last_words = life.kill()
+            self._boot, self._listing = None, ()
+            last_words = boot.kill()
             line = f"Kernel panic - not syncing: {why}"
             self._log.printk(Level.EMERG, line)
             for word in last_words:
                 self._log.printk(Level.ERR, word)
             self._log.printk(Level.EMERG, f"---[ end {line} ]---")
             log.error("the emulated kernel panicked (%s); all its modules are gone", why)
-            self._short_lives = self._short_lives + 1 if life.was_short() else 0
-            if self._short_lives < SHORT_LIVES_MAX:
+            self._short_boots = self._short_boots + 1 if boot.was_short() else 0
+            if self._short_boots < SHORT_BOOTS_MAX:
                 # Where the system has no process to give, the next call tries again.
                 with suppress(KernelError):
-                    self._boot()
+                    self._start_boot()
         why = f"{line}; the kernel boots anew, and every module that was loaded is gone"
-        life.fail(KernelError(Reason.KERNEL_PANIC, why, log=(line, *last_words)))
+        boot.fail(KernelError(Reason.KERNEL_PANIC, why, log=(line, *last_words)))
