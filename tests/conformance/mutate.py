@@ -22,7 +22,7 @@ from pathlib import Path
 
 from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, Machine, Sample, Vmlinux
+from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.machine.crash import OWN_BUG
 from kmodd.modulefile import ModuleFile
 from tests.support.elf_writer import (
@@ -128,7 +128,7 @@ def run(count: float, seconds: float, seed: int, images: Sequence[bytes] = ()) -
     vmlinux = Vmlinux(
         VERMAGIC.split()[0],
         vermagic=VERMAGIC,
-        sample=Sample(Machine(64, "little", 62), key=b"\x12\x34"),
+        sample=Sample(MachineType(64, "little", 62), key=b"\x12\x34"),
         symbols=symbols(images),
     )
     kernel = IsolatedKernel(vmlinux.release, lambda: vmlinux)

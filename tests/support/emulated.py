@@ -10,12 +10,12 @@ import pytest
 
 from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags, Kernel
-from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel, Machine, Sample, Vmlinux
+from kmodd.kernel.emulated import CoreSymbol, EmulatedKernel, MachineType, Sample, Vmlinux
 from tests.support.elf_writer import VERMAGIC, Export, Import, ModuleSpec, write_module
 from tests.support.param_writer import OPERATIONS_CRCS
 
 RELEASE = VERMAGIC.split()[0]
-SAMPLE = Sample(Machine(64, "little", 62))
+SAMPLE = Sample(MachineType(64, "little", 62))
 PRINTK_CRC = 0x92997ED8
 
 CORE = {

@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.release.build_options import BuildOptions, parse_buil
 from kmodd.kernel.emulated.release.vmlinux import (
     FROM_MODULES,
     CoreSymbol,
-    Machine,
+    MachineType,
     Sample,
     Vmlinux,
     VmlinuxSource,
@@ -100,7 +100,7 @@ def test_a_module_of_the_tree_shows_the_kernels_machine_and_versions(tmp_path: P
     path.mkdir(parents=True)
     shutil.copy(SOURCES / "greet.ko", path)
     vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path, lambda: tree)()
-    assert vmlinux.machine == Machine(64, "little", 62)
+    assert vmlinux.machine == MachineType(64, "little", 62)
     assert vmlinux.struct_module_size == 0x380
     assert vmlinux.sample is not None
     assert vmlinux.sample.retpoline
@@ -174,5 +174,5 @@ def test_the_release_tells_the_version(release: str, version: tuple[int, int]) -
     ],
 )
 def test_debian_refuses_missing_versions(release: str, compiler: str, refuses: bool) -> None:
-    vmlinux = Vmlinux(release, sample=Sample(Machine(64, "little", 62), compiler=compiler))
+    vmlinux = Vmlinux(release, sample=Sample(MachineType(64, "little", 62), compiler=compiler))
     assert vmlinux.refuses_missing_versions is refuses

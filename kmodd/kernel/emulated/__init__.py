@@ -19,7 +19,7 @@ from kmodd.kernel.emulated.process.isolated import IsolatedKernel
 from kmodd.kernel.emulated.release.vmlinux import (
     Builtins,
     CoreSymbol,
-    Machine,
+    MachineType,
     Sample,
     Vmlinux,
     VmlinuxSource,
@@ -31,7 +31,7 @@ __all__ = [
     "CoreSymbol",
     "EmulatedKernel",
     "IsolatedKernel",
-    "Machine",
+    "MachineType",
     "Sample",
     "Vmlinux",
     "VmlinuxSource",

@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 
 from kmodd.errors import KernelError
-from kmodd.kernel.emulated import (
-    Builtins,
-    CoreSymbol,
-    EmulatedKernel,
-    Machine,
-    Sample,
-    Vmlinux,
-)
+from kmodd.kernel.emulated import Builtins, CoreSymbol, EmulatedKernel, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.execution.cpu import IdleCpu
 from kmodd.kernel.emulated.modules.struct_module import Resident
 from tests.conformance.realkernel.crafted import (
@@ -58,7 +51,10 @@ def debian_kernel(command_line: str = "") -> EmulatedKernel:
         VERMAGIC.split()[0],
         vermagic=VERMAGIC,
         sample=Sample(
-            Machine(64, "little", 62), key=b"key", retpoline=True, compiler="GCC: (Debian 12.2.0)"
+            MachineType(64, "little", 62),
+            key=b"key",
+            retpoline=True,
+            compiler="GCC: (Debian 12.2.0)",
         ),
         symbols=symbols,
         builtins=Builtins(frozenset({"printk"}), frozenset({"printk"})),

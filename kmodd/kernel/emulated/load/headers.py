@@ -14,7 +14,7 @@ from typing import Literal
 
 from kmodd.errors import Reason
 from kmodd.kernel.emulated.modules.candidate import SHF_ALLOC, Candidate, find_section
-from kmodd.kernel.emulated.release.vmlinux import Machine, Vmlinux
+from kmodd.kernel.emulated.release.vmlinux import MachineType, Vmlinux
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.modulefile import ElfType, ModuleFile, SectionType
@@ -34,7 +34,7 @@ class _Headers:
     """An ELF header and section table as a kernel for ``machine`` reads them."""
 
     image: bytes
-    machine: Machine
+    machine: MachineType
     type: int
     number: int
     table_offset: int
@@ -44,7 +44,7 @@ class _Headers:
     rows: list[tuple[int, ...]]
 
     @classmethod
-    def read(cls, image: bytes, machine: Machine) -> "_Headers":
+    def read(cls, image: bytes, machine: MachineType) -> "_Headers":
         order = "<" if machine.byteorder == "little" else ">"
         fields = struct.unpack_from(order + _HEADER_LAYOUT[machine.bits], image, 16)
         kind, number, offset, _flags, entry_size, count, names = fields
@@ -60,11 +60,11 @@ class _Headers:
         return row[4] + row[5] <= len(self.image)
 
 
-def machine_of(image: bytes) -> Machine:
+def machine_of(image: bytes) -> MachineType:
     """Return the machine that the header of ``image`` itself names, for want of another."""
     bits = 32 if image[4:5] == b"\x01" else 64
     byteorder: Literal["little", "big"] = "big" if image[5:6] == b"\x02" else "little"
-    return Machine(bits, byteorder, int.from_bytes(image[18:20], byteorder))
+    return MachineType(bits, byteorder, int.from_bytes(image[18:20], byteorder))
 
 
 def check_length(image: bytes, vmlinux: Vmlinux) -> None:
@@ -91,7 +91,7 @@ def check_headers(image: bytes, vmlinux: Vmlinux, printk: Printk) -> None:
         raise Refusal(Reason.INVALID_MODULE_FILE, errno.ENOEXEC, why)
 
 
-def _complain_of_identity(image: bytes, machine: Machine) -> str:
+def _complain_of_identity(image: bytes, machine: MachineType) -> str:
     """Return why an ELF file is not one for this kernel; empty also for what is no ELF file."""
     if len(image) < _HEADER_SIZE[machine.bits] or image[:4] != b"\x7fELF":
         return ""
@@ -107,7 +107,7 @@ def _too_short(image: bytes) -> str:
     return f"Invalid ELF header len {len(image)}"
 
 
-def _complain_of_tables(image: bytes, machine: Machine) -> str:
+def _complain_of_tables(image: bytes, machine: MachineType) -> str:
     """Return what is wrong with the headers, empty where nothing is."""
     if len(image) < _HEADER_SIZE[machine.bits]:
         return _too_short(image)

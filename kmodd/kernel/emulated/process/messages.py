@@ -24,7 +24,7 @@ from kmodd.kernel.base import (
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.certificates import Certificate
-from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, Machine, Sample, Vmlinux
+from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
 
 TEXT_MAX = 1 << 20
@@ -83,7 +83,7 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
     sample = None
     if message["sample"] is not None:
         key, *rest = message["sample"]
-        sample = Sample(Machine(*message["machine"]), bytes.fromhex(key), *rest)
+        sample = Sample(MachineType(*message["machine"]), bytes.fromhex(key), *rest)
     if message["symbols"] is not None:
         symbols = {name: CoreSymbol(*rest) for name, *rest in message["symbols"]}
     return Vmlinux(

@@ -57,7 +57,7 @@ class CoreSymbol:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineType:
     """The machine a kernel is built for, as an ELF header names it."""
 
     bits: int
@@ -74,7 +74,7 @@ class Sample:
     struct's bytes. ``compiler`` is what compiled it.
     """
 
-    machine: Machine
+    machine: MachineType
     key: bytes = b""
     layout_crc: int | None = None
     struct_module_size: int = 0
@@ -117,7 +117,7 @@ class Vmlinux:
         return _version_of(self.release)
 
     @property
-    def machine(self) -> Machine | None:
+    def machine(self) -> MachineType | None:
         """The machine that the kernel is built for."""
         return self.sample.machine if self.sample else None
 
@@ -280,7 +280,7 @@ def sample_of(module: ModuleFile) -> Sample:
     comment = module.section(".comment")
     compiler = module.section_data(comment).strip(b"\0").partition(b"\0")[0] if comment else b""
     return Sample(
-        machine=Machine(elf.bits, elf.byteorder, elf.machine),
+        machine=MachineType(elf.bits, elf.byteorder, elf.machine),
         key=signature.key_id if signature else b"",
         layout_crc=layout.crc if layout else None,
         struct_module_size=this_module.size if this_module else 0,
