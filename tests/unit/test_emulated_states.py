@@ -12,7 +12,7 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import ModuleState
 from kmodd.kernel.emulated.execution.cpu import IdleCpu
-from kmodd.kernel.emulated.modules.struct_module import Resident
+from kmodd.kernel.emulated.modules.struct_module import StructModule
 from tests.support.elf_writer import Import, ModuleSpec, write_module
 from tests.support.emulated import exporting, importing, kernel, load, log, refusal
 
@@ -30,12 +30,12 @@ class GatedCpu(IdleCpu):
         self.results: dict[str, int] = {}
         self.free: set[str] = set()
 
-    def init(self, resident: Resident) -> int:
-        self._pass(resident.name)
-        return self.results.get(resident.name, 0)
+    def init(self, mod: StructModule) -> int:
+        self._pass(mod.name)
+        return self.results.get(mod.name, 0)
 
-    def exit(self, resident: Resident) -> None:
-        self._pass(resident.name)
+    def exit(self, mod: StructModule) -> None:
+        self._pass(mod.name)
 
     def _pass(self, name: str) -> None:
         if name not in self.free:

@@ -19,7 +19,7 @@ from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.kernel.emulated.execution.cpu import IdleCpu
-from kmodd.kernel.emulated.modules.struct_module import Resident
+from kmodd.kernel.emulated.modules.struct_module import StructModule
 from kmodd.namespace import Hold, Namespace, RequestContext
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.settings import Limits
@@ -59,13 +59,13 @@ LOST_TO_OTHERS = {Reason.UNKNOWN_SYMBOL, Reason.MODULE_CHANGED}
 class SlowCpu(IdleCpu):
     """Module code that takes a moment, so that others come in between."""
 
-    def init(self, resident: Resident) -> int:
+    def init(self, mod: StructModule) -> int:
         time.sleep(0.0005)
-        return super().init(resident)
+        return super().init(mod)
 
-    def exit(self, resident: Resident) -> None:
+    def exit(self, mod: StructModule) -> None:
         time.sleep(0.0005)
-        super().exit(resident)
+        super().exit(mod)
 
 
 class SlowKernel(EmulatedKernel):

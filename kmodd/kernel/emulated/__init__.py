@@ -6,7 +6,7 @@ child, wire, messages       that process, and how it is spoken to
 kernel                      the system calls
 loader                      a load, step by step: headers, signing with certificates, checks,
                             layout, symbols, params with param_table and symbol_table, sysfs
-module_table, resident      the modules, their states, references, holders and addresses
+module_table, mod      the modules, their states, references, holders and addresses
 vmlinux, build_options,     what a kernel is before it has loaded a module
 command_line
 cpu                         an emulated processor, and the modules in its memory

@@ -12,7 +12,7 @@ import pytest
 from kmodd.errors import KernelError
 from kmodd.kernel.emulated import Builtins, CoreSymbol, EmulatedKernel, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.execution.cpu import IdleCpu
-from kmodd.kernel.emulated.modules.struct_module import Resident
+from kmodd.kernel.emulated.modules.struct_module import StructModule
 from tests.conformance.realkernel.crafted import (
     CORE_CRCS,
     GPL_ONLY,
@@ -38,8 +38,8 @@ RESULTS_OF_INIT = {"failing": -5, "odd": 5}
 class KnowingCpu(IdleCpu):
     """Runs nothing, but knows what the modules' init functions would return."""
 
-    def init(self, resident: Resident) -> int:
-        return RESULTS_OF_INIT.get(resident.name, 0)
+    def init(self, mod: StructModule) -> int:
+        return RESULTS_OF_INIT.get(mod.name, 0)
 
 
 def debian_kernel(command_line: str = "") -> EmulatedKernel:

@@ -11,7 +11,7 @@ from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentit
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
-from kmodd.kernel.emulated.modules.struct_module import Imports, Resident
+from kmodd.kernel.emulated.modules.struct_module import Imports, StructModule
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
@@ -37,45 +37,45 @@ class Cpu(Protocol):
     why_not: str
     """Why they are not; empty where they are."""
 
-    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> None:
         """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
 
-    def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
+    def take_parameter(self, mod: StructModule, parameter: Parameter, value: str | None) -> int:
         """Let a module that is being loaded see a value that was found to be good.
 
         Returns 0, or the errno of the module's own setter.
         """
 
-    def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
+    def show_parameter(self, mod: StructModule, parameter: Parameter) -> str | None:
         """Return the value that a parameter has now, None where that cannot be known.
 
         Called, like ``store_parameter``, with the lock of the module's parameters held.
         """
 
     def store_parameter(
-        self, resident: Resident, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: Parameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Set a parameter of a module in the kernel; return 0 or an errno, and what is logged."""
 
-    def init(self, resident: Resident) -> int:
+    def init(self, mod: StructModule) -> int:
         """Run the module's init and return what it returned: 0, or an errno below zero.
 
         Raises Refusal where the code went so wrong that it could not go on.
         """
 
-    def settle(self, resident: Resident) -> None:
+    def settle(self, mod: StructModule) -> None:
         """Let what the module's init has begun go on by itself: work, timers, threads.
 
         Nothing that goes wrong there is raised: the module is loaded.
         """
 
-    def exit(self, resident: Resident) -> None:
+    def exit(self, mod: StructModule) -> None:
         """Run the module's exit. Raises Refusal as ``init`` does."""
 
-    def drop_init(self, resident: Resident) -> None:
+    def drop_init(self, mod: StructModule) -> None:
         """Give back what only init needed."""
 
-    def drop(self, resident: Resident) -> None:
+    def drop(self, mod: StructModule) -> None:
         """Take the module away before its memory is anybody else's, and what it never gave back."""
 
     def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
@@ -100,37 +100,37 @@ class IdleCpu:
     def __init__(self, why_not: str = SWITCHED_OFF) -> None:
         self.why_not = why_not
 
-    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> None:
         """Do nothing."""
 
-    def take_parameter(self, _resident: Resident, _parameter: Parameter, _value: str | None) -> int:
+    def take_parameter(self, _mod: StructModule, _parameter: Parameter, _value: str | None) -> int:
         """Return success."""
         return 0
 
-    def show_parameter(self, _resident: Resident, parameter: Parameter) -> str | None:
+    def show_parameter(self, _mod: StructModule, parameter: Parameter) -> str | None:
         """Return the value as it was given, or as the file has it."""
         return parameter.value
 
     def store_parameter(
-        self, resident: Resident, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: Parameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Keep the value, as far as the kernel's own types can tell it."""
-        return store_parameter(parameter, value, resident.parameters.bits)
+        return store_parameter(parameter, value, mod.parameters.bits)
 
-    def init(self, _resident: Resident) -> int:
+    def init(self, _mod: StructModule) -> int:
         """Return success."""
         return 0
 
-    def settle(self, resident: Resident) -> None:
+    def settle(self, mod: StructModule) -> None:
         """Do nothing."""
 
-    def exit(self, resident: Resident) -> None:
+    def exit(self, mod: StructModule) -> None:
         """Do nothing."""
 
-    def drop_init(self, resident: Resident) -> None:
+    def drop_init(self, mod: StructModule) -> None:
         """Do nothing."""
 
-    def drop(self, resident: Resident) -> None:
+    def drop(self, mod: StructModule) -> None:
         """Do nothing."""
 
     def plug(self, _identity: PlatformIdentity | PciIdentity) -> Device:

@@ -17,7 +17,7 @@ from kmodd.kernel.emulated.modules.candidate import SHF_EXECINSTR, find_section
 from kmodd.kernel.emulated.modules.kallsyms import FunctionNames
 from kmodd.kernel.emulated.modules.layout import Layout
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
-from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.modulefile import SectionType
@@ -91,7 +91,7 @@ class Placer:
         self._resolve = resolve
         self._placed: WeakKeyDictionary[LoadInfo, _Placed] = WeakKeyDictionary()
 
-    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> ModuleImage:
+    def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> ModuleImage:
         """Copy the sections that stay to where the module's addresses are, and relocate them.
 
         Raises Refusal, ModuleFileError, and BadAddress where there is no memory for it.
@@ -99,16 +99,16 @@ class Placer:
         per_cpu = self._take_per_cpu(find_section(file.candidate.module, PER_CPU))
         try:
             where = _Where(
-                resident.layout,
-                resident.address,
-                resident.init_address,
+                mod.layout,
+                mod.address,
+                mod.init_address,
                 per_cpu,
                 {index: self._resolve(wanted) for index, wanted in imports.items()},
             )
             self._check_room(where)
             placed = self._placed.get(file)
             if placed is None or placed.where != where:
-                placed = self._placed[file] = _Filling(file, where).fill_in(resident)
+                placed = self._placed[file] = _Filling(file, where).fill_in(mod)
             for address, data in placed.contents:
                 self._memory.write(address, data)
         except BaseException:
@@ -158,10 +158,10 @@ class _Filling:
             self._places[per_cpu.index] = where.per_cpu
         self._symbols = self._addresses(file.symbols)
 
-    def fill_in(self, resident: Resident) -> _Placed:
+    def fill_in(self, mod: StructModule) -> _Placed:
         """Return what the module's memory is to hold; raises Refusal and ModuleFileError."""
-        contents = tuple(self._contents(resident.name))
-        return _Placed(self._where, self._image(resident), contents)
+        contents = tuple(self._contents(mod.name))
+        return _Placed(self._where, self._image(mod), contents)
 
     def _addresses(self, symbols: SymbolColumns) -> list[int]:
         """Return the addresses of all symbols; 0 for a weak one that nobody has."""
@@ -191,16 +191,16 @@ class _Filling:
                 relocate_x86_64(data, address, elf.data(table), self._symbols, name)
             yield address + (addresses.PER_CPU if section.name == PER_CPU else 0), data
 
-    def _image(self, resident: Resident) -> ModuleImage:
+    def _image(self, mod: StructModule) -> ModuleImage:
         where, layout, symbols = self._where, self._where.layout, self._file.symbols
-        init, exit_ = resident.init_symbol, resident.exit_symbol
-        exports, wanted = dict[str, int](), resident.exports
+        init, exit_ = mod.init_symbol, mod.exit_symbol
+        exports, wanted = dict[str, int](), mod.exports
         if wanted:
             indices = symbols.defined_globals()
             named = zip(symbols.names(indices), indices, strict=True)
             exports = {name: self._symbols[at] for name, at in named if name in wanted}
         return ModuleImage(
-            name=resident.name,
+            name=mod.name,
             start=where.start,
             end=where.start + layout.core,
             init_start=where.init_start,

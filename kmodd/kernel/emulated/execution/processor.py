@@ -24,7 +24,7 @@ from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
-from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.modulefile import ElfMachine
@@ -49,7 +49,7 @@ class Processor:
         self._services = services
         self._making = Lock()
         self._machine: Machine | None = None
-        self._images: dict[Resident, ModuleImage] = {}
+        self._images: dict[StructModule, ModuleImage] = {}
 
     @property
     def machine(self) -> Machine:
@@ -61,98 +61,98 @@ class Processor:
                 self._machine = machine
             return self._machine
 
-    def place(self, file: LoadInfo, resident: Resident, imports: Imports) -> None:
+    def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> None:
         """Put a module of this machine's kind into memory; others have no code to run here."""
         elf = file.candidate.module.elf
         if elf.bits != 64 or elf.machine != ElfMachine.X86_64:
-            resident.why_not_run = "its processor is not emulated, only x86-64 is"
+            mod.why_not_run = "its processor is not emulated, only x86-64 is"
             return
         machine = self.machine
         with machine.lock:
             try:
-                image = self._placer.place(file, resident, imports)
+                image = self._placer.place(file, mod, imports)
             except BadAddress as error:
-                why = f"{resident.name}: it would reach to {error}, where no memory is"
+                why = f"{mod.name}: it would reach to {error}, where no memory is"
                 raise format_refusal(why) from error
             machine.add_image(image)
-            self._images[resident] = image
+            self._images[mod] = image
             if image.jumps[1] and machine.tables:
                 change_code(machine, image, machine.tables)
             if image.this_module:
                 machine.memory.put(image.this_module, _COMING, 4)
 
-    def take_parameter(self, resident: Resident, parameter: Parameter, value: str | None) -> int:
+    def take_parameter(self, mod: StructModule, parameter: Parameter, value: str | None) -> int:
         """Store a value where the module's code finds it, or have the code take it."""
-        image = self._images.get(resident)
+        image = self._images.get(mod)
         if image is None or not image.parameters:
             return 0
         function = f"param_set_{parameter.kind or 'copystring'}"
-        with self._entering(resident.name, f"a parameter of {resident.name}", function) as machine:
+        with self._entering(mod.name, f"a parameter of {mod.name}", function) as machine:
             return set_in_memory(machine, image.parameters, parameter, value)
 
-    def show_parameter(self, resident: Resident, parameter: Parameter) -> str | None:
+    def show_parameter(self, mod: StructModule, parameter: Parameter) -> str | None:
         """Return what the module's memory, or its own code, says of a parameter."""
-        image = self._images.get(resident)
+        image = self._images.get(mod)
         if image is None or not image.parameters:
             return parameter.value
         function = f"param_get_{parameter.kind or 'string'}"
         try:
-            with self._entering(resident.name, f"a file of {resident.name}", function) as machine:
+            with self._entering(mod.name, f"a file of {mod.name}", function) as machine:
                 return read_from_memory(machine, image.parameters, parameter)
         except Refusal:
             return None
 
     def store_parameter(
-        self, resident: Resident, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: Parameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Store a new value where the module's code finds it, or have the code take it."""
-        code, remarks = store_parameter(parameter, value, resident.parameters.bits)
+        code, remarks = store_parameter(parameter, value, mod.parameters.bits)
         if not code:
-            code = self.take_parameter(resident, parameter, value)
+            code = self.take_parameter(mod, parameter, value)
         elif parameter.is_array and parameter.value is not None:
             # The elements before a bad one are set.
-            self.take_parameter(resident, parameter, parameter.value)
+            self.take_parameter(mod, parameter, parameter.value)
         return code, remarks
 
-    def init(self, resident: Resident) -> int:
+    def init(self, mod: StructModule) -> int:
         """Run the module's init."""
-        image = self._images.get(resident)
+        image = self._images.get(mod)
         if image is None or not image.init:
             return 0
-        with self._entering(resident.name, f"the init of {resident.name}") as machine:
+        with self._entering(mod.name, f"the init of {mod.name}") as machine:
             try:
                 result = machine.call(image.init)
                 machine.run_pending()
             finally:
-                self._note(resident)
+                self._note(mod)
             if result >= 0:
                 self._set_state(image, _LIVE)
         return result
 
-    def settle(self, resident: Resident) -> None:
+    def settle(self, mod: StructModule) -> None:
         """Let what the module's code has begun go on, and some time pass."""
-        if resident not in self._images:
+        if mod not in self._images:
             return
         with suppress(Refusal), self._outside("what was begun") as machine:
             machine.settle()
 
-    def exit(self, resident: Resident) -> None:
+    def exit(self, mod: StructModule) -> None:
         """Run the module's exit."""
-        image = self._images.get(resident)
-        if image is None or not image.exit or not resident.init_ran:
+        image = self._images.get(mod)
+        if image is None or not image.exit or not mod.init_ran:
             return
-        with self._entering(resident.name, f"the exit of {resident.name}") as machine:
+        with self._entering(mod.name, f"the exit of {mod.name}") as machine:
             try:
                 self._set_state(image, _GOING)
                 machine.run_pending()
                 machine.invoke(image.exit)
                 machine.run_pending()
             finally:
-                self._note(resident)
+                self._note(mod)
 
-    def drop_init(self, resident: Resident) -> None:
+    def drop_init(self, mod: StructModule) -> None:
         """Give back the memory for init."""
-        image = self._images.get(resident)
+        image = self._images.get(mod)
         if image is None or not image.has_init_memory:
             return
         machine = self.machine
@@ -160,20 +160,20 @@ class Processor:
             machine.remove_image(image, init_only=True)
             image.has_init_memory = False
 
-    def drop(self, resident: Resident) -> None:
+    def drop(self, mod: StructModule) -> None:
         """Take the module out of memory, with all that is still on its account."""
-        image = self._images.get(resident)
+        image = self._images.get(mod)
         if image is None:
             return
         machine = self.machine
         with machine.lock:
-            resident.leaks = self._close_account(resident, image)
-            self._note(resident)
-            machine.stubbed.pop(resident.name, None)
-            machine.sysfs.forget(resident.name)
+            mod.leaks = self._close_account(mod, image)
+            self._note(mod)
+            machine.stubbed.pop(mod.name, None)
+            machine.sysfs.forget(mod.name)
             machine.remove_image(image)
             self._placer.take_away(image)
-            del self._images[resident]
+            del self._images[mod]
 
     def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
         """Make a device and have the drivers of its bus probe it."""
@@ -211,8 +211,8 @@ class Processor:
             try:
                 yield machine
             finally:
-                for resident in self._images:
-                    self._note(resident)
+                for mod in self._images:
+                    self._note(mod)
 
     @contextmanager
     def _entering(
@@ -235,21 +235,21 @@ class Processor:
                 at = machine.core.address(function) if function in FUNCTIONS else 0
                 raise self._crashed(machine.faults.blame(error, function, at), what) from error
 
-    def _close_account(self, resident: Resident, image: ModuleImage) -> tuple[str, ...]:
+    def _close_account(self, mod: StructModule, image: ModuleImage) -> tuple[str, ...]:
         """Tell what the module never gave back, and take it."""
         machine = self._machine
         assert machine is not None
         leaks = tuple(
             # Other modules may be where the module's init was by now.
             f"{entry.name or entry.kind}, taken in {image.find(entry.taken_at)}"
-            for entry in machine.ledger.held(resident.name)
+            for entry in machine.ledger.held(mod.name)
         )
-        for entry in machine.ledger.close(resident.name):
+        for entry in machine.ledger.close(mod.name):
             self._reclaim(entry)
         for leak in leaks[:LEAKS_TOLD]:
-            self._services.printk(Level.WARNING, f"kmodd: {resident.name} leaks {leak}")
+            self._services.printk(Level.WARNING, f"kmodd: {mod.name} leaks {leak}")
         if len(leaks) > LEAKS_TOLD:
-            why = f"kmodd: {resident.name} leaks {len(leaks) - LEAKS_TOLD} more"
+            why = f"kmodd: {mod.name} leaks {len(leaks) - LEAKS_TOLD} more"
             self._services.printk(Level.WARNING, why)
         return leaks
 
@@ -271,8 +271,8 @@ class Processor:
         why = f"{what} crashed: {crash.why}"
         return Refusal(Reason.MODULE_CRASHED, errno.EFAULT, why, detail=crash.why)
 
-    def _note(self, resident: Resident) -> None:
-        resident.stubbed = tuple(self.machine.stubbed.get(resident.name, ()))
+    def _note(self, mod: StructModule) -> None:
+        mod.stubbed = tuple(self.machine.stubbed.get(mod.name, ()))
 
     def _set_state(self, image: ModuleImage, state: int) -> None:
         if image.this_module:

@@ -28,7 +28,7 @@ from kmodd.kernel.emulated.modules.module_table import ModuleTable
 from kmodd.kernel.emulated.modules.param_table import Parameter
 from kmodd.kernel.emulated.modules.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.modules.section_files import section_files
-from kmodd.kernel.emulated.modules.struct_module import Resident
+from kmodd.kernel.emulated.modules.struct_module import StructModule
 from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
@@ -55,23 +55,23 @@ class Load:
         file = self._open(image)
         candidate = file.candidate
         self.label = candidate.name or candidate.label
-        resident = Resident(candidate.name, why_not_run=self.cpu.why_not)
-        versions = self._check_early(file, resident, flags)
-        resident.init_symbol, resident.exit_symbol = file.own_functions
-        checks.check_sections(candidate, resident, self.around)
-        resident.layout = file.layout(versions_ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS))
+        mod = StructModule(candidate.name, why_not_run=self.cpu.why_not)
+        versions = self._check_early(file, mod, flags)
+        mod.init_symbol, mod.exit_symbol = file.own_functions
+        checks.check_sections(candidate, mod, self.around)
+        mod.layout = file.layout(versions_ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS))
         with self.table.mutex:
-            self.table.add_unformed(resident)
+            self.table.add_unformed(mod)
         try:
-            self._link(file, resident, versions, good)
-            self._form(candidate, resident, parameters)
+            self._link(file, mod, versions, good)
+            self._form(candidate, mod, parameters)
         except BaseException:
-            self.cpu.drop(resident)
+            self.cpu.drop(mod)
             with self.table.mutex:
-                self.table.drop(resident)
+                self.table.drop(mod)
             raise
         self.files.put_back(image, file)
-        self._start(resident)
+        self._start(mod)
 
     def _signed(self, image: bytes, flags: InsertFlags) -> tuple[bytes, bool]:
         """Return the image without its signature, and whether that is good."""
@@ -94,73 +94,71 @@ class Load:
             file = LoadInfo(set_up(ModuleFile.parse(image), vmlinux, log.printk), vmlinux)
         return file
 
-    def _check_early(self, file: LoadInfo, resident: Resident, flags: InsertFlags) -> Versions:
+    def _check_early(self, file: LoadInfo, mod: StructModule, flags: InsertFlags) -> Versions:
         """Check what needs nothing but the file (early_mod_check)."""
         around, candidate = self.around, file.candidate
         checks.check_blacklist(candidate, around)
         versions = file.versions(ignored=bool(flags & InsertFlags.IGNORE_MODVERSIONS))
-        checks.check_layout_version(versions, resident, around)
-        checks.check_vermagic(candidate, versions, flags, resident, around)
+        checks.check_layout_version(versions, mod, around)
+        checks.check_vermagic(candidate, versions, flags, mod, around)
         if around.vmlinux.version < (6, 4):
-            checks.take_taints(candidate, resident, around)
-        checks.check_livepatch(candidate, resident, around)
+            checks.take_taints(candidate, mod, around)
+        checks.check_livepatch(candidate, mod, around)
         if around.vmlinux.version >= (6, 4):
             with self.table.mutex:
-                self.table.check_name(resident.name)
+                self.table.check_name(mod.name)
         return versions
 
-    def _link(self, file: LoadInfo, resident: Resident, versions: Versions, good: bool) -> None:
+    def _link(self, file: LoadInfo, mod: StructModule, versions: Versions, good: bool) -> None:
         """Give the module what it needs of others, and know what it offers."""
         around, candidate = self.around, file.candidate
         if around.vmlinux.version >= (6, 4):
-            checks.take_taints(candidate, resident, around)
-            checks.take_signature_taint(good, resident, around)
-            checks.check_licence_claims(resident, around)
+            checks.take_taints(candidate, mod, around)
+            checks.take_signature_taint(good, mod, around)
+            checks.check_licence_claims(mod, around)
         else:
-            checks.take_signature_taint(good, resident, around)
+            checks.take_signature_taint(good, mod, around)
         if candidate.section("__obsparm"):
-            around.log.printk(Level.WARNING, f"{resident.name}: Ignoring obsolete parameters")
+            around.log.printk(Level.WARNING, f"{mod.name}: Ignoring obsolete parameters")
         if around.vmlinux.version < (6, 4):
-            checks.check_licence_claims(resident, around)
-        checks.check_export_versions(candidate, resident, around)
-        resident.version = candidate.info("version")
-        resident.source_version = candidate.info("srcversion")
-        check_imported_namespaces(candidate.infos("import_ns"), resident, around)
-        resolver = Resolver(candidate, resident, versions, around, self.table, self.patience)
+            checks.check_licence_claims(mod, around)
+        checks.check_export_versions(candidate, mod, around)
+        mod.version = candidate.info("version")
+        mod.source_version = candidate.info("srcversion")
+        check_imported_namespaces(candidate.infos("import_ns"), mod, around)
+        resolver = Resolver(candidate, mod, versions, around, self.table, self.patience)
         imports = resolver.resolve(file.symbols, file.wanted)
-        resident.exports = file.exports
-        resident.parameters = file.parameters()
-        resident.files = section_files(
-            candidate.module, resident.layout, resident.address, resident.init_address
-        )
-        self.cpu.place(file, resident, imports)
+        mod.exports = file.exports
+        mod.parameters = file.parameters()
+        mod.files = section_files(candidate.module, mod.layout, mod.address, mod.init_address)
+        self.cpu.place(file, mod, imports)
         # Where its sections are is of no interest once they are there.
-        resident.layout = Layout(resident.layout.core, resident.layout.init)
+        mod.layout = Layout(mod.layout.core, mod.layout.init)
 
-    def _form(self, candidate: Candidate, resident: Resident, parameters: str) -> None:
+    def _form(self, candidate: Candidate, mod: StructModule, parameters: str) -> None:
         """Make the module visible, set its parameters, give it a directory in sysfs."""
         with self.table.mutex:
-            check_exports(resident, self.around, self.table)
-            self.table.make_coming(resident)
+            check_exports(mod, self.around, self.table)
+            self.table.make_coming(mod)
         try:
-            self._set_parameters(candidate, resident, parameters)
-            self._enter_sysfs(resident)
+            self._set_parameters(candidate, mod, parameters)
+            self._enter_sysfs(mod)
         except BaseException:
             with self.table.mutex:
-                self.table.make_going(resident)
+                self.table.make_going(mod)
             raise
 
-    def _set_parameters(self, candidate: Candidate, resident: Resident, text: str) -> None:
+    def _set_parameters(self, candidate: Candidate, mod: StructModule, text: str) -> None:
         bits = candidate.module.elf.bits
         code, why = 0, ""
         if len(text) > TEXT_MAX:
-            why = f"{resident.name}: more than {TEXT_MAX} characters of parameters"
+            why = f"{mod.name}: more than {TEXT_MAX} characters of parameters"
             raise Refusal(Reason.INVALID_PARAMETER, errno.E2BIG, why)
 
         def store(parameter: Parameter, value: str | None) -> int:
-            return self.cpu.take_parameter(resident, parameter, value)
+            return self.cpu.take_parameter(mod, parameter, value)
 
-        for remark in set_parameters(resident.name, resident.parameters, text, bits, store):
+        for remark in set_parameters(mod.name, mod.parameters, text, bits, store):
             self.around.log.printk(remark.level, remark.text)
             if remark.taints:
                 self.around.taints.add("U")
@@ -169,43 +167,43 @@ class Load:
         if code:
             raise Refusal(Reason.INVALID_PARAMETER, code, why)
 
-    def _enter_sysfs(self, resident: Resident) -> None:
+    def _enter_sysfs(self, mod: StructModule) -> None:
         """Refuse a name that a part of the kernel has in /sys/module (mod_sysfs_init)."""
-        if resident.name in self.around.vmlinux.builtins.with_directory:
-            why = f"{resident.name}: module is already loaded"
+        if mod.name in self.around.vmlinux.builtins.with_directory:
+            why = f"{mod.name}: module is already loaded"
             self.around.log.printk(Level.ERR, why)
             raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, why)
-        if not resident.name:
+        if not mod.name:
             raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.EINVAL, "a module without a name")
 
-    def _start(self, resident: Resident) -> None:
+    def _start(self, mod: StructModule) -> None:
         """Run init; the module is live, or gone (do_init_module)."""
         try:
-            result = self.cpu.init(resident) if resident.has_init else 0
+            result = self.cpu.init(mod) if mod.has_init else 0
             if result < 0:
-                why = f"the init of {resident.name} failed"
+                why = f"the init of {mod.name} failed"
                 raise Refusal(Reason.KERNEL_REFUSED, -result, why)
         except BaseException as error:
             # Nobody may wait for ever for what will never be live.
             with self.table.mutex:
-                resident.count -= 1
-                self.table.make_going(resident)
-            self.cpu.drop(resident)
+                mod.count -= 1
+                self.table.make_going(mod)
+            self.cpu.drop(mod)
             if isinstance(error, Refusal):
-                error.leaks = resident.leaks
+                error.leaks = mod.leaks
             with self.table.mutex:
-                self.table.drop(resident)
+                self.table.drop(mod)
             raise
         if result > 0:
             self.around.log.printk(
                 Level.WARNING,
-                f"do_init_module: '{resident.name}'->init suspiciously returned {result}, "
+                f"do_init_module: '{mod.name}'->init suspiciously returned {result}, "
                 "it should follow 0/-E convention\n"
                 "do_init_module: loading module anyway...",
             )
-        runs = self.cpu.runs_code and not resident.why_not_run
-        resident.init_ran = runs and resident.has_init
-        self.cpu.drop_init(resident)
+        runs = self.cpu.runs_code and not mod.why_not_run
+        mod.init_ran = runs and mod.has_init
+        self.cpu.drop_init(mod)
         with self.table.mutex:
-            self.table.make_live(resident)
-        self.cpu.settle(resident)
+            self.table.make_live(mod)
+        self.cpu.settle(mod)

@@ -9,7 +9,7 @@ from kmodd.errors import Reason
 from kmodd.kernel.emulated.load.checks import Surroundings, check_version
 from kmodd.kernel.emulated.modules.candidate import Candidate
 from kmodd.kernel.emulated.modules.module_table import ModuleTable
-from kmodd.kernel.emulated.modules.struct_module import Import, Imports, Resident
+from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
@@ -44,14 +44,14 @@ class Resolver:
     def __init__(
         self,
         candidate: Candidate,
-        resident: Resident,
+        mod: StructModule,
         versions: Versions,
         around: Surroundings,
         table: ModuleTable,
         patience: float,
     ) -> None:
         self._candidate = candidate
-        self._resident = resident
+        self._mod = mod
         self._versions = versions
         self._around = around
         self._table = table
@@ -80,7 +80,7 @@ class Resolver:
                         imports[index] = found
         if self._code:
             reason = _REASONS.get(self._code, Reason.INVALID_MODULE_FORMAT)
-            why = f"{self._resident.name}: Unknown symbol {self._failed}"
+            why = f"{self._mod.name}: Unknown symbol {self._failed}"
             raise Refusal(reason, self._code, why, symbol=self._failed)
         return imports
 
@@ -118,14 +118,14 @@ class Resolver:
             self._uses_gpl_only = True
         if owner is not None and not self._inherit_taint(name, owner):
             return errno.ENOENT, False
-        if not check_version(self._versions, name, exported.crc, self._resident, self._around):
+        if not check_version(self._versions, name, exported.crc, self._mod, self._around):
             return errno.EINVAL, True
         if exported.namespace and not self._may_use_namespace(name, exported.namespace):
             return errno.EINVAL, True
-        code = self._table.use(self._resident, owner) if owner else 0
+        code = self._table.use(self._mod, owner) if owner else 0
         return (code, True) if code else Import(name, owner)
 
-    def _find(self, name: str) -> tuple[CoreSymbol | None, Resident | None]:
+    def _find(self, name: str) -> tuple[CoreSymbol | None, StructModule | None]:
         """Find who exports ``name``: the kernel itself (None) before any module (find_symbol)."""
         exported = self._around.vmlinux.symbols.get(name)
         owner = None
@@ -134,11 +134,11 @@ class Resolver:
             if export is None:
                 return None, None
             exported, owner = export
-        if exported.gpl_only and "P" in self._resident.taints:
+        if exported.gpl_only and "P" in self._mod.taints:
             return None, None
         return exported, owner
 
-    def _inherit_taint(self, symbol: str, owner: Resident) -> bool:
+    def _inherit_taint(self, symbol: str, owner: StructModule) -> bool:
         if "P" not in owner.taints:
             return True
         if self._uses_gpl_only:
@@ -148,13 +148,13 @@ class Resolver:
                 f"from proprietary module {owner.name}.",
             )
             return False
-        if "P" not in self._resident.taints:
+        if "P" not in self._mod.taints:
             self._log(
                 Level.WARNING,
                 f"module uses symbols {symbol} "
                 f"from proprietary module {owner.name}, inheriting taint.",
             )
-            self._resident.taints.add("P")
+            self._mod.taints.add("P")
         return True
 
     def _may_use_namespace(self, symbol: str, namespace: str) -> bool:
@@ -171,7 +171,7 @@ class Resolver:
         """Tell whether a namespace names the modules that may use it, and this one (since 6.16)."""
         if self._around.vmlinux.version < (6, 16) or not namespace.startswith(_MODULE_NAMESPACE):
             return False
-        name = self._resident.name.replace("-", "_")
+        name = self._mod.name.replace("-", "_")
         for pattern in namespace.removeprefix(_MODULE_NAMESPACE).replace("-", "_").split(","):
             if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
                 return True
@@ -206,17 +206,17 @@ class Resolver:
     def _log(self, level: Level, text: str) -> None:
         self._complaints += 1
         if self._complaints > COMPLAINTS_MAX:
-            why = f"{self._resident.name}: more than {COMPLAINTS_MAX} symbols are missing"
+            why = f"{self._mod.name}: more than {COMPLAINTS_MAX} symbols are missing"
             raise Refusal(Reason.UNKNOWN_SYMBOL, errno.ENOENT, why, symbol=self._failed)
-        self._around.log.printk(level, f"{self._resident.name}: {text}")
+        self._around.log.printk(level, f"{self._mod.name}: {text}")
 
 
-def check_exports(resident: Resident, around: Surroundings, table: ModuleTable) -> None:
+def check_exports(mod: StructModule, around: Surroundings, table: ModuleTable) -> None:
     """Refuse a symbol that somebody else exports already (verify_exported_symbols).
 
     With the table's mutex held.
     """
-    for symbol in resident.exports:
+    for symbol in mod.exports:
         export = table.exporter(symbol)
         if symbol in around.vmlinux.symbols:
             owner = "kernel"
@@ -224,19 +224,19 @@ def check_exports(resident: Resident, around: Surroundings, table: ModuleTable) 
             owner = export.owner.name
         else:
             continue
-        why = f"{resident.name}: exports duplicate symbol {symbol} (owned by {owner})"
+        why = f"{mod.name}: exports duplicate symbol {symbol} (owned by {owner})"
         around.log.printk(Level.ERR, why)
         raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, why, symbol=symbol)
 
 
 def check_imported_namespaces(
-    names: Iterable[str], resident: Resident, around: Surroundings
+    names: Iterable[str], mod: StructModule, around: Surroundings
 ) -> None:
     """Refuse to import a namespace that names its users itself (setup_modinfo, since 6.16)."""
     if around.vmlinux.version < (6, 16):
         return
     for name in names:
         if name.startswith(_MODULE_NAMESPACE):
-            why = f"{resident.name}: module tries to import module namespace: {name}"
+            why = f"{mod.name}: module tries to import module namespace: {name}"
             around.log.printk(Level.ERR, why)
             raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, why)

@@ -42,7 +42,7 @@ _SHOWN = {
 
 
 @dataclass(slots=True, eq=False)
-class Resident:
+class StructModule:
     """A module that is in the table, or wants to be. Guarded by the table's mutex.
 
     ``init_address`` is where the memory for init is, 0 where it has none (any more). ``count`` is
@@ -63,8 +63,8 @@ class Resident:
     init_address: int = 0
     count: int = 0
     exports: Mapping[str, CoreSymbol] = field(default_factory=dict)
-    users: list["Resident"] = field(default_factory=list)
-    uses: list["Resident"] = field(default_factory=list)
+    users: list["StructModule"] = field(default_factory=list)
+    uses: list["StructModule"] = field(default_factory=list)
     taints: set[str] = field(default_factory=set)
     parameters: ParameterTable = field(default_factory=ParameterTable)
     files: SectionFiles = field(default_factory=SectionFiles)
@@ -136,7 +136,7 @@ class Import(NamedTuple):
     """A symbol that a module takes; ``owner`` is None for one of the kernel itself."""
 
     name: str
-    owner: Resident | None
+    owner: StructModule | None
 
 
 Imports = Mapping[int, Import]

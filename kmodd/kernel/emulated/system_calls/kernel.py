@@ -34,7 +34,12 @@ from kmodd.kernel.emulated.load.load_module import Load
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
-from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, Resident, State, in_a_file
+from kmodd.kernel.emulated.modules.struct_module import (
+    BASE_REFERENCE,
+    State,
+    StructModule,
+    in_a_file,
+)
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, refusal_as_error
@@ -331,17 +336,17 @@ class EmulatedKernel:
     def _unload(self, name: str, force: bool) -> tuple[str, ...]:
         table = self._table
         with table.mutex:
-            resident = self._stop(name, table.find(name), force)
+            mod = self._stop(name, table.find(name), force)
         try:
-            if resident.has_exit:
-                self._cpu.exit(resident)
+            if mod.has_exit:
+                self._cpu.exit(mod)
         finally:
-            self._cpu.drop(resident)
+            self._cpu.drop(mod)
             with table.mutex:
-                table.drop(resident)
-        return resident.leaks
+                table.drop(mod)
+        return mod.leaks
 
-    def _stop(self, name: str, found: Resident | None, force: bool) -> Resident:
+    def _stop(self, name: str, found: StructModule | None, force: bool) -> StructModule:
         """Mark the module as going, unless something speaks against it."""
         if found is None or found.state is State.UNFORMED:
             raise not_loaded(name)
