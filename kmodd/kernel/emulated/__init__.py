@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel of the daemon's own: genuine module files, the kernel's checks, no privileges.
 
-process, life               the kernel in a process of its own, and its reboots
-child, wire, messages       that process, and how it is spoken to
-kernel                      the system calls
-loader                      a load, step by step: headers, signing with certificates, checks,
-                            layout, symbols, params with param_table and symbol_table, sysfs
-module_table, mod      the modules, their states, references, holders and addresses
-vmlinux, build_options,     what a kernel is before it has loaded a module
-command_line
-cpu                         an emulated processor, and the modules in its memory
-api                         the kernel functions that modules call there, with their prototypes
-ledger, tree                what modules have taken, and the names that they have made
-log, taints, refusal        what the others need
+Its rooms from top to bottom, each of which imports none that is above it:
+
+process         the kernel in a process of its own: its boots, and how it is spoken to
+system_calls    what is asked of the kernel: modules go in and out, parameters, devices, files
+load            a load, step by step: headers, signature, checks, symbols
+execution       who runs modules' code: nobody, or the processor, which gives it its place
+functions       the kernel functions that modules call, a file for each family
+machine         the kernel's part of a call: scheduler, heap, ledger, crashes
+abi             what modules are compiled against: prototypes, structures, printk formats
+hardware        an x86-64 processor, its memory, what a device says it is
+modules         a module's file and its ``struct module``; the table of modules
+release         what a kernel is before it has loaded a module
+reporting       the log, the taints, what a system call is refused with
 """
 
 from kmodd.kernel.emulated.process.isolated import IsolatedKernel
