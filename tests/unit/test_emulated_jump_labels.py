@@ -10,7 +10,7 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.functions.jump_labels import change_code  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
 from tests.support.machine import ROOM, Machine, call, new_machine  # noqa: E402
 
@@ -74,8 +74,7 @@ def test_a_module_that_comes_later_finds_the_key_as_it_is() -> None:
     machine = new_machine()
     call(machine, "static_key_enable", KEY)
     image = module(machine, NOP_LONG)
-    assert KEY in machine.tables
-    change_code(machine, image, machine.tables)
+    follow_switched_keys(machine, image)
     assert machine.memory.read(TEXT, 5) == JUMP_LONG
 
 
@@ -93,5 +92,5 @@ def test_only_code_that_is_there_is_changed() -> None:
 def test_what_a_jump_does_not_reach_stays_as_it_is(distance: int, is_changed: bool) -> None:
     machine = new_machine()
     call(machine, "static_key_enable", KEY)
-    change_code(machine, module(machine, NOP_SHORT, to=distance), machine.tables)
+    follow_switched_keys(machine, module(machine, NOP_SHORT, to=distance))
     assert (machine.memory.read(TEXT, 2) != NOP_SHORT) == is_changed

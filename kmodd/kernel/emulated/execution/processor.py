@@ -12,7 +12,7 @@ from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
-from kmodd.kernel.emulated.functions.jump_labels import change_code
+from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
 from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
@@ -76,8 +76,7 @@ class Processor:
                 raise format_refusal(why) from error
             machine.add_image(image)
             self._images[mod] = image
-            if image.jumps[1] and machine.tables:
-                change_code(machine, image, machine.tables)
+            follow_switched_keys(machine, image)
             if image.this_module:
                 machine.memory.put(image.this_module, _COMING, 4)
 

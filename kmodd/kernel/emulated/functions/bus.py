@@ -103,10 +103,7 @@ class Buses:
 
 def buses_of(machine: Machine) -> Buses:
     """Return the machine's drivers and devices."""
-    if machine.buses is None:
-        machine.buses = Buses()
-    assert isinstance(machine.buses, Buses)
-    return machine.buses
+    return machine.state(Buses)
 
 
 def driver_name(machine: Machine, driver: Driver) -> str:

@@ -5,7 +5,7 @@ fs/char_dev.c, block/genhd.c, drivers/char/misc.c
 """
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -48,27 +48,37 @@ class Region:
         )
 
 
+@dataclass(slots=True)
+class DeviceNumbers:
+    """The ``regions`` that are taken, and the ``minors`` of misc devices."""
+
+    regions: list[Region] = field(default_factory=list)
+    minors: dict[int, int] = field(default_factory=dict)
+
+
 def _take_region(machine: Machine, region: Region) -> int:
     """Take device numbers; returns 0 or an errno below zero."""
+    regions = machine.state(DeviceNumbers).regions
     if not region.major:
-        taken = {each.major for each in machine.regions if each.kind == region.kind}
+        taken = {each.major for each in regions if each.kind == region.kind}
         region.major = next((each for each in _MAJORS if each not in taken), 0)
         if not region.major:
             return -errno.EBUSY
     if not 0 < region.major <= _MAJOR_MAX:
         return -errno.EINVAL
-    if any(region.overlaps(each) for each in machine.regions):
+    if any(region.overlaps(each) for each in regions):
         return -errno.EBUSY
-    machine.regions.append(region)
+    regions.append(region)
     key = _key(region)
     machine.ledger.take(_NUMBERS, key, f"{_NUMBERS} {region.major}:{region.first} '{region.name}'")
     return 0
 
 
 def _give_region(machine: Machine, kind: str, major: int, first: int) -> None:
-    for region in machine.regions:
+    regions = machine.state(DeviceNumbers).regions
+    for region in regions:
         if (region.kind, region.major, region.first) == (kind, major, first):
-            machine.regions.remove(region)
+            regions.remove(region)
             machine.ledger.give(_NUMBERS, _key(region))
             return
 
@@ -76,13 +86,14 @@ def _give_region(machine: Machine, kind: str, major: int, first: int) -> None:
 @reclaims(_NUMBERS)
 def forget_numbers(machine: Machine, key: int) -> None:
     """Free the device numbers of a module that is gone."""
-    machine.regions[:] = [each for each in machine.regions if _key(each) != key]
+    regions = machine.state(DeviceNumbers).regions
+    regions[:] = [each for each in regions if _key(each) != key]
 
 
 @reclaims("misc device")
 def forget_misc(machine: Machine, misc: int) -> None:
     """Free the minor number of a module that is gone."""
-    machine.minors.pop(misc, None)
+    machine.state(DeviceNumbers).minors.pop(misc, None)
     machine.dev.remove(misc)
 
 
@@ -148,7 +159,7 @@ def unregister_blkdev(machine: Machine, major: int, _name: int) -> None:
 def misc_register(machine: Machine, misc: int) -> int:
     memory = machine.memory
     minor, name = memory.number(misc, 4), memory.text(memory.number(misc + MISC.name), 64)
-    taken = set(machine.minors.values())
+    taken = set(machine.state(DeviceNumbers).minors.values())
     if minor == _DYNAMIC:
         free = next((each for each in _MISC_DYNAMIC if each not in taken), None)
         if free is None:
@@ -157,7 +168,7 @@ def misc_register(machine: Machine, misc: int) -> int:
         memory.put(misc, minor, 4)
     elif minor in taken:
         return -errno.EBUSY
-    machine.minors[misc] = minor
+    machine.state(DeviceNumbers).minors[misc] = minor
     device = machine.heap.allocate(DEVICE.size)
     memory.put(device + DEVICE.init_name, memory.number(misc + MISC.name))
     memory.put(misc + MISC.this_device, device)
@@ -175,7 +186,7 @@ def misc_register(machine: Machine, misc: int) -> int:
 @function("void misc_deregister(struct miscdevice *misc)")
 def misc_deregister(machine: Machine, misc: int) -> None:
     if machine.ledger.give("misc device", misc) is not None:
-        machine.minors.pop(misc, None)
+        machine.state(DeviceNumbers).minors.pop(misc, None)
         machine.dev.remove(misc)
         device = machine.memory.number(misc + MISC.this_device)
         remove_directory(machine, device)

@@ -2,6 +2,7 @@
 """Classes and devices (drivers/base/class.c, drivers/base/core.c)."""
 
 import errno
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN_ZERO,
@@ -24,17 +25,24 @@ from kmodd.kernel.emulated.machine.machine import Machine
 _CLASS_NAME, _CLASS_SIZE = 0, 120
 _CLASS_DEVICE_RELEASE, _TYPE_RELEASE = 64, 32
 
-
 NODE_MODE = 0o600
 """The permissions of a device's node that nobody has given any."""
+
+
+@dataclass(slots=True)
+class CreatedDevices:
+    """What device_create has made, by class and number."""
+
+    by_number: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 @reclaims("device")
 def forget_made(machine: Machine, device: int) -> None:
     """Forget a device of a module that is gone."""
     machine.dev.remove(device)
-    for key in [key for key, made in machine.created.items() if made == device]:
-        del machine.created[key]
+    created = machine.state(CreatedDevices).by_number
+    for key in [key for key, made in created.items() if made == device]:
+        del created[key]
 
 
 @function(
@@ -187,7 +195,7 @@ def _make_device(
     machine.ledger.take("created device", device, f"device '{name.decode('utf-8', 'replace')}'")
     set_name(machine, device, name)
     device_register(machine, device)
-    machine.created[which, number] = device
+    machine.state(CreatedDevices).by_number[which, number] = device
     return device
 
 
@@ -215,7 +223,7 @@ def device_create_with_groups(
 
 @function("void device_destroy(struct class *class, dev_t devt)")
 def device_destroy(machine: Machine, which: int, number: int) -> None:
-    device = machine.created.pop((which, number), None)
+    device = machine.state(CreatedDevices).by_number.pop((which, number), None)
     if device is not None:
         device_unregister(machine, device)
 

@@ -6,6 +6,7 @@ looks one up.
 """
 
 import errno
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ONE, function, machine_code
 from kmodd.kernel.emulated.abi.structures import DENTRY, DENTRY_OPERATIONS, FILE_SYSTEM
@@ -20,7 +21,20 @@ _MODULE_NAME = 24
 _KIND, _SPECIAL = 0x700000, 0x500000
 _KINDS = {0o040000: 0x200000, 0o100000: 0x400000, 0o120000: 0x600000}
 """What an entry's flags say of its inode's type (DCACHE_ENTRY_TYPE)."""
-_ENTRIES, _MOUNTS = "directory entries", "pinned mounts"
+
+
+@dataclass(slots=True)
+class FileSystems:
+    """What there is of the file systems that modules make.
+
+    ``entries`` are the directory entries, ``mounts`` the file systems of the pinned mounts.
+    ``pseudo_context`` is the context of all that have nothing but a root, 0 before the first.
+    """
+
+    entries: set[int] = field(default_factory=set)
+    mounts: dict[int, int] = field(default_factory=dict)
+    pseudo_context: int = 0
+    last_inode_number: int = 0
 
 
 def _make_inode(machine: Machine, above: int) -> int:
@@ -45,7 +59,7 @@ def _make_entry(machine: Machine, parent: int, above: int, name: bytes = b"/") -
     memory.put(entry + DENTRY.above, above)
     memory.put(entry + DENTRY.count, 1, 4)
     memory.put(entry + DENTRY.operations, memory.number(above + _SUPER_ENTRY_OPERATIONS))
-    machine.state.setdefault(_ENTRIES, {})[entry] = 1
+    machine.state(FileSystems).entries.add(entry)
     if parent:
         _count(machine, parent, 1)
     else:
@@ -106,10 +120,10 @@ def get_tree_single(machine: Machine, context: int, fill: int) -> int:
 @function("struct pseudo_fs_context *init_pseudo(struct fs_context *fc, unsigned long magic)")
 def init_pseudo(machine: Machine, _context: int, _magic: int) -> int:
     """The file system has nothing but a root; what the context says more goes with it."""
-    known = machine.state.setdefault("pseudo file system", {})
-    if 0 not in known:
-        known[0] = machine.heap.allocate(128)
-    return known[0]
+    known = machine.state(FileSystems)
+    if not known.pseudo_context:
+        known.pseudo_context = machine.heap.allocate(128)
+    return known.pseudo_context
 
 
 @function("struct file *filp_open(const char *filename, int flags, umode_t mode)")
@@ -148,7 +162,7 @@ def simple_pin_fs(machine: Machine, kind: int, mount: int, count: int) -> int:
             machine.services.release(owner)
             return made
         memory.put(mount, made)
-        machine.state.setdefault(_MOUNTS, {})[made] = kind
+        machine.state(FileSystems).mounts[made] = kind
     memory.put(count, memory.number(count, 4) + 1, 4)
     return 0
 
@@ -162,7 +176,7 @@ def simple_release_fs(machine: Machine, mount: int, count: int) -> None:
         return
     made = memory.number(mount)
     memory.put(mount, 0)
-    kind = machine.state.get(_MOUNTS, {}).pop(made, 0)
+    kind = machine.state(FileSystems).mounts.pop(made, 0)
     if kind:
         _unmount(machine, made)
         owner = _owner(machine, kind)
@@ -173,7 +187,7 @@ def simple_release_fs(machine: Machine, mount: int, count: int) -> None:
 def _unmount(machine: Machine, mount: int) -> None:
     """Let go of a mount's root, and of the mount."""
     root = machine.memory.number(mount)
-    if root in machine.state.get(_ENTRIES, {}):
+    if root in machine.state(FileSystems).entries:
         dput(machine, root)
     machine.heap.free(mount)
 
@@ -207,11 +221,11 @@ def lockref_get(machine: Machine, lock: int) -> None:
 
 @function("void dput(struct dentry *dentry)")
 def dput(machine: Machine, entry: int) -> None:
-    known = machine.state.get(_ENTRIES, {})
+    known = machine.state(FileSystems).entries
     if not entry or entry not in known or _count(machine, entry, -1) > 0:
         return
     memory = machine.memory
-    del known[entry]
+    known.remove(entry)
     operations = memory.number(entry + DENTRY.operations)
     _let_inode_go(machine, entry)
     release = memory.number(operations + DENTRY_OPERATIONS.release) if operations else 0
@@ -262,9 +276,9 @@ def igrab(machine: Machine, inode: int) -> int:
 
 @function("unsigned int get_next_ino(void)")
 def get_next_ino(machine: Machine) -> int:
-    numbers = machine.state.setdefault("inode numbers", {0: 0})
-    numbers[0] += 1
-    return numbers[0]
+    known = machine.state(FileSystems)
+    known.last_inode_number += 1
+    return known.last_inode_number
 
 
 @function("struct inode *new_inode(struct super_block *sb)")

@@ -7,12 +7,12 @@ made so large that it never has to grow. The offsets are those of Linux 6.1 on x
 
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "hash table"
-_MADE = "buckets of hash tables"
 
 _TABLE, _KEY_LENGTH, _MOST, _COPY, _IS_LIST = 0, 8, 12, 16, 56
 """``struct rhashtable``: the buckets, the parameters."""
@@ -27,6 +27,13 @@ _SIZE, _BUCKETS = 0, 64
 _COUNT, _ELEMENTS_MOST = 1024, 1 << 31
 _WALKED_MAX = 1 << 16
 """Elements that are freed with their table; a chain that a module has closed to a ring has no end."""
+
+
+@dataclass(slots=True)
+class HashTables:
+    """The ``buckets`` that were made, by their table."""
+
+    buckets: dict[int, int] = field(default_factory=dict)
 
 
 @function("int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)")
@@ -50,7 +57,7 @@ def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
     if machine.ledger.give(_KIND, table) is not None:
         # It is made anew, and nobody can find its old buckets any more.
         forget_table(machine, table)
-    machine.state.setdefault(_MADE, {})[table] = buckets
+    machine.state(HashTables).buckets[table] = buckets
     machine.ledger.take(_KIND, table)
     return 0
 
@@ -84,12 +91,12 @@ def rhashtable_free_and_destroy(machine: Machine, table: int, free: int, argumen
 @reclaims(_KIND)
 def forget_table(machine: Machine, table: int) -> None:
     """Free the buckets of a table."""
-    machine.heap.free(machine.state[_MADE].pop(table))
+    machine.heap.free(machine.state(HashTables).buckets.pop(table))
 
 
 def _elements(machine: Machine, table: int) -> Iterator[int]:
     """Yield what is in a table, and behind an element those with the same key."""
-    memory, buckets = machine.memory, machine.state[_MADE][table]
+    memory, buckets = machine.memory, machine.state(HashTables).buckets[table]
     head, is_list = memory.number(table + _COPY + _HEAD, 2), memory.number(table + _IS_LIST, 1)
     left = _WALKED_MAX
     for bucket in range(buckets + _BUCKETS, buckets + _BUCKETS + 8 * _COUNT, 8):

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from kmodd.kernel.emulated.abi.function_table import alike, function
 from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.state import KeptByAddress
 
 _ENTRY = struct.Struct("<iiq")
 _KEY_AT, _FLAGS, _IS_BRANCH = 8, 3, 1
@@ -24,16 +25,26 @@ _NOTHING = {5: bytes.fromhex("0f1f440000"), 2: bytes.fromhex("6690")}
 _ENTRIES_MAX = 1 << 16
 
 
+class SwitchedKeys(KeptByAddress[None]):
+    """The keys that are not as they were compiled, or were not for a time."""
+
+
 def _switch(machine: Machine, key: int, count: int) -> None:
     """Set how often a key is on, and change the code that it decides."""
     was_on = _count(machine, key) > 0
     machine.memory.put(key, count, 4)
     if was_on == (count > 0):
         return
-    # What is kept of a structure is forgotten with its memory.
-    machine.tables.setdefault(key, {})
+    machine.state(SwitchedKeys).by_address[key] = None
     for image in machine.images:
         change_code(machine, image, {key})
+
+
+def follow_switched_keys(machine: Machine, image: ModuleImage) -> None:
+    """Change the code of a module that comes when keys have been switched already."""
+    keys = machine.state(SwitchedKeys).by_address
+    if image.jumps[1] and keys:
+        change_code(machine, image, keys)
 
 
 def change_code(machine: Machine, image: ModuleImage, keys: Collection[int]) -> None:

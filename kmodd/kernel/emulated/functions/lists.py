@@ -16,6 +16,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
 )
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.state import KeptByAddress
 
 machine_code(
     RETURN_ONE,
@@ -37,7 +38,6 @@ machine_code(
 )
 
 _RIGHT, _LEFT = 8, 16
-_NUMBERS = "numbers"
 DEEP = 10_000
 """Steps in a tree before it is taken for a circle."""
 
@@ -133,8 +133,12 @@ def rb_erase(machine: Machine, node: int, root: int) -> None:
         memory.put(parent + _RIGHT, child)
 
 
+class Numbers(KeptByAddress[dict[int, int]]):
+    """The contents of each ``idr``, ``ida`` and ``xarray``."""
+
+
 def _numbers(machine: Machine, which: int) -> dict[int, int]:
-    return machine.tables.setdefault(which, {})
+    return machine.state(Numbers).by_address.setdefault(which, {})
 
 
 def _free_number(taken: dict[int, int], least: int, most: int) -> int:
@@ -231,7 +235,7 @@ def idr_for_each(machine: Machine, idr: int, visitor: int, data: int) -> int:
     "void xa_destroy(struct xarray *xa)",
 )
 def idr_destroy(machine: Machine, idr: int) -> None:
-    machine.tables.pop(idr, None)
+    machine.state(Numbers).by_address.pop(idr, None)
 
 
 @function("int ida_alloc_range(struct ida *ida, unsigned int min, unsigned int max, gfp_t gfp)")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is given back when a device loses its driver (drivers/base/devres.c)."""
 
+from dataclasses import dataclass, field
+
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ONE,
@@ -11,6 +13,13 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.functions.bus import Managed, buses_of
 from kmodd.kernel.emulated.functions.memory import allocate, release
 from kmodd.kernel.emulated.machine.machine import Machine
+
+
+@dataclass(slots=True)
+class UnboundResources:
+    """The ``actions`` of resources that are on no device yet, by the resource (devres_alloc)."""
+
+    actions: dict[int, int] = field(default_factory=dict)
 
 
 def _manage(machine: Machine, device: int, managed: Managed) -> None:
@@ -83,19 +92,19 @@ def devm_add_action(machine: Machine, device: int, action: int, data: int) -> in
 )
 def devres_alloc(machine: Machine, action: int, size: int, *_rest: int) -> int:
     made = allocate(machine, size)
-    machine.state.setdefault("devres", {})[made] = action
+    machine.state(UnboundResources).actions[made] = action
     return made
 
 
 @function("void devres_add(struct device *dev, void *res)")
 def devres_add(machine: Machine, device: int, resource: int) -> None:
-    action = machine.state.get("devres", {}).pop(resource, 0)
+    action = machine.state(UnboundResources).actions.pop(resource, 0)
     _manage(machine, device, Managed(action, resource, is_resource=True))
 
 
 @function("void devres_free(void *res)")
 def devres_free(machine: Machine, resource: int) -> None:
-    machine.state.get("devres", {}).pop(resource, None)
+    machine.state(UnboundResources).actions.pop(resource, None)
     release(machine, resource)
 
 

@@ -35,8 +35,7 @@ def allocate(machine: Machine, size: int, *, what: str = "") -> int:
 def release(machine: Machine, address: int) -> None:
     """Take back what ``allocate`` gave."""
     if machine.ledger.give(MEMORY, address) is not None:
-        if machine.tables:
-            machine.forget_tables(address, address + machine.heap.room(address))
+        machine.forget_memory(address, machine.heap.room(address))
         machine.heap.free(address)
     elif address > _ZERO_SIZE and machine.heap.size(address) is None and _is_heap(address):
         where = machine.symbol(machine.caller)
@@ -46,7 +45,7 @@ def release(machine: Machine, address: int) -> None:
 @reclaims(MEMORY, "mapping", "name", "created device")
 def reclaim(machine: Machine, address: int) -> None:
     """Free what a module has left."""
-    machine.forget_tables(address, address + machine.heap.room(address))
+    machine.forget_memory(address, machine.heap.room(address))
     machine.heap.free(address)
 
 

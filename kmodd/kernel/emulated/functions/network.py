@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: families, protocols, name spaces, link types. No packet ever comes or goes."""
 
+from dataclasses import dataclass, field
+
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
     RETURN_ONE,
@@ -26,17 +28,27 @@ _REGISTERED = "registered network device"
 _NDO_INIT, _NDO_UNINIT = 0, 8
 
 
+@dataclass(slots=True)
+class Network:
+    """What is registered: subsystems and families with their numbers, devices in their order."""
+
+    subsystems: dict[int, int] = field(default_factory=dict)
+    families: dict[int, int] = field(default_factory=dict)
+    devices: dict[int, None] = field(default_factory=dict)
+
+
 def _register_operations(machine: Machine, operations: int) -> int:
     """Call the ``init`` of ``struct pernet_operations`` for the only name space there is."""
     memory = machine.memory
     identifier, size = memory.number(operations + _ID), memory.number(operations + _SIZE)
     space = machine.core.address("init_net")
     if identifier:
-        number = machine.state.setdefault("net ids", {}).setdefault(operations, 0)
+        known = machine.state(Network).subsystems
+        number = known.get(operations, 0)
         if not number:
-            taken = set(machine.state["net ids"].values())
+            taken = set(known.values())
             number = next(each for each in range(_FIRST_ID, 4096) if each not in taken)
-            machine.state["net ids"][operations] = number
+            known[operations] = number
         memory.put(identifier, number, 4)
         if size:
             _generic(machine, number, size)
@@ -78,7 +90,7 @@ def unregister_pernet(machine: Machine, operations: int) -> None:
         for address, value in ((head, link), (head + 8, link), (link, head), (link + 8, head)):
             memory.put(address, value)
         machine.invoke(batch, head)
-    number = machine.state.get("net ids", {}).pop(operations, 0)
+    number = machine.state(Network).subsystems.pop(operations, 0)
     if number:
         slot = machine.core.net_generic + 8 * number
         machine.heap.free(memory.number(slot))
@@ -88,7 +100,7 @@ def unregister_pernet(machine: Machine, operations: int) -> None:
 
 @function("int genl_register_family(struct genl_family *family)")
 def genl_register_family(machine: Machine, family: int) -> int:
-    known = machine.state.setdefault("generic netlink", {})
+    known = machine.state(Network).families
     number = 16 + len(known)
     known[family] = number
     machine.memory.put(family, number, 4)
@@ -98,7 +110,7 @@ def genl_register_family(machine: Machine, family: int) -> int:
 
 @function("int genl_unregister_family(const struct genl_family *family)")
 def genl_unregister_family(machine: Machine, family: int) -> int:
-    machine.state.setdefault("generic netlink", {}).pop(family, None)
+    machine.state(Network).families.pop(family, None)
     machine.ledger.give("generic netlink family", family)
     return 0
 
@@ -151,7 +163,7 @@ def register_netdev(machine: Machine, device: int) -> int:
     code = _operate(machine, device, _NDO_INIT)
     if code:
         return code
-    machine.state.setdefault(_REGISTERED, {})[device] = 1
+    machine.state(Network).devices[device] = None
     machine.ledger.take(_REGISTERED, device, f"the registration of {_shown(machine, device)}")
     name = memory.text(device + NET_DEVICE.name, 16)
     add_device(machine, device + NET_DEVICE.device, name, parent=net_directory(machine))
@@ -172,7 +184,7 @@ def _shown(machine: Machine, device: int) -> str:
 @reclaims(_REGISTERED, "network device")
 def forget_netdev(machine: Machine, device: int) -> None:
     """Forget a device of a module that is gone."""
-    machine.state.get(_REGISTERED, {}).pop(device, None)
+    machine.state(Network).devices.pop(device, None)
 
 
 @function(
@@ -181,8 +193,10 @@ def forget_netdev(machine: Machine, device: int) -> None:
 )
 def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
     """A device that says so is freed then, when nobody looks at it any more."""
-    if machine.state.get(_REGISTERED, {}).pop(device, None) is None:
+    known = machine.state(Network).devices
+    if device not in known:
         return
+    del known[device]
     machine.ledger.give(_REGISTERED, device)
     remove_directory(machine, device + NET_DEVICE.device)
     _operate(machine, device, _NDO_UNINIT)
@@ -217,7 +231,7 @@ def rtnl_link_register(machine: Machine, operations: int) -> int:
 def rtnl_link_unregister(machine: Machine, operations: int) -> None:
     """What devices there are of that type go with it."""
     memory = machine.memory
-    for device in tuple(machine.state.get(_REGISTERED, {})):
+    for device in tuple(machine.state(Network).devices):
         if memory.number(device + NET_DEVICE.link_operations) == operations:
             unregister_netdev(machine, device)
     machine.ledger.give("link type", operations)

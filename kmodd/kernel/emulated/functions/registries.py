@@ -5,6 +5,7 @@ What is registered here is never called: no packet comes, no file is opened, no 
 """
 
 import errno
+from dataclasses import dataclass
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -17,6 +18,14 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRIGGER = "LED trigger"
+
+
+@dataclass(slots=True)
+class Screen:
+    """Where the ``contents`` of the only console are, 0 before anybody has asked."""
+
+    contents: int = 0
+
 
 pairs(
     """
@@ -249,10 +258,10 @@ def tty_kopen(_machine: Machine, *_arguments: int) -> int:
 @function("unsigned short *screen_pos(const struct vc_data *vc, int w_offset, bool viewed)")
 def screen_pos(machine: Machine, _console: int, _offset: int, _viewed: int) -> int:
     """A place on a console that shows nothing."""
-    known = machine.state.setdefault("screen", {})
-    if 0 not in known:
-        known[0] = machine.heap.allocate(4096)
-    return known[0]
+    screen = machine.state(Screen)
+    if not screen.contents:
+        screen.contents = machine.heap.allocate(4096)
+    return screen.contents
 
 
 @function("void getboottime64(struct timespec64 *ts)")

@@ -6,7 +6,7 @@ of its object, and goes with that or with its module; files are on nobody's acco
 """
 
 from collections.abc import Iterator
-from itertools import count
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -48,14 +48,23 @@ _KERNEL_OBJECTS = {
 }
 """The kernel's own objects that modules hang theirs below."""
 
-_KEYS = "keys in sysfs"
-_NAMED = "named files in sysfs"
+
+@dataclass(slots=True)
+class NamedEntries:
+    """What has no object of its own: the keys by directory and name, and the one that is next."""
+
+    keys: dict[tuple[int, str], int] = field(default_factory=dict)
+    next_key: int = _FIRST_KEY
 
 
-def _key(machine: Machine) -> int:
-    """Return a key for what has no object of its own."""
-    keys = machine.objects.setdefault(_KEYS, count(_FIRST_KEY, -1))
-    return int(next(keys))
+def _key_of(machine: Machine, directory: int, name: str) -> int:
+    """Return the key of a named entry; a new one where /sys has none of that name."""
+    named = machine.state(NamedEntries)
+    key = named.keys.get((directory, name), 0)
+    if key not in machine.sysfs:
+        key = named.keys[directory, name] = named.next_key
+        named.next_key -= 1
+    return key
 
 
 def add_directory(machine: Machine, key: int, parent: int, name: str) -> None:
@@ -81,10 +90,8 @@ def _named_directory(machine: Machine, parent: int, name: str, module: str = "")
 
     It is the kernel's own but for a ``module``.
     """
-    named = machine.objects.setdefault(_NAMED, {})
-    key: int = named.get((parent, name), 0)
+    key = _key_of(machine, parent, name)
     if key not in machine.sysfs:
-        key = named[parent, name] = _key(machine)
         machine.sysfs.add(key, parent, name, is_directory=True, module=module)
     return key
 
@@ -164,16 +171,13 @@ def kernel_directory(machine: Machine, kobject: int) -> int:
 def _add_file(machine: Machine, directory: int, name: str, mode: int) -> None:
     if directory not in machine.sysfs or len(machine.sysfs) >= FILES_MAX:
         return
-    named = machine.objects.setdefault(_NAMED, {})
-    key: int = named.get((directory, name), 0)
-    if key not in machine.sysfs:
-        key = named[directory, name] = _key(machine)
+    key = _key_of(machine, directory, name)
     module = machine.taker
     machine.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
 
 
 def _remove_file(machine: Machine, directory: int, name: str) -> None:
-    key = machine.objects.setdefault(_NAMED, {}).pop((directory, name), 0)
+    key = machine.state(NamedEntries).keys.pop((directory, name), 0)
     machine.sysfs.remove(key)
 
 

@@ -48,8 +48,7 @@ class Threads:
 
 
 def _threads(machine: Machine) -> Threads:
-    threads: Threads = machine.objects.setdefault(_THREAD, Threads())
-    return threads
+    return machine.state(Threads)
 
 
 def _make(machine: Machine, code: int, data: int, name: bytes) -> int:

@@ -5,7 +5,7 @@ Each piece of work is a task of its own, on its module's account until it is don
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -24,7 +24,6 @@ _QUEUE = "workqueue"
 _WORK = "work"
 _DELAYED = "delayed work"
 _TASKLET = "tasklet"
-_ORDERED = "ordered workqueues"
 _PENDING = 1
 """WORK_STRUCT_PENDING, and TASKLET_STATE_SCHED"""
 
@@ -38,9 +37,16 @@ class Work:
     task: Task
 
 
+@dataclass(slots=True)
+class Workqueues:
+    """All ``works`` in the order in which they came, and the queues that keep it (``ordered``)."""
+
+    works: list[Work] = field(default_factory=list)
+    ordered: set[int] = field(default_factory=set)
+
+
 def _works(machine: Machine) -> list[Work]:
-    works: list[Work] = machine.objects.setdefault(_WORK, [])
-    return works
+    return machine.state(Workqueues).works
 
 
 def queue_work(
@@ -89,7 +95,7 @@ def _mark(machine: Machine, work: int, *, pending: bool) -> None:
 
 def _may_begin(machine: Machine, work: Work) -> bool:
     """Tell whether nothing has to end first: the same work, or any of a queue that keeps order."""
-    is_ordered = work.queue in machine.state.get(_ORDERED, {})
+    is_ordered = work.queue in machine.state(Workqueues).ordered
     for other in _works(machine):
         if other is work:
             return True
@@ -125,7 +131,7 @@ def alloc_workqueue(machine: Machine, template: int, _flags: int, active: int) -
     name = machine.format(template, 3).decode("utf-8", "surrogateescape")
     queue = machine.heap.allocate(512)
     if active == 1:
-        machine.state.setdefault(_ORDERED, {})[queue] = 1
+        machine.state(Workqueues).ordered.add(queue)
     machine.ledger.take(_QUEUE, queue, f"workqueue '{name}'")
     return queue
 
@@ -136,7 +142,7 @@ def destroy_workqueue(machine: Machine, queue: int) -> int:
 
     def ready() -> int | None:
         if done() is not None and machine.ledger.give(_QUEUE, queue) is not None:
-            machine.state.get(_ORDERED, {}).pop(queue, None)
+            machine.state(Workqueues).ordered.discard(queue)
             machine.heap.free(queue)
         return done()
 

@@ -6,6 +6,7 @@ device, no hypervisor, no port or memory that answers.
 """
 
 import errno
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.machine.kernel_symbols import (
@@ -20,6 +21,14 @@ from kmodd.kernel.emulated.machine.machine import Machine
 _ANY_VENDOR, _ANY, _ID_SIZE, _IDS_MAX = 0xFFFF, 0, 24, 1024
 _AE_NOT_FOUND = 5
 _X87_AND_SSE = 3
+_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
+
+
+@dataclass(slots=True)
+class HotplugStates:
+    """The processor's states that were set up, each with its teardown, 0 for none."""
+
+    teardowns: dict[int, int] = field(default_factory=dict)
 
 
 def _code(result: int) -> bytes:
@@ -182,22 +191,18 @@ def cpuhp_setup_state(
         code = machine.call(startup, 0)
         if code:
             return code
-    states = machine.state.setdefault(_CPUHP, {})
+    known = machine.state(HotplugStates).teardowns
     if state not in (_CPUHP_DYNAMIC, _CPUHP_PREPARE_DYNAMIC):
-        states[state] = 0 if many else teardown
+        known[state] = 0 if many else teardown
         return 0
-    number = next(each for each in range(_CPUHP_FIRST, 1 << 16) if each not in states)
-    states[number] = 0 if many else teardown
+    number = next(each for each in range(_CPUHP_FIRST, 1 << 16) if each not in known)
+    known[number] = 0 if many else teardown
     return number
-
-
-_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
-_CPUHP = "states of the processor"
 
 
 @function("void __cpuhp_remove_state(enum cpuhp_state state, bool invoke)")
 def cpuhp_remove_state(machine: Machine, state: int, invoke: int) -> None:
-    teardown = machine.state.get(_CPUHP, {}).pop(state, 0)
+    teardown = machine.state(HotplugStates).teardowns.pop(state, 0)
     if invoke and teardown:
         machine.call(teardown, 0)
 

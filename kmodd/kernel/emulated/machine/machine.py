@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
 from kmodd.kernel.emulated.abi.printf import Arguments, format_text, va_list
@@ -31,6 +30,7 @@ from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
 from kmodd.kernel.emulated.machine.resource_ledger import ResourceLedger
 from kmodd.kernel.emulated.machine.scheduler import HZ, Exited, Ready, Scheduler, Suspended, Task
 from kmodd.kernel.emulated.machine.services import Services
+from kmodd.kernel.emulated.machine.state import States, Value
 from kmodd.kernel.emulated.machine.time_limit import TimeLimit
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -102,17 +102,11 @@ class Machine:
         self.ticks = 0
         self.stubbed: dict[str, dict[str, None]] = {}
         self.pending: deque[Callable[[], None]] = deque()
-        self.state: dict[str, dict[int, int]] = {}
-        self.objects: dict[str, Any] = {}
-        self.tables: dict[int, dict[int, int]] = {}
-        self.buses: object = None
+        self._states = States()
         self.proc = PseudoFilesystem("proc entry", "/proc")
         self.debugfs = PseudoFilesystem("debugfs entry", "/sys/kernel/debug")
         self.dev = PseudoFilesystem("device node", "/dev")
         self.sysfs = PseudoFilesystem("sysfs entry", "/sys")
-        self.regions: list[Any] = []
-        self.minors: dict[int, int] = {}
-        self.created: dict[tuple[int, int], int] = {}
         self.images = Images()
         self.faults = Faults(self.cpu, self.images, services, self.symbol)
         self._stacks: list[int] = list(range(STACKS))
@@ -126,15 +120,18 @@ class Machine:
         self.images.add(image)
         self.cpu.forget_code()
 
-    def forget_tables(self, start: int, end: int) -> None:
-        """Forget the numbers of things that were kept for structures in this memory."""
-        for address in [each for each in self.tables if start <= each < end]:
-            del self.tables[address]
+    def state(self, kind: type[Value]) -> Value:
+        """Return the only ``kind`` there is: what a family of functions knows of this machine."""
+        return self._states.of(kind)
+
+    def forget_memory(self, address: int, size: int) -> None:
+        """Forget what is kept of structures in memory that is given back."""
+        self._states.forget_memory(address, address + size)
 
     def remove_image(self, image: ModuleImage, *, init_only: bool = False) -> None:
         """Forget a module's code, or what of it is for init alone."""
         for start, end in self.images.remove(image, init_only=init_only):
-            self.forget_tables(start, end)
+            self.forget_memory(start, end - start)
             self.memory.fill(start, end - start)
 
     def symbol(self, address: int, *, offset: bool = True) -> str:
