@@ -55,7 +55,7 @@ def call(machine: Machine, name: str, *arguments: int) -> int:
     for number, word in enumerate(arguments[ARGUMENTS:]):
         machine.memory.put(_STACK + 8 + 8 * number, word)
     with machine.running("sample"):
-        machine.now.trap = Trapped(0, words[:ARGUMENTS], (_STACK, 0, 0, 0, 0, 0, 0))
+        machine.calls.now.trap = Trapped(0, words[:ARGUMENTS], (_STACK, 0, 0, 0, 0, 0, 0))
         result = FUNCTIONS[name](machine, words[:ARGUMENTS])
-        machine.run_pending()
+        machine.deferred.run()
     return result

@@ -64,8 +64,8 @@ def test_a_lock_shows_that_it_is_held() -> None:
             ("_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore"),
             ("_raw_spin_trylock", "_raw_spin_unlock"),
         ):
-            taken = machine.call(machine.core.address(lock), PLACE)
+            taken = machine.call(machine.kernel_symbols.address(lock), PLACE)
             assert taken == (lock == "_raw_spin_trylock")
             assert machine.memory.number(PLACE, 4) == 1
-            machine.call(machine.core.address(unlock), PLACE)
+            machine.call(machine.kernel_symbols.address(unlock), PLACE)
             assert machine.memory.number(PLACE, 4) == 0

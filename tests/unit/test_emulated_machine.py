@@ -12,13 +12,13 @@ def test_modules_that_ask_for_others_without_end_are_told_that_kmod_is_busy() ->
 
     def request(name: str, _wait: bool) -> Requested:
         with machine.running(name):
-            answers.append(machine.request_module(f"{name}x", wait=True))
+            answers.append(machine.requests.request(f"{name}x", wait=True))
         return Requested(0, "")
 
     machine = new_machine(lines, request)
     with machine.running("x"):
-        assert machine.request_module("x", wait=True) == 0
-        assert machine.module == "x"
+        assert machine.requests.request("x", wait=True) == 0
+        assert machine.calls.now.module == "x"
     assert answers == [-errno.ETIME] + [0] * 49
     (line,) = lines
     assert line.endswith("kmod busy with 50 threads for more than 5 seconds now")

@@ -4,26 +4,22 @@
 from collections.abc import Callable
 from functools import partial
 
-from kmodd.kernel.emulated.machine.scheduler import (
-    HZ,
-    SETTLE_SECONDS,
-    TURNS_MAX,
-    Scheduler,
-    Task,
-)
+from kmodd.kernel.emulated.machine.clock import HZ, Clock
+from kmodd.kernel.emulated.machine.scheduler import SETTLE_SECONDS, TURNS_MAX, Scheduler, Task
 
 
 class Host:
     """A machine whose tasks are functions of this file, by the number of the task's function."""
 
     def __init__(self, *steps: Callable[[], int | None]) -> None:
-        self.ticks = 0
+        self.clock = Clock(lambda _jiffies: None)
         self.ran = list[int]()
-        self.scheduler = Scheduler(self)
+        self.scheduler = Scheduler(self.clock, self)
         self._steps = steps
 
-    def advance(self, ticks: int) -> None:
-        self.ticks += ticks
+    @property
+    def ticks(self) -> int:
+        return self.clock.ticks
 
     def run_task(self, task: Task, result: int) -> bool:
         """Run a step: it returns the tick until which the task waits, or None where it ends."""

@@ -121,7 +121,7 @@ class Processor:
         with self._entering(mod.name, f"the init of {mod.name}") as machine:
             try:
                 result = machine.call(image.init)
-                machine.run_pending()
+                machine.deferred.run()
             finally:
                 self._note(mod)
             if result >= 0:
@@ -133,7 +133,7 @@ class Processor:
         if mod not in self._images:
             return
         with suppress(Refusal), self._outside("what was begun") as machine:
-            machine.settle()
+            machine.tasks.settle()
 
     def exit(self, mod: StructModule) -> None:
         """Run the module's exit."""
@@ -143,9 +143,9 @@ class Processor:
         with self._entering(mod.name, f"the exit of {mod.name}") as machine:
             try:
                 self._set_state(image, _GOING)
-                machine.run_pending()
+                machine.deferred.run()
                 machine.invoke(image.exit)
-                machine.run_pending()
+                machine.deferred.run()
             finally:
                 self._note(mod)
 
@@ -168,8 +168,8 @@ class Processor:
         with machine.lock:
             mod.leaks = self._close_account(mod, image)
             self._note(mod)
-            machine.stubbed.pop(mod.name, None)
-            machine.sysfs.forget(mod.name)
+            machine.stubs.forget(mod.name)
+            machine.mounts.sysfs.forget(mod.name)
             machine.remove_image(image)
             self._placer.take_away(image)
             del self._images[mod]
@@ -178,14 +178,14 @@ class Processor:
         """Make a device and have the drivers of its bus probe it."""
         with self._outside(f"a driver's probe of {identity}") as machine:
             device = plug(machine, identity)
-            machine.settle()
+            machine.tasks.settle()
             return device
 
     def unplug(self, name: str) -> None:
         """Have a device's driver let go of it, and take it away."""
         with self._outside(f"the removal of {name}") as machine:
             unplug(machine, name)
-            machine.settle()
+            machine.tasks.settle()
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""
@@ -201,7 +201,10 @@ class Processor:
         if machine is None:
             return ()
         with machine.lock:
-            return tuple(_tree_files(machine))
+            return tuple(
+                KernelFile(each.path, each.is_directory, each.module, each.mode)
+                for each in machine.mounts.listing()
+            )
 
     @contextmanager
     def _outside(self, what: str) -> Iterator[Machine]:
@@ -231,7 +234,7 @@ class Processor:
             except Crash as crash:
                 raise self._crashed(crash, what) from crash
             except Exception as error:
-                at = machine.core.address(function) if function in FUNCTIONS else 0
+                at = machine.kernel_symbols.address(function) if function in FUNCTIONS else 0
                 raise self._crashed(machine.faults.blame(error, function, at), what) from error
 
     def _close_account(self, mod: StructModule, image: ModuleImage) -> tuple[str, ...]:
@@ -265,13 +268,13 @@ class Processor:
 
     def _crashed(self, crash: Crash, what: str) -> Refusal:
         """Log a crash, and return why the system call ends."""
-        self.machine.report(crash)
-        self.machine.pending.clear()
+        self.machine.faults.report(crash)
+        self.machine.deferred.clear()
         why = f"{what} crashed: {crash.why}"
         return Refusal(Reason.MODULE_CRASHED, errno.EFAULT, why, detail=crash.why)
 
     def _note(self, mod: StructModule) -> None:
-        mod.stubbed = tuple(self.machine.stubbed.get(mod.name, ()))
+        mod.stubbed = self.machine.stubs.called_by(mod.name)
 
     def _set_state(self, image: ModuleImage, state: int) -> None:
         if image.this_module:
@@ -280,12 +283,6 @@ class Processor:
     def _resolve(self, wanted: Import) -> int:
         """Return the address of an imported symbol."""
         if wanted.owner is None:
-            return self.machine.core.address(wanted.name)
+            return self.machine.kernel_symbols.address(wanted.name)
         image = self._images.get(wanted.owner)
         return image.exports.get(wanted.name, 0) if image else 0
-
-
-def _tree_files(machine: Machine) -> Iterator[KernelFile]:
-    for tree in (machine.dev, machine.proc, machine.debugfs, machine.sysfs):
-        for each in tree.listing():
-            yield KernelFile(each.path, each.is_directory, each.module, each.mode)

@@ -200,7 +200,7 @@ def _try(machine: Machine, device: Device, driver: Driver) -> int:
         _let_go(machine, device)
         if -code not in _QUIET:
             name, whom = driver_name(machine, driver), device_name(machine, device.base)
-            machine.log(Level.WARNING, f"{name}: probe of {whom} failed with error {code}\n")
+            machine.log.write(Level.WARNING, f"{name}: probe of {whom} failed with error {code}\n")
         return code
     add_groups(machine, device.base, memory.number(driver.base + DRIVER.device_groups))
     return code
@@ -267,7 +267,7 @@ def driver_register(machine: Machine, driver: int) -> int:
     bus = memory.number(driver + DRIVER.bus)
     if bus:
         # The kernel's own buses have nothing but their symbols.
-        own = machine.core.name(bus).removesuffix("_bus_type") or "?"
+        own = machine.kernel_symbols.name(bus).removesuffix("_bus_type") or "?"
         directory = bus_directory(machine, bus) or on_bus(machine, own, "drivers")
         add_directory(machine, driver, directory, name)
         add_groups(machine, driver, memory.number(driver + DRIVER.groups))

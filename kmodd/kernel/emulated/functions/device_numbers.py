@@ -94,7 +94,7 @@ def forget_numbers(machine: Machine, key: int) -> None:
 def forget_misc(machine: Machine, misc: int) -> None:
     """Free the minor number of a module that is gone."""
     machine.state(DeviceNumbers).minors.pop(misc, None)
-    machine.dev.remove(misc)
+    machine.mounts.dev.remove(misc)
 
 
 def _key(region: Region) -> int:
@@ -176,7 +176,7 @@ def misc_register(machine: Machine, misc: int) -> int:
     shown = memory.text(node, 64) if node else name
     mode = memory.number(misc + MISC.mode, 2) & 0o777 or NODE_MODE
     module = machine.taker
-    machine.dev.add(misc, 0, shown, is_directory=False, mode=mode, module=module)
+    machine.mounts.dev.add(misc, 0, shown, is_directory=False, mode=mode, module=module)
     misc_class = misc_directory(machine)
     add_device(machine, device, name, parent=misc_class)
     machine.ledger.take("misc device", misc, f"misc device '{name}'")
@@ -187,7 +187,7 @@ def misc_register(machine: Machine, misc: int) -> int:
 def misc_deregister(machine: Machine, misc: int) -> None:
     if machine.ledger.give("misc device", misc) is not None:
         machine.state(DeviceNumbers).minors.pop(misc, None)
-        machine.dev.remove(misc)
+        machine.mounts.dev.remove(misc)
         device = machine.memory.number(misc + MISC.this_device)
         remove_directory(machine, device)
         machine.heap.free(device)

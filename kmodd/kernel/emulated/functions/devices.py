@@ -20,6 +20,7 @@ from kmodd.kernel.emulated.functions.kobjects import (
     set_name,
 )
 from kmodd.kernel.emulated.functions.sysfs import add_bus, add_class, add_device, remove_directory
+from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CLASS_NAME, _CLASS_SIZE = 0, 120
@@ -39,7 +40,7 @@ class CreatedDevices:
 @reclaims("device")
 def forget_made(machine: Machine, device: int) -> None:
     """Forget a device of a module that is gone."""
-    machine.dev.remove(device)
+    machine.mounts.dev.remove(device)
     created = machine.state(CreatedDevices).by_number
     for key in [key for key, made in created.items() if made == device]:
         del created[key]
@@ -127,7 +128,7 @@ def device_add(machine: Machine, device: int) -> int:
     add_device(machine, device, name.replace("!", "/"))
     if memory.number(device + DEVICE.number, 4):
         node, module = name.replace("!", "/"), machine.taker
-        machine.dev.add(device, 0, node, is_directory=False, mode=NODE_MODE, module=module)
+        machine.mounts.dev.add(device, 0, node, is_directory=False, mode=NODE_MODE, module=module)
     return 0
 
 
@@ -140,7 +141,7 @@ def device_register(machine: Machine, device: int) -> int:
 @function("void device_del(struct device *dev)")
 def device_del(machine: Machine, device: int) -> None:
     if machine.ledger.give("device", device) is not None:
-        machine.dev.remove(device)
+        machine.mounts.dev.remove(device)
         remove_directory(machine, device)
         count_references(machine, device, -1)
 
@@ -206,7 +207,7 @@ def _make_device(
 def device_create(
     machine: Machine, which: int, parent: int, number: int, data: int, template: int
 ) -> int:
-    name = machine.format(template, 5)
+    name = formatted(machine, template, 5)
     return _make_device(machine, which, parent, number, data, name)
 
 
@@ -217,7 +218,7 @@ def device_create(
 def device_create_with_groups(
     machine: Machine, which: int, parent: int, number: int, data: int, groups: int, template: int
 ) -> int:
-    name = machine.format(template, 6)
+    name = formatted(machine, template, 6)
     return _make_device(machine, which, parent, number, data, name, groups)
 
 

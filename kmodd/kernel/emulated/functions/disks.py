@@ -4,6 +4,7 @@
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.functions.memory import alloc_pages, allocate, release
 from kmodd.kernel.emulated.functions.scan import scan
+from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _DISK_SIZE, _DISK_PART0, _DISK_OPERATIONS, _DISK_QUEUE = 672, 64, 72, 80
@@ -157,7 +158,7 @@ def zlib_workspacesize(_machine: Machine, *_sizes: int) -> int:
 
 @function("int sscanf(const char *buf, const char *fmt, ...)")
 def sscanf(machine: Machine, text: int, template: int) -> int:
-    words = machine.arguments(2)
+    words = variadic_arguments(machine, 2)
     found = scan(machine.memory.string(text), machine.memory.string(template))
     for size, value in found:
         target = next(words)

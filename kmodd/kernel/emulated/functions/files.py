@@ -38,14 +38,14 @@ def _remove(machine: Machine, tree: PseudoFilesystem, entry: int) -> None:
 @reclaims("proc entry")
 def forget_proc(machine: Machine, entry: int) -> None:
     """Remove an entry of a module that is gone."""
-    machine.proc.remove(entry)
+    machine.mounts.proc.remove(entry)
     machine.heap.free(entry)
 
 
 @reclaims("debugfs entry")
 def forget_debugfs(machine: Machine, entry: int) -> None:
     """Remove an entry of a module that is gone."""
-    machine.debugfs.remove(entry)
+    machine.mounts.debugfs.remove(entry)
     machine.heap.free(entry)
 
 
@@ -55,7 +55,9 @@ def _named(machine: Machine, name: int) -> str:
 
 @function("struct proc_dir_entry *proc_mkdir(const char *name, struct proc_dir_entry *parent)")
 def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, 0o555, directory=True)
+    return _create(
+        machine, machine.mounts.proc, _named(machine, name), parent, 0o555, directory=True
+    )
 
 
 @function(
@@ -65,20 +67,26 @@ def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
     " *parent, void *data, bool force_lookup)",
 )
 def proc_mkdir_data(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, mode, directory=True)
+    return _create(
+        machine, machine.mounts.proc, _named(machine, name), parent, mode, directory=True
+    )
 
 
 @function(
     "struct proc_dir_entry *proc_mkdir_mode(const char *name, umode_t mode, struct proc_dir_entry *parent)"
 )
 def proc_mkdir_mode(machine: Machine, name: int, mode: int, parent: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, mode, directory=True)
+    return _create(
+        machine, machine.mounts.proc, _named(machine, name), parent, mode, directory=True
+    )
 
 
 def _proc_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
     """A file without any permissions can be read by all (proc_create_reg)."""
     shown = _named(machine, name)
-    return _create(machine, machine.proc, shown, parent, mode & 0o777 or 0o444, directory=False)
+    return _create(
+        machine, machine.mounts.proc, shown, parent, mode & 0o777 or 0o444, directory=False
+    )
 
 
 alike(
@@ -101,31 +109,37 @@ alike(
     "int remove_proc_subtree(const char *name, struct proc_dir_entry *parent)",
 )
 def remove_proc_entry(machine: Machine, name: int, parent: int) -> int:
-    entry = machine.proc.find(parent, _named(machine, name))
+    entry = machine.mounts.proc.find(parent, _named(machine, name))
     if entry is not None:
-        _remove(machine, machine.proc, entry)
+        _remove(machine, machine.mounts.proc, entry)
     return 0
 
 
 @function("void proc_remove(struct proc_dir_entry *de)")
 def proc_remove(machine: Machine, entry: int) -> None:
-    _remove(machine, machine.proc, entry)
+    _remove(machine, machine.mounts.proc, entry)
 
 
 @function(
     "struct proc_dir_entry *proc_symlink(const char *name, struct proc_dir_entry *parent, const char *dest)"
 )
 def proc_symlink(machine: Machine, name: int, parent: int, _target: int) -> int:
-    return _create(machine, machine.proc, _named(machine, name), parent, 0o777, directory=False)
+    return _create(
+        machine, machine.mounts.proc, _named(machine, name), parent, 0o777, directory=False
+    )
 
 
 def _debug_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
-    return _create(machine, machine.debugfs, _named(machine, name), parent, mode, directory=False)
+    return _create(
+        machine, machine.mounts.debugfs, _named(machine, name), parent, mode, directory=False
+    )
 
 
 @function("struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)")
 def debugfs_create_dir(machine: Machine, name: int, parent: int) -> int:
-    return _create(machine, machine.debugfs, _named(machine, name), parent, 0o755, directory=True)
+    return _create(
+        machine, machine.mounts.debugfs, _named(machine, name), parent, 0o755, directory=True
+    )
 
 
 alike(
@@ -152,19 +166,19 @@ alike(
 
 @function("void debugfs_remove(struct dentry *dentry)")
 def debugfs_remove(machine: Machine, entry: int) -> None:
-    _remove(machine, machine.debugfs, entry)
+    _remove(machine, machine.mounts.debugfs, entry)
 
 
 @function("void debugfs_lookup_and_remove(const char *name, struct dentry *parent)")
 def debugfs_lookup_and_remove(machine: Machine, name: int, parent: int) -> None:
-    entry = machine.debugfs.find(parent, _named(machine, name))
+    entry = machine.mounts.debugfs.find(parent, _named(machine, name))
     if entry is not None:
-        _remove(machine, machine.debugfs, entry)
+        _remove(machine, machine.mounts.debugfs, entry)
 
 
 @function("struct dentry *debugfs_lookup(const char *name, struct dentry *parent)")
 def debugfs_lookup(machine: Machine, name: int, parent: int) -> int:
-    return machine.debugfs.find(parent, _named(machine, name)) or 0
+    return machine.mounts.debugfs.find(parent, _named(machine, name)) or 0
 
 
 makers(

@@ -4,6 +4,7 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, alike, function, machine_code
+from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -34,12 +35,12 @@ alike(
 def request_firmware_nowait(
     machine: Machine, _module: int, _uevent: int, _name: int, _device: int, _gfp: int, context: int
 ) -> int:
-    answer = next(machine.arguments(ARGUMENTS))
+    answer = next(variadic_arguments(machine, ARGUMENTS))
 
     def tell() -> None:
         machine.invoke(answer, 0, context)
 
-    machine.later(tell)
+    machine.deferred.add(tell)
     return 0
 
 

@@ -9,6 +9,7 @@ from kmodd.kernel.emulated.functions.sysfs import (
     kernel_directory,
     remove_directory,
 )
+from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -63,7 +64,7 @@ def forget_name(machine: Machine, kobject: int) -> None:
     "int kobject_set_name(struct kobject *kobj, const char *fmt, ...)",
 )
 def dev_set_name(machine: Machine, device: int, template: int) -> int:
-    set_name(machine, device, machine.format(template, 2))
+    set_name(machine, device, formatted(machine, template, 2))
     return 0
 
 
@@ -75,7 +76,7 @@ def kobject_init(machine: Machine, kobject: int, kind: int) -> None:
 
 @function("int kobject_add(struct kobject *kobj, struct kobject *parent, const char *fmt, ...)")
 def kobject_add(machine: Machine, kobject: int, parent: int, template: int) -> int:
-    set_name(machine, kobject, machine.format(template, 3))
+    set_name(machine, kobject, formatted(machine, template, 3))
     _show(machine, kobject, parent)
     return 0
 
@@ -101,7 +102,7 @@ def kobject_init_and_add(
     machine: Machine, kobject: int, kind: int, parent: int, template: int
 ) -> int:
     kobject_init(machine, kobject, kind)
-    set_name(machine, kobject, machine.format(template, 4))
+    set_name(machine, kobject, formatted(machine, template, 4))
     _show(machine, kobject, parent)
     return 0
 

@@ -3,7 +3,6 @@
 never waited for."""
 
 import errno
-from typing import Any
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -178,10 +177,10 @@ machine_code(
 
 
 @function("void __local_bh_enable_ip(unsigned long ip, unsigned int cnt)")
-def enable_bottom_halves(kernel: Any, _ip: int, cnt: int) -> None:
+def enable_bottom_halves(machine: Machine, _ip: int, cnt: int) -> None:
     """Take back what a module's own code, which calls nothing for it, has added before."""
-    address = kernel.core.preempt_count
-    kernel.memory.put(address, kernel.memory.number(address, 4) - cnt, 4)
+    address = machine.kernel_symbols.preempt_count
+    machine.memory.put(address, machine.memory.number(address, 4) - cnt, 4)
 
 
 def _thunks() -> None:

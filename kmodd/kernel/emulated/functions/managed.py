@@ -12,6 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import (
 )
 from kmodd.kernel.emulated.functions.bus import Managed, buses_of
 from kmodd.kernel.emulated.functions.memory import allocate, release
+from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
 
 
@@ -49,7 +50,7 @@ def devm_kmalloc(machine: Machine, device: int, size: int, _flags: int) -> int:
 
 @function("char *devm_kasprintf(struct device *dev, gfp_t gfp, const char *fmt, ...)")
 def devm_kasprintf(machine: Machine, device: int, _flags: int, template: int) -> int:
-    text = machine.format(template, 3)
+    text = formatted(machine, template, 3)
     address = devm_kmalloc(machine, device, len(text) + 1, 0) or 0
     machine.memory.write(address, text + b"\0")
     return address

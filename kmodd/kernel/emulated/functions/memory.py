@@ -9,6 +9,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
+from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list, variadic_arguments
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -38,8 +39,10 @@ def release(machine: Machine, address: int) -> None:
         machine.forget_memory(address, machine.heap.room(address))
         machine.heap.free(address)
     elif address > _ZERO_SIZE and machine.heap.size(address) is None and _is_heap(address):
-        where = machine.symbol(machine.caller)
-        machine.log(Level.ERR, f"kmodd: {where} frees {address:#x}, where nothing is allocated\n")
+        where = machine.symbol(machine.calls.caller)
+        machine.log.write(
+            Level.ERR, f"kmodd: {where} frees {address:#x}, where nothing is allocated\n"
+        )
 
 
 @reclaims(MEMORY, "mapping", "name", "created device")
@@ -162,7 +165,7 @@ def kstrndup(machine: Machine, source: int, limit: int, _flags: int) -> int:
 
 @function("char *kasprintf(gfp_t gfp, const char *fmt, ...)")
 def kasprintf(machine: Machine, _flags: int, template: int) -> int:
-    return _store(machine, machine.format(template, 2) + b"\0")
+    return _store(machine, formatted(machine, template, 2) + b"\0")
 
 
 @function(
@@ -170,7 +173,7 @@ def kasprintf(machine: Machine, _flags: int, template: int) -> int:
     "const char *kvasprintf_const(gfp_t gfp, const char *fmt, va_list ap)",
 )
 def kvasprintf(machine: Machine, _flags: int, template: int, arguments: int) -> int:
-    return _store(machine, machine.format_list(template, arguments) + b"\0")
+    return _store(machine, formatted_list(machine, template, arguments) + b"\0")
 
 
 def _store(machine: Machine, data: bytes) -> int:
@@ -204,7 +207,7 @@ def kmem_cache_create(
     " (*ctor)(void *))"
 )
 def kmem_cache_create_usercopy(machine: Machine, name: int, size: int, *_rest: int) -> int:
-    constructor = next(machine.arguments(6))
+    constructor = next(variadic_arguments(machine, 6))
     return _make_cache(machine, name, size, constructor)
 
 

@@ -11,6 +11,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     pairs,
 )
+from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -42,10 +43,10 @@ def module_put(machine: Machine, module: int) -> None:
 
 @function("int __request_module(bool wait, const char *fmt, ...)")
 def request_module(machine: Machine, wait: int, template: int) -> int:
-    name = machine.format(template, 2)
+    name = formatted(machine, template, 2)
     if len(name) >= _NAME_MAX:
         return -errno.ENAMETOOLONG
-    return machine.request_module(name.decode("utf-8", "replace"), wait=bool(wait))
+    return machine.requests.request(name.decode("utf-8", "replace"), wait=bool(wait))
 
 
 @function("void *__symbol_get(const char *symbol)", "void *__symbol_get_gpl(const char *symbol)")
@@ -54,11 +55,11 @@ def symbol_get(machine: Machine, symbol: int) -> int:
     name = machine.memory.text(symbol, 255)
     image = machine.images.exporter(name)
     if image is not None and name not in image.gpl_only:
-        machine.log(Level.WARNING, f"failing symbol_get of non-GPLONLY symbol {name}.\n")
+        machine.log.write(Level.WARNING, f"failing symbol_get of non-GPLONLY symbol {name}.\n")
         return 0
     if image is not None:
         return image.exports[name] if machine.services.hold(image.name) else 0
-    return machine.core.address(name) if name in FUNCTIONS else 0
+    return machine.kernel_symbols.address(name) if name in FUNCTIONS else 0
 
 
 @function("void __symbol_put(const char *symbol)")

@@ -41,7 +41,7 @@ def _register_operations(machine: Machine, operations: int) -> int:
     """Call the ``init`` of ``struct pernet_operations`` for the only name space there is."""
     memory = machine.memory
     identifier, size = memory.number(operations + _ID), memory.number(operations + _SIZE)
-    space = machine.core.address("init_net")
+    space = machine.kernel_symbols.address("init_net")
     if identifier:
         known = machine.state(Network).subsystems
         number = known.get(operations, 0)
@@ -63,7 +63,7 @@ def _register_operations(machine: Machine, operations: int) -> int:
 
 def _generic(machine: Machine, number: int, size: int) -> None:
     """Give a subsystem its data in the name space (net_generic)."""
-    table = machine.core.net_generic
+    table = machine.kernel_symbols.net_generic
     machine.memory.put(table + 8 * number, machine.heap.allocate(min(size, _PRIVATE_MAX)))
 
 
@@ -81,18 +81,18 @@ def register_pernet(machine: Machine, operations: int) -> int:
 )
 def unregister_pernet(machine: Machine, operations: int) -> None:
     memory = machine.memory
-    space = machine.core.address("init_net")
+    space = machine.kernel_symbols.address("init_net")
     before, end, batch = (memory.number(operations + at) for at in (_PRE_EXIT, _EXIT, _EXIT_BATCH))
     for each in filter(None, (before, end)):
         machine.invoke(each, space)
     if batch:
-        head, link = machine.core.net_exit_list()
+        head, link = machine.kernel_symbols.net_exit_list()
         for address, value in ((head, link), (head + 8, link), (link, head), (link + 8, head)):
             memory.put(address, value)
         machine.invoke(batch, head)
     number = machine.state(Network).subsystems.pop(operations, 0)
     if number:
-        slot = machine.core.net_generic + 8 * number
+        slot = machine.kernel_symbols.net_generic + 8 * number
         machine.heap.free(memory.number(slot))
         memory.put(slot, 0)
     machine.ledger.give("name space operations", operations)
@@ -159,7 +159,7 @@ def free_netdev(machine: Machine, device: int) -> None:
 def register_netdev(machine: Machine, device: int) -> int:
     """The driver's ``ndo_init`` has a say, and its ``ndo_uninit`` and destructor at the end."""
     memory = machine.memory
-    memory.put(device + NET_DEVICE.space, machine.core.address("init_net"))
+    memory.put(device + NET_DEVICE.space, machine.kernel_symbols.address("init_net"))
     code = _operate(machine, device, _NDO_INIT)
     if code:
         return code
@@ -209,7 +209,7 @@ def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
         if is_freed:
             free_netdev(machine, device)
 
-    machine.later(end)
+    machine.deferred.add(end)
 
 
 machine_code(RETURN, "void unregister_netdevice_many(struct list_head *head)")

@@ -4,7 +4,9 @@
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, NET_DEVICE
 from kmodd.kernel.emulated.functions.kobjects import device_name
+from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
 from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -16,24 +18,26 @@ _HEADER = 1
 
 @function("int _printk(const char *fmt, ...)")
 def printk(machine: Machine, template: int) -> int:
-    return _log(machine, machine.format(template, 1))
+    return _log(machine, formatted(machine, template, 1))
 
 
 @function("int vprintk(const char *fmt, va_list args)")
 def vprintk(machine: Machine, template: int, arguments: int) -> int:
-    return _log(machine, machine.format_list(template, arguments))
+    return _log(machine, formatted_list(machine, template, arguments))
 
 
 @function("void panic(const char *fmt, ...)")
 def panic(machine: Machine, template: int) -> None:
-    text = machine.format(template, 1).decode("utf-8", "surrogateescape")
-    machine.panic(text)
+    """End the code that has called it: here it only takes its module with it."""
+    text = formatted(machine, template, 1).decode("utf-8", "surrogateescape")
+    why = f"Kernel panic - not syncing: {text}"
+    raise crash.out_of_place(why, machine.faults.scene(machine.calls.caller))
 
 
 @function("void __warn_printk(const char *fmt, ...)")
 def warn_printk(machine: Machine, template: int) -> None:
-    machine.log(Level.WARNING, "------------[ cut here ]------------\n")
-    _log(machine, machine.format(template, 1))
+    machine.log.write(Level.WARNING, "------------[ cut here ]------------\n")
+    _log(machine, formatted(machine, template, 1))
 
 
 def _log(machine: Machine, data: bytes) -> int:
@@ -44,7 +48,7 @@ def _log(machine: Machine, data: bytes) -> int:
         if mark.isdigit() and mark < b"8":
             level = Level(int(mark))
         goes_on |= mark == b"c"
-    machine.log(level, data.decode("utf-8", "surrogateescape"), is_continuation=goes_on)
+    machine.log.write(level, data.decode("utf-8", "surrogateescape"), is_continuation=goes_on)
     return len(data)
 
 
@@ -61,15 +65,15 @@ def _about_device(level: Level) -> None:
 
     @function(f"void _dev_{name}(const struct device *dev, const char *fmt, ...)")
     def about_device(machine: Machine, device: int, template: int) -> None:
-        _log_device(machine, level, device, machine.format(template, 2))
+        _log_device(machine, level, device, formatted(machine, template, 2))
 
     netdev = {"err": "err"}.get(name, name)
 
     @function(f"void netdev_{netdev}(const struct net_device *dev, const char *format, ...)")
     def about_interface(machine: Machine, device: int, template: int) -> None:
-        text = machine.format(template, 2).decode("utf-8", "surrogateescape")
+        text = formatted(machine, template, 2).decode("utf-8", "surrogateescape")
         name = machine.memory.text(device + NET_DEVICE.name, 16) if device else "(NULL net_device)"
-        machine.log(level, f"{name}: {text}")
+        machine.log.write(level, f"{name}: {text}")
 
 
 for _level in Level:
@@ -81,12 +85,12 @@ for _level in Level:
 def dev_printk(machine: Machine, level: int, device: int, template: int) -> None:
     mark = machine.memory.string(level, 3)[1:2]
     severity = Level(int(mark)) if mark.isdigit() and mark < b"8" else DEFAULT_LEVEL
-    _log_device(machine, severity, device, machine.format(template, 3))
+    _log_device(machine, severity, device, formatted(machine, template, 3))
 
 
 @function("int dev_err_probe(const struct device *dev, int err, const char *fmt, ...)")
 def dev_err_probe(machine: Machine, device: int, code: int, template: int) -> int:
-    text = machine.format(template, 3)
+    text = formatted(machine, template, 3)
     _log_device(machine, Level.ERR, device, b"error %d: " % code + text)
     return code
 
@@ -95,14 +99,14 @@ def _log_device(machine: Machine, level: Level, device: int, text: bytes) -> Non
     """Log a text about a device: its driver's name and its own stand before it."""
     shown = text.decode("utf-8", "surrogateescape")
     if not device:
-        machine.log(level, f"(NULL device *): {shown}")
+        machine.log.write(level, f"(NULL device *): {shown}")
         return
     try:
         driver = machine.memory.number(device + DEVICE.driver)
         name = machine.memory.text(machine.memory.number(driver + DRIVER.name), 64)
     except BadAddress:
         name = ""
-    machine.log(level, f"{name} {device_name(machine, device)}: {shown}")
+    machine.log.write(level, f"{name} {device_name(machine, device)}: {shown}")
 
 
 @function(
@@ -110,7 +114,7 @@ def _log_device(machine: Machine, level: Level, device: int, text: bytes) -> Non
     "int scnprintf(char *buf, size_t size, const char *fmt, ...)",
 )
 def snprintf(machine: Machine, buffer: int, size: int, template: int) -> int:
-    return store_text(machine, buffer, size, machine.format(template, 3))
+    return store_text(machine, buffer, size, formatted(machine, template, 3))
 
 
 @function(
@@ -118,22 +122,22 @@ def snprintf(machine: Machine, buffer: int, size: int, template: int) -> int:
     "int vscnprintf(char *buf, size_t size, const char *fmt, va_list args)",
 )
 def vsnprintf(machine: Machine, buffer: int, size: int, template: int, arguments: int) -> int:
-    return store_text(machine, buffer, size, machine.format_list(template, arguments))
+    return store_text(machine, buffer, size, formatted_list(machine, template, arguments))
 
 
 @function("int sprintf(char *buf, const char *fmt, ...)")
 def sprintf(machine: Machine, buffer: int, template: int) -> int:
-    return store_text(machine, buffer, 1 << 31, machine.format(template, 2))
+    return store_text(machine, buffer, 1 << 31, formatted(machine, template, 2))
 
 
 @function("int sysfs_emit(char *buf, const char *fmt, ...)")
 def sysfs_emit(machine: Machine, buffer: int, template: int) -> int:
-    return store_text(machine, buffer, 4096, machine.format(template, 2))
+    return store_text(machine, buffer, 4096, formatted(machine, template, 2))
 
 
 @function("int sysfs_emit_at(char *buf, int at, const char *fmt, ...)")
 def sysfs_emit_at(machine: Machine, buffer: int, at: int, template: int) -> int:
-    return store_text(machine, buffer + at, 4096 - at, machine.format(template, 3))
+    return store_text(machine, buffer + at, 4096 - at, formatted(machine, template, 3))
 
 
 def store_text(machine: Machine, buffer: int, size: int, text: bytes) -> int:

@@ -222,7 +222,7 @@ def led_trigger_unregister_simple(machine: Machine, made: int) -> None:
 
 @function("async_cookie_t async_schedule_node(async_func_t func, void *data, int node)")
 def async_schedule_node(machine: Machine, work: int, data: int, _node: int) -> int:
-    machine.later(lambda: _run(machine, work, data))
+    machine.deferred.add(lambda: _run(machine, work, data))
     return 1
 
 
@@ -234,7 +234,7 @@ def _run(machine: Machine, work: int, data: int) -> None:
     "void async_synchronize_cookie(async_cookie_t cookie)", "void async_synchronize_full(void)"
 )
 def async_synchronize(machine: Machine, *_cookie: int) -> None:
-    machine.run_pending()
+    machine.deferred.run()
 
 
 @function(

@@ -7,8 +7,8 @@ from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, mach
 from kmodd.kernel.emulated.abi.structures import TASK, WAIT_ENTRY
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _ALL = 0xFFFFFFFF
 _FOREVER = (1 << 63) - 1
@@ -30,7 +30,7 @@ machine_code(
 
 def current(machine: Machine) -> int:
     """Return the ``struct task_struct`` of what is running."""
-    return machine.memory.number(addresses.PER_CPU + machine.core.address("current_task"))
+    return machine.memory.number(addresses.PER_CPU + machine.kernel_symbols.address("current_task"))
 
 
 def wake(machine: Machine, struct: int) -> bool:
@@ -50,27 +50,27 @@ def schedule(machine: Machine) -> int:
     """Wait to be woken, where the caller has said that it waits; else others get their turn."""
     struct = current(machine)
     if not machine.memory.number(struct + TASK.state, 4):
-        return machine.sleep(1 / HZ)
-    return machine.wait(lambda: None if machine.memory.number(struct + TASK.state, 4) else 0)
+        return machine.tasks.sleep(1 / HZ)
+    return machine.tasks.wait(lambda: None if machine.memory.number(struct + TASK.state, 4) else 0)
 
 
 def _time_out(machine: Machine, ticks: int) -> int:
     struct, memory = current(machine), machine.memory
     if not memory.number(struct + TASK.state, 4):
         machine.scheduler.yield_()
-        machine.advance(1)
+        machine.clock.advance(1)
         return max(ticks - 1, 0)
-    due = None if ticks >= _FOREVER else machine.ticks + max(ticks, 0)
+    due = None if ticks >= _FOREVER else machine.clock.ticks + max(ticks, 0)
 
     def ready() -> int | None:
         if not memory.number(struct + TASK.state, 4):
-            return ticks if due is None else max(due - machine.ticks, 0)
-        if due is not None and machine.ticks >= due:
+            return ticks if due is None else max(due - machine.clock.ticks, 0)
+        if due is not None and machine.clock.ticks >= due:
             memory.put(struct + TASK.state, 0, 4)
             return 0
         return None
 
-    return machine.wait(ready, due)
+    return machine.tasks.wait(ready, due)
 
 
 @function("long schedule_timeout(long timeout)", "long io_schedule_timeout(long timeout)")
@@ -98,7 +98,7 @@ def schedule_timeout_uninterruptible(machine: Machine, ticks: int) -> int:
 
 @function("void yield(void)")
 def give_way(machine: Machine) -> int:
-    return machine.sleep(1 / HZ)
+    return machine.tasks.sleep(1 / HZ)
 
 
 @function("void complete(struct completion *x)")
@@ -126,7 +126,7 @@ def _take_one(machine: Machine, completion: int) -> bool:
     "int wait_for_completion_killable(struct completion *x)",
 )
 def wait_for_completion(machine: Machine, completion: int) -> int:
-    return machine.wait(lambda: 0 if _take_one(machine, completion) else None)
+    return machine.tasks.wait(lambda: 0 if _take_one(machine, completion) else None)
 
 
 @function(
@@ -136,14 +136,14 @@ def wait_for_completion(machine: Machine, completion: int) -> int:
     "long wait_for_completion_killable_timeout(struct completion *x, unsigned long timeout)",
 )
 def wait_for_completion_timeout(machine: Machine, completion: int, ticks: int) -> int:
-    due = machine.ticks + min(ticks, _FOREVER)
+    due = machine.clock.ticks + min(ticks, _FOREVER)
 
     def ready() -> int | None:
         if _take_one(machine, completion):
-            return max(due - machine.ticks, 1)
-        return 0 if machine.ticks >= due else None
+            return max(due - machine.clock.ticks, 1)
+        return 0 if machine.clock.ticks >= due else None
 
-    return machine.wait(ready, due if ticks < _FOREVER else None)
+    return machine.tasks.wait(ready, due if ticks < _FOREVER else None)
 
 
 @function("bool try_wait_for_completion(struct completion *x)")
@@ -192,7 +192,9 @@ def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
     memory, link = machine.memory, entry + WAIT_ENTRY.link
     memory.put(entry, flags, 4)
     memory.put(entry + WAIT_ENTRY.task, current(machine))
-    memory.put(entry + WAIT_ENTRY.function, machine.core.address("autoremove_wake_function"))
+    memory.put(
+        entry + WAIT_ENTRY.function, machine.kernel_symbols.address("autoremove_wake_function")
+    )
     memory.put(link, link)
     memory.put(link + 8, link)
 
@@ -270,7 +272,7 @@ def _wake_entry(machine: Machine, entry: int, mode: int) -> int:
         memory.number(entry + WAIT_ENTRY.function),
         memory.number(entry + WAIT_ENTRY.task),
     )
-    name = machine.core.name(code)
+    name = machine.kernel_symbols.name(code)
     if not name and machine.images.at(code) is not None:
         return machine.call(code, entry, mode, 0, 0)
     if name == "woken_wake_function":
@@ -303,12 +305,12 @@ def wait_woken(machine: Machine, entry: int, mode: int, ticks: int) -> int:
 
 @function("void call_rcu(struct rcu_head *head, rcu_callback_t func)")
 def call_rcu(machine: Machine, head: int, callback: int) -> None:
-    machine.later(lambda: _run_callback(machine, callback, head))
+    machine.deferred.add(lambda: _run_callback(machine, callback, head))
 
 
 @function("void call_srcu(struct srcu_struct *ssp, struct rcu_head *head, rcu_callback_t func)")
 def call_srcu(machine: Machine, _srcu: int, head: int, callback: int) -> None:
-    machine.later(lambda: _run_callback(machine, callback, head))
+    machine.deferred.add(lambda: _run_callback(machine, callback, head))
 
 
 def _run_callback(machine: Machine, callback: int, head: int) -> None:
@@ -317,7 +319,7 @@ def _run_callback(machine: Machine, callback: int, head: int) -> None:
 
 @function("void rcu_barrier(void)", "void srcu_barrier(struct srcu_struct *ssp)")
 def rcu_barrier(machine: Machine, *_srcu: int) -> None:
-    machine.run_pending()
+    machine.deferred.run()
 
 
 machine_code(

@@ -61,7 +61,7 @@ def _key_of(machine: Machine, directory: int, name: str) -> int:
     """Return the key of a named entry; a new one where /sys has none of that name."""
     named = machine.state(NamedEntries)
     key = named.keys.get((directory, name), 0)
-    if key not in machine.sysfs:
+    if key not in machine.mounts.sysfs:
         key = named.keys[directory, name] = named.next_key
         named.next_key -= 1
     return key
@@ -69,19 +69,19 @@ def _key_of(machine: Machine, directory: int, name: str) -> int:
 
 def add_directory(machine: Machine, key: int, parent: int, name: str) -> None:
     """Make the directory of an object; ``parent`` is another's, or 0 for the top."""
-    if len(machine.sysfs) < FILES_MAX:
-        machine.sysfs.add(key, parent, name, is_directory=True, module=machine.taker)
+    if len(machine.mounts.sysfs) < FILES_MAX:
+        machine.mounts.sysfs.add(key, parent, name, is_directory=True, module=machine.taker)
 
 
 def remove_directory(machine: Machine, key: int) -> None:
     """Remove the directory of an object with all that is below it."""
-    machine.sysfs.remove(key)
+    machine.mounts.sysfs.remove(key)
 
 
 def _top(machine: Machine, key: int) -> int:
     """Return one of the directories that everything is in, the kernel's own."""
-    if key not in machine.sysfs:
-        machine.sysfs.add(key, 0, _TOP[key], is_directory=True)
+    if key not in machine.mounts.sysfs:
+        machine.mounts.sysfs.add(key, 0, _TOP[key], is_directory=True)
     return key
 
 
@@ -91,8 +91,8 @@ def _named_directory(machine: Machine, parent: int, name: str, module: str = "")
     It is the kernel's own but for a ``module``.
     """
     key = _key_of(machine, parent, name)
-    if key not in machine.sysfs:
-        machine.sysfs.add(key, parent, name, is_directory=True, module=module)
+    if key not in machine.mounts.sysfs:
+        machine.mounts.sysfs.add(key, parent, name, is_directory=True, module=module)
     return key
 
 
@@ -112,7 +112,7 @@ def add_bus(machine: Machine, bus: int, name: str, groups: int = 0) -> None:
 
 def bus_directory(machine: Machine, bus: int) -> int:
     """Return the directory for the drivers of a module's bus, 0 where it is none."""
-    return _named_directory(machine, bus, "drivers") if bus in machine.sysfs else 0
+    return _named_directory(machine, bus, "drivers") if bus in machine.mounts.sysfs else 0
 
 
 def misc_directory(machine: Machine) -> int:
@@ -138,20 +138,20 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
     memory = machine.memory
     which, bus = memory.number(device + DEVICE.device_class), memory.number(device + DEVICE.bus)
     above = memory.number(device + DEVICE.parent)
-    if which in machine.sysfs:
+    if which in machine.mounts.sysfs:
         parent = which
-    elif bus in machine.sysfs:
+    elif bus in machine.mounts.sysfs:
         parent = _named_directory(machine, bus, "devices")
-    elif above in machine.sysfs:
+    elif above in machine.mounts.sysfs:
         parent = parent or above
     add_directory(machine, device, parent or _top(machine, _DEVICES), name)
     _add_file(machine, device, "uevent", 0o644)
     if memory.number(device + DEVICE.number, 4):
         _add_file(machine, device, "dev", _READABLE)
     kind = memory.number(device + DEVICE.type)
-    if which in machine.sysfs:
+    if which in machine.mounts.sysfs:
         add_groups(machine, device, memory.number(which + CLASS.device_groups))
-    elif bus in machine.sysfs:
+    elif bus in machine.mounts.sysfs:
         add_groups(machine, device, memory.number(bus + BUS.device_groups))
     if kind:
         add_groups(machine, device, memory.number(kind + DEVICE_TYPE.groups))
@@ -160,25 +160,25 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
 
 def kernel_directory(machine: Machine, kobject: int) -> int:
     """Return where an object's directory is: its key, one for the kernel's own, 0 for none."""
-    if not kobject or kobject in machine.sysfs:
+    if not kobject or kobject in machine.mounts.sysfs:
         return kobject
     for symbol, path in _KERNEL_OBJECTS.items():
-        if machine.memory.number(machine.core.address(symbol)) == kobject:
+        if machine.memory.number(machine.kernel_symbols.address(symbol)) == kobject:
             return _named_directory(machine, 0, path)
     return 0
 
 
 def _add_file(machine: Machine, directory: int, name: str, mode: int) -> None:
-    if directory not in machine.sysfs or len(machine.sysfs) >= FILES_MAX:
+    if directory not in machine.mounts.sysfs or len(machine.mounts.sysfs) >= FILES_MAX:
         return
     key = _key_of(machine, directory, name)
     module = machine.taker
-    machine.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
+    machine.mounts.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
 
 
 def _remove_file(machine: Machine, directory: int, name: str) -> None:
     key = machine.state(NamedEntries).keys.pop((directory, name), 0)
-    machine.sysfs.remove(key)
+    machine.mounts.sysfs.remove(key)
 
 
 def _name_of(machine: Machine, attribute: int) -> str:
@@ -216,7 +216,7 @@ def add_group(machine: Machine, kobject: int, group: int) -> int:
     """Make the files of a group that it says are visible, in a directory where it has a name."""
     memory = machine.memory
     directory = kernel_directory(machine, kobject)
-    if directory not in machine.sysfs:
+    if directory not in machine.mounts.sysfs:
         return 0
     name = _group_name(machine, group)
     if name:

@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.functions.sync import current, wake
+from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.functions.workqueues import cancel, flush, queue_work
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -54,7 +55,7 @@ def _threads(machine: Machine) -> Threads:
 def _make(machine: Machine, code: int, data: int, name: bytes) -> int:
     threads = _threads(machine)
     threads.last_pid += 1
-    struct = machine.core.make_task(name, threads.last_pid)
+    struct = machine.kernel_symbols.make_task(name, threads.last_pid)
     threads.known[struct] = Thread(code, data)
     machine.ledger.take(_THREAD, struct, f"thread '{name.decode('utf-8', 'replace')}'")
     return struct
@@ -65,7 +66,7 @@ def forget_thread(machine: Machine, struct: int) -> None:
     """End a thread of a module that is gone."""
     thread = _threads(machine).known.pop(struct)
     if thread.task is not None:
-        machine.end_task(thread.task)
+        machine.tasks.end_task(thread.task)
     machine.heap.free(struct)
 
 
@@ -74,7 +75,7 @@ def forget_thread(machine: Machine, struct: int) -> None:
     " const char *namefmt, ...)"
 )
 def kthread_create(machine: Machine, code: int, data: int, _node: int, template: int) -> int:
-    return _make(machine, code, data, machine.format(template, 4))
+    return _make(machine, code, data, formatted(machine, template, 4))
 
 
 @function(
@@ -126,7 +127,7 @@ def kthread_stop(machine: Machine, struct: int) -> int:
     thread.should_stop = True
     if not thread.is_over:
         wake(machine, struct)
-    return machine.wait(lambda: thread.result if thread.is_over else None)
+    return machine.tasks.wait(lambda: thread.result if thread.is_over else None)
 
 
 def _current(machine: Machine) -> Thread | None:
@@ -140,9 +141,9 @@ def kthread_should_stop(machine: Machine, *_frozen: int) -> int:
 
 
 def _exit(machine: Machine, code: int) -> None:
-    if machine.now.task is None:
+    if machine.calls.now.task is None:
         why = "kmodd: a thread's end outside of any thread"
-        raise crash.out_of_place(why, machine.faults.scene(machine.caller))
+        raise crash.out_of_place(why, machine.faults.scene(machine.calls.caller))
     raise Exited(code)
 
 
@@ -168,7 +169,7 @@ def module_put_and_kthread_exit(machine: Machine, module: int, code: int) -> Non
     "struct kthread_worker *kthread_create_worker(unsigned int flags, const char namefmt[], ...)"
 )
 def kthread_create_worker(machine: Machine, _flags: int, template: int) -> int:
-    return _make_worker(machine, machine.format(template, 2))
+    return _make_worker(machine, formatted(machine, template, 2))
 
 
 @function(
@@ -176,14 +177,14 @@ def kthread_create_worker(machine: Machine, _flags: int, template: int) -> int:
     " namefmt[], ...)"
 )
 def kthread_create_worker_on_cpu(machine: Machine, _cpu: int, _flags: int, template: int) -> int:
-    return _make_worker(machine, machine.format(template, 3))
+    return _make_worker(machine, formatted(machine, template, 3))
 
 
 def _make_worker(machine: Machine, name: bytes) -> int:
     threads = _threads(machine)
     threads.last_pid += 1
     worker = machine.heap.allocate(64)
-    task = machine.core.make_task(name, threads.last_pid)
+    task = machine.kernel_symbols.make_task(name, threads.last_pid)
     machine.memory.put(worker + _WORKER_TASK, task)
     shown = name.decode("utf-8", "replace")
     machine.ledger.take(_WORKER, worker, f"thread '{shown}'")
@@ -200,7 +201,7 @@ def kthread_destroy_worker(machine: Machine, worker: int) -> int:
             machine.heap.free(worker)
         return done()
 
-    return machine.wait(ready)
+    return machine.tasks.wait(ready)
 
 
 @reclaims(_WORKER)
@@ -217,18 +218,18 @@ def kthread_queue_work(machine: Machine, worker: int, work: int) -> int:
 
 @function("void kthread_flush_work(struct kthread_work *work)")
 def kthread_flush_work(machine: Machine, work: int) -> int:
-    return machine.wait(flush(machine, lambda each: each.address == work))
+    return machine.tasks.wait(flush(machine, lambda each: each.address == work))
 
 
 @function("void kthread_flush_worker(struct kthread_worker *worker)")
 def kthread_flush_worker(machine: Machine, worker: int) -> int:
-    return machine.wait(flush(machine, lambda each: each.queue == worker))
+    return machine.tasks.wait(flush(machine, lambda each: each.queue == worker))
 
 
 @function("bool kthread_cancel_work_sync(struct kthread_work *work)")
 def kthread_cancel_work_sync(machine: Machine, work: int) -> int:
     was_pending = int(cancel(machine, work, is_marked=False))
-    return machine.wait(flush(machine, lambda each: each.address == work, was_pending))
+    return machine.tasks.wait(flush(machine, lambda each: each.address == work, was_pending))
 
 
 machine_code(

@@ -6,9 +6,8 @@ A timer is on its module's account while it is armed.
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.abi.structures import HRTIMER, TIMER
-from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES
+from kmodd.kernel.emulated.machine.clock import HZ, INITIAL_JIFFIES
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _TIMER = "timer"
 _TICK = 1_000_000_000 // HZ
@@ -54,10 +53,10 @@ def _arm(machine: Machine, timer: int, expires: int) -> int:
         memory.put(timer + TIMER.pending, 0)
         machine.invoke(memory.number(timer + TIMER.function), timer)
 
-    distance = (expires - INITIAL_JIFFIES - machine.ticks) & (1 << 64) - 1
+    distance = (expires - INITIAL_JIFFIES - machine.clock.ticks) & (1 << 64) - 1
     ticks = 0 if distance >> 63 else distance
     taken = machine.ledger.find(_TIMER, timer)
-    machine.scheduler.arm(timer, machine.ticks + ticks, taken.module if taken else "", fire)
+    machine.scheduler.arm(timer, machine.clock.ticks + ticks, taken.module if taken else "", fire)
     return int(was_armed)
 
 
@@ -147,7 +146,7 @@ def _arm_hrtimer(machine: Machine, timer: int, expires: int) -> None:
     " hrtimer_mode mode)"
 )
 def hrtimer_start(machine: Machine, timer: int, when: int, _delta: int, mode: int) -> None:
-    now = machine.ticks * _TICK if mode & _RELATIVE else 0
+    now = machine.clock.ticks * _TICK if mode & _RELATIVE else 0
     _arm_hrtimer(machine, timer, now + when)
 
 
@@ -186,4 +185,4 @@ def hrtimer_active(machine: Machine, timer: int) -> int:
 @function("ktime_t __hrtimer_get_remaining(const struct hrtimer *timer, bool adjust)")
 def hrtimer_get_remaining(machine: Machine, timer: int, _adjust: int) -> int:
     expires = machine.memory.number(timer + HRTIMER.expires, signed=True)
-    return expires - machine.ticks * _TICK
+    return expires - machine.clock.ticks * _TICK

@@ -8,40 +8,40 @@ to when something is due.
 import time
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.machine.scheduler import HZ
 
 _NANOSECONDS = 1_000_000_000
 
 
 @function("void msleep(unsigned int msecs)")
 def msleep(machine: Machine, milliseconds: int) -> int:
-    return machine.sleep(milliseconds / 1000)
+    return machine.tasks.sleep(milliseconds / 1000)
 
 
 @function("unsigned long msleep_interruptible(unsigned int msecs)")
 def msleep_interruptible(machine: Machine, milliseconds: int) -> int:
-    return machine.sleep(milliseconds / 1000)
+    return machine.tasks.sleep(milliseconds / 1000)
 
 
 @function("void ssleep(unsigned int seconds)")
 def ssleep(machine: Machine, seconds: int) -> int:
-    return machine.sleep(seconds)
+    return machine.tasks.sleep(seconds)
 
 
 @function("void usleep_range_state(unsigned long min, unsigned long max, unsigned int state)")
 def usleep_range(machine: Machine, least: int, _most: int, _state: int) -> int:
-    return machine.sleep(least / 1_000_000)
+    return machine.tasks.sleep(least / 1_000_000)
 
 
 @function("void __udelay(unsigned long usecs)", "void __const_udelay(unsigned long xloops)")
 def udelay(machine: Machine, _amount: int) -> None:
-    machine.now.traps += 1
+    machine.calls.now.traps += 1
 
 
 @function("void __ndelay(unsigned long nsecs)", "void __delay(unsigned long loops)")
 def ndelay(machine: Machine, _amount: int) -> None:
-    machine.now.traps += 1
+    machine.calls.now.traps += 1
 
 
 machine_code(
@@ -50,6 +50,13 @@ machine_code(
     int timecounter_init(struct timecounter *tc, const struct cyclecounter *cc, u64 start_tstamp)
     """,
 )
+
+
+def _nanoseconds(machine: Machine) -> int:
+    """Return the machine's own time since it booted; it goes on with every look at it."""
+    now = machine.calls.now
+    now.traps += 1
+    return machine.clock.ticks * (_NANOSECONDS // HZ) + now.traps * 1000
 
 
 @function(
@@ -64,12 +71,12 @@ machine_code(
     "u64 local_clock(void)",
 )
 def ktime_get(machine: Machine, *_clock: int) -> int:
-    return machine.nanoseconds
+    return _nanoseconds(machine)
 
 
 @function("time64_t ktime_get_seconds(void)")
 def ktime_get_seconds(machine: Machine) -> int:
-    return machine.nanoseconds // _NANOSECONDS
+    return _nanoseconds(machine) // _NANOSECONDS
 
 
 @function("time64_t ktime_get_real_seconds(void)")
@@ -89,7 +96,7 @@ def _store(machine: Machine, address: int, nanoseconds: int) -> None:
     "void ktime_get_coarse_ts64(struct timespec64 *ts)",
 )
 def ktime_get_ts64(machine: Machine, address: int) -> None:
-    _store(machine, address, machine.nanoseconds)
+    _store(machine, address, _nanoseconds(machine))
 
 
 @function(

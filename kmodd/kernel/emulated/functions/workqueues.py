@@ -16,7 +16,8 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import WORK
-from kmodd.kernel.emulated.machine.kernel_symbols import INITIAL_JIFFIES
+from kmodd.kernel.emulated.functions.variadic import formatted
+from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.scheduler import Ready, Task
 
@@ -114,7 +115,7 @@ def _is_pending(machine: Machine, work: int) -> bool:
 def forget_work(machine: Machine, address: int) -> None:
     """Forget work of a module that is gone."""
     for work in [each for each in _works(machine) if each.address == address]:
-        machine.end_task(work.task)
+        machine.tasks.end_task(work.task)
         _works(machine).remove(work)
 
 
@@ -128,7 +129,7 @@ def forget_delayed_work(machine: Machine, address: int) -> None:
     "struct workqueue_struct *alloc_workqueue(const char *fmt, unsigned int flags, int max_active, ...)"
 )
 def alloc_workqueue(machine: Machine, template: int, _flags: int, active: int) -> int:
-    name = machine.format(template, 3).decode("utf-8", "surrogateescape")
+    name = formatted(machine, template, 3).decode("utf-8", "surrogateescape")
     queue = machine.heap.allocate(512)
     if active == 1:
         machine.state(Workqueues).ordered.add(queue)
@@ -146,7 +147,7 @@ def destroy_workqueue(machine: Machine, queue: int) -> int:
             machine.heap.free(queue)
         return done()
 
-    return machine.wait(ready)
+    return machine.tasks.wait(ready)
 
 
 @function("bool queue_work_on(int cpu, struct workqueue_struct *wq, struct work_struct *work)")
@@ -172,8 +173,8 @@ def _delay(machine: Machine, queue: int, work: int, ticks: int) -> None:
     machine.ledger.take(_DELAYED, work, f"delayed work that is still due: {name}")
     taken = machine.ledger.find(_DELAYED, work)
     _mark(machine, work, pending=True)
-    memory.put(work + WORK.expires, INITIAL_JIFFIES + machine.ticks + ticks)
-    due = machine.ticks + ticks
+    memory.put(work + WORK.expires, INITIAL_JIFFIES + machine.clock.ticks + ticks)
+    due = machine.clock.ticks + ticks
     machine.scheduler.arm(work, due, taken.module if taken else "", fire)
 
 
@@ -207,7 +208,7 @@ def cancel(machine: Machine, address: int, *, is_marked: bool = True) -> bool:
         machine.ledger.give(_DELAYED, address)
     queued = [each for each in _works(machine) if each.address == address and not each.task.call]
     for work in queued:
-        machine.end_task(work.task)
+        machine.tasks.end_task(work.task)
         _works(machine).remove(work)
         machine.ledger.give(_WORK, address)
     if is_marked and (was_due or queued):
@@ -229,12 +230,14 @@ def cancel_work(machine: Machine, work: int) -> int:
 )
 def cancel_work_sync(machine: Machine, work: int) -> int:
     was_pending = int(cancel(machine, work))
-    return machine.wait(flush(machine, lambda each: each.address == work, was_pending))
+    return machine.tasks.wait(flush(machine, lambda each: each.address == work, was_pending))
 
 
 def flush(machine: Machine, which: Callable[[Work], bool], result: int = 0) -> Ready:
     """Return what is ready when that of the work is done of which ``which`` is true now."""
-    works = [each for each in _works(machine) if which(each) and each.task is not machine.now.task]
+    works = [
+        each for each in _works(machine) if which(each) and each.task is not machine.calls.now.task
+    ]
 
     def ready() -> int | None:
         return None if any(machine.scheduler.has(each.task) for each in works) else result
@@ -245,7 +248,7 @@ def flush(machine: Machine, which: Callable[[Work], bool], result: int = 0) -> R
 @function("bool flush_work(struct work_struct *work)")
 def flush_work(machine: Machine, work: int) -> int:
     any_left = int(any(each.address == work for each in _works(machine)))
-    return machine.wait(flush(machine, lambda each: each.address == work, any_left))
+    return machine.tasks.wait(flush(machine, lambda each: each.address == work, any_left))
 
 
 @function("bool flush_delayed_work(struct delayed_work *dwork)")
@@ -263,12 +266,12 @@ def flush_delayed_work(machine: Machine, work: int) -> int:
     "void drain_workqueue(struct workqueue_struct *wq)",
 )
 def flush_workqueue(machine: Machine, queue: int) -> int:
-    return machine.wait(flush(machine, lambda each: each.queue == queue))
+    return machine.tasks.wait(flush(machine, lambda each: each.queue == queue))
 
 
 @function("void flush_scheduled_work(void)")
 def flush_scheduled_work(machine: Machine) -> int:
-    return machine.wait(flush(machine, lambda each: bool(each.queue)))
+    return machine.tasks.wait(flush(machine, lambda each: bool(each.queue)))
 
 
 @function("unsigned int work_busy(struct work_struct *work)")
@@ -327,7 +330,7 @@ def tasklet_schedule(machine: Machine, tasklet: int) -> None:
 
     machine.ledger.take(_TASKLET, tasklet, "a tasklet that is still scheduled")
     taken = machine.ledger.find(_TASKLET, tasklet)
-    machine.scheduler.arm(tasklet, machine.ticks, taken.module if taken else "", fire)
+    machine.scheduler.arm(tasklet, machine.clock.ticks, taken.module if taken else "", fire)
 
 
 @reclaims(_TASKLET)
@@ -338,6 +341,6 @@ def forget_tasklet(machine: Machine, tasklet: int) -> None:
 
 @function("void tasklet_kill(struct tasklet_struct *t)")
 def tasklet_kill(machine: Machine, tasklet: int) -> int:
-    return machine.wait(
-        lambda: None if machine.scheduler.is_armed(tasklet) else 0, machine.ticks + 1
+    return machine.tasks.wait(
+        lambda: None if machine.scheduler.is_armed(tasklet) else 0, machine.clock.ticks + 1
     )

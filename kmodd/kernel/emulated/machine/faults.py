@@ -11,6 +11,7 @@ from kmodd.kernel.emulated.hardware.x86_64 import X86_64
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.crash import Crash, Scene
 from kmodd.kernel.emulated.machine.images import Images
+from kmodd.kernel.emulated.machine.log_lines import LogLines
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -27,12 +28,18 @@ class Faults:
     """Looks at the processor and its memory; for who holds them. ``symbol`` names an address."""
 
     def __init__(
-        self, cpu: X86_64, images: Images, services: Services, symbol: Callable[[int], str]
+        self,
+        cpu: X86_64,
+        images: Images,
+        services: Services,
+        log: LogLines,
+        symbol: Callable[[int], str],
     ) -> None:
         self._cpu = cpu
         self._memory = cpu.memory
         self._images = images
         self._services = services
+        self._log = log
         self._symbol = symbol
 
     def scene(self, at: int) -> Scene:
@@ -83,6 +90,14 @@ class Faults:
             lines = crash.warning(where, self.scene(fault.at))
             self._services.printk(Level.WARNING, "\n".join(lines))
         return fault.at + len(_UD2)
+
+    def report(self, error: Crash) -> None:
+        """Log a crash."""
+        self._log.flush()
+        for line in error.lines:
+            self._services.printk(Level.ALERT, line)
+        if error.taint:
+            self._services.taint(error.taint)
 
     def _code_at(self, at: int) -> str:
         before, after = self._read(at - 42, 42), self._read(at, 22)

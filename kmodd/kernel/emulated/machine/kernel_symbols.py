@@ -12,6 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, Function
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64
+from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 
 UNKNOWN_SIZE = 512
 """Bytes for a symbol that nothing is known of."""
@@ -26,9 +27,6 @@ TASK_SIZE, TASK_COMM, TASK_PID = 16 << 10, 2976, 2416
 TASK_STATE, TASK_NAME = 24, 16
 TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_SPACES = 2960, 2952, 3064
 UTS_NAME_SIZE = 65
-
-INITIAL_JIFFIES = (1 << 32) - 300 * 250
-"""What the clock shows at boot: five minutes before 32 bits are full."""
 
 
 def _ctype(code: int) -> int:

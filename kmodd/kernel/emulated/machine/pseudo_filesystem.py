@@ -109,3 +109,18 @@ class PseudoFilesystem:
         for entry, data in self._entries.items():
             path = self.path(entry)
             yield Listed(entry, path, data.is_directory, data.mode, data.module)
+
+
+class Mounts:
+    """Those that a machine has; for who holds it."""
+
+    def __init__(self) -> None:
+        self.proc = PseudoFilesystem("proc entry", "/proc")
+        self.debugfs = PseudoFilesystem("debugfs entry", "/sys/kernel/debug")
+        self.dev = PseudoFilesystem("device node", "/dev")
+        self.sysfs = PseudoFilesystem("sysfs entry", "/sys")
+
+    def listing(self) -> Iterator[Listed]:
+        """Yield each entry of all of them."""
+        for each in (self.dev, self.proc, self.debugfs, self.sysfs):
+            yield from each.listing()

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-HZ = 250
-"""Ticks of the clock in a second, as Debian's kernels have them."""
+from kmodd.kernel.emulated.machine.clock import HZ, Clock
 
 SETTLE_SECONDS = 10
 """Seconds of the machine's time that pass behind a system call before the next, if anything is due
@@ -75,12 +74,7 @@ class _Timer:
 
 
 class Host(Protocol):
-    """The machine."""
-
-    ticks: int
-
-    def advance(self, ticks: int) -> None:
-        """Let the clock go on."""
+    """Who runs the tasks, and what timers have to do."""
 
     def run_task(self, task: Task, result: int) -> bool:
         """Let a task go on, with what it has waited for; False where there is no room for it."""
@@ -92,7 +86,8 @@ class Host(Protocol):
 class Scheduler:
     """The tasks and timers; for who holds the machine."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, clock: Clock, host: Host) -> None:
+        self._clock = clock
         self._host = host
         self._tasks: list[Task] = []
         self._timers: list[_Timer] = []
@@ -116,7 +111,7 @@ class Scheduler:
         """Have ``fire`` called when ``due`` has come, a tick; tell whether it was due already."""
         was_armed = self.disarm(key)
         self._armed += 1
-        timer = _Timer(max(due, self._host.ticks + 1), self._armed, key, module, fire)
+        timer = _Timer(max(due, self._clock.ticks + 1), self._armed, key, module, fire)
         self._by_key[key] = timer
         insort(self._timers, timer)
         return was_armed
@@ -147,11 +142,11 @@ class Scheduler:
 
     def settle(self) -> None:
         """Let all go on until they come to rest, and then some time pass."""
-        end = self._host.ticks + SETTLE_SECONDS * HZ
+        end = self._clock.ticks + SETTLE_SECONDS * HZ
         for _ in range(TURNS_MAX):
             if self._turn():
                 continue
-            if self._next_due() is None or self._host.ticks >= end:
+            if self._next_due() is None or self._clock.ticks >= end:
                 return
             self._pass_time(end)
 
@@ -178,13 +173,13 @@ class Scheduler:
 
     def _pass_time(self, limit: int | None) -> bool:
         """Let time pass to when something is due, but not over ``limit``; False for never."""
-        host = self._host
+        clock = self._clock
         dues = [due for due in (self._next_due(), limit) if due is not None]
         if not dues:
             return False
-        host.advance(max(min(dues) - host.ticks, 0))
-        while self._timers and self._timers[0].due <= host.ticks:
+        clock.advance(max(min(dues) - clock.ticks, 0))
+        while self._timers and self._timers[0].due <= clock.ticks:
             timer = self._timers.pop(0)
             del self._by_key[timer.key]
-            host.interrupt(timer.module, timer.fire)
+            self._host.interrupt(timer.module, timer.fire)
         return True

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls under way: functions of modules that they call, and the kernel's that those call."""
+
+from dataclasses import dataclass
+
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
+from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
+from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.trampoline import TRAMPOLINE
+from kmodd.kernel.emulated.hardware.x86_64 import X86_64
+from kmodd.kernel.emulated.machine import crash
+from kmodd.kernel.emulated.machine.clock import HZ, Clock
+from kmodd.kernel.emulated.machine.crash import Crash
+from kmodd.kernel.emulated.machine.faults import Faults
+from kmodd.kernel.emulated.machine.images import Images
+from kmodd.kernel.emulated.machine.kernel_symbols import KernelSymbols
+from kmodd.kernel.emulated.machine.scheduler import Exited, Suspended, Task
+from kmodd.kernel.emulated.machine.stubs import Stubs
+from kmodd.kernel.emulated.machine.time_limit import TimeLimit
+
+LOCKUP_SECONDS = 22
+"""Seconds of the machine's own time after which busy code is stuck (the kernel's watchdog)."""
+
+TRAPS_MAX = 200_000
+"""Calls of kernel functions that one call of the kernel's may make. Of Debian's modules whose init
+ends well nandsim makes the most, 33,000; test_user_copy would make a million."""
+
+DEPTH_MAX = 24
+"""How deep modules and kernel may call each other."""
+
+
+@dataclass(slots=True)
+class SystemCall:
+    """A system call under way.
+
+    ``module`` is whom it is about, ``time_limit`` what time it has, ``stack`` where its stack
+    ends. ``function`` is the one of a module's that the kernel has called, ``trap`` the kernel
+    function that is being called. The others are counted: nested calls, calls of kernel functions,
+    ticks of busy code, seconds slept. ``task`` is the one that runs, None for the system call's own
+    code. ``number`` is that of its stack.
+    """
+
+    module: str
+    time_limit: TimeLimit
+    stack: int = 0
+    function: int = 0
+    trap: Trapped | None = None
+    depth: int = 0
+    traps: int = 0
+    busy: int = 0
+    slept: float = 0.0
+    task: Task | None = None
+    number: int = 0
+
+
+class Calls:
+    """The system call that has the processor (``now``); for who holds the machine.
+
+    ``kernel`` is what each kernel function gets as its first argument.
+    """
+
+    def __init__(
+        self,
+        kernel: object,
+        cpu: X86_64,
+        *,
+        symbols: KernelSymbols,
+        images: Images,
+        clock: Clock,
+        faults: Faults,
+        stubs: Stubs,
+    ) -> None:
+        self.now = SystemCall("", TimeLimit())
+        self._kernel = kernel
+        self._cpu = cpu
+        self._symbols = symbols
+        self._images = images
+        self._clock = clock
+        self._faults = faults
+        self._stubs = stubs
+
+    def swap(self, call: SystemCall) -> SystemCall:
+        """Have another system call go on, and return the one that did."""
+        before, self.now = self.now, call
+        if call.task is not before.task:
+            self._symbols.run_as(call.task.current if call.task else 0)
+        return before
+
+    def invoke(self, function: int, arguments: tuple[int, ...]) -> int:
+        """Call a function of a module and return what it returns, as the register has it.
+
+        Raises Crash where it does not return.
+        """
+        now = self.now
+        outer, outer_function = now.trap, now.function
+        now.function = function
+        now.depth += 1
+        try:
+            if now.depth > DEPTH_MAX:
+                why = "BUG: kernel stack overflow"
+                raise crash.out_of_place(why, self._faults.scene(function))
+            stack = outer.stack if outer else now.stack
+            return self.finish(self._cpu.call(function, arguments, stack))
+        finally:
+            now.depth -= 1
+            now.trap, now.function = outer, outer_function
+
+    def finish(self, event: Event) -> int:
+        """Do what code asks for from this event on, until it returns; return what it returns."""
+        while not isinstance(event, Returned):
+            if isinstance(event, Trapped):
+                self.now.trap = event
+                event = self._cpu.answer(event, self._serve(event))
+            elif isinstance(event, Ticked):
+                self._tick(event.at)
+                event = self._cpu.run(event.at)
+            else:
+                event = self._cpu.run(self._faults.past(event))
+        return event.value
+
+    def _serve(self, trapped: Trapped) -> int:
+        """Do the work of the kernel function that was called."""
+        now = self.now
+        now.traps += 1
+        if now.traps > TRAPS_MAX or (not now.traps & 0x3FF and now.time_limit.is_spent()):
+            raise crash.soft_lockup(LOCKUP_SECONDS, self._faults.scene(self.caller))
+        name = self._symbols.name(trapped.slot)
+        if not name:
+            fault = Faulted(trapped.slot, "execute", trapped.slot)
+            raise crash.page_fault(fault, self._faults.scene(trapped.slot))
+        function = FUNCTIONS.get(name)
+        if function is None:
+            self._stubs.note(self.taker()[0], name)
+            return 0
+        try:
+            return function(self._kernel, trapped.arguments)
+        except (Crash, Suspended, Exited):
+            raise
+        except Exception as error:
+            raise self._faults.blame(error, name, trapped.slot) from error
+
+    def _tick(self, at: int) -> None:
+        self.now.busy += 1
+        self._clock.advance(1)
+        if self.now.busy >= LOCKUP_SECONDS * HZ or self.now.time_limit.is_spent():
+            raise crash.soft_lockup(LOCKUP_SECONDS, self._faults.scene(at))
+
+    @property
+    def caller(self) -> int:
+        """The address that the kernel function which is running returns to, 0 for none.
+
+        Where a module's function has ended in a jump to it, that is the module's function.
+        """
+        if self.now.trap is None:
+            return 0
+        try:
+            address = self._cpu.memory.number(self.now.trap.stack)
+        except BadAddress:
+            # The module had its stack end right there.
+            return 0
+        return self.now.function if address == TRAMPOLINE.returned else address
+
+    def taker(self) -> tuple[str, int]:
+        """Return the module whose code is running, and the address that it has called from."""
+        address = self.caller
+        image = self._images.at(address) if address else None
+        return (image.name if image else self.now.module), address
