@@ -10,6 +10,7 @@ import kmodd.kernel.emulated.functions.everything  # noqa: F401  # declares the 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
+from kmodd.kernel.emulated.abi.structures import MODULE
 from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
@@ -78,7 +79,7 @@ class Processor:
             self._images[mod] = image
             follow_switched_keys(machine, image)
             if image.this_module:
-                machine.memory.put(image.this_module, _COMING, 4)
+                machine.memory.put(image.this_module + MODULE.state, _COMING, 4)
 
     def take_parameter(self, mod: StructModule, parameter: Parameter, value: str | None) -> int:
         """Store a value where the module's code finds it, or have the code take it."""
@@ -278,7 +279,7 @@ class Processor:
 
     def _set_state(self, image: ModuleImage, state: int) -> None:
         if image.this_module:
-            self.machine.memory.put(image.this_module, state, 4)
+            self.machine.memory.put(image.this_module + MODULE.state, state, 4)
 
     def _resolve(self, wanted: Import) -> int:
         """Return the address of an imported symbol."""

@@ -15,7 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER
+from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, SPI_DRIVER
 from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.functions.memory import release
 from kmodd.kernel.emulated.functions.sysfs import add_device as show_device
@@ -32,7 +32,6 @@ from kmodd.kernel.emulated.reporting.log import Level
 
 _QUIET = (errno.ENODEV, errno.ENXIO, 517)
 """What a probe says to a device that is none of its own, or that has to wait (EPROBE_DEFER)."""
-_SPI_DRIVER_BASE = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -243,7 +242,7 @@ def _release_managed(machine: Machine, device: Device) -> None:
 
 @function("int __spi_register_driver(struct module *owner, struct spi_driver *sdrv)")
 def spi_register_driver(machine: Machine, _owner: int, driver: int) -> int:
-    machine.ledger.take("bus driver", driver + _SPI_DRIVER_BASE, "an SPI driver")
+    machine.ledger.take("bus driver", driver + SPI_DRIVER.driver, "an SPI driver")
     return 0
 
 

@@ -2,18 +2,18 @@
 """Credentials and keys (kernel/cred.c, security/keys)."""
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import CREDENTIALS
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CREDENTIALS, _KEY_RING = "credentials", "key ring"
 _SIZE = 8192
-_THREAD_KEYRING = 104
 
 
 @function("struct cred *prepare_kernel_cred(struct task_struct *daemon)")
 def prepare_kernel_cred(machine: Machine, _task: int) -> int:
-    """The first word counts the references, which modules give back by themselves."""
+    """Its count is of references, which modules give back by themselves."""
     made = machine.heap.allocate(_SIZE)
-    machine.memory.put(made, 1, 4)
+    machine.memory.put(made + CREDENTIALS.usage, 1, 4)
     machine.ledger.take(_CREDENTIALS, made)
     return made
 
@@ -23,7 +23,7 @@ def put_cred(machine: Machine, credentials: int) -> None:
     """They take the key ring of the thread that they are for with them."""
     if machine.ledger.give(_CREDENTIALS, credentials) is None:
         return
-    ring = machine.memory.number(credentials + _THREAD_KEYRING)
+    ring = machine.memory.number(credentials + CREDENTIALS.thread_keyring)
     if ring:
         key_put(machine, ring)
     machine.heap.free(credentials)

@@ -5,11 +5,11 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import SHASH, SHASH_ALGORITHM
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_TRANSFORM_SIZE, _SHASH_ALGORITHM = 4096, 32
-_ALGORITHM_SIZE, _SHASH_FUNCTIONS = 1024, 96
+_TRANSFORM_SIZE, _ALGORITHM_SIZE = 4096, 1024
 _COMPARE_MAX = 1 << 20
 _CRC32 = 0xEDB88320
 
@@ -19,9 +19,9 @@ def crypto_alloc_shash(machine: Machine, name: int, _type: int, _mask: int) -> i
     """A transform whose algorithm has nothing to say for itself."""
     made = machine.heap.allocate(_TRANSFORM_SIZE)
     algorithm = made + _TRANSFORM_SIZE - _ALGORITHM_SIZE
-    machine.memory.put(made + _SHASH_ALGORITHM, algorithm)
+    machine.memory.put(made + SHASH.algorithm, algorithm)
     succeeds = addresses.TEXT.to_bytes(8, "little")
-    machine.memory.write(algorithm - _SHASH_FUNCTIONS, succeeds * 10)
+    machine.memory.write(algorithm - SHASH_ALGORITHM.base, succeeds * 10)
     machine.ledger.take("transform", made, f"transform '{machine.memory.text(name, 64)}'")
     return made
 

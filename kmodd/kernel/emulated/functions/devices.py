@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, KOBJECT
+from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DEVICE_TYPE, KOBJECT
 from kmodd.kernel.emulated.functions.kobjects import (
     count_references,
     device_name,
@@ -22,9 +22,6 @@ from kmodd.kernel.emulated.functions.kobjects import (
 from kmodd.kernel.emulated.functions.sysfs import add_bus, add_class, add_device, remove_directory
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
-
-_CLASS_NAME, _CLASS_SIZE = 0, 120
-_CLASS_DEVICE_RELEASE, _TYPE_RELEASE = 64, 32
 
 NODE_MODE = 0o600
 """The permissions of a device's node that nobody has given any."""
@@ -50,8 +47,8 @@ def forget_made(machine: Machine, device: int) -> None:
     "struct class *__class_create(struct module *owner, const char *name, struct lock_class_key *key)"
 )
 def class_create(machine: Machine, _owner: int, name: int, _key: int) -> int:
-    made = machine.heap.allocate(_CLASS_SIZE)
-    machine.memory.put(made + _CLASS_NAME, name)
+    made = machine.heap.allocate(CLASS.size)
+    machine.memory.put(made + CLASS.name, name)
     text = machine.memory.text(name, 64)
     machine.ledger.take("class", made, f"class '{text}'")
     add_class(machine, made, text)
@@ -167,12 +164,12 @@ def put_device(machine: Machine, device: int) -> None:
     if not device or count_references(machine, device, -1) > 0:
         return
     memory = machine.memory
-    kind, which = memory.number(device + 88), memory.number(device + DEVICE.device_class)
+    kind, which = memory.number(device + DEVICE.type), memory.number(device + DEVICE.device_class)
     release = memory.number(device + DEVICE.release)
     if not release and kind:
-        release = memory.number(kind + _TYPE_RELEASE)
+        release = memory.number(kind + DEVICE_TYPE.release)
     if not release and which:
-        release = memory.number(which + _CLASS_DEVICE_RELEASE)
+        release = memory.number(which + CLASS.device_release)
     forget_name(machine, device)
     if release:
         machine.invoke(release, device)

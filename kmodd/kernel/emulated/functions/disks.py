@@ -2,34 +2,36 @@
 """Disks and their queues (block/). Nothing is read or written."""
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import (
+    BLOCK_DEVICE,
+    DISK,
+    DISK_OPERATIONS,
+    PER_CPU_COUNTER,
+    REQUEST_QUEUE,
+)
 from kmodd.kernel.emulated.functions.memory import alloc_pages, allocate, release
 from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_DISK_SIZE, _DISK_PART0, _DISK_OPERATIONS, _DISK_QUEUE = 672, 64, 72, 80
-_FREE_DISK = 88
-_QUEUE_SIZE, _QUEUE_DATA, _QUEUE_DISK = 968, 128, 160
-_PART_SIZE, _PART_DISK, _PART_QUEUE = 928, 856, 864
-
 
 def _make_queue(machine: Machine, data: int) -> int:
-    queue = machine.heap.allocate(_QUEUE_SIZE)
-    machine.memory.put(queue + _QUEUE_DATA, data)
+    queue = machine.heap.allocate(REQUEST_QUEUE.size)
+    machine.memory.put(queue + REQUEST_QUEUE.data, data)
     return queue
 
 
 def _make_disk(machine: Machine, data: int) -> int:
     """Return a ``struct gendisk`` with a queue and a whole partition."""
     memory = machine.memory
-    disk, part = machine.heap.allocate(_DISK_SIZE), machine.heap.allocate(_PART_SIZE)
+    disk, part = machine.heap.allocate(DISK.size), machine.heap.allocate(BLOCK_DEVICE.size)
     queue = _make_queue(machine, data)
     for address, value in (
-        (disk + _DISK_PART0, part),
-        (disk + _DISK_QUEUE, queue),
-        (queue + _QUEUE_DISK, disk),
-        (part + _PART_DISK, disk),
-        (part + _PART_QUEUE, queue),
+        (disk + DISK.part0, part),
+        (disk + DISK.queue, queue),
+        (queue + REQUEST_QUEUE.disk, disk),
+        (part + BLOCK_DEVICE.disk, disk),
+        (part + BLOCK_DEVICE.queue, queue),
     ):
         memory.put(address, value)
     machine.ledger.take("disk", disk, "a disk")
@@ -52,11 +54,11 @@ def blk_alloc_disk(machine: Machine, _node: int, _key: int) -> int:
 @function("void put_disk(struct gendisk *disk)", "void blk_cleanup_disk(struct gendisk *disk)")
 def put_disk(machine: Machine, disk: int) -> None:
     if machine.ledger.give("disk", disk) is not None:
-        operations = machine.memory.number(disk + _DISK_OPERATIONS)
-        last = machine.memory.number(operations + _FREE_DISK) if operations else 0
+        operations = machine.memory.number(disk + DISK.operations)
+        last = machine.memory.number(operations + DISK_OPERATIONS.free_disk) if operations else 0
         if last:
             machine.invoke(last, disk)
-        for each in (_DISK_PART0, _DISK_QUEUE):
+        for each in (DISK.part0, DISK.queue):
             machine.heap.free(machine.memory.number(disk + each))
         machine.heap.free(disk)
 
@@ -108,7 +110,7 @@ machine_code(
     " lock_class_key *key)"
 )
 def percpu_counter_init(machine: Machine, counter: int, amount: int, *_rest: int) -> int:
-    machine.memory.put(counter + 8, amount)
+    machine.memory.put(counter + PER_CPU_COUNTER.count, amount)
     return 0
 
 

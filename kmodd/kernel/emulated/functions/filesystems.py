@@ -9,15 +9,22 @@ import errno
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ONE, function, machine_code
-from kmodd.kernel.emulated.abi.structures import DENTRY, DENTRY_OPERATIONS, FILE_SYSTEM
+from kmodd.kernel.emulated.abi.structures import (
+    ADDRESS_SPACE,
+    CONTEXT_OPERATIONS,
+    DENTRY,
+    DENTRY_OPERATIONS,
+    FILE_SYSTEM,
+    FILE_SYSTEM_CONTEXT,
+    INODE,
+    LIST_HEAD,
+    LOCKED_COUNT,
+    MODULE,
+    MOUNT,
+    SUPER_BLOCK,
+)
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_CONTEXT_SIZE, _CONTEXT_TYPE, _CONTEXT_ROOT = 152, 40, 64
-_OPERATIONS_GET_TREE = 32
-_INODE_SIZE, _INODE_SUPER, _INODE_COUNT = 632, 40, 344
-_SUPER_SIZE, _SUPER_TYPE, _SUPER_ROOT, _SUPER_ENTRY_OPERATIONS = 1472, 40, 104, 1064
-_INODE_MAPPING, _INODE_PAGES, _MAPPING_HOST = 48, 376, 0
-_MODULE_NAME = 24
 _KIND, _SPECIAL = 0x700000, 0x500000
 _KINDS = {0o040000: 0x200000, 0o100000: 0x400000, 0o120000: 0x600000}
 """What an entry's flags say of its inode's type (DCACHE_ENTRY_TYPE)."""
@@ -38,12 +45,12 @@ class FileSystems:
 
 
 def _make_inode(machine: Machine, above: int) -> int:
-    inode = machine.heap.allocate(_INODE_SIZE)
-    pages = inode + _INODE_PAGES
-    machine.memory.put(inode + _INODE_SUPER, above)
-    machine.memory.put(inode + _INODE_COUNT, 1, 4)
-    machine.memory.put(inode + _INODE_MAPPING, pages)
-    machine.memory.put(pages + _MAPPING_HOST, inode)
+    inode = machine.heap.allocate(INODE.size)
+    pages = inode + INODE.pages
+    machine.memory.put(inode + INODE.super_block, above)
+    machine.memory.put(inode + INODE.count, 1, 4)
+    machine.memory.put(inode + INODE.mapping, pages)
+    machine.memory.put(pages + ADDRESS_SPACE.host, inode)
     return inode
 
 
@@ -56,17 +63,17 @@ def _make_entry(machine: Machine, parent: int, above: int, name: bytes = b"/") -
     memory.put(entry + DENTRY.name_length, len(name), 4)
     memory.put(entry + DENTRY.name, text)
     memory.put(entry + DENTRY.parent, parent or entry)
-    memory.put(entry + DENTRY.above, above)
+    memory.put(entry + DENTRY.super_block, above)
     memory.put(entry + DENTRY.count, 1, 4)
-    memory.put(entry + DENTRY.operations, memory.number(above + _SUPER_ENTRY_OPERATIONS))
+    memory.put(entry + DENTRY.operations, memory.number(above + SUPER_BLOCK.dentry_operations))
     machine.state(FileSystems).entries.add(entry)
     if parent:
         _count(machine, parent, 1)
     else:
         memory.put(entry + DENTRY.inode, _make_inode(machine, above))
-    for head in (144, 160):
-        memory.put(entry + head, entry + head)
-        memory.put(entry + head + 8, entry + head)
+    for head in (entry + DENTRY.siblings, entry + DENTRY.children):
+        memory.put(head + LIST_HEAD.next, head)
+        memory.put(head + LIST_HEAD.previous, head)
     return entry
 
 
@@ -83,23 +90,23 @@ def _make_mount(machine: Machine, kind: int) -> int:
     The file system's own code fills the super block (init_fs_context, get_tree).
     """
     memory = machine.memory
-    mount, context = machine.heap.allocate(64), machine.heap.allocate(_CONTEXT_SIZE)
-    memory.put(context + _CONTEXT_TYPE, kind)
+    mount, context = machine.heap.allocate(64), machine.heap.allocate(FILE_SYSTEM_CONTEXT.size)
+    memory.put(context + FILE_SYSTEM_CONTEXT.type, kind)
     start = memory.number(kind + FILE_SYSTEM.init_context)
     code = machine.call(start, context) if start else 0
-    operations = memory.number(context)
-    get_tree = memory.number(operations + _OPERATIONS_GET_TREE) if operations else 0
+    operations = memory.number(context + FILE_SYSTEM_CONTEXT.operations)
+    get_tree = memory.number(operations + CONTEXT_OPERATIONS.get_tree) if operations else 0
     if not code and get_tree:
         code = machine.call(get_tree, context)
     if code < 0:
         return code
-    root = memory.number(context + _CONTEXT_ROOT)
+    root = memory.number(context + FILE_SYSTEM_CONTEXT.root)
     if not root:
-        above = machine.heap.allocate(_SUPER_SIZE)
-        memory.put(above + _SUPER_TYPE, kind)
+        above = machine.heap.allocate(SUPER_BLOCK.size)
+        memory.put(above + SUPER_BLOCK.type, kind)
         root = _make_entry(machine, 0, above)
-    memory.put(mount, root)
-    memory.put(mount + 8, memory.number(root + DENTRY.above))
+    memory.put(mount + MOUNT.root, root)
+    memory.put(mount + MOUNT.super_block, memory.number(root + DENTRY.super_block))
     machine.heap.free(context)
     return mount
 
@@ -110,10 +117,10 @@ def _make_mount(machine: Machine, kind: int) -> int:
 )
 def get_tree_single(machine: Machine, context: int, fill: int) -> int:
     memory = machine.memory
-    above = machine.heap.allocate(_SUPER_SIZE)
-    memory.put(above + _SUPER_TYPE, memory.number(context + _CONTEXT_TYPE))
+    above = machine.heap.allocate(SUPER_BLOCK.size)
+    memory.put(above + SUPER_BLOCK.type, memory.number(context + FILE_SYSTEM_CONTEXT.type))
     code = machine.call(fill, above, context)
-    memory.put(context + _CONTEXT_ROOT, memory.number(above + _SUPER_ROOT))
+    memory.put(context + FILE_SYSTEM_CONTEXT.root, memory.number(above + SUPER_BLOCK.root))
     return code
 
 
@@ -136,7 +143,7 @@ def filp_open(_machine: Machine, _name: int, _flags: int, _mode: int) -> int:
 def d_make_root(machine: Machine, inode: int) -> int:
     if not inode:
         return 0
-    root = _make_entry(machine, 0, machine.memory.number(inode + _INODE_SUPER))
+    root = _make_entry(machine, 0, machine.memory.number(inode + INODE.super_block))
     machine.memory.put(root + DENTRY.inode, inode)
     return root
 
@@ -144,7 +151,7 @@ def d_make_root(machine: Machine, inode: int) -> int:
 def _owner(machine: Machine, kind: int) -> str:
     """Return the module that a file system is of."""
     owner = machine.memory.number(kind + FILE_SYSTEM.owner)
-    return machine.memory.text(owner + _MODULE_NAME, 56) if owner else ""
+    return machine.memory.text(owner + MODULE.name, MODULE.name_size) if owner else ""
 
 
 @function(
@@ -186,7 +193,7 @@ def simple_release_fs(machine: Machine, mount: int, count: int) -> None:
 
 def _unmount(machine: Machine, mount: int) -> None:
     """Let go of a mount's root, and of the mount."""
-    root = machine.memory.number(mount)
+    root = machine.memory.number(mount + MOUNT.root)
     if root in machine.state(FileSystems).entries:
         dput(machine, root)
     machine.heap.free(mount)
@@ -209,14 +216,14 @@ def kern_unmount(machine: Machine, mount: int) -> None:
 
 @function("struct dentry *d_alloc_name(struct dentry *parent, const char *name)")
 def d_alloc_name(machine: Machine, parent: int, name: int) -> int:
-    above = machine.memory.number(parent + DENTRY.above)
+    above = machine.memory.number(parent + DENTRY.super_block)
     return _make_entry(machine, parent, above, machine.memory.string(name, 255))
 
 
 @function("void lockref_get(struct lockref *lockref)")
 def lockref_get(machine: Machine, lock: int) -> None:
-    """Behind the lock is the count."""
-    machine.memory.put(lock + 4, machine.memory.number(lock + 4, 4) + 1, 4)
+    at = lock + LOCKED_COUNT.count
+    machine.memory.put(at, machine.memory.number(at, 4) + 1, 4)
 
 
 @function("void dput(struct dentry *dentry)")
@@ -269,8 +276,8 @@ def d_delete(machine: Machine, entry: int) -> None:
 
 @function("struct inode *igrab(struct inode *inode)", "void ihold(struct inode *inode)")
 def igrab(machine: Machine, inode: int) -> int:
-    count = machine.memory.number(inode + _INODE_COUNT, 4) + 1
-    machine.memory.put(inode + _INODE_COUNT, count, 4)
+    count = machine.memory.number(inode + INODE.count, 4) + 1
+    machine.memory.put(inode + INODE.count, count, 4)
     return inode
 
 
@@ -297,8 +304,8 @@ def alloc_anon_inode(machine: Machine, above: int) -> int:
 def iput(machine: Machine, inode: int) -> None:
     if not inode:
         return
-    left = machine.memory.number(inode + _INODE_COUNT, 4) - 1
-    machine.memory.put(inode + _INODE_COUNT, max(left, 0), 4)
+    left = machine.memory.number(inode + INODE.count, 4) - 1
+    machine.memory.put(inode + INODE.count, max(left, 0), 4)
     if left <= 0:
         machine.ledger.give("inode", inode)
         machine.heap.free(inode)
@@ -313,8 +320,9 @@ def d_instantiate(machine: Machine, entry: int, inode: int) -> None:
         return
     memory = machine.memory
     memory.put(entry + DENTRY.inode, inode)
-    kind = _KINDS.get(memory.number(inode, 2) & 0o170000, _SPECIAL)
-    memory.put(entry, memory.number(entry, 4) & ~_KIND | kind, 4)
+    kind = _KINDS.get(memory.number(inode + INODE.mode, 2) & 0o170000, _SPECIAL)
+    flags = memory.number(entry + DENTRY.flags, 4) & ~_KIND | kind
+    memory.put(entry + DENTRY.flags, flags, 4)
 
 
 machine_code(RETURN_ONE, "int always_delete_dentry(const struct dentry *dentry)")

@@ -2,7 +2,7 @@
 """Resizable hash tables (lib/rhashtable.c).
 
 Looking up and inserting is compiled into the modules; they find the table that is made here. It is
-made so large that it never has to grow. The offsets are those of Linux 6.1 on x86-64.
+made so large that it never has to grow.
 """
 
 import errno
@@ -10,19 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
+from kmodd.kernel.emulated.abi.structures import (
+    BUCKET_TABLE,
+    HASH_LIST_ENTRY,
+    HASH_PARAMETERS,
+    HASH_TABLE,
+)
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "hash table"
-
-_TABLE, _KEY_LENGTH, _MOST, _COPY, _IS_LIST = 0, 8, 12, 16, 56
-"""``struct rhashtable``: the buckets, the parameters."""
-
-_PARAMETERS_SIZE = 40
-_KEY_SIZE, _HEAD, _HASH_OF_OBJECT, _COMPARE = 2, 6, 24, 32
-"""``struct rhashtable_params``."""
-
-_SIZE, _BUCKETS = 0, 64
-"""``struct bucket_table``."""
 
 _COUNT, _ELEMENTS_MOST = 1024, 1 << 31
 _WALKED_MAX = 1 << 16
@@ -39,21 +35,21 @@ class HashTables:
 @function("int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)")
 def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
     memory = machine.memory
-    key_size = memory.number(parameters + _KEY_SIZE, 2)
-    hash_of_object = memory.number(parameters + _HASH_OF_OBJECT)
-    if hash_of_object and not memory.number(parameters + _COMPARE):
+    key_size = memory.number(parameters + HASH_PARAMETERS.key_size, 2)
+    hash_of_object = memory.number(parameters + HASH_PARAMETERS.hash_of_object)
+    if hash_of_object and not memory.number(parameters + HASH_PARAMETERS.compare):
         return -errno.EINVAL
     if not key_size and not hash_of_object:
         return -errno.EINVAL
-    buckets = machine.heap.allocate(_BUCKETS + 8 * _COUNT)
+    buckets = machine.heap.allocate(BUCKET_TABLE.buckets + 8 * _COUNT)
     if not buckets:
         return -errno.ENOMEM
-    memory.put(buckets + _SIZE, _COUNT, 4)
-    memory.put(table + _TABLE, buckets)
-    memory.put(table + _KEY_LENGTH, key_size, 4)
-    memory.put(table + _MOST, _ELEMENTS_MOST, 4)
-    memory.write(table + _COPY, memory.read(parameters, _PARAMETERS_SIZE))
-    memory.put(table + _IS_LIST, 0, 1)
+    memory.put(buckets + BUCKET_TABLE.count, _COUNT, 4)
+    memory.put(table + HASH_TABLE.buckets, buckets)
+    memory.put(table + HASH_TABLE.key_size, key_size, 4)
+    memory.put(table + HASH_TABLE.most, _ELEMENTS_MOST, 4)
+    memory.write(table + HASH_TABLE.parameters, memory.read(parameters, HASH_PARAMETERS.size))
+    memory.put(table + HASH_TABLE.is_list, 0, 1)
     if machine.ledger.give(_KIND, table) is not None:
         # It is made anew, and nobody can find its old buckets any more.
         forget_table(machine, table)
@@ -66,7 +62,7 @@ def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
 def rhltable_init(machine: Machine, table: int, parameters: int) -> int | None:
     failed = rhashtable_init(machine, table, parameters)
     if not failed:
-        machine.memory.put(table + _IS_LIST, 1, 1)
+        machine.memory.put(table + HASH_TABLE.is_list, 1, 1)
     return failed
 
 
@@ -97,9 +93,11 @@ def forget_table(machine: Machine, table: int) -> None:
 def _elements(machine: Machine, table: int) -> Iterator[int]:
     """Yield what is in a table, and behind an element those with the same key."""
     memory, buckets = machine.memory, machine.state(HashTables).buckets[table]
-    head, is_list = memory.number(table + _COPY + _HEAD, 2), memory.number(table + _IS_LIST, 1)
+    head = memory.number(table + HASH_TABLE.parameters + HASH_PARAMETERS.head, 2)
+    is_list = memory.number(table + HASH_TABLE.is_list, 1)
     left = _WALKED_MAX
-    for bucket in range(buckets + _BUCKETS, buckets + _BUCKETS + 8 * _COUNT, 8):
+    first = buckets + BUCKET_TABLE.buckets
+    for bucket in range(first, first + 8 * _COUNT, 8):
         # The lowest bit is the bucket's lock; in an element's link it marks the end.
         element = memory.number(bucket) & ~1
         while element and not element & 1 and left:
@@ -107,5 +105,5 @@ def _elements(machine: Machine, table: int) -> Iterator[int]:
             while same and left:
                 left -= 1
                 yield same - head
-                same = memory.number(same + 8) if is_list else 0
-            element = memory.number(element)
+                same = memory.number(same + HASH_LIST_ENTRY.same) if is_list else 0
+            element = memory.number(element + HASH_LIST_ENTRY.next)

@@ -10,13 +10,14 @@ import struct
 from collections.abc import Collection, Iterator
 
 from kmodd.kernel.emulated.abi.function_table import alike, function
+from kmodd.kernel.emulated.abi.structures import JUMP_ENTRY
 from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.state import KeptByAddress
 
 _ENTRY = struct.Struct("<iiq")
-_KEY_AT, _FLAGS, _IS_BRANCH = 8, 3, 1
-"""Where in an entry its key is, whose lowest bits are flags; with this one it jumps when off."""
+_FLAGS, _IS_BRANCH = 3, 1
+"""The lowest bits of an entry's key are flags; with this one it jumps when off."""
 
 _LONG, _SHORT = (0xE9, 5), (0xEB, 2)
 """The operation code of a jump, and its bytes."""
@@ -76,8 +77,9 @@ def _entries(machine: Machine, image: ModuleImage) -> Iterator[tuple[int, int, i
     table = machine.memory.read(start, size) if size else b""
     places = range(start, start + size, _ENTRY.size)
     for at, (code, target, key) in zip(places, _ENTRY.iter_unpack(table), strict=True):
-        where = at + _KEY_AT + (key & ~_FLAGS)
-        yield at + code, at + 4 + target, where, bool(key & _IS_BRANCH)
+        where = at + JUMP_ENTRY.key + (key & ~_FLAGS)
+        code_at, target_at = at + JUMP_ENTRY.code + code, at + JUMP_ENTRY.target + target
+        yield code_at, target_at, where, bool(key & _IS_BRANCH)
 
 
 def _count(machine: Machine, key: int) -> int:

@@ -2,7 +2,7 @@
 """Objects with a name and a count of references (lib/kobject.c)."""
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.abi.structures import DEVICE, KOBJECT
+from kmodd.kernel.emulated.abi.structures import DEVICE, KERNEL_SET, KOBJECT, OBJECT_TYPE
 from kmodd.kernel.emulated.functions.sysfs import (
     add_directory,
     add_groups,
@@ -12,12 +12,6 @@ from kmodd.kernel.emulated.functions.sysfs import (
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.machine.machine import Machine
-
-KSET_OBJECT = 24
-"""Where a ``struct kset`` has its object."""
-
-_DEFAULT_GROUPS = 16
-"""Where a ``struct kobj_type`` has the attributes of all objects of that type."""
 
 
 def count_references(machine: Machine, kobject: int, change: int) -> int:
@@ -86,12 +80,12 @@ def _show(machine: Machine, kobject: int, parent: int) -> None:
     memory = machine.memory
     kset = memory.number(kobject + KOBJECT.kset)
     if not parent and kset:
-        parent = kset + KSET_OBJECT
+        parent = kset + KERNEL_SET.object
     name = memory.text(memory.number(kobject + KOBJECT.name), 255)
     add_directory(machine, kobject, kernel_directory(machine, parent), name)
     kind = memory.number(kobject + KOBJECT.type)
     if kind:
-        add_groups(machine, kobject, memory.number(kind + _DEFAULT_GROUPS))
+        add_groups(machine, kobject, memory.number(kind + OBJECT_TYPE.groups))
 
 
 @function(
@@ -117,7 +111,7 @@ def kobject_create_and_add(machine: Machine, name: int, parent: int) -> int:
     " kobject *parent_kobj)"
 )
 def kset_create_and_add(machine: Machine, name: int, _operations: int, parent: int) -> int:
-    return _make_kobject(machine, name, parent, KSET_OBJECT)
+    return _make_kobject(machine, name, parent, KERNEL_SET.object)
 
 
 def _make_kobject(machine: Machine, name: int, parent: int, at: int) -> int:
@@ -132,18 +126,18 @@ def _make_kobject(machine: Machine, name: int, parent: int, at: int) -> int:
 
 @function("int kset_register(struct kset *k)")
 def kset_register(machine: Machine, kset: int) -> int:
-    machine.memory.put(kset + KSET_OBJECT + KOBJECT.references, 1, 4)
+    machine.memory.put(kset + KERNEL_SET.object + KOBJECT.references, 1, 4)
     machine.ledger.take("kobject", kset, "a kset")
-    if machine.memory.number(kset + KSET_OBJECT + KOBJECT.name):
-        parent = machine.memory.number(kset + KSET_OBJECT + KOBJECT.parent)
-        _show(machine, kset + KSET_OBJECT, parent)
+    if machine.memory.number(kset + KERNEL_SET.object + KOBJECT.name):
+        parent = machine.memory.number(kset + KERNEL_SET.object + KOBJECT.parent)
+        _show(machine, kset + KERNEL_SET.object, parent)
     return 0
 
 
 @function("void kset_unregister(struct kset *k)")
 def kset_unregister(machine: Machine, kset: int) -> None:
-    forget_name(machine, kset + KSET_OBJECT)
-    remove_directory(machine, kset + KSET_OBJECT)
+    forget_name(machine, kset + KERNEL_SET.object)
+    remove_directory(machine, kset + KERNEL_SET.object)
     if machine.ledger.give("kobject", kset) is not None:
         machine.heap.free(kset)
 
@@ -155,7 +149,7 @@ def kobject_put(machine: Machine, kobject: int) -> None:
     kind = machine.memory.number(kobject + KOBJECT.type)
     remove_directory(machine, kobject)
     forget_name(machine, kobject)
-    release = machine.memory.number(kind) if kind else 0
+    release = machine.memory.number(kind + OBJECT_TYPE.release) if kind else 0
     if machine.ledger.give("kobject", kobject) is not None:
         machine.heap.free(kobject)
     elif release:

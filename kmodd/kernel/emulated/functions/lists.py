@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
+from kmodd.kernel.emulated.abi.structures import LIST_HEAD, TREE_NODE
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.state import KeptByAddress
 
@@ -37,7 +38,6 @@ machine_code(
     """,
 )
 
-_RIGHT, _LEFT = 8, 16
 DEEP = 10_000
 """Steps in a tree before it is taken for a circle."""
 
@@ -69,22 +69,22 @@ def _neighbour(machine: Machine, node: int, side: int, other: int) -> int:
 
 @function("struct rb_node *rb_first(const struct rb_root *root)")
 def rb_first(machine: Machine, root: int) -> int:
-    return _outermost(machine, machine.memory.number(root), _LEFT)
+    return _outermost(machine, machine.memory.number(root), TREE_NODE.left)
 
 
 @function("struct rb_node *rb_last(const struct rb_root *root)")
 def rb_last(machine: Machine, root: int) -> int:
-    return _outermost(machine, machine.memory.number(root), _RIGHT)
+    return _outermost(machine, machine.memory.number(root), TREE_NODE.right)
 
 
 @function("struct rb_node *rb_next(const struct rb_node *node)")
 def rb_next(machine: Machine, node: int) -> int:
-    return _neighbour(machine, node, _RIGHT, _LEFT)
+    return _neighbour(machine, node, TREE_NODE.right, TREE_NODE.left)
 
 
 @function("struct rb_node *rb_prev(const struct rb_node *node)")
 def rb_prev(machine: Machine, node: int) -> int:
-    return _neighbour(machine, node, _LEFT, _RIGHT)
+    return _neighbour(machine, node, TREE_NODE.left, TREE_NODE.right)
 
 
 @function("struct rb_node *rb_first_postorder(const struct rb_root *root)")
@@ -95,8 +95,8 @@ def rb_first_postorder(machine: Machine, root: int) -> int:
 @function("struct rb_node *rb_next_postorder(const struct rb_node *node)")
 def rb_next_postorder(machine: Machine, node: int) -> int:
     parent = _parent(machine, node) if node else 0
-    if parent and machine.memory.number(parent + _LEFT) == node:
-        right = machine.memory.number(parent + _RIGHT)
+    if parent and machine.memory.number(parent + TREE_NODE.left) == node:
+        right = machine.memory.number(parent + TREE_NODE.right)
         if right:
             return _deepest(machine, right)
     return parent
@@ -105,7 +105,8 @@ def rb_next_postorder(machine: Machine, node: int) -> int:
 def _deepest(machine: Machine, node: int) -> int:
     for _ in range(DEEP):
         following = node and (
-            machine.memory.number(node + _LEFT) or machine.memory.number(node + _RIGHT)
+            machine.memory.number(node + TREE_NODE.left)
+            or machine.memory.number(node + TREE_NODE.right)
         )
         if not following:
             return node
@@ -116,21 +117,21 @@ def _deepest(machine: Machine, node: int) -> int:
 @function("void rb_erase(struct rb_node *node, struct rb_root *root)")
 def rb_erase(machine: Machine, node: int, root: int) -> None:
     memory = machine.memory
-    left, right = memory.number(node + _LEFT), memory.number(node + _RIGHT)
+    left, right = memory.number(node + TREE_NODE.left), memory.number(node + TREE_NODE.right)
     if left and right:
         # The left subtree goes below the smallest node of the right one.
-        smallest = _outermost(machine, right, _LEFT)
-        memory.put(smallest + _LEFT, left)
+        smallest = _outermost(machine, right, TREE_NODE.left)
+        memory.put(smallest + TREE_NODE.left, left)
         memory.put(left, smallest | memory.number(left) & 3)
     child, parent = right or left, _parent(machine, node)
     if child:
         memory.put(child, parent | memory.number(child) & 3)
     if not parent:
         memory.put(root, child)
-    elif memory.number(parent + _LEFT) == node:
-        memory.put(parent + _LEFT, child)
+    elif memory.number(parent + TREE_NODE.left) == node:
+        memory.put(parent + TREE_NODE.left, child)
     else:
-        memory.put(parent + _RIGHT, child)
+        memory.put(parent + TREE_NODE.right, child)
 
 
 class Numbers(KeptByAddress[dict[int, int]]):
@@ -320,14 +321,14 @@ def xa_find_after(machine: Machine, array: int, index: int, most: int, _filter: 
 def list_sort(machine: Machine, private: int, head: int, compare: int) -> None:
     """Insertion sort, stable as the kernel's is."""
     memory = machine.memory
-    nodes, at = list[int](), memory.number(head)
+    nodes, at = list[int](), memory.number(head + LIST_HEAD.next)
     while at != head and len(nodes) < DEEP:
         place = len(nodes)
         while place and machine.call(compare, private, nodes[place - 1], at) > 0:
             place -= 1
         nodes.insert(place, at)
-        at = memory.number(at)
+        at = memory.number(at + LIST_HEAD.next)
     ring = [head, *nodes, head]
     for one, other in pairwise(ring):
-        memory.put(one, other)
-        memory.put(other + 8, one)
+        memory.put(one + LIST_HEAD.next, other)
+        memory.put(other + LIST_HEAD.previous, one)

@@ -10,6 +10,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
+from kmodd.kernel.emulated.abi.structures import RESOURCE
 from kmodd.kernel.emulated.functions.bus import Managed, buses_of
 from kmodd.kernel.emulated.functions.memory import allocate, release
 from kmodd.kernel.emulated.functions.variadic import formatted
@@ -34,9 +35,12 @@ def _manage(machine: Machine, device: int, managed: Managed) -> None:
 def devm_request_region(
     machine: Machine, device: int, _parent: int, start: int, size: int, name: int
 ) -> int:
-    """``struct resource``: start, end, name, flags."""
-    resource = devm_kmalloc(machine, device, 64, 0) or 0
-    for offset, value in ((0, start), (8, start + size - 1), (16, name)):
+    resource = devm_kmalloc(machine, device, RESOURCE.size, 0) or 0
+    for offset, value in (
+        (RESOURCE.start, start),
+        (RESOURCE.end, start + size - 1),
+        (RESOURCE.name, name),
+    ):
         machine.memory.put(resource + offset, value)
     return resource
 

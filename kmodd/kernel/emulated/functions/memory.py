@@ -9,6 +9,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import PAGE_STRUCT
 from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list, variadic_arguments
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE
@@ -241,9 +242,6 @@ def kmem_cache_size(machine: Machine, cache: int) -> int:
     return machine.memory.number(cache)
 
 
-_PAGE_REFERENCES = 52
-
-
 def _page_of(address: int) -> int:
     number = (address - addresses.DIRECT_MAP) // PAGE
     return addresses.VMEMMAP + number * addresses.PAGE_STRUCT_SIZE
@@ -275,7 +273,7 @@ def alloc_pages(machine: Machine, _flags: int, order: int, *_rest: int) -> int:
     if not address:
         return 0
     page = _page_of(address)
-    machine.memory.put(page + _PAGE_REFERENCES, 1, 4)
+    machine.memory.put(page + PAGE_STRUCT.references, 1, 4)
     return page
 
 

@@ -11,17 +11,14 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     pairs,
 )
+from kmodd.kernel.emulated.abi.structures import MODULE
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
-_NAME = 24
-_NAME_MAX = 56
-"""Bytes of a module's name with its NUL (MODULE_NAME_LEN)."""
-
 
 def _name_of(machine: Machine, module: int) -> str:
-    return machine.memory.text(module + _NAME, 56)
+    return machine.memory.text(module + MODULE.name, MODULE.name_size)
 
 
 @function("bool try_module_get(struct module *module)")
@@ -44,7 +41,7 @@ def module_put(machine: Machine, module: int) -> None:
 @function("int __request_module(bool wait, const char *fmt, ...)")
 def request_module(machine: Machine, wait: int, template: int) -> int:
     name = formatted(machine, template, 2)
-    if len(name) >= _NAME_MAX:
+    if len(name) >= MODULE.name_size:
         return -errno.ENAMETOOLONG
     return machine.requests.request(name.decode("utf-8", "replace"), wait=bool(wait))
 

@@ -13,19 +13,24 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import NET_DEVICE
+from kmodd.kernel.emulated.abi.structures import (
+    FRAGMENT_QUEUES,
+    LIST_HEAD,
+    NET_DEVICE,
+    NET_DEVICE_OPERATIONS,
+    PERNET_OPERATIONS,
+    SOCK,
+    SOCKET,
+    SOCKET_OPERATIONS,
+)
 from kmodd.kernel.emulated.functions.sysfs import add_device, net_directory, remove_directory
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_INIT, _PRE_EXIT, _EXIT, _EXIT_BATCH = 16, 24, 32, 40
-_ID, _SIZE = 56, 64
-_SOCKET_SIZE, _SOCKET_SOCK, _SOCKET_OPERATIONS = 4096, 24, 32
-_SOCK_SOCKET, _SOCK_PROTOCOL = 624, 0x210
+_SOCKET_SIZE = 4096
 _FIRST_ID = 3
 _PRIVATE_MAX = 1 << 20
 _REGISTERED = "registered network device"
-_NDO_INIT, _NDO_UNINIT = 0, 8
 
 
 @dataclass(slots=True)
@@ -40,7 +45,8 @@ class Network:
 def _register_operations(machine: Machine, operations: int) -> int:
     """Call the ``init`` of ``struct pernet_operations`` for the only name space there is."""
     memory = machine.memory
-    identifier, size = memory.number(operations + _ID), memory.number(operations + _SIZE)
+    identifier = memory.number(operations + PERNET_OPERATIONS.id)
+    size = memory.number(operations + PERNET_OPERATIONS.data_size)
     space = machine.kernel_symbols.address("init_net")
     if identifier:
         known = machine.state(Network).subsystems
@@ -52,7 +58,7 @@ def _register_operations(machine: Machine, operations: int) -> int:
         memory.put(identifier, number, 4)
         if size:
             _generic(machine, number, size)
-    start = memory.number(operations + _INIT)
+    start = memory.number(operations + PERNET_OPERATIONS.init)
     if start:
         code = machine.call(start, space)
         if code:
@@ -82,13 +88,16 @@ def register_pernet(machine: Machine, operations: int) -> int:
 def unregister_pernet(machine: Machine, operations: int) -> None:
     memory = machine.memory
     space = machine.kernel_symbols.address("init_net")
-    before, end, batch = (memory.number(operations + at) for at in (_PRE_EXIT, _EXIT, _EXIT_BATCH))
+    before = memory.number(operations + PERNET_OPERATIONS.pre_exit)
+    end = memory.number(operations + PERNET_OPERATIONS.exit)
+    batch = memory.number(operations + PERNET_OPERATIONS.exit_batch)
     for each in filter(None, (before, end)):
         machine.invoke(each, space)
     if batch:
         head, link = machine.kernel_symbols.net_exit_list()
-        for address, value in ((head, link), (head + 8, link), (link, head), (link + 8, head)):
-            memory.put(address, value)
+        for one, other in ((head, link), (link, head)):
+            memory.put(one + LIST_HEAD.next, other)
+            memory.put(one + LIST_HEAD.previous, other)
         machine.invoke(batch, head)
     number = machine.state(Network).subsystems.pop(operations, 0)
     if number:
@@ -160,7 +169,7 @@ def register_netdev(machine: Machine, device: int) -> int:
     """The driver's ``ndo_init`` has a say, and its ``ndo_uninit`` and destructor at the end."""
     memory = machine.memory
     memory.put(device + NET_DEVICE.space, machine.kernel_symbols.address("init_net"))
-    code = _operate(machine, device, _NDO_INIT)
+    code = _operate(machine, device, NET_DEVICE_OPERATIONS.init)
     if code:
         return code
     machine.state(Network).devices[device] = None
@@ -199,7 +208,7 @@ def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
     del known[device]
     machine.ledger.give(_REGISTERED, device)
     remove_directory(machine, device + NET_DEVICE.device)
-    _operate(machine, device, _NDO_UNINIT)
+    _operate(machine, device, NET_DEVICE_OPERATIONS.uninit)
     last = machine.memory.number(device + NET_DEVICE.destructor)
     is_freed = machine.memory.number(device + NET_DEVICE.is_freed, 1)
 
@@ -242,12 +251,13 @@ def _make_socket(machine: Machine) -> int:
     memory = machine.memory
     made = machine.heap.allocate(_SOCKET_SIZE)
     sock, operations = made + 128, made + _SOCKET_SIZE - 512
-    memory.put(made + _SOCKET_SOCK, sock)
-    memory.put(made + _SOCKET_OPERATIONS, operations)
-    memory.put(sock + _SOCK_SOCKET, made)
-    memory.put(sock + _SOCK_PROTOCOL, made + _SOCKET_SIZE - 1024)
-    # Behind two numbers and an owner are nothing but functions.
-    memory.write(operations + 16, addresses.TEXT.to_bytes(8, "little") * 40)
+    memory.put(made + SOCKET.sock, sock)
+    memory.put(made + SOCKET.operations, operations)
+    memory.put(sock + SOCK.socket, made)
+    memory.put(sock + SOCK.protocol, made + _SOCKET_SIZE - 1024)
+    memory.write(
+        operations + SOCKET_OPERATIONS.functions, addresses.TEXT.to_bytes(8, "little") * 40
+    )
     machine.ledger.take("socket", made)
     return made
 
@@ -268,7 +278,7 @@ def sock_create_kern(
     " unsigned char protocol, struct net *net)"
 )
 def inet_ctl_sock_create(machine: Machine, result: int, *_rest: int) -> int:
-    machine.memory.put(result, machine.memory.number(_make_socket(machine) + _SOCKET_SOCK))
+    machine.memory.put(result, machine.memory.number(_make_socket(machine) + SOCKET.sock))
     return 0
 
 
@@ -282,9 +292,9 @@ def sock_release(machine: Machine, made: int) -> None:
     "int fqdir_init(struct fqdir **fqdirp, struct inet_frags *f, struct net *net)",
 )
 def fqdir_init(machine: Machine, result: int, fragments: int, net: int) -> int:
-    made = machine.heap.allocate(320)
-    machine.memory.put(made + 24, fragments)
-    machine.memory.put(made + 32, net)
+    made = machine.heap.allocate(FRAGMENT_QUEUES.size)
+    machine.memory.put(made + FRAGMENT_QUEUES.fragments, fragments)
+    machine.memory.put(made + FRAGMENT_QUEUES.net, net)
     machine.memory.put(result, made)
     machine.ledger.take("fragment directory", made)
     return 0

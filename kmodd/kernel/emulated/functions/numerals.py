@@ -5,6 +5,7 @@ import errno
 import re
 
 from kmodd.kernel.emulated.abi.function_table import function
+from kmodd.kernel.emulated.abi.structures import MATCH_TOKEN, SUBSTRING
 from kmodd.kernel.emulated.functions.memory import allocate
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -131,24 +132,32 @@ def match_token(machine: Machine, text: int, table: int, arguments: int) -> int:
     """The table has a token and a pattern in each row; its last row has none."""
     memory = machine.memory
     data = memory.string(text, 4096)
-    for row in range(table, table + 16 * _PATTERNS_MAX, 16):
-        token, pattern = memory.number(row, 4), memory.number(row + 8)
+    for row in range(table, table + MATCH_TOKEN.size * _PATTERNS_MAX, MATCH_TOKEN.size):
+        token = memory.number(row + MATCH_TOKEN.token, 4)
+        pattern = memory.number(row + MATCH_TOKEN.pattern)
         if not pattern:
             return token
         found = _matcher(memory.string(pattern, 256)).fullmatch(data)
         if found is None:
             continue
         for number in range(min(len(found.groups()), _ARGUMENTS_MAX)):
-            memory.put(arguments + 16 * number, text + found.start(number + 1))
-            memory.put(arguments + 16 * number + 8, text + found.end(number + 1))
+            part = arguments + SUBSTRING.size * number
+            memory.put(part + SUBSTRING.start, text + found.start(number + 1))
+            memory.put(part + SUBSTRING.end, text + found.end(number + 1))
         return token
     return 0
+
+
+def _ends(machine: Machine, part: int) -> tuple[int, int]:
+    """Return where a ``substring_t`` starts and ends."""
+    start = machine.memory.number(part + SUBSTRING.start)
+    return start, machine.memory.number(part + SUBSTRING.end)
 
 
 def _match(name: str, kind: str, base: int, size: int) -> None:
     @function(f"int {name}(substring_t *s, {kind} *result)")
     def convert(machine: Machine, part: int, result: int) -> int:
-        start, end = machine.memory.number(part), machine.memory.number(part + 8)
+        start, end = _ends(machine, part)
         data = machine.memory.read(start, min(max(end - start, 0), 64))
         number, length = parse_integer(data, base)
         if number is None or length != len(data):
@@ -171,7 +180,7 @@ for _arguments in (
 
 @function("char *match_strdup(const substring_t *s)")
 def match_strdup(machine: Machine, part: int) -> int:
-    start, end = machine.memory.number(part), machine.memory.number(part + 8)
+    start, end = _ends(machine, part)
     data = machine.memory.read(start, min(max(end - start, 0), 4096))
     copy = allocate(machine, len(data) + 1)
     machine.memory.write(copy, data + b"\0")
@@ -180,7 +189,7 @@ def match_strdup(machine: Machine, part: int) -> int:
 
 @function("size_t match_strlcpy(char *dest, const substring_t *src, size_t size)")
 def match_strlcpy(machine: Machine, target: int, part: int, size: int) -> int:
-    start, end = machine.memory.number(part), machine.memory.number(part + 8)
+    start, end = _ends(machine, part)
     length = max(end - start, 0)
     if size:
         data = machine.memory.read(start, min(length, size - 1, 4096))

@@ -4,15 +4,17 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import function
+from kmodd.kernel.emulated.abi.structures import (
+    PARAMETER,
+    PARAMETER_ARRAY,
+    PARAMETER_OPERATIONS,
+    PARAMETER_STRING,
+)
 from kmodd.kernel.emulated.functions.memory import allocate
 from kmodd.kernel.emulated.functions.numerals import parse_integer
 from kmodd.kernel.emulated.functions.printing import store_text
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, Parameter, shown
-
-_RECORD_SIZE = 40
-_NAME, _OPERATIONS, _MODE, _PLACE = 0, 16, 24, 32
-_SET, _GET = 8, 16
 
 _BOOLEANS = ("bool", "invbool", "bool_enable_only")
 _PAGE = 4096
@@ -31,16 +33,17 @@ def set_in_memory(machine: Machine, table: int, parameter: Parameter, value: str
     ``table`` is where the module's ``struct kernel_param`` are. What only the module's own code can
     set, it is called for. Returns 0 or an errno.
     """
-    record = table + _RECORD_SIZE * parameter.index
+    record = table + PARAMETER.size * parameter.index
     memory = machine.memory
-    place = memory.number(record + _PLACE)
+    place = memory.number(record + PARAMETER.place)
     if not parameter.kind:
         # What is above zero is no errno.
         return max(0, -_call_setter(machine, record, value))
     if parameter.is_array:
         return _set_array(machine, place, parameter.kind, value or "")
     if parameter.kind == "string":
-        buffer, size = memory.number(place + 8), memory.number(place, 4)
+        buffer = memory.number(place + PARAMETER_STRING.text)
+        size = memory.number(place + PARAMETER_STRING.most, 4)
         store_text(machine, buffer, size, (value or "").encode("utf-8", "surrogateescape"))
         return 0
     return _set_one(machine, place, parameter.kind, value)
@@ -48,8 +51,8 @@ def set_in_memory(machine: Machine, table: int, parameter: Parameter, value: str
 
 def _call_setter(machine: Machine, record: int, value: str | None) -> int:
     """Call the module's own ``set``; return what it returned."""
-    operations = machine.memory.number(record + _OPERATIONS)
-    setter = machine.memory.number(operations + _SET)
+    operations = machine.memory.number(record + PARAMETER.operations)
+    setter = machine.memory.number(operations + PARAMETER_OPERATIONS.set)
     if not setter:
         return -errno.EPERM
     text = 0
@@ -64,10 +67,10 @@ def _call_setter(machine: Machine, record: int, value: str | None) -> int:
 
 
 def _set_array(machine: Machine, array: int, kind: str, value: str) -> int:
-    """``struct kparam_array``: maximum, element size, where the count is, operations, elements."""
     memory = machine.memory
-    size, elements = memory.number(array + 4, 4), memory.number(array + 24)
-    counter = memory.number(array + 8)
+    size = memory.number(array + PARAMETER_ARRAY.element_size, 4)
+    elements = memory.number(array + PARAMETER_ARRAY.elements)
+    counter = memory.number(array + PARAMETER_ARRAY.count)
     texts = value.split(",")
     for at, text in enumerate(texts):
         code = _set_one(machine, elements + at * size, kind, text)
@@ -100,20 +103,21 @@ def _set_one(machine: Machine, place: int, kind: str, value: str | None) -> int:
 
 def read_from_memory(machine: Machine, table: int, parameter: Parameter) -> str | None:
     """Return what reading ``parameter`` gives now; None where that cannot be told."""
-    record = table + _RECORD_SIZE * parameter.index
+    record = table + PARAMETER.size * parameter.index
     memory = machine.memory
-    place = memory.number(record + _PLACE)
+    place = memory.number(record + PARAMETER.place)
     if not parameter.kind:
         return _call_getter(machine, record)
     if parameter.is_array:
-        counter = memory.number(place + 8)
-        most = memory.number(place, 4)
+        counter = memory.number(place + PARAMETER_ARRAY.count)
+        most = memory.number(place + PARAMETER_ARRAY.most, 4)
         count = min(memory.number(counter, 4) if counter else most, most, _PAGE)
-        size, elements = memory.number(place + 4, 4), memory.number(place + 24)
+        size = memory.number(place + PARAMETER_ARRAY.element_size, 4)
+        elements = memory.number(place + PARAMETER_ARRAY.elements)
         each = [_shown(machine, elements + at * size, parameter.kind) for at in range(count)]
         return ",".join(each)
     if parameter.kind == "string":
-        return memory.text(memory.number(place + 8), _PAGE)
+        return memory.text(memory.number(place + PARAMETER_STRING.text), _PAGE)
     return _shown(machine, place, parameter.kind)
 
 
@@ -125,7 +129,9 @@ def _shown(machine: Machine, place: int, kind: str) -> str:
 
 
 def _call_getter(machine: Machine, record: int) -> str | None:
-    getter = machine.memory.number(machine.memory.number(record + _OPERATIONS) + _GET)
+    getter = machine.memory.number(
+        machine.memory.number(record + PARAMETER.operations) + PARAMETER_OPERATIONS.get
+    )
     if not getter:
         return None
     buffer = machine.heap.allocate(_PAGE)
@@ -144,7 +150,7 @@ def _operations(kind: str) -> None:
         if not text and kind not in ("bool", "bint"):
             return -errno.EINVAL
         value = machine.memory.text(text, _PAGE) if text else None
-        place = machine.memory.number(record + _PLACE)
+        place = machine.memory.number(record + PARAMETER.place)
         if kind == "charp":
             copy = allocate(machine, len(value or "") + 1)
             machine.memory.write(copy, (value or "").encode("utf-8", "surrogateescape") + b"\0")
@@ -161,7 +167,7 @@ def _operations(kind: str) -> None:
 
     @function(f"int param_get_{kind}(char *buffer, const struct kernel_param *kp)")
     def param_get(machine: Machine, buffer: int, record: int) -> int:
-        text = _shown(machine, machine.memory.number(record + _PLACE), kind) + "\n"
+        text = _shown(machine, machine.memory.number(record + PARAMETER.place), kind) + "\n"
         return store_text(machine, buffer, _PAGE, text.encode("utf-8", "surrogateescape"))
 
 
@@ -192,7 +198,7 @@ def param_set_uint_minmax(machine: Machine, text: int, record: int, least: int, 
     number, _ = parse_integer(machine.memory.string(text, 64).removesuffix(b"\n"), 0)
     if number is None or not least <= number <= most:
         return -errno.EINVAL
-    machine.memory.put(machine.memory.number(record + _PLACE), number, 4)
+    machine.memory.put(machine.memory.number(record + PARAMETER.place), number, 4)
     return 0
 
 

@@ -10,7 +10,13 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
-from kmodd.kernel.emulated.abi.structures import DRIVER, PCI_BUS, PCI_DEVICE, PCI_DRIVER
+from kmodd.kernel.emulated.abi.structures import (
+    DRIVER,
+    PCI_BUS,
+    PCI_DEVICE,
+    PCI_DEVICE_ID,
+    PCI_DRIVER,
+)
 from kmodd.kernel.emulated.functions.bus import (
     BUSES,
     Bus,
@@ -22,7 +28,6 @@ from kmodd.kernel.emulated.functions.bus import (
 )
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_ID_SIZE = 40
 _IDS_MAX = 4096
 _ANY = 0xFFFFFFFF
 _SYSTEM_DATA_SIZE = 40
@@ -54,7 +59,8 @@ def _pci_match(machine: Machine, device: Device, driver: Driver) -> int:
         )
     ]
     kind = memory.number(at + PCI_DEVICE.device_class, 4)
-    for entry in range(table, table + _ID_SIZE * _IDS_MAX, _ID_SIZE) if table else ():
+    size = PCI_DEVICE_ID.size
+    for entry in range(table, table + size * _IDS_MAX, size) if table else ():
         wanted = [memory.number(entry + 4 * each, 4) for each in range(6)]
         if not (wanted[0] or wanted[2] or wanted[5]):
             return 0

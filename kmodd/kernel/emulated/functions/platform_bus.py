@@ -9,7 +9,10 @@ from kmodd.kernel.emulated.abi.structures import (
     DRIVER,
     KOBJECT,
     PLATFORM_DEVICE,
+    PLATFORM_DEVICE_ID,
+    PLATFORM_DEVICE_INFO,
     PLATFORM_DRIVER,
+    RESOURCE,
 )
 from kmodd.kernel.emulated.functions.bus import (
     BUSES,
@@ -27,9 +30,7 @@ from kmodd.kernel.emulated.functions.kobjects import set_name
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _NONE, _AUTO = -1, -2
-_NAME_SIZE, _ID_SIZE = 20, 32
 _IDS_MAX = 4096
-_RESOURCE_SIZE = 64
 
 
 def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
@@ -37,8 +38,9 @@ def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
     memory = machine.memory
     name = memory.string(memory.number(device.address + PLATFORM_DEVICE.name), 64)
     table = memory.number(driver.address + PLATFORM_DRIVER.id_table)
-    for entry in range(table, table + _ID_SIZE * _IDS_MAX, _ID_SIZE) if table else ():
-        wanted = memory.string(entry, _NAME_SIZE)
+    size = PLATFORM_DEVICE_ID.size
+    for entry in range(table, table + size * _IDS_MAX, size) if table else ():
+        wanted = memory.string(entry, PLATFORM_DEVICE_ID.name_size)
         if not wanted:
             return 0
         if wanted == name:
@@ -116,8 +118,8 @@ def make_platform_device(
 
 def _add_resources(machine: Machine, device: int, resources: int, count: int) -> None:
     memory = machine.memory
-    copy = machine.heap.allocate(count * _RESOURCE_SIZE)
-    memory.write(copy, memory.read(resources, count * _RESOURCE_SIZE))
+    copy = machine.heap.allocate(count * RESOURCE.size)
+    memory.write(copy, memory.read(resources, count * RESOURCE.size))
     memory.put(device + PLATFORM_DEVICE.resource, copy)
     memory.put(device + PLATFORM_DEVICE.resource_count, count, 4)
 
@@ -230,21 +232,20 @@ def platform_device_unregister(machine: Machine, address: int) -> None:
     " *pdevinfo)"
 )
 def platform_device_register_full(machine: Machine, info: int) -> int:
-    """``struct platform_device_info``: parent, node, a flag, name, id, resources, data."""
     memory = machine.memory
-    name, number = (
-        memory.string(memory.number(info + 24), 64),
-        memory.number(info + 32, 4, signed=True),
-    )
+    name = memory.string(memory.number(info + PLATFORM_DEVICE_INFO.name), 64)
+    number = memory.number(info + PLATFORM_DEVICE_INFO.id, 4, signed=True)
+    size = memory.number(info + PLATFORM_DEVICE_INFO.data_size)
     device = make_platform_device(
         machine,
         name,
         number,
-        resources=memory.number(info + 40),
-        count=memory.number(info + 48, 4),
+        resources=memory.number(info + PLATFORM_DEVICE_INFO.resources),
+        count=memory.number(info + PLATFORM_DEVICE_INFO.resource_count, 4),
     )
-    memory.put(device + PLATFORM_DEVICE.device + DEVICE.parent, memory.number(info))
-    _add_data(machine, device, memory.number(info + 56), memory.number(info + 64))
+    parent = memory.number(info + PLATFORM_DEVICE_INFO.parent)
+    memory.put(device + PLATFORM_DEVICE.device + DEVICE.parent, parent)
+    _add_data(machine, device, memory.number(info + PLATFORM_DEVICE_INFO.data), size)
     platform_device_add(machine, device)
     return device
 
@@ -278,8 +279,8 @@ def platform_get_resource(machine: Machine, device: int, kind: int, number: int)
     count = memory.number(device + PLATFORM_DEVICE.resource_count, 4)
     first = memory.number(device + PLATFORM_DEVICE.resource)
     for at in range(min(count, _IDS_MAX)):
-        resource = first + at * _RESOURCE_SIZE
-        if memory.number(resource + 24) & 0x1F00 == kind:
+        resource = first + at * RESOURCE.size
+        if memory.number(resource + RESOURCE.flags) & 0x1F00 == kind:
             if not number:
                 return resource
             number -= 1

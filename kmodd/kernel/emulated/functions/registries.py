@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     makers,
     pairs,
 )
+from kmodd.kernel.emulated.abi.structures import TIME_SPEC
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRIGGER = "LED trigger"
@@ -266,8 +267,8 @@ def screen_pos(machine: Machine, _console: int, _offset: int, _viewed: int) -> i
 
 @function("void getboottime64(struct timespec64 *ts)")
 def getboottime64(machine: Machine, address: int) -> None:
-    machine.memory.put(address, 1_600_000_000)
-    machine.memory.put(address + 8, 0)
+    machine.memory.put(address + TIME_SPEC.seconds, 1_600_000_000)
+    machine.memory.put(address + TIME_SPEC.nanoseconds, 0)
 
 
 @function("unsigned long nr_free_buffer_pages(void)")

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.abi.structures import TASK, WAIT_ENTRY
+from kmodd.kernel.emulated.abi.structures import COMPLETION, LIST_HEAD, TASK, WAIT_ENTRY, WAIT_QUEUE
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.machine.clock import HZ
@@ -103,19 +103,20 @@ def give_way(machine: Machine) -> int:
 
 @function("void complete(struct completion *x)")
 def complete(machine: Machine, completion: int) -> None:
-    done = machine.memory.number(completion, 4)
-    machine.memory.put(completion, min(done + 1, _ALL), 4)
+    at = completion + COMPLETION.done
+    machine.memory.put(at, min(machine.memory.number(at, 4) + 1, _ALL), 4)
 
 
 @function("void complete_all(struct completion *x)")
 def complete_all(machine: Machine, completion: int) -> None:
-    machine.memory.put(completion, _ALL, 4)
+    machine.memory.put(completion + COMPLETION.done, _ALL, 4)
 
 
 def _take_one(machine: Machine, completion: int) -> bool:
-    done = machine.memory.number(completion, 4)
+    at = completion + COMPLETION.done
+    done = machine.memory.number(at, 4)
     if done and done != _ALL:
-        machine.memory.put(completion, done - 1, 4)
+        machine.memory.put(at, done - 1, 4)
     return bool(done)
 
 
@@ -153,7 +154,7 @@ def try_wait_for_completion(machine: Machine, completion: int) -> int:
 
 @function("bool completion_done(struct completion *x)")
 def completion_done(machine: Machine, completion: int) -> int:
-    return int(machine.memory.number(completion, 4) != 0)
+    return int(machine.memory.number(completion + COMPLETION.done, 4) != 0)
 
 
 def _is_queued(machine: Machine, entry: int) -> bool:
@@ -161,42 +162,46 @@ def _is_queued(machine: Machine, entry: int) -> bool:
     return link not in (0, entry + WAIT_ENTRY.link)
 
 
+def _make_empty(machine: Machine, head: int) -> None:
+    """Make a list with nothing in it, or an entry that is in none."""
+    machine.memory.put(head + LIST_HEAD.next, head)
+    machine.memory.put(head + LIST_HEAD.previous, head)
+
+
 def _enqueue(machine: Machine, head: int, entry: int, *, last: bool = False) -> None:
-    memory, link = machine.memory, entry + WAIT_ENTRY.link
-    before = memory.number(head + 16) if last else head + 8
-    after = memory.number(before)
+    memory, link, queue = machine.memory, entry + WAIT_ENTRY.link, head + WAIT_QUEUE.entries
+    before = memory.number(queue + LIST_HEAD.previous) if last else queue
+    after = memory.number(before + LIST_HEAD.next)
     if not before or not after:
         # Memory that nobody has made a queue of: it is one now.
-        before = after = head + 8
-        memory.put(head + 8, head + 8)
-        memory.put(head + 16, head + 8)
-    memory.put(link, after)
-    memory.put(link + 8, before)
-    memory.put(before, link)
-    memory.put(after + 8, link)
+        before = after = queue
+        _make_empty(machine, queue)
+    memory.put(link + LIST_HEAD.next, after)
+    memory.put(link + LIST_HEAD.previous, before)
+    memory.put(before + LIST_HEAD.next, link)
+    memory.put(after + LIST_HEAD.previous, link)
 
 
 def _dequeue(machine: Machine, entry: int) -> None:
     memory, link = machine.memory, entry + WAIT_ENTRY.link
     if not _is_queued(machine, entry):
         return
-    after, before = memory.number(link), memory.number(link + 8)
-    memory.put(before, after)
-    memory.put(after + 8, before)
-    memory.put(link, link)
-    memory.put(link + 8, link)
+    after = memory.number(link + LIST_HEAD.next)
+    before = memory.number(link + LIST_HEAD.previous)
+    memory.put(before + LIST_HEAD.next, after)
+    memory.put(after + LIST_HEAD.previous, before)
+    _make_empty(machine, link)
 
 
 @function("void init_wait_entry(struct wait_queue_entry *wq_entry, int flags)")
 def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
-    memory, link = machine.memory, entry + WAIT_ENTRY.link
-    memory.put(entry, flags, 4)
+    memory = machine.memory
+    memory.put(entry + WAIT_ENTRY.flags, flags, 4)
     memory.put(entry + WAIT_ENTRY.task, current(machine))
     memory.put(
         entry + WAIT_ENTRY.function, machine.kernel_symbols.address("autoremove_wake_function")
     )
-    memory.put(link, link)
-    memory.put(link + 8, link)
+    _make_empty(machine, entry + WAIT_ENTRY.link)
 
 
 @function(
@@ -206,7 +211,7 @@ def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
 )
 def prepare_to_wait(machine: Machine, head: int, entry: int, state: int) -> int:
     if not _is_queued(machine, entry):
-        exclusive = machine.memory.number(entry, 4) & _EXCLUSIVE
+        exclusive = machine.memory.number(entry + WAIT_ENTRY.flags, 4) & _EXCLUSIVE
         _enqueue(machine, head, entry, last=bool(exclusive))
     _set_state(machine, state)
     return 0
@@ -227,7 +232,8 @@ def add_wait_queue(machine: Machine, head: int, entry: int) -> None:
     "void add_wait_queue_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)"
 )
 def add_wait_queue_exclusive(machine: Machine, head: int, entry: int) -> None:
-    machine.memory.put(entry, machine.memory.number(entry, 4) | _EXCLUSIVE, 4)
+    at = entry + WAIT_ENTRY.flags
+    machine.memory.put(at, machine.memory.number(at, 4) | _EXCLUSIVE, 4)
     _enqueue(machine, head, entry, last=True)
 
 
@@ -241,11 +247,12 @@ def remove_wait_queue(machine: Machine, _head: int, entry: int) -> None:
 def _entries(machine: Machine, head: int) -> Iterator[int]:
     """Yield the entries of a queue, which may go meanwhile."""
     try:
-        link = machine.memory.number(head + 8)
+        queue = head + WAIT_QUEUE.entries
+        link = machine.memory.number(queue + LIST_HEAD.next)
         for _ in range(_WAITERS_MAX):
-            if link in (0, head + 8):
+            if link in (0, queue):
                 return
-            after = machine.memory.number(link)
+            after = machine.memory.number(link + LIST_HEAD.next)
             yield link - WAIT_ENTRY.link
             link = after
     except BadAddress:
@@ -276,7 +283,8 @@ def _wake_entry(machine: Machine, entry: int, mode: int) -> int:
     if not name and machine.images.at(code) is not None:
         return machine.call(code, entry, mode, 0, 0)
     if name == "woken_wake_function":
-        memory.put(entry, memory.number(entry, 4) | _WOKEN, 4)
+        at = entry + WAIT_ENTRY.flags
+        memory.put(at, memory.number(at, 4) | _WOKEN, 4)
     woken = wake(machine, struct) if struct else False
     if name == "autoremove_wake_function":
         _dequeue(machine, entry)
@@ -295,9 +303,9 @@ def wake_function(machine: Machine, entry: int, *_rest: int) -> int:
 
 @function("long wait_woken(struct wait_queue_entry *wq_entry, unsigned int mode, long timeout)")
 def wait_woken(machine: Machine, entry: int, mode: int, ticks: int) -> int:
-    memory = machine.memory
-    if memory.number(entry, 4) & _WOKEN:
-        memory.put(entry, memory.number(entry, 4) & ~_WOKEN, 4)
+    memory, at = machine.memory, entry + WAIT_ENTRY.flags
+    if memory.number(at, 4) & _WOKEN:
+        memory.put(at, memory.number(at, 4) & ~_WOKEN, 4)
         return ticks
     _set_state(machine, mode)
     return _time_out(machine, ticks)

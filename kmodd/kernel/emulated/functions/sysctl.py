@@ -2,11 +2,11 @@
 """Tables of settings in /proc/sys (fs/proc/proc_sysctl.c). Nobody reads or sets them."""
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
+from kmodd.kernel.emulated.abi.structures import SYSCTL_HEADER
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "sysctl table"
-_HEADER_SIZE, _TABLE, _TABLE_ARGUMENT = 128, 0, 32
-"""``struct ctl_table_header``: modules find in it the table that they have to free."""
+_HEADER_SIZE = 128
 
 
 @function(
@@ -16,8 +16,9 @@ _HEADER_SIZE, _TABLE, _TABLE_ARGUMENT = 128, 0, 32
 def register_net_sysctl(machine: Machine, _net: int, path: int, table: int) -> int:
     header = machine.heap.allocate(_HEADER_SIZE)
     if header:
-        machine.memory.put(header + _TABLE, table)
-        machine.memory.put(header + _TABLE_ARGUMENT, table)
+        # Modules find in it the table that they have to free.
+        machine.memory.put(header + SYSCTL_HEADER.table, table)
+        machine.memory.put(header + SYSCTL_HEADER.table_argument, table)
         where = f" '{machine.memory.text(path, 64)}'" if path else ""
         machine.ledger.take(_KIND, header, f"{_KIND}{where}")
     return header

@@ -14,6 +14,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import COMPLETION, MODULE, THREAD_WORK, THREAD_WORKER
 from kmodd.kernel.emulated.functions.sync import current, wake
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.functions.workqueues import cancel, flush, queue_work
@@ -23,8 +24,6 @@ from kmodd.kernel.emulated.machine.scheduler import Exited, Task
 
 _THREAD = "thread"
 _WORKER = "worker thread"
-_WORKER_TASK = 40
-_WORK_FUNCTION = 16
 _FIRST_PID = 100
 
 
@@ -155,13 +154,14 @@ def kthread_exit(machine: Machine, code: int) -> None:
 @function("void kthread_complete_and_exit(struct completion *comp, long code)")
 def kthread_complete_and_exit(machine: Machine, completion: int, code: int) -> None:
     if completion:
-        machine.memory.put(completion, machine.memory.number(completion, 4) + 1, 4)
+        done = completion + COMPLETION.done
+        machine.memory.put(done, machine.memory.number(done, 4) + 1, 4)
     _exit(machine, code)
 
 
 @function("void __module_put_and_kthread_exit(struct module *mod, long code)")
 def module_put_and_kthread_exit(machine: Machine, module: int, code: int) -> None:
-    machine.services.release(machine.memory.text(module + 24, 56))
+    machine.services.release(machine.memory.text(module + MODULE.name, MODULE.name_size))
     _exit(machine, code)
 
 
@@ -185,7 +185,7 @@ def _make_worker(machine: Machine, name: bytes) -> int:
     threads.last_pid += 1
     worker = machine.heap.allocate(64)
     task = machine.kernel_symbols.make_task(name, threads.last_pid)
-    machine.memory.put(worker + _WORKER_TASK, task)
+    machine.memory.put(worker + THREAD_WORKER.task, task)
     shown = name.decode("utf-8", "replace")
     machine.ledger.take(_WORKER, worker, f"thread '{shown}'")
     return worker
@@ -197,7 +197,7 @@ def kthread_destroy_worker(machine: Machine, worker: int) -> int:
 
     def ready() -> int | None:
         if done() is not None and machine.ledger.give(_WORKER, worker) is not None:
-            machine.heap.free(machine.memory.number(worker + _WORKER_TASK))
+            machine.heap.free(machine.memory.number(worker + THREAD_WORKER.task))
             machine.heap.free(worker)
         return done()
 
@@ -207,13 +207,13 @@ def kthread_destroy_worker(machine: Machine, worker: int) -> int:
 @reclaims(_WORKER)
 def forget_worker(machine: Machine, worker: int) -> None:
     """End a worker of a module that is gone."""
-    machine.heap.free(machine.memory.number(worker + _WORKER_TASK))
+    machine.heap.free(machine.memory.number(worker + THREAD_WORKER.task))
     machine.heap.free(worker)
 
 
 @function("bool kthread_queue_work(struct kthread_worker *worker, struct kthread_work *work)")
 def kthread_queue_work(machine: Machine, worker: int, work: int) -> int:
-    return queue_work(machine, worker, work, function_at=_WORK_FUNCTION, is_marked=False)
+    return queue_work(machine, worker, work, function_at=THREAD_WORK.function, is_marked=False)
 
 
 @function("void kthread_flush_work(struct kthread_work *work)")

@@ -8,6 +8,7 @@ to when something is due.
 import time
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import TIME_SPEC
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -85,9 +86,9 @@ def ktime_get_real_seconds(_machine: Machine) -> int:
 
 
 def _store(machine: Machine, address: int, nanoseconds: int) -> None:
-    """``struct timespec64``."""
-    machine.memory.put(address, nanoseconds // _NANOSECONDS)
-    machine.memory.put(address + 8, nanoseconds % _NANOSECONDS)
+    """Store a ``struct timespec64``."""
+    machine.memory.put(address + TIME_SPEC.seconds, nanoseconds // _NANOSECONDS)
+    machine.memory.put(address + TIME_SPEC.nanoseconds, nanoseconds % _NANOSECONDS)
 
 
 @function(

@@ -15,7 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import WORK
+from kmodd.kernel.emulated.abi.structures import TASKLET, WORK
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -90,8 +90,9 @@ def queue_work(
 
 
 def _mark(machine: Machine, work: int, *, pending: bool) -> None:
-    word = machine.memory.number(work)
-    machine.memory.put(work, word | _PENDING if pending else word & ~_PENDING)
+    at = work + WORK.data
+    word = machine.memory.number(at)
+    machine.memory.put(at, word | _PENDING if pending else word & ~_PENDING)
 
 
 def _may_begin(machine: Machine, work: Work) -> bool:
@@ -293,19 +294,18 @@ machine_code(RETURN_ONE, "bool workqueue_congested(int cpu, struct workqueue_str
 
 @function("void tasklet_setup(struct tasklet_struct *t, void (*callback)(struct tasklet_struct *))")
 def tasklet_setup(machine: Machine, tasklet: int, callback: int) -> None:
-    """``struct tasklet_struct``: next, state, count, whether it takes itself, function, data."""
-    machine.memory.write(tasklet, bytes(40))
-    machine.memory.put(tasklet + 20, 1, 1)
-    machine.memory.put(tasklet + 24, callback)
+    machine.memory.write(tasklet, bytes(TASKLET.size))
+    machine.memory.put(tasklet + TASKLET.takes_itself, 1, 1)
+    machine.memory.put(tasklet + TASKLET.function, callback)
 
 
 @function(
     "void tasklet_init(struct tasklet_struct *t, void (*func)(unsigned long), unsigned long data)"
 )
 def tasklet_init(machine: Machine, tasklet: int, code: int, data: int) -> None:
-    machine.memory.write(tasklet, bytes(40))
-    machine.memory.put(tasklet + 24, code)
-    machine.memory.put(tasklet + 32, data)
+    machine.memory.write(tasklet, bytes(TASKLET.size))
+    machine.memory.put(tasklet + TASKLET.function, code)
+    machine.memory.put(tasklet + TASKLET.data, data)
 
 
 @function(
@@ -320,13 +320,13 @@ def tasklet_schedule(machine: Machine, tasklet: int) -> None:
 
     def fire() -> None:
         machine.ledger.give(_TASKLET, tasklet)
-        memory.put(tasklet + 8, memory.number(tasklet + 8) & ~_PENDING)
-        if memory.number(tasklet + 16, 4):
+        state = memory.number(tasklet + TASKLET.state)
+        memory.put(tasklet + TASKLET.state, state & ~_PENDING)
+        if memory.number(tasklet + TASKLET.count, 4):
             return
-        takes_itself = memory.number(tasklet + 20, 1)
-        machine.invoke(
-            memory.number(tasklet + 24), tasklet if takes_itself else memory.number(tasklet + 32)
-        )
+        takes_itself = memory.number(tasklet + TASKLET.takes_itself, 1)
+        data = tasklet if takes_itself else memory.number(tasklet + TASKLET.data)
+        machine.invoke(memory.number(tasklet + TASKLET.function), data)
 
     machine.ledger.take(_TASKLET, tasklet, "a tasklet that is still scheduled")
     taken = machine.ledger.find(_TASKLET, tasklet)

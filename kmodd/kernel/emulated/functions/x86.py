@@ -9,6 +9,7 @@ import errno
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.structures import PROCESSOR_ID, RESOURCE
 from kmodd.kernel.emulated.machine.kernel_symbols import (
     CPU_FAMILY,
     CPU_MODEL,
@@ -18,7 +19,7 @@ from kmodd.kernel.emulated.machine.kernel_symbols import (
 )
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_ANY_VENDOR, _ANY, _ID_SIZE, _IDS_MAX = 0xFFFF, 0, 24, 1024
+_ANY_VENDOR, _ANY, _IDS_MAX = 0xFFFF, 0, 1024
 _AE_NOT_FOUND = 5
 _X87_AND_SSE = 3
 _CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
@@ -39,9 +40,16 @@ def _code(result: int) -> bytes:
 @function("const struct x86_cpu_id *x86_match_cpu(const struct x86_cpu_id *match)")
 def x86_match_cpu(machine: Machine, table: int) -> int:
     memory = machine.memory
-    for entry in range(table, table + _ID_SIZE * _IDS_MAX, _ID_SIZE):
+    for entry in range(table, table + PROCESSOR_ID.size * _IDS_MAX, PROCESSOR_ID.size):
         vendor, family, model, steppings, feature = (
-            memory.number(entry + at, 2) for at in (0, 2, 4, 6, 8)
+            memory.number(entry + at, 2)
+            for at in (
+                PROCESSOR_ID.vendor,
+                PROCESSOR_ID.family,
+                PROCESSOR_ID.model,
+                PROCESSOR_ID.steppings,
+                PROCESSOR_ID.feature,
+            )
         )
         if not (vendor or family or model or steppings or feature):
             return 0
@@ -165,9 +173,9 @@ def request_region(
     machine: Machine, parent: int, start: int, count: int, name: int, _flags: int
 ) -> int:
     text = machine.memory.text(name, 64) if name else "?"
-    region = machine.heap.allocate(64)
-    machine.memory.put(region, start)
-    machine.memory.put(region + 8, start + count - 1)
+    region = machine.heap.allocate(RESOURCE.size)
+    machine.memory.put(region + RESOURCE.start, start)
+    machine.memory.put(region + RESOURCE.end, start + count - 1)
     what = f"region {start:#x}-{start + count - 1:#x} of '{text}'"
     machine.ledger.take("region", parent ^ start, what)
     return region

@@ -4,6 +4,7 @@
 import struct
 from collections.abc import Callable, Iterator
 
+from kmodd.kernel.emulated.abi.structures import BUG_ENTRY
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.events import Faulted
 from kmodd.kernel.emulated.hardware.memory import BadAddress
@@ -19,9 +20,8 @@ _INVALID_OPCODE = 6
 _UD2 = b"\x0f\x0b"
 """The instruction that BUG() and WARN() are compiled to."""
 
-_BUG_ENTRY = 12
 _WARNING, _ONCE, _DONE = 1, 2, 4
-"""Bytes of ``struct bug_entry`` (include/asm-generic/bug.h), and its flags."""
+"""Flags of a ``struct bug_entry`` (include/asm-generic/bug.h)."""
 
 
 class Faults:
@@ -128,14 +128,19 @@ class Faults:
         if image is None:
             return None, f"{at:#x}"
         start, size = image.bugs
-        for entry in range(start, start + size - _BUG_ENTRY + 1, _BUG_ENTRY):
-            if entry + memory.number(entry, 4, signed=True) == at:
-                file = entry + 4 + memory.number(entry + 4, 4, signed=True)
-                line, flags = memory.number(entry + 8, 2), memory.number(entry + 10, 2)
+        for entry in range(start, start + size - BUG_ENTRY.size + 1, BUG_ENTRY.size):
+            if self._follow(entry + BUG_ENTRY.address) == at:
+                file = self._follow(entry + BUG_ENTRY.file)
+                line = memory.number(entry + BUG_ENTRY.line, 2)
+                flags = memory.number(entry + BUG_ENTRY.flags, 2)
                 if flags & _ONCE:
-                    memory.put(entry + 10, flags | _DONE, 2)
+                    memory.put(entry + BUG_ENTRY.flags, flags | _DONE, 2)
                 try:
                     return flags, f"{memory.text(file, 256)}:{line}"
                 except BadAddress:
                     return flags, f"{at:#x}"
         return None, f"{at:#x}"
+
+    def _follow(self, at: int) -> int:
+        """Return where a distance from its own place leads."""
+        return at + self._memory.number(at, 4, signed=True)

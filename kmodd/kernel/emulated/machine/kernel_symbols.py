@@ -2,13 +2,20 @@
 """The kernel's own symbols: functions that trap, and variables that hold what modules look at.
 
 A name that is known as neither gets zeros that can be read, and that trap when they are called.
-Offsets within structures are those of Linux 6.1 on x86-64.
 """
 
 import struct
 from collections.abc import Callable, Mapping
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, Function
+from kmodd.kernel.emulated.abi.structures import (
+    NAME_SPACES,
+    NET,
+    PARAMETER_OPERATIONS,
+    PROCESSOR,
+    TASK,
+    UTS_NAME,
+)
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64
@@ -17,16 +24,11 @@ from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 UNKNOWN_SIZE = 512
 """Bytes for a symbol that nothing is known of."""
 
-NET_GENERIC, NET_LIST, NET_EXIT_LIST, NET_DEVICES, NET_LOOPBACK = 3144, 32, 48, 152, 336
-"""Fields of ``struct net``."""
-
 STACK_CANARY = 0x28
 """Where in the per-CPU area the compiler finds the stack protector's value."""
 
-TASK_SIZE, TASK_COMM, TASK_PID = 16 << 10, 2976, 2416
-TASK_STATE, TASK_NAME = 24, 16
-TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_SPACES = 2960, 2952, 3064
-UTS_NAME_SIZE = 65
+TASK_SIZE = 16 << 10
+"""Bytes that a task has: its ``struct task_struct``, and more that nobody looks at."""
 
 
 def _ctype(code: int) -> int:
@@ -264,7 +266,7 @@ class KernelSymbols:
             memory.put(address, self._object(4096))
         elif name == "net_namespace_list":
             # A ring of two: the head, and the only name space.
-            link = self.address("init_net") + NET_LIST
+            link = self.address("init_net") + NET.list
             memory.write(address, link.to_bytes(8, "little") * 2)
             memory.write(link, address.to_bytes(8, "little") * 2)
         elif name in _TABLES:
@@ -283,8 +285,12 @@ class KernelSymbols:
         return address
 
     def _fill_operations(self, address: int, kind: str) -> None:
-        """``struct kernel_param_ops``: flags, set, get, free."""
-        for offset, verb in ((8, "set"), (16, "get"), (24, "free")):
+        """Give a kind of parameters those of its functions that there are."""
+        for offset, verb in (
+            (PARAMETER_OPERATIONS.set, "set"),
+            (PARAMETER_OPERATIONS.get, "get"),
+            (PARAMETER_OPERATIONS.free, "free"),
+        ):
             name = f"param_{verb}_{kind}"
             if name in self._functions:
                 self._cpu.memory.put(address + offset, self.address(name))
@@ -300,30 +306,30 @@ class KernelSymbols:
         memory = self._cpu.memory
         memory.put(addresses.PER_CPU + STACK_CANARY, 0x5EED5EED5EED5E00)
         task = self.main_task = self._object(TASK_SIZE)
-        memory.write(task + TASK_COMM, b"insmod")
-        memory.put(task + TASK_PID, 1, 4)
+        memory.write(task + TASK.name, b"insmod")
+        memory.put(task + TASK.pid, 1, 4)
         self._set_up_spaces(task)
         memory.put(addresses.PER_CPU + self.address("current_task"), task)
         memory.put(addresses.PER_CPU + self.address("this_cpu_off"), addresses.PER_CPU)
         memory.write(addresses.PER_CPU + self.address("cpu_info"), _cpu_info())
         self._net_generic, self._list_head = self._object(64 << 10), self._object(16)
         net = self.address("init_net")
-        memory.put(net + NET_GENERIC, self._net_generic)
-        devices = net + NET_DEVICES
+        memory.put(net + NET.generic, self._net_generic)
+        devices = net + NET.devices
         memory.write(devices, devices.to_bytes(8, "little") * 2)
-        memory.put(net + NET_LOOPBACK, self._object(4096))
+        memory.put(net + NET.loopback, self._object(4096))
 
     def _set_up_spaces(self, task: int) -> None:
         """Give the task its credentials, those of root, and its name spaces (struct nsproxy)."""
         memory = self._cpu.memory
         credentials, spaces, names = self._object(256), self._object(64), self._object(512)
-        for offset in (TASK_CREDENTIALS, TASK_REAL_CREDENTIALS):
+        for offset in (TASK.credentials, TASK.real_credentials):
             memory.put(task + offset, credentials)
-        memory.put(task + TASK_SPACES, spaces)
-        memory.put(spaces + 8, names)
-        memory.put(spaces + 40, self.address("init_net"))
+        memory.put(task + TASK.name_spaces, spaces)
+        memory.put(spaces + NAME_SPACES.uts, names)
+        memory.put(spaces + NAME_SPACES.net, self.address("init_net"))
         for number, name in enumerate((b"Linux", b"emulated", b"", b"#1", b"x86_64")):
-            memory.write(names + number * UTS_NAME_SIZE, name)
+            memory.write(names + number * UTS_NAME.string_size, name)
 
     def run_as(self, task: int) -> None:
         """Have ``current`` be a task, or the system call's own where it is 0."""
@@ -335,9 +341,9 @@ class KernelSymbols:
         memory = self._cpu.memory
         task = self._object(TASK_SIZE)
         memory.write(task, memory.read(self.main_task, TASK_SIZE))
-        memory.write(task + TASK_COMM, name[: TASK_NAME - 1].ljust(TASK_NAME, b"\0"))
-        memory.put(task + TASK_PID, number, 4)
-        memory.put(task + TASK_STATE, 0, 4)
+        memory.write(task + TASK.name, name[: TASK.name_size - 1].ljust(TASK.name_size, b"\0"))
+        memory.put(task + TASK.pid, number, 4)
+        memory.put(task + TASK.state, 0, 4)
         return task
 
     @property
@@ -347,7 +353,7 @@ class KernelSymbols:
 
     def net_exit_list(self) -> tuple[int, int]:
         """Return a list head, and the link of the network name space that is left."""
-        return self._list_head, self.address("init_net") + NET_EXIT_LIST
+        return self._list_head, self.address("init_net") + NET.exit_list
 
     @property
     def preempt_count(self) -> int:
@@ -368,13 +374,13 @@ def features() -> Mapping[int, int]:
 def _cpu_info() -> bytes:
     """Return ``struct cpuinfo_x86`` as far as modules look at it."""
     head = _CPU_INFO.pack(CPU_FAMILY, CPU_VENDOR, CPU_MODEL, CPU_STEPPING, 48, 40, 13)
-    words = [_FEATURES.get(number, 0) for number in range(24)]
-    info = bytearray(288)
+    words = [_FEATURES.get(number, 0) for number in range(PROCESSOR.feature_words)]
+    info = bytearray(PROCESSOR.size)
     info[: len(head)] = head
-    struct.pack_into("<24I", info, 40, *words)
-    info[152:168] = b"QEMU emulated\0\0\0"
-    struct.pack_into("<I", info, 216, 512)
-    struct.pack_into("<Q", info, 240, 8_000_000)
-    struct.pack_into("<H", info, 256, 1)
-    struct.pack_into("<H", info, 262, 64)
+    struct.pack_into(f"<{len(words)}I", info, PROCESSOR.features, *words)
+    struct.pack_into("<16s", info, PROCESSOR.model, b"QEMU emulated")
+    struct.pack_into("<I", info, PROCESSOR.cache_size, 512)
+    struct.pack_into("<Q", info, PROCESSOR.loops_per_jiffy, 8_000_000)
+    struct.pack_into("<H", info, PROCESSOR.cores, 1)
+    struct.pack_into("<H", info, PROCESSOR.flush_size, 64)
     return bytes(info)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the fields of the kernel's structures are that these functions look at.
-
-Offsets in bytes, of Linux 6.1 on x86-64 as Debian builds it (pahole, or the compiler's offsetof).
-"""
+"""Objects, devices, drivers and their buses."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +15,21 @@ class _KernelObject:
     type: int = 40
     references: int = 56
     size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _KernelSet:
+    """``struct kset``"""
+
+    object: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _ObjectType:
+    """``struct kobj_type``"""
+
+    release: int = 0
+    groups: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class _DeviceType:
     """``struct device_type``"""
 
     groups: int = 8
+    release: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,8 @@ class _Class:
     groups: int = 16
     device_groups: int = 24
     release: int = 56
+    device_release: int = 64
+    size: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,52 @@ class _PciBus:
 
 
 @dataclass(frozen=True, slots=True)
+class _SpiDriver:
+    """``struct spi_driver``"""
+
+    driver: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _PlatformDeviceId:
+    """``struct platform_device_id``"""
+
+    name_size: int = 20
+    size: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _PlatformDeviceInfo:
+    """``struct platform_device_info``"""
+
+    parent: int = 0
+    name: int = 24
+    id: int = 32
+    resources: int = 40
+    resource_count: int = 48
+    data: int = 56
+    data_size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _PciDeviceId:
+    """``struct pci_device_id``"""
+
+    size: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """``struct resource``"""
+
+    start: int = 0
+    end: int = 8
+    name: int = 16
+    flags: int = 24
+    size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class _Misc:
     """``struct miscdevice``"""
 
@@ -168,97 +229,9 @@ class _Misc:
     mode: int = 72
 
 
-@dataclass(frozen=True, slots=True)
-class _NetDevice:
-    """``struct net_device``"""
-
-    name: int = 0
-    address: int = 816
-    operations: int = 208
-    is_freed: int = 1260
-    destructor: int = 1264
-    space: int = 1280
-    device: int = 1336
-    link_operations: int = 2128
-    size: int = 2432
-
-
-@dataclass(frozen=True, slots=True)
-class _Dentry:
-    """``struct dentry``; ``above`` is its super block"""
-
-    parent: int = 24
-    name_length: int = 36
-    name: int = 40
-    inode: int = 48
-    count: int = 92
-    operations: int = 96
-    above: int = 104
-    size: int = 192
-
-
-@dataclass(frozen=True, slots=True)
-class _DentryOperations:
-    """``struct dentry_operations``"""
-
-    release: int = 48
-    iput: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _FileSystem:
-    """``struct file_system_type``"""
-
-    init_context: int = 16
-    owner: int = 48
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """``struct work_struct``, and ``struct delayed_work``, which has a timer behind it"""
-
-    function: int = 24
-    expires: int = 48
-
-
-@dataclass(frozen=True, slots=True)
-class _Timer:
-    """``struct timer_list``; ``pending`` is not 0 while it is armed"""
-
-    pending: int = 8
-    expires: int = 16
-    function: int = 24
-    flags: int = 32
-
-
-@dataclass(frozen=True, slots=True)
-class _Hrtimer:
-    """``struct hrtimer``"""
-
-    expires: int = 24
-    soft_expires: int = 32
-    function: int = 40
-    state: int = 56
-    size: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """``struct task_struct``"""
-
-    state: int = 24
-
-
-@dataclass(frozen=True, slots=True)
-class _WaitEntry:
-    """``struct wait_queue_entry``"""
-
-    task: int = 8
-    function: int = 16
-    link: int = 24
-
-
 KOBJECT: Final = _KernelObject()
+KERNEL_SET: Final = _KernelSet()
+OBJECT_TYPE: Final = _ObjectType()
 DEVICE: Final = _Device()
 DEVICE_TYPE: Final = _DeviceType()
 CLASS: Final = _Class()
@@ -271,13 +244,9 @@ PLATFORM_DEVICE: Final = _PlatformDevice()
 PCI_DRIVER: Final = _PciDriver()
 PCI_DEVICE: Final = _PciDevice()
 PCI_BUS: Final = _PciBus()
+SPI_DRIVER: Final = _SpiDriver()
+PLATFORM_DEVICE_ID: Final = _PlatformDeviceId()
+PLATFORM_DEVICE_INFO: Final = _PlatformDeviceInfo()
+PCI_DEVICE_ID: Final = _PciDeviceId()
+RESOURCE: Final = _Resource()
 MISC: Final = _Misc()
-NET_DEVICE: Final = _NetDevice()
-DENTRY: Final = _Dentry()
-DENTRY_OPERATIONS: Final = _DentryOperations()
-FILE_SYSTEM: Final = _FileSystem()
-WORK: Final = _Work()
-TIMER: Final = _Timer()
-HRTIMER: Final = _Hrtimer()
-TASK: Final = _Task()
-WAIT_ENTRY: Final = _WaitEntry()
