@@ -10,10 +10,10 @@ from tests.support.require import require_emulator
 require_emulator()
 
 from kmodd.kernel.emulated.hardware import addresses, lockup_detector  # noqa: E402
+from kmodd.kernel.emulated.hardware.cpuid import FEATURES  # noqa: E402
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked  # noqa: E402
 from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import SLICE, X86_64, stack_of  # noqa: E402
-from kmodd.kernel.emulated.machine.kernel_symbols import features  # noqa: E402  # after the emulator
 
 HERE = addresses.MODULES
 NOWHERE = 0xFFFFC80000000000
@@ -107,7 +107,7 @@ def test_an_instruction_that_reaches_into_nothing_is_a_fault_of_the_page_behind(
 )
 def test_the_processor_has_what_it_says_it_has(word: int, bit: int, code: str) -> None:
     event = call(X86_64(), bytes.fromhex(code) + b"\xc3")
-    assert isinstance(event, Returned) == bool(features()[word] >> bit & 1)
+    assert isinstance(event, Returned) == bool(FEATURES[word] >> bit & 1)
 
 
 def test_code_that_writes_and_reads_by_turns_is_given_each_page_once(

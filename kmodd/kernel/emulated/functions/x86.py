@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import PROCESSOR_ID, RESOURCE
-from kmodd.kernel.emulated.machine.kernel_symbols import (
+from kmodd.kernel.emulated.hardware.cpuid import (
     CPU_FAMILY,
     CPU_MODEL,
     CPU_STEPPING,
     CPU_VENDOR,
-    features,
+    FEATURES,
 )
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -65,7 +65,7 @@ def x86_match_cpu(machine: Machine, table: int) -> int:
 
 
 def _has(feature: int) -> int:
-    return features().get(feature // 32, 0) >> feature % 32 & 1
+    return FEATURES.get(feature // 32, 0) >> feature % 32 & 1
 
 
 @function("int cpu_has_xfeatures(u64 xfeatures_needed, const char **feature_name)")

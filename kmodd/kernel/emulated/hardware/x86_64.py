@@ -77,7 +77,7 @@ class X86_64:  # noqa: N801  # its name
 
     def __init__(self) -> None:
         self._uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
-        # The one with the most of what kernel_symbols.py says of the processor.
+        # The one with the most of what cpuid.py says of the processor.
         self._uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_EPYC_ROME)
         self._uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
         self._uc.ctl_set_tcg_buffer_size(TRANSLATIONS_SIZE)

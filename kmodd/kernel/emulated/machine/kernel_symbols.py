@@ -17,6 +17,13 @@ from kmodd.kernel.emulated.abi.structures import (
     UTS_NAME,
 )
 from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.hardware.cpuid import (
+    CPU_FAMILY,
+    CPU_MODEL,
+    CPU_STEPPING,
+    CPU_VENDOR,
+    FEATURES,
+)
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64
 from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
@@ -178,25 +185,6 @@ _TABLES = {
 
 _SAME = {"jiffies_64": "jiffies"}
 """Names for one variable."""
-
-_FMA, _AVX, _F16C = 1 << 12, 1 << 28, 1 << 29
-_AVX2, _INVPCID, _SHA_NI = 1 << 5, 1 << 10, 1 << 29
-
-_FEATURES = {
-    0: 0x0F8BFBFF,
-    1: 0x2C100800,
-    3: (1 << 16) | (1 << 8) | (1 << 20) | (1 << 0),
-    4: 0xFED83203 & ~(_FMA | _AVX | _F16C),
-    6: 0x00000165,
-    9: 0x219C07AB & ~(_AVX2 | _INVPCID | _SHA_NI),
-    16: 0x00000004,
-}
-"""The processor's features in the words of cpufeatures.h: those of QEMU's own, as far as modules
-ask for them when they are loaded, but for the instructions that the emulator's library does not
-have. What a module is told to be there it may run in its init (raid6_pq)."""
-
-CPU_VENDOR, CPU_FAMILY, CPU_MODEL, CPU_STEPPING = 2, 15, 107, 1
-"""The processor: QEMU's, which calls itself an AMD."""
 
 _CPU_INFO = struct.Struct("<4B24xBB6xi")
 
@@ -366,15 +354,10 @@ class KernelSymbols:
         return self.address("jiffies")
 
 
-def features() -> Mapping[int, int]:
-    """Return the words of the processor's features."""
-    return _FEATURES
-
-
 def _cpu_info() -> bytes:
     """Return ``struct cpuinfo_x86`` as far as modules look at it."""
     head = _CPU_INFO.pack(CPU_FAMILY, CPU_VENDOR, CPU_MODEL, CPU_STEPPING, 48, 40, 13)
-    words = [_FEATURES.get(number, 0) for number in range(PROCESSOR.feature_words)]
+    words = [FEATURES.get(number, 0) for number in range(PROCESSOR.feature_words)]
     info = bytearray(PROCESSOR.size)
     info[: len(head)] = head
     struct.pack_into(f"<{len(words)}I", info, PROCESSOR.features, *words)

@@ -47,7 +47,7 @@ from kmodd.kernel.emulated.process.messages import (
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
-from kmodd.kernel.emulated.system_calls.kernel import print_banner
+from kmodd.kernel.emulated.system_calls.kernel import no_modprobe, print_banner
 from kmodd.modulefile import Compression
 
 CALL_SECONDS = 90.0
@@ -57,11 +57,6 @@ SHORT_BOOTS_MAX = 5
 """After so many short boots in a row a kernel is only booted by the next call."""
 
 log = logging.getLogger(__name__)
-
-
-def _nobody(_name: str, _waits: bool) -> Requested:
-    """Answer a request where there is no modprobe (an empty kernel.modprobe)."""
-    return Requested(-errno.ENOENT)
 
 
 class IsolatedKernel:
@@ -104,7 +99,7 @@ class IsolatedKernel:
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
         self._short_boots = 0
-        self._requested: Answer = _nobody
+        self._requested: Answer = no_modprobe
         with self._lock:
             self._start_boot()
 

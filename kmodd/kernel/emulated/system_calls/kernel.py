@@ -98,7 +98,7 @@ class EmulatedKernel:
         self._taints = KernelTaints(self._log)
         self._table = ModuleTable(changed)
         self._files = ImageCache()
-        self._ask = ask or _nobody
+        self._ask = ask or no_modprobe
         self._cpu: Cpu = cpu or self._make_cpu(wanted=run_code)
         self.runs_init, self.why_not_run = self._cpu.runs_code, self._cpu.why_not
         if log is None:
@@ -376,7 +376,7 @@ class EmulatedKernel:
         return True
 
 
-def _nobody(_name: str, _wait: bool) -> Requested:
+def no_modprobe(_name: str, _wait: bool) -> Requested:
     """Answer a request where there is no modprobe (an empty kernel.modprobe)."""
     return Requested(-errno.ENOENT)
 
