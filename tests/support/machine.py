@@ -11,7 +11,7 @@ from tests.support.require import require_emulator
 require_emulator()
 
 # Declares the kernel's functions.
-import kmodd.kernel.emulated.execution.processor  # noqa: E402, F401
+import kmodd.kernel.emulated.functions.everything  # noqa: E402, F401
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS  # noqa: E402
 from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
 from kmodd.kernel.emulated.hardware.events import Trapped  # noqa: E402

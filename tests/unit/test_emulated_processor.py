@@ -9,7 +9,7 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.hardware import addresses, lockup_detector  # noqa: E402
+from kmodd.kernel.emulated.hardware import addresses, lockup_detector  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.hardware.cpuid import FEATURES  # noqa: E402
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked  # noqa: E402
 from kmodd.kernel.emulated.hardware.lockup_detector import LockupDetector  # noqa: E402
