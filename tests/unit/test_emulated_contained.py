@@ -23,7 +23,7 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS, Work  # noqa: E402
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS, Implementation  # noqa: E402
 from kmodd.kernel.emulated.abi.structures import DRIVER  # noqa: E402
 from kmodd.kernel.emulated.functions.bus import buses_of  # noqa: E402  # after the emulator
 from kmodd.kernel.emulated.machine import time_limit  # noqa: E402
@@ -147,7 +147,7 @@ def test_what_cannot_be_taken_back_does_not_keep_the_module(
     assert log(one)[-2] == f"{OWN_BUG} free_module: TypeError: no such thing"
 
 
-def break_function(patch: pytest.MonkeyPatch, name: str, work: Work) -> None:
+def break_function(patch: pytest.MonkeyPatch, name: str, work: Implementation) -> None:
     patch.setitem(FUNCTIONS, name, replace(FUNCTIONS[name], work=work))
 
 

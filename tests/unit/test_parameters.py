@@ -7,7 +7,7 @@ import pytest
 
 from kmodd.kernel.emulated.modules.param_table import (
     UNSAFE,
-    Parameter,
+    ModuleParameter,
     ParameterTable,
     read_parameters,
 )
@@ -20,14 +20,14 @@ from tests.support.modules import SOURCES
 from tests.support.param_writer import Param
 
 
-def table(*parameters: Parameter) -> ParameterTable:
+def table(*parameters: ModuleParameter) -> ParameterTable:
     return ParameterTable(list(parameters))
 
 
 def of_kind(kind: str, **changes: object) -> ParameterTable:
     """A table with the one parameter ``p``; "array of int" is one of up to eight."""
     is_array = kind.startswith("array of ")
-    parameter = Parameter("p", kind.removeprefix("array of "), 0o644, is_array=is_array)
+    parameter = ModuleParameter("p", kind.removeprefix("array of "), 0o644, is_array=is_array)
     parameter.maximum = 8 if is_array else None
     for name, value in changes.items():
         setattr(parameter, name, value)
@@ -117,7 +117,7 @@ def test_a_long_has_the_machines_width() -> None:
 
 
 def test_dashes_and_underscores_are_the_same() -> None:
-    known = table(Parameter("two_words", "int", 0o644))
+    known = table(ModuleParameter("two_words", "int", 0o644))
     assert set_parameters("m", known, "two-words=1", 64) == []
 
 
@@ -136,7 +136,7 @@ def test_two_dashes_after_an_error_are_not_spoken_of() -> None:
 
 
 def test_all_values_are_looked_at_before_the_load_is_refused() -> None:
-    known = table(Parameter("p", "int", 0o644), Parameter("q", "charp", 0o644))
+    known = table(ModuleParameter("p", "int", 0o644), ModuleParameter("q", "charp", 0o644))
     remarks = set_parameters("m", known, f"p=x q={'y' * 2000}", 64)
     assert texts(remarks) == [
         "m: `x' invalid for parameter `p'",

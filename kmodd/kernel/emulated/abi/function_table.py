@@ -11,7 +11,7 @@ from typing import Any
 
 from kmodd.kernel.emulated.abi.prototype import Prototype, parse_prototype
 
-Work = Callable[..., int | None]
+Implementation = Callable[..., int | None]
 """Does a function's work: (kernel, *arguments) -> the result, None for 0 and for void."""
 
 
@@ -20,7 +20,7 @@ class Function:
     """A kernel function: ``code`` where it is so short that it is machine code itself."""
 
     prototype: Prototype
-    work: Work | None = None
+    work: Implementation | None = None
     code: bytes = b""
 
     def __call__(self, kernel: Any, arguments: Iterable[int]) -> int:
@@ -45,10 +45,10 @@ RETURN_ZERO = bytes.fromhex("31c0c3")
 RETURN_ONE = bytes.fromhex("b801000000c3")
 
 
-def function(*prototypes: str) -> Callable[[Work], Work]:
+def function(*prototypes: str) -> Callable[[Implementation], Implementation]:
     """Declare the function, or the functions, that the decorated one does the work of."""
 
-    def declare(work: Work) -> Work:
+    def declare(work: Implementation) -> Implementation:
         for text in prototypes:
             _add(Function(parse_prototype(text), work))
         return work
@@ -72,7 +72,7 @@ def machine_code(code: bytes, prototypes: str) -> None:
         _add(Function(parse_prototype(text), code=code))
 
 
-def alike(work: Work, prototypes: str) -> None:
+def alike(work: Implementation, prototypes: str) -> None:
     """Declare functions, one a line, with the same work."""
     for text in _lines(prototypes):
         _add(Function(parse_prototype(text), work))
@@ -129,7 +129,7 @@ def _name(kernel: Any, what: str, naming: int | None, arguments: tuple[int, ...]
     return f"{what} '{kernel.memory.text(arguments[naming], 64)}'"
 
 
-def _taker(what: str, at: int | None, naming: int | None) -> Work:
+def _taker(what: str, at: int | None, naming: int | None) -> Implementation:
     def take(kernel: Any, *arguments: int) -> int:
         key = 0 if at is None else arguments[at]
         kernel.ledger.take(what, key, _name(kernel, what, naming, arguments))
@@ -138,7 +138,7 @@ def _taker(what: str, at: int | None, naming: int | None) -> Work:
     return take
 
 
-def _giver(what: str, at: int | None) -> Work:
+def _giver(what: str, at: int | None) -> Implementation:
     def give(kernel: Any, *arguments: int) -> int:
         kernel.ledger.give(what, 0 if at is None else arguments[at])
         return 0
@@ -146,7 +146,7 @@ def _giver(what: str, at: int | None) -> Work:
     return give
 
 
-def _maker(what: str, size: int, naming: int | None) -> Work:
+def _maker(what: str, size: int, naming: int | None) -> Implementation:
     def make(kernel: Any, *arguments: int) -> int:
         made: int = kernel.heap.allocate(size)
         kernel.ledger.take(what, made, _name(kernel, what, naming, arguments))
@@ -155,7 +155,7 @@ def _maker(what: str, size: int, naming: int | None) -> Work:
     return make
 
 
-def _ender(what: str) -> Work:
+def _ender(what: str) -> Implementation:
     def end(kernel: Any, *arguments: int) -> int:
         if kernel.ledger.give(what, arguments[0]) is not None:
             kernel.heap.free(arguments[0])

@@ -9,7 +9,7 @@ from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
-from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Imports, StructModule
 from kmodd.kernel.emulated.reporting.refusal import Refusal
@@ -40,20 +40,22 @@ class Cpu(Protocol):
     def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> None:
         """Put the module where its addresses say; raises Refusal where it cannot be relocated."""
 
-    def take_parameter(self, mod: StructModule, parameter: Parameter, value: str | None) -> int:
+    def take_parameter(
+        self, mod: StructModule, parameter: ModuleParameter, value: str | None
+    ) -> int:
         """Let a module that is being loaded see a value that was found to be good.
 
         Returns 0, or the errno of the module's own setter.
         """
 
-    def show_parameter(self, mod: StructModule, parameter: Parameter) -> str | None:
+    def show_parameter(self, mod: StructModule, parameter: ModuleParameter) -> str | None:
         """Return the value that a parameter has now, None where that cannot be known.
 
         Called, like ``store_parameter``, with the lock of the module's parameters held.
         """
 
     def store_parameter(
-        self, mod: StructModule, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: ModuleParameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Set a parameter of a module in the kernel; return 0 or an errno, and what is logged."""
 
@@ -103,16 +105,18 @@ class IdleCpu:
     def place(self, file: LoadInfo, mod: StructModule, imports: Imports) -> None:
         """Do nothing."""
 
-    def take_parameter(self, _mod: StructModule, _parameter: Parameter, _value: str | None) -> int:
+    def take_parameter(
+        self, _mod: StructModule, _parameter: ModuleParameter, _value: str | None
+    ) -> int:
         """Return success."""
         return 0
 
-    def show_parameter(self, _mod: StructModule, parameter: Parameter) -> str | None:
+    def show_parameter(self, _mod: StructModule, parameter: ModuleParameter) -> str | None:
         """Return the value as it was given, or as the file has it."""
         return parameter.value
 
     def store_parameter(
-        self, mod: StructModule, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: ModuleParameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Keep the value, as far as the kernel's own types can tell it."""
         return store_parameter(parameter, value, mod.parameters.bits)

@@ -23,7 +23,7 @@ from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.resource_ledger import Entry
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
-from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.reporting.log import Level
@@ -81,7 +81,9 @@ class Processor:
             if image.this_module:
                 machine.memory.put(image.this_module + MODULE.state, _COMING, 4)
 
-    def take_parameter(self, mod: StructModule, parameter: Parameter, value: str | None) -> int:
+    def take_parameter(
+        self, mod: StructModule, parameter: ModuleParameter, value: str | None
+    ) -> int:
         """Store a value where the module's code finds it, or have the code take it."""
         image = self._images.get(mod)
         if image is None or not image.parameters:
@@ -90,7 +92,7 @@ class Processor:
         with self._entering(mod.name, f"a parameter of {mod.name}", function) as machine:
             return set_in_memory(machine, image.parameters, parameter, value)
 
-    def show_parameter(self, mod: StructModule, parameter: Parameter) -> str | None:
+    def show_parameter(self, mod: StructModule, parameter: ModuleParameter) -> str | None:
         """Return what the module's memory, or its own code, says of a parameter."""
         image = self._images.get(mod)
         if image is None or not image.parameters:
@@ -103,7 +105,7 @@ class Processor:
             return None
 
     def store_parameter(
-        self, mod: StructModule, parameter: Parameter, value: str
+        self, mod: StructModule, parameter: ModuleParameter, value: str
     ) -> tuple[int, list[Remark]]:
         """Store a new value where the module's code finds it, or have the code take it."""
         code, remarks = store_parameter(parameter, value, mod.parameters.bits)

@@ -44,7 +44,7 @@ class Driver:
 
 
 @dataclass(slots=True, eq=False)
-class Device:
+class BusDevice:
     """A device; ``base`` is its ``struct device``. ``driver`` is whom it is bound to.
 
     ``refusal`` is what the last probe returned that was not for it. ``is_made`` tells that no
@@ -80,10 +80,10 @@ class Bus:
     the driver has the function that lets go of a device. ``forget`` is called when it has.
     """
 
-    match: Callable[[Machine, Device, Driver], int]
-    probe: Callable[[Machine, Device, Driver, int], int]
+    match: Callable[[Machine, BusDevice, Driver], int]
+    probe: Callable[[Machine, BusDevice, Driver, int], int]
     remove: int
-    forget: Callable[[Machine, Device], None] = lambda _machine, _device: None
+    forget: Callable[[Machine, BusDevice], None] = lambda _machine, _device: None
 
 
 BUSES: dict[str, Bus] = {}
@@ -95,7 +95,7 @@ class Buses:
     """All drivers and devices."""
 
     drivers: dict[int, Driver] = field(default_factory=dict)
-    devices: dict[int, Device] = field(default_factory=dict)
+    devices: dict[int, BusDevice] = field(default_factory=dict)
     managed: dict[int, list[Managed]] = field(default_factory=dict)
     automatic: int = 0
 
@@ -140,7 +140,7 @@ def remove_driver(machine: Machine, address: int) -> None:
     machine.ledger.give("driver", address)
 
 
-def add_device(machine: Machine, device: Device) -> None:
+def add_device(machine: Machine, device: BusDevice) -> None:
     """Take a device on, and look for its driver."""
     buses = buses_of(machine)
     buses.devices[device.address] = device
@@ -151,7 +151,7 @@ def add_device(machine: Machine, device: Device) -> None:
             _try(machine, device, driver)
 
 
-def remove_device(machine: Machine, device: Device) -> None:
+def remove_device(machine: Machine, device: BusDevice) -> None:
     """Take a device from its driver, and forget it."""
     try:
         unbind(machine, device)
@@ -180,7 +180,7 @@ def forget_device(machine: Machine, address: int) -> None:
     machine.heap.free(address)
 
 
-def _try(machine: Machine, device: Device, driver: Driver) -> int:
+def _try(machine: Machine, device: BusDevice, driver: Driver) -> int:
     """Probe a device if the driver is for it; return 0 where it is bound then."""
     match = BUSES[device.bus].match(machine, device, driver)
     if not match:
@@ -205,7 +205,7 @@ def _try(machine: Machine, device: Device, driver: Driver) -> int:
     return code
 
 
-def unbind(machine: Machine, device: Device) -> None:
+def unbind(machine: Machine, device: BusDevice) -> None:
     """Call a driver's ``remove`` for its device."""
     driver = device.driver
     if driver is None:
@@ -219,7 +219,7 @@ def unbind(machine: Machine, device: Device) -> None:
         _let_go(machine, device)
 
 
-def _let_go(machine: Machine, device: Device) -> None:
+def _let_go(machine: Machine, device: BusDevice) -> None:
     """Have a device without a driver, and forget what was to be given back with it."""
     buses_of(machine).managed.pop(device.base, None)
     device.driver = None
@@ -228,7 +228,7 @@ def _let_go(machine: Machine, device: Device) -> None:
     BUSES[device.bus].forget(machine, device)
 
 
-def _release_managed(machine: Machine, device: Device) -> None:
+def _release_managed(machine: Machine, device: BusDevice) -> None:
     for managed in reversed(buses_of(machine).managed.pop(device.base, [])):
         if managed.is_resource:
             if managed.action:

@@ -30,7 +30,7 @@ _MISC_DYNAMIC = range(127, 0, -1)
 
 
 @dataclass(slots=True)
-class Region:
+class NumberRegion:
     """Device numbers that are taken."""
 
     kind: str
@@ -39,7 +39,7 @@ class Region:
     count: int
     name: str
 
-    def overlaps(self, other: "Region") -> bool:
+    def overlaps(self, other: "NumberRegion") -> bool:
         """Tell whether both have a number in common."""
         return (
             (self.kind, self.major) == (other.kind, other.major)
@@ -52,11 +52,11 @@ class Region:
 class DeviceNumbers:
     """The ``regions`` that are taken, and the ``minors`` of misc devices."""
 
-    regions: list[Region] = field(default_factory=list)
+    regions: list[NumberRegion] = field(default_factory=list)
     minors: dict[int, int] = field(default_factory=dict)
 
 
-def _take_region(machine: Machine, region: Region) -> int:
+def _take_region(machine: Machine, region: NumberRegion) -> int:
     """Take device numbers; returns 0 or an errno below zero."""
     regions = machine.state(DeviceNumbers).regions
     if not region.major:
@@ -97,7 +97,7 @@ def forget_misc(machine: Machine, misc: int) -> None:
     machine.mounts.dev.remove(misc)
 
 
-def _key(region: Region) -> int:
+def _key(region: NumberRegion) -> int:
     return (region.kind == _BLOCK) << 40 | region.major << _MINOR_BITS | region.first
 
 
@@ -105,7 +105,7 @@ def _key(region: Region) -> int:
     "int alloc_chrdev_region(dev_t *dev, unsigned baseminor, unsigned count, const char *name)"
 )
 def alloc_chrdev_region(machine: Machine, number: int, first: int, count: int, name: int) -> int:
-    region = Region(_CHARACTER, 0, first, count, machine.memory.text(name, 64))
+    region = NumberRegion(_CHARACTER, 0, first, count, machine.memory.text(name, 64))
     code = _take_region(machine, region)
     if not code:
         machine.memory.put(number, region.major << _MINOR_BITS | first, 4)
@@ -116,7 +116,9 @@ def alloc_chrdev_region(machine: Machine, number: int, first: int, count: int, n
 def register_chrdev_region(machine: Machine, number: int, count: int, name: int) -> int:
     text = machine.memory.text(name, 64)
     minor = number & (1 << _MINOR_BITS) - 1
-    return _take_region(machine, Region(_CHARACTER, number >> _MINOR_BITS, minor, count, text))
+    return _take_region(
+        machine, NumberRegion(_CHARACTER, number >> _MINOR_BITS, minor, count, text)
+    )
 
 
 @function("void unregister_chrdev_region(dev_t from, unsigned count)")
@@ -132,7 +134,7 @@ def unregister_chrdev_region(machine: Machine, number: int, _count: int) -> None
 def register_chrdev(
     machine: Machine, major: int, first: int, count: int, name: int, _operations: int
 ) -> int:
-    region = Region(_CHARACTER, major, first, count, machine.memory.text(name, 64))
+    region = NumberRegion(_CHARACTER, major, first, count, machine.memory.text(name, 64))
     return _take_region(machine, region) or (0 if major else region.major)
 
 
@@ -146,7 +148,7 @@ def unregister_chrdev(machine: Machine, major: int, first: int, _count: int, _na
 
 @function("int __register_blkdev(unsigned int major, const char *name, void (*probe)(dev_t devt))")
 def register_blkdev(machine: Machine, major: int, name: int, _probe: int) -> int:
-    region = Region(_BLOCK, major, 0, 1 << _MINOR_BITS, machine.memory.text(name, 64))
+    region = NumberRegion(_BLOCK, major, 0, 1 << _MINOR_BITS, machine.memory.text(name, 64))
     return _take_region(machine, region) or (0 if major else region.major)
 
 

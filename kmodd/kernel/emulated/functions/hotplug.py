@@ -5,7 +5,7 @@ import errno
 from itertools import count
 
 from kmodd.errors import Reason
-from kmodd.kernel.base import Device as ShownDevice
+from kmodd.kernel.base import Device
 from kmodd.kernel.emulated.abi.structures import (
     DEVICE,
     KOBJECT,
@@ -14,7 +14,7 @@ from kmodd.kernel.emulated.abi.structures import (
     PLATFORM_DEVICE,
 )
 from kmodd.kernel.emulated.functions.bus import (
-    Device,
+    BusDevice,
     add_device,
     buses_of,
     driver_name,
@@ -43,7 +43,7 @@ _CLASS, _SUBSYSTEM = 9, 44
 _DMA_32 = 0xFFFFFFFF
 
 
-def plug(machine: Machine, identity: PlatformIdentity | PciIdentity) -> ShownDevice:
+def plug(machine: Machine, identity: PlatformIdentity | PciIdentity) -> Device:
     """Make a device and offer it to the drivers of its bus.
 
     Raises Refusal (LIMIT_REACHED), and Crash where a driver's code goes wrong; there is no such
@@ -86,15 +86,15 @@ def unplug(machine: Machine, name: str) -> None:
         _forget(machine, found)
 
 
-def plugged(machine: Machine) -> tuple[ShownDevice, ...]:
+def plugged(machine: Machine) -> tuple[Device, ...]:
     """Return all devices, the oldest first."""
     return tuple(_shown(machine, each) for each in buses_of(machine).devices.values())
 
 
-def _shown(machine: Machine, device: Device) -> ShownDevice:
+def _shown(machine: Machine, device: BusDevice) -> Device:
     driver = device.driver
     entry = machine.ledger.find("driver", driver.address) if driver else None
-    return ShownDevice(
+    return Device(
         name=device_name(machine, device.base),
         bus=device.bus,
         modalias=_modalias(machine, device),
@@ -105,7 +105,7 @@ def _shown(machine: Machine, device: Device) -> ShownDevice:
     )
 
 
-def _owner(machine: Machine, device: Device) -> str:
+def _owner(machine: Machine, device: BusDevice) -> str:
     for kind in ("platform device", "static platform device"):
         entry = machine.ledger.find(kind, device.address)
         if entry is not None:
@@ -113,7 +113,7 @@ def _owner(machine: Machine, device: Device) -> str:
     return ""
 
 
-def _modalias(machine: Machine, device: Device) -> str:
+def _modalias(machine: Machine, device: BusDevice) -> str:
     memory, at = machine.memory, device.address
     if device.bus == "platform":
         try:
@@ -132,7 +132,7 @@ def _modalias(machine: Machine, device: Device) -> str:
     )
 
 
-def _forget(machine: Machine, device: Device) -> None:
+def _forget(machine: Machine, device: BusDevice) -> None:
     """Give a device's memory back."""
     buses_of(machine).devices.pop(device.address, None)
     remove_directory(machine, device.base)
@@ -149,14 +149,14 @@ def _names(machine: Machine) -> set[str]:
     return {device_name(machine, each.base) for each in buses_of(machine).devices.values()}
 
 
-def _make_platform_device(machine: Machine, identity: PlatformIdentity) -> Device:
+def _make_platform_device(machine: Machine, identity: PlatformIdentity) -> BusDevice:
     names = _names(machine)
     number = next(each for each in count() if f"{identity.name}.{each}" not in names)
     address = make_platform_device(machine, identity.name.encode(), number)
     return name_platform_device(machine, address)
 
 
-def _make_pci_device(machine: Machine, identity: PciIdentity) -> Device:
+def _make_pci_device(machine: Machine, identity: PciIdentity) -> BusDevice:
     """Return a device in the first free slot; each has its bus, and all are in one domain."""
     names, memory = _names(machine), machine.memory
     at = next(each for each in count(1) if _pci_name(each) not in names)
@@ -180,7 +180,7 @@ def _make_pci_device(machine: Machine, identity: PciIdentity) -> Device:
     memory.put(base + KOBJECT.references, 1, 4)
     _fill_configuration(machine, address + CONFIGURATION, identity)
     set_name(machine, base, _pci_name(at).encode())
-    return Device(address, base, "pci")
+    return BusDevice(address, base, "pci")
 
 
 def _pci_name(at: int) -> str:

@@ -14,7 +14,7 @@ from kmodd.kernel.emulated.functions.memory import allocate
 from kmodd.kernel.emulated.functions.numerals import parse_integer
 from kmodd.kernel.emulated.functions.printing import store_text
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, Parameter, shown
+from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, ModuleParameter, shown
 
 _BOOLEANS = ("bool", "invbool", "bool_enable_only")
 _PAGE = 4096
@@ -27,7 +27,9 @@ def size_of(kind: str) -> int:
     return 8 if kind in ("long", "ulong") else SIZES.get(kind, 0)
 
 
-def set_in_memory(machine: Machine, table: int, parameter: Parameter, value: str | None) -> int:
+def set_in_memory(
+    machine: Machine, table: int, parameter: ModuleParameter, value: str | None
+) -> int:
     """Store ``value``, which was found to be good, in the variable of ``parameter``.
 
     ``table`` is where the module's ``struct kernel_param`` are. What only the module's own code can
@@ -101,7 +103,7 @@ def _set_one(machine: Machine, place: int, kind: str, value: str | None) -> int:
     return 0
 
 
-def read_from_memory(machine: Machine, table: int, parameter: Parameter) -> str | None:
+def read_from_memory(machine: Machine, table: int, parameter: ModuleParameter) -> str | None:
     """Return what reading ``parameter`` gives now; None where that cannot be told."""
     record = table + PARAMETER.size * parameter.index
     memory = machine.memory

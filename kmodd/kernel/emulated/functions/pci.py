@@ -20,7 +20,7 @@ from kmodd.kernel.emulated.abi.structures import (
 from kmodd.kernel.emulated.functions.bus import (
     BUSES,
     Bus,
-    Device,
+    BusDevice,
     Driver,
     add_driver,
     buses_of,
@@ -44,7 +44,7 @@ _DEVICE_NOT_FOUND, _BAD_REGISTER = 0x86, 0x87
 """PCIBIOS_DEVICE_NOT_FOUND, PCIBIOS_BAD_REGISTER_NUMBER"""
 
 
-def _pci_match(machine: Machine, device: Device, driver: Driver) -> int:
+def _pci_match(machine: Machine, device: BusDevice, driver: Driver) -> int:
     """Return the entry of the driver's ``struct pci_device_id`` that the device fits."""
     memory = machine.memory
     table = memory.number(driver.address + PCI_DRIVER.id_table)
@@ -73,7 +73,7 @@ def _pci_match(machine: Machine, device: Device, driver: Driver) -> int:
     return 0
 
 
-def _pci_probe(machine: Machine, device: Device, driver: Driver, match: int) -> int:
+def _pci_probe(machine: Machine, device: BusDevice, driver: Driver, match: int) -> int:
     memory = machine.memory
     memory.put(device.address + PCI_DEVICE.driver, driver.address)
     probe = memory.number(driver.address + PCI_DRIVER.probe)
@@ -95,7 +95,7 @@ def pci_unregister_driver(machine: Machine, address: int) -> None:
     remove_driver(machine, address)
 
 
-def _pci_forget(machine: Machine, device: Device) -> None:
+def _pci_forget(machine: Machine, device: BusDevice) -> None:
     machine.memory.put(device.address + PCI_DEVICE.driver, 0)
 
 

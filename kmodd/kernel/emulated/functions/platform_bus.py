@@ -17,7 +17,7 @@ from kmodd.kernel.emulated.abi.structures import (
 from kmodd.kernel.emulated.functions.bus import (
     BUSES,
     Bus,
-    Device,
+    BusDevice,
     Driver,
     add_device,
     add_driver,
@@ -33,7 +33,7 @@ _NONE, _AUTO = -1, -2
 _IDS_MAX = 4096
 
 
-def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
+def _platform_match(machine: Machine, device: BusDevice, driver: Driver) -> int:
     """Return the entry of the driver's table that names the device, or the driver itself."""
     memory = machine.memory
     name = memory.string(memory.number(device.address + PLATFORM_DEVICE.name), 64)
@@ -50,7 +50,7 @@ def _platform_match(machine: Machine, device: Device, driver: Driver) -> int:
     return driver.address if own and memory.string(own, 64) == name else 0
 
 
-def _platform_probe(machine: Machine, device: Device, driver: Driver, _match: int) -> int:
+def _platform_probe(machine: Machine, device: BusDevice, driver: Driver, _match: int) -> int:
     probe = machine.memory.number(driver.address + PLATFORM_DRIVER.probe)
     return machine.call(probe, device.address) if probe else 0
 
@@ -161,7 +161,7 @@ def platform_device_add(machine: Machine, address: int) -> int:
     return 0
 
 
-def name_platform_device(machine: Machine, address: int) -> Device:
+def name_platform_device(machine: Machine, address: int) -> BusDevice:
     """Give a platform device the name that it has on its bus, from its own and its number."""
     memory = machine.memory
     buses = buses_of(machine)
@@ -174,7 +174,7 @@ def name_platform_device(machine: Machine, address: int) -> Device:
         name += b".%d" % number
     base = address + PLATFORM_DEVICE.device
     set_name(machine, base, name)
-    return Device(address, base, "platform")
+    return BusDevice(address, base, "platform")
 
 
 @function("int platform_device_register(struct platform_device *pdev)")

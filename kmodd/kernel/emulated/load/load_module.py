@@ -25,7 +25,7 @@ from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.layout import Layout
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.module_table import ModuleTable
-from kmodd.kernel.emulated.modules.param_table import Parameter
+from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import TEXT_MAX, set_parameters
 from kmodd.kernel.emulated.modules.section_files import section_files
 from kmodd.kernel.emulated.modules.struct_module import StructModule
@@ -36,7 +36,7 @@ from kmodd.modulefile import ModuleFile
 
 
 @dataclass(slots=True)
-class Load:
+class ModuleLoad:
     """One call of load_module. For the thread that makes it.
 
     ``label`` is the module's name as far as it is known, for the error.
@@ -155,7 +155,7 @@ class Load:
             why = f"{mod.name}: more than {TEXT_MAX} characters of parameters"
             raise Refusal(Reason.INVALID_PARAMETER, errno.E2BIG, why)
 
-        def store(parameter: Parameter, value: str | None) -> int:
+        def store(parameter: ModuleParameter, value: str | None) -> int:
             return self.cpu.take_parameter(mod, parameter, value)
 
         for remark in set_parameters(mod.name, mod.parameters, text, bits, store):

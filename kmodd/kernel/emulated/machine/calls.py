@@ -53,7 +53,7 @@ class SystemCall:
     number: int = 0
 
 
-class Calls:
+class SystemCalls:
     """The system call that has the processor (``now``); for who holds the machine.
 
     ``kernel`` is what each kernel function gets as its first argument.

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.modules.kallsyms import FunctionNames, Place
+from kmodd.kernel.emulated.modules.kallsyms import FunctionNames, SymbolPlace
 
 
 @dataclass(slots=True, eq=False)
@@ -51,10 +51,10 @@ class ModuleImage:
             self.has_init_memory or not self.init_start <= address < self.init_end
         )
 
-    def find(self, address: int) -> Place:
+    def find(self, address: int) -> SymbolPlace:
         """Name the function that ``address`` is in (find_kallsyms_symbol)."""
         in_init = self.init_start <= address < self.init_end
         low = self.init_start if in_init else self.start
         end = self.init_text_end if in_init else self.text_end
         name, start, end = self.functions.nearest(address, low, end)
-        return Place(self.name, name, address - start, max(end - start, 0))
+        return SymbolPlace(self.name, name, address - start, max(end - start, 0))

@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import READ, WRITE
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64, stack_of
-from kmodd.kernel.emulated.machine.calls import Calls, SystemCall
+from kmodd.kernel.emulated.machine.calls import SystemCall, SystemCalls
 from kmodd.kernel.emulated.machine.clock import Clock
 from kmodd.kernel.emulated.machine.deferred_work import DeferredWork
 from kmodd.kernel.emulated.machine.faults import Faults
@@ -37,14 +37,14 @@ class Machine:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.lock = Lock()
+        self.lock, self._stacks, self._states = Lock(), Stacks(), States()
         self.cpu = cpu = X86_64()
         self.memory = cpu.memory
         region = self.memory.add(addresses.DIRECT_MAP, addresses.DIRECT_MAP_SIZE, READ | WRITE)
         # The first page of all is nobody's.
         self.heap = Heap(region, addresses.DIRECT_MAP + 4096)
-        chunk = self.memory.region(addresses.PER_CPU)
-        self.per_cpu = Heap(chunk, addresses.PER_CPU + addresses.PER_CPU_OF_MODULES)
+        first_free = addresses.PER_CPU + addresses.PER_CPU_OF_MODULES
+        self.per_cpu = Heap(self.memory.region(addresses.PER_CPU), first_free)
         self.kernel_symbols = symbols = KernelSymbols(cpu, FUNCTIONS, self.heap.allocate)
         self.images = Images()
         self.mounts = Mounts()
@@ -53,7 +53,7 @@ class Machine:
         self.deferred = DeferredWork()
         self.stubs = Stubs(services.printk)
         self.faults = Faults(cpu, self.images, services, self.log, self.symbol)
-        self.calls = Calls(
+        self.calls = SystemCalls(
             self,
             cpu,
             symbols=symbols,
@@ -64,7 +64,6 @@ class Machine:
         )
         self.ledger = ResourceLedger(self.calls.taker)
         self.requests = ModuleRequests(self.lock, self.calls, services, self.log)
-        self._stacks = Stacks()
         self.tasks = Tasks(
             cpu,
             self.calls,
@@ -75,7 +74,6 @@ class Machine:
             log=self.log,
         )
         self.scheduler = self.tasks.scheduler
-        self._states = States()
 
     @contextmanager
     def running(self, module: str) -> Iterator[None]:

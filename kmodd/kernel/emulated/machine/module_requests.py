@@ -5,7 +5,7 @@ import errno
 import time
 from threading import Lock
 
-from kmodd.kernel.emulated.machine.calls import Calls, SystemCall
+from kmodd.kernel.emulated.machine.calls import SystemCall, SystemCalls
 from kmodd.kernel.emulated.machine.log_lines import LogLines
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.machine.time_limit import TimeLimit
@@ -21,7 +21,7 @@ _BUSY_SECONDS = 5
 class ModuleRequests:
     """The requests under way; for who holds the machine, which is to have ``lock``."""
 
-    def __init__(self, lock: Lock, calls: Calls, services: Services, log: LogLines) -> None:
+    def __init__(self, lock: Lock, calls: SystemCalls, services: Services, log: LogLines) -> None:
         self._lock = lock
         self._calls = calls
         self._services = services

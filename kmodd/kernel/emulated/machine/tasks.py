@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64, stack_of
 from kmodd.kernel.emulated.machine import crash
-from kmodd.kernel.emulated.machine.calls import Calls, SystemCall
+from kmodd.kernel.emulated.machine.calls import SystemCall, SystemCalls
 from kmodd.kernel.emulated.machine.clock import HZ, Clock
 from kmodd.kernel.emulated.machine.crash import Crash
 from kmodd.kernel.emulated.machine.deferred_work import DeferredWork
@@ -24,7 +24,7 @@ class Tasks:
     def __init__(
         self,
         cpu: X86_64,
-        calls: Calls,
+        calls: SystemCalls,
         *,
         clock: Clock,
         stacks: Stacks,

@@ -20,7 +20,7 @@ _MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SymbolPlace:
     """Where in a module an address is, as the kernel's ``%pS`` says it.
 
     ``symbol`` is empty where nothing is named; ``size`` reaches to the next symbol.

@@ -34,7 +34,7 @@ _MAX_NAME = 1024
 
 
 @dataclass(slots=True)
-class Parameter:
+class ModuleParameter:
     """One parameter. ``kind`` is the type in moduleparam.h's words (``int``, ``charp``,
     ``string``), empty for one that only the module's own code can set and show.
 
@@ -65,18 +65,18 @@ class ParameterTable:
     the kernel (``param_lock``).
     """
 
-    parameters: list[Parameter] = field(default_factory=list)
+    parameters: list[ModuleParameter] = field(default_factory=list)
     bits: int = 64
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
-    def __iter__(self) -> Iterator[Parameter]:
+    def __iter__(self) -> Iterator[ModuleParameter]:
         return iter(self.parameters)
 
-    def with_file(self, name: str) -> Parameter | None:
+    def with_file(self, name: str) -> ModuleParameter | None:
         """Return the parameter whose file in sysfs has that very name."""
         return next((each for each in self if each.mode and each.name == name), None)
 
-    def find(self, name: str) -> Parameter | None:
+    def find(self, name: str) -> ModuleParameter | None:
         """Return the first parameter of that name; dashes and underscores are the same."""
         wanted = name.replace("-", "_")
         return next((each for each in self if each.name.replace("-", "_") == wanted), None)
@@ -104,7 +104,7 @@ class _Reader:
         self._word = module.elf.bits // 8
         self._order = module.elf.byteorder
 
-    def parameters(self, section: Section) -> list[Parameter]:
+    def parameters(self, section: Section) -> list[ModuleParameter]:
         # Three pointers, the permissions, level and flags, and one more pointer, aligned.
         size = (3 + 1 + 1) * self._word
         if section.size > MAX_PARAMETERS * size:
@@ -115,7 +115,7 @@ class _Reader:
             parameter.index = index
         return parameters
 
-    def _parameter(self, table: int, start: int) -> Parameter:
+    def _parameter(self, table: int, start: int) -> ModuleParameter:
         word = self._word
         name = self._string(self._target(table, start))
         mode = self._number(table, start + 3 * word, 2)
@@ -129,13 +129,15 @@ class _Reader:
         own = self._target(table, start + 2 * word)
         if own is not None:
             # Whatever their name: it is module_param()'s that begins as those of the kernel do.
-            return Parameter(name, "", mode, flags, bare=bool(self._number(*own, 4) & _NO_ARGUMENT))
+            return ModuleParameter(
+                name, "", mode, flags, bare=bool(self._number(*own, 4) & _NO_ARGUMENT)
+            )
         kind = operations.removeprefix(_OPS_PREFIX) if operations.startswith(_OPS_PREFIX) else ""
         if kind == "string" and place is not None:
             return self._copied_string(name, mode, flags, place)
-        return Parameter(name, kind, mode, flags, value=self._value(kind, place))
+        return ModuleParameter(name, kind, mode, flags, value=self._value(kind, place))
 
-    def _array(self, name: str, mode: int, flags: int, place: tuple[int, int]) -> Parameter:
+    def _array(self, name: str, mode: int, flags: int, place: tuple[int, int]) -> ModuleParameter:
         """``struct kparam_array``: maximum, element size, count, operations, elements."""
         section, at = place
         word = self._word
@@ -152,7 +154,7 @@ class _Reader:
                 for index in range(count)
             ]
         value = None if values is None or None in values else ",".join(map(str, values))
-        return Parameter(
+        return ModuleParameter(
             name,
             kind,
             mode,
@@ -163,12 +165,14 @@ class _Reader:
             value=value,
         )
 
-    def _copied_string(self, name: str, mode: int, flags: int, place: tuple[int, int]) -> Parameter:
+    def _copied_string(
+        self, name: str, mode: int, flags: int, place: tuple[int, int]
+    ) -> ModuleParameter:
         """``struct kparam_string``: the size of the buffer, and the buffer."""
         section, at = place
         size = self._number(section, at, 4)
         value = self._string(self._target(section, at + self._word))
-        return Parameter(name, "string", mode, flags, maximum=size, value=value)
+        return ModuleParameter(name, "string", mode, flags, maximum=size, value=value)
 
     def _value(self, kind: str, place: tuple[int, int] | None) -> str | None:
         """Return what a variable of that kind holds before anything has run, as it is shown."""

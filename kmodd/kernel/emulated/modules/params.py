@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kmodd.kernel.emulated.modules.param_table import UNSAFE, Parameter, ParameterTable, shown
+from kmodd.kernel.emulated.modules.param_table import UNSAFE, ModuleParameter, ParameterTable, shown
 from kmodd.kernel.emulated.reporting.log import Level
 
 TEXT_MAX = 64 << 10
@@ -93,11 +93,11 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end()
 
 
-Store = Callable[[Parameter, str | None], int]
+Store = Callable[[ModuleParameter, str | None], int]
 """Lets a module's code see the value that a parameter was given; returns 0 or an errno."""
 
 
-def _store_nowhere(_parameter: Parameter, _value: str | None) -> int:
+def _store_nowhere(_parameter: ModuleParameter, _value: str | None) -> int:
     return 0
 
 
@@ -131,7 +131,7 @@ def set_parameters(
     return remarks
 
 
-def store_parameter(parameter: Parameter, value: str, bits: int) -> tuple[int, list[Remark]]:
+def store_parameter(parameter: ModuleParameter, value: str, bits: int) -> tuple[int, list[Remark]]:
     """Set one parameter as writing to its file in sysfs does (param_attr_store).
 
     Returns 0 or the errno that the write fails with, and what the kernel says to it.
@@ -145,14 +145,14 @@ def store_parameter(parameter: Parameter, value: str, bits: int) -> tuple[int, l
     return code, remarks
 
 
-def _danger(parameter: Parameter) -> Remark:
+def _danger(parameter: ModuleParameter) -> Remark:
     """What the kernel says, and does, when a dangerous parameter is set (param_check_unsafe)."""
     line = f"Setting dangerous option {parameter.name} - tainting kernel"
     return Remark(0, Level.NOTICE, line, taints=True)
 
 
 def _set_one(
-    module: str, parameter: Parameter, name: str, value: str | None, bits: int, store: Store
+    module: str, parameter: ModuleParameter, name: str, value: str | None, bits: int, store: Store
 ) -> Iterator[Remark]:
     """Set one parameter; ``name`` is how it was called."""
     complaints: list[str] = []
@@ -175,7 +175,7 @@ def _set_one(
         yield Remark(code, Level.ERR, f"{module}: {what}")
 
 
-def _needs_no_value(parameter: Parameter) -> bool:
+def _needs_no_value(parameter: ModuleParameter) -> bool:
     """Tell whether the parameter may stand alone (KERNEL_PARAM_OPS_FL_NOARG).
 
     Where only the module's code could tell, it is taken to be so.
@@ -186,7 +186,7 @@ def _needs_no_value(parameter: Parameter) -> bool:
 
 
 def _set(
-    parameter: Parameter, value: str | None, bits: int, complain: Callable[[str], None]
+    parameter: ModuleParameter, value: str | None, bits: int, complain: Callable[[str], None]
 ) -> int:
     """Return 0, or the errno that the setter of the parameter's type gives."""
     if parameter.is_array:
@@ -205,7 +205,9 @@ def _set(
     return code
 
 
-def _set_array(parameter: Parameter, value: str, bits: int, complain: Callable[[str], None]) -> int:
+def _set_array(
+    parameter: ModuleParameter, value: str, bits: int, complain: Callable[[str], None]
+) -> int:
     """Set the elements one by one, up to a bad one (param_array)."""
     texts: list[str | None] = []
     code = 0

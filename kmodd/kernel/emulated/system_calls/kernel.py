@@ -30,7 +30,7 @@ from kmodd.kernel.emulated.hardware.modalias import parse_modalias
 from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
 from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_length
-from kmodd.kernel.emulated.load.load_module import Load
+from kmodd.kernel.emulated.load.load_module import ModuleLoad
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
@@ -297,7 +297,7 @@ class EmulatedKernel:
 
     def _load(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         around = Surroundings(self._vmlinux(), self._command_line, self._taints, self._log)
-        load = Load(around, self._table, self._cpu, self._patience, self._files)
+        load = ModuleLoad(around, self._table, self._cpu, self._patience, self._files)
         try:
             load.run(image, parameters, flags)
         except Refusal as refusal:
