@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How modules' code is run: its place in memory, its parameters, its init and exit."""
+"""How modules' code is run.
+
+cpu                         who runs it: an emulated processor, or nobody
+processor                   a module's init and exit, parameters, devices; crashes
+placement, relocate         how a module comes into memory, and its words are filled in
+"""

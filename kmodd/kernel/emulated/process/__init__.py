@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel in a process of its own: its boots, and how it is spoken to."""
+"""The kernel in a process of its own.
+
+isolated                    the kernel as others see it, booted anew whenever it panics
+boot                        one boot: the process, the conversation with it, the calls under way
+child                       what runs in the process
+messages, wire              what the two say to each other, and how it is sent
+"""

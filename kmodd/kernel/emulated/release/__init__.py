@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kernel is before it has loaded a module: what its release and its build say."""
+"""What a kernel is before it has loaded a module.
+
+vmlinux                     its symbols, version magic, built-in modules
+build_options               its configuration, as far as the loader minds it
+certificates                those of the keys that its modules are signed with
+"""
