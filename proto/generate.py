@@ -1,34 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generate kmodd/v1 from proto/kmodd/v1: ``python proto/generate.py [OUTPUT DIRECTORY]``.
 
+With ``--release`` the descriptors are kept, too, as those that later ones are compared with.
+
 Needs grpcio-tools in the version that the ``test`` extra pins: the oldest that the project
 supports, so that the generated code runs with that one and every later one.
 """
 
-import sys
+import argparse
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from compatibility import breaks
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
+RELEASED = PROTO / "released" / "kmodd.v1.binpb"
 
 
 def generate(output: Path) -> None:
     """Write the messages, their type stubs and the service stubs under ``output``."""
-    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    well_known = str(resources.files("grpc_tools") / "_proto")
-    arguments = [
-        "protoc",
-        f"--proto_path={PROTO}",
-        f"--proto_path={well_known}",
-        f"--python_out={output}",
-        f"--pyi_out={output}",
-        f"--grpc_python_out={output}",
-        *sources,
-    ]
-    if protoc.main(arguments) != 0:
-        raise SystemExit("protoc failed")
+    _protoc(f"--python_out={output}", f"--pyi_out={output}", f"--grpc_python_out={output}")
     for stray in output.rglob("*_pb2_grpc.py"):
         if "service " not in (PROTO / stray.relative_to(output)).with_name(
             stray.name.replace("_pb2_grpc.py", ".proto")
@@ -36,5 +30,44 @@ def generate(output: Path) -> None:
             stray.unlink()
 
 
+def release() -> None:
+    """Keep the descriptors of now as the released ones.
+
+    Raises SystemExit where they break what was released before.
+    """
+    found = breaks(FileDescriptorSet.FromString(RELEASED.read_bytes()), described())
+    if found:
+        raise SystemExit("\n".join(("the API as it was released is broken:", *found)))
+    RELEASED.write_bytes(described().SerializeToString(deterministic=True))
+
+
+def described() -> FileDescriptorSet:
+    """Return the descriptors of the API's files."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "api.binpb"
+        _protoc(f"--descriptor_set_out={path}")
+        return FileDescriptorSet.FromString(path.read_bytes())
+
+
+def _protoc(*arguments: str) -> None:
+    """Run protoc on all sources; raises SystemExit where it fails."""
+    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    well_known = str(resources.files("grpc_tools") / "_proto")
+    paths = (f"--proto_path={PROTO}", f"--proto_path={well_known}")
+    if protoc.main(["protoc", *paths, *arguments, *sources]) != 0:
+        raise SystemExit("protoc failed")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", nargs="?", type=Path, default=PROTO.parent)
+    parser.add_argument("--release", action="store_true")
+    arguments = parser.parse_args()
+    generate(arguments.output)
+    if arguments.release:
+        release()
+
+
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else PROTO.parent)
+    main()

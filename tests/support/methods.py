@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """All methods of the API, from its descriptors, and a way to call any of them."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf import message_factory
+from google.protobuf.descriptor import FileDescriptor
 
-from kmodd.v1 import (
-    daemon_service_pb2,
-    database_service_pb2,
-    emulation_service_pb2,
-    kernel_log_service_pb2,
-    module_service_pb2,
-)
+import kmodd.v1
 
-FILES = (
-    module_service_pb2,
-    database_service_pb2,
-    kernel_log_service_pb2,
-    daemon_service_pb2,
-    emulation_service_pb2,
-)
+
+def _files() -> Iterator[FileDescriptor]:
+    for module in pkgutil.iter_modules(kmodd.v1.__path__, "kmodd.v1."):
+        if module.name.endswith("_pb2"):
+            yield importlib.import_module(module.name).DESCRIPTOR
+
+
+FILES = tuple(_files())
+"""All files of the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Method:
 
 def _methods() -> Iterator[Method]:
     for file in FILES:
-        for service in file.DESCRIPTOR.services_by_name.values():
+        for service in file.services_by_name.values():
             for method in service.methods:
                 yield Method(
                     f"/{service.full_name}/{method.name}",
