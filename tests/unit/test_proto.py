@@ -93,6 +93,14 @@ def test_everything_in_the_api_has_a_comment(tmp_path: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("file", tuple(file_descriptors()), ids=lambda file: file.name)
+def test_generators_of_other_languages_are_told_the_package(file: FileDescriptor) -> None:
+    options = file.GetOptions()
+    assert options.go_package == "kmodd.dev/api/kmodd/v1;kmoddv1"
+    assert (options.java_package, options.java_multiple_files) == ("dev.kmodd.api.v1", True)
+    assert options.csharp_namespace == "Kmodd.V1"
+
+
 def uncommented(file: FileDescriptorProto) -> Iterator[str]:
     """Yield each message, field, enum, value, service and method that has no comment."""
     commented = {
