@@ -44,10 +44,7 @@ class Admission:
         caller = self._namespace.origin(token) if token else self._caller
         rules.check_method(caller, method, on_linux=self._log_is_private)
         if request is not None and not token:
-            rules.check_fields(caller, method, (field.name for field, _ in request.ListFields()))
-            if method == rules.HOLD:
-                fields = (field.name for field, _ in request.load.ListFields())
-                rules.check_fields(caller, rules.LOAD, fields)
+            rules.check_fields(caller, method, request)
 
     def shown_module(self, module: LoadedModule) -> LoadedModule:
         """Return ``module`` as the callers of this socket see it."""

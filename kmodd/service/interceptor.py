@@ -10,7 +10,6 @@ For each method grpc is told that it takes a stream of requests: for a method wi
 would wait in a place where nobody can end the waiting (see served_calls.py).
 """
 
-import enum
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from kmodd.access.policy import Lane, policy_of
 from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
 from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
@@ -34,37 +34,6 @@ TURN = 10.0
 """Seconds that a call which only looks waits for its turn."""
 
 log = logging.getLogger(__name__)
-
-
-class Lane(enum.Enum):
-    """The kinds of calls."""
-
-    READ = "read"
-    MUTATION = "mutation"
-    STREAM = "stream"
-    HOLD = "hold"
-
-
-LANES = {
-    "/kmodd.v1.ModuleService/InsertModule": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/LoadModules": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/UnloadModules": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/RemoveModule": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/SetParameter": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/HoldModules": Lane.HOLD,
-    "/kmodd.v1.ModuleService/EndHold": Lane.MUTATION,
-    "/kmodd.v1.ModuleService/WatchModules": Lane.STREAM,
-    "/kmodd.v1.DatabaseService/GetConfiguration": Lane.STREAM,
-    "/kmodd.v1.DatabaseService/InspectModule": Lane.STREAM,
-    "/kmodd.v1.DatabaseService/RebuildDatabase": Lane.STREAM,
-    "/kmodd.v1.DatabaseService/WatchDatabase": Lane.STREAM,
-    "/kmodd.v1.KernelLogService/ReadLog": Lane.STREAM,
-    "/kmodd.v1.EmulationService/AddDevice": Lane.MUTATION,
-    "/kmodd.v1.EmulationService/RemoveDevice": Lane.MUTATION,
-    "/grpc.health.v1.Health/Watch": Lane.STREAM,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Lane.STREAM,
-}
-"""The lane of each method that does not only look."""
 
 
 class _Places:
@@ -162,7 +131,7 @@ class Interceptor(grpc.ServerInterceptor):
     def _guarded(
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
-        lane = LANES.get(method, Lane.READ)
+        lane = policy_of(method).lane
         places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
@@ -181,7 +150,7 @@ class Interceptor(grpc.ServerInterceptor):
     def _guarded_stream(
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
-        lane = LANES.get(method, Lane.READ)
+        lane = policy_of(method).lane
         places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:

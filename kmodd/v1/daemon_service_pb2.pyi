@@ -4,34 +4,40 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from kmodd.v1 import database_service_pb2 as _database_service_pb2
 from kmodd.v1 import module_service_pb2 as _module_service_pb2
+from kmodd.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from kmodd.v1.policy_pb2 import MethodPolicy as MethodPolicy
+from kmodd.v1.policy_pb2 import Role as Role
+from kmodd.v1.policy_pb2 import Lane as Lane
 
 DESCRIPTOR: _descriptor.FileDescriptor
+POLICY_FIELD_NUMBER: _ClassVar[int]
+policy: _descriptor.FieldDescriptor
+LOADER_MAY_SET_FIELD_NUMBER: _ClassVar[int]
+loader_may_set: _descriptor.FieldDescriptor
+ROLE_UNSPECIFIED: _policy_pb2.Role
+ROLE_OBSERVER: _policy_pb2.Role
+ROLE_LOADER: _policy_pb2.Role
+ROLE_ADMIN: _policy_pb2.Role
+LANE_UNSPECIFIED: _policy_pb2.Lane
+LANE_READ: _policy_pb2.Lane
+LANE_MUTATION: _policy_pb2.Lane
+LANE_STREAM: _policy_pb2.Lane
+LANE_HOLD: _policy_pb2.Lane
 
 class KernelKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     KERNEL_KIND_UNSPECIFIED: _ClassVar[KernelKind]
     KERNEL_KIND_EMULATED: _ClassVar[KernelKind]
     KERNEL_KIND_LINUX: _ClassVar[KernelKind]
-
-class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    ROLE_UNSPECIFIED: _ClassVar[Role]
-    ROLE_OBSERVER: _ClassVar[Role]
-    ROLE_LOADER: _ClassVar[Role]
-    ROLE_ADMIN: _ClassVar[Role]
 KERNEL_KIND_UNSPECIFIED: KernelKind
 KERNEL_KIND_EMULATED: KernelKind
 KERNEL_KIND_LINUX: KernelKind
-ROLE_UNSPECIFIED: Role
-ROLE_OBSERVER: Role
-ROLE_LOADER: Role
-ROLE_ADMIN: Role
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()
@@ -78,7 +84,7 @@ class GetStatusResponse(_message.Message):
     symbol_source: str
     loaded_count: int
     tree: _database_service_pb2.Tree
-    role: Role
+    role: _policy_pb2.Role
     epoch: str
     revision: int
     boot_id: str
@@ -95,7 +101,7 @@ class GetStatusResponse(_message.Message):
     newest_revision: int
     start_failures: _containers.RepeatedScalarFieldContainer[str]
     why_not_run: str
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ...) -> None: ...
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ...) -> None: ...
 
 class ListOperationsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from kmodd.v1 import module_service_pb2 as kmodd_dot_v1_dot_module__service__pb2
+from kmodd.v1 import policy_pb2 as kmodd_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kmodd/v1/emulation_service.proto\x12\x08kmodd.v1\x1a\x1dkmodd/v1/module_service.proto\"\x80\x01\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x62us\x18\x02 \x01(\t\x12\x10\n\x08modalias\x18\x03 \x01(\t\x12\x0e\n\x06\x64river\x18\x04 \x01(\t\x12\x15\n\rdriver_module\x18\x05 \x01(\t\x12\x13\n\x0bprobe_errno\x18\x06 \x01(\x05\x12\r\n\x05owner\x18\x07 \x01(\t\"$\n\x10\x41\x64\x64\x44\x65viceRequest\x12\x10\n\x08modalias\x18\x01 \x01(\t\"]\n\x11\x41\x64\x64\x44\x65viceResponse\x12 \n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Device\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x16.kmodd.v1.ModuleResult\";\n\x12ListDevicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x13ListDevicesResponse\x12!\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Device\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13RemoveDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RemoveDeviceResponse\"N\n\nKernelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x14\n\x0cis_directory\x18\x02 \x01(\x08\x12\x0e\n\x06module\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\"G\n\x10ListFilesRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.KernelFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb9\x02\n\x10\x45mulationService\x12\x44\n\tAddDevice\x12\x1a.kmodd.v1.AddDeviceRequest\x1a\x1b.kmodd.v1.AddDeviceResponse\x12J\n\x0bListDevices\x12\x1c.kmodd.v1.ListDevicesRequest\x1a\x1d.kmodd.v1.ListDevicesResponse\x12M\n\x0cRemoveDevice\x12\x1d.kmodd.v1.RemoveDeviceRequest\x1a\x1e.kmodd.v1.RemoveDeviceResponse\x12\x44\n\tListFiles\x12\x1a.kmodd.v1.ListFilesRequest\x1a\x1b.kmodd.v1.ListFilesResponseB?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n kmodd/v1/emulation_service.proto\x12\x08kmodd.v1\x1a\x1dkmodd/v1/module_service.proto\x1a\x15kmodd/v1/policy.proto\"\x80\x01\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x62us\x18\x02 \x01(\t\x12\x10\n\x08modalias\x18\x03 \x01(\t\x12\x0e\n\x06\x64river\x18\x04 \x01(\t\x12\x15\n\rdriver_module\x18\x05 \x01(\t\x12\x13\n\x0bprobe_errno\x18\x06 \x01(\x05\x12\r\n\x05owner\x18\x07 \x01(\t\"$\n\x10\x41\x64\x64\x44\x65viceRequest\x12\x10\n\x08modalias\x18\x01 \x01(\t\"]\n\x11\x41\x64\x64\x44\x65viceResponse\x12 \n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x10.kmodd.v1.Device\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x16.kmodd.v1.ModuleResult\";\n\x12ListDevicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x13ListDevicesResponse\x12!\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x10.kmodd.v1.Device\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13RemoveDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14RemoveDeviceResponse\"N\n\nKernelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x14\n\x0cis_directory\x18\x02 \x01(\x08\x12\x0e\n\x06module\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\"G\n\x10ListFilesRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.KernelFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe1\x02\n\x10\x45mulationService\x12N\n\tAddDevice\x12\x1a.kmodd.v1.AddDeviceRequest\x1a\x1b.kmodd.v1.AddDeviceResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x02\x12T\n\x0bListDevices\x12\x1c.kmodd.v1.ListDevicesRequest\x1a\x1d.kmodd.v1.ListDevicesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12W\n\x0cRemoveDevice\x12\x1d.kmodd.v1.RemoveDeviceRequest\x1a\x1e.kmodd.v1.RemoveDeviceResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x02\x12N\n\tListFiles\x12\x1a.kmodd.v1.ListFilesRequest\x1a\x1b.kmodd.v1.ListFilesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,26 +34,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kmodd.v1.emulation_service_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.kmodd.api.v1P\001Z\036kmodd.dev/api/kmodd/v1;kmoddv1\252\002\010Kmodd.V1'
-  _globals['_DEVICE']._serialized_start=78
-  _globals['_DEVICE']._serialized_end=206
-  _globals['_ADDDEVICEREQUEST']._serialized_start=208
-  _globals['_ADDDEVICEREQUEST']._serialized_end=244
-  _globals['_ADDDEVICERESPONSE']._serialized_start=246
-  _globals['_ADDDEVICERESPONSE']._serialized_end=339
-  _globals['_LISTDEVICESREQUEST']._serialized_start=341
-  _globals['_LISTDEVICESREQUEST']._serialized_end=400
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=402
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=483
-  _globals['_REMOVEDEVICEREQUEST']._serialized_start=485
-  _globals['_REMOVEDEVICEREQUEST']._serialized_end=520
-  _globals['_REMOVEDEVICERESPONSE']._serialized_start=522
-  _globals['_REMOVEDEVICERESPONSE']._serialized_end=544
-  _globals['_KERNELFILE']._serialized_start=546
-  _globals['_KERNELFILE']._serialized_end=624
-  _globals['_LISTFILESREQUEST']._serialized_start=626
-  _globals['_LISTFILESREQUEST']._serialized_end=697
-  _globals['_LISTFILESRESPONSE']._serialized_start=699
-  _globals['_LISTFILESRESPONSE']._serialized_end=780
-  _globals['_EMULATIONSERVICE']._serialized_start=783
-  _globals['_EMULATIONSERVICE']._serialized_end=1096
+  _globals['_EMULATIONSERVICE'].methods_by_name['AddDevice']._loaded_options = None
+  _globals['_EMULATIONSERVICE'].methods_by_name['AddDevice']._serialized_options = b'\242\324\030\004\010\003\030\002'
+  _globals['_EMULATIONSERVICE'].methods_by_name['ListDevices']._loaded_options = None
+  _globals['_EMULATIONSERVICE'].methods_by_name['ListDevices']._serialized_options = b'\242\324\030\004\010\001\030\001'
+  _globals['_EMULATIONSERVICE'].methods_by_name['RemoveDevice']._loaded_options = None
+  _globals['_EMULATIONSERVICE'].methods_by_name['RemoveDevice']._serialized_options = b'\242\324\030\004\010\003\030\002'
+  _globals['_EMULATIONSERVICE'].methods_by_name['ListFiles']._loaded_options = None
+  _globals['_EMULATIONSERVICE'].methods_by_name['ListFiles']._serialized_options = b'\242\324\030\004\010\001\030\001'
+  _globals['_DEVICE']._serialized_start=101
+  _globals['_DEVICE']._serialized_end=229
+  _globals['_ADDDEVICEREQUEST']._serialized_start=231
+  _globals['_ADDDEVICEREQUEST']._serialized_end=267
+  _globals['_ADDDEVICERESPONSE']._serialized_start=269
+  _globals['_ADDDEVICERESPONSE']._serialized_end=362
+  _globals['_LISTDEVICESREQUEST']._serialized_start=364
+  _globals['_LISTDEVICESREQUEST']._serialized_end=423
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=425
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=506
+  _globals['_REMOVEDEVICEREQUEST']._serialized_start=508
+  _globals['_REMOVEDEVICEREQUEST']._serialized_end=543
+  _globals['_REMOVEDEVICERESPONSE']._serialized_start=545
+  _globals['_REMOVEDEVICERESPONSE']._serialized_end=567
+  _globals['_KERNELFILE']._serialized_start=569
+  _globals['_KERNELFILE']._serialized_end=647
+  _globals['_LISTFILESREQUEST']._serialized_start=649
+  _globals['_LISTFILESREQUEST']._serialized_end=720
+  _globals['_LISTFILESRESPONSE']._serialized_start=722
+  _globals['_LISTFILESRESPONSE']._serialized_end=803
+  _globals['_EMULATIONSERVICE']._serialized_start=806
+  _globals['_EMULATIONSERVICE']._serialized_end=1159
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from kmodd.v1 import module_service_pb2 as _module_service_pb2
+from kmodd.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from kmodd.v1 import policy_pb2 as kmodd_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kmodd/v1/kernel_log_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\"P\n\x0eReadLogRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_after_sequence\"7\n\x0fReadLogResponse\x12$\n\x07records\x18\x01 \x03(\x0b\x32\x13.kmodd.v1.LogRecord\"y\n\tLogRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12!\n\x05level\x18\x02 \x01(\x0e\x32\x12.kmodd.v1.LogLevel\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x04 \x01(\t*\xd6\x01\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x17\n\x13LOG_LEVEL_EMERGENCY\x10\x01\x12\x13\n\x0fLOG_LEVEL_ALERT\x10\x02\x12\x16\n\x12LOG_LEVEL_CRITICAL\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x05\x12\x14\n\x10LOG_LEVEL_NOTICE\x10\x06\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x07\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x08\x32T\n\x10KernelLogService\x12@\n\x07ReadLog\x12\x18.kmodd.v1.ReadLogRequest\x1a\x19.kmodd.v1.ReadLogResponse0\x01\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kmodd/v1/kernel_log_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15kmodd/v1/policy.proto\"P\n\x0eReadLogRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x1b\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x11\n\x0f_after_sequence\"7\n\x0fReadLogResponse\x12$\n\x07records\x18\x01 \x03(\x0b\x32\x13.kmodd.v1.LogRecord\"y\n\tLogRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12!\n\x05level\x18\x02 \x01(\x0e\x32\x12.kmodd.v1.LogLevel\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x04 \x01(\t*\xd6\x01\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x17\n\x13LOG_LEVEL_EMERGENCY\x10\x01\x12\x13\n\x0fLOG_LEVEL_ALERT\x10\x02\x12\x16\n\x12LOG_LEVEL_CRITICAL\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x05\x12\x14\n\x10LOG_LEVEL_NOTICE\x10\x06\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x07\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x08\x32`\n\x10KernelLogService\x12L\n\x07ReadLog\x12\x18.kmodd.v1.ReadLogRequest\x1a\x19.kmodd.v1.ReadLogResponse\"\n\xa2\xd4\x18\x06\x08\x01\x10\x03\x18\x03\x30\x01\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +34,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kmodd.v1.kernel_log_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.kmodd.api.v1P\001Z\036kmodd.dev/api/kmodd/v1;kmoddv1\252\002\010Kmodd.V1'
-  _globals['_LOGLEVEL']._serialized_start=342
-  _globals['_LOGLEVEL']._serialized_end=556
-  _globals['_READLOGREQUEST']._serialized_start=79
-  _globals['_READLOGREQUEST']._serialized_end=159
-  _globals['_READLOGRESPONSE']._serialized_start=161
-  _globals['_READLOGRESPONSE']._serialized_end=216
-  _globals['_LOGRECORD']._serialized_start=218
-  _globals['_LOGRECORD']._serialized_end=339
-  _globals['_KERNELLOGSERVICE']._serialized_start=558
-  _globals['_KERNELLOGSERVICE']._serialized_end=642
+  _globals['_KERNELLOGSERVICE'].methods_by_name['ReadLog']._loaded_options = None
+  _globals['_KERNELLOGSERVICE'].methods_by_name['ReadLog']._serialized_options = b'\242\324\030\006\010\001\020\003\030\003'
+  _globals['_LOGLEVEL']._serialized_start=365
+  _globals['_LOGLEVEL']._serialized_end=579
+  _globals['_READLOGREQUEST']._serialized_start=102
+  _globals['_READLOGREQUEST']._serialized_end=182
+  _globals['_READLOGRESPONSE']._serialized_start=184
+  _globals['_READLOGRESPONSE']._serialized_end=239
+  _globals['_LOGRECORD']._serialized_start=241
+  _globals['_LOGRECORD']._serialized_end=362
+  _globals['_KERNELLOGSERVICE']._serialized_start=581
+  _globals['_KERNELLOGSERVICE']._serialized_end=677
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import FileDescriptor
 
 import kmodd.v1
+from kmodd.v1 import policy_pb2
 
 
 def _files() -> Iterator[FileDescriptor]:
@@ -26,13 +27,17 @@ FILES = tuple(_files())
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: its path ("/package.Service/Method"), its messages, and what it streams."""
+    """A method: its path ("/package.Service/Method"), its messages, and what it streams.
+
+    ``policy`` is what it says of itself (proto/kmodd/v1/policy.proto).
+    """
 
     path: str
     request: Any
     response: Any
     streams_requests: bool
     streams_responses: bool
+    policy: Any
 
     def __str__(self) -> str:
         return self.path.rpartition("/")[2]
@@ -56,6 +61,7 @@ class Method:
 
 
 def _methods() -> Iterator[Method]:
+    policy: Any = policy_pb2.policy
     for file in FILES:
         for service in file.services_by_name.values():
             for method in service.methods:
@@ -65,6 +71,7 @@ def _methods() -> Iterator[Method]:
                     message_factory.GetMessageClass(method.output_type),
                     method.client_streaming,
                     method.server_streaming,
+                    method.GetOptions().Extensions[policy],
                 )
 
 

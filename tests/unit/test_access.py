@@ -1,30 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each role may do."""
+"""What each role may do, and that the API says it of everything."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message_factory import GetMessageClass
 
 from kmodd.access.caller import DAEMON, Caller, Role
-from kmodd.access.rules import (
+from kmodd.access.policy import (
     LOADER_FIELDS,
     METHODS,
-    METHODS_ON_LINUX,
-    check_fields,
-    check_method,
-    check_needed,
-    check_target,
+    Lane,
+    MethodPolicy,
+    policy_of,
+    read_loader_fields,
+    read_methods,
+    set_fields,
 )
+from kmodd.access.rules import check_fields, check_method, check_needed, check_target
 from kmodd.errors import AccessError, Reason
 from kmodd.server import SERVICES
+from kmodd.v1 import module_service_pb2 as pb
+from kmodd.v1 import policy_pb2
 from tests.support.methods import METHODS as ALL_METHODS
 from tests.support.methods import Method
 
 PAGE = Path(__file__).parents[2] / "kmodctl/share/man/kmodd-api.7"
 
 LOADER = Caller("/s", Role.LOADER, allow=("br_*", "snd-[a-c]x"), deny=("br_bad", "llc"))
+GIVER = Caller("/g", Role.LOADER, parameters=True)
 OBSERVER = Caller("/o", Role.OBSERVER)
+
+LOAD = "/kmodd.v1.ModuleService/LoadModules"
+HOLD = "/kmodd.v1.ModuleService/HoldModules"
+NEW = "/kmodd.v1.New/Method"
+
+LOADERS = [each for each in ALL_METHODS if METHODS[each.path].bounds_fields]
+
+SCALARS = {FieldDescriptor.TYPE_STRING: "x", FieldDescriptor.TYPE_BOOL: True}
 
 
 def refused(check: object, *arguments: object, **options: object) -> str:
@@ -36,18 +55,68 @@ def refused(check: object, *arguments: object, **options: object) -> str:
     return caught.value.detail
 
 
-def test_the_table_has_every_method_of_the_api() -> None:
-    assert sorted(METHODS) == sorted(METHODS_ON_LINUX) == sorted(each.path for each in ALL_METHODS)
+def request_with(kind: Any, field: Any) -> Any:
+    """Return a request in which one field is set."""
+    request = kind()
+    if field.is_repeated:
+        getattr(request, field.name).append(SCALARS.get(field.type, 1))
+    elif field.message_type is not None:
+        getattr(request, field.name).SetInParent()
+    else:
+        setattr(request, field.name, SCALARS.get(field.type, 1))
+    return request
+
+
+def new_file() -> Any:
+    """Return the descriptor of a file that somebody has added to the API without any option."""
+    file = FileDescriptorProto(name="new.proto", package="kmodd.v1", syntax="proto3")
+    message = file.message_type.add(name="Request")
+    text, own = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE
+    message.field.add(name="name", number=1, type=text, label=1)
+    message.field.add(name="more", number=2, type=own, type_name=".kmodd.v1.Request", label=3)
+    message.field.add(name="table", number=3, type=own, type_name=".kmodd.v1.Request.Row", label=3)
+    row = message.nested_type.add(name="Row")
+    row.options.map_entry = True
+    row.field.add(name="key", number=1, type=text, label=1)
+    row.field.add(name="value", number=2, type=text, label=1)
+    message.field[2].options.Extensions[policy_pb2.loader_may_set] = True  # type: ignore[index]
+    kinds = {"input_type": ".kmodd.v1.Request", "output_type": ".kmodd.v1.Request"}
+    file.service.add(name="New").method.add(name="Method", **kinds)
+    pool = DescriptorPool()
+    pool.Add(file)
+    return pool.FindFileByName("new.proto")
+
+
+@pytest.mark.parametrize("method", ALL_METHODS, ids=str)
+def test_every_method_says_who_may_call_it_and_how_it_is_served(method: Method) -> None:
+    policy = method.policy
+    assert policy.role != policy_pb2.ROLE_UNSPECIFIED
+    assert policy.lane != policy_pb2.LANE_UNSPECIFIED
+    assert METHODS[method.path].role.name == policy_pb2.Role.Name(policy.role)[len("ROLE_") :]
+    assert METHODS[method.path].lane.name == policy_pb2.Lane.Name(policy.lane)[len("LANE_") :]
+
+
+def test_the_daemon_knows_the_policy_of_every_method() -> None:
+    assert sorted(METHODS) == sorted(each.path for each in ALL_METHODS)
     assert {path.split("/")[1] for path in METHODS} == set(SERVICES)
 
 
-def test_what_the_table_does_not_have_is_for_admins() -> None:
-    assert refused(check_method, LOADER, "/kmodd.v1.New/Method", on_linux=False)
-    check_method(DAEMON, "/kmodd.v1.New/Method", on_linux=False)
+def test_a_method_that_says_nothing_is_for_admins_and_drained() -> None:
+    assert read_methods([new_file()]) == {NEW: MethodPolicy(Role.ADMIN, Role.ADMIN, Lane.MUTATION)}
+
+
+@pytest.mark.parametrize("path", [NEW, "/grpc.health.v1.Health/New", "/else/where", ""])
+def test_a_method_that_nobody_knows_is_for_admins_and_drained(path: str) -> None:
+    assert policy_of(path) == MethodPolicy(Role.ADMIN, Role.ADMIN, Lane.MUTATION)
+    assert refused(check_method, LOADER, path, on_linux=False)
+    check_method(DAEMON, path, on_linux=False)
 
 
 def test_health_and_reflection_are_for_everybody() -> None:
     check_method(OBSERVER, "/grpc.health.v1.Health/Check", on_linux=True)
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    check_method(OBSERVER, reflection, on_linux=True)
+    assert policy_of(reflection).lane is Lane.STREAM
 
 
 def test_the_log_of_a_real_kernel_is_for_admins() -> None:
@@ -56,24 +125,60 @@ def test_the_log_of_a_real_kernel_is_for_admins() -> None:
     assert refused(check_method, OBSERVER, method, on_linux=True) == "ReadLog takes the role admin"
 
 
-@pytest.mark.parametrize("method", [each for each in ALL_METHODS if each.path in LOADER_FIELDS])
-def test_a_loader_sets_no_field_that_is_not_named_for_it(method: Method) -> None:
-    fields = {field.name for field in method.request.DESCRIPTOR.fields}
-    assert fields >= LOADER_FIELDS[method.path]
-    for name in fields - LOADER_FIELDS[method.path]:
-        assert name in refused(check_fields, LOADER, method.path, [name])
-        check_fields(DAEMON, method.path, [name])
+@pytest.mark.parametrize("method", LOADERS, ids=str)
+def test_a_loader_sets_no_field_that_is_not_marked_for_it(method: Method) -> None:
+    marked = LOADER_FIELDS[method.request.DESCRIPTOR.full_name]
+    for field in method.request.DESCRIPTOR.fields:
+        request = request_with(method.request, field)
+        check_fields(DAEMON, method.path, request)
+        if field.name in marked:
+            check_fields(GIVER, method.path, request)
+        else:
+            assert field.name in refused(check_fields, GIVER, method.path, request)
 
 
-def test_what_a_loader_may_call_and_an_observer_not_has_its_fields_named() -> None:
-    mutations = {path for path, role in METHODS.items() if role is Role.LOADER}
-    assert mutations == set(LOADER_FIELDS)
+@pytest.mark.parametrize(
+    "field", ["ignore_vermagic", "release", "kmod_exact", "ignore_install_commands"]
+)
+def test_what_a_hold_loads_is_held_to_the_marks_of_a_load(field: str) -> None:
+    descriptor = pb.LoadModulesRequest.DESCRIPTOR.fields_by_name[field]
+    load = request_with(pb.LoadModulesRequest, descriptor)
+    assert field in refused(check_fields, GIVER, HOLD, pb.HoldModulesRequest(load=load))
+    check_fields(GIVER, HOLD, pb.HoldModulesRequest(load=pb.LoadModulesRequest(names=["x"])))
+
+
+def test_a_duration_is_a_value_like_any_other() -> None:
+    request = pb.RemoveModuleRequest(name="x", wait=Duration(seconds=1))
+    assert dict(set_fields(request)) == {"name": True, "wait": True}
+
+
+def test_a_field_that_is_not_marked_is_refused_however_deep_it_is() -> None:
+    file = new_file()
+    request = GetMessageClass(file.message_types_by_name["Request"])
+    deep = request(more=[request(), request(more=[request(name="x")])])
+    assert list(set_fields(deep, read_loader_fields([file]))) == [("more", False)]
+    marks = {"kmodd.v1.Request": frozenset({"more"})}
+    assert ("name", False) in set(set_fields(deep, marks))
+    assert ("name", True) not in set(set_fields(deep, marks))
+
+
+def test_a_map_is_never_a_loaders_to_set() -> None:
+    assert read_loader_fields([new_file()])["kmodd.v1.Request"] == frozenset()
+
+
+@pytest.mark.parametrize("method", LOADERS, ids=str)
+def test_what_is_open_to_loaders_takes_one_request_whose_fields_can_be_checked(
+    method: Method,
+) -> None:
+    assert not method.streams_requests
 
 
 def test_parameters_take_a_socket_that_allows_them() -> None:
-    load = "/kmodd.v1.ModuleService/LoadModules"
-    assert "no parameters" in refused(check_fields, LOADER, load, ["names", "parameters"])
-    check_fields(Caller("/s", Role.LOADER, parameters=True), load, ["names", "parameters"])
+    load = pb.LoadModulesRequest(names=["x"], parameters="y=1")
+    assert "no parameters" in refused(check_fields, LOADER, LOAD, load)
+    assert "no parameters" in refused(check_fields, LOADER, HOLD, pb.HoldModulesRequest(load=load))
+    check_fields(GIVER, LOAD, load)
+    check_fields(GIVER, HOLD, pb.HoldModulesRequest(load=load))
 
 
 @pytest.mark.parametrize("module", ["br_netfilter", "snd_bx"])
@@ -95,12 +200,12 @@ def test_the_manual_page_has_the_table() -> None:
     _, _, rest = PAGE.read_text().partition('.\\" methods: begin\n')
     table, end, _ = rest.partition('.\\" methods: end\n')
     assert end
-    assert table.splitlines() == ["\t".join(_row(path)) for path in METHODS]
+    assert sorted(table.splitlines()) == sorted("\t".join(_row(path)) for path in METHODS)
 
 
 def _row(path: str) -> Iterator[str]:
     """Yield a method's name, the least role that may call it, and on a real kernel if another."""
     yield path.rpartition(".")[2]
-    yield METHODS[path].value
-    if METHODS_ON_LINUX[path] is not METHODS[path]:
-        yield METHODS_ON_LINUX[path].value
+    yield METHODS[path].role
+    if METHODS[path].role_on_real_kernel is not METHODS[path].role:
+        yield METHODS[path].role_on_real_kernel

@@ -102,7 +102,7 @@ def test_generators_of_other_languages_are_told_the_package(file: FileDescriptor
 
 
 def uncommented(file: FileDescriptorProto) -> Iterator[str]:
-    """Yield each message, field, enum, value, service and method that has no comment."""
+    """Yield each message, field, enum, value, service, method and option without a comment."""
     commented = {
         tuple(place.path) for place in file.source_code_info.location if place.leading_comments
     }
@@ -121,6 +121,7 @@ def declared(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]
             for i, each in enumerate(message.oneof_decl)
             if not each.name.startswith("_")
         )
+    yield from (((7, at), each.name) for at, each in enumerate(file.extension))
     for at, enum in enumerate(file.enum_type):
         yield (5, at), enum.name
         yield from (((5, at, 2, i), each.name) for i, each in enumerate(enum.value))
