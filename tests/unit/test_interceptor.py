@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon does with a call of a method that says nothing of itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from kmodd.access.caller import DAEMON, Caller, Role
+from kmodd.kernel.emulated import IsolatedKernel
+from kmodd.service.admission import Admission
+from kmodd.service.interceptor import Interceptor
+from kmodd.settings import Limits
+from kmodd.v1 import module_service_pb2 as pb
+from tests.support.namespaces import namespace_on
+from tests.support.small_tree import empty_tree
+
+NEW = "/kmodd.v1.New/Method"
+
+
+def new_service() -> Any:
+    """Return a service with a method that nobody has given a policy."""
+    method = grpc.unary_unary_rpc_method_handler(
+        lambda _request, _context: pb.ListModulesResponse(),
+        pb.ListModulesRequest.FromString,
+        pb.ListModulesResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler("kmodd.v1.New", {"Method": method})
+
+
+@contextmanager
+def serving(root: Path, caller: Caller) -> Iterator[tuple[grpc.Channel, Interceptor]]:
+    """Serve it at a socket of ``caller``'s."""
+    namespace, kernel = namespace_on(empty_tree(root), IsolatedKernel)
+    interceptor = Interceptor(Limits(), Admission(caller, kernel, namespace))
+    server = grpc.server(interceptor.threads, [new_service()], (interceptor,))
+    server.add_insecure_port(f"unix:{root}/s")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"unix:{root}/s") as channel:
+            yield channel, interceptor
+    finally:
+        server.stop(None).wait()
+        interceptor.close()
+
+
+def code_of(channel: grpc.Channel, path: str) -> grpc.StatusCode:
+    """Return how a call of ``path`` ends."""
+    call = channel.unary_unary(
+        path, pb.ListModulesRequest.SerializeToString, pb.ListModulesResponse.FromString
+    ).future(pb.ListModulesRequest(), timeout=30)
+    call.exception()
+    return call.code()
+
+
+@pytest.mark.parametrize("role", [Role.OBSERVER, Role.LOADER])
+def test_a_method_without_a_policy_is_refused_to_who_is_no_admin(
+    tmp_path: Path, role: Role
+) -> None:
+    with serving(tmp_path, Caller("/s", role)) as (channel, _):
+        assert code_of(channel, NEW) is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_method_without_a_policy_is_refused_by_a_daemon_that_stops(tmp_path: Path) -> None:
+    with serving(tmp_path, DAEMON) as (channel, interceptor):
+        assert code_of(channel, NEW) is grpc.StatusCode.OK
+        interceptor.drain()
+        assert code_of(channel, NEW) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_method_that_nobody_serves_is_not_there_for_anybody(tmp_path: Path) -> None:
+    with serving(tmp_path, DAEMON) as (channel, _):
+        assert code_of(channel, "/kmodd.v1.New/Other") is grpc.StatusCode.UNIMPLEMENTED
