@@ -6,6 +6,8 @@ the names, and what the descriptors say of each, but not which file has it. What
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -15,8 +17,21 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
+from kmodd.v1 import policy_pb2
+
 Facts = Mapping[str, object]
 """What must stay as it is of one thing that is declared, by the words for it."""
+
+
+@dataclass(frozen=True, order=True)
+class Bar:
+    """What keeps callers out, which may be lowered and not be raised."""
+
+    height: int
+    words: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.words
 
 
 def breaks(released: FileDescriptorSet, changed: FileDescriptorSet) -> list[str]:
@@ -30,9 +45,13 @@ def breaks(released: FileDescriptorSet, changed: FileDescriptorSet) -> list[str]
         found += [
             f"{name}: its {word} was {fact} and is {after[name].get(word)}"
             for word, fact in facts.items()
-            if after[name].get(word) != fact
+            if not _is_kept(fact, after[name].get(word))
         ]
     return found
+
+
+def _is_kept(before: Any, after: Any) -> bool:
+    return bool(after <= before if isinstance(before, Bar) else after == before)
 
 
 def _declared(files: FileDescriptorSet) -> Iterator[tuple[str, Facts]]:
@@ -66,22 +85,24 @@ def _enums(scope: str, enums: Iterable[EnumDescriptorProto]) -> Iterator[tuple[s
         yield from ((f"{name}.{each.name}", {"number": each.number}) for each in enum.value)
 
 
-def _field(field: FieldDescriptorProto, oneofs: Iterable[str]) -> Facts:
+def _field(declared: FieldDescriptorProto, oneofs: Iterable[str]) -> Facts:
     """``oneofs`` are those of the message; an optional field is in one that only descriptors have.
 
     Presence is what proto3 makes of it (protobuf.dev, "Field Presence").
     """
-    in_oneof = field.HasField("oneof_index") and not field.proto3_optional
-    kind = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
-    repeated = field.label == FieldDescriptorProto.LABEL_REPEATED
-    present = in_oneof or field.proto3_optional or bool(field.type_name and kind == "message")
+    in_oneof = declared.HasField("oneof_index") and not declared.proto3_optional
+    kind = FieldDescriptorProto.Type.Name(declared.type).removeprefix("TYPE_").lower()
+    repeated = declared.label == FieldDescriptorProto.LABEL_REPEATED
+    present = in_oneof or declared.proto3_optional or bool(declared.type_name and kind == "message")
+    marked = _option(declared, policy_pb2.loader_may_set)
     return {
-        "number": field.number,
-        "type": f"{kind} {field.type_name}".rstrip(),
+        "number": declared.number,
+        "type": f"{kind} {declared.type_name}".rstrip(),
         "cardinality": "repeated" if repeated else "singular",
         "presence": "explicit" if present and not repeated else "implicit",
-        "JSON name": field.json_name or _json_name(field.name),
-        "oneof": list(oneofs)[field.oneof_index] if in_oneof else "none",
+        "JSON name": declared.json_name or _json_name(declared.name),
+        "oneof": list(oneofs)[declared.oneof_index] if in_oneof else "none",
+        "least role to set it": _bar(policy_pb2.ROLE_LOADER if marked else policy_pb2.ROLE_ADMIN),
     }
 
 
@@ -92,9 +113,21 @@ def _json_name(name: str) -> str:
 
 
 def _method(method: MethodDescriptorProto) -> Facts:
+    policy = _option(method, policy_pb2.policy)
+    role = policy.role or policy_pb2.ROLE_ADMIN
     return {
         "request": method.input_type,
         "response": method.output_type,
         "streaming of requests": method.client_streaming,
         "streaming of responses": method.server_streaming,
+        "least role": _bar(role),
+        "least role on a real kernel": _bar(policy.role_on_real_kernel or role),
     }
+
+
+def _bar(role: int) -> Bar:
+    return Bar(role, policy_pb2.Role.Name(role))
+
+
+def _option(bearer: FieldDescriptorProto | MethodDescriptorProto, extension: Any) -> Any:
+    return bearer.options.Extensions[extension]

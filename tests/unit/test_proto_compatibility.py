@@ -7,6 +7,7 @@ Each change is made to the released descriptors themselves.
 import runpy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import (
@@ -19,11 +20,15 @@ from google.protobuf.descriptor_pb2 import (
     ServiceDescriptorProto,
 )
 
+from kmodd.v1 import policy_pb2
 from tests.support.methods import FILES
 
 PROTO = Path(__file__).parents[2] / "proto"
 
 breaks = runpy.run_path(str(PROTO / "compatibility.py"))["breaks"]
+
+POLICY: Any = policy_pb2.policy
+LOADER_MAY_SET: Any = policy_pb2.loader_may_set
 
 
 @pytest.fixture
@@ -32,10 +37,22 @@ def released() -> FileDescriptorSet:
 
 
 @pytest.fixture
+def now() -> FileDescriptorSet:
+    files = FileDescriptorSet()
+    for file in FILES:
+        file.CopyToProto(files.file.add())
+    return files
+
+
+@pytest.fixture
 def api(released: FileDescriptorSet) -> "Api":
-    changed = FileDescriptorSet()
-    changed.CopyFrom(released)
-    return Api(changed)
+    return Api(copy_of(released))
+
+
+def copy_of(files: FileDescriptorSet) -> FileDescriptorSet:
+    copy = FileDescriptorSet()
+    copy.CopyFrom(files)
+    return copy
 
 
 class Api:
@@ -69,10 +86,9 @@ class Api:
         return found
 
 
-def test_the_api_keeps_what_was_released(released: FileDescriptorSet) -> None:
-    now = FileDescriptorSet()
-    for file in FILES:
-        file.CopyToProto(now.file.add())
+def test_the_api_keeps_what_was_released(
+    released: FileDescriptorSet, now: FileDescriptorSet
+) -> None:
     assert breaks(released, now) == []
 
 
@@ -258,6 +274,64 @@ def test_what_breaks_nobody_passes(
     change(api)
     assert breaks(released, api.files) == []
     assert api.files != released
+
+
+def require_admins(api: Api) -> None:
+    policy_of(api, "GetStatus").role = policy_pb2.ROLE_ADMIN
+
+
+def forget_policy(api: Api) -> None:
+    api.method("DaemonService", "GetStatus").ClearField("options")
+
+
+def require_admins_on_a_real_kernel(api: Api) -> None:
+    policy_of(api, "GetStatus").role_on_real_kernel = policy_pb2.ROLE_ADMIN
+
+
+def forget_mark(api: Api) -> None:
+    api.field("RemoveModuleRequest", "name").ClearField("options")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            require_admins,
+            "DaemonService.GetStatus: its least role was ROLE_OBSERVER and is ROLE_ADMIN",
+        ),
+        (
+            forget_policy,
+            "DaemonService.GetStatus: its least role was ROLE_OBSERVER and is ROLE_ADMIN",
+        ),
+        (
+            require_admins_on_a_real_kernel,
+            "DaemonService.GetStatus: its least role on a real kernel was ROLE_OBSERVER and is "
+            "ROLE_ADMIN",
+        ),
+        (
+            forget_mark,
+            "RemoveModuleRequest.name: its least role to set it was ROLE_LOADER and is ROLE_ADMIN",
+        ),
+    ],
+)
+def test_what_would_shut_somebody_out_is_refused(
+    now: FileDescriptorSet, change: Callable[[Api], None], told: str
+) -> None:
+    api = Api(copy_of(now))
+    change(api)
+    assert f"kmodd.v1.{told}" in breaks(now, api.files)
+
+
+def test_what_lets_somebody_in_passes(now: FileDescriptorSet) -> None:
+    api = Api(copy_of(now))
+    policy_of(api, "ListOperations").role = policy_pb2.ROLE_LOADER
+    api.field("RemoveModuleRequest", "force").options.Extensions[LOADER_MAY_SET] = True
+    assert breaks(now, api.files) == []
+    assert len(breaks(api.files, now)) == 3
+
+
+def policy_of(api: Api, method: str) -> Any:
+    return api.method("DaemonService", method).options.Extensions[POLICY]
 
 
 def test_the_released_api_bears_no_comments(released: FileDescriptorSet) -> None:
