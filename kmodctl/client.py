@@ -6,9 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kmodctl.connection import Connection
+from kmodctl.services import (
+    DaemonService,
+    DatabaseService,
+    EmulationService,
+    KernelLogService,
+    ModuleService,
+)
 
-# The messages are imported where they are made: those of all services together would cost a
-# command that needs one of them half as much as grpc itself does.
+# The messages are imported where they are made, as those of requests are by the methods: all of
+# them together would cost a command that needs one of them half as much as grpc itself does.
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
@@ -33,45 +40,28 @@ class Client(Connection):
 
     def list_modules(self) -> "list[module_service_pb2.Module]":
         """Return the loaded modules, the newest first."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.ListModulesRequest()
-        response: module_service_pb2.ListModulesResponse = self._call(
-            self._modules.ListModules, request
-        )
+        method = ModuleService.ListModules
+        response = self._call(method, method.request())
         return list(response.modules)
 
     def get_module(self, name: str) -> "module_service_pb2.GetModuleResponse":
         """Return what the kernel has of a loaded module: its line, its sizes, its parameters."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.GetModuleRequest(name=name)
-        response: module_service_pb2.GetModuleResponse = self._call(
-            self._modules.GetModule, request
-        )
-        return response
+        method = ModuleService.GetModule
+        return self._call(method, method.request(name=name))
 
     def get_parameters(self, module: str) -> "list[module_service_pb2.Parameter]":
         """Return the parameters that a loaded module shows."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.GetParametersRequest(module=module)
-        response: module_service_pb2.GetParametersResponse = self._call(
-            self._modules.GetParameters, request
-        )
+        method = ModuleService.GetParameters
+        response = self._call(method, method.request(module=module))
         return list(response.parameters)
 
     def set_parameter(
         self, module: str, parameter: str, value: str
     ) -> "module_service_pb2.Parameter":
         """Set a parameter of a loaded module, and return it as the kernel then shows it."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.SetParameterRequest(
-            module=module, parameter=parameter, value=value
-        )
-        response: module_service_pb2.SetParameterResponse = self._call(
-            self._modules.SetParameter, request
+        method = ModuleService.SetParameter
+        response = self._call(
+            method, method.request(module=module, parameter=parameter, value=value)
         )
         return response.parameter
 
@@ -83,37 +73,26 @@ class Client(Connection):
         ``options`` are the other fields of LoadModulesRequest. With one name a failure is raised;
         with more, each result has its own ``failure``.
         """
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.LoadModulesRequest(
-            names=names, parameters=parameters, **options
-        )
-        return list(self.load_modules(request).results)
+        method = ModuleService.LoadModules
+        request = method.request(names=names, parameters=parameters, **options)
+        return list(self._call(method, request).results)
 
     def load_modules(
         self, request: "module_service_pb2.LoadModulesRequest"
     ) -> "module_service_pb2.LoadModulesResponse":
         """Make the call LoadModules as it is."""
-        response: module_service_pb2.LoadModulesResponse = self._call(
-            self._modules.LoadModules, request
-        )
-        return response
+        return self._call(ModuleService.LoadModules, request)
 
     def unload(self, *names: str, **options: Any) -> "list[module_service_pb2.ModuleResult]":
         """Unload modules and what is unused without them; as ``load`` in everything else."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.UnloadModulesRequest(names=names, **options)
-        return list(self.unload_modules(request).results)
+        method = ModuleService.UnloadModules
+        return list(self._call(method, method.request(names=names, **options)).results)
 
     def unload_modules(
         self, request: "module_service_pb2.UnloadModulesRequest"
     ) -> "module_service_pb2.UnloadModulesResponse":
         """Make the call UnloadModules as it is."""
-        response: module_service_pb2.UnloadModulesResponse = self._call(
-            self._modules.UnloadModules, request
-        )
-        return response
+        return self._call(ModuleService.UnloadModules, request)
 
     def insert(
         self, path: str | os.PathLike[str], parameters: str = "", **options: bool
@@ -130,7 +109,7 @@ class Client(Connection):
         )
         for name, value in options.items():
             setattr(header, name, value)
-        return self._insert(path, header).module
+        return self._upload(ModuleService.InsertModule, header, path).module
 
     def load_file(
         self, path: str | os.PathLike[str], request: "module_service_pb2.LoadModulesRequest"
@@ -143,7 +122,7 @@ class Client(Connection):
 
         name = os.path.join(os.getcwd(), os.fspath(path))
         header = module_service_pb2.InsertModuleHeader(file_name=_sendable(name), load=request)
-        return self._insert(path, header)
+        return self._upload(ModuleService.InsertModule, header, path)
 
     def remove(
         self, name: str, *, force: bool = False, wait: "Duration | None" = None
@@ -152,10 +131,9 @@ class Client(Connection):
 
         ``wait`` is how long it may be in use meanwhile.
         """
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.RemoveModuleRequest(name=name, force=force, wait=wait)
-        return tuple(self._call(self._modules.RemoveModule, request).leaks)
+        method = ModuleService.RemoveModule
+        response = self._call(method, method.request(name=name, force=force, wait=wait))
+        return tuple(response.leaks)
 
     def hold(
         self, *names: str, unload: bool = False, note: str = "", **options: Any
@@ -166,30 +144,24 @@ class Client(Connection):
         others who holds. ``options`` are fields of LoadModulesRequest. Use it as a context manager.
         """
         from kmodctl.holding import HeldModules
-        from kmodd.v1 import module_service_pb2
 
-        load = module_service_pb2.LoadModulesRequest(names=names, **options)
-        request = module_service_pb2.HoldModulesRequest(load=load, unload=unload, note=note)
+        method = ModuleService.HoldModules
+        load = ModuleService.LoadModules.request(names=names, **options)
+        request = method.request(load=load, unload=unload, note=note)
         # A hold has no end that is known, so no call of it has a time limit.
-        call = self._modules.HoldModules(request, metadata=self._metadata)
+        call = self._begin(method, request, None)
         return HeldModules(call, self._timeout, self._translated)
 
     def list_holds(self) -> "list[module_service_pb2.Hold]":
         """Return the holds, the oldest first."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.ListHoldsRequest()
-        response: module_service_pb2.ListHoldsResponse = self._call(
-            self._modules.ListHolds, request
-        )
+        method = ModuleService.ListHolds
+        response = self._call(method, method.request())
         return list(response.holds)
 
     def end_hold(self, hold: int) -> None:
         """End a hold of another caller, by its number."""
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.EndHoldRequest(hold=hold)
-        self._call(self._modules.EndHold, request)
+        method = ModuleService.EndHold
+        self._call(method, method.request(hold=hold))
 
     def watch_modules(
         self, epoch: str = "", revision: int = 0
@@ -198,10 +170,8 @@ class Client(Connection):
 
         It ends with CallError: EVENTS_GONE or READER_TOO_SLOW where to begin anew.
         """
-        from kmodd.v1 import module_service_pb2
-
-        request = module_service_pb2.WatchModulesRequest(epoch=epoch, revision=revision)
-        yield from self._stream(self._modules.WatchModules, request)
+        method = ModuleService.WatchModules
+        yield from self._stream(method, method.request(epoch=epoch, revision=revision))
 
     def rebuild_database(
         self, release: str = "", *, progress: Progress | None = None
@@ -209,9 +179,9 @@ class Client(Connection):
         """Rebuild a release's databases; ``progress`` is told files read and files in all."""
         from kmodd.v1 import database_service_pb2
 
-        request = database_service_pb2.RebuildDatabaseRequest(release=release)
+        method = DatabaseService.RebuildDatabase
         tree = database_service_pb2.Tree()
-        for message in self._stream(self._databases.RebuildDatabase, request):
+        for message in self._stream(method, method.request(release=release)):
             if message.WhichOneof("content") == "tree":
                 tree = message.tree
             elif progress is not None:
@@ -220,25 +190,16 @@ class Client(Connection):
 
     def resolve(self, name: str, release: str = "") -> "database_service_pb2.ResolveAliasResponse":
         """Return which modules a name, an alias or ``symbol:NAME`` stands for."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.ResolveAliasRequest(name=name, release=release)
-        response: database_service_pb2.ResolveAliasResponse = self._call(
-            self._databases.ResolveAlias, request
-        )
-        return response
+        method = DatabaseService.ResolveAlias
+        return self._call(method, method.request(name=name, release=release))
 
     def module_infos(
         self, name: str, release: str = "", *, module_name_only: bool = False
     ) -> "list[database_service_pb2.ModuleInfo]":
         """Return what each module says of itself that ``name`` stands for."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.GetModuleInfoRequest(
-            name=name, release=release, module_name_only=module_name_only
-        )
-        response: database_service_pb2.GetModuleInfoResponse = self._call(
-            self._databases.GetModuleInfo, request
+        method = DatabaseService.GetModuleInfo
+        response = self._call(
+            method, method.request(name=name, release=release, module_name_only=module_name_only)
         )
         return list(response.modules)
 
@@ -250,81 +211,51 @@ class Client(Connection):
         from kmodd.v1 import database_service_pb2
 
         header = database_service_pb2.InspectModuleHeader(file_name=_sendable(os.fspath(path)))
-        response: database_service_pb2.InspectModuleResponse = self._upload(
-            self._databases.InspectModule,
-            database_service_pb2.InspectModuleRequest,
-            header,
-            path,
-        )
-        return response.module
+        return self._upload(DatabaseService.InspectModule, header, path).module
 
     def configuration(
         self, release: str = ""
     ) -> "Iterator[database_service_pb2.GetConfigurationResponse]":
         """Yield the configuration in force, then the modules' aliases and symbols, in parts."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.GetConfigurationRequest(release=release)
-        yield from self._stream(self._databases.GetConfiguration, request)
+        method = DatabaseService.GetConfiguration
+        yield from self._stream(method, method.request(release=release))
 
     def dependencies(
         self, name: str, release: str = ""
     ) -> "database_service_pb2.GetDependenciesResponse":
         """Return what a module needs, and what that needs."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.GetDependenciesRequest(name=name, release=release)
-        response: database_service_pb2.GetDependenciesResponse = self._call(
-            self._databases.GetDependencies, request
-        )
-        return response
+        method = DatabaseService.GetDependencies
+        return self._call(method, method.request(name=name, release=release))
 
     def static_nodes(self, release: str = "") -> "list[database_service_pb2.StaticNode]":
         """Return the device nodes that load a module when they are opened."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.GetStaticNodesRequest(release=release)
-        response: database_service_pb2.GetStaticNodesResponse = self._call(
-            self._databases.GetStaticNodes, request
-        )
+        method = DatabaseService.GetStaticNodes
+        response = self._call(method, method.request(release=release))
         return list(response.nodes)
 
     def list_trees(self) -> "list[database_service_pb2.Tree]":
         """Return the releases and the database in force for each."""
-        from kmodd.v1 import database_service_pb2
-
-        request = database_service_pb2.ListTreesRequest()
-        response: database_service_pb2.ListTreesResponse = self._call(
-            self._databases.ListTrees, request
-        )
+        method = DatabaseService.ListTrees
+        response = self._call(method, method.request())
         return list(response.trees)
 
     def read_log(
         self, *, follow: bool = False, after: int | None = None
     ) -> "Iterator[kernel_log_service_pb2.LogRecord]":
         """Yield the kernel's log records, oldest first; with ``follow``, for ever."""
-        from kmodd.v1 import kernel_log_service_pb2
-
-        request = kernel_log_service_pb2.ReadLogRequest(follow=follow, after_sequence=after)
-        for message in self._stream(self._log.ReadLog, request):
+        method = KernelLogService.ReadLog
+        for message in self._stream(method, method.request(follow=follow, after_sequence=after)):
             yield from message.records
 
     def status(self) -> "daemon_service_pb2.GetStatusResponse":
         """Return what the daemon is and how it fares."""
-        from kmodd.v1 import daemon_service_pb2
-
-        request = daemon_service_pb2.GetStatusRequest()
-        response: daemon_service_pb2.GetStatusResponse = self._call(self._daemon.GetStatus, request)
-        return response
+        method = DaemonService.GetStatus
+        return self._call(method, method.request())
 
     def list_operations(self) -> "list[daemon_service_pb2.Operation]":
         """Return the operations under way, the oldest first."""
-        from kmodd.v1 import daemon_service_pb2
-
-        request = daemon_service_pb2.ListOperationsRequest()
-        response: daemon_service_pb2.ListOperationsResponse = self._call(
-            self._daemon.ListOperations, request
-        )
+        method = DaemonService.ListOperations
+        response = self._call(method, method.request())
         return list(response.operations)
 
     def add_device(self, modalias: str) -> "emulation_service_pb2.AddDeviceResponse":
@@ -332,50 +263,25 @@ class Client(Connection):
 
         That the load failed is in the answer's ``result``.
         """
-        from kmodd.v1 import emulation_service_pb2
-
-        request = emulation_service_pb2.AddDeviceRequest(modalias=_sendable(modalias))
-        response: emulation_service_pb2.AddDeviceResponse = self._call(
-            self._emulation.AddDevice, request
-        )
-        return response
+        method = EmulationService.AddDevice
+        return self._call(method, method.request(modalias=_sendable(modalias)))
 
     def list_devices(self) -> "list[emulation_service_pb2.Device]":
         """Return the emulated kernel's devices, the oldest first."""
-        from kmodd.v1 import emulation_service_pb2
-
-        request = emulation_service_pb2.ListDevicesRequest()
-        response: emulation_service_pb2.ListDevicesResponse = self._call(
-            self._emulation.ListDevices, request
-        )
+        method = EmulationService.ListDevices
+        response = self._call(method, method.request())
         return list(response.devices)
 
     def remove_device(self, name: str) -> None:
         """Unplug a device from the emulated kernel."""
-        from kmodd.v1 import emulation_service_pb2
-
-        request = emulation_service_pb2.RemoveDeviceRequest(name=_sendable(name))
-        self._call(self._emulation.RemoveDevice, request)
+        method = EmulationService.RemoveDevice
+        self._call(method, method.request(name=_sendable(name)))
 
     def list_files(self, path: str = "/") -> "list[emulation_service_pb2.KernelFile]":
         """Return what is in a directory of the emulated kernel's /dev, /proc or /sys."""
-        from kmodd.v1 import emulation_service_pb2
-
-        request = emulation_service_pb2.ListFilesRequest(path=_sendable(path))
-        response: emulation_service_pb2.ListFilesResponse = self._call(
-            self._emulation.ListFiles, request
-        )
+        method = EmulationService.ListFiles
+        response = self._call(method, method.request(path=_sendable(path)))
         return list(response.files)
-
-    def _insert(
-        self, path: str | os.PathLike[str], header: "module_service_pb2.InsertModuleHeader"
-    ) -> "module_service_pb2.InsertModuleResponse":
-        from kmodd.v1 import module_service_pb2
-
-        response: module_service_pb2.InsertModuleResponse = self._upload(
-            self._modules.InsertModule, module_service_pb2.InsertModuleRequest, header, path
-        )
-        return response
 
 
 def _sendable(text: str) -> str:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generate kmodd/v1 from proto/kmodd/v1: ``python proto/generate.py [OUTPUT DIRECTORY]``.
+"""Generate code from proto/kmodd/v1: ``python proto/generate.py [OUTPUT DIRECTORY]``.
+
+That is kmodd/v1, and kmodctl/services.py with the methods as the Python client calls them.
 
 With ``--release`` the descriptors are kept, too, as those that later ones are compared with.
 
@@ -12,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from client_services import services_source
 from compatibility import breaks
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
@@ -21,13 +24,16 @@ RELEASED = PROTO / "released" / "kmodd.v1.binpb"
 
 
 def generate(output: Path) -> None:
-    """Write the messages, their type stubs and the service stubs under ``output``."""
+    """Write the messages, their type stubs, the service stubs and the client's methods."""
     _protoc(f"--python_out={output}", f"--pyi_out={output}", f"--grpc_python_out={output}")
     for stray in output.rglob("*_pb2_grpc.py"):
         if "service " not in (PROTO / stray.relative_to(output)).with_name(
             stray.name.replace("_pb2_grpc.py", ".proto")
         ).read_text(encoding="utf-8"):
             stray.unlink()
+    services = output / "kmodctl" / "services.py"
+    services.parent.mkdir(exist_ok=True)
+    services.write_text(services_source(described("--include_source_info")), encoding="utf-8")
 
 
 def release() -> None:
@@ -41,11 +47,11 @@ def release() -> None:
     RELEASED.write_bytes(described().SerializeToString(deterministic=True))
 
 
-def described() -> FileDescriptorSet:
-    """Return the descriptors of the API's files."""
+def described(*arguments: str) -> FileDescriptorSet:
+    """Return the descriptors of the API's files; ``arguments`` are protoc's."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "api.binpb"
-        _protoc(f"--descriptor_set_out={path}")
+        _protoc(*arguments, f"--descriptor_set_out={path}")
         return FileDescriptorSet.FromString(path.read_bytes())
 
 

@@ -51,6 +51,12 @@ def test_the_client_imports_the_messages_of_a_service_when_it_is_asked() -> None
     assert not loaded.intersection(costly)
 
 
+def test_the_methods_of_the_api_are_known_without_grpc_and_protobuf() -> None:
+    loaded = modules_after("from kmodctl.services import ModuleService; ModuleService.ListModules")
+    assert "kmodctl.services" in loaded
+    assert not [name for name in loaded if name.startswith(("grpc", "google", "kmodd."))]
+
+
 def test_the_package_exports_what_it_says() -> None:
     import kmodctl
 

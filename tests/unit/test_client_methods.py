@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The methods as the Python client has them, which are generated."""
+
+import pytest
+
+from kmodctl import services
+from kmodctl.method import Method as ClientMethod
+from tests.support.methods import METHODS, Method
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_the_client_has_each_method_as_the_api_has_it(method: Method) -> None:
+    _, service, name = method.path.rsplit("/", 2)
+    found = getattr(getattr(services, service.rpartition(".")[2]), name)
+    assert isinstance(found, ClientMethod)
+    assert found.path == method.path
+    assert found.request is method.request
+    assert found.response is method.response
+    assert found.streams_requests is method.streams_requests
+    assert found.streams_responses is method.streams_responses
+
+
+def test_the_client_has_no_other_methods() -> None:
+    classes = [each for each in vars(services).values() if isinstance(each, type)]
+    found = [m for each in classes for m in vars(each).values() if isinstance(m, ClientMethod)]
+    assert sorted(each.path for each in found) == sorted(each.path for each in METHODS)
