@@ -2,6 +2,7 @@
 """Arguments into one command. grpc is imported by the command, once there is something to ask."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -166,8 +167,11 @@ def _fall_back(invocation: Invocation, *, private: bool) -> None:
 def _connect(invocation: Invocation) -> "Client":
     """Connect to the daemon that kmodctl finds, which is found before grpc is imported."""
     path = find_socket(invocation.socket)
+    gc.disable()  # what grpc brings along stays; looking through it takes 4 ms of 75
     from kmodctl.client import Client
 
+    gc.freeze()
+    gc.enable()
     return Client(path, timeout=invocation.timeout)
 
 
