@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generate the manual pages and the shell completion: ``python kmodctl/share/generate.py``.
 
-They are made from the parsers, so that they cannot say anything else than the programs do. Give a
-directory to write them there. The format of the pages is man(7)'s.
+They are made from the parsers, so that they cannot say anything else than the programs do, and
+kmodd-api(7) has its table of methods from the API. Give a directory to write them there. The format
+of the pages is man(7)'s.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from kmodctl.cli import KMOD_VERSION, command_parser, main_parser
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
 from kmodctl.declarations import operands_of, options_of, subparsers_of
+from kmodctl.share.methods import with_methods
 from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
 from kmodd.__main__ import make_parser
@@ -30,7 +32,8 @@ PAGES = (
     "kmodd (8)",
     "modprobe.d (5)",
 )
-"""What the pages refer to each other as; those of section 7 are prose, and not generated."""
+"""What the pages refer to each other as; those of section 7 are prose, of
+which only the table of methods is generated."""
 
 ENVIRONMENT = (
     ("KMODD_SOCKET", "The daemon's socket, where \\fB\\-\\-socket\\fR does not say."),
@@ -102,6 +105,7 @@ def files() -> Mapping[str, str]:
     """Return what is generated, by path."""
     return {
         "man/kmodctl.1": _lines(_kmodctl_page()),
+        "man/kmodd-api.7": with_methods((SHARE / "man/kmodd-api.7").read_text(encoding="utf-8")),
         "man/kmodd.8": _lines(_kmodd_page()),
         "man/kmodd.toml.5": _lines(_settings_page()),
         "completions/kmodctl.bash": bash(),

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each role may do, and that the API says it of everything."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +28,6 @@ from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import policy_pb2
 from tests.support.methods import METHODS as ALL_METHODS
 from tests.support.methods import Method
-
-PAGE = Path(__file__).parents[2] / "kmodctl/share/man/kmodd-api.7"
 
 LOADER = Caller("/s", Role.LOADER, allow=("br_*", "snd-[a-c]x"), deny=("br_bad", "llc"))
 GIVER = Caller("/g", Role.LOADER, parameters=True)
@@ -194,18 +190,3 @@ def test_a_loader_has_nothing_else(module: str) -> None:
 def test_what_a_module_needs_follows_it_unless_it_is_denied() -> None:
     check_needed(LOADER, "bridge")
     assert "may not have" in refused(check_needed, LOADER, "llc")
-
-
-def test_the_manual_page_has_the_table() -> None:
-    _, _, rest = PAGE.read_text().partition('.\\" methods: begin\n')
-    table, end, _ = rest.partition('.\\" methods: end\n')
-    assert end
-    assert sorted(table.splitlines()) == sorted("\t".join(_row(path)) for path in METHODS)
-
-
-def _row(path: str) -> Iterator[str]:
-    """Yield a method's name, the least role that may call it, and on a real kernel if another."""
-    yield path.rpartition(".")[2]
-    yield METHODS[path].role
-    if METHODS[path].role_on_real_kernel is not METHODS[path].role:
-        yield METHODS[path].role_on_real_kernel

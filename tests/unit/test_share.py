@@ -11,6 +11,8 @@ import pytest
 from kmodctl.cli import command_parser
 from kmodctl.commands import COMMANDS, command_module, description, summary
 from kmodctl.commands.completion import SHELLS
+from kmodctl.share.methods import with_methods
+from kmodd.access.policy import METHODS
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from tests.support.here import run_here
@@ -26,7 +28,7 @@ def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None
     subprocess.run([sys.executable, str(SHARE / "generate.py"), str(tmp_path)], check=True)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.*")}
     made |= {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("_*")}
-    assert len(made) == 6
+    assert len(made) == 7
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
 
@@ -52,6 +54,21 @@ def test_a_page_refers_to_all_others(page: Path) -> None:
     assert {f"{each.stem} ({each.suffix[1:]})" for each in others} <= {
         line.removeprefix(".BR ").rstrip(",").replace("\\-", "-") for line in also
     }
+
+
+def test_a_page_is_given_the_least_roles_of_all_methods() -> None:
+    page = '.TS\n.\\" methods: begin\nOld/Method\tadmin\n.\\" methods: end\n.TE\n'
+    lines = with_methods(page).splitlines()
+    assert lines[:2] + lines[-2:] == [line for line in page.splitlines() if "Old" not in line]
+    rows = dict(line.split("\t", 1) for line in lines[2:-2])
+    assert rows.keys() == {path.rpartition(".")[2] for path in METHODS}
+    assert rows["ModuleService/LoadModules"] == "loader"
+    assert rows["KernelLogService/ReadLog"] == "observer\tadmin"
+
+
+def test_a_page_without_room_for_the_methods_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="methods: begin"):
+        with_methods(".TS\n.TE\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
