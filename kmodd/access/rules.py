@@ -20,12 +20,15 @@ _ORDER = tuple(Role)
 log = logging.getLogger(__name__)
 
 
-def check_method(caller: Caller, method: str, *, on_linux: bool) -> None:
-    """Raise AccessError where ``caller`` may not call ``method`` ("/package.Service/Method")."""
+def check_method(caller: Caller, method: str, *, is_real: bool) -> None:
+    """Raise AccessError where ``caller`` may not call ``method`` ("/package.Service/Method").
+
+    ``is_real`` tells whether the daemon serves a real kernel.
+    """
     if caller.role is Role.ADMIN:
         return
     policy = policy_of(method)
-    least = policy.role_on_real_kernel if on_linux else policy.role
+    least = policy.role_on_real_kernel if is_real else policy.role
     if _ORDER.index(caller.role) < _ORDER.index(least):
         what = method.rpartition("/")[2]
         raise _denied(caller, f"{what} takes the role {least}")
@@ -77,9 +80,9 @@ def sees_output(caller: Caller) -> bool:
     return caller.role is Role.ADMIN
 
 
-def sees_log(caller: Caller, *, on_linux: bool) -> bool:
+def sees_log(caller: Caller, *, is_private: bool) -> bool:
     """Tell whether ``caller`` is shown lines of the kernel's log."""
-    return caller.role is Role.ADMIN or not on_linux
+    return caller.role is Role.ADMIN or not is_private
 
 
 @lru_cache(maxsize=1024)

@@ -220,12 +220,14 @@ class Requested:
 class KernelTraits:
     """In what kernels differ for those who work with one and are not to mind which it is.
 
-    With ``trusted_files_only`` modules and configuration count only where none but root could have
+    One that ``is_real`` is a machine's, and methods take the role that they take there. With
+    ``trusted_files_only`` modules and configuration count only where none but root could have
     written them. ``runs_commands`` has the commands of modprobe.d run whatever the settings say.
     Where ``log_is_private`` the log tells of more than modules, and is for administrators alone.
     ``outlives_daemon`` tells that what is loaded stays when the daemon ends.
     """
 
+    is_real: bool
     trusted_files_only: bool
     runs_commands: bool
     log_is_private: bool
@@ -233,12 +235,20 @@ class KernelTraits:
 
 
 MACHINES_OWN = KernelTraits(
-    trusted_files_only=True, runs_commands=True, log_is_private=True, outlives_daemon=True
+    is_real=True,
+    trusted_files_only=True,
+    runs_commands=True,
+    log_is_private=True,
+    outlives_daemon=True,
 )
 """The traits of the kernel that the machine runs."""
 
 DAEMONS_OWN = KernelTraits(
-    trusted_files_only=False, runs_commands=False, log_is_private=False, outlives_daemon=False
+    is_real=False,
+    trusted_files_only=False,
+    runs_commands=False,
+    log_is_private=False,
+    outlives_daemon=False,
 )
 """The traits of a kernel that the daemon has made for itself."""
 

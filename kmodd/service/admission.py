@@ -27,7 +27,7 @@ class Admission:
     def __init__(self, caller: Caller, kernel: Kernel, namespace: Namespace) -> None:
         self._caller = caller
         self._namespace = namespace
-        self._log_is_private = kernel.traits.log_is_private
+        self._traits = kernel.traits
 
     def caller(self, context: grpc.ServicerContext) -> Caller:
         """Return who makes the call; raises StateError for a token of no operation."""
@@ -42,7 +42,7 @@ class Admission:
         """
         token = token_of(context)
         caller = self._namespace.origin(token) if token else self._caller
-        rules.check_method(caller, method, on_linux=self._log_is_private)
+        rules.check_method(caller, method, is_real=self._traits.is_real)
         if request is not None and not token:
             rules.check_fields(caller, method, request)
 
@@ -74,7 +74,7 @@ class Admission:
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""
-        if rules.sees_log(self._caller, on_linux=self._log_is_private):
+        if rules.sees_log(self._caller, is_private=self._traits.log_is_private):
             return error
         error = error.copy()
         error.log = ()

@@ -104,21 +104,21 @@ def test_a_method_that_says_nothing_is_for_admins_and_drained() -> None:
 @pytest.mark.parametrize("path", [NEW, "/grpc.health.v1.Health/New", "/else/where", ""])
 def test_a_method_that_nobody_knows_is_for_admins_and_drained(path: str) -> None:
     assert policy_of(path) == MethodPolicy(Role.ADMIN, Role.ADMIN, Lane.MUTATION)
-    assert refused(check_method, LOADER, path, on_linux=False)
-    check_method(DAEMON, path, on_linux=False)
+    assert refused(check_method, LOADER, path, is_real=False)
+    check_method(DAEMON, path, is_real=False)
 
 
 def test_health_and_reflection_are_for_everybody() -> None:
-    check_method(OBSERVER, "/grpc.health.v1.Health/Check", on_linux=True)
+    check_method(OBSERVER, "/grpc.health.v1.Health/Check", is_real=True)
     reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    check_method(OBSERVER, reflection, on_linux=True)
+    check_method(OBSERVER, reflection, is_real=True)
     assert policy_of(reflection).lane is Lane.STREAM
 
 
 def test_the_log_of_a_real_kernel_is_for_admins() -> None:
     method = "/kmodd.v1.KernelLogService/ReadLog"
-    check_method(OBSERVER, method, on_linux=False)
-    assert refused(check_method, OBSERVER, method, on_linux=True) == "ReadLog takes the role admin"
+    check_method(OBSERVER, method, is_real=False)
+    assert refused(check_method, OBSERVER, method, is_real=True) == "ReadLog takes the role admin"
 
 
 @pytest.mark.parametrize("method", LOADERS, ids=str)
