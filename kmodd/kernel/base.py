@@ -45,13 +45,27 @@ class InsertFlags(enum.IntFlag):
 
 
 @dataclass(frozen=True, slots=True)
+class EmulationReport:
+    """What an emulation can tell of a module and of its code, and no machine's kernel does.
+
+    ``why_not_run`` tells why its own code does not run, "" where it does. ``stubbed`` are the
+    functions of the kernel that it called and that nobody has modelled, ``leaks`` what it had
+    taken and not given back when it was gone.
+    """
+
+    init: InitState
+    why_not_run: str = ""
+    stubbed: tuple[str, ...] = ()
+    leaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedModule:
     """One loaded module, as a line of /proc/modules and its /sys/module directory tell it.
 
     ``size`` is in bytes. ``holders`` are the modules that use this one, in the kernel's order.
     ``permanent`` marks a module that cannot be unloaded. ``taints`` are the letters of the
-    taints that the module brought, without parentheses. ``why_not_run`` tells why its own code
-    does not run, ``stubbed`` which functions of the kernel it called that nobody has modelled.
+    taints that the module brought, without parentheses. ``report`` is None on a machine's kernel.
     """
 
     name: str
@@ -62,9 +76,7 @@ class LoadedModule:
     permanent: bool = False
     address: int = 0
     taints: str = ""
-    init: InitState = InitState.RAN
-    why_not_run: str = ""
-    stubbed: tuple[str, ...] = ()
+    report: EmulationReport | None = None
 
     def proc_line(self) -> str:
         """The module's line of /proc/modules, without a newline (kernel/module/procfs.c)."""
@@ -276,12 +288,6 @@ class Kernel(Protocol):
     compressions: frozenset[Compression]
     """The compressions that finit_module undoes itself (/sys/module/compression)."""
 
-    runs_init: bool
-    """Whether this kernel runs the modules' own code."""
-
-    why_not_run: str
-    """Why it does not; empty where it does."""
-
     @property
     def command_line(self) -> str:
         """What the kernel was started with (/proc/cmdline); "" where that is hidden."""
@@ -316,10 +322,10 @@ class Kernel(Protocol):
         init_module(2) knows no flags: a kernel that is behind it edits the image instead.
         """
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> EmulationReport | None:
         """Unload ``name`` without waiting for its users to go (O_NONBLOCK).
 
-        Returns what its code has taken and never given back, as far as the kernel can tell.
+        Returns what an emulation has to tell of the module that is gone.
         """
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
@@ -350,6 +356,12 @@ class Kernel(Protocol):
 @runtime_checkable
 class Emulation(Protocol):
     """What a kernel that is not a machine's can do besides. Raises KernelError as a Kernel does."""
+
+    runs_init: bool
+    """Whether this kernel runs the modules' own code."""
+
+    why_not_run: str
+    """Why it does not; empty where it does."""
 
     def add_device(self, modalias: str) -> Device:
         """Plug in a device and offer it to the drivers that are loaded; nothing is loaded for it.

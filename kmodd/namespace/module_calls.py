@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kmodd.access.trusted_files import check_open_file
 from kmodd.errors import KernelError
-from kmodd.kernel.base import InsertFlags, Kernel, ModuleState
+from kmodd.kernel.base import EmulationReport, InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands
 from kmodd.namespace.events import Journal
@@ -87,15 +87,15 @@ class ModuleCalls:
         self._settled(name, lambda: self.kernel.init_module(image, parameters, flags), operation)
         return True
 
-    def remove(self, name: str, operation: Operation, *, force: bool) -> tuple[str, ...]:
-        """Unload ``name``; return what its code never gave back."""
+    def remove(self, name: str, operation: Operation, *, force: bool) -> EmulationReport | None:
+        """Unload ``name``; return what an emulation has to tell of it."""
         try:
-            leaks = self.kernel.delete_module(name, force=force)
+            report = self.kernel.delete_module(name, force=force)
         finally:
             self.journal.look()
         operation.unloaded.append(name)
         operation.acted = True
-        return leaks
+        return report
 
     def run_command(
         self,

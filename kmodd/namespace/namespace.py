@@ -15,7 +15,14 @@ from typing import Any
 from kmodd.access.caller import Caller
 from kmodd.access.rules import check_target
 from kmodd.errors import Reason, StateError
-from kmodd.kernel.base import Emulation, InsertFlags, Kernel, LoadedModule, ModuleDetails
+from kmodd.kernel.base import (
+    Emulation,
+    EmulationReport,
+    InsertFlags,
+    Kernel,
+    LoadedModule,
+    ModuleDetails,
+)
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
@@ -295,8 +302,8 @@ class Namespace:
 
     def remove(
         self, name: str, call: RequestContext = USUAL, *, force: bool = False
-    ) -> tuple[str, ...]:
-        """Unload one module and nothing else (rmmod); return what it never gave back.
+    ) -> EmulationReport | None:
+        """Unload one module and nothing else (rmmod); return what an emulation has to tell of it.
 
         One that is in use is tried again for as long as the call may wait.
         """
@@ -312,7 +319,7 @@ class Namespace:
                     raise _in_use(found)
             runner = self._runner(operation, call)
             runner.remove_in_time(_sole_step(name, force=force))
-            return runner.leaks.get(name, ())
+            return runner.reports.get(name)
 
     @contextmanager
     def hold(

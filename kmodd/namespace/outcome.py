@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from kmodd.errors import KmoddError
+from kmodd.kernel.base import EmulationReport
 from kmodd.namespace.commands import CommandOutput
 from kmodd.namespace.parameters import IgnoredParameter
 from kmodd.plan import Step
@@ -15,7 +16,8 @@ class StepOutcome:
 
     A step is ``done`` when it took effect, ``needless`` when there was nothing to do, and neither
     when it failed or was only planned. One that was ``undone`` took effect and was taken back.
-    ``output`` is what a command wrote, ``leaks`` what a removed module never gave back.
+    ``output`` is what a command wrote, ``report`` what an emulation had to tell of a module that it
+    has removed.
     """
 
     step: Step
@@ -24,7 +26,7 @@ class StepOutcome:
     needless: bool = False
     undone: bool = False
     output: CommandOutput | None = None
-    leaks: tuple[str, ...] = ()
+    report: EmulationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

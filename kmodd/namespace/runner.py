@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from kmodd.errors import KmoddError, Reason
-from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.base import EmulationReport, InsertFlags
 from kmodd.namespace.commands import CommandOutput, loop_failure
 from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls, command_key
 from kmodd.namespace.module_locks import ModuleLocks
@@ -52,8 +52,8 @@ class Runner:
         self._locks = locks
         self.operation = operation
         self._manner = manner or Manner()
-        self.leaks: dict[str, tuple[str, ...]] = {}
-        """What the modules that were unloaded had taken and never gave back, by module."""
+        self.reports: dict[str, EmulationReport | None] = {}
+        """What an emulation had to tell of the modules that were unloaded, by module."""
 
     def run(
         self, plans: Iterable[Plan], generation: Generation, steps: list[StepOutcome]
@@ -120,7 +120,7 @@ class Runner:
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
         call = partial(self._calls.remove, name, self.operation, force=force)
-        self.leaks[name] = self._locks.unload(name, self.operation, call)
+        self.reports[name] = self._locks.unload(name, self.operation, call)
         return True
 
     def remove_in_time(self, step: RemoveStep) -> bool:
@@ -167,7 +167,7 @@ class Runner:
             return error
         outcome = _outcome(step, generation, done=done, needless=not done, outputs=outputs)
         if isinstance(step, RemoveStep) and done:
-            outcome = replace(outcome, leaks=self.leaks.get(step.name, ()))
+            outcome = replace(outcome, report=self.reports.get(step.name))
         steps.append(outcome)
         return None
 

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kmodd.kernel.base import (
+    EmulationReport,
     InitState,
     LoadedModule,
     LogRecord,
@@ -33,6 +34,9 @@ _INIT_STATES = {
     InitState.NOT_RUN: module_service_pb2.INIT_STATE_NOT_RUN,
     InitState.NONE: module_service_pb2.INIT_STATE_NONE,
 }
+_ON_A_MACHINE = EmulationReport(InitState.RAN)
+"""What there is to tell of a module where no emulation tells: its init has run."""
+
 _ORIGINS = {
     Origin.ASKED: module_service_pb2.ORIGIN_ASKED,
     Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
@@ -44,6 +48,7 @@ def module_message(
     module: LoadedModule, origin: Origin | None = None, holds: int = 0
 ) -> module_service_pb2.Module:
     """Return a loaded module as the API shows it, with its origin where that is to be told."""
+    report = module.report or _ON_A_MACHINE
     return module_service_pb2.Module(
         name=text(module.name),
         size_bytes=module.size,
@@ -53,12 +58,17 @@ def module_message(
         permanent=module.permanent,
         taints=module.taints,
         address=module.address,
-        init_state=_INIT_STATES[module.init],
+        init_state=_INIT_STATES[report.init],
         origin=_ORIGINS[origin] if origin else module_service_pb2.ORIGIN_UNSPECIFIED,
         hold_count=holds,
-        why_not_run=text(module.why_not_run),
-        stubbed_functions=map(text, module.stubbed),
+        why_not_run=text(report.why_not_run),
+        stubbed_functions=map(text, report.stubbed),
     )
+
+
+def leaks_told(report: EmulationReport | None) -> list[str]:
+    """Return what an emulation tells that a module never gave back."""
+    return [text(leak) for leak in report.leaks] if report else []
 
 
 def parameter_message(parameter: DescribedParameter) -> module_service_pb2.Parameter:
@@ -90,7 +100,7 @@ def step_message(outcome: StepOutcome) -> errors_pb2.Step:
         done=outcome.done,
         needless=outcome.needless,
         undone=outcome.undone,
-        leaks=map(text, outcome.leaks),
+        leaks=leaks_told(outcome.report),
     )
     if outcome.output is not None:
         message.output = outcome.output.output

@@ -9,7 +9,7 @@ import grpc
 
 from kmodd import __version__
 from kmodd.access.caller import Role
-from kmodd.kernel.base import Kernel
+from kmodd.kernel.base import Emulation, Kernel
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.queries.messages import text
 from kmodd.service.convert import action_name, duration, timestamp, tree_message
@@ -46,6 +46,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         activity = self._namespace.activity()
         origins = Counter(self._namespace.origin_of(module.name) for module in listing.modules)
         identity = self._kernel.identity()
+        emulation = self._kernel if isinstance(self._kernel, Emulation) else None
         return pb.GetStatusResponse(
             version=__version__,
             pid=os.getpid(),
@@ -54,8 +55,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             release=text(self._kernel.release),
             root=text(str(self._trees.root)),
             vermagic=text(identity.vermagic),
-            runs_init=self._kernel.runs_init,
-            why_not_run=self._kernel.why_not_run,
+            runs_init=emulation is None or emulation.runs_init,
+            why_not_run=emulation.why_not_run if emulation else "",
             symbol_source=text(identity.symbol_source),
             loaded_count=len(listing.modules),
             tree=tree_message(generation) if generation else None,

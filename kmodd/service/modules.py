@@ -10,6 +10,7 @@ from kmodd.namespace import DescribedParameter, Namespace, Outcome, RequestConte
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.convert import (
+    leaks_told,
     note_message,
     parameter_message,
     problem_lines,
@@ -168,8 +169,8 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
         call = replace(self._asked_by(context), wait=wait_of(request))
-        leaks = self._namespace.remove(request.name, call, force=request.force)
-        return pb.RemoveModuleResponse(leaks=map(text, leaks))
+        report = self._namespace.remove(request.name, call, force=request.force)
+        return pb.RemoveModuleResponse(leaks=leaks_told(report))
 
     def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
         return [parameter_message(self._admission.shown_parameter(each)) for each in parameters]

@@ -27,5 +27,5 @@ def test_what_a_function_takes_with_its_last_jump_it_has_taken() -> None:
         init_calls=((len(TAIL_CALL) - 4, "__kmalloc"),),
     )
     one.init_module(write_module(spec), "", InsertFlags.NONE)
-    (leak,) = one.delete_module(spec.name)
+    (leak,) = one.delete_module(spec.name).leaks
     assert leak.startswith("100 bytes of memory, taken in init_module+0x0/")

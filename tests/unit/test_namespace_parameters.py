@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KmoddError, Reason
-from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.base import EmulationReport, InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.namespace import Namespace
 from kmodd.plan import LoadRequest
@@ -30,7 +30,7 @@ class GatedKernel(EmulatedKernel):
         self._pass()
         super().finit_module(fd, parameters, flags)
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> EmulationReport:
         self._pass()
         return super().delete_module(name, force=force)
 

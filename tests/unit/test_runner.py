@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import InsertFlags, LoadedModule, ModuleState
+from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
 from kmodd.plan import InsertStep, LoadRequest, UnloadRequest
 from tests.support.modules import SOURCES, module_tree
@@ -162,7 +162,7 @@ def test_an_init_that_says_busy_is_not_run_again(tmp_path: Path) -> None:
 class ThievingKernel(EmulatedKernel):
     """A kernel where somebody else always unloads a module just before us."""
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> EmulationReport:
         super().delete_module(name, force=force)
         return super().delete_module(name, force=force)
 

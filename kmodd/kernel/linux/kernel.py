@@ -51,8 +51,6 @@ class LinuxKernel:
 
     kind = "linux"
     traits = MACHINES_OWN
-    runs_init = True
-    why_not_run = ""
 
     def __init__(
         self,
@@ -167,7 +165,7 @@ class LinuxKernel:
             finally:
                 os.close(fd)
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name``; force overrides a count and a missing exit, never holders."""
         self._check_machine()
         try:
@@ -178,7 +176,6 @@ class LinuxKernel:
             raise unload_failure(
                 error.errno or errno.EIO, name, holders, why=self._why()
             ) from error
-        return ()
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write ``value`` to the file of a parameter of a loaded module."""

@@ -87,7 +87,8 @@ class Replay:
                 if module.name in family
             }
             module = self.kernel.module(row.module.replace("-", "_"))
-            ran = module is not None and module.init is not InitState.NOT_RUN
+            report = module.report if module else None
+            ran = report is not None and report.init is not InitState.NOT_RUN
             yield Outcome(row, came, error, ran)
             self._sweep()
 

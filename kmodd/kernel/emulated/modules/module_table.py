@@ -173,7 +173,7 @@ class ModuleTable:
         with self.mutex:
             for mod in self._modules.values():
                 listed = self._listed.get(mod.name)
-                if listed is not None and listed.stubbed != mod.stubbed:
+                if listed is not None and listed.report != mod.report():
                     self._show(mod)
             self.tell()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kmodd.kernel.base import (
+    EmulationReport,
     InitState,
     LoadedModule,
     ModuleDetails,
@@ -111,10 +112,12 @@ class StructModule:
             permanent=self.is_permanent,
             address=self.address,
             taints=in_order(self.taints),
-            init=self.init_state,
-            why_not_run=self.why_not_run,
-            stubbed=self.stubbed,
+            report=self.report(),
         )
+
+    def report(self) -> EmulationReport:
+        """What there is to tell of the module beside what a listing shows."""
+        return EmulationReport(self.init_state, self.why_not_run, self.stubbed, self.leaks)
 
     def details(self) -> ModuleDetails:
         """The module as its directory in /sys/module shows it, but for its parameters.

@@ -31,6 +31,7 @@ from kmodd.kernel.emulated.process.messages import (
     pack_error,
     pack_file,
     pack_module,
+    pack_report,
     unpack_vmlinux,
 )
 from kmodd.kernel.emulated.process.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
@@ -46,9 +47,6 @@ STACK_SIZE = 1 << 20
 
 LOG_KEPT = 64
 """Lines that this end keeps of the log: the daemon has them all."""
-
-LEAKS_MAX = 4096
-"""Leaks that an answer tells of; they are all in the log."""
 
 DEVICES_MAX = 4096
 """Devices that an answer tells of: modules may bring along any number."""
@@ -202,8 +200,8 @@ class KernelServer:
             os.close(fd)
         kernel.init_module(image, message["parameters"], flags)
 
-    def _remove(self, kernel: EmulatedKernel, message: Message) -> list[str]:
-        return list(kernel.delete_module(message["name"], force=message["force"])[:LEAKS_MAX])
+    def _remove(self, kernel: EmulatedKernel, message: Message) -> list[Any] | None:
+        return pack_report(kernel.delete_module(message["name"], force=message["force"]))
 
     def _details(self, kernel: EmulatedKernel, message: Message) -> list[Any] | None:
         found = kernel.details(message["name"])

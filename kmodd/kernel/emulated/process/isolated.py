@@ -23,6 +23,7 @@ from kmodd.kernel.base import (
     MODULES_DISABLED,
     Answer,
     Device,
+    EmulationReport,
     InsertFlags,
     KernelFile,
     KernelIdentity,
@@ -41,8 +42,8 @@ from kmodd.kernel.emulated.process.messages import (
     unpack_device,
     unpack_devices,
     unpack_files,
-    unpack_leaks,
     unpack_nothing,
+    unpack_report,
 )
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
@@ -154,11 +155,11 @@ class IsolatedKernel:
         finally:
             os.close(fd)
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> EmulationReport | None:
         """Unload ``name``."""
         message = {"do": "remove", "name": name, "force": force}
-        leaks: tuple[str, ...] = self._call(message, unpack_leaks)
-        return leaks
+        report: EmulationReport | None = self._call(message, unpack_report)
+        return report
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write to the file of a parameter."""

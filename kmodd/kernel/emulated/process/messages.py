@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import (
     Device,
+    EmulationReport,
     InitState,
     KernelFile,
     LoadedModule,
@@ -26,6 +27,9 @@ from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.certificates import Certificate
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
+
+LEAKS_MAX = 4096
+"""Leaks that an answer tells of; they are all in the log."""
 
 TEXT_MAX = 1 << 20
 """Characters of the longest text that a kernel may say: the holders of a module in use."""
@@ -112,16 +116,13 @@ def pack_module(module: LoadedModule) -> list[Any]:
         module.permanent,
         module.address,
         module.taints,
-        module.init.value,
-        module.why_not_run,
-        list(module.stubbed),
+        pack_report(module.report),
     ]
 
 
 def unpack_module(value: object) -> LoadedModule:
     """Return the module that the kernel told of."""
-    name, size, refcount, holders, state, permanent, address, taints, *code = _list(value, 11)
-    init, why_not_run, stubbed = code
+    name, size, refcount, holders, state, permanent, address, taints, report = _list(value, 9)
     return LoadedModule(
         name=text(name),
         size=number(size),
@@ -131,9 +132,25 @@ def unpack_module(value: object) -> LoadedModule:
         permanent=_truth(permanent),
         address=number(address),
         taints=text(taints),
-        init=_member(InitState, init),
-        why_not_run=text(why_not_run),
-        stubbed=each(text, stubbed),
+        report=unpack_report(report),
+    )
+
+
+def pack_report(report: EmulationReport | None) -> list[Any] | None:
+    """Return what the kernel has to tell of a module, as much of it as anybody reads."""
+    if report is None:
+        return None
+    leaks = list(report.leaks[:LEAKS_MAX])
+    return [report.init.value, report.why_not_run, list(report.stubbed), leaks]
+
+
+def unpack_report(value: object) -> EmulationReport | None:
+    """Return what the kernel told of a module."""
+    if value is None:
+        return None
+    init, why_not_run, stubbed, leaks = _list(value, 4)
+    return EmulationReport(
+        _member(InitState, init), text(why_not_run), each(text, stubbed), each(text, leaks)
     )
 
 
@@ -263,11 +280,6 @@ def unpack_error(value: object) -> KernelError:
         log=each(text, log),
         leaks=each(text, leaks),
     )
-
-
-def unpack_leaks(value: object) -> tuple[str, ...]:
-    """Return what a module never gave back."""
-    return each(text, value)
 
 
 def unpack_nothing(value: object) -> None:

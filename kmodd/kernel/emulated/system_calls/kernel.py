@@ -16,6 +16,7 @@ from kmodd.kernel.base import (
     MODULES_DISABLED,
     Answer,
     Device,
+    EmulationReport,
     InsertFlags,
     KernelFile,
     KernelIdentity,
@@ -152,11 +153,9 @@ class EmulatedKernel:
         """Load the module ``image``."""
         self._call(lambda: self._init_module(image, parameters, flags))
 
-    def delete_module(self, name: str, *, force: bool = False) -> tuple[str, ...]:
+    def delete_module(self, name: str, *, force: bool = False) -> EmulationReport:
         """Unload ``name``; the order of the checks is that of delete_module(2)."""
-        leaks = list[str]()
-        self._call(lambda: leaks.extend(self._unload(name, force)), name)
-        return tuple(leaks)
+        return self._call(lambda: self._unload(name, force), name)
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write to the file of a parameter, as root does."""
@@ -255,13 +254,13 @@ class EmulatedKernel:
                 path = f"/sys/module/{module.name}/parameters/{each.name}"
                 yield KernelFile(path, is_directory=False, module=module.name, mode=each.mode)
 
-    def _call(self, system_call: Callable[[], None], name: str = "") -> None:
+    def _call(self, system_call: Callable[[], Result], name: str = "") -> Result:
         """Make a system call: not when modules are disabled, and its refusal is a KernelError."""
         with self._log.capture() as lines:
             try:
                 if self._command_line.modules_disabled:
                     raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, "modules are disabled")
-                system_call()
+                return system_call()
             except Refusal as refusal:
                 raise refusal_as_error(refusal, name, lines) from refusal
 
@@ -333,7 +332,7 @@ class EmulatedKernel:
             why = f"`{value}' invalid for parameter `{name}' of {module}"
             raise Refusal(Reason.INVALID_PARAMETER, code, why, detail=name)
 
-    def _unload(self, name: str, force: bool) -> tuple[str, ...]:
+    def _unload(self, name: str, force: bool) -> EmulationReport:
         table = self._table
         with table.mutex:
             mod = self._stop(name, table.find(name), force)
@@ -344,7 +343,7 @@ class EmulatedKernel:
             self._cpu.drop(mod)
             with table.mutex:
                 table.drop(mod)
-        return mod.leaks
+        return mod.report()
 
     def _stop(self, name: str, found: StructModule | None, force: bool) -> StructModule:
         """Mark the module as going, unless something speaks against it."""
