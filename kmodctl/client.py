@@ -188,6 +188,13 @@ class Client(Connection):
                 progress(message.progress.files_read, message.progress.files_total)
         return tree
 
+    def watch_database(
+        self, release: str = ""
+    ) -> "Iterator[database_service_pb2.WatchDatabaseResponse]":
+        """Yield the database in force for each release, or for one, then what comes into force."""
+        method = DatabaseService.WatchDatabase
+        yield from self._stream(method, method.request(release=release))
+
     def resolve(self, name: str, release: str = "") -> "database_service_pb2.ResolveAliasResponse":
         """Return which modules a name, an alias or ``symbol:NAME`` stands for."""
         method = DatabaseService.ResolveAlias

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import grpc
 import pytest
 
 from kmodctl import CallError, Client
-from kmodd.v1 import database_service_pb2, database_service_pb2_grpc
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.modules import MODULES, SOURCES
 from tests.support.require import require
@@ -200,9 +198,8 @@ def test_depmod_configuration_is_followed(client: Client, modules_root: ModuleTr
 def test_a_client_is_told_when_another_database_comes_into_force(
     daemon: Daemon, modules_root: ModuleTree
 ) -> None:
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
-        stub = database_service_pb2_grpc.DatabaseServiceStub(channel)
-        watch = stub.WatchDatabase(database_service_pb2.WatchDatabaseRequest(), timeout=PATIENCE)
+    with Client(str(daemon.socket), timeout=PATIENCE) as client:
+        watch = client.watch_database()
         first = next(watch).tree
         assert (first.release, first.module_count) == (modules_root.release, len(MODULES))
         add(modules_root.directory / "extra", "another")
@@ -211,7 +208,6 @@ def test_a_client_is_told_when_another_database_comes_into_force(
         shutil.rmtree(modules_root.directory)
         gone = next(each for each in watch if each.gone_release)
         assert gone.gone_release == modules_root.release
-        watch.cancel()
 
 
 def test_a_restarted_daemon_gives_the_same_databases(modules_root: ModuleTree) -> None:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The methods as the Python client has them, which are generated."""
 
+import ast
+import inspect
+
 import pytest
 
-from kmodctl import services
+from kmodctl import client, services
 from kmodctl.method import Method as ClientMethod
 from tests.support.methods import METHODS, Method
 
@@ -24,3 +27,9 @@ def test_the_client_has_no_other_methods() -> None:
     classes = [each for each in vars(services).values() if isinstance(each, type)]
     found = [m for each in classes for m in vars(each).values() if isinstance(m, ClientMethod)]
     assert sorted(each.path for each in found) == sorted(each.path for each in METHODS)
+
+
+def test_the_client_class_calls_each_of_them() -> None:
+    nodes = ast.walk(ast.parse(inspect.getsource(client.Client)))
+    called = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    assert called >= {method.path.rpartition(".")[2].replace("/", ".") for method in METHODS}
