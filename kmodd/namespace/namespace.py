@@ -44,7 +44,7 @@ from kmodd.namespace.parameters import (
     store_parameter,
 )
 from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
-from kmodd.namespace.request_module import ModuleRequests
+from kmodd.namespace.request_module import RequestAnswers
 from kmodd.namespace.runner import Manner, Runner
 from kmodd.namespace.settled_loads import Basis, SettledLoad, SettledLoads, are_settled
 from kmodd.namespace.uploaded_module import image_name, plain_image
@@ -110,7 +110,7 @@ class Namespace:
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
         if isinstance(kernel, Emulation):
-            requests = ModuleRequests(self._operations, self._loading, self._runner)
+            requests = RequestAnswers(self._operations, self._loading, self._runner)
             kernel.answer_requests(requests.answer)
         self.set_policy(deny or DenyList(), exact=exact)
 

@@ -25,7 +25,7 @@ FAILED = 1 << 8
 log = logging.getLogger(__name__)
 
 
-class ModuleRequests:
+class RequestAnswers:
     """Answers what code asks for. Has no state of its own."""
 
     def __init__(

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rooms of kmodd stand on floors and import downwards; the pure ones know no outside."""
 
+import ast
+import re
+from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import kmodctl
 import kmodd
+from kmodd.server import SERVICES
 from tests.support.imports import import_graph, imported_names, rooms, runs_up
 
 PACKAGE = Path(kmodd.__file__).parent
@@ -89,3 +94,23 @@ def test_grpc_is_known_to_the_service_and_those_above_it() -> None:
         if room != "v1" and any("grpc" in imported_names(path) for path in sources_of(room))
     }
     assert knowing == {"service", "server", "host"}
+
+
+def test_a_class_is_the_only_one_of_its_name() -> None:
+    """But for a service, which has the API's name at both of its ends."""
+    homes = defaultdict(list)
+    for package in (PACKAGE, Path(kmodctl.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes[node.name].append(path)
+    shared = {name: paths for name, paths in homes.items() if len(paths) > 1}
+    services = {service.rpartition(".")[2] for service in SERVICES}
+    assert {name: paths for name, paths in shared.items() if name not in services} == {}
+
+
+def test_a_thread_is_the_only_one_of_its_name() -> None:
+    sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    names = re.findall(r'(?:name|thread_name_prefix)="(kmodd-[a-z-]+)"', sources)
+    assert len(names) > 5
+    assert sorted(names) == sorted(set(names))
