@@ -3,7 +3,7 @@
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Self
 
 from kmodd.errors import KernelError, Reason
 
@@ -11,35 +11,39 @@ ERRNO_MAX = (1 << 31) - 1
 """The largest int: what code returns may be the smallest, whose opposite is none."""
 
 
-@dataclass(slots=True, eq=False)
-class Refusal(Exception):  # noqa: N818  # the kernel's word for it
-    """Why a system call ends. ``detail`` is what the reason has to tell beside the message.
+class Refusal(KernelError):  # noqa: N818  # the kernel's word for it
+    """Why a system call ends, from where that is found out to who made the call.
 
-    ``leaks`` is what the module had taken and not given back when it was gone.
+    ``detail`` is what the reason has to tell beside the message, ``leaks`` what the module had
+    taken and not given back when it was gone.
     """
 
-    reason: Reason
-    errno: int
-    message: str
-    symbol: str = ""
-    detail: str = ""
-    leaks: tuple[str, ...] = ()
+    def __init__(
+        self,
+        reason: Reason,
+        errno: int,
+        message: str,
+        symbol: str = "",
+        detail: str = "",
+        leaks: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(
+            reason,
+            message,
+            errno=min(errno, ERRNO_MAX),
+            symbol=symbol,
+            detail=detail,
+            leaks=leaks,
+        )
+        self._is_told = False
+
+    def about(self, module: str, log: Iterable[str]) -> Self:
+        """Note once which module it is about, and what the log said meanwhile."""
+        if not self._is_told:
+            self.module, self.log, self._is_told = module, tuple(log), True
+        return self
 
 
 def format_refusal(message: str) -> Refusal:
     """Return the refusal of a file that is no module for this kernel (ENOEXEC)."""
     return Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, message)
-
-
-def refusal_as_error(refusal: Refusal, module: str, log: Iterable[str]) -> KernelError:
-    """Return the error that the caller of the system call gets."""
-    return KernelError(
-        refusal.reason,
-        refusal.message,
-        errno=min(refusal.errno, ERRNO_MAX),
-        module=module,
-        symbol=refusal.symbol,
-        detail=refusal.detail,
-        log=tuple(log),
-        leaks=refusal.leaks,
-    )

@@ -43,7 +43,7 @@ from kmodd.kernel.emulated.modules.struct_module import (
 )
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
-from kmodd.kernel.emulated.reporting.refusal import Refusal, refusal_as_error
+from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
 from kmodd.kernel.emulated.system_calls.lookup import look_up
 from kmodd.kernel.taints import mask_of
@@ -163,7 +163,7 @@ class EmulatedKernel:
             try:
                 self._set_parameter(module, name, value)
             except Refusal as refusal:
-                raise refusal_as_error(refusal, module, lines) from refusal
+                raise refusal.about(module, lines) from None
 
     def add_device(self, modalias: str) -> Device:
         """Plug in a device, and offer it to the drivers that are loaded."""
@@ -234,12 +234,12 @@ class EmulatedKernel:
         )
 
     def _outside(self, work: Callable[[], Result]) -> Result:
-        """Do what is about no module; its refusal is a KernelError."""
+        """Do what is about no module; its refusal says what it is about."""
         with self._log.capture() as lines:
             try:
                 return work()
             except Refusal as refusal:
-                raise refusal_as_error(refusal, "", lines) from refusal
+                raise refusal.about("", lines) from None
             finally:
                 self._table.refresh()
 
@@ -255,14 +255,14 @@ class EmulatedKernel:
                 yield KernelFile(path, is_directory=False, module=module.name, mode=each.mode)
 
     def _call(self, system_call: Callable[[], Result], name: str = "") -> Result:
-        """Make a system call: not when modules are disabled, and its refusal is a KernelError."""
+        """Make a system call, unless modules are disabled; a refusal says what it is about."""
         with self._log.capture() as lines:
             try:
                 if self._command_line.modules_disabled:
                     raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, "modules are disabled")
                 return system_call()
             except Refusal as refusal:
-                raise refusal_as_error(refusal, name, lines) from refusal
+                raise refusal.about(name, lines) from None
 
     def _finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         if int(flags) & ~_KNOWN_FLAGS:
@@ -300,14 +300,13 @@ class EmulatedKernel:
         try:
             load.run(image, parameters, flags)
         except Refusal as refusal:
-            lines = self._log.captured()
-            raise refusal_as_error(refusal, load.label, lines) from refusal
+            raise refusal.about(load.label, self._log.captured()) from None
         except ModuleFileError as error:
             # A module that a kernel might choke on, where it trusts what it should not.
             why = f"{load.label}: {error.why}" if load.label else error.why
             self._log.printk(Level.ERR, why)
             defect = Refusal(error.reason, errno.ENOEXEC, error.why)
-            raise refusal_as_error(defect, load.label, self._log.captured()) from error
+            raise defect.about(load.label, self._log.captured()) from error
 
     def _set_parameter(self, module: str, name: str, value: str) -> None:
         with self._table.mutex:
