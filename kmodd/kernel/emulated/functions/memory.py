@@ -20,6 +20,13 @@ MEMORY = "memory"
 """What an allocation is called on a ledger."""
 
 _REQUEST_MAX = 64 << 20
+_UNBROKEN_MAX = 4 << 20
+"""Bytes that lie in one piece in physical memory, at most (KMALLOC_MAX_SIZE)."""
+
+_ORDER_MAX = 10
+_PER_CPU_MAX = 32 << 10
+_PHYSICAL_BITS = 40
+_INT_MAX = (1 << 31) - 1
 _CACHE = "slab cache"
 _ZERO_SIZE = 16
 
@@ -46,7 +53,7 @@ def release(machine: Machine, address: int) -> None:
         )
 
 
-@reclaims(MEMORY, "mapping", "name", "created device")
+@reclaims(MEMORY, _CACHE, "mapping", "name", "created device")
 def reclaim(machine: Machine, address: int) -> None:
     """Free what a module has left."""
     machine.forget_memory(address, machine.heap.room(address))
@@ -71,7 +78,26 @@ def _is_heap(address: int) -> bool:
     "void *kmalloc_large(size_t size, gfp_t flags)",
     "void *kmalloc_large_node(size_t size, gfp_t flags, int node)",
     "void *kmalloc_order(size_t size, gfp_t flags, unsigned int order)",
-    "void *kvmalloc_node(size_t size, gfp_t flags, int node)",
+)
+def kmalloc(machine: Machine, size: int, *_rest: int) -> int:
+    return _allocate_unbroken(machine, size)
+
+
+def _allocate_unbroken(machine: Machine, size: int) -> int:
+    return allocate(machine, size) if size <= _UNBROKEN_MAX else 0
+
+
+@function("void *alloc_pages_exact(size_t size, gfp_t gfp_mask)")
+def alloc_pages_exact(machine: Machine, size: int, _flags: int) -> int:
+    return _allocate_unbroken(machine, size) if size else 0
+
+
+@function("void *kvmalloc_node(size_t size, gfp_t flags, int node)")
+def kvmalloc(machine: Machine, size: int, _flags: int, _node: int) -> int:
+    return allocate(machine, size)
+
+
+@function(
     "void *vmalloc(unsigned long size)",
     "void *vzalloc(unsigned long size)",
     "void *vmalloc_node(unsigned long size, int node)",
@@ -81,10 +107,9 @@ def _is_heap(address: int) -> bool:
     "void *vmalloc_32_user(unsigned long size)",
     "void *__vmalloc(unsigned long size, gfp_t gfp_mask)",
     "void *vmalloc_huge(unsigned long size, gfp_t gfp_mask)",
-    "void *alloc_pages_exact(size_t size, gfp_t gfp_mask)",
 )
-def kmalloc(machine: Machine, size: int, *_rest: int) -> int:
-    return allocate(machine, size)
+def vmalloc(machine: Machine, size: int, *_rest: int) -> int:
+    return allocate(machine, size) if size else 0
 
 
 @function(
@@ -92,7 +117,7 @@ def kmalloc(machine: Machine, size: int, *_rest: int) -> int:
     "void *kmem_cache_alloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)",
 )
 def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
-    return allocate(machine, size)
+    return _allocate_unbroken(machine, size)
 
 
 @function(
@@ -100,7 +125,7 @@ def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
     "void *kmem_cache_alloc_node_trace(struct kmem_cache *s, gfp_t flags, int node, size_t size)",
 )
 def kmalloc_node_trace(machine: Machine, _cache: int, _flags: int, _node: int, size: int) -> int:
-    return allocate(machine, size)
+    return _allocate_unbroken(machine, size)
 
 
 @function(
@@ -123,16 +148,29 @@ def kvfree_call_rcu(machine: Machine, _head: int, address: int) -> None:
     release(machine, address)
 
 
-@function(
-    "void *krealloc(const void *p, size_t new_size, gfp_t flags)",
-    "void *kvrealloc(const void *p, size_t oldsize, size_t newsize, gfp_t flags)",
-)
-def krealloc(machine: Machine, old: int, size: int, *rest: int) -> int:
-    size = rest[0] if len(rest) > 1 else size
+@function("void *krealloc(const void *p, size_t new_size, gfp_t flags)")
+def krealloc(machine: Machine, old: int, size: int, _flags: int) -> int:
+    """Memory with room for that stays where it is."""
+    if not size:
+        release(machine, old)
+        return _ZERO_SIZE
+    room = machine.heap.room(old)
+    if size <= room:
+        return old
+    fresh = _allocate_unbroken(machine, size)
+    if fresh and room:
+        machine.memory.write(fresh, machine.memory.read(old, room))
+        release(machine, old)
+    return fresh
+
+
+@function("void *kvrealloc(const void *p, size_t oldsize, size_t newsize, gfp_t flags)")
+def kvrealloc(machine: Machine, old: int, before: int, size: int, _flags: int) -> int:
+    if before >= size:
+        return old
     fresh = allocate(machine, size)
-    kept = machine.heap.size(old)
-    if kept:
-        machine.memory.write(fresh, machine.memory.read(old, min(kept, size)))
+    if fresh and before:
+        machine.memory.write(fresh, machine.memory.read(old, before))
         release(machine, old)
     return fresh
 
@@ -144,8 +182,9 @@ def ksize(machine: Machine, address: int) -> int:
 
 @function("void *kmemdup(const void *src, size_t len, gfp_t gfp)")
 def kmemdup(machine: Machine, source: int, size: int, _flags: int) -> int:
-    data = machine.memory.read(source, size)
-    return _store(machine, data)
+    if size > _UNBROKEN_MAX:
+        return 0
+    return _store(machine, machine.memory.read(source, size) if size else b"")
 
 
 @function(
@@ -156,10 +195,14 @@ def kstrdup(machine: Machine, source: int, _flags: int) -> int:
     return _store(machine, machine.memory.string(source) + b"\0") if source else 0
 
 
-@function(
-    "char *kstrndup(const char *s, size_t max, gfp_t gfp)",
-    "char *kmemdup_nul(const char *s, size_t len, gfp_t gfp)",
-)
+@function("char *kmemdup_nul(const char *s, size_t len, gfp_t gfp)")
+def kmemdup_nul(machine: Machine, source: int, size: int, _flags: int) -> int:
+    if not source or size >= _UNBROKEN_MAX:
+        return 0
+    return _store(machine, machine.memory.read(source, size) + b"\0")
+
+
+@function("char *kstrndup(const char *s, size_t max, gfp_t gfp)")
 def kstrndup(machine: Machine, source: int, limit: int, _flags: int) -> int:
     return _store(machine, machine.memory.string(source, limit) + b"\0") if source else 0
 
@@ -185,6 +228,8 @@ def _store(machine: Machine, data: bytes) -> int:
 
 
 def _make_cache(machine: Machine, name: int, size: int, constructor: int) -> int:
+    if not name or size > _UNBROKEN_MAX:
+        return 0
     cache = machine.heap.allocate(256)
     machine.memory.put(cache, size)
     machine.memory.put(cache + 8, constructor)
@@ -256,7 +301,7 @@ def _address_of(page: int) -> int:
     "unsigned long __get_free_pages(gfp_t gfp_mask, unsigned int order)",
 )
 def get_free_pages(machine: Machine, _flags: int, order: int) -> int:
-    return allocate(machine, PAGE << min(order, 20))
+    return allocate(machine, PAGE << order) if order <= _ORDER_MAX else 0
 
 
 @function("unsigned long get_zeroed_page(gfp_t gfp_mask)")
@@ -268,8 +313,8 @@ def get_zeroed_page(machine: Machine, _flags: int) -> int:
     "struct page *alloc_pages(gfp_t gfp, unsigned int order)",
     "struct page *__alloc_pages(gfp_t gfp, unsigned int order, int preferred_nid, nodemask_t *mask)",
 )
-def alloc_pages(machine: Machine, _flags: int, order: int, *_rest: int) -> int:
-    address = allocate(machine, PAGE << min(order, 20))
+def alloc_pages(machine: Machine, flags: int, order: int, *_rest: int) -> int:
+    address = get_free_pages(machine, flags, order)
     if not address:
         return 0
     page = _page_of(address)
@@ -295,17 +340,20 @@ def vmap(machine: Machine, pages: int, _count: int, _flags: int, _protection: in
 
 
 @function("void __percpu *__alloc_percpu(size_t size, size_t align)")
-def alloc_percpu(machine: Machine, size: int, _align: int) -> int:
-    return _allocate_per_cpu(machine, size)
+def alloc_percpu(machine: Machine, size: int, align: int) -> int:
+    return _allocate_per_cpu(machine, size, align)
 
 
 @function("void __percpu *__alloc_percpu_gfp(size_t size, size_t align, gfp_t gfp)")
-def alloc_percpu_gfp(machine: Machine, size: int, _align: int, _flags: int) -> int:
-    return _allocate_per_cpu(machine, size)
+def alloc_percpu_gfp(machine: Machine, size: int, align: int, _flags: int) -> int:
+    return _allocate_per_cpu(machine, size, align)
 
 
-def _allocate_per_cpu(machine: Machine, size: int) -> int:
-    address = machine.per_cpu.allocate(max(size, 8)) if size <= PAGE << 4 else 0
+def _allocate_per_cpu(machine: Machine, size: int, align: int) -> int:
+    align = max(align, 8)
+    if not 0 < size <= _PER_CPU_MAX or align > PAGE or align & align - 1:
+        return 0
+    address = machine.per_cpu.allocate(-(-size // align) * align)
     if not address:
         return 0
     machine.ledger.take("per-CPU memory", address, f"{size} bytes of per-CPU memory")
@@ -324,17 +372,21 @@ def free_percpu(machine: Machine, pointer: int) -> None:
     "void __iomem *ioremap_cache(resource_size_t phys_addr, unsigned long size)",
     "void __iomem *ioremap_wc(resource_size_t phys_addr, unsigned long size)",
     "void __iomem *ioremap_uc(resource_size_t phys_addr, unsigned long size)",
-    "void *memremap(resource_size_t offset, size_t size, unsigned long flags)",
 )
 def ioremap(machine: Machine, start: int, size: int, *_rest: int) -> int:
     """Nothing answers at any physical address: all bits are set."""
-    if not 0 < size <= _REQUEST_MAX:
+    if not 0 < size <= _REQUEST_MAX or start >> _PHYSICAL_BITS:
         return 0
     page = start & PAGE - 1
     address = machine.heap.allocate(size + page, fill=0xFF)
     if address:
         machine.ledger.take("mapping", address, f"a mapping of {size} bytes at {start:#x}")
     return address + page if address else 0
+
+
+@function("void *memremap(resource_size_t offset, size_t size, unsigned long flags)")
+def memremap(machine: Machine, start: int, size: int, flags: int) -> int:
+    return ioremap(machine, start, size) or 0 if flags else 0
 
 
 @function("void iounmap(volatile void __iomem *addr)", "void memunmap(void *addr)")
@@ -376,9 +428,23 @@ alike(
     """
     mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data)
     mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data, gfp_t gfp_mask, int nid)
-    struct dma_pool *dma_pool_create(const char *name, struct device *dev, size_t size, size_t align, size_t boundary)
     """,
 )
+
+
+@function(
+    "struct dma_pool *dma_pool_create(const char *name, struct device *dev, size_t size, size_t"
+    " align, size_t boundary)"
+)
+def dma_pool_create(
+    machine: Machine, _name: int, _device: int, size: int, align: int, boundary: int
+) -> int:
+    """A block must not cross a ``boundary``, where that is not 0."""
+    if align & align - 1 or not 0 < size <= _INT_MAX:
+        return 0
+    if boundary and (boundary < size or boundary & boundary - 1):
+        return 0
+    return _pool(machine)
 
 
 @function("void mempool_destroy(mempool_t *pool)", "void dma_pool_destroy(struct dma_pool *pool)")
