@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The module "sample": calls of the emulated kernel's functions, and what it leaves behind."""
+
+from collections.abc import Mapping
+
+from kmodd.kernel.emulated.hardware import addresses
+from kmodd.modulefile import ModuleFile
+from tests.support.elf_writer import ModuleSpec, write_module
+from tests.support.machine import Machine
+from tests.support.require import require_emulator
+
+require_emulator()
+
+from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
+from kmodd.kernel.emulated.modules.kallsyms import FunctionNames  # noqa: E402
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns  # noqa: E402
+
+__all__ = [
+    "CODE",
+    "add_module",
+    "enter",
+    "error",
+    "held",
+    "put_code",
+    "put_text",
+    "run",
+    "settle",
+    "unload",
+]
+
+CODE = addresses.MODULES
+"""Where the code of the module "sample" is."""
+
+_PAGE = 4096
+
+
+def run(machine: Machine, name: str, *arguments: int) -> int:
+    """Have the module "sample" call a function; return the result as its prototype says it."""
+    with machine.running("sample"):
+        return enter(machine, name, *arguments)
+
+
+def enter(machine: Machine, name: str, *arguments: int) -> int:
+    """Call a function within a system call that is under way; work that it puts off is done."""
+    for number, word in enumerate(arguments[6:]):
+        machine.memory.put((machine.calls.now.stack & ~15) + 8 * number, word)
+    word = machine.invoke(machine.kernel_symbols.address(name), *arguments)
+    machine.deferred.run()
+    return FUNCTIONS[name].prototype.result.take(word)
+
+
+def settle(machine: Machine) -> None:
+    """Let what was begun go on, and the machine's time pass."""
+    with machine.running("sample"):
+        machine.tasks.settle()
+
+
+def held(machine: Machine) -> list[str]:
+    """Return what the module has on its account, the oldest first."""
+    return [each.name or each.kind for each in machine.ledger.held("sample")]
+
+
+def unload(machine: Machine) -> list[str]:
+    """Take the module away, and return what it had not given back."""
+    left = held(machine)
+    for entry in machine.ledger.close("sample"):
+        if entry.kind in RECLAIMERS:
+            RECLAIMERS[entry.kind](machine, entry.key)
+    return left
+
+
+def error(number: int) -> int:
+    """Return the pointer that stands for an errno (ERR_PTR)."""
+    return (1 << 64) - number
+
+
+def put_text(machine: Machine, address: int, text: bytes) -> int:
+    """Store a string with its NUL; return where it is."""
+    machine.memory.write(address, text + b"\0")
+    return address
+
+
+def put_code(machine: Machine, code: str, at: int = 0) -> int:
+    """Store x86 code, in hexadecimal, among the module's; return where it is."""
+    machine.memory.write(CODE + at, bytes.fromhex(code))
+    return CODE + at
+
+
+def add_module(machine: Machine, exports: Mapping[str, int] | None = None) -> ModuleImage:
+    """Let the machine know of a module "sample" of one page, whose functions have no names."""
+    symbols = SymbolColumns(ModuleFile.parse(write_module(ModuleSpec())))
+    image = ModuleImage(
+        name="sample",
+        start=CODE,
+        end=CODE + _PAGE,
+        init_start=0,
+        init_end=0,
+        text_end=CODE + _PAGE,
+        init_text_end=0,
+        functions=FunctionNames(symbols, (), ()),
+        exports=exports or {},
+    )
+    machine.add_image(image)
+    return image
