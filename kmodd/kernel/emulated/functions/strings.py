@@ -9,6 +9,8 @@ from kmodd.kernel.emulated.machine.machine import Machine
 COPY_MAX = 64 << 20
 """Bytes that one call copies at most."""
 
+_INT_MAX = (1 << 31) - 1
+
 # mov rax, rdi; mov rcx, rdx; rep movsb; ret
 _COPY = bytes.fromhex("4889f84889d1f3a4c3")
 # mov r9, rdi; mov al, sil; mov rcx, rdx; rep stosb; mov rax, r9; ret
@@ -56,12 +58,16 @@ def bcmp(machine: Machine, one: int, other: int, count: int) -> int:
     return memcmp(machine, one, other, count) or 0
 
 
-@function(
-    "void *memchr(const void *s, int c, size_t n)", "void *memscan(void *addr, int c, size_t size)"
-)
+@function("void *memchr(const void *s, int c, size_t n)")
 def memchr(machine: Machine, start: int, letter: int, count: int) -> int:
     at = machine.memory.read(start, bounded(count)).find(bytes([letter & 0xFF]))
     return start + at if at >= 0 else 0
+
+
+@function("void *memscan(void *addr, int c, size_t size)")
+def memscan(machine: Machine, start: int, letter: int, count: int) -> int:
+    """What is not found is said to be right behind the last byte."""
+    return memchr(machine, start, letter, count) or start + count
 
 
 @function("void *memchr_inv(const void *start, int c, size_t bytes)")
@@ -110,8 +116,8 @@ def strncasecmp(machine: Machine, one: int, other: int, count: int) -> int:
 
 @function("bool sysfs_streq(const char *s1, const char *s2)")
 def sysfs_streq(machine: Machine, one: int, other: int) -> int:
-    left = machine.memory.string(one).removesuffix(b"\n")
-    return int(left == machine.memory.string(other).removesuffix(b"\n"))
+    left, right = machine.memory.string(one), machine.memory.string(other)
+    return int(left == right or left + b"\n" == right or left == right + b"\n")
 
 
 @function("char *strcpy(char *dest, const char *src)")
@@ -137,7 +143,7 @@ def strlcpy(machine: Machine, target: int, source: int, size: int) -> int:
 
 @function("ssize_t strscpy(char *dest, const char *src, size_t count)")
 def strscpy(machine: Machine, target: int, source: int, size: int) -> int:
-    if not size:
+    if not 0 < size <= _INT_MAX:
         return -errno.E2BIG
     text = machine.memory.string(source, min(size, COPY_MAX))
     machine.memory.write(target, text[: size - 1] + b"\0")
@@ -168,9 +174,10 @@ def strncat(machine: Machine, target: int, source: int, count: int) -> int:
 @function("size_t strlcat(char *dest, const char *src, size_t count)")
 def strlcat(machine: Machine, target: int, source: int, size: int) -> int:
     before, text = machine.memory.string(target), machine.memory.string(source)
+    if len(before) >= size:
+        raise ValueError(f"{len(before)} of {size} bytes are there")
     room = size - len(before) - 1
-    if room > 0:
-        machine.memory.write(target + len(before), text[:room] + b"\0")
+    machine.memory.write(target + len(before), text[:room] + b"\0")
     return len(before) + len(text)
 
 
@@ -190,7 +197,9 @@ def strrchr(machine: Machine, text: int, letter: int) -> int:
 
 @function("char *strnchr(const char *s, size_t count, int c)")
 def strnchr(machine: Machine, text: int, count: int, letter: int) -> int:
-    at = machine.memory.string(text, min(count, COPY_MAX)).find(bytes([letter & 0xFF]))
+    count = min(count, COPY_MAX)
+    data = (machine.memory.string(text, count) + b"\0")[:count]
+    at = data.find(bytes([letter & 0xFF]))
     return text + at if at >= 0 else 0
 
 
