@@ -4,7 +4,7 @@
 import os
 from functools import cmp_to_key
 
-from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN_ONE, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.functions.strings import bounded
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -133,14 +133,14 @@ def get_random_bytes(machine: Machine, buffer: int, size: int) -> None:
     "u16 get_random_u16(void)",
 )
 def get_random(_machine: Machine) -> int:
-    return int.from_bytes(os.urandom(8), "little") >> 1
+    return int.from_bytes(os.urandom(8), "little")
 
 
 machine_code(
     RETURN_ZERO,
     """
     u32 prandom_u32_max(u32 ep_ro)
-    bool rng_is_initialized(void)
     int wait_for_random_bytes(void)
     """,
 )
+machine_code(RETURN_ONE, "bool rng_is_initialized(void)")
