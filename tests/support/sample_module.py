@@ -12,12 +12,14 @@ from tests.support.require import require_emulator
 require_emulator()
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS  # noqa: E402  # after the emulator
+from kmodd.kernel.emulated.machine.crash import Crash  # noqa: E402
 from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
 from kmodd.kernel.emulated.modules.kallsyms import FunctionNames  # noqa: E402
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns  # noqa: E402
 
 __all__ = [
     "CODE",
+    "Crash",
     "add_module",
     "enter",
     "error",
