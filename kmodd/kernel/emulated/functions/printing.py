@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """printk and its kin (kernel/printk, lib/vsprintf.c, drivers/base/core.c)."""
 
+import errno
+
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, NET_DEVICE
+from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DRIVER, NET_DEVICE
 from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
-from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import PAGE, BadAddress
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
@@ -14,6 +16,8 @@ DEFAULT_LEVEL = Level.WARNING
 """The level of a line that does not begin with one (CONFIG_MESSAGE_LOGLEVEL_DEFAULT)."""
 
 _HEADER = 1
+_EPROBE_DEFER = 517
+_INT_MAX = (1 << 31) - 1
 
 
 @function("int _printk(const char *fmt, ...)")
@@ -49,7 +53,7 @@ def _log(machine: Machine, data: bytes) -> int:
             level = Level(int(mark))
         goes_on |= mark == b"c"
     machine.log.write(level, data.decode("utf-8", "surrogateescape"), is_continuation=goes_on)
-    return len(data)
+    return len(data.removesuffix(b"\n"))
 
 
 def _about_device(level: Level) -> None:
@@ -67,9 +71,7 @@ def _about_device(level: Level) -> None:
     def about_device(machine: Machine, device: int, template: int) -> None:
         _log_device(machine, level, device, formatted(machine, template, 2))
 
-    netdev = {"err": "err"}.get(name, name)
-
-    @function(f"void netdev_{netdev}(const struct net_device *dev, const char *format, ...)")
+    @function(f"void netdev_{name}(const struct net_device *dev, const char *format, ...)")
     def about_interface(machine: Machine, device: int, template: int) -> None:
         text = formatted(machine, template, 2).decode("utf-8", "surrogateescape")
         name = machine.memory.text(device + NET_DEVICE.name, 16) if device else "(NULL net_device)"
@@ -90,54 +92,94 @@ def dev_printk(machine: Machine, level: int, device: int, template: int) -> None
 
 @function("int dev_err_probe(const struct device *dev, int err, const char *fmt, ...)")
 def dev_err_probe(machine: Machine, device: int, code: int, template: int) -> int:
-    text = formatted(machine, template, 3)
-    _log_device(machine, Level.ERR, device, b"error %d: " % code + text)
+    """A driver that is to be asked again later only says so when it is debugged."""
+    if code != -_EPROBE_DEFER:
+        name = errno.errorcode.get(-code)
+        shown = f"-{name}" if name else str(code)
+        text = formatted(machine, template, 3)
+        _log_device(machine, Level.ERR, device, f"error {shown}: ".encode() + text)
     return code
 
 
 def _log_device(machine: Machine, level: Level, device: int, text: bytes) -> None:
-    """Log a text about a device: its driver's name and its own stand before it."""
+    """Log a text about a device: its driver's name and its own stand before it.
+
+    Where no driver has it, the name of its bus or of its class stands for that.
+    """
     shown = text.decode("utf-8", "surrogateescape")
     if not device:
         machine.log.write(level, f"(NULL device *): {shown}")
         return
-    try:
-        driver = machine.memory.number(device + DEVICE.driver)
-        name = machine.memory.text(machine.memory.number(driver + DRIVER.name), 64)
-    except BadAddress:
-        name = ""
+    name = _driver_name(machine, device)
     machine.log.write(level, f"{name} {device_name(machine, device)}: {shown}")
 
 
-@function(
-    "int snprintf(char *buf, size_t size, const char *fmt, ...)",
-    "int scnprintf(char *buf, size_t size, const char *fmt, ...)",
-)
+def _driver_name(machine: Machine, device: int) -> str:
+    memory = machine.memory
+    for owner, name in (
+        (DEVICE.driver, DRIVER.name),
+        (DEVICE.bus, BUS.name),
+        (DEVICE.device_class, CLASS.name),
+    ):
+        try:
+            found = memory.number(device + owner)
+            if found:
+                return memory.text(memory.number(found + name), 64)
+        except BadAddress:
+            return ""
+    return ""
+
+
+@function("int snprintf(char *buf, size_t size, const char *fmt, ...)")
 def snprintf(machine: Machine, buffer: int, size: int, template: int) -> int:
-    return store_text(machine, buffer, size, formatted(machine, template, 3))
+    return _print(machine, buffer, size, formatted(machine, template, 3))
 
 
-@function(
-    "int vsnprintf(char *buf, size_t size, const char *fmt, va_list args)",
-    "int vscnprintf(char *buf, size_t size, const char *fmt, va_list args)",
-)
+@function("int scnprintf(char *buf, size_t size, const char *fmt, ...)")
+def scnprintf(machine: Machine, buffer: int, size: int, template: int) -> int:
+    return _print_stored(machine, buffer, size, formatted(machine, template, 3))
+
+
+@function("int vsnprintf(char *buf, size_t size, const char *fmt, va_list args)")
 def vsnprintf(machine: Machine, buffer: int, size: int, template: int, arguments: int) -> int:
-    return store_text(machine, buffer, size, formatted_list(machine, template, arguments))
+    return _print(machine, buffer, size, formatted_list(machine, template, arguments))
+
+
+@function("int vscnprintf(char *buf, size_t size, const char *fmt, va_list args)")
+def vscnprintf(machine: Machine, buffer: int, size: int, template: int, arguments: int) -> int:
+    return _print_stored(machine, buffer, size, formatted_list(machine, template, arguments))
 
 
 @function("int sprintf(char *buf, const char *fmt, ...)")
 def sprintf(machine: Machine, buffer: int, template: int) -> int:
-    return store_text(machine, buffer, 1 << 31, formatted(machine, template, 2))
+    return _print(machine, buffer, _INT_MAX, formatted(machine, template, 2))
 
 
 @function("int sysfs_emit(char *buf, const char *fmt, ...)")
 def sysfs_emit(machine: Machine, buffer: int, template: int) -> int:
-    return store_text(machine, buffer, 4096, formatted(machine, template, 2))
+    return _emit(machine, buffer, 0, formatted(machine, template, 2))
 
 
 @function("int sysfs_emit_at(char *buf, int at, const char *fmt, ...)")
 def sysfs_emit_at(machine: Machine, buffer: int, at: int, template: int) -> int:
-    return store_text(machine, buffer + at, 4096 - at, formatted(machine, template, 3))
+    return _emit(machine, buffer, at, formatted(machine, template, 3))
+
+
+def _emit(machine: Machine, buffer: int, at: int, text: bytes) -> int:
+    """Store ``text`` in a file's page."""
+    if not buffer or buffer % PAGE or not 0 <= at < PAGE:
+        machine.log.write(Level.WARNING, f"invalid sysfs_emit: buf:{buffer:#x} at:{at}\n")
+        return 0
+    return _print_stored(machine, buffer + at, PAGE - at, text)
+
+
+def _print(machine: Machine, buffer: int, size: int, text: bytes) -> int:
+    return store_text(machine, buffer, size, text) if size <= _INT_MAX else 0
+
+
+def _print_stored(machine: Machine, buffer: int, size: int, text: bytes) -> int:
+    """Return how long it is that was stored."""
+    return min(_print(machine, buffer, size, text), max(size - 1, 0))
 
 
 def store_text(machine: Machine, buffer: int, size: int, text: bytes) -> int:
