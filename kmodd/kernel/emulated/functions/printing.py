@@ -9,6 +9,7 @@ from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
 from kmodd.kernel.emulated.hardware.memory import PAGE, BadAddress
 from kmodd.kernel.emulated.machine import crash
+from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -16,6 +17,9 @@ DEFAULT_LEVEL = Level.WARNING
 """The level of a line that does not begin with one (CONFIG_MESSAGE_LOGLEVEL_DEFAULT)."""
 
 _HEADER = 1
+_INTERVAL, _BURST, _PRINTED, _MISSED, _BEGAN = 4, 8, 12, 16, 24
+"""``struct ratelimit_state``; the interval is in ticks."""
+
 _EPROBE_DEFER = 517
 _INT_MAX = (1 << 31) - 1
 
@@ -206,10 +210,29 @@ machine_code(
 
 
 @function("int ___ratelimit(struct ratelimit_state *rs, const char *func)")
-def ratelimit(_machine: Machine, _state: int, _function: int) -> int:
-    return 1
+def ratelimit(machine: Machine, state: int, name: int) -> int:
+    """Let so many through in an interval, and then say how many were not."""
+    memory, now = machine.memory, machine.memory.number(machine.kernel_symbols.jiffies)
+    interval, burst = (memory.number(state + at, 4, signed=True) for at in (_INTERVAL, _BURST))
+    if not interval:
+        return 1
+    began, missed = memory.number(state + _BEGAN), memory.number(state + _MISSED, 4)
+    if began and now > began + interval and missed:
+        said = f"{memory.text(name, 64)}: {missed} callbacks suppressed\n"
+        machine.log.write(Level.WARNING, said)
+    if not began or now > began + interval:
+        memory.put(state + _BEGAN, now)
+        memory.write(state + _PRINTED, bytes(8))
+    is_let_through = memory.number(state + _PRINTED, 4) < burst
+    counter = state + (_PRINTED if is_let_through else _MISSED)
+    memory.put(counter, memory.number(counter, 4) + 1, 4)
+    return int(is_let_through)
 
 
-@function("bool __printk_ratelimit(const char *func)")
-def printk_ratelimit(_machine: Machine, _function: int) -> int:
-    return 1
+@function("int __printk_ratelimit(const char *func)")
+def printk_ratelimit(machine: Machine, name: int) -> int:
+    """All who ask so share ten lines in five seconds."""
+    state = machine.kernel_symbols.address("printk_ratelimit_state")
+    machine.memory.put(state + _INTERVAL, 5 * HZ, 4)
+    machine.memory.put(state + _BURST, 10, 4)
+    return ratelimit(machine, state, name) or 0
