@@ -24,6 +24,7 @@ __all__ = [
     "enter",
     "error",
     "held",
+    "put_arguments",
     "put_code",
     "put_text",
     "run",
@@ -80,6 +81,15 @@ def error(number: int) -> int:
 def put_text(machine: Machine, address: int, text: bytes) -> int:
     """Store a string with its NUL; return where it is."""
     machine.memory.write(address, text + b"\0")
+    return address
+
+
+def put_arguments(machine: Machine, address: int, *words: int) -> int:
+    """Store a ``va_list`` of these arguments, all of them on the stack; return where it is."""
+    machine.memory.put(address, 48, 4)
+    machine.memory.put(address + 8, address + 24)
+    for number, word in enumerate(words):
+        machine.memory.put(address + 24 + 8 * number, word)
     return address
 
 
