@@ -18,6 +18,7 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.abi.structures import LIST_HEAD, TREE_NODE
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.state import KeptByAddress
+from kmodd.kernel.emulated.reporting.log import Level
 
 machine_code(
     RETURN_ONE,
@@ -38,6 +39,10 @@ machine_code(
     """,
 )
 
+_INT_MAX = (1 << 31) - 1
+_IDR_NEXT = 20
+"""``struct idr``: the number behind the last of ``idr_alloc_cyclic``."""
+
 DEEP = 10_000
 """Steps in a tree before it is taken for a circle."""
 
@@ -56,6 +61,9 @@ def _outermost(machine: Machine, node: int, side: int) -> int:
 
 
 def _neighbour(machine: Machine, node: int, side: int, other: int) -> int:
+    if _parent(machine, node) == node:
+        # It is in no tree (RB_CLEAR_NODE).
+        return 0
     child = machine.memory.number(node + side)
     if child:
         return _outermost(machine, child, other)
@@ -152,8 +160,10 @@ def _free_number(taken: dict[int, int], least: int, most: int) -> int:
 
 @function("int idr_alloc(struct idr *idr, void *ptr, int start, int end, gfp_t gfp)")
 def idr_alloc(machine: Machine, idr: int, pointer: int, start: int, end: int, _gfp: int) -> int:
+    if start < 0:
+        return -errno.EINVAL
     taken = _numbers(machine, idr)
-    number = _free_number(taken, max(start, 0), end - 1 if end > 0 else 0x7FFFFFFF)
+    number = _free_number(taken, start, end - 1 if end > 0 else _INT_MAX)
     if number >= 0:
         taken[number] = pointer
     return number
@@ -163,7 +173,14 @@ def idr_alloc(machine: Machine, idr: int, pointer: int, start: int, end: int, _g
 def idr_alloc_cyclic(
     machine: Machine, idr: int, pointer: int, start: int, end: int, gfp: int
 ) -> int:
-    return idr_alloc(machine, idr, pointer, start, end, gfp) or 0
+    """Go on behind the number that was given last, and begin anew where there is none."""
+    following = machine.memory.number(idr + _IDR_NEXT, 4, signed=True)
+    number = idr_alloc(machine, idr, pointer, max(start, following), end, gfp) or 0
+    if number == -errno.ENOSPC and following > start:
+        number = idr_alloc(machine, idr, pointer, start, end, gfp) or 0
+    if number >= 0:
+        machine.memory.put(idr + _IDR_NEXT, number + 1, 4)
+    return number
 
 
 @function(
@@ -242,7 +259,7 @@ def idr_destroy(machine: Machine, idr: int) -> None:
 @function("int ida_alloc_range(struct ida *ida, unsigned int min, unsigned int max, gfp_t gfp)")
 def ida_alloc_range(machine: Machine, ida: int, least: int, most: int, _gfp: int) -> int:
     taken = _numbers(machine, ida)
-    number = _free_number(taken, least, min(most, 0x7FFFFFFF))
+    number = _free_number(taken, least, min(most, _INT_MAX))
     if number >= 0:
         taken[number] = 1
     return number
@@ -250,7 +267,9 @@ def ida_alloc_range(machine: Machine, ida: int, least: int, most: int, _gfp: int
 
 @function("void ida_free(struct ida *ida, unsigned int id)")
 def ida_free(machine: Machine, ida: int, number: int) -> None:
-    _numbers(machine, ida).pop(number, None)
+    if _numbers(machine, ida).pop(number, None) is None:
+        said = f"ida_free called for id={number} which is not allocated.\n"
+        machine.log.write(Level.WARNING, said)
 
 
 @function(
@@ -277,10 +296,7 @@ def xa_insert(machine: Machine, array: int, index: int, entry: int, *_gfp: int) 
     return 0
 
 
-@function(
-    "int __xa_alloc(struct xarray *xa, u32 *id, void *entry, u64 limit, gfp_t gfp)",
-    "int __xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, u64 limit, u32 *next, gfp_t gfp)",
-)
+@function("int __xa_alloc(struct xarray *xa, u32 *id, void *entry, u64 limit, gfp_t gfp)")
 def xa_alloc(machine: Machine, array: int, number: int, entry: int, limit: int, *_rest: int) -> int:
     """The limit is ``struct xa_limit``: the highest number and the lowest."""
     entries = _numbers(machine, array)
@@ -290,6 +306,23 @@ def xa_alloc(machine: Machine, array: int, number: int, entry: int, limit: int, 
     entries[found] = entry
     machine.memory.put(number, found, 4)
     return 0
+
+
+@function(
+    "int __xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, u64 limit, u32 *next, gfp_t gfp)"
+)
+def xa_alloc_cyclic(
+    machine: Machine, array: int, number: int, entry: int, limit: int, following: int, _gfp: int
+) -> int:
+    """Go on behind the number that was given last; 1 where it begins anew."""
+    least, most = limit >> 32, limit & 0xFFFFFFFF
+    start = max(least, machine.memory.number(following, 4))
+    result = xa_alloc(machine, array, number, entry, start << 32 | most) or 0
+    if result < 0 and start > least:
+        result = xa_alloc(machine, array, number, entry, limit) or 1
+    if result >= 0:
+        machine.memory.put(following, machine.memory.number(number, 4) + 1, 4)
+    return result
 
 
 def _find(machine: Machine, array: int, index: int, most: int, *, after: bool) -> int:
