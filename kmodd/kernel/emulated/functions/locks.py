@@ -19,6 +19,9 @@ _LOCK_SIZE = 4
 _LOCK, _UNLOCK = bytes.fromhex("c70701000000"), bytes.fromhex("c70700000000")
 """x86 code: movl $1, (%rdi), and $0: what ``spin_is_locked`` looks at."""
 
+_TRY_LOCK = bytes.fromhex("b801000000870783f001")
+"""x86 code: mov $1, %eax; xchg %eax, (%rdi); xor $1, %eax"""
+
 machine_code(
     _LOCK + RETURN,
     """
@@ -34,7 +37,7 @@ machine_code(
     """,
 )
 machine_code(
-    _LOCK + RETURN_ONE,
+    _TRY_LOCK + RETURN,
     """
     int _raw_spin_trylock(raw_spinlock_t *lock)
     int _raw_spin_trylock_bh(raw_spinlock_t *lock)
