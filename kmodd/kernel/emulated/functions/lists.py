@@ -31,17 +31,17 @@ machine_code(RETURN, "void rb_insert_color(struct rb_node *node, struct rb_root 
 machine_code(
     RETURN_ZERO,
     """
-    bool xa_get_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
     int radix_tree_maybe_preload(gfp_t gfp_mask)
     void idr_preload(gfp_t gfp_mask)
-    void xa_set_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
-    void xa_clear_mark(struct xarray *xa, unsigned long index, xa_mark_t mark)
     """,
 )
 
 _INT_MAX = (1 << 31) - 1
 _IDR_NEXT = 20
 """``struct idr``: the number behind the last of ``idr_alloc_cyclic``."""
+
+_MARKS, _PRESENT = 3, 8
+"""Marks that an entry of an ``xarray`` may have, and what stands for any entry (XA_PRESENT)."""
 
 DEEP = 10_000
 """Steps in a tree before it is taken for a circle."""
@@ -214,6 +214,7 @@ def idr_find(machine: Machine, idr: int, number: int) -> int:
     "void *radix_tree_delete(struct radix_tree_root *root, unsigned long index)",
 )
 def idr_remove(machine: Machine, idr: int, number: int) -> int:
+    _unmark(machine, idr, number)
     return _numbers(machine, idr).pop(number, 0)
 
 
@@ -253,7 +254,8 @@ def idr_for_each(machine: Machine, idr: int, visitor: int, data: int) -> int:
     "void xa_destroy(struct xarray *xa)",
 )
 def idr_destroy(machine: Machine, idr: int) -> None:
-    machine.state(Numbers).by_address.pop(idr, None)
+    for each in range(idr, idr + 1 + _MARKS):
+        machine.state(Numbers).by_address.pop(each, None)
 
 
 @function("int ida_alloc_range(struct ida *ida, unsigned int min, unsigned int max, gfp_t gfp)")
@@ -281,7 +283,35 @@ def xa_store(machine: Machine, array: int, index: int, entry: int, _gfp: int) ->
     old = entries.pop(index, 0)
     if entry:
         entries[index] = entry
+    else:
+        _unmark(machine, array, index)
     return old
+
+
+def _marked(machine: Machine, array: int, mark: int) -> dict[int, int]:
+    """Return the indices with a mark; they are kept by addresses within the structure."""
+    return _numbers(machine, array + 1 + mark % _MARKS)
+
+
+def _unmark(machine: Machine, array: int, index: int) -> None:
+    for each in range(array + 1, array + 1 + _MARKS):
+        machine.state(Numbers).by_address.get(each, {}).pop(index, None)
+
+
+@function("bool xa_get_mark(struct xarray *xa, unsigned long index, unsigned int mark)")
+def xa_get_mark(machine: Machine, array: int, index: int, mark: int) -> int:
+    return int(index in _marked(machine, array, mark))
+
+
+@function("void xa_set_mark(struct xarray *xa, unsigned long index, unsigned int mark)")
+def xa_set_mark(machine: Machine, array: int, index: int, mark: int) -> None:
+    if index in _numbers(machine, array):
+        _marked(machine, array, mark)[index] = 1
+
+
+@function("void xa_clear_mark(struct xarray *xa, unsigned long index, unsigned int mark)")
+def xa_clear_mark(machine: Machine, array: int, index: int, mark: int) -> None:
+    _marked(machine, array, mark).pop(index, None)
 
 
 @function(
@@ -325,10 +355,13 @@ def xa_alloc_cyclic(
     return result
 
 
-def _find(machine: Machine, array: int, index: int, most: int, *, after: bool) -> int:
+def _find(
+    machine: Machine, array: int, index: int, most: int, which: int, *, after: bool = False
+) -> int:
     at = machine.memory.number(index)
     entries = _numbers(machine, array)
-    found = min((each for each in entries if at + after <= each <= most), default=None)
+    indices = entries if which == _PRESENT else _marked(machine, array, which)
+    found = min((each for each in indices if at + after <= each <= most), default=None)
     if found is None:
         return 0
     machine.memory.put(index, found)
@@ -336,18 +369,18 @@ def _find(machine: Machine, array: int, index: int, most: int, *, after: bool) -
 
 
 @function(
-    "void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t filter)"
+    "void *xa_find(struct xarray *xa, unsigned long *index, unsigned long max, unsigned int filter)"
 )
-def xa_find(machine: Machine, array: int, index: int, most: int, _filter: int) -> int:
-    return _find(machine, array, index, most, after=False)
+def xa_find(machine: Machine, array: int, index: int, most: int, which: int) -> int:
+    return _find(machine, array, index, most, which)
 
 
 @function(
-    "void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, xa_mark_t"
+    "void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max, unsigned int"
     " filter)"
 )
-def xa_find_after(machine: Machine, array: int, index: int, most: int, _filter: int) -> int:
-    return _find(machine, array, index, most, after=True)
+def xa_find_after(machine: Machine, array: int, index: int, most: int, which: int) -> int:
+    return _find(machine, array, index, most, which, after=True)
 
 
 @function("void list_sort(void *priv, struct list_head *head, list_cmp_func_t cmp)")
