@@ -71,13 +71,9 @@ machine_code(
     int __cond_resched(void)
     int __SCT__cond_resched(void)
     int __SCT__might_resched(void)
-    bool rcu_is_watching(void)
     unsigned long get_state_synchronize_rcu(void)
     int debug_lockdep_rcu_enabled(void)
-    int rcu_read_lock_held(void)
-    int lockdep_rtnl_is_held(void)
     int ww_mutex_lock(struct ww_mutex *lock, struct ww_acquire_ctx *ctx)
-    int __percpu_down_read(struct percpu_rw_semaphore *sem, bool try)
     """,
 )
 
@@ -93,6 +89,11 @@ machine_code(
     bool cpus_read_trylock(void)
     int console_trylock(void)
     int is_console_locked(void)
+    bool __percpu_down_read(struct percpu_rw_semaphore *sem, bool try)
+    bool rcu_is_watching(void)
+    int rcu_read_lock_held(void)
+    int lockdep_rtnl_is_held(void)
+    int lockdep_rht_bucket_is_held(const void *tbl, u32 hash)
     """,
 )
 
@@ -172,7 +173,6 @@ machine_code(
     void __static_key_deferred_flush(void *key, struct delayed_work *work)
     void jump_label_rate_limit(struct static_key_deferred *key, unsigned long rl)
     void lockdep_init_map_type(struct lockdep_map *lock, const char *name, struct lock_class_key *key, int subclass, u8 inner, u8 outer, u8 lock_type)
-    void lockdep_rht_bucket_is_held(const void *tbl, u32 hash)
     void kernel_fpu_begin_mask(unsigned int kfpu_mask)
     void kernel_fpu_end(void)
     """,
