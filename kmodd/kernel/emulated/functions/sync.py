@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Completions, wait queues, giving way, callbacks of RCU (kernel/sched, kernel/rcu)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import COMPLETION, LIST_HEAD, TASK, WAIT_ENTRY, WAIT_QUEUE
@@ -12,7 +12,7 @@ from kmodd.kernel.emulated.machine.machine import Machine
 
 _ALL = 0xFFFFFFFF
 _FOREVER = (1 << 63) - 1
-_INTERRUPTIBLE, _UNINTERRUPTIBLE, _KILLABLE = 1, 2, 0x102
+_INTERRUPTIBLE, _UNINTERRUPTIBLE, _NORMAL, _KILLABLE = 1, 2, 3, 0x102
 _EXCLUSIVE, _WOKEN = 1, 2
 _WAITERS_MAX = 10_000
 
@@ -33,9 +33,12 @@ def current(machine: Machine) -> int:
     return machine.memory.number(addresses.PER_CPU + machine.kernel_symbols.address("current_task"))
 
 
-def wake(machine: Machine, struct: int) -> bool:
-    """Let a task go on that waits to be woken; tell whether it did."""
-    waits = machine.memory.number(struct + TASK.state, 4) != 0
+def wake(machine: Machine, struct: int, mode: int = _NORMAL) -> bool:
+    """Let a task go on that waits to be woken; tell whether it did.
+
+    ``mode`` are the states of tasks that are meant.
+    """
+    waits = machine.memory.number(struct + TASK.state, 4) & mode != 0
     if waits:
         machine.memory.put(struct + TASK.state, 0, 4)
     return waits
@@ -54,7 +57,8 @@ def schedule(machine: Machine) -> int:
     return machine.tasks.wait(lambda: None if machine.memory.number(struct + TASK.state, 4) else 0)
 
 
-def _time_out(machine: Machine, ticks: int) -> int:
+def _time_out(machine: Machine, ticks: int, done: Callable[[], None] = lambda: None) -> int:
+    """Wait to be woken, but no longer than that; ``done`` is called when that is over."""
     struct, memory = current(machine), machine.memory
     if not memory.number(struct + TASK.state, 4):
         machine.scheduler.yield_()
@@ -64,9 +68,11 @@ def _time_out(machine: Machine, ticks: int) -> int:
 
     def ready() -> int | None:
         if not memory.number(struct + TASK.state, 4):
+            done()
             return ticks if due is None else max(due - machine.clock.ticks, 0)
         if due is not None and machine.clock.ticks >= due:
             memory.put(struct + TASK.state, 0, 4)
+            done()
             return 0
         return None
 
@@ -206,15 +212,36 @@ def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
 
 @function(
     "void prepare_to_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
-    "long prepare_to_wait_event(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
-    "bool prepare_to_wait_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
 )
-def prepare_to_wait(machine: Machine, head: int, entry: int, state: int) -> int:
+def prepare_to_wait(machine: Machine, head: int, entry: int, state: int) -> None:
+    _set_exclusive(machine, entry, exclusive=False)
+    prepare_to_wait_event(machine, head, entry, state)
+
+
+@function(
+    "long prepare_to_wait_event(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
+)
+def prepare_to_wait_event(machine: Machine, head: int, entry: int, state: int) -> None:
     if not _is_queued(machine, entry):
         exclusive = machine.memory.number(entry + WAIT_ENTRY.flags, 4) & _EXCLUSIVE
         _enqueue(machine, head, entry, last=bool(exclusive))
     _set_state(machine, state)
-    return 0
+
+
+@function(
+    "bool prepare_to_wait_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
+)
+def prepare_to_wait_exclusive(machine: Machine, head: int, entry: int, state: int) -> int:
+    """Tell whether nobody was waiting."""
+    is_first = next(_entries(machine, head), None) is None
+    _set_exclusive(machine, entry, exclusive=True)
+    prepare_to_wait_event(machine, head, entry, state)
+    return int(is_first)
+
+
+def _set_exclusive(machine: Machine, entry: int, *, exclusive: bool) -> None:
+    flags = machine.memory.number(entry, 4) & ~_EXCLUSIVE
+    machine.memory.put(entry, flags | _EXCLUSIVE if exclusive else flags, 4)
 
 
 @function("void finish_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)")
@@ -225,6 +252,7 @@ def finish_wait(machine: Machine, _head: int, entry: int) -> None:
 
 @function("void add_wait_queue(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)")
 def add_wait_queue(machine: Machine, head: int, entry: int) -> None:
+    _set_exclusive(machine, entry, exclusive=False)
     _enqueue(machine, head, entry)
 
 
@@ -232,8 +260,7 @@ def add_wait_queue(machine: Machine, head: int, entry: int) -> None:
     "void add_wait_queue_exclusive(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)"
 )
 def add_wait_queue_exclusive(machine: Machine, head: int, entry: int) -> None:
-    at = entry + WAIT_ENTRY.flags
-    machine.memory.put(at, machine.memory.number(at, 4) | _EXCLUSIVE, 4)
+    _set_exclusive(machine, entry, exclusive=True)
     _enqueue(machine, head, entry, last=True)
 
 
@@ -261,44 +288,71 @@ def _entries(machine: Machine, head: int) -> Iterator[int]:
 
 
 @function(
-    "int __wake_up(struct wait_queue_head *wq_head, unsigned int mode, int nr_exclusive, void *key)",
-    "void __wake_up_sync_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
-    "void __wake_up_sync(struct wait_queue_head *wq_head, unsigned int mode)",
-    "void __wake_up_locked(struct wait_queue_head *wq_head, unsigned int mode, int nr)",
-    "void __wake_up_locked_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
+    "int __wake_up(struct wait_queue_head *wq_head, unsigned int mode, int nr_exclusive, void *key)"
 )
-def wake_up(machine: Machine, head: int, mode: int, *_rest: int) -> int:
+def wake_up(machine: Machine, head: int, mode: int, most: int, key: int) -> None:
+    """Wake who waits, but of those that want to be alone only so many; 0 for all of them."""
     for entry in _entries(machine, head):
-        _wake_entry(machine, entry, mode)
-    return 0
-
-
-def _wake_entry(machine: Machine, entry: int, mode: int) -> int:
-    memory = machine.memory
-    code, struct = (
-        memory.number(entry + WAIT_ENTRY.function),
-        memory.number(entry + WAIT_ENTRY.task),
-    )
-    name = machine.kernel_symbols.name(code)
-    if not name and machine.images.at(code) is not None:
-        return machine.call(code, entry, mode, 0, 0)
-    if name == "woken_wake_function":
-        at = entry + WAIT_ENTRY.flags
-        memory.put(at, memory.number(at, 4) | _WOKEN, 4)
-    woken = wake(machine, struct) if struct else False
-    if name == "autoremove_wake_function":
-        _dequeue(machine, entry)
-    return int(woken)
+        is_exclusive = machine.memory.number(entry, 4) & _EXCLUSIVE
+        woken = _wake_entry(machine, entry, mode, key)
+        most -= bool(woken and is_exclusive)
+        if woken < 0 or (woken and is_exclusive and not most):
+            return
 
 
 @function(
-    "int default_wake_function(wait_queue_entry_t *wq_entry, unsigned int mode, int flags, void *key)",
-    "int autoremove_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)",
-    "int woken_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)",
+    "void __wake_up_locked(struct wait_queue_head *wq_head, unsigned int mode, int nr)",
 )
-def wake_function(machine: Machine, entry: int, *_rest: int) -> int:
+def wake_up_locked(machine: Machine, head: int, mode: int, most: int) -> None:
+    wake_up(machine, head, mode, most, 0)
+
+
+@function(
+    "void __wake_up_sync(struct wait_queue_head *wq_head, unsigned int mode)",
+    "void __wake_up_sync_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
+    "void __wake_up_locked_key(struct wait_queue_head *wq_head, unsigned int mode, void *key)",
+)
+def wake_up_one(machine: Machine, head: int, mode: int, key: int = 0) -> None:
+    wake_up(machine, head, mode, 1, key)
+
+
+def _wake_entry(machine: Machine, entry: int, mode: int, key: int) -> int:
+    code = machine.memory.number(entry + WAIT_ENTRY.function)
+    name = machine.kernel_symbols.name(code)
+    if not name and machine.images.at(code) is not None:
+        return machine.call(code, entry, mode, 0, key)
+    return _WAKERS.get(name, default_wake)(machine, entry, mode) or 0
+
+
+@function(
+    "int default_wake_function(wait_queue_entry_t *wq_entry, unsigned int mode, int flags, void *key)"
+)
+def default_wake(machine: Machine, entry: int, mode: int, *_rest: int) -> int:
     struct = machine.memory.number(entry + WAIT_ENTRY.task)
-    return int(wake(machine, struct)) if struct else 0
+    return int(wake(machine, struct, mode)) if struct else 0
+
+
+@function(
+    "int autoremove_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)"
+)
+def autoremove_wake(machine: Machine, entry: int, mode: int, *_rest: int) -> int:
+    """Who is woken waits no more."""
+    woken = default_wake(machine, entry, mode) or 0
+    if woken:
+        _dequeue(machine, entry)
+    return woken
+
+
+@function(
+    "int woken_wake_function(struct wait_queue_entry *wq_entry, unsigned int mode, int sync, void *key)"
+)
+def woken_wake(machine: Machine, entry: int, mode: int, *_rest: int) -> int:
+    """What has happened is noted for who does not wait yet."""
+    machine.memory.put(entry, machine.memory.number(entry, 4) | _WOKEN, 4)
+    return default_wake(machine, entry, mode) or 0
+
+
+_WAKERS = {"autoremove_wake_function": autoremove_wake, "woken_wake_function": woken_wake}
 
 
 @function("long wait_woken(struct wait_queue_entry *wq_entry, unsigned int mode, long timeout)")
@@ -308,7 +362,11 @@ def wait_woken(machine: Machine, entry: int, mode: int, ticks: int) -> int:
         memory.put(at, memory.number(at, 4) & ~_WOKEN, 4)
         return ticks
     _set_state(machine, mode)
-    return _time_out(machine, ticks)
+
+    def forget() -> None:
+        memory.put(entry, memory.number(entry, 4) & ~_WOKEN, 4)
+
+    return _time_out(machine, ticks, forget)
 
 
 @function("void call_rcu(struct rcu_head *head, rcu_callback_t func)")
