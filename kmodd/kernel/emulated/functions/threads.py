@@ -14,7 +14,13 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import COMPLETION, MODULE, THREAD_WORK, THREAD_WORKER
+from kmodd.kernel.emulated.abi.structures import (
+    COMPLETION,
+    MODULE,
+    TASK,
+    THREAD_WORK,
+    THREAD_WORKER,
+)
 from kmodd.kernel.emulated.functions.sync import current, wake
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.functions.workqueues import cancel, flush, queue_work
@@ -116,6 +122,8 @@ def kthread_unpark(machine: Machine, struct: int) -> None:
 def kthread_stop(machine: Machine, struct: int) -> int:
     thread = _threads(machine).known.get(struct)
     if thread is None:
+        # Nor is there a task where no memory is.
+        machine.memory.number(struct + TASK.state, 4)
         return 0
     if thread.task is None:
         # Its function is never called at all.
