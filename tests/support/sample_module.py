@@ -21,10 +21,12 @@ __all__ = [
     "CODE",
     "Crash",
     "add_module",
+    "call_code",
     "enter",
     "error",
     "held",
     "put_arguments",
+    "put_calls",
     "put_code",
     "put_text",
     "run",
@@ -36,6 +38,8 @@ CODE = addresses.MODULES
 """Where the code of the module "sample" is."""
 
 _PAGE = 4096
+_MOVES = ("48bf", "48be", "48ba", "48b9", "49b8", "49b9")
+"""x86 code: movabs to rdi, rsi, rdx, rcx, r8 and r9; the number follows."""
 
 
 def run(machine: Machine, name: str, *arguments: int) -> int:
@@ -97,6 +101,25 @@ def put_code(machine: Machine, code: str, at: int = 0) -> int:
     """Store x86 code, in hexadecimal, among the module's; return where it is."""
     machine.memory.write(CODE + at, bytes.fromhex(code))
     return CODE + at
+
+
+def call_code(machine: Machine, name: str, *arguments: int) -> str:
+    """Return x86 code that calls a function with these numbers; the stack must be aligned."""
+    loads = (
+        move + argument.to_bytes(8, "little", signed=argument < 0).hex()
+        for move, argument in zip(_MOVES, arguments, strict=False)
+    )
+    address = machine.kernel_symbols.address(name).to_bytes(8, "little").hex()
+    return "".join(loads) + f"48b8{address}ffd0"
+
+
+def put_calls(machine: Machine, *calls: tuple[str | int, ...], at: int = 0) -> int:
+    """Store code that makes calls, each a function and its arguments, and returns the last result.
+
+    What is passed to it is passed on to the first, as far as that has no arguments of its own.
+    """
+    code = "".join(call_code(machine, str(name), *map(int, rest)) for name, *rest in calls)
+    return put_code(machine, f"4883ec08{code}4883c408c3", at)
 
 
 def add_module(machine: Machine, exports: Mapping[str, int] | None = None) -> ModuleImage:
