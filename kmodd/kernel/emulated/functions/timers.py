@@ -13,7 +13,6 @@ _TIMER = "timer"
 _TICK = 1_000_000_000 // HZ
 _RELATIVE = 1
 _RESTART = 1
-_FORWARDS_MAX = 1 << 32
 
 
 def _symbol(machine: Machine, code: int) -> str:
@@ -157,8 +156,8 @@ def hrtimer_forward(machine: Machine, timer: int, now: int, interval: int) -> in
     expires = memory.number(timer + HRTIMER.expires, signed=True)
     if now < expires or machine.scheduler.is_armed(timer):
         return 0
-    step = max(interval, _TICK)
-    times = min((now - expires) // step + 1, _FORWARDS_MAX)
+    step = max(interval, 1)
+    times = (now - expires) // step + 1
     memory.put(timer + HRTIMER.expires, expires + times * step)
     memory.put(timer + HRTIMER.soft_expires, expires + times * step)
     return times
