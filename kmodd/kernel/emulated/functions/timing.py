@@ -7,12 +7,14 @@ to when something is due.
 
 import time
 
-from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.abi.structures import TIME_SPEC
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _NANOSECONDS = 1_000_000_000
+_TK_OFFS_BOOT = 1
+_MAX_JIFFY_OFFSET = (1 << 62) - 2
 
 
 @function("void msleep(unsigned int msecs)")
@@ -45,12 +47,16 @@ def ndelay(machine: Machine, _amount: int) -> None:
     machine.calls.now.traps += 1
 
 
-machine_code(
-    RETURN_ZERO,
-    """
-    int timecounter_init(struct timecounter *tc, const struct cyclecounter *cc, u64 start_tstamp)
-    """,
+@function(
+    "void timecounter_init(struct timecounter *tc, const struct cyclecounter *cc, u64 start_tstamp)"
 )
+def timecounter_init(machine: Machine, counter: int, cycles: int, start: int) -> None:
+    """The counter of cycles has a function that reads it, and the shift of its fractions."""
+    memory = machine.memory
+    now = machine.invoke(memory.number(cycles), cycles)
+    fractions = (1 << memory.number(cycles + 20, 4) % 64) - 1
+    for number, word in enumerate((cycles, now, start, fractions, 0)):
+        memory.put(counter + 8 * number, word)
 
 
 def _nanoseconds(machine: Machine) -> int:
@@ -66,13 +72,20 @@ def _nanoseconds(machine: Machine) -> int:
     "u64 ktime_get_mono_fast_ns(void)",
     "u64 ktime_get_raw_fast_ns(void)",
     "ktime_t ktime_get_raw(void)",
-    "ktime_t ktime_get_with_offset(enum tk_offsets offs)",
-    "ktime_t ktime_get_coarse_with_offset(enum tk_offsets offs)",
     "u64 sched_clock(void)",
     "u64 local_clock(void)",
 )
-def ktime_get(machine: Machine, *_clock: int) -> int:
+def ktime_get(machine: Machine) -> int:
     return _nanoseconds(machine)
+
+
+@function(
+    "ktime_t ktime_get_with_offset(enum tk_offsets offs)",
+    "ktime_t ktime_get_coarse_with_offset(enum tk_offsets offs)",
+)
+def ktime_get_with_offset(machine: Machine, clock: int) -> int:
+    """Of the clocks that differ from the monotonic one two tell the time of day."""
+    return _nanoseconds(machine) if clock == _TK_OFFS_BOOT else time.time_ns()
 
 
 @function("time64_t ktime_get_seconds(void)")
@@ -122,6 +135,9 @@ def jiffies_to_usecs(_machine: Machine, ticks: int) -> int:
 
 @function("unsigned long __msecs_to_jiffies(const unsigned int m)")
 def msecs_to_jiffies(_machine: Machine, milliseconds: int) -> int:
+    """What would be below zero in an int stands for ever."""
+    if milliseconds >> 31:
+        return _MAX_JIFFY_OFFSET
     return -(-milliseconds * HZ // 1000)
 
 
@@ -130,9 +146,15 @@ def usecs_to_jiffies(_machine: Machine, microseconds: int) -> int:
     return -(-microseconds * HZ // 1_000_000)
 
 
-@function(
-    "unsigned long round_jiffies(unsigned long j)",
-    "unsigned long round_jiffies_relative(unsigned long j)",
-)
-def round_jiffies(_machine: Machine, ticks: int) -> int:
-    return -(-ticks // HZ) * HZ
+@function("unsigned long round_jiffies(unsigned long j)")
+def round_jiffies(machine: Machine, when: int) -> int:
+    """A whole second close by, mostly the next, if that is still to come."""
+    beyond = when % HZ
+    whole = when - beyond + (HZ if beyond >= HZ // 4 else 0)
+    return whole if whole > machine.memory.number(machine.kernel_symbols.jiffies) else when
+
+
+@function("unsigned long round_jiffies_relative(unsigned long j)")
+def round_jiffies_relative(machine: Machine, ticks: int) -> int:
+    now = machine.memory.number(machine.kernel_symbols.jiffies)
+    return (round_jiffies(machine, now + ticks) or 0) - now
