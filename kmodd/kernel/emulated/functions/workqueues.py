@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
-    RETURN_ONE,
     RETURN_ZERO,
     function,
     machine_code,
@@ -138,14 +137,20 @@ def alloc_workqueue(machine: Machine, template: int, _flags: int, active: int) -
     return queue
 
 
+@reclaims(_QUEUE)
+def forget_queue(machine: Machine, queue: int) -> None:
+    """Free a workqueue."""
+    machine.state(Workqueues).ordered.discard(queue)
+    machine.heap.free(queue)
+
+
 @function("void destroy_workqueue(struct workqueue_struct *wq)")
 def destroy_workqueue(machine: Machine, queue: int) -> int:
     done = flush(machine, lambda each: each.queue == queue)
 
     def ready() -> int | None:
         if done() is not None and machine.ledger.give(_QUEUE, queue) is not None:
-            machine.state(Workqueues).ordered.discard(queue)
-            machine.heap.free(queue)
+            forget_queue(machine, queue)
         return done()
 
     return machine.tasks.wait(ready)
@@ -288,8 +293,13 @@ machine_code(
     void workqueue_set_max_active(struct workqueue_struct *wq, int max_active)
     """,
 )
-machine_code(RETURN_ZERO, "struct work_struct *current_work(void)")
-machine_code(RETURN_ONE, "bool workqueue_congested(int cpu, struct workqueue_struct *wq)")
+machine_code(
+    RETURN_ZERO,
+    """
+    struct work_struct *current_work(void)
+    bool workqueue_congested(int cpu, struct workqueue_struct *wq)
+    """,
+)
 
 
 @function("void tasklet_setup(struct tasklet_struct *t, void (*callback)(struct tasklet_struct *))")
@@ -319,18 +329,21 @@ def tasklet_schedule(machine: Machine, tasklet: int) -> None:
         return
 
     def fire() -> None:
+        if memory.number(tasklet + TASKLET.count, 4):
+            # It is disabled, and looked at again until it is not.
+            machine.scheduler.arm(tasklet, machine.clock.ticks + 1, module, fire)
+            return
         machine.ledger.give(_TASKLET, tasklet)
         state = memory.number(tasklet + TASKLET.state)
         memory.put(tasklet + TASKLET.state, state & ~_PENDING)
-        if memory.number(tasklet + TASKLET.count, 4):
-            return
         takes_itself = memory.number(tasklet + TASKLET.takes_itself, 1)
         data = tasklet if takes_itself else memory.number(tasklet + TASKLET.data)
         machine.invoke(memory.number(tasklet + TASKLET.function), data)
 
     machine.ledger.take(_TASKLET, tasklet, "a tasklet that is still scheduled")
     taken = machine.ledger.find(_TASKLET, tasklet)
-    machine.scheduler.arm(tasklet, machine.clock.ticks, taken.module if taken else "", fire)
+    module = taken.module if taken else ""
+    machine.scheduler.arm(tasklet, machine.clock.ticks, module, fire)
 
 
 @reclaims(_TASKLET)
