@@ -23,6 +23,28 @@ _ANY_VENDOR, _ANY, _IDS_MAX = 0xFFFF, 0, 1024
 _AE_NOT_FOUND = 5
 _X87_AND_SSE = 3
 _CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
+_XFEATURES = (
+    "x87 floating point registers",
+    "SSE registers",
+    "AVX registers",
+    "MPX bounds registers",
+    "MPX CSR",
+    "AVX-512 opmask",
+    "AVX-512 Hi256",
+    "AVX-512 ZMM_Hi256",
+    "Processor Trace (unused)",
+    "Protection Keys User registers",
+    "PASID state",
+    "unknown xstate feature",
+)
+"""What the kernel calls the parts of a task's extended state (arch/x86/kernel/fpu/xstate.c)."""
+
+
+@dataclass(slots=True)
+class FeatureNames:
+    """Where the names are that modules have asked for."""
+
+    known: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -69,16 +91,29 @@ def _has(feature: int) -> int:
 
 
 @function("int cpu_has_xfeatures(u64 xfeatures_needed, const char **feature_name)")
-def cpu_has_xfeatures(_machine: Machine, needed: int, _name: int) -> int:
-    return int(not needed & ~_X87_AND_SSE)
+def cpu_has_xfeatures(machine: Machine, needed: int, name: int) -> int:
+    """The name is that of the highest feature that is missing, else of the highest."""
+    missing = needed & ~_X87_AND_SSE
+    if name:
+        number = min(max((missing or needed).bit_length() - 1, 0), len(_XFEATURES) - 1)
+        machine.memory.put(name, _xfeature_name(machine, number))
+    return int(not missing)
+
+
+def _xfeature_name(machine: Machine, number: int) -> int:
+    """Return where the name is, which is nobody's to give back."""
+    names = machine.state(FeatureNames).known
+    if number not in names:
+        text = _XFEATURES[number].encode() + b"\0"
+        names[number] = machine.heap.allocate(len(text))
+        machine.memory.write(names[number], text)
+    return names[number]
 
 
 machine_code(
     _code(-errno.ENODEV),
     """
-    int acpi_pci_find_root(acpi_handle handle)
-    int rdmsrl_safe(u32 msr, u64 *value)
-    int cxl_mem_active(void)
+    int amd_cache_northbridges(void)
     int ec_read(u8 addr, u8 *val)
     int ec_write(u8 addr, u8 val)
     int ec_transaction(u8 command, const u8 *wdata, unsigned wdata_len, u8 *rdata, unsigned rdata_len)
@@ -105,10 +140,7 @@ machine_code(
     const char *dmi_get_system_info(int field)
     int dmi_name_in_vendors(const char *str)
     const struct dmi_device *dmi_find_device(int type, const char *name, const struct dmi_device *from)
-    bool dmi_get_date(int field, int *yearp, int *monthp, int *dayp)
-    int dmi_get_bios_year(void)
     bool dmi_match(enum dmi_field f, const char *str)
-    int dmi_walk(void (*decode)(const struct dmi_header *, void *), void *private_data)
     bool hv_is_hyperv_initialized(void)
     bool hv_is_isolation_supported(void)
     bool kvm_para_available(void)
@@ -123,7 +155,8 @@ machine_code(
     struct pci_bus *pci_find_bus(int domain, int busnr)
     struct pci_bus *pci_find_next_bus(const struct pci_bus *from)
     int pci_dev_present(const struct pci_device_id *ids)
-    int amd_cache_northbridges(void)
+    struct acpi_pci_root *acpi_pci_find_root(acpi_handle handle)
+    bool cxl_mem_active(void)
     u16 amd_nb_num(void)
     struct amd_northbridge *node_to_amd_nb(int node)
     const char *edac_get_owner(void)
@@ -138,6 +171,25 @@ machine_code(
     void *of_find_compatible_node(void *from, const char *type, const char *compat)
     """,
 )
+
+machine_code(_code(-errno.ENODATA), "int dmi_get_bios_year(void)")
+machine_code(
+    _code(-errno.ENXIO),
+    """
+    int dmi_walk(void (*decode)(const struct dmi_header *, void *), void *private_data)
+    """,
+)
+machine_code(_code(-errno.EIO), "int rdmsrl_safe(u32 msr, u64 *value)")
+
+
+@function("bool dmi_get_date(int field, int *yearp, int *monthp, int *dayp)")
+def dmi_get_date(machine: Machine, _field: int, *parts: int) -> int:
+    """A date that is not there is all zeros."""
+    for each in parts:
+        if each:
+            machine.memory.put(each, 0, 4)
+    return 0
+
 
 machine_code(
     RETURN,
