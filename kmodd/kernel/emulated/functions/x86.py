@@ -8,7 +8,13 @@ device, no hypervisor, no port or memory that answers.
 import errno
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    reclaims,
+)
 from kmodd.kernel.emulated.abi.structures import PROCESSOR_ID, RESOURCE
 from kmodd.kernel.emulated.hardware.cpuid import (
     CPU_FAMILY,
@@ -18,9 +24,11 @@ from kmodd.kernel.emulated.hardware.cpuid import (
     FEATURES,
 )
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.reporting.log import Level
 
 _ANY_VENDOR, _ANY, _IDS_MAX = 0xFFFF, 0, 1024
 _AE_NOT_FOUND = 5
+_REGION, _PORTS_LAST = "region", 0xFFFF
 _X87_AND_SSE = 3
 _CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
 _XFEATURES = (
@@ -52,6 +60,13 @@ class HotplugStates:
     """The processor's states that were set up, each with its teardown, 0 for none."""
 
     teardowns: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Regions:
+    """All regions by their ``struct resource``: the parent, the first and the last address."""
+
+    taken: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def _code(result: int) -> bytes:
@@ -217,6 +232,10 @@ def rdmsrl_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _value: int) -> 
     return -errno.EIO
 
 
+def _regions(machine: Machine) -> dict[int, tuple[int, int, int]]:
+    return machine.state(Regions).taken
+
+
 @function(
     "struct resource *__request_region(struct resource *parent, resource_size_t start,"
     " resource_size_t n, const char *name, int flags)"
@@ -224,20 +243,46 @@ def rdmsrl_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _value: int) -> 
 def request_region(
     machine: Machine, parent: int, start: int, count: int, name: int, _flags: int
 ) -> int:
+    """Take a region of which nobody has any part."""
+    last = start + count - 1
+    highest = (
+        _PORTS_LAST
+        if parent == machine.kernel_symbols.address("ioport_resource")
+        else (1 << 64) - 1
+    )
+    if not start <= last <= highest:
+        return 0
+    for owner, first, end in _regions(machine).values():
+        if owner == parent and first <= last and start <= end:
+            return 0
     text = machine.memory.text(name, 64) if name else "?"
     region = machine.heap.allocate(RESOURCE.size)
-    machine.memory.put(region + RESOURCE.start, start)
-    machine.memory.put(region + RESOURCE.end, start + count - 1)
-    what = f"region {start:#x}-{start + count - 1:#x} of '{text}'"
-    machine.ledger.take("region", parent ^ start, what)
+    for at, word in ((RESOURCE.start, start), (RESOURCE.end, last), (RESOURCE.name, name)):
+        machine.memory.put(region + at, word)
+    _regions(machine)[region] = parent, start, last
+    machine.ledger.take(_REGION, region, f"region {start:#x}-{last:#x} of '{text}'")
     return region
 
 
 @function(
     "void __release_region(struct resource *parent, resource_size_t start, resource_size_t n)"
 )
-def release_region(machine: Machine, parent: int, start: int, _count: int) -> None:
-    machine.ledger.give("region", parent ^ start)
+def release_region(machine: Machine, parent: int, start: int, count: int) -> None:
+    last = start + count - 1
+    for region, taken in _regions(machine).items():
+        if taken == (parent, start, last):
+            machine.ledger.give(_REGION, region)
+            forget_region(machine, region)
+            return
+    what = f"<{start:016x}-{last & (1 << 64) - 1:016x}>"
+    machine.log.write(Level.WARNING, f"Trying to free nonexistent resource {what}\n")
+
+
+@reclaims(_REGION)
+def forget_region(machine: Machine, region: int) -> None:
+    """Let others have a region."""
+    del _regions(machine)[region]
+    machine.heap.free(region)
 
 
 @function(
