@@ -30,7 +30,10 @@ _ANY_VENDOR, _ANY, _IDS_MAX = 0xFFFF, 0, 1024
 _AE_NOT_FOUND = 5
 _REGION, _PORTS_LAST = "region", 0xFFFF
 _X87_AND_SSE = 3
-_CPUHP_PREPARE_DYNAMIC, _CPUHP_DYNAMIC, _CPUHP_FIRST = 70, 201, 202
+_CPUHP_DYNAMIC = {70: range(71, 91), 201: range(202, 232)}
+"""CPUHP_BP_PREPARE_DYN and CPUHP_AP_ONLINE_DYN, and which states there are for them. The kernel
+itself has the first of each."""
+
 _XFEATURES = (
     "x87 floating point registers",
     "SSE registers",
@@ -221,15 +224,15 @@ machine_code(
 
 
 @function("int rdmsr_safe_on_cpu(unsigned int cpu, u32 msr_no, u32 *l, u32 *h)")
-def rdmsr_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _low: int, _high: int) -> int:
+def rdmsr_safe_on_cpu(_machine: Machine, cpu: int, _msr: int, _low: int, _high: int) -> int:
     """No model-specific register is there."""
-    return -errno.EIO
+    return -errno.ENXIO if cpu else -errno.EIO
 
 
 @function("int rdmsrl_safe_on_cpu(unsigned int cpu, u32 msr_no, u64 *q)")
-def rdmsrl_safe_on_cpu(_machine: Machine, _cpu: int, _msr: int, _value: int) -> int:
+def rdmsrl_safe_on_cpu(_machine: Machine, cpu: int, _msr: int, _value: int) -> int:
     """No model-specific register is there."""
-    return -errno.EIO
+    return -errno.ENXIO if cpu else -errno.EIO
 
 
 def _regions(machine: Machine) -> dict[int, tuple[int, int, int]]:
@@ -289,20 +292,22 @@ def forget_region(machine: Machine, region: int) -> None:
     "int __cpuhp_setup_state(enum cpuhp_state state, const char *name, bool invoke, int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu), bool multi_instance)"
 )
 def cpuhp_setup_state(
-    machine: Machine, state: int, _name: int, invoke: int, startup: int, teardown: int, many: int
+    machine: Machine, state: int, name: int, invoke: int, startup: int, teardown: int, many: int
 ) -> int:
     """The callback runs for the only processor; a state of the caller's own gets a number."""
-    if invoke and startup:
+    states = machine.state(HotplugStates).teardowns
+    numbers = _CPUHP_DYNAMIC.get(state, range(state, state + 1))
+    if not name or not state:
+        return -errno.EINVAL
+    number = next((each for each in numbers if each not in states), None)
+    if number is None:
+        return -errno.ENOSPC if state in _CPUHP_DYNAMIC else -errno.EBUSY
+    if invoke and startup and not many:
         code = machine.call(startup, 0)
         if code:
             return code
-    known = machine.state(HotplugStates).teardowns
-    if state not in (_CPUHP_DYNAMIC, _CPUHP_PREPARE_DYNAMIC):
-        known[state] = 0 if many else teardown
-        return 0
-    number = next(each for each in range(_CPUHP_FIRST, 1 << 16) if each not in known)
-    known[number] = 0 if many else teardown
-    return number
+    states[number] = 0 if many else teardown
+    return number if state in _CPUHP_DYNAMIC else 0
 
 
 @function("void __cpuhp_remove_state(enum cpuhp_state state, bool invoke)")
@@ -316,8 +321,10 @@ def cpuhp_remove_state(machine: Machine, state: int, invoke: int) -> None:
     "int smp_call_function_single(int cpu, smp_call_func_t func, void *info, int wait)",
 )
 def smp_call_function_single(
-    machine: Machine, _cpu: int, work: int, argument: int, _wait: int
+    machine: Machine, cpu: int, work: int, argument: int, _wait: int
 ) -> int:
+    if cpu:
+        return -errno.ENXIO
     machine.invoke(work, argument)
     return 0
 
@@ -325,13 +332,20 @@ def smp_call_function_single(
 @function(
     "void on_each_cpu_cond_mask(void *cond_func, smp_call_func_t func, void *info, bool wait, const struct cpumask *mask)"
 )
-def on_each_cpu(machine: Machine, _condition: int, work: int, argument: int, *_rest: int) -> None:
-    machine.invoke(work, argument)
+def on_each_cpu(
+    machine: Machine, condition: int, work: int, argument: int, _wait: int, mask: int
+) -> None:
+    if mask and not machine.memory.number(mask) & 1:
+        return
+    if not condition or machine.invoke(condition, 0, argument) & 0xFF:
+        machine.invoke(work, argument)
 
 
-@function(
-    "int work_on_cpu_safe(int cpu, long (*fn)(void *), void *arg)",
-    "long work_on_cpu(int cpu, long (*fn)(void *), void *arg)",
-)
+@function("int work_on_cpu_safe(int cpu, long (*fn)(void *), void *arg)")
+def work_on_cpu_safe(machine: Machine, cpu: int, work: int, argument: int) -> int:
+    return -errno.ENODEV if cpu else machine.invoke(work, argument)
+
+
+@function("long work_on_cpu(int cpu, long (*fn)(void *), void *arg)")
 def work_on_cpu(machine: Machine, _cpu: int, work: int, argument: int) -> int:
     return machine.invoke(work, argument)
