@@ -4,13 +4,14 @@
 import errno
 import zlib
 
-from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.abi.structures import SHASH, SHASH_ALGORITHM
+from kmodd.kernel.emulated.functions.strings import bounded
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 
+_TRANSFORMS = ("transform", "hash transform", "cipher transform")
 _TRANSFORM_SIZE, _ALGORITHM_SIZE = 4096, 1024
-_COMPARE_MAX = 1 << 20
 _CRC32 = 0xEDB88320
 
 
@@ -34,26 +35,32 @@ def alg_test(_machine: Machine, *_arguments: int) -> int:
 
 @function("void crypto_destroy_tfm(void *mem, struct crypto_tfm *tfm)")
 def crypto_destroy_tfm(machine: Machine, made: int, _transform: int) -> None:
-    for kind in ("transform", "hash transform", "cipher transform"):
+    for kind in _TRANSFORMS:
         if machine.ledger.give(kind, made) is not None:
             machine.heap.free(made)
 
 
+@reclaims(*_TRANSFORMS)
+def forget_transform(machine: Machine, made: int) -> None:
+    """Free a transform."""
+    machine.heap.free(made)
+
+
 @function("unsigned long __crypto_memneq(const void *a, const void *b, size_t size)")
 def crypto_memneq(machine: Machine, one: int, other: int, size: int) -> int:
-    size = min(size, _COMPARE_MAX)
+    size = bounded(size)
     return int(machine.memory.read(one, size) != machine.memory.read(other, size))
 
 
 @function("u32 crc32_le(u32 crc, const unsigned char *p, size_t len)")
 def crc32_le(machine: Machine, seed: int, data: int, size: int) -> int:
-    whole = machine.memory.read(data, min(size, _COMPARE_MAX))
+    whole = machine.memory.read(data, bounded(size))
     return zlib.crc32(whole, seed ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
 @function("char *bin2hex(char *dst, const void *src, size_t count)")
 def bin2hex(machine: Machine, target: int, source: int, count: int) -> int:
-    text = machine.memory.read(source, min(count, _COMPARE_MAX)).hex().encode()
+    text = machine.memory.read(source, bounded(count)).hex().encode()
     machine.memory.write(target, text)
     return target + len(text)
 
@@ -66,9 +73,10 @@ def key_create_or_update(_machine: Machine, ring: int, *_rest: int) -> int:
     return ring
 
 
-machine_code(
-    RETURN_ZERO,
-    """
-    void crypto_init_queue(struct crypto_queue *queue, unsigned int max_qlen)
-    """,
-)
+@function("void crypto_init_queue(struct crypto_queue *queue, unsigned int max_qlen)")
+def crypto_init_queue(machine: Machine, queue: int, most: int) -> None:
+    """An empty list, its backlog, how many are there and how many may be."""
+    for at in (0, 8, 16):
+        machine.memory.put(queue + at, queue)
+    machine.memory.put(queue + 24, 0, 4)
+    machine.memory.put(queue + 28, most, 4)
