@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials and keys (kernel/cred.c, security/keys)."""
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.abi.structures import CREDENTIALS
+from kmodd.kernel.emulated.abi.function_table import RETURN, function, machine_code, reclaims
+from kmodd.kernel.emulated.abi.structures import CREDENTIALS, TASK
+from kmodd.kernel.emulated.functions.sync import current
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CREDENTIALS, _KEY_RING = "credentials", "key ring"
@@ -46,11 +47,33 @@ def key_put(machine: Machine, key: int) -> None:
         machine.heap.free(key)
 
 
-machine_code(RETURN_ZERO, "const struct cred *override_creds(const struct cred *new)")
-machine_code(
-    RETURN,
-    """
-    void revert_creds(const struct cred *old)
-    void key_revoke(struct key *key)
-    """,
-)
+@reclaims(_CREDENTIALS, _KEY_RING)
+def forget(machine: Machine, made: int) -> None:
+    """Free what a module has left."""
+    machine.heap.free(made)
+
+
+@function("const struct cred *override_creds(const struct cred *new)")
+def override_creds(machine: Machine, fresh: int) -> int:
+    """Let the task that runs have others, which are referred to once more."""
+    where = current(machine) + TASK.credentials
+    old = machine.memory.number(where)
+    usage = fresh + CREDENTIALS.usage
+    machine.memory.put(usage, machine.memory.number(usage, 4) + 1, 4)
+    machine.memory.put(where, fresh)
+    return old
+
+
+@function("void revert_creds(const struct cred *old)")
+def revert_creds(machine: Machine, old: int) -> None:
+    where = current(machine) + TASK.credentials
+    override = machine.memory.number(where)
+    machine.memory.put(where, old)
+    usage = override + CREDENTIALS.usage
+    references = machine.memory.number(usage, 4) - 1
+    machine.memory.put(usage, references, 4)
+    if not references:
+        put_cred(machine, override)
+
+
+machine_code(RETURN, "void key_revoke(struct key *key)")
