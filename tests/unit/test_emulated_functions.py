@@ -18,6 +18,7 @@ NAME, TABLE, PLACE, MASK = (ROOM + at for at in (0, 256, 512, 768))
 def test_there_is_no_firmware(name: str) -> None:
     machine = new_machine()
     machine.memory.put(PLACE, 7)
+    machine.memory.write(NAME, b"sample.bin\0")
     assert call(machine, name, PLACE, NAME, 0) == -errno.ENOENT
     assert machine.memory.number(PLACE) == 0
 

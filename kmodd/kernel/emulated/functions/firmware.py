@@ -9,9 +9,12 @@ from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS
 from kmodd.kernel.emulated.machine.machine import Machine
 
 
-def _request(machine: Machine, result: int, *_rest: int) -> int:
+def _request(machine: Machine, result: int, name: int, *_rest: int) -> int:
+    if not result:
+        return -errno.EINVAL
     machine.memory.put(result, 0)
-    return -errno.ENOENT
+    is_named = name and machine.memory.string(name, 1)
+    return -errno.ENOENT if is_named else -errno.EINVAL
 
 
 alike(
