@@ -2,6 +2,7 @@
 """Module parameters in the module's memory (kernel/params.c)."""
 
 import errno
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.abi.structures import (
@@ -10,14 +11,21 @@ from kmodd.kernel.emulated.abi.structures import (
     PARAMETER_OPERATIONS,
     PARAMETER_STRING,
 )
-from kmodd.kernel.emulated.functions.memory import allocate
-from kmodd.kernel.emulated.functions.numerals import parse_integer
+from kmodd.kernel.emulated.functions.numerals import parse_integer, read_boolean, read_integer
 from kmodd.kernel.emulated.functions.printing import store_text
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.modules.param_table import SIGNED, SIZES, ModuleParameter, shown
 
 _BOOLEANS = ("bool", "invbool", "bool_enable_only")
 _PAGE = 4096
+_TEXT_MAX = 1024
+
+
+@dataclass(slots=True)
+class ParameterTexts:
+    """The ``copies`` of parameters' texts that are the kernel's own."""
+
+    copies: set[int] = field(default_factory=set)
 
 
 def size_of(kind: str) -> int:
@@ -146,26 +154,48 @@ def _call_getter(machine: Machine, record: int) -> str | None:
         machine.heap.free(buffer)
 
 
+def _set_boolean(machine: Machine, text: int, place: int, kind: str) -> int:
+    """Store a yes or a no; a parameter without a value is a yes."""
+    value = read_boolean(machine.memory.string(text, 8)) if text else True
+    if value is None:
+        return -errno.EINVAL
+    if kind == "bool_enable_only" and not value:
+        return -errno.EROFS if machine.memory.number(place, 1) else 0
+    machine.memory.put(place, value != (kind == "invbool"), 4 if kind == "bint" else 1)
+    return 0
+
+
+def _set_text(machine: Machine, text: int, place: int) -> int:
+    """Store a copy, which the kernel frees when another takes its place."""
+    data = machine.memory.string(text, _TEXT_MAX + 1)
+    if len(data) > _TEXT_MAX:
+        return -errno.ENOSPC
+    copies = machine.state(ParameterTexts).copies
+    copy, old = machine.heap.allocate(len(data) + 1), machine.memory.number(place)
+    machine.memory.write(copy, data + b"\0")
+    machine.memory.put(place, copy)
+    copies.add(copy)
+    if old in copies:
+        copies.remove(old)
+        machine.heap.free(old)
+    return 0
+
+
 def _operations(kind: str) -> None:
     @function(f"int param_set_{kind}(const char *val, const struct kernel_param *kp)")
     def param_set(machine: Machine, text: int, record: int) -> int:
-        if not text and kind not in ("bool", "bint"):
-            return -errno.EINVAL
-        value = machine.memory.text(text, _PAGE) if text else None
         place = machine.memory.number(record + PARAMETER.place)
-        if kind == "charp":
-            copy = allocate(machine, len(value or "") + 1)
-            machine.memory.write(copy, (value or "").encode("utf-8", "surrogateescape") + b"\0")
-            machine.memory.put(place, copy)
-            return 0
-        if kind not in (*_BOOLEANS, "bint"):
-            data = (value or "").encode("utf-8", "surrogateescape").removesuffix(b"\n")
-            number, end = parse_integer(data, 0)
-            if number is None or end != len(data):
-                return -errno.EINVAL
-        elif value is not None and value[:1] not in tuple("yY1tTnN0fFoO"):
+        if kind in (*_BOOLEANS, "bint"):
+            return _set_boolean(machine, text, place, kind)
+        if not text:
             return -errno.EINVAL
-        return -_set_one(machine, place, kind, value)
+        if kind == "charp":
+            return _set_text(machine, text, place)
+        data, size = machine.memory.string(text, _PAGE), size_of(kind)
+        number, code = read_integer(data, 0, size, signed=kind in SIGNED)
+        if not code:
+            machine.memory.put(place, number, size)
+        return -code
 
     @function(f"int param_get_{kind}(char *buffer, const struct kernel_param *kp)")
     def param_get(machine: Machine, buffer: int, record: int) -> int:
@@ -197,8 +227,12 @@ for _kind in (
     " unsigned int max)"
 )
 def param_set_uint_minmax(machine: Machine, text: int, record: int, least: int, most: int) -> int:
-    number, _ = parse_integer(machine.memory.string(text, 64).removesuffix(b"\n"), 0)
-    if number is None or not least <= number <= most:
+    if not text:
+        return -errno.EINVAL
+    number, code = read_integer(machine.memory.string(text, _PAGE), 0, 4, signed=False)
+    if code:
+        return -code
+    if not least <= number <= most:
         return -errno.EINVAL
     machine.memory.put(machine.memory.number(record + PARAMETER.place), number, 4)
     return 0
