@@ -100,6 +100,7 @@ def put_arguments(machine: Machine, address: int, *words: int) -> int:
 def put_code(machine: Machine, code: str, at: int = 0) -> int:
     """Store x86 code, in hexadecimal, among the module's; return where it is."""
     machine.memory.write(CODE + at, bytes.fromhex(code))
+    machine.cpu.forget_code()
     return CODE + at
 
 
