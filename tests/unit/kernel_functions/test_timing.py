@@ -42,11 +42,24 @@ def test_who_sleeps_too_long_hangs(name: str, argument: int) -> None:
         run(new_machine(), name, argument)
 
 
-@pytest.mark.parametrize("name", ["__udelay", "__const_udelay", "__ndelay", "__delay"])
-def test_who_is_busy_waiting_gives_no_tick_away(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("__udelay", 10_000),
+        ("__const_udelay", (10_000 << 32) // 1_000_000 + 1),
+        ("__ndelay", 10_000_000),
+        ("__delay", 20_000_000),
+    ],
+)
+def test_the_clock_goes_on_while_code_is_busy_waiting(name: str, argument: int) -> None:
     machine = new_machine()
-    run(machine, name, 50)
-    assert machine.clock.ticks == 0
+    began = run(machine, "ktime_get_ns")
+    run(machine, name, argument)
+    assert machine.clock.ticks == 2
+    passed = run(machine, "ktime_get_ns") - began
+    assert 10_000_000 <= passed < 11_000_000
+    run(machine, name, (1 << 64) - 1)
+    assert machine.clock.ticks < 60 * HZ
 
 
 MONOTONIC = (

@@ -9,6 +9,7 @@ import time
 
 from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.abi.structures import TIME_SPEC
+from kmodd.kernel.emulated.machine.calls import LOCKUP_SECONDS
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
 
@@ -37,14 +38,31 @@ def usleep_range(machine: Machine, least: int, _most: int, _state: int) -> int:
     return machine.tasks.sleep(least / 1_000_000)
 
 
-@function("void __udelay(unsigned long usecs)", "void __const_udelay(unsigned long xloops)")
-def udelay(machine: Machine, _amount: int) -> None:
-    machine.calls.now.traps += 1
+def _delay(machine: Machine, nanoseconds: int) -> None:
+    """Be busy for some time, but no longer than until it is told of as stuck."""
+    machine.clock.delay(min(nanoseconds, LOCKUP_SECONDS * _NANOSECONDS))
 
 
-@function("void __ndelay(unsigned long nsecs)", "void __delay(unsigned long loops)")
-def ndelay(machine: Machine, _amount: int) -> None:
-    machine.calls.now.traps += 1
+@function("void __udelay(unsigned long usecs)")
+def udelay(machine: Machine, microseconds: int) -> None:
+    _delay(machine, microseconds * 1000)
+
+
+@function("void __const_udelay(unsigned long xloops)")
+def const_udelay(machine: Machine, parts: int) -> None:
+    """A second has 2^32 parts."""
+    _delay(machine, parts * _NANOSECONDS >> 32)
+
+
+@function("void __ndelay(unsigned long nsecs)")
+def ndelay(machine: Machine, nanoseconds: int) -> None:
+    _delay(machine, nanoseconds)
+
+
+@function("void __delay(unsigned long loops)")
+def delay(machine: Machine, loops: int) -> None:
+    per_tick = machine.memory.number(machine.kernel_symbols.address("loops_per_jiffy"))
+    _delay(machine, loops * _NANOSECONDS // (max(per_tick, 1) * HZ))
 
 
 @function(
@@ -63,7 +81,7 @@ def _nanoseconds(machine: Machine) -> int:
     """Return the machine's own time since it booted; it goes on with every look at it."""
     now = machine.calls.now
     now.traps += 1
-    return machine.clock.ticks * (_NANOSECONDS // HZ) + now.traps * 1000
+    return machine.clock.nanoseconds + now.traps * 1000
 
 
 @function(
