@@ -5,8 +5,9 @@ import errno
 
 import pytest
 
+from kmodd.kernel.emulated.hardware import addresses
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import Crash, held, put_text, run, unload
+from tests.support.sample_module import Crash, error, held, put_text, run, unload
 
 NAME, DATA, TARGET = ROOM, ROOM + 256, ROOM + 512
 ALGORITHM = 32
@@ -100,5 +101,5 @@ def test_a_key_is_no_error_and_goes_with_its_ring() -> None:
     machine = new_machine()
     ring = run(machine, "keyring_alloc", NAME, 0, 0, ROOM, 0, 0, 0, 0)
     key = run(machine, "key_create_or_update", ring | 1, NAME, NAME, DATA, 4, 0, 0)
-    assert 0 < key < (1 << 64) - 4095
+    assert addresses.DIRECT_MAP <= key < error(4095)
     assert held(machine) == ["key ring"]
