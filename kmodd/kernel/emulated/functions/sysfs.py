@@ -2,19 +2,15 @@
 """/sys: the directories of objects, and the files of their attributes (fs/sysfs, drivers/base).
 
 Nobody reads what is in the files, but everybody can list them. A directory is known by the address
-of its object, and goes with that or with its module; files are on nobody's account.
+of its object, and goes with that or with its module; files are on nobody's account. A directory has
+each name once.
 """
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import (
-    RETURN,
-    RETURN_ZERO,
-    function,
-    machine_code,
-    pairs,
-)
+from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import (
     ATTRIBUTE,
     ATTRIBUTE_GROUP,
@@ -24,6 +20,7 @@ from kmodd.kernel.emulated.abi.structures import (
     DEVICE_TYPE,
 )
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.reporting.log import Level
 
 FILES_MAX = 65536
 """Files and directories that /sys has at most; modules are not told of more."""
@@ -31,7 +28,9 @@ FILES_MAX = 65536
 _LIST_MAX = 1024
 """Groups, and attributes of a group, that are looked at."""
 
-_PERMISSIONS = 0o7777
+_PERMISSIONS = 0o777
+_GROUP_PERMISSIONS = 0o664
+"""The permissions that a group's files can have."""
 _LINK = 0o777
 _READABLE = 0o444
 
@@ -47,6 +46,8 @@ _KERNEL_OBJECTS = {
     "hypervisor_kobj": "hypervisor",
 }
 """The kernel's own objects that modules hang theirs below."""
+
+_MOUNT_POINT = "mount point"
 
 
 @dataclass(slots=True)
@@ -67,10 +68,36 @@ def _key_of(machine: Machine, directory: int, name: str) -> int:
     return key
 
 
-def add_directory(machine: Machine, key: int, parent: int, name: str) -> None:
-    """Make the directory of an object; ``parent`` is another's, or 0 for the top."""
+def add_directory(machine: Machine, key: int, parent: int, name: str) -> int:
+    """Make the directory of an object; ``parent`` is another's, or 0 for the top.
+
+    Returns 0, or an errno below zero for a name that is empty or there already.
+    """
+    if not name:
+        return -errno.EINVAL
+    if _is_there(machine, parent, name):
+        return -errno.EEXIST
     if len(machine.mounts.sysfs) < FILES_MAX:
         machine.mounts.sysfs.add(key, parent, name, is_directory=True, module=machine.taker)
+    return 0
+
+
+def _is_there(machine: Machine, directory: int, name: str) -> bool:
+    """Tell whether a directory has such a name, and log it where it has."""
+    found = machine.mounts.sysfs.child(directory, name)
+    if found is None:
+        return False
+    path = machine.mounts.sysfs.path(found).removeprefix(machine.mounts.sysfs.root)
+    machine.log.write(Level.WARNING, f"sysfs: cannot create duplicate filename '{path}'\n")
+    return True
+
+
+def rename_directory(machine: Machine, key: int, name: str) -> int:
+    """Give the directory of an object another name; returns 0, or -EEXIST where it is taken."""
+    if _is_there(machine, machine.mounts.sysfs.parent(key), name):
+        return -errno.EEXIST
+    machine.mounts.sysfs.rename(key, name)
+    return 0
 
 
 def remove_directory(machine: Machine, key: int) -> None:
@@ -96,18 +123,22 @@ def _named_directory(machine: Machine, parent: int, name: str, module: str = "")
     return key
 
 
-def add_class(machine: Machine, which: int, name: str, groups: int = 0) -> None:
-    """Make the directory of a class."""
-    add_directory(machine, which, _top(machine, _CLASS), name)
-    add_groups(machine, which, groups)
+def add_class(machine: Machine, which: int, name: str, groups: int = 0) -> int:
+    """Make the directory of a class; returns what ``add_directory`` does."""
+    code = add_directory(machine, which, _top(machine, _CLASS), name)
+    if not code:
+        add_groups(machine, which, groups)
+    return code
 
 
-def add_bus(machine: Machine, bus: int, name: str, groups: int = 0) -> None:
-    """Make the directory of a bus that a module brings along."""
-    add_directory(machine, bus, _top(machine, _BUS), name)
-    for below in ("devices", "drivers"):
-        _named_directory(machine, bus, below)
-    add_groups(machine, bus, groups)
+def add_bus(machine: Machine, bus: int, name: str, groups: int = 0) -> int:
+    """Make the directory of a bus that a module brings along; returns what ``add_directory`` does."""
+    code = add_directory(machine, bus, _top(machine, _BUS), name)
+    if not code:
+        for below in ("devices", "drivers"):
+            _named_directory(machine, bus, below)
+        add_groups(machine, bus, groups)
+    return code
 
 
 def bus_directory(machine: Machine, bus: int) -> int:
@@ -130,10 +161,10 @@ def on_bus(machine: Machine, bus: str, kind: str) -> int:
     return _named_directory(machine, _named_directory(machine, _top(machine, _BUS), bus), kind)
 
 
-def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> None:
+def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> int:
     """Make a device's directory with its attributes: in its class, on its bus, below its parent.
 
-    The kernel has it elsewhere, and a link to it in these.
+    The kernel has it elsewhere, and a link to it in these. Returns what ``add_directory`` does.
     """
     memory = machine.memory
     which, bus = memory.number(device + DEVICE.device_class), memory.number(device + DEVICE.bus)
@@ -144,7 +175,9 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
         parent = _named_directory(machine, bus, "devices")
     elif above in machine.mounts.sysfs:
         parent = parent or above
-    add_directory(machine, device, parent or _top(machine, _DEVICES), name)
+    code = add_directory(machine, device, parent or _top(machine, _DEVICES), name)
+    if code:
+        return code
     _add_file(machine, device, "uevent", 0o644)
     if memory.number(device + DEVICE.number, 4):
         _add_file(machine, device, "dev", _READABLE)
@@ -156,6 +189,7 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
     if kind:
         add_groups(machine, device, memory.number(kind + DEVICE_TYPE.groups))
     add_groups(machine, device, memory.number(device + DEVICE.groups))
+    return 0
 
 
 def kernel_directory(machine: Machine, kobject: int) -> int:
@@ -168,12 +202,18 @@ def kernel_directory(machine: Machine, kobject: int) -> int:
     return 0
 
 
-def _add_file(machine: Machine, directory: int, name: str, mode: int) -> None:
-    if directory not in machine.mounts.sysfs or len(machine.mounts.sysfs) >= FILES_MAX:
-        return
+def _add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
+    """Make a file where the directory is one of these; returns 0, or -EEXIST."""
+    if directory not in machine.mounts.sysfs:
+        return 0
+    if _is_there(machine, directory, name):
+        return -errno.EEXIST
+    if len(machine.mounts.sysfs) >= FILES_MAX:
+        return 0
     key = _key_of(machine, directory, name)
     module = machine.taker
     machine.mounts.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
+    return 0
 
 
 def _remove_file(machine: Machine, directory: int, name: str) -> None:
@@ -195,11 +235,12 @@ def _pointers(machine: Machine, table: int) -> Iterator[int]:
 
 
 def add_attribute(machine: Machine, kobject: int, attribute: int) -> int:
-    """Make the file of an attribute; returns 0."""
+    """Make the file of an attribute; returns 0 or an errno below zero."""
+    if not kobject or not attribute:
+        return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
     mode = machine.memory.number(attribute + ATTRIBUTE.mode, 2) & _PERMISSIONS
-    _add_file(machine, directory, _name_of(machine, attribute), mode)
-    return 0
+    return _add_file(machine, directory, _name_of(machine, attribute), mode)
 
 
 def remove_attribute(machine: Machine, kobject: int, attribute: int) -> None:
@@ -213,50 +254,90 @@ def _group_name(machine: Machine, group: int) -> str:
 
 
 def add_group(machine: Machine, kobject: int, group: int) -> int:
-    """Make the files of a group that it says are visible, in a directory where it has a name."""
-    memory = machine.memory
+    """Make the files of a group that it says are visible, in a directory where it has a name.
+
+    Returns 0 or an errno below zero; there is nothing of the group then.
+    """
+    if not kobject or not any(_tables(machine, group)):
+        return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
     if directory not in machine.mounts.sysfs:
         return 0
     name = _group_name(machine, group)
+    if name and _is_there(machine, directory, name):
+        return -errno.EEXIST
     if name:
         directory = _named_directory(machine, directory, name, machine.taker)
-    for table, visible in (
-        (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.is_visible),
-        (ATTRIBUTE_GROUP.binaries, ATTRIBUTE_GROUP.is_binary_visible),
-    ):
-        ask = memory.number(group + visible)
-        for number, each in enumerate(_pointers(machine, memory.number(group + table))):
+    code = _fill_group(machine, kobject, group, directory)
+    if code and name:
+        remove_directory(machine, directory)
+    return code
+
+
+def _tables(machine: Machine, group: int) -> list[int]:
+    """Return the tables of a group's attributes, 0 for one that it does not have."""
+    tables = (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.binaries)
+    return [machine.memory.number(group + each) for each in tables]
+
+
+def _fill_group(machine: Machine, kobject: int, group: int, directory: int) -> int:
+    """Make the visible files of a group; returns 0, or -EEXIST and takes them back."""
+    memory, made = machine.memory, list[str]()
+    visible = (ATTRIBUTE_GROUP.is_visible, ATTRIBUTE_GROUP.is_binary_visible)
+    for table, where in zip(_tables(machine, group), visible, strict=True):
+        ask = memory.number(group + where)
+        for number, each in enumerate(_pointers(machine, table)):
             mode = memory.number(each + ATTRIBUTE.mode, 2)
             if ask:
                 mode = machine.invoke(ask, kobject, each, number) & 0xFFFF
-            if mode:
-                _add_file(machine, directory, _name_of(machine, each), mode & _PERMISSIONS)
+            if not mode:
+                continue
+            name = _name_of(machine, each)
+            code = _add_file(machine, directory, name, mode & _GROUP_PERMISSIONS)
+            if code:
+                for one in made:
+                    _remove_file(machine, directory, one)
+                return code
+            made.append(name)
     return 0
 
 
 def add_groups(machine: Machine, kobject: int, groups: int) -> int:
-    """Make the files of all groups of a table."""
+    """Make the files of all groups of a table; returns 0, or what went wrong with one of them."""
+    made = list[int]()
     for group in _pointers(machine, groups):
-        add_group(machine, kobject, group)
+        code = add_group(machine, kobject, group)
+        if code:
+            for each in made:
+                _remove_group(machine, kobject, each)
+            return code
+        made.append(group)
     return 0
 
 
 def _remove_group(machine: Machine, kobject: int, group: int) -> None:
-    memory, directory = machine.memory, kernel_directory(machine, kobject)
+    directory = kernel_directory(machine, kobject)
     name = _group_name(machine, group)
     if name:
         _remove_file(machine, directory, name)
-        return
-    for table in (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.binaries):
-        for each in _pointers(machine, memory.number(group + table)):
+    else:
+        _empty_group(machine, group, directory)
+
+
+def _empty_group(machine: Machine, group: int, directory: int) -> None:
+    for table in _tables(machine, group):
+        for each in _pointers(machine, table):
             _remove_file(machine, directory, _name_of(machine, each))
+
+
+@function("int device_create_file(struct device *dev, const struct device_attribute *attr)")
+def device_create_file(machine: Machine, device: int, attribute: int) -> int:
+    return add_attribute(machine, device, attribute) if device else 0
 
 
 @function(
     "int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
     "int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
-    "int device_create_file(struct device *dev, const struct device_attribute *attr)",
     "int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)",
     "int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)",
     "int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)",
@@ -282,8 +363,14 @@ def remove_file(machine: Machine, kobject: int, attribute: int, *_space: int) ->
 
 @function("int sysfs_create_files(struct kobject *kobj, const struct attribute * const *attr)")
 def create_files(machine: Machine, kobject: int, attributes: int) -> int:
+    made = list[int]()
     for each in _pointers(machine, attributes):
-        add_attribute(machine, kobject, each)
+        code = add_attribute(machine, kobject, each)
+        if code:
+            for one in made:
+                remove_attribute(machine, kobject, one)
+            return code
+        made.append(each)
     return 0
 
 
@@ -295,8 +382,6 @@ def remove_files(machine: Machine, kobject: int, attributes: int) -> None:
 
 @function(
     "int sysfs_create_group(struct kobject *kobj, const struct attribute_group *grp)",
-    "int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)",
-    "int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)",
     "int devm_device_add_group(struct device *dev, const struct attribute_group *grp)",
 )
 def create_group(machine: Machine, kobject: int, group: int) -> int:
@@ -305,10 +390,45 @@ def create_group(machine: Machine, kobject: int, group: int) -> int:
 
 @function(
     "void sysfs_remove_group(struct kobject *kobj, const struct attribute_group *grp)",
-    "void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)",
 )
 def remove_group(machine: Machine, kobject: int, group: int) -> None:
     _remove_group(machine, kobject, group)
+
+
+def _directory_of(machine: Machine, kobject: int, group: int) -> int | None:
+    """Return the directory that a group's files are in, None where that is missing."""
+    directory, name = kernel_directory(machine, kobject), _group_name(machine, group)
+    if not name or directory not in machine.mounts.sysfs:
+        return directory
+    return machine.mounts.sysfs.child(directory, name)
+
+
+@function("int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)")
+def update_group(machine: Machine, kobject: int, group: int) -> int:
+    """The files that are visible by now are there with their modes of now."""
+    if not kobject or not any(_tables(machine, group)):
+        return -errno.EINVAL
+    directory = _directory_of(machine, kobject, group)
+    if directory is None:
+        return -errno.EINVAL
+    _empty_group(machine, group, directory)
+    return _fill_group(machine, kobject, group, directory)
+
+
+@function("int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)")
+def merge_group(machine: Machine, kobject: int, group: int) -> int:
+    """The files come into the directory of another group."""
+    directory = _directory_of(machine, kobject, group)
+    if directory is None:
+        return -errno.ENOENT
+    return _fill_group(machine, kobject, group, directory)
+
+
+@function("void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)")
+def unmerge_group(machine: Machine, kobject: int, group: int) -> None:
+    directory = _directory_of(machine, kobject, group)
+    if directory is not None:
+        _empty_group(machine, group, directory)
 
 
 @function(
@@ -334,9 +454,10 @@ def remove_groups(machine: Machine, kobject: int, groups: int) -> None:
     "int sysfs_create_link_nowarn(struct kobject *kobj, struct kobject *target, const char *name)",
 )
 def create_link(machine: Machine, kobject: int, _target: int, name: int) -> int:
+    if not name:
+        return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
-    _add_file(machine, directory, machine.memory.text(name, 255), _LINK)
-    return 0
+    return _add_file(machine, directory, machine.memory.text(name, 255), _LINK)
 
 
 @function("void sysfs_remove_link(struct kobject *kobj, const char *name)")
@@ -344,11 +465,25 @@ def remove_link(machine: Machine, kobject: int, name: int) -> None:
     _remove_file(machine, kernel_directory(machine, kobject), machine.memory.text(name, 255))
 
 
-pairs(
-    """
-    mount point: int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name) / void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)
-    """
-)
+@function("int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name)")
+def create_mount_point(machine: Machine, parent: int, name: int) -> int:
+    """A directory that stays empty."""
+    directory, text = kernel_directory(machine, parent), machine.memory.text(name, 255)
+    code = add_directory(machine, _key_of(machine, directory, text), directory, text)
+    if not code:
+        machine.ledger.take(_MOUNT_POINT, parent, f"{_MOUNT_POINT} '{text}'")
+    return code
+
+
+@function("void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)")
+def remove_mount_point(machine: Machine, parent: int, name: int) -> None:
+    directory = kernel_directory(machine, parent)
+    found = machine.mounts.sysfs.child(directory, machine.memory.text(name, 255))
+    if found is not None:
+        remove_directory(machine, found)
+        machine.ledger.give(_MOUNT_POINT, parent)
+
+
 machine_code(
     RETURN_ZERO,
     """

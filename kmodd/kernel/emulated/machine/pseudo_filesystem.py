@@ -2,7 +2,7 @@
 """A tree of names that modules have made: /proc, debugfs, /dev, /sys."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEPTH_MAX = 64
 """How deep a tree may become."""
@@ -42,6 +42,7 @@ class PseudoFilesystem:
         self.kind = kind
         self.root = root
         self._entries: dict[int, _Entry] = {}
+        self._named: dict[tuple[int, str], int] = {}
 
     def add(
         self,
@@ -63,6 +64,8 @@ class PseudoFilesystem:
         if directory is not None:
             above, name = directory, last
         mode = mode or (DIRECTORY_MODE if is_directory else 0)
+        self._drop(entry)
+        self._named[above, name] = entry
         self._entries[entry] = _Entry(name, above, is_directory, mode, module)
         return self.path(entry)
 
@@ -72,6 +75,10 @@ class PseudoFilesystem:
         wanted = f"{self.path(above)}/{name}"
         return next((each for each in self._entries if self.path(each) == wanted), None)
 
+    def child(self, parent: int, name: str) -> int | None:
+        """Return the entry of that name right below ``parent``."""
+        return self._named.get((parent if parent in self._entries else 0, name))
+
     def remove(self, entry: int) -> tuple[int, ...]:
         """Remove an entry, and return it and all that was below it."""
         if entry not in self._entries:
@@ -80,8 +87,24 @@ class PseudoFilesystem:
         for each in gone:
             gone += [child for child, data in self._entries.items() if data.parent == each]
         for each in gone:
-            del self._entries[each]
+            self._drop(each)
         return tuple(gone)
+
+    def rename(self, entry: int, name: str) -> None:
+        """Give an entry another name."""
+        data = self._entries[entry]
+        del self._named[data.parent, data.name]
+        self._named[data.parent, name] = entry
+        self._entries[entry] = replace(data, name=name)
+
+    def parent(self, entry: int) -> int:
+        """Return the entry that another is right below, 0 for the root."""
+        return self._entries[entry].parent
+
+    def _drop(self, entry: int) -> None:
+        data = self._entries.pop(entry, None)
+        if data is not None and self._named.get((data.parent, data.name)) == entry:
+            del self._named[data.parent, data.name]
 
     def path(self, entry: int) -> str:
         """Return the path of an entry."""

@@ -14,6 +14,7 @@ class _KernelObject:
     kset: int = 32
     type: int = 40
     references: int = 56
+    flags: int = 60
     size: int = 64
 
 
