@@ -18,6 +18,7 @@ from kmodd.kernel.emulated.functions.kobjects import (
     device_name,
     forget_name,
     set_name,
+    start,
 )
 from kmodd.kernel.emulated.functions.sysfs import add_bus, add_class, add_device, remove_directory
 from kmodd.kernel.emulated.functions.variadic import formatted
@@ -50,8 +51,11 @@ def class_create(machine: Machine, _owner: int, name: int, _key: int) -> int:
     made = machine.heap.allocate(CLASS.size)
     machine.memory.put(made + CLASS.name, name)
     text = machine.memory.text(name, 64)
+    code = add_class(machine, made, text)
+    if code:
+        machine.heap.free(made)
+        return code
     machine.ledger.take("class", made, f"class '{text}'")
-    add_class(machine, made, text)
     return made
 
 
@@ -65,9 +69,10 @@ def class_destroy(machine: Machine, which: int) -> None:
 @function("int __class_register(struct class *cls, struct lock_class_key *key)")
 def class_register(machine: Machine, which: int, _key: int) -> int:
     name = machine.memory.text(machine.memory.number(which + CLASS.name), 64)
-    machine.ledger.take("class", which, f"class '{name}'")
-    add_class(machine, which, name, machine.memory.number(which + CLASS.groups))
-    return 0
+    code = add_class(machine, which, name, machine.memory.number(which + CLASS.groups))
+    if not code:
+        machine.ledger.take("class", which, f"class '{name}'")
+    return code
 
 
 @function("void class_unregister(struct class *cls)")
@@ -82,9 +87,10 @@ def class_unregister(machine: Machine, which: int) -> None:
 @function("int bus_register(struct bus_type *bus)")
 def bus_register(machine: Machine, bus: int) -> int:
     name = machine.memory.text(machine.memory.number(bus + BUS.name), 64)
-    machine.ledger.take("bus", bus, f"bus '{name}'")
-    add_bus(machine, bus, name, machine.memory.number(bus + BUS.groups))
-    return 0
+    code = add_bus(machine, bus, name, machine.memory.number(bus + BUS.groups))
+    if not code:
+        machine.ledger.take("bus", bus, f"bus '{name}'")
+    return code
 
 
 @function("void bus_unregister(struct bus_type *bus)")
@@ -107,7 +113,7 @@ makers(
 
 @function("void device_initialize(struct device *dev)")
 def device_initialize(machine: Machine, device: int) -> None:
-    machine.memory.put(device + KOBJECT.references, 1, 4)
+    start(machine, device)
 
 
 @function("int device_add(struct device *dev)")
@@ -119,10 +125,12 @@ def device_add(machine: Machine, device: int) -> int:
         memory.put(device + DEVICE.init_name, 0)
     if not memory.number(device + KOBJECT.name):
         return -errno.EINVAL
-    count_references(machine, device, 1)
     name = device_name(machine, device)
+    code = add_device(machine, device, name)
+    if code:
+        return code
+    count_references(machine, device, 1)
     machine.ledger.take("device", device, f"device '{name}'")
-    add_device(machine, device, name.replace("!", "/"))
     if memory.number(device + DEVICE.number, 4):
         node, module = name.replace("!", "/"), machine.taker
         machine.mounts.dev.add(device, 0, node, is_directory=False, mode=NODE_MODE, module=module)
@@ -192,7 +200,10 @@ def _make_device(
     memory.put(device + DEVICE.number, number, 4)
     machine.ledger.take("created device", device, f"device '{name.decode('utf-8', 'replace')}'")
     set_name(machine, device, name)
-    device_register(machine, device)
+    code = device_register(machine, device)
+    if code:
+        put_device(machine, device)
+        return code
     machine.state(CreatedDevices).by_number[which, number] = device
     return device
 
@@ -204,6 +215,8 @@ def _make_device(
 def device_create(
     machine: Machine, which: int, parent: int, number: int, data: int, template: int
 ) -> int:
+    if not which:
+        return -errno.ENODEV
     name = formatted(machine, template, 5)
     return _make_device(machine, which, parent, number, data, name)
 
@@ -215,6 +228,8 @@ def device_create(
 def device_create_with_groups(
     machine: Machine, which: int, parent: int, number: int, data: int, groups: int, template: int
 ) -> int:
+    if not which:
+        return -errno.ENODEV
     name = formatted(machine, template, 6)
     return _make_device(machine, which, parent, number, data, name, groups)
 

@@ -16,9 +16,12 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
 )
 from kmodd.kernel.emulated.abi.structures import TIME_SPEC
+from kmodd.kernel.emulated.functions.kobjects import forget_name, start
+from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_TRIGGER = "LED trigger"
+_TRIGGER, _PADATA = "LED trigger", "padata"
+_PADATA_SIZE, _PADATA_KOBJECT = 8192, 72
 
 
 @dataclass(slots=True)
@@ -139,11 +142,27 @@ makers(
     """
     backing device: struct backing_dev_info *bdi_alloc(int node_id) / void bdi_put(struct backing_dev_info *bdi)
     super block: struct super_block *sget(struct file_system_type *type, void *test, void *set, int flags, void *data)
-    padata: struct padata_instance *padata_alloc(const char *name) / void padata_free(struct padata_instance *pinst)
     padata shell: struct padata_shell *padata_alloc_shell(struct padata_instance *pinst) / void padata_free_shell(struct padata_shell *ps)
     """,
     size=8192,
 )
+
+
+@function("struct padata_instance *padata_alloc(const char *name)")
+def padata_alloc(machine: Machine, name: int) -> int:
+    made = machine.heap.allocate(_PADATA_SIZE)
+    start(machine, made + _PADATA_KOBJECT)
+    machine.ledger.take(_PADATA, made, f"{_PADATA} '{machine.memory.text(name, 64)}'")
+    return made
+
+
+@function("void padata_free(struct padata_instance *pinst)")
+def padata_free(machine: Machine, made: int) -> None:
+    if machine.ledger.give(_PADATA, made) is not None:
+        remove_directory(machine, made + _PADATA_KOBJECT)
+        forget_name(machine, made + _PADATA_KOBJECT)
+        machine.heap.free(made)
+
 
 # Buses whose devices never come.
 pairs(
