@@ -114,17 +114,31 @@ def driver_name(machine: Machine, driver: Driver) -> str:
         return "(bad driver)"
 
 
-def add_driver(machine: Machine, driver: Driver) -> None:
-    """Take a driver on, and let it probe the devices that nobody has."""
+def add_driver(machine: Machine, driver: Driver) -> int:
+    """Take a driver on, and let it probe the devices that nobody has.
+
+    Returns 0, or -EBUSY where its bus has a driver of that name.
+    """
     buses = buses_of(machine)
-    text = driver_name(machine, driver)
+    text, directory = driver_name(machine, driver), on_bus(machine, driver.bus, "drivers")
+    if _is_registered(machine, directory, text):
+        return -errno.EBUSY
     machine.ledger.take("driver", driver.address, f"{driver.bus} driver '{text}'")
-    add_directory(machine, driver.base, on_bus(machine, driver.bus, "drivers"), text)
+    add_directory(machine, driver.base, directory, text)
     add_groups(machine, driver.base, machine.memory.number(driver.base + DRIVER.groups))
     buses.drivers[driver.address] = driver
     for device in list(buses.devices.values()):
         if device.driver is None and device.bus == driver.bus:
             _try(machine, device, driver)
+    return 0
+
+
+def _is_registered(machine: Machine, directory: int, name: str) -> bool:
+    """Tell whether a bus has a driver of that name, and log it where it has."""
+    if machine.mounts.sysfs.child(directory, name) is None:
+        return False
+    machine.log.write(Level.ERR, f"Error: Driver '{name}' is already registered, aborting...\n")
+    return True
 
 
 def remove_driver(machine: Machine, address: int) -> None:
@@ -140,15 +154,21 @@ def remove_driver(machine: Machine, address: int) -> None:
     machine.ledger.give("driver", address)
 
 
-def add_device(machine: Machine, device: BusDevice) -> None:
-    """Take a device on, and look for its driver."""
+def add_device(machine: Machine, device: BusDevice) -> int:
+    """Take a device on, and look for its driver.
+
+    Returns 0, or -EEXIST where its bus has a device of that name.
+    """
     buses = buses_of(machine)
+    name, directory = device_name(machine, device.base), on_bus(machine, device.bus, "devices")
+    code = show_device(machine, device.base, name, parent=directory)
+    if code:
+        return code
     buses.devices[device.address] = device
-    name = device_name(machine, device.base)
-    show_device(machine, device.base, name, parent=on_bus(machine, device.bus, "devices"))
     for driver in list(buses.drivers.values()):
         if driver.bus == device.bus and device.driver is None:
             _try(machine, device, driver)
+    return 0
 
 
 def remove_device(machine: Machine, device: BusDevice) -> None:
@@ -262,14 +282,20 @@ def driver_register(machine: Machine, driver: int) -> int:
     """A driver of a bus that a module has brought along: its devices never come."""
     memory = machine.memory
     name = memory.text(memory.number(driver + DRIVER.name), 64)
-    machine.ledger.take("bus driver", driver, f"driver '{name}'")
     bus = memory.number(driver + DRIVER.bus)
-    if bus:
-        # The kernel's own buses have nothing but their symbols.
-        own = machine.kernel_symbols.name(bus).removesuffix("_bus_type") or "?"
-        directory = bus_directory(machine, bus) or on_bus(machine, own, "drivers")
-        add_directory(machine, driver, directory, name)
-        add_groups(machine, driver, memory.number(driver + DRIVER.groups))
+    # The kernel's own buses have nothing but their symbols.
+    own = machine.kernel_symbols.name(bus).removesuffix("_bus_type")
+    directory = bus_directory(machine, bus) or (own and on_bus(machine, own, "drivers"))
+    if not directory:
+        machine.log.write(
+            Level.ERR, f"Driver '{name}' was unable to register: its bus is not there\n"
+        )
+        return -errno.EINVAL
+    if _is_registered(machine, directory, name):
+        return -errno.EBUSY
+    machine.ledger.take("bus driver", driver, f"driver '{name}'")
+    add_directory(machine, driver, directory, name)
+    add_groups(machine, driver, memory.number(driver + DRIVER.groups))
     return 0
 
 

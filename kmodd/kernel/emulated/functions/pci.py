@@ -86,8 +86,7 @@ def _pci_probe(machine: Machine, device: BusDevice, driver: Driver, match: int) 
 def pci_register_driver(machine: Machine, address: int, _owner: int, _module: int) -> int:
     name = machine.memory.number(address + PCI_DRIVER.name)
     machine.memory.put(address + PCI_DRIVER.driver + DRIVER.name, name)
-    add_driver(machine, Driver(address, address + PCI_DRIVER.driver, "pci"))
-    return 0
+    return add_driver(machine, Driver(address, address + PCI_DRIVER.driver, "pci"))
 
 
 @function("void pci_unregister_driver(struct pci_driver *dev)")

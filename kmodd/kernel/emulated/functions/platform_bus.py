@@ -57,8 +57,7 @@ def _platform_probe(machine: Machine, device: BusDevice, driver: Driver, _match:
 
 @function("int __platform_driver_register(struct platform_driver *drv, struct module *owner)")
 def platform_driver_register(machine: Machine, address: int, _owner: int) -> int:
-    add_driver(machine, Driver(address, address + PLATFORM_DRIVER.driver, "platform"))
-    return 0
+    return add_driver(machine, Driver(address, address + PLATFORM_DRIVER.driver, "platform"))
 
 
 @function("void platform_driver_unregister(struct platform_driver *drv)")
@@ -74,7 +73,9 @@ def platform_driver_probe(machine: Machine, address: int, probe: int, _module: i
     """A driver for devices that are there already, or never: ENODEV where none is bound."""
     machine.memory.put(address + PLATFORM_DRIVER.probe, probe)
     driver = Driver(address, address + PLATFORM_DRIVER.driver, "platform")
-    add_driver(machine, driver)
+    code = add_driver(machine, driver)
+    if code:
+        return code
     if any(each.driver is driver for each in buses_of(machine).devices.values()):
         return 0
     remove_driver(machine, address)
@@ -86,7 +87,10 @@ def platform_driver_probe(machine: Machine, address: int, probe: int, _module: i
 )
 def platform_register_drivers(machine: Machine, drivers: int, count: int, owner: int) -> int:
     for at in range(min(count, _IDS_MAX)):
-        platform_driver_register(machine, machine.memory.number(drivers + 8 * at), owner)
+        code = platform_driver_register(machine, machine.memory.number(drivers + 8 * at), owner)
+        if code:
+            platform_unregister_drivers(machine, drivers, at)
+            return code
     return 0
 
 
@@ -157,8 +161,9 @@ def _add_data(machine: Machine, device: int, data: int, size: int) -> None:
 
 @function("int platform_device_add(struct platform_device *pdev)")
 def platform_device_add(machine: Machine, address: int) -> int:
-    add_device(machine, name_platform_device(machine, address))
-    return 0
+    if not address:
+        return -errno.EINVAL
+    return add_device(machine, name_platform_device(machine, address))
 
 
 def name_platform_device(machine: Machine, address: int) -> BusDevice:
@@ -182,13 +187,20 @@ def platform_device_register(machine: Machine, address: int) -> int:
     base = address + PLATFORM_DEVICE.device
     machine.memory.put(base + KOBJECT.references, 1, 4)
     machine.ledger.take("static platform device", address, "a platform device")
-    return platform_device_add(machine, address) or 0
+    code = platform_device_add(machine, address) or 0
+    if code:
+        machine.ledger.give("static platform device", address)
+    return code
 
 
 @function("int platform_add_devices(struct platform_device **devs, int num)")
 def platform_add_devices(machine: Machine, devices: int, count: int) -> int:
     for at in range(min(max(count, 0), _IDS_MAX)):
-        platform_device_register(machine, machine.memory.number(devices + 8 * at))
+        code = platform_device_register(machine, machine.memory.number(devices + 8 * at))
+        if code:
+            for before in reversed(range(at)):
+                platform_device_unregister(machine, machine.memory.number(devices + 8 * before))
+            return code
     return 0
 
 
@@ -246,7 +258,10 @@ def platform_device_register_full(machine: Machine, info: int) -> int:
     parent = memory.number(info + PLATFORM_DEVICE_INFO.parent)
     memory.put(device + PLATFORM_DEVICE.device + DEVICE.parent, parent)
     _add_data(machine, device, memory.number(info + PLATFORM_DEVICE_INFO.data), size)
-    platform_device_add(machine, device)
+    code = platform_device_add(machine, device)
+    if code:
+        platform_device_put(machine, device)
+        return code
     return device
 
 
@@ -262,7 +277,10 @@ def platform_create_bundle(
     name = memory.string(memory.number(driver + PLATFORM_DRIVER.driver + DRIVER.name), 64)
     device = make_platform_device(machine, name, _NONE, resources=resources, count=count)
     _add_data(machine, device, data, size)
-    platform_device_add(machine, device)
+    code = platform_device_add(machine, device)
+    if code:
+        platform_device_put(machine, device)
+        return code
     code = platform_driver_probe(machine, driver, probe, 0)
     if code:
         platform_device_unregister(machine, device)
