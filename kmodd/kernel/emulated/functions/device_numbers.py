@@ -26,7 +26,7 @@ _DYNAMIC = 255
 _MAJORS = (*range(254, 233, -1), *range(511, 383, -1))
 _MINOR_BITS = 20
 _MAJOR_MAX = 511
-_MISC_DYNAMIC = range(127, 0, -1)
+_MISC_DYNAMIC = range(127, -1, -1)
 
 
 @dataclass(slots=True)
@@ -163,15 +163,16 @@ def misc_register(machine: Machine, misc: int) -> int:
     minor, name = memory.number(misc, 4), memory.text(memory.number(misc + MISC.name), 64)
     taken = set(machine.state(DeviceNumbers).minors.values())
     if minor == _DYNAMIC:
-        free = next((each for each in _MISC_DYNAMIC if each not in taken), None)
-        if free is None:
-            return -errno.EBUSY
-        minor = free
-        memory.put(misc, minor, 4)
-    elif minor in taken:
+        minor = next((each for each in _MISC_DYNAMIC if each not in taken), minor)
+    if minor == _DYNAMIC or minor in taken:
         return -errno.EBUSY
-    machine.state(DeviceNumbers).minors[misc] = minor
     device = machine.heap.allocate(DEVICE.size)
+    code = add_device(machine, device, name, parent=misc_directory(machine))
+    if code:
+        machine.heap.free(device)
+        return code
+    machine.state(DeviceNumbers).minors[misc] = minor
+    memory.put(misc, minor, 4)
     memory.put(device + DEVICE.init_name, memory.number(misc + MISC.name))
     memory.put(misc + MISC.this_device, device)
     node = memory.number(misc + MISC.node_name)
@@ -179,8 +180,6 @@ def misc_register(machine: Machine, misc: int) -> int:
     mode = memory.number(misc + MISC.mode, 2) & 0o777 or NODE_MODE
     module = machine.taker
     machine.mounts.dev.add(misc, 0, shown, is_directory=False, mode=mode, module=module)
-    misc_class = misc_directory(machine)
-    add_device(machine, device, name, parent=misc_class)
     machine.ledger.take("misc device", misc, f"misc device '{name}'")
     return 0
 
