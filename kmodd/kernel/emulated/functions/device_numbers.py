@@ -5,26 +5,26 @@ fs/char_dev.c, block/genhd.c, drivers/char/misc.c
 """
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import (
-    RETURN,
-    function,
-    machine_code,
-    makers,
-    reclaims,
-)
-from kmodd.kernel.emulated.abi.structures import DEVICE, MISC
+from kmodd.kernel.emulated.abi.function_table import function, makers, reclaims
+from kmodd.kernel.emulated.abi.structures import CDEV, DEVICE, KOBJECT, MISC
 from kmodd.kernel.emulated.functions.devices import NODE_MODE, device_add, device_del
-from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name
+from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name, start
 from kmodd.kernel.emulated.functions.sysfs import add_device, misc_directory, remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CHARACTER, _BLOCK = "character", "block"
 _NUMBERS = "device numbers"
 _DYNAMIC = 255
-_MAJORS = (*range(254, 233, -1), *range(511, 383, -1))
+_MAJORS = {
+    _CHARACTER: (*range(254, 233, -1), *range(511, 383, -1)),
+    _BLOCK: range(254, 0, -1),
+}
+"""Where a major number is looked for that nobody has asked for, in this order."""
 _MINOR_BITS = 20
+_MINORS = 1 << _MINOR_BITS
 _MAJOR_MAX = 511
 _MISC_DYNAMIC = range(127, -1, -1)
 
@@ -59,9 +59,11 @@ class DeviceNumbers:
 def _take_region(machine: Machine, region: NumberRegion) -> int:
     """Take device numbers; returns 0 or an errno below zero."""
     regions = machine.state(DeviceNumbers).regions
+    if region.first + region.count > _MINORS:
+        return -errno.EINVAL
     if not region.major:
         taken = {each.major for each in regions if each.kind == region.kind}
-        region.major = next((each for each in _MAJORS if each not in taken), 0)
+        region.major = next((each for each in _MAJORS[region.kind] if each not in taken), 0)
         if not region.major:
             return -errno.EBUSY
     if not 0 < region.major <= _MAJOR_MAX:
@@ -74,10 +76,12 @@ def _take_region(machine: Machine, region: NumberRegion) -> int:
     return 0
 
 
-def _give_region(machine: Machine, kind: str, major: int, first: int) -> None:
+def _give_region(machine: Machine, kind: str, major: int, first: int, count: int) -> None:
+    """Give device numbers back as they were taken: from the same one, and as many."""
     regions = machine.state(DeviceNumbers).regions
     for region in regions:
-        if (region.kind, region.major, region.first) == (kind, major, first):
+        place = region.kind, region.major, region.first, region.count
+        if place == (kind, major, first, count):
             regions.remove(region)
             machine.ledger.give(_NUMBERS, _key(region))
             return
@@ -114,17 +118,31 @@ def alloc_chrdev_region(machine: Machine, number: int, first: int, count: int, n
 
 @function("int register_chrdev_region(dev_t from, unsigned count, const char *name)")
 def register_chrdev_region(machine: Machine, number: int, count: int, name: int) -> int:
-    text = machine.memory.text(name, 64)
-    minor = number & (1 << _MINOR_BITS) - 1
-    return _take_region(
-        machine, NumberRegion(_CHARACTER, number >> _MINOR_BITS, minor, count, text)
-    )
+    text, taken = machine.memory.text(name, 64), list[tuple[int, int, int]]()
+    for major, first, size in _parts(number, count):
+        code = _take_region(machine, NumberRegion(_CHARACTER, major, first, size, text))
+        if code:
+            for each in taken:
+                _give_region(machine, _CHARACTER, *each)
+            return code
+        taken.append((major, first, size))
+    return 0
+
+
+def _parts(number: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the major number, the first minor one and the count for each major that is touched."""
+    end = number + count
+    while number < end:
+        first = number % _MINORS
+        size = min(end - number, _MINORS - first)
+        yield number >> _MINOR_BITS, first, size
+        number += size
 
 
 @function("void unregister_chrdev_region(dev_t from, unsigned count)")
-def unregister_chrdev_region(machine: Machine, number: int, _count: int) -> None:
-    minor = number & (1 << _MINOR_BITS) - 1
-    _give_region(machine, _CHARACTER, number >> _MINOR_BITS, minor)
+def unregister_chrdev_region(machine: Machine, number: int, count: int) -> None:
+    for major, first, size in _parts(number, count):
+        _give_region(machine, _CHARACTER, major, first, size)
 
 
 @function(
@@ -142,19 +160,19 @@ def register_chrdev(
     "void __unregister_chrdev(unsigned int major, unsigned int baseminor, unsigned int count,"
     " const char *name)"
 )
-def unregister_chrdev(machine: Machine, major: int, first: int, _count: int, _name: int) -> None:
-    _give_region(machine, _CHARACTER, major, first)
+def unregister_chrdev(machine: Machine, major: int, first: int, count: int, _name: int) -> None:
+    _give_region(machine, _CHARACTER, major, first, count)
 
 
 @function("int __register_blkdev(unsigned int major, const char *name, void (*probe)(dev_t devt))")
 def register_blkdev(machine: Machine, major: int, name: int, _probe: int) -> int:
-    region = NumberRegion(_BLOCK, major, 0, 1 << _MINOR_BITS, machine.memory.text(name, 64))
+    region = NumberRegion(_BLOCK, major, 0, _MINORS, machine.memory.text(name, 64))
     return _take_region(machine, region) or (0 if major else region.major)
 
 
 @function("void unregister_blkdev(unsigned int major, const char *name)")
 def unregister_blkdev(machine: Machine, major: int, _name: int) -> None:
-    _give_region(machine, _BLOCK, major, 0)
+    _give_region(machine, _BLOCK, major, 0, _MINORS)
 
 
 @function("int misc_register(struct miscdevice *misc)")
@@ -195,8 +213,13 @@ def misc_deregister(machine: Machine, misc: int) -> None:
 
 
 @function("int cdev_add(struct cdev *p, dev_t dev, unsigned count)")
-def cdev_add(machine: Machine, device: int, number: int, _count: int) -> int:
-    name = f"character device {number >> _MINOR_BITS}:{number & (1 << _MINOR_BITS) - 1}"
+def cdev_add(machine: Machine, device: int, number: int, count: int) -> int:
+    machine.memory.put(device + CDEV.number, number, 4)
+    machine.memory.put(device + CDEV.count, count, 4)
+    if not number:
+        # The number that stands for a whiteout.
+        return -errno.EBUSY
+    name = f"character device {number >> _MINOR_BITS}:{number % _MINORS}"
     machine.ledger.take("cdev", device, name)
     return 0
 
@@ -211,8 +234,10 @@ def cdev_del(machine: Machine, device: int) -> None:
 
 @function("int cdev_device_add(struct cdev *cdev, struct device *dev)")
 def cdev_device_add(machine: Machine, device: int, owner: int) -> int:
-    machine.ledger.take("cdev", device, f"character device of {device_name(machine, owner)}")
-    return device_add(machine, owner) or 0
+    code = device_add(machine, owner) or 0
+    if not code:
+        machine.ledger.take("cdev", device, f"character device of {device_name(machine, owner)}")
+    return code
 
 
 @function("void cdev_device_del(struct cdev *cdev, struct device *dev)")
@@ -221,12 +246,18 @@ def cdev_device_del(machine: Machine, device: int, owner: int) -> None:
     device_del(machine, owner)
 
 
-machine_code(
-    RETURN,
-    """
-    void cdev_init(struct cdev *cdev, const struct file_operations *fops)
-    void cdev_set_parent(struct cdev *p, struct kobject *kobj)
-    """,
-)
+@function("void cdev_init(struct cdev *cdev, const struct file_operations *fops)")
+def cdev_init(machine: Machine, device: int, operations: int) -> None:
+    machine.memory.fill(device, CDEV.size)
+    start(machine, device)
+    for link in (CDEV.list, CDEV.list + 8):
+        machine.memory.put(device + link, device + CDEV.list)
+    machine.memory.put(device + CDEV.operations, operations)
+
+
+@function("void cdev_set_parent(struct cdev *p, struct kobject *kobj)")
+def cdev_set_parent(machine: Machine, device: int, parent: int) -> None:
+    machine.memory.put(device + KOBJECT.parent, parent)
+
 
 makers("character device: struct cdev *cdev_alloc(void)")

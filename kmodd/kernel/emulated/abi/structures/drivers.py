@@ -230,6 +230,17 @@ class _Misc:
     mode: int = 72
 
 
+@dataclass(frozen=True, slots=True)
+class _Cdev:
+    """``struct cdev``, which begins with an object"""
+
+    operations: int = 72
+    list: int = 80
+    number: int = 96
+    count: int = 100
+    size: int = 104
+
+
 KOBJECT: Final = _KernelObject()
 KERNEL_SET: Final = _KernelSet()
 OBJECT_TYPE: Final = _ObjectType()
@@ -251,3 +262,4 @@ PLATFORM_DEVICE_INFO: Final = _PlatformDeviceInfo()
 PCI_DEVICE_ID: Final = _PciDeviceId()
 RESOURCE: Final = _Resource()
 MISC: Final = _Misc()
+CDEV: Final = _Cdev()
