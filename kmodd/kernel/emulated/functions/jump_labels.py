@@ -92,11 +92,14 @@ def static_key_count(machine: Machine, key: int) -> int:
 
 
 def _enable(machine: Machine, key: int) -> None:
-    _switch(machine, key, 1)
+    if _count(machine, key) <= 0:
+        _switch(machine, key, 1)
 
 
 def _disable(machine: Machine, key: int) -> None:
-    _switch(machine, key, 0)
+    """A key that is on more than once stays on."""
+    if _count(machine, key) == 1:
+        _switch(machine, key, 0)
 
 
 def _increase(machine: Machine, key: int) -> None:
