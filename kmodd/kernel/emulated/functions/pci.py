@@ -11,6 +11,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
 )
 from kmodd.kernel.emulated.abi.structures import (
+    DEVICE,
     DRIVER,
     PCI_BUS,
     PCI_DEVICE,
@@ -39,6 +40,9 @@ CONFIGURATION = PCI_DEVICE.size + PCI_BUS.size + _SYSTEM_DATA_SIZE
 _WRITABLE = frozenset({4, 5, 12, 13, 60})
 """The bytes of an empty configuration space that keep what is written: the command, the cache
 line's size, the latency, the interrupt line."""
+
+_DMA_LEAST = (1 << 24) - 1
+"""What every device has to reach: the zone for DMA (dma_direct_supported)."""
 
 _DEVICE_NOT_FOUND, _BAD_REGISTER = 0x86, 0x87
 """PCIBIOS_DEVICE_NOT_FOUND, PCIBIOS_BAD_REGISTER_NUMBER"""
@@ -102,18 +106,26 @@ BUSES["pci"] = Bus(_pci_match, _pci_probe, PCI_DRIVER.remove, _pci_forget)
 
 
 def _configuration(machine: Machine, device: int, where: int, size: int) -> tuple[int, int]:
-    """Return where ``size`` bytes of a configuration space are, and 0 or an error of PCI's."""
+    """Return where ``size`` bytes of a configuration space are, and 0 or what is wrong.
+
+    That is an error of PCI's, or an errno below zero for what lies beyond.
+    """
     found = buses_of(machine).devices.get(device)
     if found is None or found.bus != "pci":
         return 0, _DEVICE_NOT_FOUND
-    if where % size or not 0 <= where < CONFIGURATION_SIZE:
+    if where % size:
         return 0, _BAD_REGISTER
+    if not 0 <= where < CONFIGURATION_SIZE:
+        return 0, -errno.EINVAL
     return device + CONFIGURATION + where, 0
 
 
 def _read(machine: Machine, device: int, where: int, value: int, size: int) -> int:
+    """Read a register; one that is not there has all bits set."""
     at, code = _configuration(machine, device, where, size)
-    machine.memory.put(value, machine.memory.number(at, size) if at else (1 << 8 * size) - 1, size)
+    if code != _BAD_REGISTER:
+        read = machine.memory.number(at, size) if at else (1 << 8 * size) - 1
+        machine.memory.put(value, read, size)
     return code
 
 
@@ -155,9 +167,9 @@ def pci_write_config_dword(machine: Machine, device: int, where: int, value: int
     return _write(machine, device, where, value, 4)
 
 
-def _no_region(_machine: Machine, *_arguments: int) -> int:
-    """A device without any BAR has none that is named (pcim_iomap_regions)."""
-    return -errno.EINVAL
+def _no_region(_machine: Machine, _device: int, mask: int, _name: int) -> int:
+    """A device without any BAR has none of the mask's (pcim_iomap_regions)."""
+    return -errno.EINVAL if mask else 0
 
 
 def _no_interrupt(_machine: Machine, *_arguments: int) -> int:
@@ -177,14 +189,40 @@ alike(
     """
     int pci_alloc_irq_vectors(struct pci_dev *dev, unsigned int min_vecs, unsigned int max_vecs, unsigned int flags)
     int pci_alloc_irq_vectors_affinity(struct pci_dev *dev, unsigned int min_vecs, unsigned int max_vecs, unsigned int flags, struct irq_affinity *affd)
-    int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int minvec, int maxvec)
     """,
 )
+
+
+@function(
+    "int pci_enable_msix_range(struct pci_dev *dev, struct msix_entry *entries, int minvec, int maxvec)"
+)
+def pci_enable_msix_range(
+    _machine: Machine, _device: int, _entries: int, least: int, most: int
+) -> int:
+    """No device has the capability."""
+    return -errno.ERANGE if most < least else -errno.EINVAL
+
+
+@function("int dma_set_mask(struct device *dev, u64 mask)")
+def dma_set_mask(machine: Machine, device: int, mask: int) -> int:
+    where = machine.memory.number(device + DEVICE.dma_mask)
+    if not where or mask < _DMA_LEAST:
+        return -errno.EIO
+    machine.memory.put(where, mask)
+    return 0
+
+
+@function("int dma_set_coherent_mask(struct device *dev, u64 mask)")
+def dma_set_coherent_mask(machine: Machine, device: int, mask: int) -> int:
+    if mask < _DMA_LEAST:
+        return -errno.EIO
+    machine.memory.put(device + DEVICE.coherent_dma_mask, mask)
+    return 0
+
+
 machine_code(
     RETURN_ZERO,
     """
-    int dma_set_mask(struct device *dev, u64 mask)
-    int dma_set_coherent_mask(struct device *dev, u64 mask)
     int pci_enable_device(struct pci_dev *dev)
     int pcim_enable_device(struct pci_dev *pdev)
     int pci_request_regions(struct pci_dev *pdev, const char *res_name)
