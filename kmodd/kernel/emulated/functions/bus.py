@@ -97,7 +97,6 @@ class Buses:
     drivers: dict[int, Driver] = field(default_factory=dict)
     devices: dict[int, BusDevice] = field(default_factory=dict)
     managed: dict[int, list[Managed]] = field(default_factory=dict)
-    automatic: int = 0
 
 
 def buses_of(machine: Machine) -> Buses:

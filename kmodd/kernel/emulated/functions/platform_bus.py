@@ -2,6 +2,7 @@
 """The platform bus: devices that are there because somebody says so (drivers/base/platform.c)."""
 
 import errno
+from itertools import count as count_from
 
 from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.abi.structures import (
@@ -31,6 +32,8 @@ from kmodd.kernel.emulated.machine.machine import Machine
 
 _NONE, _AUTO = -1, -2
 _IDS_MAX = 4096
+_DATA_MAX = 1 << 20
+_DMA_32 = 0xFFFFFFFF
 
 
 def _platform_match(machine: Machine, device: BusDevice, driver: Driver) -> int:
@@ -115,17 +118,32 @@ def make_platform_device(
     memory.put(device + PLATFORM_DEVICE.device + KOBJECT.references, 1, 4)
     shown = name.decode("utf-8", "replace")
     machine.ledger.take("platform device", device, f"platform device '{shown}'")
+    _set_dma_masks(machine, device)
     if resources and 0 < count <= _IDS_MAX:
         _add_resources(machine, device, resources, count)
     return device
 
 
+def _set_dma_masks(machine: Machine, device: int) -> None:
+    """Let a device that has not said so reach 32 bits of memory (setup_pdev_dma_masks)."""
+    memory, base = machine.memory, device + PLATFORM_DEVICE.device
+    if not memory.number(base + DEVICE.coherent_dma_mask):
+        memory.put(base + DEVICE.coherent_dma_mask, _DMA_32)
+    if not memory.number(base + DEVICE.dma_mask):
+        memory.put(device + PLATFORM_DEVICE.dma_mask, _DMA_32)
+        memory.put(base + DEVICE.dma_mask, device + PLATFORM_DEVICE.dma_mask)
+
+
 def _add_resources(machine: Machine, device: int, resources: int, count: int) -> None:
-    memory = machine.memory
-    copy = machine.heap.allocate(count * RESOURCE.size)
-    memory.write(copy, memory.read(resources, count * RESOURCE.size))
+    """Give a device a copy of resources, in the place of those that it has."""
+    memory, copy = machine.memory, 0
+    if resources and 0 < count <= _IDS_MAX:
+        given = memory.read(resources, count * RESOURCE.size)
+        copy = machine.heap.allocate(len(given))
+        memory.write(copy, given)
+    machine.heap.free(memory.number(device + PLATFORM_DEVICE.resource))
     memory.put(device + PLATFORM_DEVICE.resource, copy)
-    memory.put(device + PLATFORM_DEVICE.resource_count, count, 4)
+    memory.put(device + PLATFORM_DEVICE.resource_count, count if copy else 0, 4)
 
 
 @function("struct platform_device *platform_device_alloc(const char *name, int id)")
@@ -138,8 +156,7 @@ def platform_device_alloc(machine: Machine, name: int, number: int) -> int:
     " unsigned int num)"
 )
 def platform_device_add_resources(machine: Machine, device: int, resources: int, count: int) -> int:
-    if resources and 0 < count <= _IDS_MAX:
-        _add_resources(machine, device, resources, count)
+    _add_resources(machine, device, resources, count)
     return 0
 
 
@@ -147,16 +164,21 @@ def platform_device_add_resources(machine: Machine, device: int, resources: int,
     "int platform_device_add_data(struct platform_device *pdev, const void *data, size_t size)"
 )
 def platform_device_add_data(machine: Machine, device: int, data: int, size: int) -> int:
-    _add_data(machine, device, data, size)
+    return _add_data(machine, device, data, size)
+
+
+def _add_data(machine: Machine, device: int, data: int, size: int) -> int:
+    """Give a device a copy of data, in the place of what it has; returns 0 or -ENOMEM."""
+    memory, where = machine.memory, device + PLATFORM_DEVICE.device + DEVICE.platform_data
+    copy = 0
+    if data:
+        if size > _DATA_MAX:
+            return -errno.ENOMEM
+        copy = machine.heap.allocate(size)
+        memory.write(copy, memory.read(data, size))
+    machine.heap.free(memory.number(where))
+    memory.put(where, copy)
     return 0
-
-
-def _add_data(machine: Machine, device: int, data: int, size: int) -> None:
-    if not data or size > 1 << 20:
-        return
-    copy = machine.heap.allocate(size)
-    machine.memory.write(copy, machine.memory.read(data, size))
-    machine.memory.put(device + PLATFORM_DEVICE.device + DEVICE.platform_data, copy)
 
 
 @function("int platform_device_add(struct platform_device *pdev)")
@@ -169,12 +191,13 @@ def platform_device_add(machine: Machine, address: int) -> int:
 def name_platform_device(machine: Machine, address: int) -> BusDevice:
     """Give a platform device the name that it has on its bus, from its own and its number."""
     memory = machine.memory
-    buses = buses_of(machine)
     name = memory.string(memory.number(address + PLATFORM_DEVICE.name), 64)
     number = memory.number(address + PLATFORM_DEVICE.id, 4, signed=True)
     if number == _AUTO:
-        name += b".%d.auto" % buses.automatic
-        buses.automatic += 1
+        number = _automatic(machine)
+        memory.put(address + PLATFORM_DEVICE.id, number, 4)
+        memory.put(address + PLATFORM_DEVICE.is_automatic, 1, 1)
+        name += b".%d.auto" % number
     elif number != _NONE:
         name += b".%d" % number
     base = address + PLATFORM_DEVICE.device
@@ -182,10 +205,22 @@ def name_platform_device(machine: Machine, address: int) -> BusDevice:
     return BusDevice(address, base, "platform")
 
 
+def _automatic(machine: Machine) -> int:
+    """Return the first number that no device has that was given one."""
+    memory = machine.memory
+    taken = {
+        memory.number(each + PLATFORM_DEVICE.id, 4)
+        for each, device in buses_of(machine).devices.items()
+        if device.bus == "platform" and memory.number(each + PLATFORM_DEVICE.is_automatic, 1)
+    }
+    return next(each for each in count_from(0) if each not in taken)
+
+
 @function("int platform_device_register(struct platform_device *pdev)")
 def platform_device_register(machine: Machine, address: int) -> int:
     base = address + PLATFORM_DEVICE.device
     machine.memory.put(base + KOBJECT.references, 1, 4)
+    _set_dma_masks(machine, address)
     machine.ledger.take("static platform device", address, "a platform device")
     code = platform_device_add(machine, address) or 0
     if code:
@@ -311,7 +346,10 @@ def platform_get_resource(machine: Machine, device: int, kind: int, number: int)
 )
 def platform_get_irq(machine: Machine, device: int, number: int) -> int:
     resource = platform_get_resource(machine, device, 0x400, number)
-    return machine.memory.number(resource, 4) if resource else -errno.ENXIO
+    if not resource:
+        return -errno.ENXIO
+    # No device has the interrupt 0.
+    return machine.memory.number(resource, 4) or -errno.EINVAL
 
 
 BUSES["platform"] = Bus(_platform_match, _platform_probe, PLATFORM_DRIVER.remove)

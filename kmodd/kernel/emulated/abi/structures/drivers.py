@@ -129,7 +129,9 @@ class _PlatformDevice:
 
     name: int = 0
     id: int = 8
+    is_automatic: int = 12
     device: int = 16
+    dma_mask: int = 768
     resource_count: int = 792
     resource: int = 800
     id_entry: int = 808
