@@ -5,6 +5,7 @@ The declarations are the documentation of what is modelled: a function is declar
 Python function that does its work, or in a list of those that are alike.
 """
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,9 @@ Reclaim = Callable[[Any, int], None]
 RECLAIMERS: dict[str, Reclaim] = {}
 """How the kernel forgets what a module never gave back, by what it is called on a ledger: the
 module's memory is gone, and nobody may look there any more."""
+
+_NOTIFIER = "nb"
+"""What prototypes call a ``struct notifier_block``."""
 
 RETURN = bytes.fromhex("c3")
 RETURN_ZERO = bytes.fromhex("31c0c3")
@@ -82,18 +86,38 @@ def pairs(prototypes: str, what: str = "") -> None:
     """Declare functions that register something, and those that take it back.
 
     A line is ``TAKE / GIVE``, or TAKE alone. What is taken is known by the first parameter of GIVE
-    that TAKE has too; where they have none in common it is only counted. It is called ``what``
-    where the line does not begin with ``WORDS:``. Both succeed.
+    that TAKE has too, but a notifier by itself; where they have none in common it is only counted.
+    It is called ``what`` where the line does not begin with ``WORDS:``. Both succeed, but for what
+    ``WORDS (AGAIN, MISSING):`` says: the errors for what is taken already, and for what is not,
+    ``-`` for none. A chain of notifiers has each once (kernel/notifier.c).
     """
     for label, take, give in _pairs(prototypes, what):
+        label, again, missing = _errors(label)
         names = [name for name, _ in take.parameters]
         given = [name for name, _ in give.parameters] if give else names[:1]
         key = next((name for name in given if name in names), None)
+        if _NOTIFIER in names and _NOTIFIER in given:
+            key, again, missing = _NOTIFIER, errno.EEXIST, errno.ENOENT
+        if key is None and (again or missing):
+            raise ValueError(f"nothing tells one that {take.name} takes from another")
         at = None if key is None else take.position(key)
-        _add(Function(take, _taker(label, at, _naming(take))))
+        _add(Function(take, _taker(label, at, _naming(take), again)))
         if give is not None and give.name not in FUNCTIONS:
             at = None if key is None else give.position(key)
-            _add(Function(give, _giver(label, at)))
+            _add(Function(give, _giver(label, at, missing)))
+
+
+def _errors(label: str) -> tuple[str, int, int]:
+    """Return what something is called, and the errors for having it already and for lacking it."""
+    what, bracket, names = label.partition(" (")
+    if not bracket:
+        return label, 0, 0
+    again, _, missing = names.rstrip(")").partition(", ")
+    return what, _number(again), _number(missing)
+
+
+def _number(name: str) -> int:
+    return int(getattr(errno, name)) if name.strip("-") else 0
 
 
 def makers(prototypes: str, what: str = "", *, size: int = 1024) -> None:
@@ -129,19 +153,21 @@ def _name(kernel: Any, what: str, naming: int | None, arguments: tuple[int, ...]
     return f"{what} '{kernel.memory.text(arguments[naming], 64)}'"
 
 
-def _taker(what: str, at: int | None, naming: int | None) -> Implementation:
+def _taker(what: str, at: int | None, naming: int | None, again: int) -> Implementation:
     def take(kernel: Any, *arguments: int) -> int:
         key = 0 if at is None else arguments[at]
+        if again and kernel.ledger.find(what, key) is not None:
+            return -again
         kernel.ledger.take(what, key, _name(kernel, what, naming, arguments))
         return 0
 
     return take
 
 
-def _giver(what: str, at: int | None) -> Implementation:
+def _giver(what: str, at: int | None, missing: int) -> Implementation:
     def give(kernel: Any, *arguments: int) -> int:
-        kernel.ledger.give(what, 0 if at is None else arguments[at])
-        return 0
+        was_there = kernel.ledger.give(what, 0 if at is None else arguments[at]) is not None
+        return 0 if was_there else -missing
 
     return give
 
