@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of settings in /proc/sys (fs/proc/proc_sysctl.c). Nobody reads or sets them."""
+"""Tables of settings in /proc/sys (fs/proc/proc_sysctl.c). Nobody reads or sets them.
+
+A table that says what cannot be, or a name that is there already, is refused.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.abi.structures import SYSCTL_HEADER
+from kmodd.kernel.emulated.abi.structures import SYSCTL_ENTRY, SYSCTL_HEADER
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.reporting.log import Level
 
 _KIND = "sysctl table"
 _HEADER_SIZE = 128
+
+_ENTRIES_MAX, _PERMISSIONS = 1024, 0o666
+
+
+@dataclass(slots=True)
+class Settings:
+    """The ``names`` of all settings, each with the header of its table."""
+
+    names: dict[str, int] = field(default_factory=dict)
 
 
 @function(
@@ -14,14 +30,55 @@ _HEADER_SIZE = 128
     " struct ctl_table *table)"
 )
 def register_net_sysctl(machine: Machine, _net: int, path: int, table: int) -> int:
+    where = machine.memory.text(path, 64) if path else ""
+    known = machine.state(Settings).names
+    names = list[str]()
+    for entry in _entries(machine, table):
+        name = (
+            f"{where}/{machine.memory.text(machine.memory.number(entry + SYSCTL_ENTRY.name), 64)}"
+        )
+        if not _is_valid(machine, entry, name, is_known=name in known):
+            return 0
+        names.append(name)
     header = machine.heap.allocate(_HEADER_SIZE)
-    if header:
-        # Modules find in it the table that they have to free.
-        machine.memory.put(header + SYSCTL_HEADER.table, table)
-        machine.memory.put(header + SYSCTL_HEADER.table_argument, table)
-        where = f" '{machine.memory.text(path, 64)}'" if path else ""
-        machine.ledger.take(_KIND, header, f"{_KIND}{where}")
+    # Modules find in it the table that they have to free.
+    machine.memory.put(header + SYSCTL_HEADER.table, table)
+    machine.memory.put(header + SYSCTL_HEADER.table_argument, table)
+    known.update(dict.fromkeys(names, header))
+    machine.ledger.take(_KIND, header, f"{_KIND} '{where}'" if where else _KIND)
     return header
+
+
+def _entries(machine: Machine, table: int) -> Iterator[int]:
+    """Yield the entries of a table, which ends where one has no name."""
+    for entry in range(table, table + SYSCTL_ENTRY.size * _ENTRIES_MAX, SYSCTL_ENTRY.size):
+        if not machine.memory.number(entry + SYSCTL_ENTRY.name):
+            return
+        yield entry
+
+
+def _is_valid(machine: Machine, entry: int, name: str, *, is_known: bool) -> bool:
+    """Tell whether an entry can be taken, and log why not; a directory has entries of its own."""
+    if machine.memory.number(entry + SYSCTL_ENTRY.child):
+        return True
+    why = ""
+    if is_known:
+        why = "it is there already"
+    elif not machine.memory.number(entry + SYSCTL_ENTRY.handler):
+        why = "it has no proc_handler"
+    elif machine.memory.number(entry + SYSCTL_ENTRY.mode, 2) & ~_PERMISSIONS:
+        why = "its mode permits what no setting can"
+    if why:
+        machine.log.write(Level.ERR, f"sysctl table check failed: {name.lstrip('/')}: {why}\n")
+    return not why
+
+
+def _forget(machine: Machine, header: int) -> None:
+    """Let the names of a table be others', and free its header."""
+    known = machine.state(Settings).names
+    for name in [name for name, of in known.items() if of == header]:
+        del known[name]
+    machine.heap.free(header)
 
 
 @function("struct ctl_table_header *register_sysctl(const char *path, struct ctl_table *table)")
@@ -40,10 +97,10 @@ def register_sysctl_table(machine: Machine, table: int) -> int | None:
 )
 def unregister_sysctl_table(machine: Machine, header: int) -> None:
     if machine.ledger.give(_KIND, header) is not None:
-        machine.heap.free(header)
+        _forget(machine, header)
 
 
 @reclaims(_KIND)
 def reclaim(machine: Machine, header: int) -> None:
     """Free what a module has left."""
-    machine.heap.free(header)
+    _forget(machine, header)

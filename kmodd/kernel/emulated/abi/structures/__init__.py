@@ -44,6 +44,7 @@ from kmodd.kernel.emulated.abi.structures.files import (
     MOUNT,
     REQUEST_QUEUE,
     SUPER_BLOCK,
+    SYSCTL_ENTRY,
     SYSCTL_HEADER,
 )
 from kmodd.kernel.emulated.abi.structures.library import (
@@ -167,6 +168,7 @@ __all__ = [
     "SPI_DRIVER",
     "SUBSTRING",
     "SUPER_BLOCK",
+    "SYSCTL_ENTRY",
     "SYSCTL_HEADER",
     "TASK",
     "TASKLET",

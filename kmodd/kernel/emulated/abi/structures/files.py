@@ -135,6 +135,17 @@ class _BlockDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class _SysctlEntry:
+    """``struct ctl_table``, one of its entries"""
+
+    name: int = 0
+    mode: int = 20
+    child: int = 24
+    handler: int = 32
+    size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class _SysctlHeader:
     """``struct ctl_table_header``"""
 
@@ -156,4 +167,5 @@ DISK: Final = _Disk()
 DISK_OPERATIONS: Final = _DiskOperations()
 REQUEST_QUEUE: Final = _RequestQueue()
 BLOCK_DEVICE: Final = _BlockDevice()
+SYSCTL_ENTRY: Final = _SysctlEntry()
 SYSCTL_HEADER: Final = _SysctlHeader()
