@@ -63,12 +63,15 @@ class BusDevice:
 class Managed:
     """What is given back when a device loses its driver: an action and its argument, or memory.
 
-    The action of a ``resource`` (devres_add) is told the device, too.
+    The action of a ``resource`` (devres_add) is told the device, too. What has a ``group`` is
+    nothing but the start, or the end, of that group of others.
     """
 
     action: int
     data: int
     is_resource: bool = False
+    group: int = 0
+    is_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +251,15 @@ def _let_go(machine: Machine, device: BusDevice) -> None:
 
 
 def _release_managed(machine: Machine, device: BusDevice) -> None:
-    for managed in reversed(buses_of(machine).managed.pop(device.base, [])):
+    release_managed(machine, device.base, buses_of(machine).managed.pop(device.base, []))
+
+
+def release_managed(machine: Machine, device: int, held: list[Managed]) -> None:
+    """Give back what a device holds, the last first."""
+    for managed in reversed(held):
         if managed.is_resource:
             if managed.action:
-                machine.invoke(managed.action, device.base, managed.data)
+                machine.invoke(managed.action, device, managed.data)
             release(machine, managed.data)
         elif managed.action:
             machine.invoke(managed.action, managed.data)

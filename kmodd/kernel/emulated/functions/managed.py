@@ -3,18 +3,14 @@
 
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import (
-    RETURN,
-    RETURN_ONE,
-    RETURN_ZERO,
-    function,
-    machine_code,
-)
+from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import RESOURCE
-from kmodd.kernel.emulated.functions.bus import Managed, buses_of
+from kmodd.kernel.emulated.functions.bus import Managed, buses_of, release_managed
 from kmodd.kernel.emulated.functions.memory import allocate, release
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
+
+_GROUP_SIZE = 64
 
 
 @dataclass(slots=True)
@@ -54,26 +50,25 @@ def devm_kmalloc(machine: Machine, device: int, size: int, _flags: int) -> int:
 
 @function("char *devm_kasprintf(struct device *dev, gfp_t gfp, const char *fmt, ...)")
 def devm_kasprintf(machine: Machine, device: int, _flags: int, template: int) -> int:
-    text = formatted(machine, template, 3)
-    address = devm_kmalloc(machine, device, len(text) + 1, 0) or 0
-    machine.memory.write(address, text + b"\0")
+    return _store(machine, device, formatted(machine, template, 3) + b"\0")
+
+
+def _store(machine: Machine, device: int, data: bytes) -> int:
+    """Return the address of a copy of data, 0 where there is no memory for it."""
+    address = devm_kmalloc(machine, device, len(data), 0) or 0
+    if address and data:
+        machine.memory.write(address, data)
     return address
 
 
 @function("char *devm_kstrdup(struct device *dev, const char *s, gfp_t gfp)")
 def devm_kstrdup(machine: Machine, device: int, source: int, _flags: int) -> int:
-    text = machine.memory.string(source)
-    address = devm_kmalloc(machine, device, len(text) + 1, 0) or 0
-    machine.memory.write(address, text + b"\0")
-    return address
+    return _store(machine, device, machine.memory.string(source) + b"\0") if source else 0
 
 
 @function("void *devm_kmemdup(struct device *dev, const void *src, size_t len, gfp_t gfp)")
 def devm_kmemdup(machine: Machine, device: int, source: int, size: int, _flags: int) -> int:
-    data = machine.memory.read(source, size)
-    address = devm_kmalloc(machine, device, size, 0) or 0
-    machine.memory.write(address, data)
-    return address
+    return _store(machine, device, machine.memory.read(source, size))
 
 
 @function("void devm_kfree(struct device *dev, const void *p)")
@@ -113,20 +108,65 @@ def devres_free(machine: Machine, resource: int) -> None:
     release(machine, resource)
 
 
-machine_code(
-    RETURN_ONE,
-    """
-    void *devres_open_group(struct device *dev, void *id, gfp_t gfp)
-    """,
-)
-machine_code(
-    RETURN,
-    """
-    void devres_close_group(struct device *dev, void *id)
-    void devres_remove_group(struct device *dev, void *id)
-    int devres_release_group(struct device *dev, void *id)
-    """,
-)
+@function("void *devres_open_group(struct device *dev, void *id, gfp_t gfp)")
+def devres_open_group(machine: Machine, device: int, group: int, _flags: int) -> int:
+    """A group that the caller does not name is called by the address of what stands for it."""
+    data = 0 if group else allocate(machine, _GROUP_SIZE)
+    group = group or data
+    _manage(machine, device, Managed(0, data, group=group))
+    return group
+
+
+def _find_group(held: list[Managed], group: int) -> int | None:
+    """Return where a group begins, or where 0 is given the last one that has no end."""
+    ended = {each.group for each in held if each.is_end}
+    for at in reversed(range(len(held))):
+        of = held[at].group
+        if of and not held[at].is_end and (of == group if group else of not in ended):
+            return at
+    return None
+
+
+def _find_end(held: list[Managed], start: int) -> int:
+    """Return what comes behind a group that begins at ``start``."""
+    places = range(start, len(held))
+    group = held[start].group
+    return next((at + 1 for at in places if held[at].is_end and held[at].group == group), len(held))
+
+
+@function("void devres_close_group(struct device *dev, void *id)")
+def devres_close_group(machine: Machine, device: int, group: int) -> None:
+    held = buses_of(machine).managed.get(device, [])
+    start = _find_group(held, group)
+    if start is not None:
+        held.append(Managed(0, 0, group=held[start].group, is_end=True))
+
+
+@function("void devres_remove_group(struct device *dev, void *id)")
+def devres_remove_group(machine: Machine, device: int, group: int) -> None:
+    """What is in the group stays the device's."""
+    held = buses_of(machine).managed.get(device, [])
+    start = _find_group(held, group)
+    if start is not None:
+        marks = [each for each in held if each.group == held[start].group]
+        for each in marks:
+            held.remove(each)
+        release_managed(machine, device, marks)
+
+
+@function("int devres_release_group(struct device *dev, void *id)")
+def devres_release_group(machine: Machine, device: int, group: int) -> int:
+    """Returns how many things were in the group."""
+    held = buses_of(machine).managed.get(device, [])
+    start = _find_group(held, group)
+    if start is None:
+        return 0
+    end = _find_end(held, start)
+    gone = held[start:end]
+    del held[start:end]
+    release_managed(machine, device, gone)
+    return sum(not each.group for each in gone)
+
 
 machine_code(
     RETURN_ZERO,
