@@ -1,19 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """What modules show in /proc and debugfs. Nobody reads it, but everybody can list it."""
 
+import errno
+
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
-    RETURN_ZERO,
+    RETURN_ONE,
     alike,
     function,
     machine_code,
-    makers,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.structures import NET
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
+from kmodd.kernel.emulated.reporting.log import Level
 
-_ENTRY_SIZE = 256
+_ENTRY_SIZE, _NAME_MAX = 256, 255
+_CHANNEL, _CHANNEL_SIZE, _UINT_MAX = "relay channel", 1024, (1 << 32) - 1
+
+
+_OWN = frozenset(
+    {
+        *("acpi", "bus", "bus/input", "bus/pci", "driver", "fs", "irq", "net", "sys", "sysvipc"),
+        *("tty", "tty/driver", "tty/ldisc"),
+    }
+)
+"""The directories of /proc that are there without any module."""
+
+_FIRST_ERROR = (1 << 64) - 4095
+"""From here on a pointer is an error (IS_ERR)."""
 
 
 def _create(
@@ -53,11 +69,48 @@ def _named(machine: Machine, name: int) -> str:
     return machine.memory.text(name, 255)
 
 
+def _create_proc(
+    machine: Machine, name: int, parent: int, mode: int, *, directory: bool = False
+) -> int:
+    """Make an entry of /proc; 0 where its name cannot be, is there or leads to nowhere."""
+    proc, text = machine.mounts.proc, _named(machine, name)
+    _show_net(machine, parent)
+    through, _, last = text.rpartition("/")
+    above: int | None = parent if parent in proc else 0
+    if through and (above or through not in _OWN):
+        above = proc.find(above or 0, through)
+    why = ""
+    if above is None:
+        why = f"there is no directory for '{text}'"
+    elif not last or last in (".", "..") or len(last) > _NAME_MAX or _is_process(text, parent):
+        why = f"'{text}' can be no name"
+    elif proc.child(above, last) is not None or proc.find(above, text) is not None:
+        why = f"proc_dir_entry '{text}' already registered"
+    if why:
+        machine.log.write(Level.WARNING, f"proc: {why}\n")
+        return 0
+    return _create(machine, proc, text, parent, mode, directory=directory)
+
+
+def _show_net(machine: Machine, parent: int) -> None:
+    """Have the directories of the name space (proc_net, proc_net_stat) where one of them is used."""
+    space, number = machine.kernel_symbols.address("init_net"), machine.memory.number
+    net, statistics = number(space + NET.proc), number(space + NET.proc_stat)
+    if parent not in machine.mounts.proc and parent in (net, statistics):
+        if net not in machine.mounts.proc:
+            machine.mounts.proc.add(net, 0, "net", is_directory=True, mode=0o555)
+        if parent == statistics:
+            machine.mounts.proc.add(statistics, net, "stat", is_directory=True, mode=0o555)
+
+
+def _is_process(name: str, parent: int) -> bool:
+    """Tell whether a name in /proc is one that a process has."""
+    return not parent and name.isascii() and name.isdigit() and (name == "0" or name[0] != "0")
+
+
 @function("struct proc_dir_entry *proc_mkdir(const char *name, struct proc_dir_entry *parent)")
 def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
-    return _create(
-        machine, machine.mounts.proc, _named(machine, name), parent, 0o555, directory=True
-    )
+    return _create_proc(machine, name, parent, 0o555, directory=True)
 
 
 @function(
@@ -67,26 +120,19 @@ def proc_mkdir(machine: Machine, name: int, parent: int) -> int:
     " *parent, void *data, bool force_lookup)",
 )
 def proc_mkdir_data(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
-    return _create(
-        machine, machine.mounts.proc, _named(machine, name), parent, mode, directory=True
-    )
+    return _create_proc(machine, name, parent, mode or 0o555, directory=True)
 
 
 @function(
     "struct proc_dir_entry *proc_mkdir_mode(const char *name, umode_t mode, struct proc_dir_entry *parent)"
 )
 def proc_mkdir_mode(machine: Machine, name: int, mode: int, parent: int) -> int:
-    return _create(
-        machine, machine.mounts.proc, _named(machine, name), parent, mode, directory=True
-    )
+    return _create_proc(machine, name, parent, mode or 0o555, directory=True)
 
 
 def _proc_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
     """A file without any permissions can be read by all (proc_create_reg)."""
-    shown = _named(machine, name)
-    return _create(
-        machine, machine.mounts.proc, shown, parent, mode & 0o777 or 0o444, directory=False
-    )
+    return _create_proc(machine, name, parent, mode & 0o777 or 0o444)
 
 
 alike(
@@ -110,8 +156,9 @@ alike(
 )
 def remove_proc_entry(machine: Machine, name: int, parent: int) -> int:
     entry = machine.mounts.proc.find(parent, _named(machine, name))
-    if entry is not None:
-        _remove(machine, machine.mounts.proc, entry)
+    if entry is None:
+        return -errno.ENOENT
+    _remove(machine, machine.mounts.proc, entry)
     return 0
 
 
@@ -124,22 +171,32 @@ def proc_remove(machine: Machine, entry: int) -> None:
     "struct proc_dir_entry *proc_symlink(const char *name, struct proc_dir_entry *parent, const char *dest)"
 )
 def proc_symlink(machine: Machine, name: int, parent: int, _target: int) -> int:
-    return _create(
-        machine, machine.mounts.proc, _named(machine, name), parent, 0o777, directory=False
-    )
+    return _create_proc(machine, name, parent, 0o777)
+
+
+def _create_debug(
+    machine: Machine, name: int, parent: int, mode: int, *, directory: bool = False
+) -> int:
+    """Make an entry of debugfs; an error below an error is that error."""
+    if parent >= _FIRST_ERROR:
+        return parent
+    tree, text = machine.mounts.debugfs, _named(machine, name)
+    if text in ("", ".", "..") or "/" in text:
+        return -errno.EACCES
+    if tree.child(parent, text) is not None:
+        where = tree.path(parent)
+        machine.log.write(Level.ERR, f"debugfs: '{text}' is already present in {where}\n")
+        return -errno.EEXIST
+    return _create(machine, tree, text, parent, mode, directory=directory)
 
 
 def _debug_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
-    return _create(
-        machine, machine.mounts.debugfs, _named(machine, name), parent, mode, directory=False
-    )
+    return _create_debug(machine, name, parent, mode)
 
 
 @function("struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)")
 def debugfs_create_dir(machine: Machine, name: int, parent: int) -> int:
-    return _create(
-        machine, machine.mounts.debugfs, _named(machine, name), parent, 0o755, directory=True
-    )
+    return _create_debug(machine, name, parent, 0o755, directory=True)
 
 
 alike(
@@ -178,17 +235,31 @@ def debugfs_lookup_and_remove(machine: Machine, name: int, parent: int) -> None:
 
 @function("struct dentry *debugfs_lookup(const char *name, struct dentry *parent)")
 def debugfs_lookup(machine: Machine, name: int, parent: int) -> int:
-    return machine.mounts.debugfs.find(parent, _named(machine, name)) or 0
+    if parent >= _FIRST_ERROR:
+        return 0
+    return machine.mounts.debugfs.child(parent, _named(machine, name)) or 0
 
 
-makers(
-    """
-    relay channel: struct rchan *relay_open(const char *base_filename, struct dentry *parent, size_t subbuf_size, size_t n_subbufs, const struct rchan_callbacks *cb, void *private_data) / void relay_close(struct rchan *chan)
-    """
+@function(
+    "struct rchan *relay_open(const char *base_filename, struct dentry *parent, size_t subbuf_size,"
+    " size_t n_subbufs, const struct rchan_callbacks *cb, void *private_data)"
 )
+def relay_open(machine: Machine, _name: int, _parent: int, size: int, count: int, *_: int) -> int:
+    if not 0 < size * count <= _UINT_MAX:
+        return 0
+    made = machine.heap.allocate(_CHANNEL_SIZE)
+    machine.ledger.take(_CHANNEL, made)
+    return made
+
+
+@function("void relay_close(struct rchan *chan)")
+def relay_close(machine: Machine, channel: int) -> None:
+    if machine.ledger.give(_CHANNEL, channel) is not None:
+        machine.heap.free(channel)
+
 
 machine_code(
-    RETURN_ZERO,
+    RETURN_ONE,
     """
     bool debugfs_initialized(void)
     """,

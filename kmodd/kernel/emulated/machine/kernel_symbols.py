@@ -306,6 +306,8 @@ class KernelSymbols:
         devices = net + NET.devices
         memory.write(devices, devices.to_bytes(8, "little") * 2)
         memory.put(net + NET.loopback, self._object(4096))
+        for offset in (NET.proc, NET.proc_stat):
+            memory.put(net + offset, self._object(256))
 
     def _set_up_spaces(self, task: int) -> None:
         """Give the task its credentials, those of root, and its name spaces (struct nsproxy)."""

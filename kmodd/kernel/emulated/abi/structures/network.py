@@ -12,6 +12,8 @@ class _Net:
     list: int = 32
     exit_list: int = 48
     devices: int = 152
+    proc: int = 168
+    proc_stat: int = 176
     loopback: int = 336
     generic: int = 3144
 
