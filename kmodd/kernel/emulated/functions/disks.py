@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks and their queues (block/). Nothing is read or written."""
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN, function, machine_code
 from kmodd.kernel.emulated.abi.structures import (
     BLOCK_DEVICE,
     DISK,
@@ -13,6 +13,8 @@ from kmodd.kernel.emulated.functions.memory import alloc_pages, allocate, releas
 from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine
+
+_WINDOW_MAX, _DEFLATE_STATE = 15, 8 << 10
 
 
 def _make_queue(machine: Machine, data: int) -> int:
@@ -94,15 +96,22 @@ machine_code(
     void blk_queue_write_cache(struct request_queue *q, bool wc, bool fua)
     void blk_queue_max_discard_sectors(struct request_queue *q, unsigned int max_discard_sectors)
     void blk_queue_max_write_zeroes_sectors(struct request_queue *q, unsigned int max_write_same_sectors)
-    void set_capacity(struct gendisk *disk, sector_t sectors)
     """,
 )
-machine_code(
-    RETURN_ZERO,
-    """
-    bool set_capacity_and_notify(struct gendisk *disk, sector_t size)
-    """,
-)
+
+
+@function("void set_capacity(struct gendisk *disk, sector_t sectors)")
+def set_capacity(machine: Machine, disk: int, sectors: int) -> None:
+    """Tell how many sectors the whole partition has."""
+    part = machine.memory.number(disk + DISK.part0)
+    machine.memory.put(part + BLOCK_DEVICE.sectors, sectors)
+
+
+@function("bool set_capacity_and_notify(struct gendisk *disk, sector_t size)")
+def set_capacity_and_notify(machine: Machine, disk: int, sectors: int) -> int:
+    """Nobody is told, since no disk has come to life."""
+    set_capacity(machine, disk, sectors)
+    return 0
 
 
 @function(
@@ -150,12 +159,16 @@ def folio_alloc(machine: Machine, _flags: int, order: int) -> int:
     return alloc_pages(machine, 0, order) or 0
 
 
-@function(
-    "int zlib_inflate_workspacesize(void)",
-    "int zlib_deflate_workspacesize(int windowBits, int memLevel)",
-)
-def zlib_workspacesize(_machine: Machine, *_sizes: int) -> int:
+@function("int zlib_inflate_workspacesize(void)")
+def zlib_inflate_workspacesize(_machine: Machine) -> int:
     return 64 << 10
+
+
+@function("int zlib_deflate_workspacesize(int windowBits, int memLevel)")
+def zlib_deflate_workspacesize(_machine: Machine, window: int, level: int) -> int:
+    """The window twice, the tables of links and heads, what is put out, and the state."""
+    window, level = min(abs(window), _WINDOW_MAX), max(level, 1)
+    return (4 << window) + (2 << level + 7) + (4 << level + 6) + _DEFLATE_STATE
 
 
 @function("int sscanf(const char *buf, const char *fmt, ...)")

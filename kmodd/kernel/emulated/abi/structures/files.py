@@ -129,6 +129,7 @@ class _RequestQueue:
 class _BlockDevice:
     """``struct block_device``"""
 
+    sectors: int = 8
     disk: int = 856
     queue: int = 864
     size: int = 928
