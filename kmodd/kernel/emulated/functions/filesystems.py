@@ -211,7 +211,7 @@ def kern_mount(machine: Machine, kind: int) -> int:
 @function("void kern_unmount(struct vfsmount *mnt)")
 def kern_unmount(machine: Machine, mount: int) -> None:
     if machine.ledger.give("mount", mount) is not None:
-        machine.heap.free(mount)
+        _unmount(machine, mount)
 
 
 @function("struct dentry *d_alloc_name(struct dentry *parent, const char *name)")
