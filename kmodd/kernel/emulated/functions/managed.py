@@ -56,7 +56,7 @@ def devm_kasprintf(machine: Machine, device: int, _flags: int, template: int) ->
 def _store(machine: Machine, device: int, data: bytes) -> int:
     """Return the address of a copy of data, 0 where there is no memory for it."""
     address = devm_kmalloc(machine, device, len(data), 0) or 0
-    if address and data:
+    if address:
         machine.memory.write(address, data)
     return address
 
@@ -68,7 +68,10 @@ def devm_kstrdup(machine: Machine, device: int, source: int, _flags: int) -> int
 
 @function("void *devm_kmemdup(struct device *dev, const void *src, size_t len, gfp_t gfp)")
 def devm_kmemdup(machine: Machine, device: int, source: int, size: int, _flags: int) -> int:
-    return _store(machine, device, machine.memory.read(source, size))
+    address = devm_kmalloc(machine, device, size, 0) or 0
+    if address and size:
+        machine.memory.write(address, machine.memory.read(source, size))
+    return address
 
 
 @function("void devm_kfree(struct device *dev, const void *p)")
