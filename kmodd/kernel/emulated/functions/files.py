@@ -16,7 +16,7 @@ from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
 from kmodd.kernel.emulated.reporting.log import Level
 
-_ENTRY_SIZE, _NAME_MAX = 256, 255
+_ENTRY_SIZE, _NAME_MAX, _PATH_MAX = 256, 255, 4096
 _CHANNEL, _CHANNEL_SIZE, _UINT_MAX = "relay channel", 1024, (1 << 32) - 1
 
 
@@ -66,7 +66,7 @@ def forget_debugfs(machine: Machine, entry: int) -> None:
 
 
 def _named(machine: Machine, name: int) -> str:
-    return machine.memory.text(name, 255)
+    return machine.memory.text(name, _PATH_MAX)
 
 
 def _create_proc(
@@ -76,15 +76,16 @@ def _create_proc(
     proc, text = machine.mounts.proc, _named(machine, name)
     _show_net(machine, parent)
     through, _, last = text.rpartition("/")
-    above: int | None = parent if parent in proc else 0
-    if through and (above or through not in _OWN):
-        above = proc.find(above or 0, through)
+    above = parent if parent in proc else 0
+    found, place = (proc.find(above, through) if through else above), last
+    if found is None and not above and through in _OWN:
+        found, place = 0, text
     why = ""
-    if above is None:
+    if found is None:
         why = f"there is no directory for '{text}'"
     elif not last or last in (".", "..") or len(last) > _NAME_MAX or _is_process(text, parent):
         why = f"'{text}' can be no name"
-    elif proc.child(above, last) is not None or proc.find(above, text) is not None:
+    elif proc.child(found, place) is not None:
         why = f"proc_dir_entry '{text}' already registered"
     if why:
         machine.log.write(Level.WARNING, f"proc: {why}\n")
@@ -183,6 +184,8 @@ def _create_debug(
     tree, text = machine.mounts.debugfs, _named(machine, name)
     if text in ("", ".", "..") or "/" in text:
         return -errno.EACCES
+    if len(text) > _NAME_MAX:
+        return -errno.ENAMETOOLONG
     if tree.child(parent, text) is not None:
         where = tree.path(parent)
         machine.log.write(Level.ERR, f"debugfs: '{text}' is already present in {where}\n")
