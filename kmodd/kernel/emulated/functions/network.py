@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network: families, protocols, name spaces, link types. No packet ever comes or goes."""
+"""The network: name spaces, sockets, what is registered. No packet ever comes or goes."""
 
+import errno
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
@@ -16,30 +17,26 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.abi.structures import (
     FRAGMENT_QUEUES,
     LIST_HEAD,
-    NET_DEVICE,
-    NET_DEVICE_OPERATIONS,
     PERNET_OPERATIONS,
     SOCK,
     SOCKET,
     SOCKET_OPERATIONS,
 )
-from kmodd.kernel.emulated.functions.sysfs import add_device, net_directory, remove_directory
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _SOCKET_SIZE = 4096
 _FIRST_ID = 3
 _PRIVATE_MAX = 1 << 20
-_REGISTERED = "registered network device"
+_FAMILIES, _SOCKET_TYPES = 46, 11
+_OPERATIONS = "name space operations"
 
 
 @dataclass(slots=True)
-class Network:
-    """What is registered: subsystems and families with their numbers, devices in their order."""
+class NameSpaceIds:
+    """The ``numbers`` of what has data in each name space, by its operations (net_generic)."""
 
-    subsystems: dict[int, int] = field(default_factory=dict)
-    families: dict[int, int] = field(default_factory=dict)
-    devices: dict[int, None] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
 
 
 def _register_operations(machine: Machine, operations: int) -> int:
@@ -49,7 +46,7 @@ def _register_operations(machine: Machine, operations: int) -> int:
     size = memory.number(operations + PERNET_OPERATIONS.data_size)
     space = machine.kernel_symbols.address("init_net")
     if identifier:
-        known = machine.state(Network).subsystems
+        known = machine.state(NameSpaceIds).numbers
         number = known.get(operations, 0)
         if not number:
             taken = set(known.values())
@@ -62,9 +59,20 @@ def _register_operations(machine: Machine, operations: int) -> int:
     if start:
         code = machine.call(start, space)
         if code:
+            forget_operations(machine, operations)
             return code
-    machine.ledger.take("name space operations", operations)
+    machine.ledger.take(_OPERATIONS, operations)
     return 0
+
+
+@reclaims(_OPERATIONS)
+def forget_operations(machine: Machine, operations: int) -> None:
+    """Take back a subsystem's number and its data."""
+    number = machine.state(NameSpaceIds).numbers.pop(operations, 0)
+    if number:
+        slot = machine.kernel_symbols.net_generic + 8 * number
+        machine.heap.free(machine.memory.number(slot))
+        machine.memory.put(slot, 0)
 
 
 def _generic(machine: Machine, number: int, size: int) -> None:
@@ -99,151 +107,8 @@ def unregister_pernet(machine: Machine, operations: int) -> None:
             memory.put(one + LIST_HEAD.next, other)
             memory.put(one + LIST_HEAD.previous, other)
         machine.invoke(batch, head)
-    number = machine.state(Network).subsystems.pop(operations, 0)
-    if number:
-        slot = machine.kernel_symbols.net_generic + 8 * number
-        machine.heap.free(memory.number(slot))
-        memory.put(slot, 0)
-    machine.ledger.give("name space operations", operations)
-
-
-@function("int genl_register_family(struct genl_family *family)")
-def genl_register_family(machine: Machine, family: int) -> int:
-    known = machine.state(Network).families
-    number = 16 + len(known)
-    known[family] = number
-    machine.memory.put(family, number, 4)
-    machine.ledger.take("generic netlink family", family)
-    return 0
-
-
-@function("int genl_unregister_family(const struct genl_family *family)")
-def genl_unregister_family(machine: Machine, family: int) -> int:
-    machine.state(Network).families.pop(family, None)
-    machine.ledger.give("generic netlink family", family)
-    return 0
-
-
-@function(
-    "struct net_device *alloc_netdev_mqs(int sizeof_priv, const char *name, unsigned char"
-    " name_assign_type, void (*setup)(struct net_device *), unsigned int txqs, unsigned int rxqs)"
-)
-def alloc_netdev(
-    machine: Machine, private: int, name: int, _kind: int, setup: int, *_queues: int
-) -> int:
-    size = NET_DEVICE.size + 32 + min(max(private, 0), _PRIVATE_MAX)
-    device = machine.heap.allocate(size)
-    text = machine.memory.string(name, 15)
-    if b"%d" in text:
-        text = text.replace(b"%d", b"0")
-    machine.memory.write(device + NET_DEVICE.name, text[:15])
-    machine.memory.put(device + NET_DEVICE.address, machine.heap.allocate(32))
-    machine.ledger.take("network device", device, f"network device '{text.decode('latin-1')}'")
-    if setup:
-        machine.invoke(setup, device)
-    return device
-
-
-@function(
-    "struct net_device *alloc_etherdev_mqs(int sizeof_priv, unsigned int txqs, unsigned int rxqs)"
-)
-def alloc_etherdev(machine: Machine, private: int, *_queues: int) -> int:
-    name = machine.heap.allocate(8)
-    machine.memory.write(name, b"eth%d")
-    try:
-        return alloc_netdev(machine, private, name, 0, 0) or 0
-    finally:
-        machine.heap.free(name)
-
-
-@function("void free_netdev(struct net_device *dev)")
-def free_netdev(machine: Machine, device: int) -> None:
-    if machine.ledger.give("network device", device) is not None:
-        machine.heap.free(device)
-
-
-@function(
-    "int register_netdev(struct net_device *dev)", "int register_netdevice(struct net_device *dev)"
-)
-def register_netdev(machine: Machine, device: int) -> int:
-    """The driver's ``ndo_init`` has a say, and its ``ndo_uninit`` and destructor at the end."""
-    memory = machine.memory
-    memory.put(device + NET_DEVICE.space, machine.kernel_symbols.address("init_net"))
-    code = _operate(machine, device, NET_DEVICE_OPERATIONS.init)
-    if code:
-        return code
-    machine.state(Network).devices[device] = None
-    machine.ledger.take(_REGISTERED, device, f"the registration of {_shown(machine, device)}")
-    name = memory.text(device + NET_DEVICE.name, 16)
-    add_device(machine, device + NET_DEVICE.device, name, parent=net_directory(machine))
-    return 0
-
-
-def _operate(machine: Machine, device: int, which: int) -> int:
-    """Call one of a driver's operations, if it has that."""
-    operations = machine.memory.number(device + NET_DEVICE.operations)
-    code = machine.memory.number(operations + which) if operations else 0
-    return machine.call(code, device) if code else 0
-
-
-def _shown(machine: Machine, device: int) -> str:
-    return f"network device '{machine.memory.text(device + NET_DEVICE.name, 16)}'"
-
-
-@reclaims(_REGISTERED, "network device")
-def forget_netdev(machine: Machine, device: int) -> None:
-    """Forget a device of a module that is gone."""
-    machine.state(Network).devices.pop(device, None)
-
-
-@function(
-    "void unregister_netdev(struct net_device *dev)",
-    "void unregister_netdevice_queue(struct net_device *dev, struct list_head *head)",
-)
-def unregister_netdev(machine: Machine, device: int, *_list: int) -> None:
-    """A device that says so is freed then, when nobody looks at it any more."""
-    known = machine.state(Network).devices
-    if device not in known:
-        return
-    del known[device]
-    machine.ledger.give(_REGISTERED, device)
-    remove_directory(machine, device + NET_DEVICE.device)
-    _operate(machine, device, NET_DEVICE_OPERATIONS.uninit)
-    last = machine.memory.number(device + NET_DEVICE.destructor)
-    is_freed = machine.memory.number(device + NET_DEVICE.is_freed, 1)
-
-    def end() -> None:
-        if last:
-            machine.invoke(last, device)
-        if is_freed:
-            free_netdev(machine, device)
-
-    machine.deferred.add(end)
-
-
-machine_code(RETURN, "void unregister_netdevice_many(struct list_head *head)")
-
-
-@function(
-    "int rtnl_link_register(struct rtnl_link_ops *ops)",
-    "int __rtnl_link_register(struct rtnl_link_ops *ops)",
-)
-def rtnl_link_register(machine: Machine, operations: int) -> int:
-    machine.ledger.take("link type", operations)
-    return 0
-
-
-@function(
-    "void rtnl_link_unregister(struct rtnl_link_ops *ops)",
-    "void __rtnl_link_unregister(struct rtnl_link_ops *ops)",
-)
-def rtnl_link_unregister(machine: Machine, operations: int) -> None:
-    """What devices there are of that type go with it."""
-    memory = machine.memory
-    for device in tuple(machine.state(Network).devices):
-        if memory.number(device + NET_DEVICE.link_operations) == operations:
-            unregister_netdev(machine, device)
-    machine.ledger.give("link type", operations)
+    if machine.ledger.give(_OPERATIONS, operations) is not None:
+        forget_operations(machine, operations)
 
 
 def _make_socket(machine: Machine) -> int:
@@ -267,8 +132,12 @@ def _make_socket(machine: Machine) -> int:
     "int __sock_create(struct net *net, int family, int type, int proto, struct socket **res, int kern)",
 )
 def sock_create_kern(
-    machine: Machine, _net: int, _family: int, _type: int, _proto: int, result: int, *_kern: int
+    machine: Machine, _net: int, family: int, kind: int, _proto: int, result: int, *_kern: int
 ) -> int:
+    if not 0 <= family < _FAMILIES:
+        return -errno.EAFNOSUPPORT
+    if not 0 <= kind < _SOCKET_TYPES:
+        return -errno.EINVAL
     machine.memory.put(result, _make_socket(machine))
     return 0
 
@@ -323,7 +192,6 @@ machine_code(
     RETURN_ONE,
     """
     bool ipv6_mod_enabled(void)
-    bool dev_valid_name(const char *name)
     """,
 )
 
@@ -341,14 +209,9 @@ pairs(
     route notifier: int register_fib_notifier(struct net *net, struct notifier_block *nb, void *cb, struct netlink_ext_ack *extack) / int unregister_fib_notifier(struct net *net, struct notifier_block *nb)
     next hop notifier: int register_nexthop_notifier(struct net *net, struct notifier_block *nb, struct netlink_ext_ack *extack) / int unregister_nexthop_notifier(struct net *net, struct notifier_block *nb)
     netlink notifier: int netlink_register_notifier(struct notifier_block *nb) / int netlink_unregister_notifier(struct notifier_block *nb)
-    protocol family: int sock_register(const struct net_proto_family *ops) / void sock_unregister(int family)
     protocol: int proto_register(struct proto *prot, int alloc_slab) / void proto_unregister(struct proto *prot)
     packet type: void dev_add_pack(struct packet_type *pt) / void dev_remove_pack(struct packet_type *pt)
     packet offload: void dev_add_offload(struct packet_offload *po) / void dev_remove_offload(struct packet_offload *po)
-    internet protocol: int inet_add_protocol(const struct net_protocol *prot, unsigned char num) / int inet_del_protocol(const struct net_protocol *prot, unsigned char num)
-    internet protocol: int inet6_add_protocol(const struct inet6_protocol *prot, unsigned char num) / int inet6_del_protocol(const struct inet6_protocol *prot, unsigned char num)
-    internet offload: int inet_add_offload(const struct net_offload *prot, unsigned char num) / int inet_del_offload(const struct net_offload *prot, unsigned char num)
-    internet offload: int inet6_add_offload(const struct net_offload *prot, unsigned char num) / int inet6_del_offload(const struct net_offload *prot, unsigned char num)
     socket type: void inet_register_protosw(struct inet_protosw *p) / void inet_unregister_protosw(struct inet_protosw *p)
     socket type: int inet6_register_protosw(struct inet_protosw *p) / void inet6_unregister_protosw(struct inet_protosw *p)
     fragment queue: int inet_frags_init(struct inet_frags *f) / void inet_frags_fini(struct inet_frags *f)
@@ -362,7 +225,6 @@ pairs(
     traffic action (EEXIST, ENOENT): int tcf_register_action(struct tc_action_ops *a, struct pernet_operations *ops) / int tcf_unregister_action(struct tc_action_ops *a, struct pernet_operations *ops)
     traffic match (EEXIST): int tcf_em_register(struct tcf_ematch_ops *ops) / void tcf_em_unregister(struct tcf_ematch_ops *ops)
     queueing discipline (EEXIST): int register_qdisc(struct Qdisc_ops *qops) / void unregister_qdisc(struct Qdisc_ops *qops)
-    congestion control (EEXIST): int tcp_register_congestion_control(struct tcp_congestion_ops *ca) / void tcp_unregister_congestion_control(struct tcp_congestion_ops *ca)
     upper layer protocol (EEXIST): int tcp_register_ulp(struct tcp_ulp_ops *type) / void tcp_unregister_ulp(struct tcp_ulp_ops *type)
     socket diagnosis (EBUSY): int sock_diag_register(const struct sock_diag_handler *h) / void sock_diag_unregister(const struct sock_diag_handler *h)
     socket diagnosis: void sock_diag_register_inet_compat(void *fn) / void sock_diag_unregister_inet_compat(void *fn)
@@ -373,7 +235,6 @@ pairs(
     transformation protocol (EEXIST, ENOENT): int xfrm6_protocol_register(struct xfrm6_protocol *handler, unsigned char protocol) / int xfrm6_protocol_deregister(struct xfrm6_protocol *handler, unsigned char protocol)
     key manager: int xfrm_register_km(struct xfrm_mgr *km) / int xfrm_unregister_km(struct xfrm_mgr *km)
     transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
-    light tunnel: int lwtunnel_encap_add_ops(const struct lwtunnel_encap_ops *op, unsigned int num) / int lwtunnel_encap_del_ops(const struct lwtunnel_encap_ops *op, unsigned int num)
     tunnel: int bpf_offload_dev_register(void *dev)
     control group class: int cgroup_bpf_link_attach(void *attr, void *prog)
     """

@@ -85,6 +85,40 @@ class _FragmentQueues:
     size: int = 320
 
 
+@dataclass(frozen=True, slots=True)
+class _LinkOperations:
+    """``struct rtnl_link_ops``"""
+
+    kind: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _ProtocolFamily:
+    """``struct net_proto_family``"""
+
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _NetlinkFamily:
+    """``struct genl_family``; ``name`` has ``name_size`` bytes with its NUL (GENL_NAMSIZ)"""
+
+    number: int = 0
+    name: int = 8
+    name_size: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Congestion:
+    """``struct tcp_congestion_ops``"""
+
+    threshold: int = 0
+    avoid: int = 8
+    control: int = 56
+    undo: int = 64
+    name: int = 88
+
+
 NET: Final = _Net()
 PERNET_OPERATIONS: Final = _PernetOperations()
 NET_DEVICE: Final = _NetDevice()
@@ -93,3 +127,7 @@ SOCKET: Final = _Socket()
 SOCK: Final = _Sock()
 SOCKET_OPERATIONS: Final = _SocketOperations()
 FRAGMENT_QUEUES: Final = _FragmentQueues()
+LINK_OPERATIONS: Final = _LinkOperations()
+PROTOCOL_FAMILY: Final = _ProtocolFamily()
+NETLINK_FAMILY: Final = _NetlinkFamily()
+CONGESTION: Final = _Congestion()
