@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     hash_tables,
     hotplug,
     input_devices,
+    interrupts,
     jump_labels,
     kobjects,
     lists,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import RESOURCE
 from kmodd.kernel.emulated.functions.bus import Managed, buses_of, release_managed
+from kmodd.kernel.emulated.functions.interrupts import refusal
 from kmodd.kernel.emulated.functions.memory import allocate, release
-from kmodd.kernel.emulated.functions.variadic import formatted
+from kmodd.kernel.emulated.functions.variadic import formatted, variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _GROUP_SIZE = 64
@@ -171,10 +172,19 @@ def devres_release_group(machine: Machine, device: int, group: int) -> int:
     return sum(not each.group for each in gone)
 
 
+@function(
+    "int devm_request_threaded_irq(struct device *dev, unsigned int irq, irq_handler_t handler,"
+    " irq_handler_t thread_fn, unsigned long irqflags, const char *devname, void *dev_id)"
+)
+def devm_request_threaded_irq(
+    machine: Machine, _device: int, number: int, handler: int, thread: int, flags: int, _name: int
+) -> int:
+    return refusal(number, handler, thread, flags, next(variadic_arguments(machine, 6)))
+
+
 machine_code(
     RETURN_ZERO,
     """
-    int devm_request_threaded_irq(struct device *dev, unsigned int irq, irq_handler_t handler, irq_handler_t thread_fn, unsigned long irqflags, const char *devname, void *dev_id)
     int devm_watchdog_register_device(struct device *dev, struct watchdog_device *wdd)
     int devm_led_classdev_register_ext(struct device *parent, struct led_classdev *led_cdev, struct led_init_data *init_data)
     """,

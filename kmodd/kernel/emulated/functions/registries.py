@@ -200,8 +200,6 @@ pairs(
     DMA client: void dmaengine_get(void) / void dmaengine_put(void)
     CPU state: int cpuidle_register_driver(struct cpuidle_driver *drv) / void cpuidle_unregister_driver(struct cpuidle_driver *drv)
     interrupt domain notifier (EBUSY): int irq_bypass_register_consumer(struct irq_bypass_consumer *consumer) / void irq_bypass_unregister_consumer(struct irq_bypass_consumer *consumer)
-    interrupt: int request_threaded_irq(unsigned int irq, irq_handler_t handler, irq_handler_t thread_fn, unsigned long flags, const char *name, void *dev) / const void *free_irq(unsigned int irq, void *dev)
-    DMA channel: int request_dma(unsigned int dmanr, const char *device_id) / void free_dma(unsigned int dmanr)
     connector callback (EINVAL): int cn_add_callback(const struct cb_id *id, const char *name, void *callback) / void cn_del_callback(const struct cb_id *id)
     class interface: int class_interface_register(struct class_interface *intf) / void class_interface_unregister(struct class_interface *intf)
     PHY fixup (-, ENODEV): int phy_register_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask, void *run) / int phy_unregister_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask)
