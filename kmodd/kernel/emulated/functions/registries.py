@@ -5,7 +5,9 @@ What is registered here is never called: no packet comes, no file is opened, no 
 """
 
 import errno
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
@@ -14,6 +16,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     makers,
     pairs,
+    reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import TIME_SPEC
 from kmodd.kernel.emulated.functions.kobjects import forget_name, start
@@ -21,7 +24,16 @@ from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRIGGER, _PADATA = "LED trigger", "padata"
+_UUID, _UUID_LENGTH = re.compile(rb"[\da-fA-F]{8}(-[\da-fA-F]{4}){3}-[\da-fA-F]{12}"), 36
+_GUID_ORDER = (3, 2, 1, 0, 5, 4, 7, 6, *range(8, 16))
 _PADATA_SIZE, _PADATA_KOBJECT = 8192, 72
+
+
+@dataclass(slots=True)
+class LedTriggers:
+    """The ``names`` of the triggers that there are."""
+
+    names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -187,7 +199,6 @@ pairs(
     PCI hotplug slot: int __pci_hp_register(struct hotplug_slot *slot, struct pci_bus *bus, int devnr, const char *name, struct module *owner, const char *mod_name) / void pci_hp_deregister(struct hotplug_slot *slot)
     nubus driver: int nubus_driver_register(struct nubus_driver *ndrv)
     watchdog: int watchdog_register_device(struct watchdog_device *wdd) / void watchdog_unregister_device(struct watchdog_device *wdd)
-    LED trigger (EEXIST): int led_trigger_register(struct led_trigger *trigger) / void led_trigger_unregister(struct led_trigger *trigger)
     LED: int led_classdev_register_ext(struct device *parent, struct led_classdev *led_cdev, struct led_init_data *init_data) / void led_classdev_unregister(struct led_classdev *led_cdev)
     input handler: int input_register_handler(struct input_handler *handler) / void input_unregister_handler(struct input_handler *handler)
     thermal governor (EBUSY): int thermal_register_governor(struct thermal_governor *governor) / void thermal_unregister_governor(struct thermal_governor *governor)
@@ -203,7 +214,6 @@ pairs(
     connector callback (EINVAL): int cn_add_callback(const struct cb_id *id, const char *name, void *callback) / void cn_del_callback(const struct cb_id *id)
     class interface: int class_interface_register(struct class_interface *intf) / void class_interface_unregister(struct class_interface *intf)
     PHY fixup (-, ENODEV): int phy_register_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask, void *run) / int phy_unregister_fixup(const char *bus_id, u32 phy_uid, u32 phy_uid_mask)
-    VGA client: int vga_client_register(struct pci_dev *pdev, void *set_decode)
     backlight notifier: int backlight_register_notifier(struct notifier_block *nb) / int backlight_unregister_notifier(struct notifier_block *nb)
     RTC device: int devm_rtc_nvmem_register(struct rtc_device *rtc, struct nvmem_config *nvmem_config)
     ALSA sound core: int register_sound_special_device(const struct file_operations *fops, int unit, struct device *dev) / void unregister_sound_special(int unit)
@@ -224,18 +234,43 @@ makers(
 )
 
 
+@function("int led_trigger_register(struct led_trigger *trigger)")
+def led_trigger_register(machine: Machine, trigger: int) -> int:
+    name = machine.memory.text(machine.memory.number(trigger), 64)
+    known = machine.state(LedTriggers).names
+    if name in known.values():
+        return -errno.EEXIST
+    known[trigger] = name
+    machine.ledger.take(_TRIGGER, trigger, f"{_TRIGGER} '{name}'")
+    return 0
+
+
+@function("void led_trigger_unregister(struct led_trigger *trigger)")
+def led_trigger_unregister(machine: Machine, trigger: int) -> None:
+    if machine.ledger.give(_TRIGGER, trigger) is not None:
+        forget_trigger(machine, trigger)
+
+
+@reclaims(_TRIGGER)
+def forget_trigger(machine: Machine, trigger: int) -> None:
+    """Let another have a trigger's name."""
+    machine.state(LedTriggers).names.pop(trigger, None)
+    machine.heap.free(trigger)
+
+
 @function("void led_trigger_register_simple(const char *name, struct led_trigger **trigger)")
 def led_trigger_register_simple(machine: Machine, name: int, result: int) -> None:
     made = machine.heap.allocate(256)
     machine.memory.put(made, name)
+    if led_trigger_register(machine, made):
+        machine.heap.free(made)
+        made = 0
     machine.memory.put(result, made)
-    machine.ledger.take(_TRIGGER, made, f"{_TRIGGER} '{machine.memory.text(name, 64)}'")
 
 
 @function("void led_trigger_unregister_simple(struct led_trigger *trigger)")
 def led_trigger_unregister_simple(machine: Machine, made: int) -> None:
-    if machine.ledger.give(_TRIGGER, made) is not None:
-        machine.heap.free(made)
+    led_trigger_unregister(machine, made)
 
 
 @function("async_cookie_t async_schedule_node(async_func_t func, void *data, int node)")
@@ -263,8 +298,13 @@ def make_kuid(_machine: Machine, _space: int, number: int) -> int:
     return number
 
 
+@function("int tty_dev_name_to_number(const char *name, dev_t *number)")
+def tty_dev_name_to_number(machine: Machine, name: int, _number: int) -> int:
+    has_number = any(each in b"0123456789" for each in machine.memory.string(name))
+    return -errno.ENODEV if has_number else -errno.EINVAL
+
+
 @function(
-    "int tty_dev_name_to_number(const char *name, dev_t *number)",
     "struct tty_struct *tty_kopen_exclusive(dev_t device)",
     "struct tty_struct *tty_kopen_shared(dev_t device)",
 )
@@ -293,15 +333,30 @@ def nr_free_buffer_pages(_machine: Machine) -> int:
     return 100_000
 
 
-@function(
-    "int guid_parse(const char *uuid, guid_t *u)", "int uuid_parse(const char *uuid, uuid_t *u)"
-)
+@function("int uuid_parse(const char *uuid, uuid_t *u)")
 def uuid_parse(machine: Machine, text: int, result: int) -> int:
-    digits = machine.memory.string(text, 36).replace(b"-", b"")
-    machine.memory.write(
-        result, bytes.fromhex(digits.decode("ascii", "replace")).ljust(16, b"\0")[:16]
-    )
+    return _parse_uuid(machine, text, result, range(16))
+
+
+@function("int guid_parse(const char *uuid, guid_t *u)")
+def guid_parse(machine: Machine, text: int, result: int) -> int:
+    """The first three numbers are the other way round."""
+    return _parse_uuid(machine, text, result, _GUID_ORDER)
+
+
+def _parse_uuid(machine: Machine, text: int, result: int, order: Sequence[int]) -> int:
+    found = _UUID.fullmatch(machine.memory.string(text, _UUID_LENGTH))
+    if found is None:
+        return -errno.EINVAL
+    data = bytes.fromhex(found[0].replace(b"-", b"").decode())
+    machine.memory.write(result, bytes(data[each] for each in order))
     return 0
+
+
+@function("int vga_client_register(struct pci_dev *pdev, void *set_decode)")
+def vga_client_register(_machine: Machine, _device: int, _decode: int) -> int:
+    """No device shows anything."""
+    return -errno.ENODEV
 
 
 @function("int cpufreq_register_driver(struct cpufreq_driver *driver_data)")
