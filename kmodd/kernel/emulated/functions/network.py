@@ -235,8 +235,8 @@ pairs(
     transformation protocol (EEXIST, ENOENT): int xfrm6_protocol_register(struct xfrm6_protocol *handler, unsigned char protocol) / int xfrm6_protocol_deregister(struct xfrm6_protocol *handler, unsigned char protocol)
     key manager: int xfrm_register_km(struct xfrm_mgr *km) / int xfrm_unregister_km(struct xfrm_mgr *km)
     transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
-    tunnel: int bpf_offload_dev_register(void *dev)
-    control group class: int cgroup_bpf_link_attach(void *attr, void *prog)
+    BPF offload device: int bpf_offload_dev_register(void *dev)
+    control group link: int cgroup_bpf_link_attach(void *attr, void *prog)
     """
 )
 makers(
