@@ -353,6 +353,12 @@ def _parse_uuid(machine: Machine, text: int, result: int, order: Sequence[int]) 
     return 0
 
 
+@function("int xfrm_state_flush(struct net *net, u8 proto, bool task_valid, bool sync)")
+def xfrm_state_flush(_machine: Machine, *_arguments: int) -> int:
+    """There is no state that could be flushed."""
+    return -errno.ESRCH
+
+
 @function("int vga_client_register(struct pci_dev *pdev, void *set_decode)")
 def vga_client_register(_machine: Machine, _device: int, _decode: int) -> int:
     """No device shows anything."""
@@ -397,7 +403,6 @@ machine_code(
     void cachemode2protval(enum page_cache_mode pcm)
     void cxl_bus_drain(void)
     void xfrm_flush_gc(void)
-    int xfrm_state_flush(struct net *net, u8 proto, bool task_valid, bool sync)
     void udp_encap_enable(void)
     void tcp_sock_set_nodelay(struct sock *sk)
     """,
