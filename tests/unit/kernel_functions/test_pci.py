@@ -107,13 +107,17 @@ def test_a_drivers_name_is_its_own(machine: Machine) -> None:
     assert oops(machine, "__pci_register_driver", 0, 0, 0).startswith(NULL_DEREFERENCE)
 
 
-READS = [("byte", 1), ("word", 2), ("dword", 4)]
+READS = [
+    ("pci_read_config_byte", 1),
+    ("pci_read_config_word", 2),
+    ("pci_read_config_dword", 4),
+]
+WRITES = ["pci_write_config_byte", "pci_write_config_word", "pci_write_config_dword"]
 
 
-@pytest.mark.parametrize(("kind", "size"), READS)
-def test_the_configuration_has_what_the_device_is(machine: Machine, kind: str, size: int) -> None:
+@pytest.mark.parametrize(("read", "size"), READS)
+def test_the_configuration_has_what_the_device_is(machine: Machine, read: str, size: int) -> None:
     device, place = plugged(machine), machine.heap.allocate(16)
-    read = f"pci_read_config_{kind}"
     expected = {
         0: b"\x86\x80\x0e\x10",
         8: b"\x00\x00\x00\x02",
@@ -126,12 +130,12 @@ def test_the_configuration_has_what_the_device_is(machine: Machine, kind: str, s
         assert machine.memory.read(place, 8) == data[:size] + b"\xaa" * (8 - size)
 
 
-@pytest.mark.parametrize(("kind", "size"), READS)
+@pytest.mark.parametrize(("read", "size"), READS)
 def test_what_is_not_in_a_configuration_reads_as_ones(
-    machine: Machine, kind: str, size: int
+    machine: Machine, read: str, size: int
 ) -> None:
     device, place = plugged(machine), machine.heap.allocate(16)
-    read, ones = f"pci_read_config_{kind}", b"\xff" * size + bytes(8 - size)
+    ones = b"\xff" * size + bytes(8 - size)
     assert ask(machine, read, device, 256, place) == -errno.EINVAL
     assert machine.memory.read(place, 8) == ones
     machine.memory.fill(place, 16)
@@ -144,12 +148,14 @@ def test_what_is_not_in_a_configuration_reads_as_ones(
     assert oops(machine, read, device, 0, 0).startswith(NULL_DEREFERENCE)
 
 
-@pytest.mark.parametrize(("kind", "size"), READS)
+@pytest.mark.parametrize(
+    ("read", "write", "size"),
+    [(read, write, size) for (read, size), write in zip(READS, WRITES, strict=True)],
+)
 def test_only_some_of_a_configuration_keeps_what_is_written(
-    machine: Machine, kind: str, size: int
+    machine: Machine, read: str, write: str, size: int
 ) -> None:
     device, place = plugged(machine), machine.heap.allocate(16)
-    read, write = f"pci_read_config_{kind}", f"pci_write_config_{kind}"
     kept = {0: (0x100E8086).to_bytes(4, "little"), 4: b"\xff\xff\0\0", 16: bytes(4)}
     for where, data in kept.items():
         assert ask(machine, write, device, where, 0xFFFFFFFF) == 0

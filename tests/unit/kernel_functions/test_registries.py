@@ -73,6 +73,10 @@ def test_there_is_nothing_for_a_driver_to_do(function: str) -> None:
     check_nothing(function, -errno.ENODEV)
 
 
+def test_there_is_no_state_of_a_transformation_to_be_flushed() -> None:
+    check_nothing("xfrm_state_flush", -errno.ESRCH)
+
+
 def trigger(machine: Machine, name: str) -> int:
     return structure(machine, 128, {0: text(machine, name)})
 
