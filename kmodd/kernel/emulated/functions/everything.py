@@ -2,6 +2,7 @@
 """All subsystems: importing this declares every function that is modelled."""
 
 from kmodd.kernel.emulated.functions import (  # noqa: F401
+    attributes,
     bits,
     bus,
     credentials,
@@ -35,7 +36,6 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     strings,
     sync,
     sysctl,
-    sysfs,
     threads,
     timers,
     timing,

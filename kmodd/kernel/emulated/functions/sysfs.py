@@ -10,7 +10,6 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import (
     ATTRIBUTE,
     ATTRIBUTE_GROUP,
@@ -31,7 +30,6 @@ _LIST_MAX = 1024
 _PERMISSIONS = 0o777
 _GROUP_PERMISSIONS = 0o664
 """The permissions that a group's files can have."""
-_LINK = 0o777
 _READABLE = 0o444
 
 _CLASS, _BUS, _DEVICES = -1, -2, -3
@@ -47,8 +45,6 @@ _KERNEL_OBJECTS = {
 }
 """The kernel's own objects that modules hang theirs below."""
 
-_MOUNT_POINT = "mount point"
-
 
 @dataclass(slots=True)
 class NamedEntries:
@@ -58,7 +54,7 @@ class NamedEntries:
     next_key: int = _FIRST_KEY
 
 
-def _key_of(machine: Machine, directory: int, name: str) -> int:
+def key_of(machine: Machine, directory: int, name: str) -> int:
     """Return the key of a named entry; a new one where /sys has none of that name."""
     named = machine.state(NamedEntries)
     key = named.keys.get((directory, name), 0)
@@ -117,7 +113,7 @@ def _named_directory(machine: Machine, parent: int, name: str, module: str = "")
 
     It is the kernel's own but for a ``module``.
     """
-    key = _key_of(machine, parent, name)
+    key = key_of(machine, parent, name)
     if key not in machine.mounts.sysfs:
         machine.mounts.sysfs.add(key, parent, name, is_directory=True, module=module)
     return key
@@ -178,9 +174,9 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
     code = add_directory(machine, device, parent or _top(machine, _DEVICES), name)
     if code:
         return code
-    _add_file(machine, device, "uevent", 0o644)
+    add_file(machine, device, "uevent", 0o644)
     if memory.number(device + DEVICE.number, 4):
-        _add_file(machine, device, "dev", _READABLE)
+        add_file(machine, device, "dev", _READABLE)
     kind = memory.number(device + DEVICE.type)
     if which in machine.mounts.sysfs:
         add_groups(machine, device, memory.number(which + CLASS.device_groups))
@@ -202,7 +198,7 @@ def kernel_directory(machine: Machine, kobject: int) -> int:
     return 0
 
 
-def _add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
+def add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
     """Make a file where the directory is one of these; returns 0, or -EEXIST."""
     if directory not in machine.mounts.sysfs:
         return 0
@@ -210,13 +206,14 @@ def _add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
         return -errno.EEXIST
     if len(machine.mounts.sysfs) >= FILES_MAX:
         return 0
-    key = _key_of(machine, directory, name)
+    key = key_of(machine, directory, name)
     module = machine.taker
     machine.mounts.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
     return 0
 
 
-def _remove_file(machine: Machine, directory: int, name: str) -> None:
+def remove_file(machine: Machine, directory: int, name: str) -> None:
+    """Remove a file, or a group's directory, by its name."""
     key = machine.state(NamedEntries).keys.pop((directory, name), 0)
     machine.mounts.sysfs.remove(key)
 
@@ -225,7 +222,7 @@ def _name_of(machine: Machine, attribute: int) -> str:
     return machine.memory.text(machine.memory.number(attribute + ATTRIBUTE.name), 255)
 
 
-def _pointers(machine: Machine, table: int) -> Iterator[int]:
+def pointers(machine: Machine, table: int) -> Iterator[int]:
     """Yield the pointers of a table that ends with 0."""
     for at in range(table, table + 8 * _LIST_MAX, 8) if table else ():
         pointer = machine.memory.number(at)
@@ -240,15 +237,16 @@ def add_attribute(machine: Machine, kobject: int, attribute: int) -> int:
         return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
     mode = machine.memory.number(attribute + ATTRIBUTE.mode, 2) & _PERMISSIONS
-    return _add_file(machine, directory, _name_of(machine, attribute), mode)
+    return add_file(machine, directory, _name_of(machine, attribute), mode)
 
 
 def remove_attribute(machine: Machine, kobject: int, attribute: int) -> None:
     """Remove the file of an attribute."""
-    _remove_file(machine, kernel_directory(machine, kobject), _name_of(machine, attribute))
+    remove_file(machine, kernel_directory(machine, kobject), _name_of(machine, attribute))
 
 
-def _group_name(machine: Machine, group: int) -> str:
+def group_name(machine: Machine, group: int) -> str:
+    """Return the name of a group, empty where it has none."""
     name = machine.memory.number(group + ATTRIBUTE_GROUP.name)
     return machine.memory.text(name, 255) if name else ""
 
@@ -258,45 +256,45 @@ def add_group(machine: Machine, kobject: int, group: int) -> int:
 
     Returns 0 or an errno below zero; there is nothing of the group then.
     """
-    if not kobject or not any(_tables(machine, group)):
+    if not kobject or not any(tables(machine, group)):
         return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
     if directory not in machine.mounts.sysfs:
         return 0
-    name = _group_name(machine, group)
+    name = group_name(machine, group)
     if name and _is_there(machine, directory, name):
         return -errno.EEXIST
     if name:
         directory = _named_directory(machine, directory, name, machine.taker)
-    code = _fill_group(machine, kobject, group, directory)
+    code = fill_group(machine, kobject, group, directory)
     if code and name:
         remove_directory(machine, directory)
     return code
 
 
-def _tables(machine: Machine, group: int) -> list[int]:
+def tables(machine: Machine, group: int) -> list[int]:
     """Return the tables of a group's attributes, 0 for one that it does not have."""
     tables = (ATTRIBUTE_GROUP.attributes, ATTRIBUTE_GROUP.binaries)
     return [machine.memory.number(group + each) for each in tables]
 
 
-def _fill_group(machine: Machine, kobject: int, group: int, directory: int) -> int:
+def fill_group(machine: Machine, kobject: int, group: int, directory: int) -> int:
     """Make the visible files of a group; returns 0, or -EEXIST and takes them back."""
     memory, made = machine.memory, list[str]()
     visible = (ATTRIBUTE_GROUP.is_visible, ATTRIBUTE_GROUP.is_binary_visible)
-    for table, where in zip(_tables(machine, group), visible, strict=True):
+    for table, where in zip(tables(machine, group), visible, strict=True):
         ask = memory.number(group + where)
-        for number, each in enumerate(_pointers(machine, table)):
+        for number, each in enumerate(pointers(machine, table)):
             mode = memory.number(each + ATTRIBUTE.mode, 2)
             if ask:
                 mode = machine.invoke(ask, kobject, each, number) & 0xFFFF
             if not mode:
                 continue
             name = _name_of(machine, each)
-            code = _add_file(machine, directory, name, mode & _GROUP_PERMISSIONS)
+            code = add_file(machine, directory, name, mode & _GROUP_PERMISSIONS)
             if code:
                 for one in made:
-                    _remove_file(machine, directory, one)
+                    remove_file(machine, directory, one)
                 return code
             made.append(name)
     return 0
@@ -305,190 +303,28 @@ def _fill_group(machine: Machine, kobject: int, group: int, directory: int) -> i
 def add_groups(machine: Machine, kobject: int, groups: int) -> int:
     """Make the files of all groups of a table; returns 0, or what went wrong with one of them."""
     made = list[int]()
-    for group in _pointers(machine, groups):
+    for group in pointers(machine, groups):
         code = add_group(machine, kobject, group)
         if code:
             for each in made:
-                _remove_group(machine, kobject, each)
+                remove_group(machine, kobject, each)
             return code
         made.append(group)
     return 0
 
 
-def _remove_group(machine: Machine, kobject: int, group: int) -> None:
-    directory = kernel_directory(machine, kobject)
-    name = _group_name(machine, group)
-    if name:
-        _remove_file(machine, directory, name)
-    else:
-        _empty_group(machine, group, directory)
-
-
-def _empty_group(machine: Machine, group: int, directory: int) -> None:
-    for table in _tables(machine, group):
-        for each in _pointers(machine, table):
-            _remove_file(machine, directory, _name_of(machine, each))
-
-
-@function("int device_create_file(struct device *dev, const struct device_attribute *attr)")
-def device_create_file(machine: Machine, device: int, attribute: int) -> int:
-    return add_attribute(machine, device, attribute) if device else 0
-
-
-@function(
-    "int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
-    "int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
-    "int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)",
-    "int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)",
-    "int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)",
-    "int class_create_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)",
-)
-def create_file(machine: Machine, kobject: int, attribute: int, *_space: int) -> int:
-    return add_attribute(machine, kobject, attribute)
-
-
-@function(
-    "void sysfs_remove_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
-    "void sysfs_remove_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
-    "void device_remove_file(struct device *dev, const struct device_attribute *attr)",
-    "void device_remove_bin_file(struct device *dev, const struct bin_attribute *attr)",
-    "void driver_remove_file(struct device_driver *drv, const struct driver_attribute *attr)",
-    "void bus_remove_file(struct bus_type *bus, struct bus_attribute *attr)",
-    "void class_remove_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)",
-)
-def remove_file(machine: Machine, kobject: int, attribute: int, *_space: int) -> None:
-    if attribute:
-        remove_attribute(machine, kobject, attribute)
-
-
-@function("int sysfs_create_files(struct kobject *kobj, const struct attribute * const *attr)")
-def create_files(machine: Machine, kobject: int, attributes: int) -> int:
-    made = list[int]()
-    for each in _pointers(machine, attributes):
-        code = add_attribute(machine, kobject, each)
-        if code:
-            for one in made:
-                remove_attribute(machine, kobject, one)
-            return code
-        made.append(each)
-    return 0
-
-
-@function("void sysfs_remove_files(struct kobject *kobj, const struct attribute * const *attr)")
-def remove_files(machine: Machine, kobject: int, attributes: int) -> None:
-    for each in _pointers(machine, attributes):
-        remove_attribute(machine, kobject, each)
-
-
-@function(
-    "int sysfs_create_group(struct kobject *kobj, const struct attribute_group *grp)",
-    "int devm_device_add_group(struct device *dev, const struct attribute_group *grp)",
-)
-def create_group(machine: Machine, kobject: int, group: int) -> int:
-    return add_group(machine, kobject, group)
-
-
-@function(
-    "void sysfs_remove_group(struct kobject *kobj, const struct attribute_group *grp)",
-)
 def remove_group(machine: Machine, kobject: int, group: int) -> None:
-    _remove_group(machine, kobject, group)
-
-
-def _directory_of(machine: Machine, kobject: int, group: int) -> int | None:
-    """Return the directory that a group's files are in, None where that is missing."""
-    directory, name = kernel_directory(machine, kobject), _group_name(machine, group)
-    if not name or directory not in machine.mounts.sysfs:
-        return directory
-    return machine.mounts.sysfs.child(directory, name)
-
-
-@function("int sysfs_update_group(struct kobject *kobj, const struct attribute_group *grp)")
-def update_group(machine: Machine, kobject: int, group: int) -> int:
-    """The files that are visible by now are there with their modes of now."""
-    if not kobject or not any(_tables(machine, group)):
-        return -errno.EINVAL
-    directory = _directory_of(machine, kobject, group)
-    if directory is None:
-        return -errno.EINVAL
-    _empty_group(machine, group, directory)
-    return _fill_group(machine, kobject, group, directory)
-
-
-@function("int sysfs_merge_group(struct kobject *kobj, const struct attribute_group *grp)")
-def merge_group(machine: Machine, kobject: int, group: int) -> int:
-    """The files come into the directory of another group."""
-    directory = _directory_of(machine, kobject, group)
-    if directory is None:
-        return -errno.ENOENT
-    return _fill_group(machine, kobject, group, directory)
-
-
-@function("void sysfs_unmerge_group(struct kobject *kobj, const struct attribute_group *grp)")
-def unmerge_group(machine: Machine, kobject: int, group: int) -> None:
-    directory = _directory_of(machine, kobject, group)
-    if directory is not None:
-        _empty_group(machine, group, directory)
-
-
-@function(
-    "int sysfs_create_groups(struct kobject *kobj, const struct attribute_group **groups)",
-    "int device_add_groups(struct device *dev, const struct attribute_group **groups)",
-    "int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)",
-)
-def create_groups(machine: Machine, kobject: int, groups: int) -> int:
-    return add_groups(machine, kobject, groups)
-
-
-@function(
-    "void sysfs_remove_groups(struct kobject *kobj, const struct attribute_group **groups)",
-    "void device_remove_groups(struct device *dev, const struct attribute_group **groups)",
-)
-def remove_groups(machine: Machine, kobject: int, groups: int) -> None:
-    for group in _pointers(machine, groups):
-        _remove_group(machine, kobject, group)
-
-
-@function(
-    "int sysfs_create_link(struct kobject *kobj, struct kobject *target, const char *name)",
-    "int sysfs_create_link_nowarn(struct kobject *kobj, struct kobject *target, const char *name)",
-)
-def create_link(machine: Machine, kobject: int, _target: int, name: int) -> int:
-    if not name:
-        return -errno.EINVAL
+    """Remove a group's directory, or its files where it has none."""
     directory = kernel_directory(machine, kobject)
-    return _add_file(machine, directory, machine.memory.text(name, 255), _LINK)
+    name = group_name(machine, group)
+    if name:
+        remove_file(machine, directory, name)
+    else:
+        empty_group(machine, group, directory)
 
 
-@function("void sysfs_remove_link(struct kobject *kobj, const char *name)")
-def remove_link(machine: Machine, kobject: int, name: int) -> None:
-    _remove_file(machine, kernel_directory(machine, kobject), machine.memory.text(name, 255))
-
-
-@function("int sysfs_create_mount_point(struct kobject *parent_kobj, const char *name)")
-def create_mount_point(machine: Machine, parent: int, name: int) -> int:
-    """A directory that stays empty."""
-    directory, text = kernel_directory(machine, parent), machine.memory.text(name, 255)
-    code = add_directory(machine, _key_of(machine, directory, text), directory, text)
-    if not code:
-        machine.ledger.take(_MOUNT_POINT, parent, f"{_MOUNT_POINT} '{text}'")
-    return code
-
-
-@function("void sysfs_remove_mount_point(struct kobject *parent_kobj, const char *name)")
-def remove_mount_point(machine: Machine, parent: int, name: int) -> None:
-    directory = kernel_directory(machine, parent)
-    found = machine.mounts.sysfs.child(directory, machine.memory.text(name, 255))
-    if found is not None:
-        remove_directory(machine, found)
-        machine.ledger.give(_MOUNT_POINT, parent)
-
-
-machine_code(
-    RETURN_ZERO,
-    """
-    int compat_only_sysfs_link_entry_to_kobj(struct kobject *kobj, struct kobject *target_kobj, const char *target_name, const char *symlink_name)
-    void sysfs_notify(struct kobject *kobj, const char *dir, const char *attr)
-    """,
-)
-machine_code(RETURN, "void kernfs_put(struct kernfs_node *kn)")
+def empty_group(machine: Machine, group: int, directory: int) -> None:
+    """Remove the files of a group from a directory."""
+    for table in tables(machine, group):
+        for each in pointers(machine, table):
+            remove_file(machine, directory, _name_of(machine, each))
