@@ -378,7 +378,7 @@ def ioremap(machine: Machine, start: int, size: int, *_rest: int) -> int:
     if not 0 < size <= _REQUEST_MAX or start >> _PHYSICAL_BITS:
         return 0
     page = start & PAGE - 1
-    address = machine.heap.allocate(size + page, fill=0xFF)
+    address = machine.heap.allocate(-(-(size + page) // PAGE) * PAGE, fill=0xFF)
     if address:
         machine.ledger.take("mapping", address, f"a mapping of {size} bytes at {start:#x}")
     return address + page if address else 0
