@@ -5,7 +5,7 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.abi.structures import SHASH, SHASH_ALGORITHM
+from kmodd.kernel.emulated.abi.structures import CRYPTO_QUEUE, SHASH, SHASH_ALGORITHM
 from kmodd.kernel.emulated.functions.strings import bounded
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -78,5 +78,5 @@ def crypto_init_queue(machine: Machine, queue: int, most: int) -> None:
     """An empty list, its backlog, how many are there and how many may be."""
     for at in (0, 8, 16):
         machine.memory.put(queue + at, queue)
-    machine.memory.put(queue + 24, 0, 4)
-    machine.memory.put(queue + 28, most, 4)
+    machine.memory.put(queue + CRYPTO_QUEUE.length, 0, 4)
+    machine.memory.put(queue + CRYPTO_QUEUE.most, most, 4)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, makers, reclaims
-from kmodd.kernel.emulated.abi.structures import CDEV, DEVICE, KOBJECT, MISC
+from kmodd.kernel.emulated.abi.structures import CDEV, DEVICE, KOBJECT, LIST_HEAD, MISC
 from kmodd.kernel.emulated.functions.devices import NODE_MODE, device_add, device_del
 from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name, start
 from kmodd.kernel.emulated.functions.sysfs import add_device, misc_directory, remove_directory
@@ -250,7 +250,7 @@ def cdev_device_del(machine: Machine, device: int, owner: int) -> None:
 def cdev_init(machine: Machine, device: int, operations: int) -> None:
     machine.memory.fill(device, CDEV.size)
     start(machine, device)
-    for link in (CDEV.list, CDEV.list + 8):
+    for link in (CDEV.list + LIST_HEAD.next, CDEV.list + LIST_HEAD.previous):
         machine.memory.put(device + link, device + CDEV.list)
     machine.memory.put(device + CDEV.operations, operations)
 

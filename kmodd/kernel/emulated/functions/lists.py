@@ -15,7 +15,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     function,
     machine_code,
 )
-from kmodd.kernel.emulated.abi.structures import LIST_HEAD, TREE_NODE
+from kmodd.kernel.emulated.abi.structures import IDR, LIST_HEAD, TREE_NODE
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.state import KeptByAddress
 from kmodd.kernel.emulated.reporting.log import Level
@@ -37,8 +37,6 @@ machine_code(
 )
 
 _INT_MAX = (1 << 31) - 1
-_IDR_NEXT = 20
-"""``struct idr``: the number behind the last of ``idr_alloc_cyclic``."""
 
 _MARKS, _PRESENT = 3, 8
 """Marks that an entry of an ``xarray`` may have, and what stands for any entry (XA_PRESENT)."""
@@ -174,12 +172,12 @@ def idr_alloc_cyclic(
     machine: Machine, idr: int, pointer: int, start: int, end: int, gfp: int
 ) -> int:
     """Go on behind the number that was given last, and begin anew where there is none."""
-    following = machine.memory.number(idr + _IDR_NEXT, 4, signed=True)
+    following = machine.memory.number(idr + IDR.following, 4, signed=True)
     number = idr_alloc(machine, idr, pointer, max(start, following), end, gfp) or 0
     if number == -errno.ENOSPC and following > start:
         number = idr_alloc(machine, idr, pointer, start, end, gfp) or 0
     if number >= 0:
-        machine.memory.put(idr + _IDR_NEXT, number + 1, 4)
+        machine.memory.put(idr + IDR.following, number + 1, 4)
     return number
 
 

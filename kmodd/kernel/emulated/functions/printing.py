@@ -4,7 +4,7 @@
 import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
-from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DRIVER, NET_DEVICE
+from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DRIVER, NET_DEVICE, RATE_LIMIT
 from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
 from kmodd.kernel.emulated.hardware.memory import PAGE, BadAddress
@@ -17,7 +17,6 @@ DEFAULT_LEVEL = Level.WARNING
 """The level of a line that does not begin with one (CONFIG_MESSAGE_LOGLEVEL_DEFAULT)."""
 
 _HEADER = 1
-_INTERVAL, _BURST, _PRINTED, _MISSED, _BEGAN = 4, 8, 12, 16, 24
 """``struct ratelimit_state``; the interval is in ticks."""
 
 _EPROBE_DEFER = 517
@@ -213,18 +212,23 @@ machine_code(
 def ratelimit(machine: Machine, state: int, name: int) -> int:
     """Let so many through in an interval, and then say how many were not."""
     memory, now = machine.memory, machine.memory.number(machine.kernel_symbols.jiffies)
-    interval, burst = (memory.number(state + at, 4, signed=True) for at in (_INTERVAL, _BURST))
+    interval, burst = (
+        memory.number(state + at, 4, signed=True) for at in (RATE_LIMIT.interval, RATE_LIMIT.burst)
+    )
     if not interval:
         return 1
-    began, missed = memory.number(state + _BEGAN), memory.number(state + _MISSED, 4)
+    began, missed = (
+        memory.number(state + RATE_LIMIT.began),
+        memory.number(state + RATE_LIMIT.missed, 4),
+    )
     if began and now > began + interval and missed:
         said = f"{memory.text(name, 64)}: {missed} callbacks suppressed\n"
         machine.log.write(Level.WARNING, said)
     if not began or now > began + interval:
-        memory.put(state + _BEGAN, now)
-        memory.write(state + _PRINTED, bytes(8))
-    is_let_through = memory.number(state + _PRINTED, 4) < burst
-    counter = state + (_PRINTED if is_let_through else _MISSED)
+        memory.put(state + RATE_LIMIT.began, now)
+        memory.write(state + RATE_LIMIT.printed, bytes(8))
+    is_let_through = memory.number(state + RATE_LIMIT.printed, 4) < burst
+    counter = state + (RATE_LIMIT.printed if is_let_through else RATE_LIMIT.missed)
     memory.put(counter, memory.number(counter, 4) + 1, 4)
     return int(is_let_through)
 
@@ -233,6 +237,6 @@ def ratelimit(machine: Machine, state: int, name: int) -> int:
 def printk_ratelimit(machine: Machine, name: int) -> int:
     """All who ask so share ten lines in five seconds."""
     state = machine.kernel_symbols.address("printk_ratelimit_state")
-    machine.memory.put(state + _INTERVAL, 5 * HZ, 4)
-    machine.memory.put(state + _BURST, 10, 4)
+    machine.memory.put(state + RATE_LIMIT.interval, 5 * HZ, 4)
+    machine.memory.put(state + RATE_LIMIT.burst, 10, 4)
     return ratelimit(machine, state, name) or 0

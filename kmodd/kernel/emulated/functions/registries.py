@@ -18,7 +18,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import TIME_SPEC
+from kmodd.kernel.emulated.abi.structures import PARALLEL_INSTANCE, TIME_SPEC
 from kmodd.kernel.emulated.functions.kobjects import forget_name, start
 from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -26,7 +26,7 @@ from kmodd.kernel.emulated.machine.machine import Machine
 _TRIGGER, _PADATA = "LED trigger", "padata"
 _UUID, _UUID_LENGTH = re.compile(rb"[\da-fA-F]{8}(-[\da-fA-F]{4}){3}-[\da-fA-F]{12}"), 36
 _GUID_ORDER = (3, 2, 1, 0, 5, 4, 7, 6, *range(8, 16))
-_PADATA_SIZE, _PADATA_KOBJECT = 8192, 72
+_PADATA_SIZE = 8192
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ makers(
 @function("struct padata_instance *padata_alloc(const char *name)")
 def padata_alloc(machine: Machine, name: int) -> int:
     made = machine.heap.allocate(_PADATA_SIZE)
-    start(machine, made + _PADATA_KOBJECT)
+    start(machine, made + PARALLEL_INSTANCE.kobject)
     machine.ledger.take(_PADATA, made, f"{_PADATA} '{machine.memory.text(name, 64)}'")
     return made
 
@@ -171,8 +171,8 @@ def padata_alloc(machine: Machine, name: int) -> int:
 @function("void padata_free(struct padata_instance *pinst)")
 def padata_free(machine: Machine, made: int) -> None:
     if machine.ledger.give(_PADATA, made) is not None:
-        remove_directory(machine, made + _PADATA_KOBJECT)
-        forget_name(machine, made + _PADATA_KOBJECT)
+        remove_directory(machine, made + PARALLEL_INSTANCE.kobject)
+        forget_name(machine, made + PARALLEL_INSTANCE.kobject)
         machine.heap.free(made)
 
 

@@ -240,8 +240,9 @@ def prepare_to_wait_exclusive(machine: Machine, head: int, entry: int, state: in
 
 
 def _set_exclusive(machine: Machine, entry: int, *, exclusive: bool) -> None:
-    flags = machine.memory.number(entry, 4) & ~_EXCLUSIVE
-    machine.memory.put(entry, flags | _EXCLUSIVE if exclusive else flags, 4)
+    at = entry + WAIT_ENTRY.flags
+    flags = machine.memory.number(at, 4) & ~_EXCLUSIVE
+    machine.memory.put(at, flags | _EXCLUSIVE if exclusive else flags, 4)
 
 
 @function("void finish_wait(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry)")
@@ -293,7 +294,7 @@ def _entries(machine: Machine, head: int) -> Iterator[int]:
 def wake_up(machine: Machine, head: int, mode: int, most: int, key: int) -> None:
     """Wake who waits, but of those that want to be alone only so many; 0 for all of them."""
     for entry in _entries(machine, head):
-        is_exclusive = machine.memory.number(entry, 4) & _EXCLUSIVE
+        is_exclusive = machine.memory.number(entry + WAIT_ENTRY.flags, 4) & _EXCLUSIVE
         woken = _wake_entry(machine, entry, mode, key)
         most -= bool(woken and is_exclusive)
         if woken < 0 or (woken and is_exclusive and not most):
@@ -348,7 +349,8 @@ def autoremove_wake(machine: Machine, entry: int, mode: int, *_rest: int) -> int
 )
 def woken_wake(machine: Machine, entry: int, mode: int, *_rest: int) -> int:
     """What has happened is noted for who does not wait yet."""
-    machine.memory.put(entry, machine.memory.number(entry, 4) | _WOKEN, 4)
+    at = entry + WAIT_ENTRY.flags
+    machine.memory.put(at, machine.memory.number(at, 4) | _WOKEN, 4)
     return default_wake(machine, entry, mode) or 0
 
 
@@ -364,7 +366,7 @@ def wait_woken(machine: Machine, entry: int, mode: int, ticks: int) -> int:
     _set_state(machine, mode)
 
     def forget() -> None:
-        memory.put(entry, memory.number(entry, 4) & ~_WOKEN, 4)
+        memory.put(at, memory.number(at, 4) & ~_WOKEN, 4)
 
     return _time_out(machine, ticks, forget)
 

@@ -8,7 +8,7 @@ to when something is due.
 import time
 
 from kmodd.kernel.emulated.abi.function_table import function
-from kmodd.kernel.emulated.abi.structures import TIME_SPEC
+from kmodd.kernel.emulated.abi.structures import CYCLE_COUNTER, TIME_SPEC
 from kmodd.kernel.emulated.machine.calls import LOCKUP_SECONDS
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -71,8 +71,8 @@ def delay(machine: Machine, loops: int) -> None:
 def timecounter_init(machine: Machine, counter: int, cycles: int, start: int) -> None:
     """The counter of cycles has a function that reads it, and the shift of its fractions."""
     memory = machine.memory
-    now = machine.invoke(memory.number(cycles), cycles)
-    fractions = (1 << memory.number(cycles + 20, 4) % 64) - 1
+    now = machine.invoke(memory.number(cycles + CYCLE_COUNTER.read), cycles)
+    fractions = (1 << memory.number(cycles + CYCLE_COUNTER.shift, 4) % 64) - 1
     for number, word in enumerate((cycles, now, start, fractions, 0)):
         memory.put(counter + 8 * number, word)
 

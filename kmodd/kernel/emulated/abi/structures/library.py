@@ -132,6 +132,39 @@ class _ProcessorId:
     size: int = 24
 
 
+@dataclass(frozen=True, slots=True)
+class _RateLimit:
+    """``struct ratelimit_state``; ``interval`` is in ticks"""
+
+    interval: int = 4
+    burst: int = 8
+    printed: int = 12
+    missed: int = 16
+    began: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Idr:
+    """``struct idr``; ``following`` is behind the last of ``idr_alloc_cyclic``"""
+
+    following: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _CryptoQueue:
+    """``struct crypto_queue``"""
+
+    length: int = 24
+    most: int = 28
+
+
+@dataclass(frozen=True, slots=True)
+class _ParallelInstance:
+    """``struct padata_instance``"""
+
+    kobject: int = 72
+
+
 LIST_HEAD: Final = _ListHead()
 TREE_NODE: Final = _TreeNode()
 HASH_TABLE: Final = _HashTable()
@@ -146,3 +179,7 @@ SHASH: Final = _Shash()
 SHASH_ALGORITHM: Final = _ShashAlgorithm()
 PROCESSOR: Final = _Processor()
 PROCESSOR_ID: Final = _ProcessorId()
+RATE_LIMIT: Final = _RateLimit()
+IDR: Final = _Idr()
+CRYPTO_QUEUE: Final = _CryptoQueue()
+PARALLEL_INSTANCE: Final = _ParallelInstance()

@@ -129,6 +129,14 @@ class _TimeSpec:
     nanoseconds: int = 8
 
 
+@dataclass(frozen=True, slots=True)
+class _CycleCounter:
+    """``struct cyclecounter``; ``shift`` is that of its fractions"""
+
+    read: int = 0
+    shift: int = 20
+
+
 TASK: Final = _Task()
 NAME_SPACES: Final = _NameSpaces()
 UTS_NAME: Final = _UtsName()
@@ -143,3 +151,4 @@ THREAD_WORK: Final = _ThreadWork()
 TIMER: Final = _Timer()
 HRTIMER: Final = _Hrtimer()
 TIME_SPEC: Final = _TimeSpec()
+CYCLE_COUNTER: Final = _CycleCounter()
