@@ -134,6 +134,15 @@ def test_a_device_that_is_registered_is_shown_and_has_a_node(
     assert machine.memory.number(board + REFERENCES, 4) == 1
 
 
+def test_a_device_begins_with_one_reference_and_is_added_with_another(machine: Machine) -> None:
+    board = device(machine, "board")
+    ask(machine, "device_initialize", board)
+    assert machine.memory.number(board + REFERENCES, 4) == 1
+    assert held(machine) == []
+    assert ask(machine, "device_add", board) == 0
+    assert machine.memory.number(board + REFERENCES, 4) == 2
+
+
 def test_a_device_without_a_class_is_among_all_or_below_its_parent(machine: Machine) -> None:
     above = device(machine, "above")
     ask(machine, "device_register", above)

@@ -218,6 +218,11 @@ def test_what_goes_with_the_device_is_on_nobodys_account(bound: Bound, function:
     assert held(bound.machine) == before
 
 
+def test_an_interrupt_that_no_driver_can_ask_for_is_refused(bound: Bound) -> None:
+    words = 9, 0, 0, 0, 0, 0
+    assert bound.ask("devm_request_threaded_irq", bound.device, *words) == -errno.EINVAL
+
+
 def test_a_module_that_goes_takes_the_memory_of_its_devices_along(bound: Bound) -> None:
     address = bound.ask("devm_kmalloc", bound.device, 100, 0)
     leave(bound.machine)
