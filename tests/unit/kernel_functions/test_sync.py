@@ -181,7 +181,7 @@ def entry(machine: Machine, number: int, function: str, flags: int = 0) -> int:
 def waiters(machine: Machine) -> list[int]:
     """Return the numbers of the entries in the queue."""
     found, link = list[int](), machine.memory.number(QUEUE + 8)
-    while link != QUEUE + 8:
+    while link != QUEUE + 8 and len(found) < 10:
         found.append((link - LINK - ENTRIES) // 64)
         link = machine.memory.number(link)
     return found
