@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No function of the emulated kernel is without a test: each family has a file of tests here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.require import require_emulator
+
+require_emulator()
+
+import kmodd.kernel.emulated.functions.everything  # noqa: E402  # declares all functions
+from kmodd.kernel.emulated.abi import function_table  # noqa: E402
+
+HERE = Path(__file__).parent
+TESTS = HERE.parents[1]
+DECLARATION = re.compile(
+    r"^@?(?:function|machine_code|alike|pairs|makers)\(|^ +@function\(", re.MULTILINE
+)
+NAMED_SHARE = 0.45
+"""Of all functions, those that a test calls by name."""
+
+
+def families() -> list[str]:
+    """Return the names of the files that declare functions."""
+    files = Path(kmodd.kernel.emulated.functions.__file__).parent.rglob("*.py")
+    return sorted(each.stem for each in files if DECLARATION.search(each.read_text()))
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_family_has_tests_of_its_own(family: str) -> None:
+    assert (HERE / f"test_{family}.py").is_file()
+
+
+def test_no_function_is_declared_elsewhere() -> None:
+    works = [each.work for each in function_table.FUNCTIONS.values() if each.work is not None]
+    homes = {work.__module__.rpartition(".")[2] for work in works}
+    assert homes - {function_table.__name__.rpartition(".")[2]} <= set(families())
+
+
+def test_nearly_every_function_is_named_in_a_test() -> None:
+    words = {word for each in TESTS.rglob("*.py") for word in re.findall(r"\w+", each.read_text())}
+    unnamed = sorted(name for name in function_table.FUNCTIONS if name not in words)
+    named = len(function_table.FUNCTIONS) - len(unnamed)
+    assert named >= NAMED_SHARE * len(function_table.FUNCTIONS), unnamed
