@@ -19,7 +19,7 @@ _ENTRIES_MAX, _PERMISSIONS = 1024, 0o666
 
 
 @dataclass(slots=True)
-class Settings:
+class SysctlNames:
     """The ``names`` of all settings, each with the header of its table."""
 
     names: dict[str, int] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Settings:
 )
 def register_net_sysctl(machine: Machine, _net: int, path: int, table: int) -> int:
     where = machine.memory.text(path, 64) if path else ""
-    known = machine.state(Settings).names
+    known = machine.state(SysctlNames).names
     names = list[str]()
     for entry in _entries(machine, table):
         name = (
@@ -75,7 +75,7 @@ def _is_valid(machine: Machine, entry: int, name: str, *, is_known: bool) -> boo
 
 def _forget(machine: Machine, header: int) -> None:
     """Let the names of a table be others', and free its header."""
-    known = machine.state(Settings).names
+    known = machine.state(SysctlNames).names
     for name in [name for name, of in known.items() if of == header]:
         del known[name]
     machine.heap.free(header)
