@@ -2,6 +2,7 @@
 """modprobe's two actions: a call for each name, and what is printed of what became of it."""
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from kmodd.v1.errors_pb2 import Failure, Step
 
 
-class _Action:
+class _Action(ABC):
     """What loading and unloading have in common: a call for each name, and what it came to."""
 
     removing = False
@@ -58,11 +59,13 @@ class _Action:
         """Return the names that are asked for with one call each time."""
         return [(name,) for name in names]
 
+    @abstractmethod
     def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
-        raise NotImplementedError
+        """Ask for what all of ``names`` stand for, and return what became of each."""
 
-    def _complain(self, name: str, failure: "Failure", _steps: "Sequence[Step]") -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _complain(self, name: str, failure: "Failure", steps: "Sequence[Step]") -> None:
+        """Say why ``name`` failed; ``steps`` are those that were taken for it."""
 
     def _tell_problems(self, problems: Sequence[str]) -> None:
         """Say once what is wrong with the configuration, as libkmod does when it reads it."""
