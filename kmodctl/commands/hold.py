@@ -10,9 +10,10 @@ holds of others with --list and end them with --end.
 import argparse
 import shlex
 import signal
+import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from kmodctl.output import Output
 from kmodctl.parser import Parser
@@ -102,34 +103,38 @@ def _run(command: list[str], output: Output) -> int:
 class _Relay:
     """Hands signals on to a child while the context is open, which begins before the child does.
 
-    A terminal's signals reach the child by themselves. They are caught, not ignored: what is
-    ignored here would be ignored there. For the main thread alone.
+    A signal may reach any thread, and grpc's take what comes: a main thread that waits for the
+    child then sleeps on. So they are read from the interpreter's wake-up descriptor, which each is
+    written to. A terminal's signals reach the child by themselves. They are caught, not ignored:
+    what is ignored here would be ignored there. For the main thread alone.
     """
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        self._before: dict[int, Any] = {}
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        for number in HANDED_ON:
-            self._before[number] = signal.signal(number, self._hand_on)
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            self._before[number] = signal.signal(number, lambda *_: None)
+        self._inbox, self._outside = socket.socketpair()
+        self._outside.setblocking(False)
+        numbers = (*HANDED_ON, signal.SIGINT, signal.SIGQUIT)
+        self._before = {each: signal.signal(each, lambda *_: None) for each in numbers}
+        self._old = signal.set_wakeup_fd(self._outside.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._old)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._outside.close()
+        if self._thread is not None:
+            self._thread.join()
+        self._inbox.close()
 
     def attach(self, child: "subprocess.Popen[bytes]") -> None:
         """Hand on to ``child`` what has come by now, and what comes."""
-        self._child = child
-        for number in self._early:
-            child.send_signal(number)
+        self._thread = threading.Thread(target=self._hand_on, args=(child,), daemon=True)
+        self._thread.start()
 
-    def _hand_on(self, number: int, _frame: object) -> None:
-        if self._child is None:
-            self._early.append(number)
-        else:
-            self._child.send_signal(number)
+    def _hand_on(self, child: "subprocess.Popen[bytes]") -> None:
+        while number := self._inbox.recv(1):
+            if number[0] in HANDED_ON:
+                child.send_signal(number[0])

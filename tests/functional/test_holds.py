@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds over a real socket: a hold lives as long as its call, however that ends."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -135,6 +136,17 @@ def test_hold_hands_signals_on_and_outlives_an_interrupt(daemon: Daemon) -> None
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "term\n"
+        assert process.wait(START) == 3
+
+
+def test_hold_hands_on_what_another_of_its_threads_takes(daemon: Daemon) -> None:
+    script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    with kmodctl_process(daemon, "hold", "greet", "--", "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        threads = {int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir()}
+        other = min(threads - {process.pid})
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
         assert process.wait(START) == 3
 
 
