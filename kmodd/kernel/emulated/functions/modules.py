@@ -3,14 +3,18 @@
 
 import errno
 
-from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import (
+    FUNCTIONS,
+    RETURN_ZERO,
+    function,
+    machine_code,
+    pairs,
+)
 from kmodd.kernel.emulated.abi.structures import MODULE
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.taints import LETTERS
-
-_NOTIFIER = "module notifier"
 
 
 def _name_of(machine: Machine, module: int) -> str:
@@ -90,14 +94,8 @@ def add_taint(machine: Machine, flag: int, _lockdep: int) -> None:
         machine.services.taint(letter)
 
 
-@function("int register_module_notifier(struct notifier_block *nb)")
-def register_module_notifier(machine: Machine, block: int) -> int:
-    if machine.ledger.find(_NOTIFIER, block):
-        return -errno.EEXIST
-    machine.ledger.take(_NOTIFIER, block)
-    return 0
-
-
-@function("int unregister_module_notifier(struct notifier_block *nb)")
-def unregister_module_notifier(machine: Machine, block: int) -> int:
-    return -errno.ENOENT if machine.ledger.give(_NOTIFIER, block) is None else 0
+pairs(
+    """
+    module notifier: int register_module_notifier(struct notifier_block *nb) / int unregister_module_notifier(struct notifier_block *nb)
+    """
+)
