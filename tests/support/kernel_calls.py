@@ -1,48 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of the emulated kernel's functions through the processor, and what they leave behind."""
+"""The module "sample": calls of the emulated kernel's functions, and what it leaves behind."""
 
 import itertools
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
 
+from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
+from kmodd.modulefile import ModuleFile
+from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.machine import Machine
 from tests.support.require import require_emulator
 
 require_emulator()
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS  # noqa: E402
-from kmodd.kernel.emulated.hardware import addresses  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS  # noqa: E402
 from kmodd.kernel.emulated.machine.crash import Crash  # noqa: E402
+from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
+from kmodd.kernel.emulated.modules.kallsyms import FunctionNames  # noqa: E402
+from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns  # noqa: E402
+
+__all__ = [
+    "CODE",
+    "NULL_DEREFERENCE",
+    "Callback",
+    "Crash",
+    "add_module",
+    "call_code",
+    "callback",
+    "enter",
+    "error_pointer",
+    "held",
+    "oops",
+    "paths",
+    "put_arguments",
+    "put_calls",
+    "put_code",
+    "put_pointers",
+    "put_structure",
+    "put_text",
+    "run",
+    "settle",
+    "unload",
+]
+
+CODE = addresses.MODULES
+"""Where the code of the module "sample" is."""
 
 NULL_DEREFERENCE = "BUG: kernel NULL pointer dereference"
 
-_PLACES = itertools.count(addresses.MODULES, 64)
+_PAGE = 4096
+_CALLBACKS = itertools.count(CODE + _PAGE, 64)
 _NOTES_SIZE = 32
+_MOVES = ("48bf", "48be", "48ba", "48b9", "49b8", "49b9")
+"""x86 code: movabs to rdi, rsi, rdx, rcx, r8 and r9; the number follows."""
 
 
-def ask(machine: Machine, name: str, *arguments: int) -> int:
-    """Call a function of the kernel's as code of the module "sample" does.
+def run(machine: Machine, name: str, *arguments: int) -> int:
+    """Have the module "sample" call a function; return the result as its prototype says it.
 
-    Returns what its prototype makes of the register; Crash where it does not return.
+    Raises Crash where the function does not return.
     """
     with machine.running("sample"):
-        on_stack = machine.calls.now.stack & ~15
-        for number, word in enumerate(arguments[ARGUMENTS:]):
-            machine.memory.put(on_stack + 8 * number, word)
-        word = machine.invoke(machine.kernel_symbols.address(name), *arguments[:ARGUMENTS])
-        machine.deferred.run()
+        return enter(machine, name, *arguments)
+
+
+def enter(machine: Machine, name: str, *arguments: int) -> int:
+    """Call a function within a system call that is under way; work that it puts off is done."""
+    on_stack = machine.calls.now.stack & ~15
+    for number, word in enumerate(arguments[ARGUMENTS:]):
+        machine.memory.put(on_stack + 8 * number, word)
+    word = machine.invoke(machine.kernel_symbols.address(name), *arguments[:ARGUMENTS])
+    machine.deferred.run()
     return FUNCTIONS[name].prototype.result.take(word)
 
 
 def oops(machine: Machine, name: str, *arguments: int) -> str:
-    """Call a function of the kernel's that must crash, and return the first line of the oops."""
+    """Call a function that must crash, and return the first line of the oops."""
     with pytest.raises(Crash) as crashed:
-        ask(machine, name, *arguments)
+        run(machine, name, *arguments)
     return crashed.value.why
+
+
+def settle(machine: Machine) -> None:
+    """Let what was begun go on, and the machine's time pass."""
+    with machine.running("sample"):
+        machine.tasks.settle()
+
+
+def held(machine: Machine, module: str = "sample") -> list[tuple[str, str]]:
+    """Return the kinds and names of what a module has on its account, the oldest first."""
+    return [(each.kind, each.name) for each in machine.ledger.held(module)]
+
+
+def unload(machine: Machine, module: str = "sample") -> list[tuple[str, str]]:
+    """Take a module away (Processor.drop), and return what it had not given back."""
+    left = held(machine, module)
+    for entry in machine.ledger.close(module):
+        if entry.kind in RECLAIMERS:
+            RECLAIMERS[entry.kind](machine, entry.key)
+    machine.mounts.sysfs.forget(module)
+    return left
+
+
+def paths(tree: PseudoFilesystem) -> list[str]:
+    """Return the paths of a tree's entries, sorted; a directory's ends in a slash."""
+    return sorted(each.path + "/" * each.is_directory for each in tree.listing())
 
 
 def error_pointer(code: int) -> int:
@@ -50,46 +117,62 @@ def error_pointer(code: int) -> int:
     return (1 << 64) - code
 
 
-def text(machine: Machine, words: str) -> int:
-    """Return the address of a string."""
-    data = words.encode() + b"\0"
-    address = machine.heap.allocate(len(data))
+def put_text(machine: Machine, text: str | bytes, at: int | None = None) -> int:
+    """Store a string with its NUL, in memory of its own if not told where; return its address."""
+    data = (text.encode() if isinstance(text, str) else text) + b"\0"
+    address = machine.heap.allocate(len(data)) if at is None else at
     machine.memory.write(address, data)
     return address
 
 
-def pointers(machine: Machine, *values: int) -> int:
-    """Return the address of a table of these pointers, which ends with 0."""
+def put_pointers(machine: Machine, *values: int) -> int:
+    """Store a table of these pointers, which ends with 0; return its address."""
     address = machine.heap.allocate(8 * (len(values) + 1))
     machine.memory.write(address, struct.pack(f"<{len(values)}Q", *values))
     return address
 
 
-def structure(machine: Machine, size: int, fields: dict[int, int]) -> int:
-    """Return the address of ``size`` bytes of zeros with these words of 8 bytes at offsets."""
+def put_structure(machine: Machine, size: int, fields: dict[int, int]) -> int:
+    """Store ``size`` bytes of zeros with these words of 8 bytes at offsets; return the address."""
     address = machine.heap.allocate(size)
     for offset, value in fields.items():
         machine.memory.put(address + offset, value)
     return address
 
 
-def held(machine: Machine, module: str = "sample") -> list[tuple[str, str]]:
-    """Return the kinds and names of what a module has on its account."""
-    return [(each.kind, each.name) for each in machine.ledger.held(module)]
+def put_arguments(machine: Machine, address: int, *words: int) -> int:
+    """Store a ``va_list`` of these arguments, all of them on the stack; return where it is."""
+    machine.memory.put(address, 48, 4)
+    machine.memory.put(address + 8, address + 24)
+    for number, word in enumerate(words):
+        machine.memory.put(address + 24 + 8 * number, word)
+    return address
 
 
-def leave(machine: Machine, module: str = "sample") -> None:
-    """Have a module be gone, and what it has never given back forgotten (Processor.drop)."""
-    for entry in machine.ledger.close(module):
-        reclaim = RECLAIMERS.get(entry.kind)
-        if reclaim is not None:
-            reclaim(machine, entry.key)
-    machine.mounts.sysfs.forget(module)
+def put_code(machine: Machine, code: str, at: int = 0) -> int:
+    """Store x86 code, in hexadecimal, among the module's; return where it is."""
+    machine.memory.write(CODE + at, bytes.fromhex(code))
+    machine.cpu.forget_code()
+    return CODE + at
 
 
-def paths(tree: PseudoFilesystem) -> list[str]:
-    """Return the paths of a tree's entries, sorted; a directory's ends in a slash."""
-    return sorted(each.path + "/" * each.is_directory for each in tree.listing())
+def call_code(machine: Machine, name: str, *arguments: int) -> str:
+    """Return x86 code that calls a function with these numbers; the stack must be aligned."""
+    loads = (
+        move + argument.to_bytes(8, "little", signed=argument < 0).hex()
+        for move, argument in zip(_MOVES, arguments, strict=False)
+    )
+    address = machine.kernel_symbols.address(name).to_bytes(8, "little").hex()
+    return "".join(loads) + f"48b8{address}ffd0"
+
+
+def put_calls(machine: Machine, *calls: tuple[str | int, ...], at: int = 0) -> int:
+    """Store code that makes calls, each a function and its arguments, and returns the last result.
+
+    What is passed to it is passed on to the first, as far as that has no arguments of its own.
+    """
+    code = "".join(call_code(machine, str(name), *map(int, rest)) for name, *rest in calls)
+    return put_code(machine, f"4883ec08{code}4883c408c3", at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +197,7 @@ class Callback:
 
 def callback(machine: Machine, result: int = 0) -> Callback:
     """Return a function that notes its arguments and returns ``result``."""
-    notes, place = machine.heap.allocate(_NOTES_SIZE), next(_PLACES)
+    notes, place = machine.heap.allocate(_NOTES_SIZE), next(_CALLBACKS)
     # mov $notes, %rax; mov %rdi, (%rax); mov %rsi, 8(%rax); mov %rdx, 16(%rax); incq 24(%rax);
     # mov $result, %rax; ret
     noting = bytes.fromhex("48893848897008488950 1048ff4018")
@@ -128,3 +211,21 @@ def callback(machine: Machine, result: int = 0) -> Callback:
         + b"\xc3",
     )
     return Callback(machine, place, notes)
+
+
+def add_module(machine: Machine, exports: Mapping[str, int] | None = None) -> ModuleImage:
+    """Let the machine know of a module "sample" of one page, whose functions have no names."""
+    symbols = SymbolColumns(ModuleFile.parse(write_module(ModuleSpec())))
+    image = ModuleImage(
+        name="sample",
+        start=CODE,
+        end=CODE + _PAGE,
+        init_start=0,
+        init_end=0,
+        text_end=CODE + _PAGE,
+        init_text_end=0,
+        functions=FunctionNames(symbols, (), ()),
+        exports=exports or {},
+    )
+    machine.add_image(image)
+    return image

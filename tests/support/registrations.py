@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from tests.support.kernel_calls import ask, error_pointer, held, leave
+from tests.support.kernel_calls import error_pointer, held, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
 
 _OBJECTS = ROOM + 4096, ROOM + 8192
@@ -54,16 +54,16 @@ def check_pair(pair: Pair) -> None:
     """See that something is on its module's account until it is given back, and nothing else."""
     machine = new_machine()
     one, two = _values(pair)
-    assert ask(machine, pair.take, *_with(pair.at, one)) == 0
-    assert ask(machine, pair.take, *_with(pair.at, two)) == 0
+    assert run(machine, pair.take, *_with(pair.at, one)) == 0
+    assert run(machine, pair.take, *_with(pair.at, two)) == 0
     assert _kinds(machine) == [pair.kind] * 2
     if not pair.give:
-        leave(machine)
+        unload(machine)
         assert held(machine) == []
         return
-    assert ask(machine, pair.give, *_with(pair.given_at, one)) == 0
+    assert run(machine, pair.give, *_with(pair.given_at, one)) == 0
     assert [each.key for each in machine.ledger.held("sample")] == [two]
-    assert ask(machine, pair.give, *_with(pair.given_at, two)) == 0
+    assert run(machine, pair.give, *_with(pair.given_at, two)) == 0
     assert held(machine) == []
 
 
@@ -71,38 +71,38 @@ def check_errors(pair: Pair) -> None:
     """See what is said of taking something twice, and of giving back what is not there."""
     machine = new_machine()
     one, two = _values(pair)
-    assert ask(machine, pair.give, *_with(pair.given_at, one)) == -pair.missing
-    assert ask(machine, pair.take, *_with(pair.at, one)) == 0
+    assert run(machine, pair.give, *_with(pair.given_at, one)) == -pair.missing
+    assert run(machine, pair.take, *_with(pair.at, one)) == 0
     if pair.again:
-        assert ask(machine, pair.take, *_with(pair.at, one)) == -pair.again
+        assert run(machine, pair.take, *_with(pair.at, one)) == -pair.again
         assert len(held(machine)) == 1
     if not pair.counted:
-        assert ask(machine, pair.give, *_with(pair.given_at, two)) == -pair.missing
+        assert run(machine, pair.give, *_with(pair.given_at, two)) == -pair.missing
         assert len(held(machine)) == 1
-    leave(machine)
+    unload(machine)
     assert held(machine) == []
-    assert ask(machine, pair.give, *_with(pair.given_at, one)) == -pair.missing
-    assert ask(machine, pair.take, *_with(pair.at, one)) == 0
+    assert run(machine, pair.give, *_with(pair.given_at, one)) == -pair.missing
+    assert run(machine, pair.take, *_with(pair.at, one)) == 0
 
 
 def check_maker(make: str, end: str, kind: str) -> None:
     """See that an object is made, zeros, on its module's account, and ended once."""
     machine = new_machine()
-    made, other = (ask(machine, make) for _ in range(2))
+    made, other = (run(machine, make) for _ in range(2))
     assert 0 < made < error_pointer(4095)
     assert made != other
     assert machine.memory.read(made, 256) == bytes(256)
     assert _kinds(machine) == [kind] * 2
     if end:
-        ask(machine, end, made)
-        ask(machine, end, 0)
+        run(machine, end, made)
+        run(machine, end, 0)
         assert machine.heap.size(made) is None
         assert [each.key for each in machine.ledger.held("sample")] == [other]
-        again = ask(machine, make)
+        again = run(machine, make)
         assert again == made
-        ask(machine, end, made + 8)
+        run(machine, end, made + 8)
         assert len(held(machine)) == 2
-    leave(machine)
+    unload(machine)
     assert held(machine) == []
 
 
@@ -111,6 +111,6 @@ def check_nothing(name: str, result: int) -> None:
     machine = new_machine()
     before = machine.memory.read(ROOM, 1024)
     arguments = [ROOM, ROOM + 256, ROOM + 512, ROOM + 768]
-    assert ask(machine, name, *arguments) == result
+    assert run(machine, name, *arguments) == result
     assert machine.memory.read(ROOM, 1024) == before
     assert held(machine) == []

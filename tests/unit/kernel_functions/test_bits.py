@@ -7,8 +7,8 @@ from operator import or_
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_code, run
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import Crash, held, put_code, run
 
 MAP, OTHER = ROOM, ROOM + 256
 SIZE = 130

@@ -6,8 +6,8 @@ import errno
 import pytest
 
 from kmodd.kernel.emulated.hardware import addresses
+from tests.support.kernel_calls import Crash, error_pointer, held, put_text, run, unload
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import Crash, error, held, put_text, run, unload
 
 NAME, DATA, TARGET = ROOM, ROOM + 256, ROOM + 512
 ALGORITHM = 32
@@ -16,8 +16,8 @@ ALGORITHM = 32
 
 def test_a_transform_is_made_for_an_algorithm_and_destroyed() -> None:
     machine = new_machine()
-    made = run(machine, "crypto_alloc_shash", put_text(machine, NAME, b"sha256"), 0, 0)
-    assert held(machine) == ["transform 'sha256'"]
+    made = run(machine, "crypto_alloc_shash", put_text(machine, b"sha256", NAME), 0, 0)
+    assert held(machine) == [("transform", "transform 'sha256'")]
     algorithm = machine.memory.number(made + ALGORITHM)
     # Its functions stand before it, and each of them succeeds.
     function = machine.memory.number(algorithm - 96)
@@ -31,8 +31,8 @@ def test_a_transform_is_made_for_an_algorithm_and_destroyed() -> None:
 
 def test_a_transform_that_is_left_is_reclaimed() -> None:
     machine = new_machine()
-    made = run(machine, "crypto_alloc_shash", put_text(machine, NAME, b"md5"), 0, 0)
-    assert unload(machine) == ["transform 'md5'"]
+    made = run(machine, "crypto_alloc_shash", put_text(machine, b"md5", NAME), 0, 0)
+    assert unload(machine) == [("transform", "transform 'md5'")]
     assert machine.heap.size(made) is None
 
 
@@ -43,7 +43,7 @@ def test_a_transform_without_a_name_is_an_oops() -> None:
 
 def test_no_algorithm_is_there_to_be_tested() -> None:
     machine = new_machine()
-    put_text(machine, NAME, b"sha256")
+    put_text(machine, b"sha256", NAME)
     assert run(machine, "alg_test", NAME, NAME, 0, 0) == -errno.ENOENT
 
 
@@ -59,7 +59,7 @@ def test_bytes_are_compared_to_the_last_one(size: int, place: int, differs: int)
 
 def test_the_checksum_is_that_of_ethernet() -> None:
     machine = new_machine()
-    put_text(machine, DATA, b"123456789")
+    put_text(machine, b"123456789", DATA)
     assert run(machine, "crc32_le", 0xFFFFFFFF, DATA, 9) ^ 0xFFFFFFFF == 0xCBF43926
     assert run(machine, "crc32_le", 0x1234, DATA, 0) == 0x1234
     first = run(machine, "crc32_le", 0xFFFFFFFF, DATA, 4)
@@ -101,5 +101,5 @@ def test_a_key_is_no_error_and_goes_with_its_ring() -> None:
     machine = new_machine()
     ring = run(machine, "keyring_alloc", NAME, 0, 0, ROOM, 0, 0, 0, 0)
     key = run(machine, "key_create_or_update", ring | 1, NAME, NAME, DATA, 4, 0, 0)
-    assert addresses.DIRECT_MAP <= key < error(4095)
-    assert held(machine) == ["key ring"]
+    assert addresses.DIRECT_MAP <= key < error_pointer(4095)
+    assert held(machine) == [("key ring", "")]

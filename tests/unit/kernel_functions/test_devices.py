@@ -7,16 +7,16 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     callback,
     error_pointer,
     held,
-    leave,
     oops,
     paths,
-    pointers,
-    structure,
-    text,
+    put_pointers,
+    put_structure,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import Machine, new_machine
 
@@ -32,7 +32,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def shelves(machine: Machine) -> int:
-    return ask(machine, "__class_create", 0, text(machine, "shelves"), 0)
+    return run(machine, "__class_create", 0, put_text(machine, "shelves"), 0)
 
 
 def kinds(machine: Machine) -> list[str]:
@@ -43,69 +43,71 @@ def device(machine: Machine, name: str = "", **words: int) -> int:
     """Return a ``struct device`` of a module's own."""
     offsets = {"type": TYPE, "bus": BUS, "which": CLASS, "release": RELEASE, "parent": PARENT}
     fields = {offsets[each]: value for each, value in words.items()}
-    return structure(machine, SIZE, {INIT_NAME: text(machine, name) if name else 0, **fields})
+    return put_structure(
+        machine, SIZE, {INIT_NAME: put_text(machine, name) if name else 0, **fields}
+    )
 
 
 def create(machine: Machine, which: int, name: str, number: int = 0, *, parent: int = 0) -> int:
-    return ask(machine, "device_create", which, parent, number, 0, text(machine, name))
+    return run(machine, "device_create", which, parent, number, 0, put_text(machine, name))
 
 
 def test_a_class_is_there_once_until_it_is_destroyed(machine: Machine, shelves: int) -> None:
     assert machine.memory.text(machine.memory.number(shelves)) == "shelves"
     assert held(machine) == [("class", "class 'shelves'")]
     assert paths(machine.mounts.sysfs) == ["/sys/class/", "/sys/class/shelves/"]
-    again = ask(machine, "__class_create", 0, text(machine, "shelves"), 0)
+    again = run(machine, "__class_create", 0, put_text(machine, "shelves"), 0)
     assert again == error_pointer(errno.EEXIST)
-    ask(machine, "class_destroy", again)
-    ask(machine, "class_destroy", 0)
+    run(machine, "class_destroy", again)
+    run(machine, "class_destroy", 0)
     assert len(held(machine)) == 1
-    ask(machine, "class_destroy", shelves)
+    run(machine, "class_destroy", shelves)
     assert (held(machine), paths(machine.mounts.sysfs)) == ([], ["/sys/class/"])
     assert machine.heap.size(shelves) is None
 
 
 def test_a_class_of_the_modules_own_is_released(machine: Machine) -> None:
     release = callback(machine)
-    name = text(machine, "shelves")
-    which, second = (structure(machine, 120, {0: name, 56: release.address}) for _ in range(2))
-    assert ask(machine, "__class_register", which, 0) == 0
-    assert ask(machine, "__class_register", second, 0) == -errno.EEXIST
+    name = put_text(machine, "shelves")
+    which, second = (put_structure(machine, 120, {0: name, 56: release.address}) for _ in range(2))
+    assert run(machine, "__class_register", which, 0) == 0
+    assert run(machine, "__class_register", second, 0) == -errno.EEXIST
     assert held(machine) == [("class", "class 'shelves'")]
-    ask(machine, "class_unregister", which)
+    run(machine, "class_unregister", which)
     assert (held(machine), release.calls, release.arguments[0]) == ([], 1, which)
     assert paths(machine.mounts.sysfs) == ["/sys/class/"]
-    nameless = structure(machine, 120, {})
+    nameless = put_structure(machine, 120, {})
     assert oops(machine, "__class_register", nameless, 0).startswith(NULL_DEREFERENCE)
 
 
 def test_a_bus_has_places_for_its_devices_and_drivers(machine: Machine) -> None:
-    bus, second = (structure(machine, 176, {0: text(machine, "rail")}) for _ in range(2))
-    assert ask(machine, "bus_register", bus) == 0
-    assert ask(machine, "bus_register", second) == -errno.EEXIST
+    bus, second = (put_structure(machine, 176, {0: put_text(machine, "rail")}) for _ in range(2))
+    assert run(machine, "bus_register", bus) == 0
+    assert run(machine, "bus_register", second) == -errno.EEXIST
     assert held(machine) == [("bus", "bus 'rail'")]
-    ask(machine, "device_register", device(machine, "wagon", bus=bus))
+    run(machine, "device_register", device(machine, "wagon", bus=bus))
     assert [each.removeprefix("/sys/bus/rail/") for each in paths(machine.mounts.sysfs)][2:] == [
         *("devices/", "devices/wagon/", "devices/wagon/uevent", "drivers/"),
     ]
-    ask(machine, "bus_unregister", bus)
+    run(machine, "bus_unregister", bus)
     assert paths(machine.mounts.sysfs) == ["/sys/bus/"]
     assert "bus" not in kinds(machine)
 
 
 def test_a_bus_tells_a_notifier_once(machine: Machine) -> None:
-    bus, block = structure(machine, 176, {}), structure(machine, 24, {})
-    assert ask(machine, "bus_register_notifier", bus, block) == 0
+    bus, block = put_structure(machine, 176, {}), put_structure(machine, 24, {})
+    assert run(machine, "bus_register_notifier", bus, block) == 0
     assert kinds(machine) == ["bus notifier"]
-    assert ask(machine, "bus_register_notifier", bus, block) == -errno.EEXIST
-    assert ask(machine, "bus_unregister_notifier", bus, block) == 0
+    assert run(machine, "bus_register_notifier", bus, block) == -errno.EEXIST
+    assert run(machine, "bus_unregister_notifier", bus, block) == 0
     assert held(machine) == []
-    assert ask(machine, "bus_unregister_notifier", bus, block) == -errno.ENOENT
+    assert run(machine, "bus_unregister_notifier", bus, block) == -errno.ENOENT
 
 
 def test_a_class_of_old_is_there_until_it_is_unregistered(machine: Machine) -> None:
-    which = ask(machine, "class_compat_register", text(machine, "old"))
+    which = run(machine, "class_compat_register", put_text(machine, "old"))
     assert held(machine) == [("class", "class 'old'")]
-    ask(machine, "class_compat_unregister", which)
+    run(machine, "class_compat_unregister", which)
     assert held(machine) == []
     assert machine.heap.size(which) is None
 
@@ -115,7 +117,7 @@ def test_a_device_that_is_registered_is_shown_and_has_a_node(
 ) -> None:
     board = device(machine, "board", which=shelves)
     machine.memory.put(board + NUMBER, DEVT, 4)
-    assert ask(machine, "device_register", board) == 0
+    assert run(machine, "device_register", board) == 0
     assert machine.memory.number(board + REFERENCES, 4) == 2
     assert machine.memory.number(board + INIT_NAME) == 0
     assert machine.memory.text(machine.memory.number(board + NAME)) == "board"
@@ -125,28 +127,28 @@ def test_a_device_that_is_registered_is_shown_and_has_a_node(
         *("/sys/class/shelves/board/", "/sys/class/shelves/board/dev"),
         "/sys/class/shelves/board/uevent",
     ]
-    ask(machine, "device_del", board)
+    run(machine, "device_del", board)
     assert machine.memory.number(board + REFERENCES, 4) == 1
     assert paths(machine.mounts.dev) == []
     assert paths(machine.mounts.sysfs) == ["/sys/class/", "/sys/class/shelves/"]
     assert kinds(machine) == ["class", "name"]
-    ask(machine, "device_del", board)
+    run(machine, "device_del", board)
     assert machine.memory.number(board + REFERENCES, 4) == 1
 
 
 def test_a_device_begins_with_one_reference_and_is_added_with_another(machine: Machine) -> None:
     board = device(machine, "board")
-    ask(machine, "device_initialize", board)
+    run(machine, "device_initialize", board)
     assert machine.memory.number(board + REFERENCES, 4) == 1
     assert held(machine) == []
-    assert ask(machine, "device_add", board) == 0
+    assert run(machine, "device_add", board) == 0
     assert machine.memory.number(board + REFERENCES, 4) == 2
 
 
 def test_a_device_without_a_class_is_among_all_or_below_its_parent(machine: Machine) -> None:
     above = device(machine, "above")
-    ask(machine, "device_register", above)
-    ask(machine, "device_register", device(machine, "below", parent=above))
+    run(machine, "device_register", above)
+    run(machine, "device_register", device(machine, "below", parent=above))
     assert [each for each in paths(machine.mounts.sysfs) if each.endswith("/")] == [
         *("/sys/devices/", "/sys/devices/above/", "/sys/devices/above/below/"),
     ]
@@ -160,11 +162,11 @@ def test_a_slash_in_a_devices_name_is_one_in_its_nodes_path(machine: Machine, sh
 
 def test_a_devices_name_is_there_and_its_own(machine: Machine, shelves: int) -> None:
     nameless = device(machine, which=shelves)
-    ask(machine, "device_initialize", nameless)
-    assert ask(machine, "device_add", nameless) == -errno.EINVAL
+    run(machine, "device_initialize", nameless)
+    assert run(machine, "device_add", nameless) == -errno.EINVAL
     first, second = (device(machine, "board", which=shelves) for _ in range(2))
-    assert ask(machine, "device_register", first) == 0
-    assert ask(machine, "device_register", second) == -errno.EEXIST
+    assert run(machine, "device_register", first) == 0
+    assert run(machine, "device_register", second) == -errno.EEXIST
     assert machine.memory.number(second + REFERENCES, 4) == 1
     assert kinds(machine).count("device") == 1
     assert oops(machine, "device_register", 0).startswith(NULL_DEREFERENCE)
@@ -179,48 +181,48 @@ def test_the_last_reference_has_the_device_released_once(
     if who == "device":
         words["release"] = release.address
     elif who == "type":
-        words["type"] = structure(machine, 48, {32: release.address})
+        words["type"] = put_structure(machine, 48, {32: release.address})
     else:
         machine.memory.put(shelves + 64, release.address)
     board = device(machine, "board", **words)
-    ask(machine, "device_register", board)
-    assert ask(machine, "get_device", board) == board
-    ask(machine, "device_unregister", board)
+    run(machine, "device_register", board)
+    assert run(machine, "get_device", board) == board
+    run(machine, "device_unregister", board)
     assert release.calls == 0
-    ask(machine, "put_device", board)
+    run(machine, "put_device", board)
     assert (release.calls, release.arguments[0]) == (1, board)
     assert kinds(machine) == ["class"]
 
 
 def test_nothing_is_got_or_put_of_no_device(machine: Machine) -> None:
-    assert ask(machine, "get_device", 0) == 0
-    ask(machine, "put_device", 0)
+    assert run(machine, "get_device", 0) == 0
+    run(machine, "put_device", 0)
     assert oops(machine, "get_device", 64).startswith(NULL_DEREFERENCE)
 
 
 def test_a_created_device_goes_when_its_number_is_destroyed(machine: Machine, shelves: int) -> None:
-    template = text(machine, "board%d")
-    board = ask(machine, "device_create", shelves, 0, DEVT, 0xDADA, template, 7)
+    template = put_text(machine, "board%d")
+    board = run(machine, "device_create", shelves, 0, DEVT, 0xDADA, template, 7)
     assert machine.memory.text(machine.memory.number(board + NAME)) == "board7"
     words = [machine.memory.number(board + at) for at in (DRIVER_DATA, CLASS)]
     assert words == [0xDADA, shelves]
     assert machine.memory.number(board + NUMBER, 4) == DEVT
     assert kinds(machine) == ["class", "created device", "device", "name"]
-    ask(machine, "device_destroy", shelves, DEVT + 1)
+    run(machine, "device_destroy", shelves, DEVT + 1)
     assert paths(machine.mounts.dev) == ["/dev/board7"]
-    ask(machine, "device_destroy", shelves, DEVT)
+    run(machine, "device_destroy", shelves, DEVT)
     assert (kinds(machine), paths(machine.mounts.dev)) == (["class"], [])
     assert machine.heap.size(board) is None
-    ask(machine, "device_destroy", shelves, DEVT)
+    run(machine, "device_destroy", shelves, DEVT)
     assert kinds(machine) == ["class"]
 
 
 def test_a_created_device_has_the_files_of_its_groups(machine: Machine, shelves: int) -> None:
-    attribute = structure(machine, 32, {0: text(machine, "level"), 8: 0o644})
-    group = structure(machine, 40, {24: pointers(machine, attribute)})
-    groups, template = pointers(machine, group), text(machine, "board%d%s")
-    words = shelves, 0, 0, 0, groups, template, 4, text(machine, "x")
-    board = ask(machine, "device_create_with_groups", *words)
+    attribute = put_structure(machine, 32, {0: put_text(machine, "level"), 8: 0o644})
+    group = put_structure(machine, 40, {24: put_pointers(machine, attribute)})
+    groups, template = put_pointers(machine, group), put_text(machine, "board%d%s")
+    words = shelves, 0, 0, 0, groups, template, 4, put_text(machine, "x")
+    board = run(machine, "device_create_with_groups", *words)
     assert machine.memory.number(board + GROUPS) == groups
     assert paths(machine.mounts.sysfs)[2:] == [
         *("/sys/class/shelves/board4x/", "/sys/class/shelves/board4x/level"),
@@ -234,21 +236,21 @@ def test_a_device_that_cannot_be_created_leaves_nothing(
 ) -> None:
     create(machine, shelves, "board", DEVT)
     before = held(machine)
-    name = text(machine, "board")
+    name = put_text(machine, "board")
     rest = (DEVT + 1, 0, *((0, name) if function.endswith("groups") else (name,)))
-    assert ask(machine, function, shelves, 0, *rest) == error_pointer(errno.EEXIST)
-    assert ask(machine, function, 0, 0, *rest) == error_pointer(errno.ENODEV)
+    assert run(machine, function, shelves, 0, *rest) == error_pointer(errno.EEXIST)
+    assert run(machine, function, 0, 0, *rest) == error_pointer(errno.ENODEV)
     assert held(machine) == before
-    ask(machine, "device_destroy", shelves, DEVT + 1)
+    run(machine, "device_destroy", shelves, DEVT + 1)
     assert paths(machine.mounts.dev) == ["/dev/board"]
 
 
 def test_a_root_device_is_among_all_devices(machine: Machine) -> None:
-    root = ask(machine, "__root_device_register", text(machine, "pcspkr"), 0)
+    root = run(machine, "__root_device_register", put_text(machine, "pcspkr"), 0)
     assert "/sys/devices/pcspkr/" in paths(machine.mounts.sysfs)
-    again = ask(machine, "__root_device_register", text(machine, "pcspkr"), 0)
+    again = run(machine, "__root_device_register", put_text(machine, "pcspkr"), 0)
     assert again == error_pointer(errno.EEXIST)
-    ask(machine, "root_device_unregister", root)
+    run(machine, "root_device_unregister", root)
     assert (held(machine), paths(machine.mounts.sysfs)) == ([], ["/sys/devices/"])
     assert machine.heap.size(root) is None
 
@@ -257,12 +259,12 @@ def test_a_module_that_goes_without_its_devices_leaves_none_to_be_seen(
     machine: Machine, shelves: int
 ) -> None:
     board = create(machine, shelves, "board", DEVT)
-    leave(machine)
+    unload(machine)
     assert held(machine) == []
     assert (paths(machine.mounts.dev), paths(machine.mounts.sysfs)) == ([], ["/sys/class/"])
     assert machine.heap.size(board) is None
-    ask(machine, "device_destroy", shelves, DEVT)
-    assert ask(machine, "__class_create", 0, text(machine, "shelves"), 0) < error_pointer(4095)
+    run(machine, "device_destroy", shelves, DEVT)
+    assert run(machine, "__class_create", 0, put_text(machine, "shelves"), 0) < error_pointer(4095)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_nobody_is_asked_of_where_there_is_nothing(
     machine: Machine, shelves: int, function: str
 ) -> None:
     asked = callback(machine, 1)
-    assert ask(machine, function, shelves, 0, 0, asked.address) == 0
+    assert run(machine, function, shelves, 0, 0, asked.address) == 0
     assert asked.calls == 0
 
 
@@ -287,5 +289,5 @@ def test_nobody_is_asked_of_where_there_is_nothing(
 def test_what_no_device_cares_for_succeeds(machine: Machine, function: str) -> None:
     board = device(machine, "board")
     before = machine.memory.read(board, SIZE)
-    assert ask(machine, function, board, 1) == 0
+    assert run(machine, function, board, 1) == 0
     assert machine.memory.read(board, SIZE) == before

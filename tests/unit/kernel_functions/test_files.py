@@ -7,13 +7,13 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     error_pointer,
     held,
-    leave,
     oops,
     paths,
-    text,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import ROOM, Machine, new_machine
 
@@ -42,23 +42,23 @@ def machine() -> Machine:
 
 
 def mkdir(machine: Machine, name: str, parent: int = 0) -> int:
-    return ask(machine, "proc_mkdir", text(machine, name), parent)
+    return run(machine, "proc_mkdir", put_text(machine, name), parent)
 
 
 def proc_file(
     machine: Machine, name: str, parent: int = 0, *, mode: int = 0, by: str = "proc_create"
 ) -> int:
-    return ask(machine, by, text(machine, name), mode, parent, ROOM, 0, 0)
+    return run(machine, by, put_text(machine, name), mode, parent, ROOM, 0, 0)
 
 
 def debug_file(
     machine: Machine, name: str, parent: int = 0, *, mode: int = 0o644, by: str = DEBUG_FILES[0]
 ) -> int:
-    return ask(machine, by, text(machine, name), mode, parent, ROOM, ROOM)
+    return run(machine, by, put_text(machine, name), mode, parent, ROOM, ROOM)
 
 
 def debug_directory(machine: Machine, name: str, parent: int = 0) -> int:
-    return ask(machine, "debugfs_create_dir", text(machine, name), parent)
+    return run(machine, "debugfs_create_dir", put_text(machine, name), parent)
 
 
 def modes(machine: Machine) -> dict[str, int]:
@@ -75,7 +75,7 @@ def test_a_file_in_proc_can_be_read_by_all_where_nothing_else_is_said(
     entry = proc_file(machine, "state", above, mode=mode, by=function)
     assert modes(machine)["/proc/sample/state"] == shown
     assert ("proc entry", "/proc/sample/state") in held(machine)
-    ask(machine, "proc_remove", entry)
+    run(machine, "proc_remove", entry)
     assert paths(machine.mounts.proc) == ["/proc/sample/"]
     assert held(machine) == [("proc entry", "/proc/sample")]
 
@@ -83,27 +83,27 @@ def test_a_file_in_proc_can_be_read_by_all_where_nothing_else_is_said(
 @pytest.mark.parametrize("function", PROC_DIRECTORIES)
 def test_a_directory_in_proc_goes_with_all_that_is_below(machine: Machine, function: str) -> None:
     rest = (0,) if function == "proc_mkdir" else (0o700, 0)
-    above = ask(machine, function, text(machine, "sample"), *rest)
+    above = run(machine, function, put_text(machine, "sample"), *rest)
     assert modes(machine) == {"/proc/sample": 0o555 if function == "proc_mkdir" else 0o700}
     below = proc_file(machine, "state", mkdir(machine, "deep", above))
-    ask(machine, "proc_remove", above)
+    run(machine, "proc_remove", above)
     assert (paths(machine.mounts.proc), held(machine)) == ([], [])
     assert machine.heap.size(below) is None
-    ask(machine, "proc_remove", above)
-    ask(machine, "proc_remove", 0)
+    run(machine, "proc_remove", above)
+    run(machine, "proc_remove", 0)
 
 
 @pytest.mark.parametrize("function", PROC_DIRECTORIES[1:])
 def test_a_directory_without_a_mode_is_open_to_all(machine: Machine, function: str) -> None:
-    ask(machine, function, text(machine, "sample"), 0, 0)
+    run(machine, function, put_text(machine, "sample"), 0, 0)
     assert modes(machine) == {"/proc/sample": 0o555}
 
 
 def test_a_link_in_proc_is_open_to_all(machine: Machine) -> None:
-    words = text(machine, "here"), 0, text(machine, "there")
-    assert ask(machine, "proc_symlink", *words) != 0
+    words = put_text(machine, "here"), 0, put_text(machine, "there")
+    assert run(machine, "proc_symlink", *words) != 0
     assert modes(machine) == {"/proc/here": 0o777}
-    assert ask(machine, "proc_symlink", *words) == 0
+    assert run(machine, "proc_symlink", *words) == 0
 
 
 @pytest.mark.parametrize("make", [*PROC_FILES, *PROC_DIRECTORIES])
@@ -123,7 +123,7 @@ def test_what_cannot_be_in_proc_is_null(make: str, name: str) -> None:
     proc_file(machine, "taken", above)
     before = paths(machine.mounts.proc)
     rest = (0,) if make == "proc_mkdir" else (0, 0)
-    assert ask(machine, make, text(machine, name), *rest, ROOM) == 0
+    assert run(machine, make, put_text(machine, name), *rest, ROOM) == 0
     assert paths(machine.mounts.proc) == before
     assert len(held(machine)) == 4
     assert len(lines) == 1
@@ -148,7 +148,7 @@ def test_a_name_space_has_its_own_directories_in_proc(machine: Machine) -> None:
     files = [each for each in paths(machine.mounts.proc) if not each.endswith("/")]
     assert files == ["/proc/net/one", "/proc/net/stat/one", "/proc/one"]
     net = machine.memory.number(space + NET)
-    ask(machine, "remove_proc_entry", text(machine, "one"), net)
+    run(machine, "remove_proc_entry", put_text(machine, "one"), net)
     assert "/proc/net/one" not in paths(machine.mounts.proc)
 
 
@@ -157,13 +157,13 @@ def test_an_entry_in_proc_is_removed_by_its_name(machine: Machine, function: str
     above = mkdir(machine, "sample")
     proc_file(machine, "state", above)
     proc_file(machine, "fs/own")
-    assert ask(machine, function, text(machine, "state"), above) == 0
-    assert ask(machine, function, text(machine, "fs/own"), 0) == 0
+    assert run(machine, function, put_text(machine, "state"), above) == 0
+    assert run(machine, function, put_text(machine, "fs/own"), 0) == 0
     assert paths(machine.mounts.proc) == ["/proc/sample/"]
     proc_file(machine, "state", above)
-    assert ask(machine, function, text(machine, "sample"), 0) == 0
+    assert run(machine, function, put_text(machine, "sample"), 0) == 0
     assert (paths(machine.mounts.proc), held(machine)) == ([], [])
-    missing = ask(machine, function, text(machine, "sample"), 0)
+    missing = run(machine, function, put_text(machine, "sample"), 0)
     assert missing == (-errno.ENOENT if function == "remove_proc_subtree" else 0)
 
 
@@ -173,7 +173,7 @@ def test_the_size_and_the_owner_of_an_entry_are_nobodys_affair(
 ) -> None:
     entry = proc_file(machine, "state")
     before = machine.memory.read(entry, 64)
-    assert ask(machine, function, entry, 7, 7) == 0
+    assert run(machine, function, entry, 7, 7) == 0
     assert machine.memory.read(entry, 64) == before
 
 
@@ -187,9 +187,9 @@ def test_a_file_in_debugfs_is_there_once_until_it_is_removed(
     assert ("debugfs entry", "/sys/kernel/debug/sample/state") in held(machine)
     again = debug_file(machine, "state", above, by=function)
     assert again == error_pointer(errno.EEXIST)
-    ask(machine, "debugfs_remove", entry)
+    run(machine, "debugfs_remove", entry)
     assert paths(machine.mounts.debugfs) == ["/sys/kernel/debug/sample/"]
-    ask(machine, "debugfs_remove", above)
+    run(machine, "debugfs_remove", above)
     assert (paths(machine.mounts.debugfs), held(machine)) == ([], [])
 
 
@@ -201,7 +201,7 @@ def test_a_value_in_debugfs_has_a_file(machine: Machine, function: str) -> None:
     debug_file(machine, "lost", error_pointer(errno.EEXIST), by=function)
     assert modes(machine)["/sys/kernel/debug/sample/value"] == 0o444
     assert len(held(machine)) == 2
-    ask(machine, "debugfs_remove", above)
+    run(machine, "debugfs_remove", above)
     assert held(machine) == []
 
 
@@ -231,25 +231,25 @@ def test_a_directory_in_debugfs_is_there_once_and_an_error_has_nothing_below(
 def test_an_entry_in_debugfs_is_found_by_its_name(machine: Machine) -> None:
     above = debug_directory(machine, "sample")
     entry = debug_file(machine, "state", above)
-    state = text(machine, "state")
-    assert ask(machine, "debugfs_lookup", state, above) == entry
-    assert ask(machine, "debugfs_lookup", text(machine, "sample"), 0) == above
-    assert ask(machine, "debugfs_lookup", state, 0) == 0
-    assert ask(machine, "debugfs_lookup", text(machine, "sample/state"), 0) == 0
+    state = put_text(machine, "state")
+    assert run(machine, "debugfs_lookup", state, above) == entry
+    assert run(machine, "debugfs_lookup", put_text(machine, "sample"), 0) == above
+    assert run(machine, "debugfs_lookup", state, 0) == 0
+    assert run(machine, "debugfs_lookup", put_text(machine, "sample/state"), 0) == 0
     nowhere = error_pointer(errno.EEXIST)
-    assert ask(machine, "debugfs_lookup", text(machine, "sample"), nowhere) == 0
-    ask(machine, "debugfs_lookup_and_remove", state, 0)
+    assert run(machine, "debugfs_lookup", put_text(machine, "sample"), nowhere) == 0
+    run(machine, "debugfs_lookup_and_remove", state, 0)
     assert len(held(machine)) == 2
-    ask(machine, "debugfs_lookup_and_remove", state, above)
+    run(machine, "debugfs_lookup_and_remove", state, above)
     assert paths(machine.mounts.debugfs) == ["/sys/kernel/debug/sample/"]
 
 
 def test_nothing_is_removed_from_debugfs_of_nothing(machine: Machine) -> None:
     debug_directory(machine, "sample")
     for entry in (0, error_pointer(errno.EEXIST)):
-        ask(machine, "debugfs_remove", entry)
+        run(machine, "debugfs_remove", entry)
     assert len(held(machine)) == 1
-    assert ask(machine, "debugfs_initialized") == 1
+    assert run(machine, "debugfs_initialized") == 1
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ def test_nothing_is_removed_from_debugfs_of_nothing(machine: Machine) -> None:
 def test_a_relay_channel_has_buffers(
     machine: Machine, size: int, count: int, is_open: bool
 ) -> None:
-    channel = ask(machine, "relay_open", text(machine, "trace"), 0, size, count, ROOM, 0)
+    channel = run(machine, "relay_open", put_text(machine, "trace"), 0, size, count, ROOM, 0)
     assert (channel != 0) == is_open
     assert [kind for kind, _ in held(machine)] == ["relay channel"] * is_open
-    ask(machine, "relay_close", channel)
-    ask(machine, "relay_close", channel)
+    run(machine, "relay_close", channel)
+    run(machine, "relay_close", channel)
     assert held(machine) == []
 
 
@@ -280,7 +280,7 @@ def test_a_module_that_goes_without_its_entries_leaves_none_to_be_seen(
 ) -> None:
     entry = proc_file(machine, "state", mkdir(machine, "sample"))
     debug_file(machine, "state", debug_directory(machine, "sample"))
-    leave(machine)
+    unload(machine)
     assert (paths(machine.mounts.proc), paths(machine.mounts.debugfs), held(machine)) == (
         [],
         [],

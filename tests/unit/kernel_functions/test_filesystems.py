@@ -8,14 +8,14 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     callback,
     error_pointer,
     held,
-    leave,
     oops,
-    structure,
-    text,
+    put_structure,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import ROOM, Machine, new_machine
 
@@ -35,19 +35,19 @@ def machine() -> Machine:
 
 def file_system(machine: Machine, start: int = 0, owner: int = 0) -> int:
     """Return a ``struct file_system_type``."""
-    return structure(machine, 72, {0: text(machine, "samplefs"), 16: start, 48: owner})
+    return put_structure(machine, 72, {0: put_text(machine, "samplefs"), 16: start, 48: owner})
 
 
 def super_block(machine: Machine, operations: int = 0) -> int:
-    return structure(machine, SUPER_SIZE, {SUPER_OPERATIONS: operations})
+    return put_structure(machine, SUPER_SIZE, {SUPER_OPERATIONS: operations})
 
 
 def root_of(machine: Machine, above: int) -> int:
-    return ask(machine, "d_make_root", ask(machine, "new_inode", above))
+    return run(machine, "d_make_root", run(machine, "new_inode", above))
 
 
 def entry_of(machine: Machine, parent: int, name: str = "file") -> int:
-    return ask(machine, "d_alloc_name", parent, text(machine, name))
+    return run(machine, "d_alloc_name", parent, put_text(machine, name))
 
 
 def count(machine: Machine, entry: int) -> int:
@@ -59,24 +59,24 @@ def inodes(machine: Machine, inode: int) -> int:
 
 
 def test_a_mount_is_there_until_it_is_unmounted(machine: Machine) -> None:
-    mount = ask(machine, "kern_mount", file_system(machine))
+    mount = run(machine, "kern_mount", file_system(machine))
     assert [kind for kind, _ in held(machine)] == ["mount"]
     root, above = (machine.memory.number(mount + at) for at in (0, 8))
     assert machine.memory.number(root + ENTRY_SUPER) == above
     assert machine.memory.number(root + ENTRY_PARENT) == root
     inode = machine.memory.number(root + ENTRY_INODE)
-    ask(machine, "mntput", mount)
-    ask(machine, "kern_unmount", mount)
+    run(machine, "mntput", mount)
+    run(machine, "kern_unmount", mount)
     assert held(machine) == []
     assert [machine.heap.size(each) for each in (mount, root, inode)] == [None] * 3
-    ask(machine, "kern_unmount", mount)
-    ask(machine, "kern_unmount", error_pointer(errno.ENOMEM))
+    run(machine, "kern_unmount", mount)
+    run(machine, "kern_unmount", error_pointer(errno.ENOMEM))
 
 
 def test_a_file_system_that_cannot_be_mounted_says_why(machine: Machine) -> None:
     kind = file_system(machine, callback(machine, -errno.ENOMEM).address)
-    assert ask(machine, "kern_mount", kind) == error_pointer(errno.ENOMEM)
-    assert ask(machine, "simple_pin_fs", kind, MOUNT, COUNT) == -errno.ENOMEM
+    assert run(machine, "kern_mount", kind) == error_pointer(errno.ENOMEM)
+    assert run(machine, "simple_pin_fs", kind, MOUNT, COUNT) == -errno.ENOMEM
     assert machine.memory.number(MOUNT) == machine.memory.number(COUNT, 4) == 0
     assert held(machine) == []
     assert oops(machine, "kern_mount", 0).startswith(NULL_DEREFERENCE)
@@ -85,13 +85,13 @@ def test_a_file_system_that_cannot_be_mounted_says_why(machine: Machine) -> None
 def test_a_pinned_file_system_is_mounted_once_and_goes_with_the_last(machine: Machine) -> None:
     kind = file_system(machine)
     for number in (1, 2):
-        assert ask(machine, "simple_pin_fs", kind, MOUNT, COUNT) == 0
+        assert run(machine, "simple_pin_fs", kind, MOUNT, COUNT) == 0
         assert machine.memory.number(COUNT, 4) == number
     mount = machine.memory.number(MOUNT)
     assert machine.heap.size(mount) is not None
-    ask(machine, "simple_release_fs", MOUNT, COUNT)
+    run(machine, "simple_release_fs", MOUNT, COUNT)
     assert machine.memory.number(MOUNT) == mount
-    ask(machine, "simple_release_fs", MOUNT, COUNT)
+    run(machine, "simple_release_fs", MOUNT, COUNT)
     assert machine.memory.number(MOUNT) == machine.memory.number(COUNT, 4) == 0
     assert machine.heap.size(mount) is None
 
@@ -110,10 +110,10 @@ def test_a_pinned_file_system_keeps_its_module(machine: Machine, is_there: bool)
     owner = machine.heap.allocate(256)
     machine.memory.write(owner + 24, b"samplefs\0")
     kind = file_system(machine, owner=owner)
-    code = ask(machine, "simple_pin_fs", kind, MOUNT, COUNT)
+    code = run(machine, "simple_pin_fs", kind, MOUNT, COUNT)
     assert code == (0 if is_there else -errno.ENODEV)
     if is_there:
-        ask(machine, "simple_release_fs", MOUNT, COUNT)
+        run(machine, "simple_release_fs", MOUNT, COUNT)
     assert calls == ["hold samplefs", "release samplefs"][: 1 + is_there]
 
 
@@ -123,8 +123,8 @@ def test_a_super_block_is_filled_by_the_file_system(
     machine: Machine, function: str, code: int
 ) -> None:
     kind, fill = file_system(machine), callback(machine, code)
-    context = structure(machine, 152, {CONTEXT_TYPE: kind})
-    assert ask(machine, function, context, fill.address) == code
+    context = put_structure(machine, 152, {CONTEXT_TYPE: kind})
+    assert run(machine, function, context, fill.address) == code
     above, given, _ = fill.arguments
     assert (fill.calls, given) == (1, context)
     assert machine.memory.number(above + 40) == kind
@@ -132,23 +132,23 @@ def test_a_super_block_is_filled_by_the_file_system(
 
 
 def test_a_pseudo_file_system_has_a_context(machine: Machine) -> None:
-    context = ask(machine, "init_pseudo", ROOM, 0x1234)
+    context = run(machine, "init_pseudo", ROOM, 0x1234)
     assert machine.heap.size(context) is not None
 
 
 def test_there_is_no_file_to_be_opened(machine: Machine) -> None:
-    opened = ask(machine, "filp_open", text(machine, "/etc/passwd"), 0, 0)
+    opened = run(machine, "filp_open", put_text(machine, "/etc/passwd"), 0, 0)
     assert opened == error_pointer(errno.ENOENT)
 
 
 def test_a_root_has_its_inode_and_is_its_own_parent(machine: Machine) -> None:
     above = super_block(machine)
-    inode = ask(machine, "new_inode", above)
-    root = ask(machine, "d_make_root", inode)
+    inode = run(machine, "new_inode", above)
+    root = run(machine, "d_make_root", inode)
     words = [machine.memory.number(root + at) for at in (ENTRY_PARENT, ENTRY_INODE, ENTRY_SUPER)]
     assert words == [root, inode, above]
     assert count(machine, root) == 1
-    assert ask(machine, "d_make_root", 0) == 0
+    assert run(machine, "d_make_root", 0) == 0
 
 
 def test_an_entry_has_a_name_and_a_reference_to_its_parent(machine: Machine) -> None:
@@ -159,7 +159,7 @@ def test_an_entry_has_a_name_and_a_reference_to_its_parent(machine: Machine) -> 
     assert machine.memory.number(entry + ENTRY_PARENT) == root
     assert machine.memory.number(entry + ENTRY_INODE) == 0
     assert (count(machine, root), count(machine, entry)) == (2, 1)
-    ask(machine, "dput", entry)
+    run(machine, "dput", entry)
     assert count(machine, root) == 1
     assert machine.heap.size(entry) is None
     assert oops(machine, "d_alloc_name", root, 8).startswith(NULL_DEREFERENCE)
@@ -167,21 +167,21 @@ def test_an_entry_has_a_name_and_a_reference_to_its_parent(machine: Machine) -> 
 
 def test_an_entry_goes_with_its_last_reference(machine: Machine) -> None:
     release, last = callback(machine), callback(machine)
-    operations = structure(machine, 128, {48: release.address, 64: last.address})
+    operations = put_structure(machine, 128, {48: release.address, 64: last.address})
     above = super_block(machine, operations)
     root = root_of(machine, above)
-    entry, inode = entry_of(machine, root), ask(machine, "new_inode", above)
-    ask(machine, "d_add", entry, inode)
-    ask(machine, "lockref_get", entry + LOCK_OF_ENTRY)
+    entry, inode = entry_of(machine, root), run(machine, "new_inode", above)
+    run(machine, "d_add", entry, inode)
+    run(machine, "lockref_get", entry + LOCK_OF_ENTRY)
     assert count(machine, entry) == 2
-    ask(machine, "dput", entry)
+    run(machine, "dput", entry)
     assert (release.calls, last.calls) == (0, 0)
-    ask(machine, "dput", entry)
+    run(machine, "dput", entry)
     assert (release.calls, release.arguments[0]) == (1, entry)
     assert (last.calls, last.arguments[:2]) == (1, (entry, inode))
     assert inodes(machine, inode) == 1
-    ask(machine, "dput", entry)
-    ask(machine, "dput", 0)
+    run(machine, "dput", entry)
+    run(machine, "dput", 0)
     assert release.calls == 1
     assert count(machine, root) == 1
 
@@ -190,19 +190,19 @@ def test_an_entry_goes_with_its_last_reference(machine: Machine) -> None:
 def test_what_is_unlinked_is_put(machine: Machine, function: str) -> None:
     root = root_of(machine, super_block(machine))
     entry = entry_of(machine, root)
-    assert ask(machine, function, 0, entry) == 0
+    assert run(machine, function, 0, entry) == 0
     assert machine.heap.size(entry) is None
 
 
 def test_a_deleted_entry_that_nobody_else_has_loses_its_inode(machine: Machine) -> None:
     above = super_block(machine)
-    entry, inode = entry_of(machine, root_of(machine, above)), ask(machine, "new_inode", above)
-    ask(machine, "d_instantiate", entry, inode)
-    ask(machine, "lockref_get", entry + LOCK_OF_ENTRY)
-    ask(machine, "d_delete", entry)
+    entry, inode = entry_of(machine, root_of(machine, above)), run(machine, "new_inode", above)
+    run(machine, "d_instantiate", entry, inode)
+    run(machine, "lockref_get", entry + LOCK_OF_ENTRY)
+    run(machine, "d_delete", entry)
     assert machine.memory.number(entry + ENTRY_INODE) == inode
-    ask(machine, "dput", entry)
-    ask(machine, "d_delete", entry)
+    run(machine, "dput", entry)
+    run(machine, "d_delete", entry)
     assert machine.memory.number(entry + ENTRY_INODE) == 0
     assert machine.heap.size(inode) is None
 
@@ -216,12 +216,12 @@ def test_an_entry_knows_the_kind_of_its_inode(
     machine: Machine, function: str, mode: int, kind: int
 ) -> None:
     above = super_block(machine)
-    entry, inode = entry_of(machine, root_of(machine, above)), ask(machine, "new_inode", above)
+    entry, inode = entry_of(machine, root_of(machine, above)), run(machine, "new_inode", above)
     machine.memory.put(inode, mode, 2)
     machine.memory.put(entry, 0x700008, 4)
-    ask(machine, function, entry, 0)
+    run(machine, function, entry, 0)
     assert machine.memory.number(entry + ENTRY_INODE) == 0
-    ask(machine, function, entry, inode)
+    run(machine, function, entry, inode)
     assert machine.memory.number(entry + ENTRY_INODE) == inode
     assert machine.memory.number(entry, 4) == kind | 8
 
@@ -229,29 +229,29 @@ def test_an_entry_knows_the_kind_of_its_inode(
 @pytest.mark.parametrize("hold", ["igrab", "ihold"])
 def test_an_inode_goes_with_its_last_reference(machine: Machine, hold: str) -> None:
     above = super_block(machine)
-    inode = ask(machine, "new_inode", above)
+    inode = run(machine, "new_inode", above)
     assert machine.heap.size(inode) == INODE_SIZE
     assert (machine.memory.number(inode + INODE_SUPER), inodes(machine, inode)) == (above, 1)
     mapping = machine.memory.number(inode + INODE_MAPPING)
     assert machine.memory.number(mapping) == inode
-    held_again = ask(machine, hold, inode)
+    held_again = run(machine, hold, inode)
     assert held_again == (inode if hold == "igrab" else 0)
-    ask(machine, "iput", inode)
+    run(machine, "iput", inode)
     assert inodes(machine, inode) == 1
-    ask(machine, "iput", inode)
+    run(machine, "iput", inode)
     assert machine.heap.size(inode) is None
-    ask(machine, "iput", 0)
+    run(machine, "iput", 0)
 
 
 def test_an_inode_of_no_file_is_on_the_account_of_who_made_it(machine: Machine) -> None:
-    inode = ask(machine, "alloc_anon_inode", super_block(machine))
+    inode = run(machine, "alloc_anon_inode", super_block(machine))
     assert [kind for kind, _ in held(machine)] == ["inode"]
-    ask(machine, "iput", inode)
+    run(machine, "iput", inode)
     assert held(machine) == []
 
 
 def test_every_inode_number_is_new_and_none_is_0(machine: Machine) -> None:
-    numbers = [ask(machine, "get_next_ino") for _ in range(5)]
+    numbers = [run(machine, "get_next_ino") for _ in range(5)]
     assert len({*numbers, 0}) == 6
 
 
@@ -268,14 +268,14 @@ def test_what_nobody_looks_up_is_left_as_it_is(
 ) -> None:
     root = root_of(machine, super_block(machine))
     before = machine.memory.read(root, 192)
-    assert ask(machine, function, root) == result
+    assert run(machine, function, root) == result
     assert machine.memory.read(root, 192) == before
 
 
 def test_a_module_that_goes_without_its_mount_has_none_on_its_account(machine: Machine) -> None:
-    mount = ask(machine, "kern_mount", file_system(machine))
-    ask(machine, "alloc_anon_inode", super_block(machine))
-    leave(machine)
+    mount = run(machine, "kern_mount", file_system(machine))
+    run(machine, "alloc_anon_inode", super_block(machine))
+    unload(machine)
     assert held(machine) == []
-    ask(machine, "kern_unmount", mount)
+    run(machine, "kern_unmount", mount)
     assert held(machine) == []

@@ -5,8 +5,8 @@ import errno
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_code, put_text, run
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import Crash, held, put_code, put_text, run
 
 RESULT, NAME, BUFFER, CONTEXT = (ROOM + at for at in (0, 256, 512, 768))
 
@@ -27,7 +27,7 @@ NOTE_FIRMWARE = "48893e48ff4608c3"
 def test_firmware_that_is_asked_for_is_not_there(name: str) -> None:
     machine = new_machine()
     machine.memory.put(RESULT, 7)
-    put_text(machine, NAME, b"sample/fw.bin")
+    put_text(machine, b"sample/fw.bin", NAME)
     assert run(machine, name, RESULT, NAME, 0, BUFFER, 64, 0) == -errno.ENOENT
     assert machine.memory.number(RESULT) == 0
     assert machine.memory.read(BUFFER, 64) == bytes(64)
@@ -38,7 +38,7 @@ def test_firmware_that_is_asked_for_is_not_there(name: str) -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_firmware_needs_a_name_and_a_place(name: str) -> None:
     machine = new_machine()
-    for text in (0, put_text(machine, NAME, b"")):
+    for text in (0, put_text(machine, b"", NAME)):
         machine.memory.put(RESULT, 7)
         assert run(machine, name, RESULT, text, 0, BUFFER, 64, 0) == -errno.EINVAL
         assert machine.memory.number(RESULT) == 0
@@ -51,7 +51,7 @@ def test_who_does_not_wait_is_told_once_and_only_after_the_request() -> None:
     machine = new_machine()
     answer = put_code(machine, NOTE_FIRMWARE)
     machine.memory.put(CONTEXT, 7)
-    put_text(machine, NAME, b"sample/fw.bin")
+    put_text(machine, b"sample/fw.bin", NAME)
     arguments = (0, 1, NAME, 0, 0, CONTEXT, answer)
     with machine.running("sample"):
         machine.memory.put(machine.calls.now.stack & ~15, answer)

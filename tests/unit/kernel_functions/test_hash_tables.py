@@ -10,8 +10,8 @@ import struct
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_code, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, held, put_code, run, unload
 
 TABLE, PARAMETERS, COUNT = ROOM, ROOM + 256, ROOM + 512
 BUCKETS = 64
@@ -41,7 +41,7 @@ def test_a_table_has_its_parameters_and_empty_buckets(name: str, is_list: int) -
     assert machine.memory.number(TABLE + 8, 4) == 4
     assert machine.memory.read(TABLE + 16, 40) == given
     assert machine.memory.number(TABLE + 56, 1) == is_list
-    assert held(machine) == ["hash table"]
+    assert held(machine) == [("hash table", "")]
 
 
 @pytest.mark.parametrize("name", ["rhashtable_init", "rhltable_init"])
@@ -63,7 +63,7 @@ def test_a_table_is_destroyed_once(name: str) -> None:
     for _ in range(2):
         run(machine, name, TABLE, counter, COUNT)
     assert machine.memory.number(COUNT) == bool(counter)
-    assert held(machine) == ["64 bytes of memory"]
+    assert held(machine) == [("memory", "64 bytes of memory")]
     assert machine.heap.size(buckets) is None
 
 
@@ -73,7 +73,7 @@ def test_a_table_that_is_left_is_reclaimed_without_a_look_at_it() -> None:
     run(machine, "rhltable_init", table, put_parameters(machine))
     buckets = machine.memory.number(table)
     machine.memory.put(table, 8)
-    assert unload(machine) == ["256 bytes of memory", "hash table"]
+    assert unload(machine) == [("memory", "256 bytes of memory"), ("hash table", "")]
     assert machine.heap.size(buckets) is None
 
 

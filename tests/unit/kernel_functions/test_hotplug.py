@@ -8,12 +8,20 @@ import pytest
 from kmodd.errors import Reason
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from tests.support.kernel_calls import ask, callback, held, leave, paths, structure, text
+from tests.support.kernel_calls import (
+    Crash,
+    callback,
+    held,
+    paths,
+    put_structure,
+    put_text,
+    run,
+    unload,
+)
 from tests.support.machine import Machine, new_machine
 
 # After the emulator.
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug  # isort: skip
-from kmodd.kernel.emulated.machine.crash import Crash  # isort: skip
 
 GADGET, NETWORK = PlatformIdentity("gadget"), PciIdentity(0x8086, 0x100E, 0, 0, 0x020000)
 RAISE = bytes.fromhex("0f0b")
@@ -37,9 +45,9 @@ def pull_out(machine: Machine, name: str) -> None:
 
 def driver(machine: Machine, probe: int, remove: int = 0) -> int:
     """Register a platform driver called "gadget" and return it."""
-    fields = {0: probe, 8: remove, 48: text(machine, "gadget")}
-    made = structure(machine, 240, fields)
-    assert ask(machine, "__platform_driver_register", made, 0) == 0
+    fields = {0: probe, 8: remove, 48: put_text(machine, "gadget")}
+    made = put_structure(machine, 240, fields)
+    assert run(machine, "__platform_driver_register", made, 0) == 0
     return made
 
 
@@ -98,8 +106,8 @@ def test_a_probe_that_crashes_takes_the_device_along(machine: Machine) -> None:
 
 
 def test_only_what_was_put_in_is_pulled_out(machine: Machine) -> None:
-    device = ask(machine, "platform_device_alloc", text(machine, "own"), -1)
-    ask(machine, "platform_device_add", device)
+    device = run(machine, "platform_device_alloc", put_text(machine, "own"), -1)
+    run(machine, "platform_device_add", device)
     for name, reason, code in (
         ("own", Reason.KERNEL_REFUSED, errno.EBUSY),
         ("other", Reason.DEVICE_NOT_FOUND, errno.ENODEV),
@@ -114,7 +122,7 @@ def test_only_what_was_put_in_is_pulled_out(machine: Machine) -> None:
 def test_a_device_outlives_the_module_of_its_driver(machine: Machine) -> None:
     driver(machine, callback(machine).address)
     put_in(machine, GADGET)
-    leave(machine)
+    unload(machine)
     (device,) = plugged(machine)
     assert (device.name, device.driver) == ("gadget.0", "")
     pull_out(machine, "gadget.0")

@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from tests.support.kernel_calls import ask, callback, held, leave, text
+from tests.support.kernel_calls import callback, held, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
 
 SHARED, COND_SUSPEND, NO_SUSPEND, NO_AUTOEN = 0x80, 0x40000, 0x4000, 0x80000
@@ -21,15 +21,15 @@ def machine() -> Machine:
 def request(
     machine: Machine, flags: int = 0, device: int = DEVICE, *, number: int = LINE, name: int = 0
 ) -> int:
-    return ask(machine, "request_threaded_irq", number, HANDLER, 0, flags, name, device)
+    return run(machine, "request_threaded_irq", number, HANDLER, 0, flags, name, device)
 
 
 def test_an_interrupt_is_on_the_account_until_it_is_freed(machine: Machine) -> None:
-    handler, name = callback(machine), text(machine, "serial")
-    code = ask(machine, "request_threaded_irq", LINE, handler.address, 0, 0, name, DEVICE)
+    handler, name = callback(machine), put_text(machine, "serial")
+    code = run(machine, "request_threaded_irq", LINE, handler.address, 0, 0, name, DEVICE)
     assert code == 0
     assert held(machine) == [("interrupt", "interrupt 11 'serial'")]
-    assert ask(machine, "free_irq", LINE, DEVICE) == name
+    assert run(machine, "free_irq", LINE, DEVICE) == name
     assert (held(machine), handler.calls) == ([], 0)
 
 
@@ -37,8 +37,8 @@ def test_what_nobody_has_is_not_freed() -> None:
     lines = list[str]()
     machine = new_machine(lines)
     request(machine)
-    assert ask(machine, "free_irq", LINE, OTHER) == 0
-    assert ask(machine, "free_irq", LINE + 1, DEVICE) == 0
+    assert run(machine, "free_irq", LINE, OTHER) == 0
+    assert run(machine, "free_irq", LINE + 1, DEVICE) == 0
     assert (len(held(machine)), len(lines)) == (1, 2)
 
 
@@ -58,7 +58,7 @@ def test_an_interrupt_is_shared_where_all_share_it(
     assert request(machine, second, OTHER) == code
     assert request(machine, 0, number=LINE + 1) == 0
     assert [name for _, name in held(machine)].count("interrupt 11") == (1 if code else 2)
-    ask(machine, "free_irq", LINE, DEVICE)
+    run(machine, "free_irq", LINE, DEVICE)
     if code:
         assert request(machine, second, OTHER) == 0
     assert [name for _, name in held(machine)].count("interrupt 11") == 1
@@ -83,24 +83,24 @@ def test_what_no_driver_can_ask_for_is_refused(
 ) -> None:
     number, handler, thread, flags, device = how
     words = number, handler, thread, flags, 0, device
-    assert ask(machine, "request_threaded_irq", *words) == code
+    assert run(machine, "request_threaded_irq", *words) == code
     assert len(held(machine)) == (not code)
-    assert ask(machine, "devm_request_threaded_irq", ROOM, *words) == code
+    assert run(machine, "devm_request_threaded_irq", ROOM, *words) == code
 
 
 def test_a_dma_channel_is_one_of_eight_and_its_own(machine: Machine) -> None:
-    codes = [ask(machine, "request_dma", each, 0) for each in range(9)]
+    codes = [run(machine, "request_dma", each, 0) for each in range(9)]
     assert codes == [*(0, 0, 0, 0, -errno.EBUSY, 0, 0, 0, -errno.EINVAL)]
     assert held(machine)[0] == ("DMA channel", "DMA channel 0")
-    assert ask(machine, "request_dma", 3, 0) == -errno.EBUSY
-    ask(machine, "free_dma", 3)
-    ask(machine, "free_dma", 3)
-    assert ask(machine, "request_dma", 3, 0) == 0
+    assert run(machine, "request_dma", 3, 0) == -errno.EBUSY
+    run(machine, "free_dma", 3)
+    run(machine, "free_dma", 3)
+    assert run(machine, "request_dma", 3, 0) == 0
 
 
 def test_a_module_that_goes_without_them_leaves_them_to_others(machine: Machine) -> None:
     request(machine)
-    ask(machine, "request_dma", 3, 0)
-    leave(machine)
+    run(machine, "request_dma", 3, 0)
+    unload(machine)
     assert held(machine) == []
-    assert request(machine) == ask(machine, "request_dma", 3, 0) == 0
+    assert request(machine) == run(machine, "request_dma", 3, 0) == 0

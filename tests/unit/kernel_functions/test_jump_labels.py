@@ -6,7 +6,7 @@ What the code looks like then is told in tests/unit/test_emulated_jump_labels.py
 
 import pytest
 
-from tests.support.kernel_calls import NULL_DEREFERENCE, ask, oops
+from tests.support.kernel_calls import NULL_DEREFERENCE, oops, run
 from tests.support.machine import ROOM, Machine, new_machine
 
 KEY = ROOM
@@ -26,8 +26,8 @@ def counted(machine: Machine, *functions: str) -> list[int]:
     """Return how often the key is on after each of the functions."""
     counts = list[int]()
     for each in functions:
-        ask(machine, each, KEY, ROOM + 64, 250)
-        counts.append(ask(machine, "static_key_count", KEY))
+        run(machine, each, KEY, ROOM + 64, 250)
+        counts.append(run(machine, "static_key_count", KEY))
     return counts
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from tests.support.kernel_calls import Crash, error_pointer, put_code, run
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, error, put_code, run
 
 HEAD, NODES, NUMBER, VISITS = (ROOM + at for at in (0, 256, 1024, 1280))
 INT_MAX, HUGE = (1 << 31) - 1, (1 << 64) - 1
@@ -185,7 +185,7 @@ def test_what_has_a_number_is_replaced() -> None:
     machine = new_machine()
     run(machine, "idr_alloc", HEAD, 7, 3, 0, 0)
     assert run(machine, "idr_replace", HEAD, 8, 3) == 7
-    assert run(machine, "idr_replace", HEAD, 8, 4) == error(errno.ENOENT)
+    assert run(machine, "idr_replace", HEAD, 8, 4) == error_pointer(errno.ENOENT)
     assert run(machine, "idr_find", HEAD, 3) == 8
 
 

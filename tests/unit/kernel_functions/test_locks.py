@@ -8,8 +8,8 @@ import errno
 
 import pytest
 
+from tests.support.kernel_calls import held, put_code, run, unload
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import held, put_code, run, unload
 
 LOCK, RESULT, MASK = ROOM, ROOM + 256, ROOM + 512
 
@@ -174,7 +174,7 @@ def test_a_tables_locks_are_as_many_as_its_processors_need(
     locks = machine.memory.number(RESULT)
     assert machine.memory.read(locks, 4 * count) == bytes(4 * count)
     assert machine.memory.number(MASK, 4) == count - 1
-    assert held(machine) == ["bucket locks"]
+    assert held(machine) == [("memory", "bucket locks")]
     run(machine, "free_bucket_spinlocks", locks)
     assert held(machine) == []
     run(machine, "free_bucket_spinlocks", 0)
@@ -191,5 +191,5 @@ def test_a_tables_locks_are_not_without_number() -> None:
 def test_a_tables_locks_that_are_left_are_reclaimed() -> None:
     machine = new_machine()
     run(machine, "__alloc_bucket_spinlocks", RESULT, MASK, 16, 0, 0, 0, 0)
-    assert unload(machine) == ["bucket locks"]
+    assert unload(machine) == [("memory", "bucket locks")]
     assert machine.heap.size(machine.memory.number(RESULT)) is None

@@ -4,8 +4,8 @@
 import pytest
 
 from kmodd.kernel.emulated.hardware import addresses
+from tests.support.kernel_calls import held, put_code, put_text, run, unload
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import held, put_code, put_text, run, unload
 
 ZERO_SIZE_PTR, PAGE = 16, 4096
 HUGE = (1 << 64) - 1
@@ -61,7 +61,7 @@ def test_kmalloc_gives_memory_up_to_four_megabytes(name: str) -> None:
     assert address >= addresses.DIRECT_MAP
     assert address % 8 == 0
     assert machine.memory.read(address, 100) == bytes(100)
-    assert held(machine) == ["100 bytes of memory"]
+    assert held(machine) == [("memory", "100 bytes of memory")]
     assert run(machine, name, *before, 4 * MEGABYTE) % PAGE == 0
     assert run(machine, name, *before, 4 * MEGABYTE + 1) == 0
     assert run(machine, name, *before, HUGE) == 0
@@ -77,7 +77,7 @@ def test_vmalloc_gives_more_but_not_nothing(name: str) -> None:
     assert machine.memory.read(address + 5 * MEGABYTE - 8, 8) == bytes(8)
     assert run(machine, name, 0) == 0
     assert run(machine, name, HUGE) == 0
-    assert held(machine) == [f"{5 * MEGABYTE} bytes of memory"]
+    assert held(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
 
 
 def test_kvmalloc_takes_from_both() -> None:
@@ -85,7 +85,7 @@ def test_kvmalloc_takes_from_both() -> None:
     assert run(machine, "kvmalloc_node", 0) == ZERO_SIZE_PTR
     assert run(machine, "kvmalloc_node", HUGE) == 0
     assert run(machine, "kvmalloc_node", 5 * MEGABYTE) % PAGE == 0
-    assert unload(machine) == [f"{5 * MEGABYTE} bytes of memory"]
+    assert unload(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
 
 
 def test_exact_pages_are_some() -> None:
@@ -93,7 +93,7 @@ def test_exact_pages_are_some() -> None:
     assert run(machine, "alloc_pages_exact", 0) == 0
     assert run(machine, "alloc_pages_exact", HUGE) == 0
     assert run(machine, "alloc_pages_exact", 3 * PAGE) % PAGE == 0
-    assert held(machine) == [f"{3 * PAGE} bytes of memory"]
+    assert held(machine) == [("memory", f"{3 * PAGE} bytes of memory")]
 
 
 @pytest.mark.parametrize("name", FREEING)
@@ -128,7 +128,7 @@ def test_memory_that_rcu_frees_is_gone_after_the_grace_period() -> None:
 def test_what_a_module_leaves_is_reclaimed() -> None:
     machine = new_machine()
     left = [run(machine, "__kmalloc", size) for size in (10, 20)]
-    assert unload(machine) == ["10 bytes of memory", "20 bytes of memory"]
+    assert unload(machine) == [("memory", "10 bytes of memory"), ("memory", "20 bytes of memory")]
     assert [machine.heap.size(each) for each in left] == [None, None]
 
 
@@ -139,7 +139,7 @@ def test_krealloc_keeps_the_contents_and_frees_the_old() -> None:
     assert run(machine, "krealloc", old, 8) == old
     fresh = run(machine, "krealloc", old, 1000)
     assert machine.memory.read(fresh, 12) == b"old bye!" + bytes(4)
-    assert held(machine) == ["1000 bytes of memory"]
+    assert held(machine) == [("memory", "1000 bytes of memory")]
     assert run(machine, "krealloc", fresh, 10) == fresh
     assert run(machine, "krealloc", fresh, 4 * MEGABYTE + 1) == 0
     assert machine.heap.size(fresh) == 1000
@@ -155,7 +155,7 @@ def test_kvrealloc_only_grows() -> None:
     assert run(machine, "kvrealloc", old, 16, HUGE) == 0
     fresh = run(machine, "kvrealloc", old, 16, 5 * MEGABYTE)
     assert machine.memory.read(fresh, 18) == b"0123456789abcdef\0\0"
-    assert held(machine) == [f"{5 * MEGABYTE} bytes of memory"]
+    assert held(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
     assert run(machine, "kvrealloc", 0, 0, 10) not in (0, fresh)
 
 
@@ -186,7 +186,7 @@ def test_a_copy_is_memory_of_its_own(
     machine.memory.write(ROOM, b"a\0bcd\0")
     copy = run(machine, name, ROOM, *arguments)
     assert machine.memory.read(copy, machine.heap.size(copy) or 0) == expected
-    assert unload(machine) == [f"{len(expected)} bytes of memory"]
+    assert unload(machine) == [("memory", f"{len(expected)} bytes of memory")]
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_a_copy_of_no_bytes_looks_nowhere() -> None:
 
 def test_text_is_printed_into_memory_of_its_own() -> None:
     machine = new_machine()
-    made = run(machine, "kasprintf", 0, put_text(machine, ROOM, b"%d of %s"), 3, ROOM)
+    made = run(machine, "kasprintf", 0, put_text(machine, b"%d of %s", ROOM), 3, ROOM)
     assert machine.memory.string(made) == b"3 of %d of %s"
-    assert held(machine) == ["14 bytes of memory"]
+    assert held(machine) == [("memory", "14 bytes of memory")]
 
 
 @pytest.mark.parametrize("name", ["kvasprintf", "kvasprintf_const"])
@@ -225,9 +225,9 @@ def test_text_is_printed_from_a_list_of_arguments(name: str) -> None:
         machine.memory.put(arguments + at, value, size)
     machine.memory.put(area + 40, 7)
     machine.memory.put(ROOM + 768, 8)
-    made = run(machine, name, 0, put_text(machine, ROOM, b"%d-%d"), arguments)
+    made = run(machine, name, 0, put_text(machine, b"%d-%d", ROOM), arguments)
     assert machine.memory.string(made) == b"7-8"
-    assert held(machine) == ["4 bytes of memory"]
+    assert held(machine) == [("memory", "4 bytes of memory")]
 
 
 COUNT_UP = "48c70707000000c3"
@@ -239,8 +239,8 @@ def test_a_slab_cache_gives_objects_that_are_constructed(name: str) -> None:
     machine = new_machine()
     constructor = put_code(machine, COUNT_UP)
     rest = (0, 0, constructor) if name == "kmem_cache_create" else (0, 0, 0, 0, constructor)
-    cache = run(machine, name, put_text(machine, ROOM, b"things"), 48, *rest)
-    assert held(machine) == ["slab cache 'things'"]
+    cache = run(machine, name, put_text(machine, b"things", ROOM), 48, *rest)
+    assert held(machine) == [("slab cache", "slab cache 'things'")]
     assert run(machine, "kmem_cache_size", cache) == 48
     takers = ("kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru")
     objects = [run(machine, each, cache, 0, 0) for each in takers]
@@ -264,15 +264,15 @@ def test_a_slab_cache_needs_a_name_and_a_size(text: int, size: int) -> None:
 
 def test_a_slab_cache_that_is_left_is_reclaimed() -> None:
     machine = new_machine()
-    cache = run(machine, "kmem_cache_create", put_text(machine, ROOM, b"left"), 8, 0, 0, 0)
-    assert unload(machine) == ["slab cache 'left'"]
+    cache = run(machine, "kmem_cache_create", put_text(machine, b"left", ROOM), 8, 0, 0, 0)
+    assert unload(machine) == [("slab cache", "slab cache 'left'")]
     assert machine.heap.size(cache) is None
 
 
 def test_an_object_that_is_freed_twice_is_told() -> None:
     lines = list[str]()
     machine = new_machine(lines)
-    cache = run(machine, "kmem_cache_create", put_text(machine, ROOM, b"things"), 48, 0, 0, 0)
+    cache = run(machine, "kmem_cache_create", put_text(machine, b"things", ROOM), 48, 0, 0, 0)
     each = run(machine, "kmem_cache_alloc", cache, 0)
     run(machine, "kmem_cache_free", cache, each)
     run(machine, "kmem_cache_free", cache, each)
@@ -293,7 +293,7 @@ def test_a_zeroed_page_is_one_page() -> None:
     machine = new_machine()
     page = run(machine, "get_zeroed_page", 0)
     assert machine.memory.read(page, PAGE) == bytes(PAGE)
-    assert held(machine) == ["4096 bytes of memory"]
+    assert held(machine) == [("memory", "4096 bytes of memory")]
 
 
 @pytest.mark.parametrize("name", ["alloc_pages", "__alloc_pages", "__get_free_pages"])
@@ -311,7 +311,7 @@ def test_a_page_is_known_by_its_struct(name: str, freeing: str) -> None:
     page = run(machine, name, 0, 1)
     assert (page - addresses.VMEMMAP) % 64 == 0
     assert machine.memory.number(page + 52, 4) == 1
-    assert held(machine) == ["8192 bytes of memory"]
+    assert held(machine) == [("memory", "8192 bytes of memory")]
     machine.memory.put(ROOM, page)
     mapped = run(machine, "vmap", ROOM, 1, 0, 0)
     assert mapped - addresses.DIRECT_MAP == (page - addresses.VMEMMAP) // 64 * PAGE
@@ -327,7 +327,7 @@ def test_per_cpu_memory_is_an_offset_into_each_processors_area(name: str) -> Non
     assert machine.memory.read(addresses.PER_CPU + offset, 24) == bytes(24)
     aligned = run(machine, name, 96, 64)
     assert (addresses.PER_CPU + aligned) % 64 == 0
-    assert held(machine)[0] == "24 bytes of per-CPU memory"
+    assert held(machine)[0] == ("per-CPU memory", "24 bytes of per-CPU memory")
     for each in (offset, aligned, 0):
         run(machine, "free_percpu", each)
     assert held(machine) == []
@@ -346,7 +346,7 @@ def test_per_cpu_memory_has_a_size_and_an_alignment_in_bounds(
 def test_per_cpu_memory_that_is_left_is_reclaimed() -> None:
     machine = new_machine()
     first = run(machine, "__alloc_percpu", 64, 8)
-    assert unload(machine) == ["64 bytes of per-CPU memory"]
+    assert unload(machine) == [("per-CPU memory", "64 bytes of per-CPU memory")]
     assert run(machine, "__alloc_percpu", 64, 8) == first
 
 
@@ -359,7 +359,7 @@ def test_nothing_answers_at_a_physical_address(name: str, flags: tuple[int, ...]
     place = run(machine, name, 0xFED00010, 32, *flags)
     assert place % PAGE == 0x10
     assert machine.memory.read(place, 32) == b"\xff" * 32
-    assert held(machine) == ["a mapping of 32 bytes at 0xfed00010"]
+    assert held(machine) == [("mapping", "a mapping of 32 bytes at 0xfed00010")]
     run(machine, "memunmap" if flags else "iounmap", place)
     assert held(machine) == []
     run(machine, "memunmap" if flags else "iounmap", 0)
@@ -382,7 +382,7 @@ def test_memremap_has_to_be_told_how() -> None:
 def test_a_mapping_that_is_left_is_reclaimed() -> None:
     machine = new_machine()
     place = run(machine, "ioremap", 0xFED00000, 32)
-    assert unload(machine) == ["a mapping of 32 bytes at 0xfed00000"]
+    assert unload(machine) == [("mapping", "a mapping of 32 bytes at 0xfed00000")]
     assert machine.heap.size(place) is None
 
 
@@ -391,7 +391,7 @@ def test_memory_for_dma_has_an_address_for_the_device_too() -> None:
     place = run(machine, "dma_alloc_attrs", ROOM, 8192, ROOM + 8, 0, 0)
     handle = machine.memory.number(ROOM + 8)
     assert handle == place - addresses.DIRECT_MAP
-    assert held(machine) == ["8192 bytes of memory"]
+    assert held(machine) == [("memory", "8192 bytes of memory")]
     run(machine, "dma_free_attrs", ROOM, 8192, place, handle, 0)
     assert held(machine) == []
     machine.memory.put(ROOM + 8, 5)
@@ -404,7 +404,7 @@ def test_a_memory_pool_is_made_and_destroyed(name: str) -> None:
     machine = new_machine()
     pool = run(machine, name, 4, 0, 0, 0, 0, 0)
     assert pool >= addresses.DIRECT_MAP
-    assert held(machine) == ["a memory pool"]
+    assert held(machine) == [("memory pool", "a memory pool")]
     run(machine, "mempool_destroy", pool)
     run(machine, "mempool_destroy", pool)
     run(machine, "mempool_destroy", 0)
@@ -429,7 +429,7 @@ def test_a_pool_for_dma_has_blocks_within_boundaries(
     machine = new_machine()
     pool = run(machine, "dma_pool_create", ROOM, ROOM, size, align, boundary)
     assert (pool != 0) == is_made
-    assert held(machine) == ["a memory pool"] * is_made
+    assert held(machine) == [("memory pool", "a memory pool")] * is_made
     run(machine, "dma_pool_destroy", pool)
     assert held(machine) == []
 
@@ -448,13 +448,13 @@ def test_what_the_caller_has_room_for_is_set_up_and_given_back(
     take: str, give: str, booked: str
 ) -> None:
     machine = new_machine()
-    assert run(machine, take, ROOM, put_text(machine, ROOM + 256, b"one")) == 0
-    assert held(machine) == [booked]
+    assert run(machine, take, ROOM, put_text(machine, b"one", ROOM + 256)) == 0
+    assert held(machine) == [(booked, booked)]
     run(machine, "register_shrinker_prepared", ROOM)
     run(machine, give, ROOM)
     assert held(machine) == []
     run(machine, take, ROOM, ROOM + 256)
-    assert unload(machine) == [booked]
+    assert unload(machine) == [(booked, booked)]
 
 
 @pytest.mark.parametrize(

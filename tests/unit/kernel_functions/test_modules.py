@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from kmodd.kernel.base import Requested
+from tests.support.kernel_calls import CODE, Crash, add_module, held, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import CODE, Crash, add_module, held, put_text, run, unload
 
 MODULE, TEXT, BUFFER, BLOCK = (ROOM + at for at in (0, 256, 512, 1024))
 NAME = 24
@@ -35,7 +35,7 @@ class References:
 def test_a_module_is_held_and_released_by_its_struct() -> None:
     machine = new_machine()
     references = References(machine)
-    put_text(machine, MODULE + NAME, b"other")
+    put_text(machine, b"other", MODULE + NAME)
     assert run(machine, "try_module_get", MODULE) == 1
     run(machine, "__module_get", MODULE)
     for _ in range(2):
@@ -46,7 +46,7 @@ def test_a_module_is_held_and_released_by_its_struct() -> None:
 def test_a_module_that_is_going_is_not_held() -> None:
     machine = new_machine()
     references = References(machine, is_going=True)
-    put_text(machine, MODULE + NAME, b"other")
+    put_text(machine, b"other", MODULE + NAME)
     assert run(machine, "try_module_get", MODULE) == 0
     assert references.done == []
 
@@ -75,16 +75,16 @@ def test_a_module_is_asked_for_by_a_name_that_is_printed(status: int, wait: int)
         return Requested(status=status)
 
     machine = new_machine(request=request)
-    template = put_text(machine, TEXT, b"char-major-%d-%d")
+    template = put_text(machine, b"char-major-%d-%d", TEXT)
     assert run(machine, "__request_module", wait, template, 10, 200) == status
     assert asked == [("char-major-10-200", bool(wait))]
 
 
 def test_a_name_that_is_no_modules_is_not_asked_for() -> None:
     machine = new_machine(request=lambda _name, _wait: Requested(status=1))
-    template = put_text(machine, TEXT, b"%055d")
+    template = put_text(machine, b"%055d", TEXT)
     assert run(machine, "__request_module", 1, template, 1) == 1
-    template = put_text(machine, TEXT, b"%056d")
+    template = put_text(machine, b"%056d", TEXT)
     assert run(machine, "__request_module", 1, template, 1) == -errno.ENAMETOOLONG
 
 
@@ -95,26 +95,26 @@ def test_a_symbol_is_found_and_its_module_held(name: str) -> None:
     references = References(machine)
     image = add_module(machine, {"shared": CODE + 16, "plain": CODE + 32})
     image.gpl_only = frozenset({"shared"})
-    assert run(machine, name, put_text(machine, TEXT, b"shared")) == CODE + 16
+    assert run(machine, name, put_text(machine, b"shared", TEXT)) == CODE + 16
     assert references.done == ["+sample"]
     run(machine, "__symbol_put", TEXT)
     assert references.done == ["+sample", "-sample"]
-    assert (run(machine, name, put_text(machine, TEXT, b"plain")), lines) == (
+    assert (run(machine, name, put_text(machine, b"plain", TEXT)), lines) == (
         0,
         ["failing symbol_get of non-GPLONLY symbol plain."],
     )
     references.is_going = True
-    assert run(machine, name, put_text(machine, TEXT, b"shared")) == 0
+    assert run(machine, name, put_text(machine, b"shared", TEXT)) == 0
 
 
 @pytest.mark.parametrize("name", ["__symbol_get", "__symbol_get_gpl"])
 def test_a_symbol_of_the_kernels_own_is_held_by_nobody(name: str) -> None:
     machine = new_machine()
     references = References(machine)
-    text = put_text(machine, TEXT, b"_printk")
+    text = put_text(machine, b"_printk", TEXT)
     assert run(machine, name, text) == machine.kernel_symbols.address("_printk")
     run(machine, "__symbol_put", text)
-    assert run(machine, name, put_text(machine, TEXT, b"nosuch")) == 0
+    assert run(machine, name, put_text(machine, b"nosuch", TEXT)) == 0
     assert references.done == []
 
 
@@ -136,7 +136,7 @@ def test_an_address_belongs_to_the_module_that_is_there() -> None:
 
 def test_symbols_are_not_looked_up_by_name_and_nobody_counts_references() -> None:
     machine = new_machine()
-    assert run(machine, "kallsyms_lookup_name", put_text(machine, TEXT, b"_printk")) == 0
+    assert run(machine, "kallsyms_lookup_name", put_text(machine, b"_printk", TEXT)) == 0
     assert run(machine, "module_refcount", MODULE) == 0
 
 
@@ -156,8 +156,8 @@ def test_a_notifier_is_registered_once_and_taken_back_once() -> None:
     register, unregister = "register_module_notifier", "unregister_module_notifier"
     assert run(machine, unregister, BLOCK) == -errno.ENOENT
     assert [run(machine, register, BLOCK) for _ in range(2)] == [0, -errno.EEXIST]
-    assert held(machine) == ["module notifier"]
+    assert held(machine) == [("module notifier", "module notifier")]
     assert [run(machine, unregister, BLOCK) for _ in range(2)] == [0, -errno.ENOENT]
     run(machine, register, BLOCK)
-    assert unload(machine) == ["module notifier"]
+    assert unload(machine) == [("module notifier", "module notifier")]
     assert run(machine, register, BLOCK) == 0

@@ -7,12 +7,12 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     callback,
     held,
-    leave,
     oops,
-    structure,
+    put_structure,
+    run,
+    unload,
 )
 from tests.support.machine import ROOM, Machine, new_machine
 from tests.support.registrations import (
@@ -173,7 +173,7 @@ def operations(machine: Machine, **words: int) -> int:
     """Return a ``struct pernet_operations``."""
     offsets = {"init": INIT, "pre_exit": PRE_EXIT, "exit": EXIT, "exit_batch": EXIT_BATCH}
     offsets |= {"id": ID, "size": SIZE}
-    return structure(machine, 72, {offsets[each]: value for each, value in words.items()})
+    return put_structure(machine, 72, {offsets[each]: value for each, value in words.items()})
 
 
 PERNET = [
@@ -195,11 +195,11 @@ def test_a_subsystem_is_told_of_the_name_space_when_it_comes_and_goes(
         exit=leaving.address,
         exit_batch=batch.address,
     )
-    assert ask(machine, register, made) == 0
+    assert run(machine, register, made) == 0
     assert (init.calls, init.arguments[0]) == (1, space)
     assert [kind for kind, _ in held(machine)] == ["name space operations"]
     assert (before.calls, leaving.calls, batch.calls) == (0, 0, 0)
-    ask(machine, end, made)
+    run(machine, end, made)
     assert (before.calls, leaving.calls, batch.calls) == (1, 1, 1)
     assert before.arguments[0] == leaving.arguments[0] == space
     head = batch.arguments[0]
@@ -214,17 +214,17 @@ def test_a_subsystem_has_data_of_its_own_in_the_name_space(
     place, other = ROOM, ROOM + 8
     first, second = (operations(machine, id=each, size=100) for each in (place, other))
     for each in (first, second):
-        assert ask(machine, register, each) == 0
+        assert run(machine, register, each) == 0
     numbers = [machine.memory.number(each, 4) for each in (place, other)]
     assert len({*numbers}) == 2
     space = machine.kernel_symbols.address("init_net")
     table = machine.memory.number(space + NET_GENERIC)
     data = machine.memory.number(table + 8 * numbers[0])
     assert machine.heap.size(data) == 100
-    ask(machine, end, first)
+    run(machine, end, first)
     assert machine.heap.size(data) is None
     assert machine.memory.number(table + 8 * numbers[0]) == 0
-    leave(machine)
+    unload(machine)
     assert machine.memory.number(table + 8 * numbers[1]) == 0
 
 
@@ -232,7 +232,7 @@ def test_a_subsystem_has_data_of_its_own_in_the_name_space(
 def test_a_subsystem_that_does_not_begin_leaves_nothing(machine: Machine, register: str) -> None:
     init = callback(machine, -errno.ENOMEM)
     made = operations(machine, init=init.address, id=ROOM, size=100)
-    assert ask(machine, register, made) == -errno.ENOMEM
+    assert run(machine, register, made) == -errno.ENOMEM
     assert held(machine) == []
     table = machine.memory.number(machine.kernel_symbols.address("init_net") + NET_GENERIC)
     assert machine.memory.number(table + 8 * machine.memory.number(ROOM, 4)) == 0
@@ -241,7 +241,7 @@ def test_a_subsystem_that_does_not_begin_leaves_nothing(machine: Machine, regist
 
 @pytest.mark.parametrize("function", ["sock_create_kern", "__sock_create"])
 def test_a_socket_and_its_sock_know_each_other(machine: Machine, function: str) -> None:
-    assert ask(machine, function, 0, AF_INET, STREAM, 6, ROOM, 1) == 0
+    assert run(machine, function, 0, AF_INET, STREAM, 6, ROOM, 1) == 0
     socket = machine.memory.number(ROOM)
     sock = machine.memory.number(socket + SOCKET_SOCK)
     assert machine.memory.number(sock + SOCK_SOCKET) == socket
@@ -249,9 +249,9 @@ def test_a_socket_and_its_sock_know_each_other(machine: Machine, function: str) 
     release = machine.memory.number(machine.memory.number(socket + SOCKET_OPERATIONS) + 16)
     with machine.running("sample"):
         assert machine.call(release, socket) == 0
-    ask(machine, "sock_release", socket)
+    run(machine, "sock_release", socket)
     assert (held(machine), machine.heap.size(socket)) == ([], None)
-    ask(machine, "sock_release", socket)
+    run(machine, "sock_release", socket)
 
 
 @pytest.mark.parametrize("function", ["sock_create_kern", "__sock_create"])
@@ -266,22 +266,22 @@ def test_a_socket_of_no_family_or_type_is_refused(
     machine: Machine, function: str, family: int, kind: int, code: int
 ) -> None:
     machine.memory.put(ROOM, 7)
-    assert ask(machine, function, 0, family, kind, 0, ROOM, 1) == code
+    assert run(machine, function, 0, family, kind, 0, ROOM, 1) == code
     assert (machine.memory.number(ROOM), held(machine)) == (7, [])
 
 
 def test_a_control_sock_is_released_as_its_socket(machine: Machine) -> None:
-    assert ask(machine, "inet_ctl_sock_create", ROOM, AF_INET, 3, 1, 0) == 0
+    assert run(machine, "inet_ctl_sock_create", ROOM, AF_INET, 3, 1, 0) == 0
     sock = machine.memory.number(ROOM)
-    ask(machine, "sock_release", machine.memory.number(sock + SOCK_SOCKET))
+    run(machine, "sock_release", machine.memory.number(sock + SOCK_SOCKET))
     assert held(machine) == []
     assert oops(machine, "inet_ctl_sock_create", 8, 2, 3, 1).startswith(NULL_DEREFERENCE)
 
 
 def test_a_directory_of_fragments_knows_whose_it_is(machine: Machine) -> None:
-    assert ask(machine, "fqdir_init", ROOM, 0xF00, 0xBA0) == 0
+    assert run(machine, "fqdir_init", ROOM, 0xF00, 0xBA0) == 0
     made = machine.memory.number(ROOM)
     assert [machine.memory.number(made + at) for at in (24, 32)] == [0xF00, 0xBA0]
     assert [kind for kind, _ in held(machine)] == ["fragment directory"]
-    ask(machine, "fqdir_exit", made)
+    run(machine, "fqdir_exit", made)
     assert (held(machine), machine.heap.size(made)) == ([], None)

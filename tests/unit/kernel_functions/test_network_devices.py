@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     callback,
     held,
-    leave,
     oops,
     paths,
-    structure,
-    text,
+    put_structure,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import ROOM, Machine, new_machine
 
@@ -36,12 +36,12 @@ def machine() -> Machine:
 
 
 def allocate(machine: Machine, name: str, setup: int = 0, private: int = 0) -> int:
-    return ask(machine, "alloc_netdev_mqs", private, text(machine, name), 0, setup, 1, 1)
+    return run(machine, "alloc_netdev_mqs", private, put_text(machine, name), 0, setup, 1, 1)
 
 
 def registered(machine: Machine, name: str) -> int:
     device = allocate(machine, name)
-    assert ask(machine, "register_netdev", device) == 0
+    assert run(machine, "register_netdev", device) == 0
     return device
 
 
@@ -55,7 +55,7 @@ def kinds(machine: Machine) -> list[str]:
 
 def link_type(machine: Machine, kind: str) -> int:
     """Return a ``struct rtnl_link_ops``."""
-    return structure(machine, 208, {16: text(machine, kind)})
+    return put_structure(machine, 208, {16: put_text(machine, kind)})
 
 
 def test_a_device_is_set_up_and_has_room_for_its_driver(machine: Machine) -> None:
@@ -67,25 +67,25 @@ def test_a_device_is_set_up_and_has_room_for_its_driver(machine: Machine) -> Non
     assert size >= SIZE + 100
     assert name_of(machine, device) == "dummy%d"
     assert kinds(machine) == ["network device"]
-    ask(machine, "free_netdev", device)
+    run(machine, "free_netdev", device)
     assert (held(machine), machine.heap.size(device)) == ([], None)
-    ask(machine, "free_netdev", device)
+    run(machine, "free_netdev", device)
 
 
 @pytest.mark.parametrize("queues", [(0, 1), (1, 0), (0, 0), (1 << 32, 1)])
 def test_a_device_without_queues_is_null(queues: tuple[int, int]) -> None:
     lines = list[str]()
     machine = new_machine(lines)
-    arguments = 0, text(machine, "dummy0"), 0, 0, *queues
-    assert ask(machine, "alloc_netdev_mqs", *arguments) == 0
-    assert ask(machine, "alloc_etherdev_mqs", 0, *queues) == 0
+    arguments = 0, put_text(machine, "dummy0"), 0, 0, *queues
+    assert run(machine, "alloc_netdev_mqs", *arguments) == 0
+    assert run(machine, "alloc_etherdev_mqs", 0, *queues) == 0
     assert (held(machine), len(lines)) == ([], 2)
 
 
 def test_an_ethernet_device_is_called_eth(machine: Machine) -> None:
-    device = ask(machine, "alloc_etherdev_mqs", 64, 1, 1)
+    device = run(machine, "alloc_etherdev_mqs", 64, 1, 1)
     assert name_of(machine, device) == "eth%d"
-    ask(machine, "register_netdev", device)
+    run(machine, "register_netdev", device)
     assert name_of(machine, device) == "eth0"
 
 
@@ -95,23 +95,23 @@ def test_a_registered_device_is_shown_until_it_is_unregistered(
     machine: Machine, register: str, end: str
 ) -> None:
     device = allocate(machine, "dummy0")
-    assert ask(machine, register, device) == 0
+    assert run(machine, register, device) == 0
     assert machine.memory.number(device + SPACE) == machine.kernel_symbols.address("init_net")
     assert "/sys/class/net/dummy0/" in paths(machine.mounts.sysfs)
     assert kinds(machine) == ["network device", "registered network device"]
-    ask(machine, end, device, 0)
+    run(machine, end, device, 0)
     assert "/sys/class/net/dummy0/" not in paths(machine.mounts.sysfs)
     assert kinds(machine) == ["network device"]
-    ask(machine, end, device, 0)
+    run(machine, end, device, 0)
     assert kinds(machine) == ["network device"]
-    ask(machine, "free_netdev", device)
+    run(machine, "free_netdev", device)
     assert held(machine) == []
 
 
 def test_a_number_in_a_name_is_the_first_free_one(machine: Machine) -> None:
     devices = [registered(machine, "dummy%d") for _ in range(3)]
     assert [name_of(machine, each) for each in devices] == ["dummy0", "dummy1", "dummy2"]
-    ask(machine, "unregister_netdev", devices[1])
+    run(machine, "unregister_netdev", devices[1])
     assert name_of(machine, registered(machine, "dummy%d")) == "dummy1"
     assert name_of(machine, registered(machine, "v%dx")) == "v0x"
 
@@ -130,7 +130,7 @@ def test_a_devices_name_can_be_one_and_is_its_own(
 ) -> None:
     registered(machine, "dummy0")
     device = allocate(machine, name)
-    assert ask(machine, register, device) == code
+    assert run(machine, register, device) == code
     assert kinds(machine).count("registered network device") == (1 if code else 2)
 
 
@@ -138,7 +138,7 @@ def test_a_devices_name_can_be_one_and_is_its_own(
 def test_what_a_device_can_be_called(machine: Machine, name: str, is_valid: bool) -> None:
     words = machine.heap.allocate(32)
     machine.memory.write(words, name.encode("latin-1"))
-    assert ask(machine, "dev_valid_name", words) == is_valid
+    assert run(machine, "dev_valid_name", words) == is_valid
 
 
 @pytest.mark.parametrize(
@@ -149,25 +149,25 @@ def test_a_driver_has_a_say_when_its_device_comes_and_goes(
 ) -> None:
     start, end, last = callback(machine, said), callback(machine), callback(machine)
     device = allocate(machine, "dummy0")
-    operations = structure(machine, 64, {0: start.address, 8: end.address})
+    operations = put_structure(machine, 64, {0: start.address, 8: end.address})
     machine.memory.put(device + OPERATIONS, operations)
     machine.memory.put(device + DESTRUCTOR, last.address)
-    assert ask(machine, "register_netdev", device) == code
+    assert run(machine, "register_netdev", device) == code
     assert (start.calls, start.arguments[0]) == (1, device)
-    ask(machine, "unregister_netdev", device)
+    run(machine, "unregister_netdev", device)
     assert (end.calls, last.calls) == ((0, 0) if code else (1, 1))
 
 
 def test_a_device_that_says_so_is_freed_when_it_is_unregistered(machine: Machine) -> None:
     device = registered(machine, "dummy0")
     machine.memory.put(device + IS_FREED, 1, 1)
-    ask(machine, "unregister_netdev", device)
+    run(machine, "unregister_netdev", device)
     assert (held(machine), machine.heap.size(device)) == ([], None)
 
 
 def test_a_list_of_devices_that_are_gone_already_is_done(machine: Machine) -> None:
     registered(machine, "dummy0")
-    ask(machine, "unregister_netdevice_many", ROOM)
+    run(machine, "unregister_netdevice_many", ROOM)
     assert "registered network device" in kinds(machine)
 
 
@@ -183,26 +183,26 @@ def test_a_type_of_link_is_there_once_and_its_devices_go_with_it(
     machine: Machine, register: str, end: str
 ) -> None:
     first, second = link_type(machine, "tunnel"), link_type(machine, "tunnel")
-    assert ask(machine, register, first) == 0
+    assert run(machine, register, first) == 0
     assert held(machine) == [("link type", "link type 'tunnel'")]
-    assert ask(machine, register, second) == -errno.EEXIST
+    assert run(machine, register, second) == -errno.EEXIST
     mine, other = registered(machine, "mine"), registered(machine, "other")
     machine.memory.put(mine + LINK, first)
-    ask(machine, end, second)
+    run(machine, end, second)
     assert "link type" in kinds(machine)
-    ask(machine, end, first)
+    run(machine, end, first)
     assert "link type" not in kinds(machine)
     shown = [each for each in paths(machine.mounts.sysfs) if each.endswith(("/mine/", "/other/"))]
     assert shown == ["/sys/class/net/other/"]
-    ask(machine, "free_netdev", other)
-    assert ask(machine, register, second) == 0
+    run(machine, "free_netdev", other)
+    assert run(machine, register, second) == 0
 
 
 def test_a_module_that_goes_without_them_leaves_their_names_free(machine: Machine) -> None:
     registered(machine, "dummy0")
-    ask(machine, "rtnl_link_register", link_type(machine, "tunnel"))
-    leave(machine)
+    run(machine, "rtnl_link_register", link_type(machine, "tunnel"))
+    unload(machine)
     assert held(machine) == []
     assert "/sys/class/net/dummy0/" not in paths(machine.mounts.sysfs)
     registered(machine, "dummy0")
-    assert ask(machine, "rtnl_link_register", link_type(machine, "tunnel")) == 0
+    assert run(machine, "rtnl_link_register", link_type(machine, "tunnel")) == 0

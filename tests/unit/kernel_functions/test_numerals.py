@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, held, put_text, run, unload
 
 TEXT, RESULT, TABLE, PARTS = ROOM, ROOM + 256, ROOM + 512, ROOM + 1024
 BEFORE = 0x5555555555555555
@@ -32,7 +32,7 @@ def convert(name: str, text: bytes, base: int = 0) -> tuple[int, int | None]:
     machine = new_machine()
     size, signed = KSTRTO[name]
     machine.memory.put(RESULT, BEFORE)
-    code = run(machine, name, put_text(machine, TEXT, text), base, RESULT)
+    code = run(machine, name, put_text(machine, text, TEXT), base, RESULT)
     beyond = machine.memory.read(RESULT + size, 8 - size)
     assert beyond == bytes([0x55]) * (8 - size)
     if machine.memory.number(RESULT) == BEFORE:
@@ -108,7 +108,7 @@ def test_a_text_that_is_no_number_is_refused(name: str, text: bytes, base: int) 
 def test_a_yes_or_a_no_begins_like_one(text: bytes, expected: int) -> None:
     machine = new_machine()
     machine.memory.put(RESULT, BEFORE)
-    assert run(machine, "kstrtobool", put_text(machine, TEXT, text), RESULT) == 0
+    assert run(machine, "kstrtobool", put_text(machine, text, TEXT), RESULT) == 0
     assert machine.memory.number(RESULT) == BEFORE & ~0xFF | expected
 
 
@@ -116,7 +116,7 @@ def test_a_yes_or_a_no_begins_like_one(text: bytes, expected: int) -> None:
 def test_what_is_neither_yes_nor_no_is_refused(text: bytes | None) -> None:
     machine = new_machine()
     machine.memory.put(RESULT, BEFORE)
-    place = 0 if text is None else put_text(machine, TEXT, text)
+    place = 0 if text is None else put_text(machine, text, TEXT)
     assert run(machine, "kstrtobool", place, RESULT) == -errno.EINVAL
     assert machine.memory.number(RESULT) == BEFORE
 
@@ -142,7 +142,7 @@ def test_a_number_ends_where_its_digits_do(
     name: str, text: bytes, base: int, expected: int, length: int
 ) -> None:
     machine = new_machine()
-    assert run(machine, name, put_text(machine, TEXT, text), RESULT, base) == expected
+    assert run(machine, name, put_text(machine, text, TEXT), RESULT, base) == expected
     assert machine.memory.number(RESULT) == TEXT + length
     assert run(machine, name, TEXT, 0, base) == expected
 
@@ -174,7 +174,7 @@ def test_options_are_numbers_and_ranges_as_far_as_there_is_room(
 ) -> None:
     machine = new_machine()
     machine.memory.write(RESULT, b"####" * 10)
-    end = run(machine, "get_options", put_text(machine, TEXT, text), room, RESULT)
+    end = run(machine, "get_options", put_text(machine, text, TEXT), room, RESULT)
     assert machine.memory.string(end) == rest
     size = 4 * len(numbers)
     assert struct.unpack(f"<{len(numbers)}i", machine.memory.read(RESULT, size)) == numbers
@@ -183,7 +183,7 @@ def test_options_are_numbers_and_ranges_as_far_as_there_is_room(
 
 def test_a_range_without_an_end_has_no_more_room_than_others() -> None:
     machine = new_machine()
-    run(machine, "get_options", put_text(machine, TEXT, b"0-2000000000"), 3, RESULT)
+    run(machine, "get_options", put_text(machine, b"0-2000000000", TEXT), 3, RESULT)
     assert machine.memory.read(RESULT + 4, 12) == struct.pack("<3i", 0, 1, 0)
 
 
@@ -191,7 +191,7 @@ def put_table(machine: Machine, *patterns: bytes) -> None:
     """Store a table for match_token with the tokens 1, 2 and so on, and -1 for anything else."""
     for number, pattern in enumerate(patterns):
         machine.memory.put(TABLE + 16 * number, number + 1, 4)
-        place = put_text(machine, PARTS + 512 + 32 * number, pattern)
+        place = put_text(machine, pattern, PARTS + 512 + 32 * number)
         machine.memory.put(TABLE + 16 * number + 8, place)
     machine.memory.put(TABLE + 16 * len(patterns), -1, 4)
     machine.memory.put(TABLE + 16 * len(patterns) + 8, 0)
@@ -219,7 +219,7 @@ def test_an_option_is_matched_with_patterns(text: bytes, token: int, parts: list
     put_table(
         machine, b"quiet", b"uid=%u", b"offset=%d", b"mode=%o", b"mask=%x", b"name=%s", b"at %d:%d"
     )
-    assert run(machine, "match_token", put_text(machine, TEXT, text), TABLE, PARTS) == token
+    assert run(machine, "match_token", put_text(machine, text, TEXT), TABLE, PARTS) == token
     for number, part in enumerate(parts):
         start, end = (machine.memory.number(PARTS + 16 * number + at) for at in (0, 8))
         assert machine.memory.read(start, end - start) == part
@@ -227,7 +227,7 @@ def test_an_option_is_matched_with_patterns(text: bytes, token: int, parts: list
 
 def part_of(machine: Machine, text: bytes) -> int:
     """Store a ``substring_t`` that is followed by more."""
-    put_text(machine, TEXT, text + b"9more")
+    put_text(machine, text + b"9more", TEXT)
     machine.memory.put(PARTS, TEXT)
     machine.memory.put(PARTS + 8, TEXT + len(text))
     return PARTS
@@ -278,7 +278,7 @@ def test_a_part_of_an_option_is_copied_into_memory_of_its_own() -> None:
     machine = new_machine()
     copy = run(machine, "match_strdup", part_of(machine, b"value"))
     assert machine.memory.string(copy) == b"value"
-    assert held(machine) == ["6 bytes of memory"]
+    assert held(machine) == [("memory", "6 bytes of memory")]
     run(machine, "kfree", copy)
     assert unload(machine) == []
 
@@ -303,6 +303,6 @@ def test_a_part_of_an_option_is_copied_as_far_as_there_is_room(size: int, stored
 )
 def test_a_pointer_to_nowhere_is_an_oops(name: str, arguments: tuple[int, ...]) -> None:
     machine = new_machine()
-    put_text(machine, TEXT, b"1")
+    put_text(machine, b"1", TEXT)
     with pytest.raises(Crash, match="NULL pointer dereference"):
         run(machine, name, *arguments)

@@ -5,8 +5,8 @@ import errno
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_text, run
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, held, put_text, run
 
 RECORD, VALUE, TEXT, BUFFER = ROOM, ROOM + 256, ROOM + 512, ROOM + 4096
 PLACE = 32
@@ -51,7 +51,7 @@ def machine() -> Machine:
 
 
 def put(machine: Machine, name: str, text: bytes | None) -> int:
-    return run(machine, name, 0 if text is None else put_text(machine, TEXT, text), RECORD)
+    return run(machine, name, 0 if text is None else put_text(machine, text, TEXT), RECORD)
 
 
 def shown(machine: Machine, name: str) -> bytes:
@@ -140,12 +140,12 @@ def test_what_can_only_be_switched_on_is_not_switched_off(machine: Machine) -> N
 
 
 def test_a_text_is_copied_and_the_copy_before_it_is_freed(machine: Machine) -> None:
-    machine.memory.put(VALUE, put_text(machine, TEXT, b"initial"))
+    machine.memory.put(VALUE, put_text(machine, b"initial", TEXT))
     assert shown(machine, "param_get_charp") == b"initial\n"
     assert put(machine, "param_set_charp", b"one") == 0
     first = machine.memory.number(VALUE)
     assert put(machine, "param_set_charp", b"two, and more") == 0
-    put_text(machine, TEXT, b"gone")
+    put_text(machine, b"gone", TEXT)
     assert shown(machine, "param_get_charp") == b"two, and more\n"
     assert machine.heap.size(first) is None
     assert held(machine) == []
@@ -179,7 +179,7 @@ def test_there_may_be_no_text_yet(machine: Machine) -> None:
 def test_a_number_may_have_bounds_of_its_own(
     machine: Machine, text: bytes | None, code: int
 ) -> None:
-    place = 0 if text is None else put_text(machine, TEXT, text)
+    place = 0 if text is None else put_text(machine, text, TEXT)
     assert run(machine, "param_set_uint_minmax", place, RECORD, 10, 20) == -code
     after = BEFORE & ~0xFFFFFFFF | int(text or b"", 0) if not code else BEFORE
     assert machine.memory.number(VALUE) == after

@@ -11,14 +11,14 @@ from kmodd.kernel.emulated.hardware.modalias import PciIdentity
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     Callback,
-    ask,
     callback,
     held,
-    leave,
     oops,
     paths,
-    structure,
-    text,
+    put_structure,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import Machine, new_machine
 
@@ -55,17 +55,17 @@ def driver(
     for number, each in enumerate(ids):
         machine.memory.write(table + 40 * number, struct.pack("<6I", *each))
     probe, remove = callback(machine, result), callback(machine)
-    fields = {16: text(machine, name), 24: table, 32: probe.address, 40: remove.address}
-    return Driver(structure(machine, 320, fields), table, probe, remove)
+    fields = {16: put_text(machine, name), 24: table, 32: probe.address, 40: remove.address}
+    return Driver(put_structure(machine, 320, fields), table, probe, remove)
 
 
 def plugged(machine: Machine, identity: PciIdentity = NETWORK) -> int:
     """Plug a device in and return its address."""
     everything = driver(machine, "finder", (ANY, ANY, ANY, ANY, 0, 0), result=-errno.ENODEV)
-    ask(machine, "__pci_register_driver", everything.address, 0, 0)
+    run(machine, "__pci_register_driver", everything.address, 0, 0)
     with machine.running(""):
         plug(machine, identity)
-    ask(machine, "pci_unregister_driver", everything.address)
+    run(machine, "pci_unregister_driver", everything.address)
     return everything.probe.arguments[0]
 
 
@@ -85,12 +85,12 @@ def test_a_driver_probes_the_devices_of_its_table(
 ) -> None:
     device = plugged(machine)
     e1000 = driver(machine, "e1000", (1, 2, ANY, ANY, 0, 0), ids)
-    assert ask(machine, "__pci_register_driver", e1000.address, 0, 0) == 0
+    assert run(machine, "__pci_register_driver", e1000.address, 0, 0) == 0
     assert e1000.probe.calls == is_probed
     if is_probed:
         assert e1000.probe.arguments[:2] == (device, e1000.table + 40)
         assert machine.memory.number(device + DRIVER) == e1000.address
-    ask(machine, "pci_unregister_driver", e1000.address)
+    run(machine, "pci_unregister_driver", e1000.address)
     assert e1000.remove.calls == is_probed
     assert machine.memory.number(device + DRIVER) == 0
     assert held(machine) == []
@@ -98,12 +98,12 @@ def test_a_driver_probes_the_devices_of_its_table(
 
 def test_a_drivers_name_is_its_own(machine: Machine) -> None:
     first, second = (driver(machine, "e1000") for _ in range(2))
-    assert ask(machine, "__pci_register_driver", first.address, 0, 0) == 0
+    assert run(machine, "__pci_register_driver", first.address, 0, 0) == 0
     assert held(machine) == [("driver", "pci driver 'e1000'")]
     assert "/sys/bus/pci/drivers/e1000/" in paths(machine.mounts.sysfs)
-    assert ask(machine, "__pci_register_driver", second.address, 0, 0) == -errno.EBUSY
-    leave(machine)
-    assert ask(machine, "__pci_register_driver", second.address, 0, 0) == 0
+    assert run(machine, "__pci_register_driver", second.address, 0, 0) == -errno.EBUSY
+    unload(machine)
+    assert run(machine, "__pci_register_driver", second.address, 0, 0) == 0
     assert oops(machine, "__pci_register_driver", 0, 0, 0).startswith(NULL_DEREFERENCE)
 
 
@@ -126,7 +126,7 @@ def test_the_configuration_has_what_the_device_is(machine: Machine, read: str, s
     }
     for where, data in expected.items():
         machine.memory.fill(place, 16, 0xAA)
-        assert ask(machine, read, device, where, place) == 0
+        assert run(machine, read, device, where, place) == 0
         assert machine.memory.read(place, 8) == data[:size] + b"\xaa" * (8 - size)
 
 
@@ -136,14 +136,14 @@ def test_what_is_not_in_a_configuration_reads_as_ones(
 ) -> None:
     device, place = plugged(machine), machine.heap.allocate(16)
     ones = b"\xff" * size + bytes(8 - size)
-    assert ask(machine, read, device, 256, place) == -errno.EINVAL
+    assert run(machine, read, device, 256, place) == -errno.EINVAL
     assert machine.memory.read(place, 8) == ones
     machine.memory.fill(place, 16)
-    assert ask(machine, read, device - 8, 0, place) == DEVICE_NOT_FOUND
+    assert run(machine, read, device - 8, 0, place) == DEVICE_NOT_FOUND
     assert machine.memory.read(place, 8) == ones
     machine.memory.fill(place, 16)
     if size > 1:
-        assert ask(machine, read, device, 1, place) == BAD_REGISTER
+        assert run(machine, read, device, 1, place) == BAD_REGISTER
         assert machine.memory.read(place, 8) == bytes(8)
     assert oops(machine, read, device, 0, 0).startswith(NULL_DEREFERENCE)
 
@@ -158,32 +158,32 @@ def test_only_some_of_a_configuration_keeps_what_is_written(
     device, place = plugged(machine), machine.heap.allocate(16)
     kept = {0: (0x100E8086).to_bytes(4, "little"), 4: b"\xff\xff\0\0", 16: bytes(4)}
     for where, data in kept.items():
-        assert ask(machine, write, device, where, 0xFFFFFFFF) == 0
-        ask(machine, read, device, where, place)
+        assert run(machine, write, device, where, 0xFFFFFFFF) == 0
+        run(machine, read, device, where, place)
         assert machine.memory.read(place, size) == data[:size]
-    assert ask(machine, write, device, 256, 0) == -errno.EINVAL
-    assert ask(machine, write, 0, 0, 0) == DEVICE_NOT_FOUND
+    assert run(machine, write, device, 256, 0) == -errno.EINVAL
+    assert run(machine, write, 0, 0, 0) == DEVICE_NOT_FOUND
     if size > 1:
-        assert ask(machine, write, device, 5, 0) == BAD_REGISTER
+        assert run(machine, write, device, 5, 0) == BAD_REGISTER
 
 
 @pytest.mark.parametrize("function", ["pcim_iomap_regions", "pcim_iomap_regions_request_all"])
 def test_a_device_has_no_regions(machine: Machine, function: str) -> None:
-    device, name = plugged(machine), text(machine, "sample")
-    assert ask(machine, function, device, 1, name) == -errno.EINVAL
-    assert ask(machine, function, device, 0, name) == 0
-    assert ask(machine, "pci_select_bars", device, 0x200) == 0
+    device, name = plugged(machine), put_text(machine, "sample")
+    assert run(machine, function, device, 1, name) == -errno.EINVAL
+    assert run(machine, function, device, 0, name) == 0
+    assert run(machine, "pci_select_bars", device, 0x200) == 0
     for mapping in ("pci_ioremap_bar", "pci_iomap", "pci_iomap_range", "pcim_iomap"):
-        assert ask(machine, mapping, device, 0, 0, 0) == 0
-    assert ask(machine, "pcim_iomap_table", device) == 0
+        assert run(machine, mapping, device, 0, 0, 0) == 0
+    assert run(machine, "pcim_iomap_table", device) == 0
 
 
 def test_a_device_has_no_interrupts(machine: Machine) -> None:
     device = plugged(machine)
     for function in ("pci_alloc_irq_vectors", "pci_alloc_irq_vectors_affinity"):
-        assert ask(machine, function, device, 1, 4, 7, 0) == -errno.ENOSPC
-    assert ask(machine, "pci_enable_msix_range", device, 0, 1, 4) == -errno.EINVAL
-    assert ask(machine, "pci_enable_msix_range", device, 0, 4, 1) == -errno.ERANGE
+        assert run(machine, function, device, 1, 4, 7, 0) == -errno.ENOSPC
+    assert run(machine, "pci_enable_msix_range", device, 0, 1, 4) == -errno.EINVAL
+    assert run(machine, "pci_enable_msix_range", device, 0, 4, 1) == -errno.ERANGE
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_a_mask_for_dma_is_kept_where_it_reaches_far_enough(
         (0, -errno.EIO),
     ):
         before = machine.memory.number(device + where)
-        assert ask(machine, function, device + DEVICE, mask) == code
+        assert run(machine, function, device + DEVICE, mask) == code
         assert machine.memory.number(device + where) == (before if code else mask)
 
 
 def test_a_device_that_does_no_dma_has_no_mask(machine: Machine) -> None:
-    device = structure(machine, 752, {})
-    assert ask(machine, "dma_set_mask", device, DMA_32) == -errno.EIO
-    assert ask(machine, "dma_set_coherent_mask", device, DMA_32) == 0
+    device = put_structure(machine, 752, {})
+    assert run(machine, "dma_set_mask", device, DMA_32) == -errno.EIO
+    assert run(machine, "dma_set_coherent_mask", device, DMA_32) == 0
 
 
 @pytest.mark.parametrize(
@@ -225,5 +225,5 @@ def test_a_device_that_does_no_dma_has_no_mask(machine: Machine) -> None:
 def test_what_every_device_can_do_succeeds_and_books_nothing(
     machine: Machine, function: str
 ) -> None:
-    assert ask(machine, function, plugged(machine), 0, 0) == 0
+    assert run(machine, function, plugged(machine), 0, 0) == 0
     assert held(machine) == []

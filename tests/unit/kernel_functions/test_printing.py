@@ -7,8 +7,8 @@ import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.reporting.log import Level
+from tests.support.kernel_calls import Crash, put_arguments, put_text, run
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, put_arguments, put_text, run
 
 FORMAT, BUFFER, DEVICE, OTHER, LIST = (ROOM + at for at in (0, 4096, 8192, 12288, 16384))
 INIT_NAME, BUS, DRIVER, CLASS = 80, 96, 104, 688
@@ -50,8 +50,8 @@ def test_printk_logs_at_the_level_that_its_format_begins_with(
     logged: list[tuple[int, str]], template: bytes, level: int, text: str
 ) -> None:
     machine, word = new_machine(), ROOM + 256
-    put_text(machine, word, b"it")
-    put_text(machine, FORMAT, template)
+    put_text(machine, b"it", word)
+    put_text(machine, template, FORMAT)
     length = len(text.removesuffix("\n"))
     assert run(machine, "_printk", FORMAT, 7, word) == length
     assert run(machine, "vprintk", FORMAT, put_arguments(machine, LIST, 7, word)) == length
@@ -61,8 +61,8 @@ def test_printk_logs_at_the_level_that_its_format_begins_with(
 def test_a_line_that_is_not_over_is_logged_with_its_continuation() -> None:
     lines = list[str]()
     machine = new_machine(lines)
-    put_text(machine, FORMAT, b"one ")
-    put_text(machine, OTHER, b"\x01ctwo\n")
+    put_text(machine, b"one ", FORMAT)
+    put_text(machine, b"\x01ctwo\n", OTHER)
     with machine.running("sample"):
         machine.invoke(machine.kernel_symbols.address("_printk"), FORMAT)
         machine.invoke(machine.kernel_symbols.address("_printk"), OTHER)
@@ -71,7 +71,7 @@ def test_a_line_that_is_not_over_is_logged_with_its_continuation() -> None:
 
 def test_a_warning_is_cut_out(logged: list[tuple[int, str]]) -> None:
     machine = new_machine()
-    run(machine, "__warn_printk", put_text(machine, FORMAT, b"so %d\n"), 3)
+    run(machine, "__warn_printk", put_text(machine, b"so %d\n", FORMAT), 3)
     assert logged == [
         (Level.WARNING, "------------[ cut here ]------------\n"),
         (Level.WARNING, "so 3\n"),
@@ -81,15 +81,15 @@ def test_a_warning_is_cut_out(logged: list[tuple[int, str]]) -> None:
 def test_a_panic_ends_who_calls_it() -> None:
     machine = new_machine()
     with pytest.raises(Crash, match=r"Kernel panic - not syncing: no 3"):
-        run(machine, "panic", put_text(machine, FORMAT, b"no %d"), 3)
+        run(machine, "panic", put_text(machine, b"no %d", FORMAT), 3)
 
 
 def device(machine: Machine, **pointers: int) -> int:
     """Make a device of the name "thing", with these pointers to what has names."""
-    machine.memory.put(DEVICE + INIT_NAME, put_text(machine, OTHER, b"thing"))
+    machine.memory.put(DEVICE + INIT_NAME, put_text(machine, b"thing", OTHER))
     for offset, name in pointers.items():
         place = OTHER + 256 + name
-        machine.memory.put(place, put_text(machine, place + 64, offset.encode()))
+        machine.memory.put(place, put_text(machine, offset.encode(), place + 64))
         machine.memory.put(DEVICE + {"driver": DRIVER, "bus": BUS, "class": CLASS}[offset], place)
     return DEVICE
 
@@ -99,10 +99,10 @@ def test_a_message_about_a_device_begins_with_its_driver_and_its_name(
     logged: list[tuple[int, str]], level: int, name: str
 ) -> None:
     machine = new_machine()
-    put_text(machine, FORMAT, b"is %d\n")
+    put_text(machine, b"is %d\n", FORMAT)
     made = device(machine, driver=0, bus=128)
     run(machine, name, made, FORMAT, 5)
-    run(machine, "_dev_printk", put_text(machine, BUFFER, b"\x01%d" % level), made, FORMAT, 5)
+    run(machine, "_dev_printk", put_text(machine, b"\x01%d" % level, BUFFER), made, FORMAT, 5)
     run(machine, name, 0, FORMAT, 5)
     assert logged == [
         (level, "driver thing: is 5\n"),
@@ -119,7 +119,7 @@ def test_a_device_without_a_driver_is_known_by_its_bus_or_its_class(
     logged: list[tuple[int, str]], pointers: dict[str, int], before: str
 ) -> None:
     machine = new_machine()
-    run(machine, "_dev_info", device(machine, **pointers), put_text(machine, FORMAT, b"is\n"))
+    run(machine, "_dev_info", device(machine, **pointers), put_text(machine, b"is\n", FORMAT))
     assert logged == [(Level.INFO, f"{before} thing: is\n")]
 
 
@@ -128,8 +128,8 @@ def test_a_message_about_an_interface_begins_with_its_name(
     logged: list[tuple[int, str]], level: int, name: str
 ) -> None:
     machine = new_machine()
-    put_text(machine, FORMAT, b"is %d\n")
-    put_text(machine, DEVICE, b"eth0")
+    put_text(machine, b"is %d\n", FORMAT)
+    put_text(machine, b"eth0", DEVICE)
     run(machine, name, DEVICE, FORMAT, 5)
     run(machine, name, 0, FORMAT, 5)
     assert logged == [(level, "eth0: is 5\n"), (level, "(NULL net_device): is 5\n")]
@@ -138,7 +138,7 @@ def test_a_message_about_an_interface_begins_with_its_name(
 def test_a_probe_that_fails_says_why_and_returns_that(logged: list[tuple[int, str]]) -> None:
     machine = new_machine()
     made = device(machine, driver=0)
-    put_text(machine, FORMAT, b"no %d\n")
+    put_text(machine, b"no %d\n", FORMAT)
     codes = (-errno.ENODEV, -4000, -EPROBE_DEFER)
     assert [run(machine, "dev_err_probe", made, code, FORMAT, 7) for code in codes] == list(codes)
     assert logged == [
@@ -169,7 +169,7 @@ def test_a_text_is_printed_as_far_as_there_is_room(
     names: tuple[str, ...], size: int, result: int, stored: bytes
 ) -> None:
     machine = new_machine()
-    put_text(machine, FORMAT, b"no %d")
+    put_text(machine, b"no %d", FORMAT)
     for name, argument in zip(names, (123, put_arguments(machine, LIST, 123)), strict=True):
         machine.memory.write(BUFFER, b"########")
         assert run(machine, name, BUFFER, size, FORMAT, argument) == result
@@ -178,8 +178,8 @@ def test_a_text_is_printed_as_far_as_there_is_room(
 
 def test_sprintf_takes_all_the_room_there_is() -> None:
     machine = new_machine()
-    put_text(machine, FORMAT, b"%s-%lx-%u-%c-%d-%d")
-    put_text(machine, OTHER, b"long")
+    put_text(machine, b"%s-%lx-%u-%c-%d-%d", FORMAT)
+    put_text(machine, b"long", OTHER)
     # What does not fit into registers is on the stack.
     arguments = (OTHER, 1 << 40, (1 << 32) - 1, ord("x"), -1, -2)
     expected = b"long-10000000000-4294967295-x--1--2"
@@ -189,7 +189,7 @@ def test_sprintf_takes_all_the_room_there_is() -> None:
 
 def test_a_file_of_sysfs_is_a_page() -> None:
     machine = new_machine()
-    put_text(machine, FORMAT, b"%d,")
+    put_text(machine, b"%d,", FORMAT)
     assert run(machine, "sysfs_emit", BUFFER, FORMAT, 123) == 4
     assert run(machine, "sysfs_emit_at", BUFFER, 4, FORMAT, 45) == 3
     assert machine.memory.string(BUFFER) == b"123,45,"
@@ -210,7 +210,7 @@ def test_a_file_of_sysfs_is_a_page() -> None:
 def test_what_is_no_page_of_sysfs_is_not_written(name: str, arguments: tuple[int, ...]) -> None:
     lines = list[str]()
     machine = new_machine(lines)
-    put_text(machine, FORMAT, b"text")
+    put_text(machine, b"text", FORMAT)
     assert run(machine, name, *arguments, FORMAT) == 0
     assert [line.partition(":")[0] for line in lines] == ["invalid sysfs_emit"]
     assert machine.memory.read(BUFFER, 16) == bytes(16)
@@ -221,7 +221,7 @@ def test_messages_beyond_the_burst_wait_for_the_next_interval() -> None:
     machine = new_machine(lines)
     machine.memory.put(ROOM + 4, 5 * HZ, 4)
     machine.memory.put(ROOM + 8, 3, 4)
-    put_text(machine, OTHER, b"caller")
+    put_text(machine, b"caller", OTHER)
     passed = [run(machine, "___ratelimit", ROOM, OTHER) for _ in range(5)]
     assert (passed, lines) == ([1, 1, 1, 0, 0], [])
     machine.clock.advance(5 * HZ + 1)
@@ -236,7 +236,7 @@ def test_messages_without_an_interval_are_all_let_through() -> None:
 
 def test_all_of_the_kernel_shares_ten_messages_in_five_seconds() -> None:
     machine = new_machine()
-    put_text(machine, OTHER, b"caller")
+    put_text(machine, b"caller", OTHER)
     passed = [run(machine, "__printk_ratelimit", OTHER) for _ in range(12)]
     assert passed == [1] * 10 + [0] * 2
     machine.clock.advance(5 * HZ + 1)
@@ -266,7 +266,7 @@ def test_a_dump_is_left_out_of_the_log(name: str) -> None:
 def check_silent(name: str) -> None:
     lines = list[str]()
     machine = new_machine(lines)
-    put_text(machine, FORMAT, b"text\n")
+    put_text(machine, b"text\n", FORMAT)
     assert run(machine, name, *[FORMAT] * 6) == 0
     assert lines == []
 

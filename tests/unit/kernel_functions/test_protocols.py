@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from tests.support.kernel_calls import NULL_DEREFERENCE, ask, held, leave, oops, structure
+from tests.support.kernel_calls import NULL_DEREFERENCE, held, oops, put_structure, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
 
 ONE, TWO = ROOM, ROOM + 64
@@ -26,7 +26,7 @@ def machine() -> Machine:
 
 def family(machine: Machine, name: str) -> int:
     """Return a ``struct genl_family``."""
-    made = structure(machine, 104, {})
+    made = put_structure(machine, 104, {})
     machine.memory.write(made + 8, name.encode())
     return made
 
@@ -39,18 +39,18 @@ def number(machine: Machine, made: int) -> int:
 def test_a_protocols_number_is_its_own_until_it_is_deleted(
     machine: Machine, add: str, remove: str, name: str
 ) -> None:
-    assert ask(machine, add, ONE, 50) == 0
+    assert run(machine, add, ONE, 50) == 0
     assert [each for _, each in held(machine)] == [name]
-    assert ask(machine, add, TWO, 50) == -1
-    assert ask(machine, add, ONE, 51) == 0
-    assert ask(machine, remove, TWO, 50) == -1
-    assert ask(machine, remove, ONE, 52) == -1
-    assert ask(machine, remove, ONE, 50) == ask(machine, remove, ONE, 51) == 0
+    assert run(machine, add, TWO, 50) == -1
+    assert run(machine, add, ONE, 51) == 0
+    assert run(machine, remove, TWO, 50) == -1
+    assert run(machine, remove, ONE, 52) == -1
+    assert run(machine, remove, ONE, 50) == run(machine, remove, ONE, 51) == 0
     assert held(machine) == []
-    assert ask(machine, remove, ONE, 50) == -1
-    ask(machine, add, ONE, 50)
-    leave(machine)
-    assert ask(machine, add, TWO, 50) == 0
+    assert run(machine, remove, ONE, 50) == -1
+    run(machine, add, ONE, 50)
+    unload(machine)
+    assert run(machine, add, TWO, 50) == 0
 
 
 @pytest.mark.parametrize("protocol", [6, 17])
@@ -58,21 +58,21 @@ def test_a_protocols_number_is_its_own_until_it_is_deleted(
 def test_tcp_and_udp_are_the_kernels_own(
     machine: Machine, add: str, remove: str, protocol: int
 ) -> None:
-    assert ask(machine, add, ONE, protocol) == -1
-    assert ask(machine, remove, ONE, protocol) == -1
-    assert ask(machine, add, ONE, 256 + 50) == 0
-    assert ask(machine, add, ONE, 50) == -1
+    assert run(machine, add, ONE, protocol) == -1
+    assert run(machine, remove, ONE, protocol) == -1
+    assert run(machine, add, ONE, 256 + 50) == 0
+    assert run(machine, add, ONE, 50) == -1
 
 
 def test_a_light_tunnels_number_is_in_its_range_and_its_own(machine: Machine) -> None:
     add, remove = "lwtunnel_encap_add_ops", "lwtunnel_encap_del_ops"
-    assert [ask(machine, add, ONE, each) for each in (3, 3, ENCAP_MAX, ENCAP_MAX + 1)] == [
+    assert [run(machine, add, ONE, each) for each in (3, 3, ENCAP_MAX, ENCAP_MAX + 1)] == [
         *(0, -1, 0, -errno.ERANGE),
     ]
-    assert [ask(machine, remove, ONE, each) for each in (0, 3, 3, ENCAP_MAX + 1)] == [
+    assert [run(machine, remove, ONE, each) for each in (0, 3, 3, ENCAP_MAX + 1)] == [
         *(-errno.ERANGE, 0, -1, -errno.ERANGE),
     ]
-    assert ask(machine, remove, TWO, ENCAP_MAX) == -1
+    assert run(machine, remove, TWO, ENCAP_MAX) == -1
     assert [name for _, name in held(machine)] == [f"light tunnel {ENCAP_MAX}"]
 
 
@@ -83,48 +83,48 @@ def test_a_light_tunnels_number_is_in_its_range_and_its_own(machine: Machine) ->
 def test_a_family_of_sockets_is_in_its_range_and_its_own(
     machine: Machine, which: int, code: int
 ) -> None:
-    operations = structure(machine, 24, {0: which})
-    assert ask(machine, "sock_register", operations) == code
+    operations = put_structure(machine, 24, {0: which})
+    assert run(machine, "sock_register", operations) == code
     assert len(held(machine)) == (not code)
     if not code:
-        assert ask(machine, "sock_register", operations) == -errno.EEXIST
-        ask(machine, "sock_unregister", which)
+        assert run(machine, "sock_register", operations) == -errno.EEXIST
+        run(machine, "sock_unregister", which)
         assert held(machine) == []
-        assert ask(machine, "sock_register", operations) == 0
+        assert run(machine, "sock_register", operations) == 0
     assert oops(machine, "sock_register", 0).startswith(NULL_DEREFERENCE)
 
 
 def test_a_generic_netlink_familys_name_is_its_own(machine: Machine) -> None:
     first, second = (family(machine, "sample") for _ in range(2))
-    assert ask(machine, "genl_register_family", first) == 0
+    assert run(machine, "genl_register_family", first) == 0
     assert held(machine) == [("generic netlink family", "generic netlink family 'sample'")]
-    assert ask(machine, "genl_register_family", second) == -errno.EEXIST
-    assert ask(machine, "genl_unregister_family", second) == -errno.ENOENT
-    assert ask(machine, "genl_unregister_family", first) == 0
+    assert run(machine, "genl_register_family", second) == -errno.EEXIST
+    assert run(machine, "genl_unregister_family", second) == -errno.ENOENT
+    assert run(machine, "genl_unregister_family", first) == 0
     assert held(machine) == []
-    assert ask(machine, "genl_unregister_family", first) == -errno.ENOENT
-    ask(machine, "genl_register_family", first)
-    leave(machine)
-    assert ask(machine, "genl_register_family", second) == 0
+    assert run(machine, "genl_unregister_family", first) == -errno.ENOENT
+    run(machine, "genl_register_family", first)
+    unload(machine)
+    assert run(machine, "genl_register_family", second) == 0
 
 
 def test_generic_netlink_families_have_numbers_of_their_own(machine: Machine) -> None:
     families = [family(machine, each) for each in ("one", "two", "three")]
     for each in families[:2]:
-        ask(machine, "genl_register_family", each)
-    ask(machine, "genl_unregister_family", families[1])
-    ask(machine, "genl_register_family", families[2])
+        run(machine, "genl_register_family", each)
+    run(machine, "genl_unregister_family", families[1])
+    run(machine, "genl_register_family", families[2])
     numbers = [number(machine, each) for each in families]
     assert len(set(numbers)) == 3
     assert all(19 <= each <= 1023 for each in numbers)
     quota = family(machine, "VFS_DQUOT")
-    ask(machine, "genl_register_family", quota)
+    run(machine, "genl_register_family", quota)
     assert number(machine, quota) == 17
 
 
 def test_there_are_only_so_many_generic_netlink_families(machine: Machine) -> None:
     codes = [
-        ask(machine, "genl_register_family", family(machine, f"f{each}"))
+        run(machine, "genl_register_family", family(machine, f"f{each}"))
         for each in range(1023 - 19 + 2)
     ]
     assert codes == [0] * (1023 - 19 + 1) + [-errno.ENOSPC]
@@ -143,13 +143,13 @@ def test_there_are_only_so_many_generic_netlink_families(machine: Machine) -> No
 def test_a_congestion_control_says_what_to_do(
     machine: Machine, has: tuple[int, ...], code: int
 ) -> None:
-    operations = structure(machine, 192, dict.fromkeys(has, ROOM))
+    operations = put_structure(machine, 192, dict.fromkeys(has, ROOM))
     machine.memory.write(operations + CONGESTION_NAME, b"sample\0")
-    assert ask(machine, "tcp_register_congestion_control", operations) == code
+    assert run(machine, "tcp_register_congestion_control", operations) == code
     expected = ("congestion control", "congestion control 'sample'")
     assert held(machine) == ([] if code else [expected])
     if not code:
-        again = ask(machine, "tcp_register_congestion_control", operations)
+        again = run(machine, "tcp_register_congestion_control", operations)
         assert again == -errno.EEXIST
-    ask(machine, "tcp_unregister_congestion_control", operations)
+    run(machine, "tcp_unregister_congestion_control", operations)
     assert held(machine) == []

@@ -7,15 +7,15 @@ import pytest
 
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
-    ask,
     callback,
     error_pointer,
     held,
-    leave,
     oops,
     paths,
-    structure,
-    text,
+    put_structure,
+    put_text,
+    run,
+    unload,
 )
 from tests.support.machine import ROOM, Machine, new_machine
 from tests.support.registered import MAKERS, PAIRS
@@ -78,50 +78,50 @@ def test_there_is_no_state_of_a_transformation_to_be_flushed() -> None:
 
 
 def trigger(machine: Machine, name: str) -> int:
-    return structure(machine, 128, {0: text(machine, name)})
+    return put_structure(machine, 128, {0: put_text(machine, name)})
 
 
 def test_a_led_triggers_name_is_its_own(machine: Machine) -> None:
     first, second = (trigger(machine, "blink") for _ in range(2))
-    assert ask(machine, "led_trigger_register", first) == 0
+    assert run(machine, "led_trigger_register", first) == 0
     assert held(machine) == [("LED trigger", "LED trigger 'blink'")]
-    assert ask(machine, "led_trigger_register", second) == -errno.EEXIST
-    ask(machine, "led_trigger_unregister", second)
+    assert run(machine, "led_trigger_register", second) == -errno.EEXIST
+    run(machine, "led_trigger_unregister", second)
     assert len(held(machine)) == 1
-    ask(machine, "led_trigger_unregister", first)
+    run(machine, "led_trigger_unregister", first)
     assert held(machine) == []
-    assert ask(machine, "led_trigger_register", second) == 0
-    leave(machine)
-    assert ask(machine, "led_trigger_register", first) == 0
+    assert run(machine, "led_trigger_register", second) == 0
+    unload(machine)
+    assert run(machine, "led_trigger_register", first) == 0
 
 
 def test_a_simple_led_trigger_is_made_and_freed_by_the_kernel(machine: Machine) -> None:
-    name = text(machine, "blink")
-    ask(machine, "led_trigger_register_simple", name, ROOM)
+    name = put_text(machine, "blink")
+    run(machine, "led_trigger_register_simple", name, ROOM)
     made = machine.memory.number(ROOM)
     assert machine.memory.number(made) == name
     assert held(machine) == [("LED trigger", "LED trigger 'blink'")]
-    ask(machine, "led_trigger_register_simple", name, ROOM)
+    run(machine, "led_trigger_register_simple", name, ROOM)
     assert (machine.memory.number(ROOM), len(held(machine))) == (0, 1)
-    ask(machine, "led_trigger_unregister_simple", 0)
-    ask(machine, "led_trigger_unregister_simple", made)
+    run(machine, "led_trigger_unregister_simple", 0)
+    run(machine, "led_trigger_unregister_simple", made)
     assert (held(machine), machine.heap.size(made)) == ([], None)
 
 
 def test_an_instance_of_padata_has_an_object_that_can_be_added(machine: Machine) -> None:
-    instance = ask(machine, "padata_alloc", text(machine, "pencrypt"))
+    instance = run(machine, "padata_alloc", put_text(machine, "pencrypt"))
     assert held(machine) == [("padata", "padata 'pencrypt'")]
     kobject = instance + 72
-    assert ask(machine, "kobject_add", kobject, 0, text(machine, "pencrypt")) == 0
+    assert run(machine, "kobject_add", kobject, 0, put_text(machine, "pencrypt")) == 0
     assert paths(machine.mounts.sysfs) == ["/sys/pencrypt/"]
-    ask(machine, "padata_free", instance)
+    run(machine, "padata_free", instance)
     assert (held(machine), paths(machine.mounts.sysfs)) == ([], [])
     assert machine.heap.size(instance) is None
 
 
 def test_what_is_scheduled_is_done_when_the_caller_has_returned(machine: Machine) -> None:
     work = callback(machine)
-    cookie = ask(machine, "async_schedule_node", work.address, 0xDADA, 0)
+    cookie = run(machine, "async_schedule_node", work.address, 0xDADA, 0)
     assert cookie != 0
     assert (work.calls, work.arguments[:2]) == (1, (0xDADA, cookie))
 
@@ -144,7 +144,7 @@ def test_what_was_scheduled_is_done_by_the_end_of_a_wait(machine: Machine, funct
 def test_users_and_groups_are_those_of_the_first_name_space(
     machine: Machine, function: str, number: int
 ) -> None:
-    assert ask(machine, function, ROOM, number) == number
+    assert run(machine, function, ROOM, number) == number
 
 
 @pytest.mark.parametrize(
@@ -153,28 +153,28 @@ def test_users_and_groups_are_those_of_the_first_name_space(
 )
 def test_a_terminals_name_has_a_number(machine: Machine, name: str, code: int) -> None:
     machine.memory.put(ROOM, 7, 4)
-    assert ask(machine, "tty_dev_name_to_number", text(machine, name), ROOM) == code
+    assert run(machine, "tty_dev_name_to_number", put_text(machine, name), ROOM) == code
     assert machine.memory.number(ROOM, 4) == 7
 
 
 @pytest.mark.parametrize("function", ["tty_kopen_exclusive", "tty_kopen_shared"])
 def test_there_is_no_terminal(machine: Machine, function: str) -> None:
-    assert ask(machine, function, 4 << 20 | 64) == error_pointer(errno.ENODEV)
+    assert run(machine, function, 4 << 20 | 64) == error_pointer(errno.ENODEV)
 
 
 def test_a_console_has_a_place_that_can_be_written_to(machine: Machine) -> None:
-    place = ask(machine, "screen_pos", ROOM, 0, 1)
+    place = run(machine, "screen_pos", ROOM, 0, 1)
     machine.memory.put(place, 0x0741, 2)
-    assert ask(machine, "screen_pos", ROOM, 0, 1) == place
+    assert run(machine, "screen_pos", ROOM, 0, 1) == place
 
 
 def test_the_machine_was_booted_at_a_time_and_has_free_memory(machine: Machine) -> None:
     machine.memory.fill(ROOM, 16, 0xFF)
-    ask(machine, "getboottime64", ROOM)
+    run(machine, "getboottime64", ROOM)
     seconds, nanoseconds = machine.memory.number(ROOM), machine.memory.number(ROOM + 8)
     assert 1_500_000_000 < seconds < 1 << 32
     assert nanoseconds < 1_000_000_000
-    assert 0 < ask(machine, "nr_free_buffer_pages") <= (512 << 20) // 4096
+    assert 0 < run(machine, "nr_free_buffer_pages") <= (512 << 20) // 4096
     assert oops(machine, "getboottime64", 0).startswith(NULL_DEREFERENCE)
 
 
@@ -191,7 +191,7 @@ UUID = "00112233-4455-6677-8899-aAbBcCdDeEfF"
 def test_a_uuid_is_parsed_and_a_guid_begins_the_other_way_round(
     machine: Machine, function: str, parsed: str
 ) -> None:
-    assert ask(machine, function, text(machine, UUID + " and more"), ROOM) == 0
+    assert run(machine, function, put_text(machine, UUID + " and more"), ROOM) == 0
     assert machine.memory.read(ROOM, 16).hex() == parsed
 
 
@@ -200,6 +200,6 @@ def test_a_uuid_is_parsed_and_a_guid_begins_the_other_way_round(
     "words", ["", UUID[:-1], UUID.replace("-", ""), UUID.replace("0", "g"), UUID.replace("-", "0")]
 )
 def test_what_is_no_uuid_is_invalid(machine: Machine, function: str, words: str) -> None:
-    assert ask(machine, function, text(machine, words), ROOM) == -errno.EINVAL
+    assert run(machine, function, put_text(machine, words), ROOM) == -errno.EINVAL
     assert machine.memory.read(ROOM, 16) == bytes(16)
     assert oops(machine, function, 0, ROOM).startswith(NULL_DEREFERENCE)

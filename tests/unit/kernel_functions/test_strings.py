@@ -5,8 +5,8 @@ import errno
 
 import pytest
 
+from tests.support.kernel_calls import Crash, put_text, run
 from tests.support.machine import ROOM, new_machine
-from tests.support.sample_module import Crash, put_text, run
 
 ONE, OTHER, TARGET = ROOM, ROOM + 256, ROOM + 512
 HUGE = (1 << 64) - 1
@@ -68,15 +68,15 @@ def test_what_is_compared_comes_before_behind_or_is_the_same(
     name: str, one: bytes, other: bytes, count: tuple[int, ...], expected: int
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, one)
-    put_text(machine, OTHER, other)
+    put_text(machine, one, ONE)
+    put_text(machine, other, OTHER)
     assert sign(run(machine, name, ONE, OTHER, *count)) == expected
 
 
 def test_bcmp_tells_whether_bytes_differ() -> None:
     machine = new_machine()
-    put_text(machine, ONE, b"a\0b")
-    put_text(machine, OTHER, b"a\0c")
+    put_text(machine, b"a\0b", ONE)
+    put_text(machine, b"a\0c", OTHER)
     assert run(machine, "bcmp", ONE, OTHER, 3) != 0
     assert run(machine, "bcmp", ONE, OTHER, 2) == 0
 
@@ -97,8 +97,8 @@ def test_a_line_feed_at_the_end_is_no_difference_in_sysfs(
     one: bytes, other: bytes, expected: int
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, one)
-    put_text(machine, OTHER, other)
+    put_text(machine, one, ONE)
+    put_text(machine, other, OTHER)
     assert run(machine, "sysfs_streq", ONE, OTHER) == expected
 
 
@@ -134,7 +134,7 @@ def test_a_letter_is_found(
     name: str, text: bytes, arguments: tuple[int, ...], expected: int | None
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, text)
+    put_text(machine, text, ONE)
     found = run(machine, name, ONE, *arguments)
     assert found == (0 if expected is None else ONE + expected)
 
@@ -157,8 +157,8 @@ def test_a_text_is_found(
     name: str, text: bytes, wanted: bytes, count: tuple[int, ...], expected: int | None
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, text)
-    put_text(machine, OTHER, wanted)
+    put_text(machine, text, ONE)
+    put_text(machine, wanted, OTHER)
     found = run(machine, name, ONE, OTHER, *count)
     assert found == (0 if expected is None else ONE + expected)
 
@@ -177,8 +177,8 @@ def test_a_text_is_found(
 )
 def test_letters_are_counted(name: str, text: bytes, letters: bytes, expected: int) -> None:
     machine = new_machine()
-    put_text(machine, ONE, text)
-    put_text(machine, OTHER, letters)
+    put_text(machine, text, ONE)
+    put_text(machine, letters, OTHER)
     assert run(machine, name, ONE, OTHER) == expected
 
 
@@ -196,7 +196,7 @@ def test_the_length_is_that_before_the_nul(
     name: str, count: tuple[int, ...], expected: int
 ) -> None:
     machine = new_machine()
-    assert run(machine, name, put_text(machine, ONE, b"hello"), *count) == expected
+    assert run(machine, name, put_text(machine, b"hello", ONE), *count) == expected
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_string_is_copied_as_far_as_there_is_room(
     name: str, size: tuple[int, ...], result: int, stored: bytes
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, b"hello")
+    put_text(machine, b"hello", ONE)
     machine.memory.write(TARGET, b"########")
     assert run(machine, name, TARGET, ONE, *size) == result
     assert machine.memory.read(TARGET, 8) == stored
@@ -246,7 +246,7 @@ def test_a_string_is_put_behind_another(
     name: str, size: tuple[int, ...], result: int, stored: bytes
 ) -> None:
     machine = new_machine()
-    put_text(machine, ONE, b"cde")
+    put_text(machine, b"cde", ONE)
     machine.memory.write(TARGET, b"ab-\0####")
     assert run(machine, name, TARGET, ONE, *size) == result
     assert machine.memory.read(TARGET, 8) == stored
@@ -254,15 +254,15 @@ def test_a_string_is_put_behind_another(
 
 def test_a_string_that_is_full_already_is_a_bug_of_the_callers() -> None:
     machine = new_machine()
-    put_text(machine, TARGET, b"abc")
+    put_text(machine, b"abc", TARGET)
     with pytest.raises(Crash, match="strlcat cannot make sense of its arguments"):
         run(machine, "strlcat", TARGET, TARGET, 3)
 
 
 def test_a_string_is_cut_into_words() -> None:
     machine = new_machine()
-    machine.memory.put(TARGET, put_text(machine, ONE, b"a,b;;c"))
-    put_text(machine, OTHER, b";,")
+    machine.memory.put(TARGET, put_text(machine, b"a,b;;c", ONE))
+    put_text(machine, b";,", OTHER)
     words = [run(machine, "strsep", TARGET, OTHER) for _ in range(5)]
     assert [each and machine.memory.string(each) for each in words] == [b"a", b"b", b"", b"c", 0]
     assert machine.memory.number(TARGET) == 0
@@ -274,14 +274,14 @@ def test_a_string_is_cut_into_words() -> None:
 )
 def test_white_space_is_cut_off(text: bytes, start: int, left: bytes) -> None:
     machine = new_machine()
-    put_text(machine, ONE, text)
+    put_text(machine, text, ONE)
     assert run(machine, "strim", ONE) == ONE + start
     assert machine.memory.string(ONE + start) == left
 
 
 def test_a_letter_is_replaced_everywhere_and_the_end_is_told() -> None:
     machine = new_machine()
-    put_text(machine, ONE, b"a/b/c")
+    put_text(machine, b"a/b/c", ONE)
     assert run(machine, "strreplace", ONE, ord("/"), ord("!")) == ONE + 5
     assert machine.memory.string(ONE) == b"a!b!c"
 
@@ -301,8 +301,8 @@ def test_a_string_is_looked_for_in_an_array_that_a_null_may_end(
 ) -> None:
     machine = new_machine()
     for at, each in enumerate((b"one", b"two")):
-        machine.memory.put(TARGET + 8 * at, put_text(machine, OTHER + 16 * at, each))
-    assert run(machine, "match_string", TARGET, count, put_text(machine, ONE, text)) == expected
+        machine.memory.put(TARGET + 8 * at, put_text(machine, each, OTHER + 16 * at))
+    assert run(machine, "match_string", TARGET, count, put_text(machine, text, ONE)) == expected
 
 
 @pytest.mark.parametrize("name", ["memmove", "memcmp", "memchr", "memchr_inv", "strncpy"])

@@ -4,8 +4,7 @@
 import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
-from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import (
+from tests.support.kernel_calls import (
     CODE,
     Crash,
     add_module,
@@ -15,6 +14,7 @@ from tests.support.sample_module import (
     put_text,
     run,
 )
+from tests.support.machine import ROOM, Machine, new_machine
 
 COMPLETION, QUEUE, ENTRIES, NAME, PLACE = (ROOM + at for at in (0, 256, 512, 1024, 1280))
 STATE = 24
@@ -35,7 +35,7 @@ COUNT_CALLS = "48ff4740c3"
 def start(machine: Machine, *calls: tuple[str | int, ...]) -> None:
     """Have a thread make these calls when it has its turn."""
     code = put_calls(machine, *calls)
-    thread = run(machine, "kthread_create_on_node", code, 0, 0, put_text(machine, NAME, b"t"))
+    thread = run(machine, "kthread_create_on_node", code, 0, 0, put_text(machine, b"t", NAME))
     run(machine, "wake_up_process", thread)
 
 

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.support.kernel_calls import NULL_DEREFERENCE, ask, held, leave, oops, text
+from tests.support.kernel_calls import NULL_DEREFERENCE, held, oops, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
 
 HANDLER, DIRECTORY = ROOM, ROOM + 64
@@ -22,7 +22,7 @@ def table(
 ) -> int:
     """Return an array of ``struct ctl_table``."""
     layout = "<2QiHxxQQ24x"
-    rows = [(text(machine, each), 0, 0, mode, child, handler) for each in names]
+    rows = [(put_text(machine, each), 0, 0, mode, child, handler) for each in names]
     data = b"".join(struct.pack(layout, *row) for row in rows) + bytes(64)
     address = machine.heap.allocate(len(data))
     machine.memory.write(address, data)
@@ -31,9 +31,9 @@ def table(
 
 def register(machine: Machine, function: str, settings: int, path: str = "net/sample") -> int:
     if function == "register_sysctl_table":
-        return ask(machine, function, settings)
+        return run(machine, function, settings)
     before = (0,) if function == "register_net_sysctl" else ()
-    return ask(machine, function, *before, text(machine, path), settings)
+    return run(machine, function, *before, put_text(machine, path), settings)
 
 
 @pytest.mark.parametrize("function", REGISTERS)
@@ -47,11 +47,11 @@ def test_a_tables_header_is_on_the_account_until_it_is_unregistered(
     ((kind, name),) = held(machine)
     assert kind == "sysctl table"
     assert name.endswith("'net/sample'") == (function != "register_sysctl_table")
-    ask(machine, end, header)
+    run(machine, end, header)
     assert held(machine) == []
     assert machine.heap.size(header) is None
-    ask(machine, end, header)
-    ask(machine, end, 0)
+    run(machine, end, header)
+    run(machine, end, 0)
     assert register(machine, function, settings) != 0
 
 
@@ -83,12 +83,12 @@ def test_a_setting_that_cannot_be_is_refused(
 
 def test_a_directory_may_have_any_mode_and_no_handler(machine: Machine) -> None:
     settings = table(machine, "sub", mode=0o555, child=DIRECTORY, handler=0)
-    assert ask(machine, "register_sysctl_table", settings) != 0
+    assert run(machine, "register_sysctl_table", settings) != 0
 
 
 @pytest.mark.parametrize("function", REGISTERS)
 def test_a_table_that_is_nowhere_is_an_oops(machine: Machine, function: str) -> None:
-    with_path = (text(machine, "net"),) * (function != "register_sysctl_table")
+    with_path = (put_text(machine, "net"),) * (function != "register_sysctl_table")
     before = (0,) if function == "register_net_sysctl" else ()
     assert oops(machine, function, *before, *with_path, 8).startswith(NULL_DEREFERENCE)
     assert held(machine) == []
@@ -96,7 +96,7 @@ def test_a_table_that_is_nowhere_is_an_oops(machine: Machine, function: str) -> 
 
 def test_a_module_that_goes_without_its_table_leaves_the_names_free(machine: Machine) -> None:
     header = register(machine, "register_sysctl", table(machine, "one"))
-    leave(machine)
+    unload(machine)
     assert held(machine) == []
     assert machine.heap.size(header) is None
     assert register(machine, "register_sysctl", table(machine, "one")) != 0

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
-from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import (
+from tests.support.kernel_calls import (
     CODE,
     Crash,
     call_code,
-    error,
+    error_pointer,
     held,
     put_calls,
     put_code,
@@ -21,6 +20,7 @@ from tests.support.sample_module import (
     settle,
     unload,
 )
+from tests.support.machine import ROOM, Machine, new_machine
 
 NAME, COMPLETION, WORK, DATA, MODULE = (ROOM + at for at in (0, 256, 512, 768, 1024))
 COMM, PID, STATE = 2976, 2416, 24
@@ -34,7 +34,7 @@ NOTE_WORK = "48ff4740c3"
 
 
 def create(machine: Machine, code: int = CODE, data: int = DATA) -> int:
-    name = put_text(machine, NAME, b"worker/%d of a long name")
+    name = put_text(machine, b"worker/%d of a long name", NAME)
     return run(machine, "kthread_create_on_node", code, data, -1, name, 3)
 
 
@@ -45,17 +45,17 @@ def test_a_thread_has_a_name_and_a_number_and_waits_to_be_woken() -> None:
     assert machine.memory.string(first + COMM) == b"worker/3 of a l"
     numbers = [machine.memory.number(each + PID, 4) for each in (first, second)]
     assert len(set(numbers)) == 2
-    assert held(machine) == ["thread 'worker/3 of a long name'"] * 2
+    assert held(machine) == [("thread", "thread 'worker/3 of a long name'")] * 2
     settle(machine)
     assert machine.memory.number(DATA) == 0
 
 
 def test_a_thread_on_a_processor_has_its_number_in_its_name() -> None:
     machine = new_machine()
-    name = put_text(machine, NAME, b"each/%u")
+    name = put_text(machine, b"each/%u", NAME)
     struct = run(machine, "kthread_create_on_cpu", CODE, DATA, 0, name)
     assert machine.memory.string(struct + COMM) == b"each/0"
-    assert held(machine) == ["thread 'each/0'"]
+    assert held(machine) == [("thread", "thread 'each/0'")]
 
 
 @pytest.mark.parametrize("name", ["wake_up_process", "kthread_unpark"])
@@ -81,7 +81,7 @@ def test_a_thread_that_never_began_is_stopped_before_it_does() -> None:
     assert machine.heap.size(struct) is None
 
 
-@pytest.mark.parametrize("struct", [0, error(errno.ENOMEM)])
+@pytest.mark.parametrize("struct", [0, error_pointer(errno.ENOMEM)])
 @pytest.mark.parametrize("name", ["kthread_stop", "wake_up_process"])
 def test_what_is_no_thread_is_an_oops(name: str, struct: int) -> None:
     with pytest.raises(Crash):
@@ -136,7 +136,7 @@ def test_a_thread_ends_in_the_middle_of_its_code(call: tuple[str | int, ...], re
     released = list[str]()
     machine = new_machine()
     machine.services = replace(machine.services, release=released.append)
-    put_text(machine, MODULE + 24, b"sample")
+    put_text(machine, b"sample", MODULE + 24)
     struct = create(machine, put_calls(machine, call, ("complete_all", DATA)))
     run(machine, "wake_up_process", struct)
     assert run(machine, "kthread_stop", struct) == result
@@ -158,7 +158,7 @@ def test_a_thread_of_a_module_that_goes_goes_with_it(is_begun: bool) -> None:
     if is_begun:
         run(machine, "wake_up_process", struct)
         run(machine, "msleep", 100)
-    assert unload(machine) == ["thread 'worker/3 of a long name'"]
+    assert unload(machine) == [("thread", "thread 'worker/3 of a long name'")]
     settle(machine)
     assert machine.memory.number(COMPLETION, 4) == 0
     assert machine.heap.size(struct) is None
@@ -179,7 +179,7 @@ WORKERS = {"kthread_create_worker": (0,), "kthread_create_worker_on_cpu": (0, 0)
 
 
 def worker(machine: Machine, name: str = "kthread_create_worker") -> int:
-    return run(machine, name, *WORKERS[name], put_text(machine, NAME, b"job%d"), 3)
+    return run(machine, name, *WORKERS[name], put_text(machine, b"job%d", NAME), 3)
 
 
 def new_work(machine: Machine, code: int = CODE) -> int:
@@ -195,7 +195,7 @@ def test_a_worker_does_what_is_queued_and_goes_when_it_is_destroyed(name: str) -
     put_code(machine, NOTE_WORK)
     one = worker(machine, name)
     run(machine, "__kthread_init_worker", one, NAME, 0)
-    assert held(machine) == ["thread 'job3'"]
+    assert held(machine) == [("worker thread", "thread 'job3'")]
     assert machine.memory.string(machine.memory.number(one + 40) + COMM) == b"job3"
     work = new_work(machine)
     assert [run(machine, "kthread_queue_work", one, work) for _ in range(2)] == [1, 0]
@@ -231,7 +231,10 @@ def test_work_is_cancelled_before_it_has_begun() -> None:
     assert len(held(machine)) == 2
     assert run(machine, "kthread_cancel_work_sync", work) == 1
     settle(machine)
-    assert (machine.memory.number(WORK + 64), held(machine)) == (0, ["thread 'job3'"])
+    assert (machine.memory.number(WORK + 64), held(machine)) == (
+        0,
+        [("worker thread", "thread 'job3'")],
+    )
 
 
 def test_a_worker_that_is_left_goes_with_its_module_and_its_work() -> None:
@@ -239,7 +242,7 @@ def test_a_worker_that_is_left_goes_with_its_module_and_its_work() -> None:
     put_code(machine, NOTE_WORK)
     one, work = worker(machine), new_work(machine)
     run(machine, "kthread_queue_work", one, work)
-    assert unload(machine)[0] == "thread 'job3'"
+    assert unload(machine)[0] == ("worker thread", "thread 'job3'")
     settle(machine)
     assert machine.memory.number(WORK + 64) == 0
     assert machine.heap.size(one) is None

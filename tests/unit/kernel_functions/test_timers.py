@@ -4,8 +4,8 @@
 import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
+from tests.support.kernel_calls import CODE, Crash, call_code, held, put_code, run, settle, unload
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import CODE, Crash, call_code, held, put_code, run, settle, unload
 
 TIMER = ROOM
 PENDING, EXPIRES, FUNCTION, FLAGS = 8, 16, 24, 32
@@ -63,7 +63,8 @@ def test_a_timer_fires_once_when_it_is_due(machine: Machine, name: str) -> None:
     assert run(machine, name, TIMER, due) == 0
     assert machine.memory.number(TIMER + EXPIRES) == due
     assert machine.memory.number(TIMER + PENDING) != 0
-    (booked,) = held(machine)
+    ((kind, booked),) = held(machine)
+    assert kind == "timer"
     assert booked.startswith("a timer that is still armed: ")
     sleep(machine, 49)
     assert fired(machine) == 0
@@ -163,7 +164,8 @@ def test_a_timer_may_arm_itself_again(machine: Machine) -> None:
 
 def test_a_timer_of_a_module_that_goes_does_not_fire(machine: Machine) -> None:
     run(machine, "mod_timer", TIMER, jiffies(machine) + 50)
-    (left,) = unload(machine)
+    ((kind, left),) = unload(machine)
+    assert kind == "timer"
     assert left.startswith("a timer that is still armed: ")
     settle(machine)
     assert fired(machine) == 0

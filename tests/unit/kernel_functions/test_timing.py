@@ -7,8 +7,8 @@ import time
 import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
+from tests.support.kernel_calls import Crash, put_code, run
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, put_code, run
 
 SECOND = 1_000_000_000
 UINT_MAX, ULONG_MAX = (1 << 32) - 1, (1 << 64) - 1

@@ -4,8 +4,7 @@
 import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
-from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import (
+from tests.support.kernel_calls import (
     CODE,
     Crash,
     call_code,
@@ -18,6 +17,7 @@ from tests.support.sample_module import (
     settle,
     unload,
 )
+from tests.support.machine import ROOM, Machine, new_machine
 
 NAME, ONE, OTHER, TASKLET, FLAG = (ROOM + at for at in (0, 256, 512, 768, 1024))
 FUNCTION, EXPIRES = 24, 48
@@ -43,8 +43,8 @@ def done(machine: Machine, place: int = ONE) -> int:
 
 
 def new_queue(machine: Machine, active: int = 0) -> int:
-    template = put_text(machine, NAME, b"queue-%s")
-    text = put_text(machine, NAME + 32, b"own")
+    template = put_text(machine, b"queue-%s", NAME)
+    text = put_text(machine, b"own", NAME + 32)
     return run(machine, "alloc_workqueue", template, 0, active, text)
 
 
@@ -60,7 +60,7 @@ def machine() -> Machine:
 
 def test_a_workqueue_has_a_name_and_is_destroyed_when_its_work_is_done(machine: Machine) -> None:
     queue = new_queue(machine)
-    assert held(machine) == ["workqueue 'queue-own'"]
+    assert held(machine) == [("workqueue", "workqueue 'queue-own'")]
     run(machine, "queue_work_on", 64, queue, ONE)
     run(machine, "destroy_workqueue", queue)
     assert (done(machine), held(machine)) == (1, [])
@@ -76,10 +76,10 @@ def test_a_workqueue_that_is_left_goes_with_its_module_and_its_work(machine: Mac
     queue = new_queue(machine, active=1)
     run(machine, "queue_work_on", 64, queue, ONE)
     run(machine, "queue_delayed_work_on", 64, queue, OTHER, 10)
-    assert [each.partition(":")[0] for each in unload(machine)] == [
-        "workqueue 'queue-own'",
-        "work that is still under way",
-        "delayed work that is still due",
+    assert [(kind, name.partition(":")[0]) for kind, name in unload(machine)] == [
+        ("workqueue", "workqueue 'queue-own'"),
+        ("work", "work that is still under way"),
+        ("delayed work", "delayed work that is still due"),
     ]
     settle(machine)
     assert (done(machine), done(machine, OTHER)) == (0, 0)
@@ -136,11 +136,13 @@ def test_delayed_work_is_done_when_its_time_has_come(machine: Machine, name: str
     assert machine.memory.number(ONE + EXPIRES) == now + HZ
     assert machine.memory.number(ONE) & 1
     assert run(machine, "work_busy", ONE) == PENDING
-    assert held(machine)[1].startswith("delayed work that is still due: ")
+    kind, booked = held(machine)[1]
+    assert kind == "delayed work"
+    assert booked.startswith("delayed work that is still due: ")
     run(machine, "msleep", 900)
     assert done(machine) == 0
     run(machine, "msleep", 200)
-    assert (done(machine), held(machine)) == (1, ["workqueue 'queue-own'"])
+    assert (done(machine), held(machine)) == (1, [("workqueue", "workqueue 'queue-own'")])
 
 
 def test_delayed_work_is_queued_once_but_its_time_is_changed(machine: Machine) -> None:
@@ -173,7 +175,7 @@ def test_work_is_cancelled_before_it_begins(machine: Machine, name: str, delay: 
     run(machine, "queue_delayed_work_on", 64, queue, ONE, delay)
     assert run(machine, name, ONE) == 1
     assert machine.memory.number(ONE) & 1 == 0
-    assert held(machine) == ["workqueue 'queue-own'"]
+    assert held(machine) == [("workqueue", "workqueue 'queue-own'")]
     assert run(machine, name, ONE) == 0
     settle(machine)
     assert done(machine) == 0
@@ -240,7 +242,7 @@ def test_work_that_crashes_ends_alone() -> None:
     run(machine, "queue_work_on", 64, new_queue(machine), ONE)
     settle(machine)
     assert lines[0] == "BUG: kernel NULL pointer dereference, address: 0000000000000008"
-    assert held(machine) == ["workqueue 'queue-own'"]
+    assert held(machine) == [("workqueue", "workqueue 'queue-own'")]
 
 
 def test_outside_of_work_there_is_none_and_no_queue_is_congested(machine: Machine) -> None:
@@ -292,7 +294,7 @@ def test_a_tasklet_runs_once_for_each_time_it_is_scheduled(
     for times in (1, 2):
         schedule(machine, name)
         run(machine, name, TASKLET)
-        assert held(machine) == ["a tasklet that is still scheduled"]
+        assert held(machine) == [("tasklet", "a tasklet that is still scheduled")]
         run(machine, "msleep", 8)
         assert done(machine, TASKLET) == times
         assert machine.memory.number(TASKLET + STATE) == 0
@@ -332,6 +334,6 @@ def test_a_tasklet_of_a_module_that_goes_does_not_run(machine: Machine) -> None:
     with machine.running("sample"):
         machine.memory.put(TASKLET + STATE, SCHEDULED)
         enter(machine, "__tasklet_schedule", TASKLET)
-    assert unload(machine) == ["a tasklet that is still scheduled"]
+    assert unload(machine) == [("tasklet", "a tasklet that is still scheduled")]
     settle(machine)
     assert done(machine, TASKLET) == 0

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from tests.support.kernel_calls import Crash, held, put_code, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
-from tests.support.sample_module import Crash, held, put_code, put_text, run, unload
 
 TABLE, NAME, PLACE, CONTEXT, MASK = (ROOM + at for at in (0, 512, 768, 1024, 1280))
 HUGE = (1 << 64) - 1
@@ -104,7 +104,7 @@ FAILING = {
 )
 def test_what_the_machine_does_not_have_is_not_found(name: str, result: int) -> None:
     machine = new_machine()
-    put_text(machine, NAME, b"PNP0A03")
+    put_text(machine, b"PNP0A03", NAME)
     machine.memory.put(PLACE, 7)
     assert run(machine, name, NAME, NAME, PLACE, PLACE) == result
     assert machine.memory.number(PLACE) == 7
@@ -147,7 +147,7 @@ def test_a_register_of_a_model_is_not_there(name: str) -> None:
 
 
 def request(machine: Machine, parent: str, start: int, count: int) -> int:
-    name = put_text(machine, NAME, b"sample")
+    name = put_text(machine, b"sample", NAME)
     where = machine.kernel_symbols.address(parent)
     return run(machine, "__request_region", where, start, count, name, 0)
 
@@ -161,7 +161,7 @@ def test_a_region_is_one_modules_until_it_is_released() -> None:
     machine = new_machine(lines)
     region = request(machine, "ioport_resource", 0x3F8, 8)
     assert struct.unpack("<2Q", machine.memory.read(region, 16)) == (0x3F8, 0x3FF)
-    assert held(machine) == ["region 0x3f8-0x3ff of 'sample'"]
+    assert held(machine) == [("region", "region 0x3f8-0x3ff of 'sample'")]
     for start, count in ((0x3F8, 8), (0x3FF, 1), (0x3F0, 9), (0x3FA, 2), (0, 0x1000)):
         assert request(machine, "ioport_resource", start, count) == 0
     assert request(machine, "iomem_resource", 0x3F8, 8) != 0
@@ -199,7 +199,7 @@ def test_a_region_that_nobody_has_is_not_released_silently() -> None:
 def test_a_region_that_is_left_is_free_again() -> None:
     machine = new_machine()
     request(machine, "ioport_resource", 0x3F8, 8)
-    assert unload(machine) == ["region 0x3f8-0x3ff of 'sample'"]
+    assert unload(machine) == [("region", "region 0x3f8-0x3ff of 'sample'")]
     assert request(machine, "ioport_resource", 0x3F8, 8) != 0
 
 
@@ -219,7 +219,7 @@ def calls(machine: Machine, at: int = 0) -> int:
 
 def set_up(machine: Machine, state: int, *, many: int = 0, invoke: int = 1, result: int = 0) -> int:
     up, down = counting(machine, result), counting(machine, at=64)
-    name = put_text(machine, NAME, b"sample:online")
+    name = put_text(machine, b"sample:online", NAME)
     return run(machine, "__cpuhp_setup_state", state, name, invoke, up, down, many)
 
 
@@ -261,7 +261,7 @@ def test_a_state_whose_callback_fails_is_not_set_up() -> None:
 
 def test_a_state_needs_a_name_and_a_number() -> None:
     machine = new_machine()
-    put_text(machine, NAME, b"sample:online")
+    put_text(machine, b"sample:online", NAME)
     assert run(machine, "__cpuhp_setup_state", 100, 0, 0, 0, 0, 0) == -errno.EINVAL
     assert run(machine, "__cpuhp_setup_state", 0, NAME, 0, 0, 0, 0) == -errno.EINVAL
 
