@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: slabs, vmalloc, pages, per-CPU areas, device memory, pools (mm/)."""
+"""Memory: slabs, vmalloc, device memory, pools (mm/)."""
 
 import pytest
 
@@ -49,8 +49,6 @@ FREEING = (
     "vfree",
     "vfree_atomic",
     "kfree_const",
-    "free_pages_exact",
-    "free_pages",
 )
 
 
@@ -86,14 +84,6 @@ def test_kvmalloc_takes_from_both() -> None:
     assert run(machine, "kvmalloc_node", HUGE) == 0
     assert run(machine, "kvmalloc_node", 5 * MEGABYTE) % PAGE == 0
     assert unload(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
-
-
-def test_exact_pages_are_some() -> None:
-    machine = new_machine()
-    assert run(machine, "alloc_pages_exact", 0) == 0
-    assert run(machine, "alloc_pages_exact", HUGE) == 0
-    assert run(machine, "alloc_pages_exact", 3 * PAGE) % PAGE == 0
-    assert held(machine) == [("memory", f"{3 * PAGE} bytes of memory")]
 
 
 @pytest.mark.parametrize("name", FREEING)
@@ -279,77 +269,6 @@ def test_an_object_that_is_freed_twice_is_told() -> None:
     assert "where nothing is allocated" in lines[0]
 
 
-@pytest.mark.parametrize("order", [0, 3, 10])
-def test_pages_are_so_many_as_the_order_says(order: int) -> None:
-    machine = new_machine()
-    address = run(machine, "__get_free_pages", 0, order)
-    assert address % PAGE == 0
-    assert machine.heap.size(address) == PAGE << order
-    run(machine, "free_pages", address, order)
-    assert held(machine) == []
-
-
-def test_a_zeroed_page_is_one_page() -> None:
-    machine = new_machine()
-    page = run(machine, "get_zeroed_page", 0)
-    assert machine.memory.read(page, PAGE) == bytes(PAGE)
-    assert held(machine) == [("memory", "4096 bytes of memory")]
-
-
-@pytest.mark.parametrize("name", ["alloc_pages", "__alloc_pages", "__get_free_pages"])
-@pytest.mark.parametrize("order", [11, 64, (1 << 32) - 1])
-def test_there_are_no_pages_of_so_high_an_order(name: str, order: int) -> None:
-    machine = new_machine()
-    assert run(machine, name, 0, order) == 0
-    assert held(machine) == []
-
-
-@pytest.mark.parametrize("name", ["alloc_pages", "__alloc_pages"])
-@pytest.mark.parametrize("freeing", ["__free_pages", "__put_page", "__folio_put"])
-def test_a_page_is_known_by_its_struct(name: str, freeing: str) -> None:
-    machine = new_machine()
-    page = run(machine, name, 0, 1)
-    assert (page - addresses.VMEMMAP) % 64 == 0
-    assert machine.memory.number(page + 52, 4) == 1
-    assert held(machine) == [("memory", "8192 bytes of memory")]
-    machine.memory.put(ROOM, page)
-    mapped = run(machine, "vmap", ROOM, 1, 0, 0)
-    assert mapped - addresses.DIRECT_MAP == (page - addresses.VMEMMAP) // 64 * PAGE
-    run(machine, "vunmap", mapped)
-    run(machine, freeing, page, 1)
-    assert (held(machine), machine.heap.size(mapped)) == ([], None)
-
-
-@pytest.mark.parametrize("name", ["__alloc_percpu", "__alloc_percpu_gfp"])
-def test_per_cpu_memory_is_an_offset_into_each_processors_area(name: str) -> None:
-    machine = new_machine()
-    offset = run(machine, name, 24, 8)
-    assert machine.memory.read(addresses.PER_CPU + offset, 24) == bytes(24)
-    aligned = run(machine, name, 96, 64)
-    assert (addresses.PER_CPU + aligned) % 64 == 0
-    assert held(machine)[0] == ("per-CPU memory", "24 bytes of per-CPU memory")
-    for each in (offset, aligned, 0):
-        run(machine, "free_percpu", each)
-    assert held(machine) == []
-
-
-@pytest.mark.parametrize("name", ["__alloc_percpu", "__alloc_percpu_gfp"])
-@pytest.mark.parametrize(("size", "align"), [(0, 8), (32769, 8), (HUGE, 8), (8, 8192), (8, 24)])
-def test_per_cpu_memory_has_a_size_and_an_alignment_in_bounds(
-    name: str, size: int, align: int
-) -> None:
-    machine = new_machine()
-    assert run(machine, name, size, align) == 0
-    assert held(machine) == []
-
-
-def test_per_cpu_memory_that_is_left_is_reclaimed() -> None:
-    machine = new_machine()
-    first = run(machine, "__alloc_percpu", 64, 8)
-    assert unload(machine) == [("per-CPU memory", "64 bytes of per-CPU memory")]
-    assert run(machine, "__alloc_percpu", 64, 8) == first
-
-
 MAPPINGS = {"ioremap": (), "ioremap_cache": (), "ioremap_wc": (), "ioremap_uc": ()}
 
 
@@ -455,22 +374,6 @@ def test_what_the_caller_has_room_for_is_set_up_and_given_back(
     assert held(machine) == []
     run(machine, take, ROOM, ROOM + 256)
     assert unload(machine) == [(booked, booked)]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "set_memory_uc",
-        "set_memory_wb",
-        "set_memory_wc",
-        "set_memory_x",
-        "set_pages_uc",
-        "set_pages_wb",
-        "set_pages_array_wb",
-    ],
-)
-def test_how_memory_is_cached_may_be_changed(name: str) -> None:
-    assert run(new_machine(), name, addresses.DIRECT_MAP + PAGE, 1) == 0
 
 
 def test_an_object_that_a_user_copies_is_within_bounds() -> None:

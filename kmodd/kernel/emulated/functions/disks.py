@@ -9,7 +9,8 @@ from kmodd.kernel.emulated.abi.structures import (
     PER_CPU_COUNTER,
     REQUEST_QUEUE,
 )
-from kmodd.kernel.emulated.functions.memory import alloc_pages, allocate, release
+from kmodd.kernel.emulated.functions.memory import allocate, release
+from kmodd.kernel.emulated.functions.pages import alloc_pages
 from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: slabs, vmalloc, pages, per-CPU areas, device memory (mm/)."""
+"""Memory: slabs, vmalloc, device memory, pools (mm/)."""
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN_ZERO,
@@ -9,7 +9,6 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import PAGE_STRUCT
 from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list, variadic_arguments
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE
@@ -23,8 +22,6 @@ _REQUEST_MAX = 64 << 20
 _UNBROKEN_MAX = 4 << 20
 """Bytes that lie in one piece in physical memory, at most (KMALLOC_MAX_SIZE)."""
 
-_ORDER_MAX = 10
-_PER_CPU_MAX = 32 << 10
 _PHYSICAL_BITS = 40
 _INT_MAX = (1 << 31) - 1
 _CACHE = "slab cache"
@@ -39,6 +36,11 @@ def allocate(machine: Machine, size: int, *, what: str = "") -> int:
     if address > _ZERO_SIZE:
         machine.ledger.take(MEMORY, address, what or f"{size} bytes of memory")
     return address
+
+
+def allocate_unbroken(machine: Machine, size: int) -> int:
+    """Like ``allocate``, of memory in one piece: there is less of that."""
+    return allocate(machine, size) if size <= _UNBROKEN_MAX else 0
 
 
 def release(machine: Machine, address: int) -> None:
@@ -60,12 +62,6 @@ def reclaim(machine: Machine, address: int) -> None:
     machine.heap.free(address)
 
 
-@reclaims("per-CPU memory")
-def reclaim_per_cpu(machine: Machine, address: int) -> None:
-    """Free what a module has left."""
-    machine.per_cpu.free(address)
-
-
 def _is_heap(address: int) -> bool:
     return addresses.DIRECT_MAP <= address < addresses.DIRECT_MAP + addresses.DIRECT_MAP_SIZE
 
@@ -80,16 +76,7 @@ def _is_heap(address: int) -> bool:
     "void *kmalloc_order(size_t size, gfp_t flags, unsigned int order)",
 )
 def kmalloc(machine: Machine, size: int, *_rest: int) -> int:
-    return _allocate_unbroken(machine, size)
-
-
-def _allocate_unbroken(machine: Machine, size: int) -> int:
-    return allocate(machine, size) if size <= _UNBROKEN_MAX else 0
-
-
-@function("void *alloc_pages_exact(size_t size, gfp_t gfp_mask)")
-def alloc_pages_exact(machine: Machine, size: int, _flags: int) -> int:
-    return _allocate_unbroken(machine, size) if size else 0
+    return allocate_unbroken(machine, size)
 
 
 @function("void *kvmalloc_node(size_t size, gfp_t flags, int node)")
@@ -117,7 +104,7 @@ def vmalloc(machine: Machine, size: int, *_rest: int) -> int:
     "void *kmem_cache_alloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)",
 )
 def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
-    return _allocate_unbroken(machine, size)
+    return allocate_unbroken(machine, size)
 
 
 @function(
@@ -125,7 +112,7 @@ def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
     "void *kmem_cache_alloc_node_trace(struct kmem_cache *s, gfp_t flags, int node, size_t size)",
 )
 def kmalloc_node_trace(machine: Machine, _cache: int, _flags: int, _node: int, size: int) -> int:
-    return _allocate_unbroken(machine, size)
+    return allocate_unbroken(machine, size)
 
 
 @function(
@@ -136,8 +123,6 @@ def kmalloc_node_trace(machine: Machine, _cache: int, _flags: int, _node: int, s
     "void vfree(const void *addr)",
     "void vfree_atomic(const void *addr)",
     "void kfree_const(const void *x)",
-    "void free_pages_exact(void *virt, size_t size)",
-    "void free_pages(unsigned long addr, unsigned int order)",
 )
 def kfree(machine: Machine, address: int, *_rest: int) -> None:
     release(machine, address)
@@ -157,7 +142,7 @@ def krealloc(machine: Machine, old: int, size: int, _flags: int) -> int:
     room = machine.heap.room(old)
     if size <= room:
         return old
-    fresh = _allocate_unbroken(machine, size)
+    fresh = allocate_unbroken(machine, size)
     if fresh and room:
         machine.memory.write(fresh, machine.memory.read(old, room))
         release(machine, old)
@@ -287,86 +272,6 @@ def kmem_cache_size(machine: Machine, cache: int) -> int:
     return machine.memory.number(cache)
 
 
-def _page_of(address: int) -> int:
-    number = (address - addresses.DIRECT_MAP) // PAGE
-    return addresses.VMEMMAP + number * addresses.PAGE_STRUCT_SIZE
-
-
-def _address_of(page: int) -> int:
-    number = (page - addresses.VMEMMAP) // addresses.PAGE_STRUCT_SIZE
-    return addresses.DIRECT_MAP + number * PAGE
-
-
-@function(
-    "unsigned long __get_free_pages(gfp_t gfp_mask, unsigned int order)",
-)
-def get_free_pages(machine: Machine, _flags: int, order: int) -> int:
-    return allocate(machine, PAGE << order) if order <= _ORDER_MAX else 0
-
-
-@function("unsigned long get_zeroed_page(gfp_t gfp_mask)")
-def get_zeroed_page(machine: Machine, _flags: int) -> int:
-    return allocate(machine, PAGE)
-
-
-@function(
-    "struct page *alloc_pages(gfp_t gfp, unsigned int order)",
-    "struct page *__alloc_pages(gfp_t gfp, unsigned int order, int preferred_nid, nodemask_t *mask)",
-)
-def alloc_pages(machine: Machine, flags: int, order: int, *_rest: int) -> int:
-    address = get_free_pages(machine, flags, order)
-    if not address:
-        return 0
-    page = _page_of(address)
-    machine.memory.put(page + PAGE_STRUCT.references, 1, 4)
-    return page
-
-
-@function("void __free_pages(struct page *page, unsigned int order)")
-def free_pages(machine: Machine, page: int, _order: int) -> None:
-    release(machine, _address_of(page))
-
-
-@function("void __put_page(struct page *page)", "void __folio_put(struct folio *folio)")
-def put_page(machine: Machine, page: int) -> None:
-    release(machine, _address_of(page))
-
-
-@function(
-    "void *vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot)",
-)
-def vmap(machine: Machine, pages: int, _count: int, _flags: int, _protection: int) -> int:
-    return _address_of(machine.memory.number(pages))
-
-
-@function("void __percpu *__alloc_percpu(size_t size, size_t align)")
-def alloc_percpu(machine: Machine, size: int, align: int) -> int:
-    return _allocate_per_cpu(machine, size, align)
-
-
-@function("void __percpu *__alloc_percpu_gfp(size_t size, size_t align, gfp_t gfp)")
-def alloc_percpu_gfp(machine: Machine, size: int, align: int, _flags: int) -> int:
-    return _allocate_per_cpu(machine, size, align)
-
-
-def _allocate_per_cpu(machine: Machine, size: int, align: int) -> int:
-    align = max(align, 8)
-    if not 0 < size <= _PER_CPU_MAX or align > PAGE or align & align - 1:
-        return 0
-    address = machine.per_cpu.allocate(-(-size // align) * align)
-    if not address:
-        return 0
-    machine.ledger.take("per-CPU memory", address, f"{size} bytes of per-CPU memory")
-    return address - addresses.PER_CPU
-
-
-@function("void free_percpu(void __percpu *ptr)")
-def free_percpu(machine: Machine, pointer: int) -> None:
-    address = (pointer + addresses.PER_CPU) & (1 << 64) - 1
-    if machine.ledger.give("per-CPU memory", address) is not None:
-        machine.per_cpu.free(address)
-
-
 @function(
     "void __iomem *ioremap(resource_size_t phys_addr, unsigned long size)",
     "void __iomem *ioremap_cache(resource_size_t phys_addr, unsigned long size)",
@@ -466,16 +371,8 @@ pairs(
 machine_code(
     RETURN_ZERO,
     """
-    void vunmap(const void *addr)
     void register_shrinker_prepared(struct shrinker *shrinker)
     int kmem_cache_shrink(struct kmem_cache *cachep)
-    int set_memory_uc(unsigned long addr, int numpages)
-    int set_memory_wb(unsigned long addr, int numpages)
-    int set_memory_wc(unsigned long addr, int numpages)
-    int set_memory_x(unsigned long addr, int numpages)
-    int set_pages_uc(struct page *page, int numpages)
-    int set_pages_wb(struct page *page, int numpages)
-    int set_pages_array_wb(struct page **pages, int addrinarray)
     void __check_object_size(const void *ptr, unsigned long n, bool to_user)
     bool is_vmalloc_addr(const void *x)
     """,
