@@ -68,9 +68,11 @@ def children() -> str:
 def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test leaves a process, dead or alive, or an open file behind, however slow the machine."""
     monkeypatch.setattr(assistant_module, "PATIENCE", 60.0)
-    before = descriptors(), children()
+    open_before, children_before = descriptors(), children()
     yield
-    assert (descriptors(), children()) == before
+    # What was open before may have been closed meanwhile: threads of an earlier test's grpc do so.
+    assert descriptors() <= open_before
+    assert children() == children_before
 
 
 def stand_in(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
