@@ -20,6 +20,23 @@ from tests.support.tree import ModuleTree
 
 PATIENCE = 60.0
 
+QUICK = """
+[timing]
+debounce_max = 1.0
+look = 1.0
+poll = 0.5
+
+[[socket]]
+path = "@/run/kmodd.sock"
+"""
+"""Settings of a daemon that looks at its trees more often, for what it finds by looking alone."""
+
+
+@pytest.fixture
+def daemon(modules_root: ModuleTree) -> Iterator[Daemon]:
+    with running_daemon(modules_root.root, settings=QUICK) as running:
+        yield running
+
 
 @pytest.fixture
 def client(daemon: Daemon) -> Iterator[Client]:
@@ -156,7 +173,7 @@ def test_without_any_watch_the_trees_are_looked_at(modules_root: ModuleTree) -> 
     unshare = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
     probe = subprocess.run([*unshare, "true"], capture_output=True, check=False)
     require(probe.returncode == 0, f"no user namespaces here: {probe.stderr.decode().strip()}")
-    with running_daemon(modules_root.root, through=unshare) as daemon:
+    with running_daemon(modules_root.root, through=unshare, settings=QUICK) as daemon:
         wait_until(lambda: "cannot be watched" in daemon.log.read_text())
         add(modules_root.directory / "extra", "unheard")
         wait_until(lambda: published(modules_root, "unheard"))
