@@ -7,8 +7,8 @@ holds one module while waiting for another.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,8 @@ from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, Watch
-from kmodd.namespace.holds import Hold, Holds, with_needs
+from kmodd.namespace.holding import Holding
+from kmodd.namespace.holds import Hold, Holds
 from kmodd.namespace.load_origins import LoadOrigins, Origin
 from kmodd.namespace.loading import Loading
 from kmodd.namespace.module_calls import ModuleCalls
@@ -107,6 +108,9 @@ class Namespace:
         )
         self._planning = Planning(kernel, trees, self._locks)
         self._loading = Loading(kernel, self._planning, self._origins)
+        self._holding = Holding(
+            kernel, self._holds, self._locks, self._operations, self._loading, self._runner
+        )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
         if isinstance(kernel, Emulation):
@@ -321,7 +325,6 @@ class Namespace:
             runner.remove_in_time(_sole_step(name, force=force))
             return runner.reports.get(name)
 
-    @contextmanager
     def hold(
         self,
         requests: Sequence[LoadRequest],
@@ -330,42 +333,14 @@ class Namespace:
         unload: bool,
         note: str = "",
         over: threading.Event | None = None,
-    ) -> Iterator[tuple[Hold, tuple[Outcome, ...]]]:
-        """Load what ``requests`` name and keep it, with what it needs, until the context ends.
-
-        With ``unload`` the last hold that ends unloads what was loaded for holds and nothing else
-        needs. ``note`` is what the holder says of itself. ``over`` is set when somebody else wants
-        the hold to end. Raises what makes a load fail, and LimitError (LIMIT_REACHED) where the
-        caller's socket has too many holds.
-        """
-        names = tuple(request.name for request in requests)
-        hold = self._holds.open(call.caller, names, note, over or threading.Event())
-        try:
-            with self._operations.begin("hold", " ".join(names), call) as operation:
-                runner = self._runner(operation, call)
-                outcomes = self._loading.load_together(requests, call, runner, pin=True)
-                if outcomes[-1].error is not None:
-                    raise outcomes[-1].error
-                operation.acted = True
-                hold.pins = frozenset(with_needs(operation.pins, self._loaded()))
-                self._locks.keep(hold)
-                if unload:
-                    self._holds.lend(operation.loaded)
-        except BaseException:
-            self._holds.close(hold)
-            hold.closed.set()
-            raise
-        try:
-            yield hold, outcomes
-        finally:
-            self._release(hold)
+    ) -> AbstractContextManager[tuple[Hold, tuple[Outcome, ...]]]:
+        """Load what ``requests`` name and keep it until the context ends; see ``Holding.hold``."""
+        over = over or threading.Event()
+        return self._holding.hold(requests, call, unload=unload, note=note, over=over)
 
     def end_hold(self, number: int, call: RequestContext = USUAL) -> Hold:
         """Have a hold end; raises NotFoundError (HOLD_NOT_FOUND). It has once it is ``closed``."""
-        with self._operations.begin("end-hold", str(number), call) as operation:
-            hold = self._holds.end(number)
-            operation.acted = True
-            return hold
+        return self._holding.end(number, call)
 
     def origin(self, token: str) -> Caller:
         """Return who started the operation with this token; StateError where there is none."""
@@ -384,21 +359,6 @@ class Namespace:
         self._origins.forget(gone)
         self._holds.keep(gone)
         self._holds.lose(gone)
-
-    def _release(self, hold: Hold) -> None:
-        """End a hold, and unload what is only there for holds and has none any more."""
-        self._locks.let_go(hold)
-        self._holds.close(hold)
-        with self._operations.begin(
-            "release", str(hold), RequestContext(caller=hold.caller)
-        ) as operation:
-            operation.acted = True
-            names = self._holds.unheld(hold.pins)
-            self._runner(operation).remove_unused(names)
-        hold.closed.set()
-
-    def _loaded(self) -> dict[str, LoadedModule]:
-        return {module.name: module for module in self._kernel.modules()}
 
     def _runner(
         self,
