@@ -91,7 +91,12 @@ def _running_command_line(wanted: str) -> str:
 
 
 KERNELS: Mapping[str, KernelKind] = {
-    "emulated": KernelKind(traits=DAEMONS_OWN, release=str, command_line=str, open=_emulated),
+    "emulated": KernelKind(
+        traits=DAEMONS_OWN,
+        release=lambda: "",
+        command_line=lambda wanted: wanted,
+        open=_emulated,
+    ),
     "linux": KernelKind(
         traits=MACHINES_OWN,
         release=lambda: os.uname().release,
