@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing a database's files so that a reader finds each one whole, whatever happens meanwhile.
 
-Every file that changes is written under a temporary name in the directory that it is for, and
-fsynced; only when all are there is the first one renamed. So a full disk or a read-only
-filesystem shows while the old files are still in place. (Between two of the renames a reader may
-find files of two generations; Linux cannot rename several files at once.)
+Every file that changes is written without a name (O_TMPFILE) in the directory that it is for, or
+under a temporary one where the filesystem cannot do that, and fsynced; only when all are there is
+the first one put in place. So a full disk or a read-only filesystem shows while the old files are
+still in place. (Between two of them a reader may find files of two generations; Linux cannot rename
+several files at once.)
+
+A directory may be on its way out meanwhile. Whoever removes it has listed it once, and fails over a
+name that comes later: so there is no name before the last moment, and none comes back that went.
 """
 
 import errno
@@ -14,7 +18,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,9 +32,13 @@ LOCK_SECONDS = 5.0
 
 _OURS = re.compile(r"\.modules\.[a-z.]+\.kmodd-[0-9a-f]{16}")
 _DEPMODS = re.compile(r"tmpfile[A-Za-z0-9]{6}|modules\.[a-z.]+\.[0-9]+\.[0-9]+\.[0-9]+")
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MODE = 0o644
+_FILES = "/proc/self/fd"
+_NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+"""What filesystems answer that have no files without names (open(2), O_TMPFILE)."""
 _FSYNCS = 4
 """Files that go down to the disk at a time."""
 
@@ -65,16 +73,21 @@ def is_temporary(name: str) -> bool:
 
 
 def publish(
-    files: Mapping[str, bytes], directory: str, previous: Publication | None = None
+    files: Mapping[str, bytes],
+    directory: str,
+    previous: Publication | None = None,
+    *,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Publication:
-    """Put ``files``, by name, into ``directory``, which is made if it is not there.
+    """Put ``files``, by name, into ``directory``.
 
     Files that hold the right bytes already are left alone; ``previous`` saves reading them.
-    Raises TreeError (TREE_NOT_WRITABLE) with the errno, and the path as its detail; then the old
-    files are in place and the temporary ones are gone.
+    ``wanted`` is asked just before each file is put in place.
+
+    Raises TreeError: TREE_NOT_WRITABLE with the errno, and the path as its detail; then the old
+    files are in place and no other. TREE_NOT_FOUND where the directory is taken away meanwhile, or
+    not ``wanted`` any more; then what had been put in place is gone again.
     """
-    with _blaming(directory):
-        os.makedirs(directory, mode=0o755, exist_ok=True)
     with _locked(directory) as fd:
         known = previous if previous and previous.directory == directory else None
         changed = {
@@ -82,12 +95,35 @@ def publish(
             for name, content in files.items()
             if not (known and _stands(fd, name, content, known)) and not _holds(fd, name, content)
         }
-        made = _replace(fd, directory, changed)
+        made = _replace(fd, directory, changed, wanted)
         stamps = {}
         for name in files:
             with _blaming(f"{directory}/{name}"):
                 stamps[name] = _stamp(fd, name, made.get(name))
     return Publication(directory, files, stamps, tuple(changed))
+
+
+def withdraw(publication: Publication) -> tuple[str, ...]:
+    """Remove the files that are as they were left, and the directory if that leaves it empty.
+
+    Returns the names of the files removed; a file that cannot be is passed over.
+    """
+    directory = publication.directory
+    removed = []
+    with suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name, stamp in publication.stamps.items():
+                with suppress(OSError):
+                    if file_stamp(os.stat(name, dir_fd=fd, follow_symlinks=False)) == stamp:
+                        os.unlink(name, dir_fd=fd)
+                        removed.append(name)
+        finally:
+            os.close(fd)
+    if removed:
+        with suppress(OSError):
+            os.rmdir(directory)
+    return tuple(removed)
 
 
 @contextmanager
@@ -136,44 +172,109 @@ def _lock(fd: int) -> bool:
             return True
 
 
-def _replace(fd: int, directory: str, files: Mapping[str, bytes]) -> dict[str, FileStamp]:
+def _replace(
+    fd: int, directory: str, files: Mapping[str, bytes], wanted: Callable[[], bool]
+) -> dict[str, FileStamp]:
     """Put ``files`` in place of those in the directory open at ``fd``; give their stamps."""
     if not files:
         return {}
     temporaries = {name: f".{name}.kmodd-{secrets.token_hex(8)}" for name in files}
+    expected = {name for name in files if _exists(fd, name)}
+    placed: list[str] = []
     try:
-        made = _write_all(fd, directory, files, temporaries)
-        for name in files:
-            with _blaming(f"{directory}/{name}"):
-                os.replace(temporaries[name], name, src_dir_fd=fd, dst_dir_fd=fd)
+        with ExitStack() as opened:
+            written = _write_all(fd, directory, files, temporaries, opened)
+            for name, file in written.items():
+                _check_stays(fd, directory, expected, wanted)
+                with _blaming(f"{directory}/{name}"):
+                    _put(fd, file, temporaries[name], name)
+                placed.append(name)
+                expected.add(name)
+            _check_stays(fd, directory, expected, wanted)
         with _blaming(directory):
             os.fsync(fd)
-    except BaseException:
+    except BaseException as error:
         _remove(fd, temporaries.values())
+        if isinstance(error, TreeError) and error.reason is Reason.TREE_NOT_FOUND:
+            _remove(fd, placed)
         raise
-    return made
+    return {name: file.stamp for name, file in written.items()}
+
+
+def _check_stays(
+    fd: int, directory: str, expected: Iterable[str], wanted: Callable[[], bool]
+) -> None:
+    """Raise TreeError (TREE_NOT_FOUND) where the directory open at ``fd`` is being taken away.
+
+    That shows by its path, which leads elsewhere, or by a file of ``expected`` that has gone.
+    """
+    try:
+        is_here = os.path.samestat(os.stat(directory), os.fstat(fd))
+    except OSError:
+        is_here = False
+    if not is_here or not all(_exists(fd, name) for name in expected) or not wanted():
+        raise TreeError(Reason.TREE_NOT_FOUND, f"{directory} is being removed", detail=directory)
+
+
+def _exists(fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A file that is down on the disk, open at ``fd``; it may have no name."""
+
+    fd: int
+    is_nameless: bool
+    stamp: FileStamp
 
 
 def _write_all(
-    fd: int, directory: str, files: Mapping[str, bytes], temporaries: Mapping[str, str]
-) -> dict[str, FileStamp]:
-    """Write ``files`` under their temporary names, down to the disk, and give their stamps.
+    fd: int,
+    directory: str,
+    files: Mapping[str, bytes],
+    temporaries: Mapping[str, str],
+    opened: ExitStack,
+) -> dict[str, _Written]:
+    """Write ``files`` down to the disk; they are closed with ``opened``.
 
     They go down together, in a third of the time: the filesystem then waits once for most.
     """
-    made: dict[str, FileStamp] = {}
-    with ExitStack() as opened, ThreadPoolExecutor(_FSYNCS, "kmodd-fsync") as pool:
+    written: dict[str, _Written] = {}
+    with ThreadPoolExecutor(_FSYNCS, "kmodd-fsync") as pool:
         down = {}
         for name, content in files.items():
             with _blaming(f"{directory}/{name}"):
-                file = os.open(temporaries[name], _CREATE, _MODE, dir_fd=fd)
+                file, is_nameless = _create(fd, temporaries[name])
                 opened.callback(os.close, file)
-                made[name] = _write(file, content)
+                written[name] = _Written(file, is_nameless, _write(file, content))
             down[name] = pool.submit(os.fsync, file)
         for name, synced in down.items():
             with _blaming(f"{directory}/{name}"):
                 synced.result()
-    return made
+    return written
+
+
+def _create(directory: int, temporary: str) -> tuple[int, bool]:
+    """Return a new file in the directory, without a name where that can be, and whether it can."""
+    if os.path.exists(_FILES):
+        try:
+            return os.open(".", _NAMELESS, _MODE, dir_fd=directory), True
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS:
+                raise
+    return os.open(temporary, _CREATE, _MODE, dir_fd=directory), False
+
+
+def _put(directory: int, file: _Written, temporary: str, name: str) -> None:
+    """Put a written file in the place of the one called ``name``."""
+    if file.is_nameless:
+        os.link(f"{_FILES}/{file.fd}", temporary, dst_dir_fd=directory)
+    os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _write(fd: int, content: bytes) -> FileStamp:

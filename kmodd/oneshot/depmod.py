@@ -89,7 +89,22 @@ def carry_out(order: Order) -> Iterator[str]:
         return
     if order.warn_duplicates:
         yield from _duplicates(database)
-    publish(database.files, order.directory_below(order.output or order.base))
+    output = order.directory_below(order.output or order.base)
+    _make_directory(output)
+    publish(database.files, output)
+
+
+def _make_directory(path: str) -> None:
+    """Make the directory to write to, which need not be that of a tree (-o)."""
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise TreeError(
+            Reason.TREE_NOT_WRITABLE,
+            f"{path}: {os.strerror(error.errno or 0)}",
+            errno=error.errno or 0,
+            detail=path,
+        ) from error
 
 
 def _config(order: Order) -> DepmodConfig:

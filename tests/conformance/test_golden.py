@@ -34,6 +34,7 @@ def test_every_file_of_a_golden_tree_is_the_one_of_kmod_34(
     if tree == "cfg":
         config = read_depmod_config(golden, RELEASE, paths=[golden / "cfg-depmod.d"])
     database = rebuild(str(golden / tree / "lib/modules" / RELEASE), RELEASE, config=config)
+    (tmp_path / "out").mkdir()
     publish(database.files, str(tmp_path / "out"))
 
     expected = golden / "expected" / tree / "lib/modules" / RELEASE

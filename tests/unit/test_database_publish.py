@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import publish as publish_module
-from kmodd.database.publish import is_temporary, publish
+from kmodd.database.publish import is_temporary, publish, withdraw
 from kmodd.errors import Reason, TreeError
 from tests.support.require import require
 
@@ -35,9 +35,84 @@ def test_files_appear_whole_readable_by_all_and_alone(tmp_path: Path) -> None:
     assert published.stands()
 
 
-def test_the_directory_is_made_if_it_is_not_there(tmp_path: Path) -> None:
-    publish(FILES, str(tmp_path / "out" / "6.1"))
-    assert contents(tmp_path / "out" / "6.1") == FILES
+def test_a_directory_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(TreeError) as caught:
+        publish(FILES, str(tmp_path / "6.1"))
+    assert (caught.value.reason, caught.value.errno) == (Reason.TREE_NOT_WRITABLE, errno.ENOENT)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3, 4])
+def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path, asked: int) -> None:
+    answers = iter([True] * (asked - 1) + [False])
+    with pytest.raises(TreeError) as caught:
+        publish(FILES, str(tmp_path), wanted=lambda: next(answers))
+    assert caught.value.reason is Reason.TREE_NOT_FOUND
+    assert contents(tmp_path) == {}
+
+
+def test_a_file_that_goes_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+    publish(FILES, str(tmp_path))
+
+    def removing() -> bool:
+        (tmp_path / "modules.alias").unlink(missing_ok=True)
+        return True
+
+    new = {name: content + b"new" for name, content in FILES.items()}
+    with pytest.raises(TreeError) as caught:
+        publish(new, str(tmp_path), wanted=removing)
+    assert caught.value.reason is Reason.TREE_NOT_FOUND
+    assert contents(tmp_path) == {"modules.dep.bin": FILES["modules.dep.bin"]}
+
+
+def test_a_directory_that_is_moved_away_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+
+    def moving() -> bool:
+        if tree.exists():
+            tree.rename(tmp_path / "away")
+        return True
+
+    with pytest.raises(TreeError):
+        publish(FILES, str(tree), wanted=moving)
+    assert contents(tmp_path / "away") == {}
+    assert not tree.exists()
+
+
+def test_there_is_no_name_before_the_last_moment(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def looking() -> bool:
+        seen.append(sorted(contents(tmp_path)))
+        return True
+
+    publish(FILES, str(tmp_path), wanted=looking)
+    names = list(FILES)
+    assert seen == [sorted(names[:count]) for count in range(len(names) + 1)]
+
+
+def test_a_filesystem_without_nameless_files_gets_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "_FILES", str(tmp_path / "no-proc"))
+    publish(FILES, str(tmp_path))
+    assert contents(tmp_path) == FILES
+
+
+def test_what_is_withdrawn_are_our_own_files_and_a_directory_that_is_empty_then(
+    tmp_path: Path,
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    published = publish(FILES, str(tree))
+    (tree / "modules.alias").write_bytes(b"another's")
+    assert withdraw(published) == ("modules.dep", "modules.dep.bin")
+    assert contents(tree) == {"modules.alias": b"another's"}
+    assert withdraw(published) == ()
+    (tree / "modules.alias").unlink()
+    assert withdraw(publish(FILES, str(tree))) == tuple(FILES)
+    assert not tree.exists()
 
 
 def test_files_that_did_not_change_are_left_alone(tmp_path: Path) -> None:
@@ -57,6 +132,7 @@ def test_the_publication_before_saves_reading_but_is_not_believed_blindly(tmp_pa
     third = publish(FILES | {"modules.dep": b"c:\n"}, str(tmp_path), second)
     assert third.written == ("modules.dep",)
     assert (tmp_path / "modules.dep").read_bytes() == b"c:\n"
+    (tmp_path / "elsewhere").mkdir()
     elsewhere = publish(FILES, str(tmp_path / "elsewhere"), third)
     assert elsewhere.written == tuple(FILES)
 
@@ -87,12 +163,12 @@ def test_the_first_failure_leaves_everything_as_it_was(
     real = os.fsync
 
     def full(fd: int) -> None:
-        if Path(f"/proc/self/fd/{fd}").readlink().name.startswith(".modules.dep.bin."):
+        if os.fstat(fd).st_size == len(new["modules.dep.bin"]):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(fd)
 
-    monkeypatch.setattr(os, "fsync", full)
     new = {name: content + b"new" for name, content in FILES.items()}
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TreeError) as caught:
         publish(new, str(tmp_path))
     assert caught.value.reason is Reason.TREE_NOT_WRITABLE
@@ -115,6 +191,7 @@ def test_a_filesystem_that_takes_nothing_keeps_the_old_files(
     unshare = require("unshare", "a filesystem of the test's own needs a mount namespace")
     directory = tmp_path / "tree"
     directory.mkdir()
+    directory.with_name("tree.old").mkdir()
     publish(FILES, f"{directory}.old")
     script = f"""
 import errno, os
@@ -156,7 +233,7 @@ publish({{"modules.dep": b"never seen", "modules.alias": b"nor this"}}, {str(tmp
     killed = subprocess.run([sys.executable, "-c", script], check=False)
     assert killed.returncode == -signal.SIGKILL
     left = set(contents(tmp_path)) - set(FILES)
-    assert len(left) == 2
+    assert len(left) == 1
     assert all(is_temporary(name) for name in left)
     assert {name: contents(tmp_path)[name] for name in FILES} == FILES
     publish(FILES, str(tmp_path))
