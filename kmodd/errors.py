@@ -3,7 +3,8 @@
 
     KmoddError                    a reason, an errno, and the thing that failed
     ├── ModuleFileError           a file that is not a kernel module, or that lies about itself
-    ├── TreeError                 a module tree that is not there, is cyclic, or cannot be written
+    ├── TreeError                 a module tree that is not there, or cannot be read or written
+    │   └── CycleError            modules of a tree that need each other in a cycle
     ├── NotFoundError             a name or alias that nothing in the tree answers to
     ├── RequestError              a request that cannot be right whatever the state
     ├── StateError                a request that the present state forbids (in use, builtin, ...)
@@ -18,6 +19,7 @@ turns it into one. The enum's members are those of ``kmodd.v1.ErrorReason``; a t
 import enum
 import errno as errno_module
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -187,6 +189,19 @@ class ModuleFileError(KmoddError):
 
 class TreeError(KmoddError):
     """A module tree that is not there, cannot be read or written, or whose modules form a cycle."""
+
+
+class CycleError(TreeError):
+    """Modules that need each other in a cycle; ``log`` are depmod's lines about it.
+
+    ``left_out`` are those that cannot be loaded for it, each with the reason in words.
+    """
+
+    def __init__(
+        self, message: str, *, module: str, log: tuple[str, ...], left_out: Mapping[str, str]
+    ) -> None:
+        super().__init__(Reason.DEPENDENCY_CYCLE, message, module=module, log=log)
+        self.left_out = left_out
 
 
 class NotFoundError(KmoddError):

@@ -2,7 +2,7 @@
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from kmodd.database.order import (
     symbol_owners,
     wanted_symbols,
 )
+from kmodd.errors import CycleError
 from kmodd.names import symbol_key
 
 T = TypeVar("T")
@@ -49,14 +50,34 @@ def build(
     *,
     symbol_prefix: str = "",
     assistant: Assistant | None = None,
+    leave_out: bool = False,
 ) -> Database:
     """Return the database of what a scan found; ``previous`` only makes it quicker.
 
-    ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``).
+    ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``). With
+    ``leave_out`` modules in a dependency cycle, and those that need one, are not among the others.
 
-    Raises TreeError: DEPENDENCY_CYCLE, with depmod's lines as its log, or LIMIT_REACHED where the
-    files would grow beyond their format.
+    Raises TreeError: CycleError, or LIMIT_REACHED where the files would grow beyond their format.
     """
+    try:
+        return _built(inventory, previous, symbol_prefix, assistant)
+    except CycleError as error:
+        if not leave_out:
+            raise
+        cycles = error
+    good = {
+        name: record for name, record in inventory.records.items() if name not in cycles.left_out
+    }
+    database = _built(replace(inventory, records=good), previous, symbol_prefix, None)
+    return replace(database, inventory=inventory, cycles=cycles)
+
+
+def _built(
+    inventory: Inventory,
+    previous: Database | None,
+    symbol_prefix: str,
+    assistant: Assistant | None,
+) -> Database:
     makings = _Makings(previous)
     modules = _in_order(inventory, makings)
     given = _columns(inventory, modules, symbol_prefix)

@@ -11,6 +11,7 @@ from typing import Any
 
 from kmodd.database import trie
 from kmodd.database.inventory import Inventory, ModuleRecord
+from kmodd.errors import CycleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class Database:
     record in the order of priority, ``softdeps`` and ``weakdeps`` are the lines of the files of
     these names as (module, text). ``files`` maps each file's name to its bytes in the order in
     which depmod writes them. ``problems`` are what depmod would warn of, one line each, as it
-    words them after its own name. ``inventory`` and ``makings`` serve the next build alone.
+    words them after its own name. ``cycles`` is why some modules of the tree are not among these,
+    None where all are. ``inventory`` and ``makings`` serve the next build alone.
     """
 
     release: str
@@ -75,6 +77,12 @@ class Database:
     inventory: Inventory
     makings: Mapping[str, Made]
     symbol_prefix: str = ""
+    cycles: CycleError | None = None
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """The modules of the tree that cannot be loaded, each with the reason in words."""
+        return self.cycles.left_out if self.cycles else {}
 
     def module(self, name: str) -> ModuleRecord | None:
         """Return the record of the module ``name`` (spelled with underscores), if there is one."""

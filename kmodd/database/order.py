@@ -5,20 +5,14 @@ Both follow kmod's tools/depmod.c to the letter, since the order decides which o
 with the same alias is tried first, and what the files hold byte for byte.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from kmodd.database.cycles import Graph, cycle_error
 from kmodd.database.database import Dependencies
 from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
 from kmodd.database.text import encode
-from kmodd.errors import Reason, TreeError
 from kmodd.names import symbol_key
-
-MAX_CYCLES_NAMED = 32
-"""Cycles that an error spells out; a tree that is all cycles has more than anybody reads."""
-
-Graph = Sequence[Sequence[int]]
-"""What each module needs of others directly, by their places in the order of priority."""
 
 
 def priority_order(paths: Mapping[str, str], lines: Iterable[str]) -> tuple[str, ...]:
@@ -105,11 +99,11 @@ def direct_dependencies(wanted: WantedSymbols, owners: Mapping[str, int]) -> lis
 def resolve(names: Sequence[str], graph: Graph) -> Dependencies:
     """Return the closed dependencies of the modules ``names`` with the edges ``graph``.
 
-    Raises TreeError (DEPENDENCY_CYCLE) with depmod's lines about the cycles as its log.
+    Raises CycleError with depmod's lines about the cycles as its log.
     """
     order = _users_before_needed(graph)
     if len(order) < len(names):
-        raise _cycle_error(names, graph)
+        raise cycle_error(names, graph)
     order.reverse()
     bits = [0] * len(names)
     closures = [0] * len(names)
@@ -145,85 +139,3 @@ def _users_before_needed(graph: Graph) -> list[int]:
             if not users[needed]:
                 free.append(needed)
     return order
-
-
-def _cycle_error(names: Sequence[str], graph: Graph) -> TreeError:
-    knots = sorted(
-        sorted(knot) for knot in _components(graph) if len(knot) > 1 or knot[0] in graph[knot[0]]
-    )
-    total = sum(map(len, knots))
-    cycles = [" -> ".join(names[place] for place in cycle) for cycle in _cycles(knots, graph)]
-    lines = [f"ERROR: Cycle detected: {cycle}" for cycle in cycles]
-    lines.append(f"ERROR: Found {total} modules in dependency cycles!")
-    return TreeError(
-        Reason.DEPENDENCY_CYCLE,
-        f"{total} modules need each other in cycles: {cycles[0]}",
-        module=names[knots[0][0]],
-        log=tuple(lines),
-    )
-
-
-def _cycles(knots: Sequence[Sequence[int]], graph: Graph) -> list[list[int]]:
-    """Return short cycles, each from a module back to it, until all in ``knots`` are named."""
-    cycles: list[list[int]] = []
-    for knot in knots:
-        unnamed = dict.fromkeys(knot)
-        while unnamed and len(cycles) < MAX_CYCLES_NAMED:
-            cycles.append(_shortest_cycle(next(iter(unnamed)), set(knot), graph))
-            for place in cycles[-1]:
-                unnamed.pop(place, None)
-    return cycles
-
-
-def _shortest_cycle(start: int, knot: set[int], graph: Graph) -> list[int]:
-    """Return the shortest way from ``start`` back to it, both ends included."""
-    came_from: dict[int, int] = {}
-    reached = [start]
-    for place in reached:
-        for needed in graph[place]:
-            if needed in knot and needed not in came_from:
-                came_from[needed] = place
-                reached.append(needed)
-    cycle = [start]
-    while len(cycle) == 1 or cycle[-1] != start:
-        cycle.append(came_from[cycle[-1]])
-    cycle.reverse()
-    return cycle
-
-
-def _components(graph: Graph) -> Iterator[list[int]]:
-    """Yield the strongly connected components (Tarjan's algorithm, without recursion)."""
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    for root in range(len(graph)):
-        if root in index:
-            continue
-        work = [(root, iter(graph[root]))]
-        while work:
-            place, needs = work[-1]
-            if place not in index:
-                index[place] = low[place] = len(index)
-                stack.append(place)
-            for needed in needs:
-                if needed not in index:
-                    work.append((needed, iter(graph[needed])))
-                    break
-                if needed in low:
-                    low[place] = min(low[place], low[needed])
-            else:
-                work.pop()
-                if work:
-                    parent = work[-1][0]
-                    low[parent] = min(low[parent], low[place])
-                if low[place] == index[place]:
-                    yield _unwind(stack, low, place)
-
-
-def _unwind(stack: list[int], low: dict[int, int], root: int) -> list[int]:
-    """Take the finished component of ``root`` off the stack of Tarjan's algorithm."""
-    component: list[int] = []
-    while not component or component[-1] != root:
-        component.append(stack.pop())
-        del low[component[-1]]
-    return component

@@ -24,6 +24,7 @@ def rebuild(
     only: Iterable[str] | None = None,
     symbol_prefix: str = "",
     progress: Progress | None = None,
+    leave_out: bool = False,
 ) -> Database:
     """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
 
@@ -31,10 +32,11 @@ def rebuild(
     nothing has, it is given back itself. Without it, ``remembered`` records of an earlier life
     (see ``kmodd.database.cache``) save the reading. ``only`` (absolute paths) stands in for all
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
-    begin with (``depmod -P``). Nothing is written.
+    begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
+    modules that cannot be loaded for it. Nothing is written.
 
-    Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, DEPENDENCY_CYCLE, LIMIT_REACHED (see
-    ``scan`` and ``build``).
+    Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and
+    ``build``).
     """
     known = previous.inventory if previous else remembered
     with collector_paused(), Assistant() if CORES > 1 else nullcontext() as assistant:
@@ -44,4 +46,10 @@ def rebuild(
         if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
             previous.inventory.memory.renew(inventory.memory)
             return previous
-        return build(inventory, previous, symbol_prefix=symbol_prefix, assistant=assistant)
+        return build(
+            inventory,
+            previous,
+            symbol_prefix=symbol_prefix,
+            assistant=assistant,
+            leave_out=leave_out,
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from kmodd.config import Config
 from kmodd.database import Database
 from kmodd.errors import NotFoundError, Reason, RequestError
-from kmodd.names import check_query, normalise_alias
+from kmodd.names import check_query, module_name, normalise_alias
 
 
 class Stage(enum.Enum):
@@ -54,7 +54,8 @@ def resolve(name: str, database: Database, config: Config) -> Resolution:
     """Return what the module name, alias or ``symbol:NAME`` stands for.
 
     Raises RequestError (INVALID_NAME) for what cannot be a name, and NotFoundError
-    (MODULE_NOT_FOUND) where nothing answers to it, both with the tree's directory as their detail.
+    (MODULE_NOT_FOUND) where nothing answers to it, both with the tree's directory as their detail;
+    DEPENDENCY_CYCLE for a module that is left out.
     """
     try:
         query = normalise_alias(check_query(name))
@@ -89,7 +90,15 @@ def find(name: str, database: Database, config: Config) -> tuple[Target, ...]:
 
 
 def not_found(name: str, database: Database) -> NotFoundError:
-    """Return the error for a name that the tree of ``database`` has no module for."""
+    """Return the error for a name that the tree of ``database`` has no module for.
+
+    One that is only left out (DEPENDENCY_CYCLE) is told with the reason.
+    """
+    why = database.left_out.get(module_name(name))
+    if why is not None:
+        return NotFoundError(
+            Reason.DEPENDENCY_CYCLE, f"module {name} is {why}", module=name, detail=why
+        )
     return NotFoundError(
         Reason.MODULE_NOT_FOUND,
         f"module {name} not found in directory {database.directory}",

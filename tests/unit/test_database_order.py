@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmodd.database.cycles import MAX_CYCLES_NAMED
 from kmodd.database.order import (
-    MAX_CYCLES_NAMED,
     direct_dependencies,
     priority_order,
     resolve,

@@ -27,8 +27,16 @@ def tree(tmp_path: Path) -> ModuleTree:
     return tree
 
 
-def database_of(tree: ModuleTree, previous: Database | None = None) -> Database:
-    return rebuild(str(tree.directory), tree.release, config=DepmodConfig(), previous=previous)
+def database_of(
+    tree: ModuleTree, previous: Database | None = None, *, leave_out: bool = False
+) -> Database:
+    return rebuild(
+        str(tree.directory),
+        tree.release,
+        config=DepmodConfig(),
+        previous=previous,
+        leave_out=leave_out,
+    )
 
 
 class Meddler:
@@ -171,6 +179,26 @@ def test_a_cycle_is_an_error_and_the_database_before_it_stays_good(tree: ModuleT
     assert caught.value.log[-1] == "ERROR: Found 2 modules in dependency cycles!"
     add_graph(tree, [("a", "b")])
     assert database_of(tree, first).files == first.files
+
+
+def test_a_cycle_can_cost_its_own_modules_and_their_users_alone(tree: ModuleTree) -> None:
+    add_graph(tree, [("a", "b"), ("b", "a"), ("user", "a"), ("d", "e"), ("b", "e")])
+    whole = tree.copy(tree.root / "whole")
+    for name in ("a", "b", "user"):
+        (whole.directory / f"kernel/{name}.ko").unlink()
+    database = database_of(tree, leave_out=True)
+    assert database.files == database_of(whole).files
+    assert database.left_out == {
+        "a": f"in a dependency cycle: {cycle_of(database)}",
+        "b": f"in a dependency cycle: {cycle_of(database)}",
+        "user": "of no use without a",
+    }
+    assert database_of(tree, database, leave_out=True) is database
+
+
+def cycle_of(database: Database) -> str:
+    assert database.cycles is not None
+    return database.cycles.log[0].removeprefix("ERROR: Cycle detected: ")
 
 
 def test_a_symbol_prefix_is_taken_off_on_both_sides(tree: ModuleTree) -> None:
