@@ -5,6 +5,9 @@ What a module tree or a modprobe.d file says is carried out with the rights of t
 path counts only where every directory on the way to it, every symbolic link that it goes through,
 and the file itself are root's. Who is not root cannot make such a path out of another, so a check
 after the reading holds for what was read.
+
+In a sticky directory others may make entries, but neither rename nor remove root's: it is good on
+the way to one that is there (/nix/store), and not good to be listed.
 """
 
 import errno
@@ -24,12 +27,12 @@ def first_untrusted(path: Path, root: Path = Path("/")) -> str:
     """Name the first thing on the way to ``path``, itself included, that is not to be trusted.
 
     Gives a sentence that begins with the path, "" where there is none. What does not exist harms
-    nobody: that no one else can make it follows from the directory above. Links below ``root``
-    stay there, as after chroot(2); ``root`` itself and the way to it must be trusted too.
+    nobody where no one else can make it. Links below ``root`` stay there, as after chroot(2);
+    ``root`` itself and the way to it must be trusted too.
     """
-    top = Path("/")
+    top, root = Path("/"), root.absolute()
     complaint = _complaint(top) if root == top else first_untrusted(root)
-    pending = list(reversed(path.relative_to(root).parts))
+    pending = list(reversed(path.absolute().relative_to(root).parts))
     place = root
     links = 0
     while pending and not complaint:
@@ -38,7 +41,7 @@ def first_untrusted(path: Path, root: Path = Path("/")) -> str:
             place = place if place == root else place.parent
             continue
         place = place / part
-        complaint = _complaint(place)
+        complaint = _complaint_on_the_way(place)
         if not complaint and place.is_symlink():
             links += 1
             if links > MAX_LINKS:
@@ -46,7 +49,7 @@ def first_untrusted(path: Path, root: Path = Path("/")) -> str:
             target = place.readlink()
             place = root if target.is_absolute() else place.parent
             pending += [each for each in reversed(target.parts) if each != "/"]
-    return complaint
+    return complaint or _complaint(place)
 
 
 def check_tree(directory: Path) -> None:
@@ -94,6 +97,18 @@ def _complaint(path: Path) -> str:
         return ""
     except OSError as error:
         return f"{path}: {error.strerror}"
+
+
+def _complaint_on_the_way(entry: Path) -> str:
+    """Tell what speaks against what lies behind ``entry``, whose directory was looked at before."""
+    try:
+        status = entry.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _complaint(entry.parent)
+    except OSError as error:
+        return f"{entry}: {error.strerror}"
+    sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+    return "" if sticky and status.st_uid == 0 else _judge(status, entry)
 
 
 def _judge(status: os.stat_result, path: Path) -> str:

@@ -2,7 +2,6 @@
 """Which paths are trusted. The tests lay them out as root; without root nothing new is trusted."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +15,14 @@ from kmodd.access.trusted_files import (
     first_untrusted,
 )
 from kmodd.errors import TreeError
-from tests.support.require import require
+from tests.support.trusted import trusted_directory
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A trusted directory: root's, and not below /tmp, where everybody may write."""
-    require(os.geteuid() == 0, "only root can make files that are trusted")
-    directory = Path(tempfile.mkdtemp(prefix="kmodd-test-", dir="/run"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with trusted_directory() as directory:
+        yield directory
 
 
 def made(path: Path, *, mode: int = 0o644, uid: int = 0) -> Path:
@@ -58,6 +54,67 @@ def test_a_parent_that_others_may_write_spoils_all_below(place: Path, parent: st
     file = made(place / "a/b/file")
     (place / parent).chmod(0o777)
     assert first_untrusted(file).startswith(f"{place / parent} may be written by others")
+
+
+@pytest.mark.parametrize("mode", [0o1775, 0o1777])
+def test_a_sticky_directory_is_good_on_the_way_to_what_is_roots(place: Path, mode: int) -> None:
+    file = made(place / "nix/store/abc-etc/modprobe.d/nixos.conf")
+    single = made(place / "nix/store/def-nixos.conf")
+    (place / "nix/store/ghi-link").symlink_to("abc-etc")
+    (place / "etc").symlink_to(place / "nix/store/ghi-link")
+    (place / "nix/store").chmod(mode)
+    for path in (file, file.parent, single, place / "etc/modprobe.d/nixos.conf"):
+        assert first_untrusted(path) == ""
+    assert first_untrusted(place / "nix/store/../store/abc-etc") == ""
+    assert first_untrusted(place / "nix/store/..") == ""
+
+
+def test_a_sticky_directory_is_not_good_for_what_others_can_put_there(place: Path) -> None:
+    made(place / "tmp/theirs/file")
+    shared = place / "tmp"
+    os.chown(shared / "theirs", 1000, 1000)
+    (shared / "by-them").symlink_to(place)
+    os.lchown(shared / "by-them", 1000, 1000)
+    made(shared / "open/file")
+    (shared / "open").chmod(0o777)
+    shared.chmod(0o1777)
+    for name in ("theirs", "by-them"):
+        complaint = f"{shared}/{name} belongs to user 1000, not to root"
+        assert first_untrusted(shared / name / "file") == complaint
+    complaint = f"{shared} may be written by others than root (mode 1777)"
+    assert first_untrusted(shared / "missing/file") == complaint
+    assert first_untrusted(shared / "open/file").startswith(f"{shared}/open may be written")
+
+
+@pytest.mark.parametrize(
+    "path", ["tmp", "tmp/.", "tmp/good/..", "to-it", "tmp/good/up", "there/tmp"]
+)
+def test_a_sticky_directory_is_not_good_to_be_listed(place: Path, path: str) -> None:
+    made(place / "tmp/good/file")
+    (place / "to-it").symlink_to("tmp")
+    (place / "there").symlink_to(".")
+    (place / "tmp/good/up").symlink_to("..")
+    (place / "tmp").chmod(0o1777)
+    complaint = f"{place}/tmp may be written by others than root (mode 1777)"
+    assert first_untrusted(place / path) == complaint
+    assert first_untrusted(place / "tmp/good") == ""
+
+
+def test_a_sticky_directory_of_anothers_is_not_trusted(place: Path) -> None:
+    file = made(place / "a/file")
+    (place / "a").chmod(0o1755)
+    os.chown(place / "a", 1000, 0)
+    assert first_untrusted(file) == f"{place}/a belongs to user 1000, not to root"
+
+
+def test_a_path_is_taken_from_where_the_daemon_stands(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(place / "good/file")
+    made(place / "bad", mode=0o666)
+    monkeypatch.chdir(place / "good")
+    assert first_untrusted(Path("file")) == ""
+    assert first_untrusted(Path("../bad")).startswith(f"{place}/bad may be written")
 
 
 def test_a_link_leads_to_where_it_leads(place: Path) -> None:
