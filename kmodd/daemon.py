@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from kmodd.access.caller import Role
-from kmodd.access.trusted_files import check_configuration
+from kmodd.access.trusted_files import objection
 from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
@@ -198,13 +199,12 @@ def _written(settings: Settings) -> Iterator[Path]:
 def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> None:
     """Load what modules-load.d names; what takes too long goes on while the daemon serves."""
     problems: list[str] = []
-    try:
-        if kernel.traits.trusted_files_only:
-            check_configuration(settings.root, [MODULES_LOAD])
-        wanted = modules_to_load(settings.root, kernel.command_line, problems)
-    except KmoddError as error:
-        problems.append(error.message)
-        wanted = ()
+    wanted = modules_to_load(
+        settings.root,
+        kernel.command_line,
+        problems,
+        partial(objection, root=settings.root) if kernel.traits.trusted_files_only else None,
+    )
     loading = threading.Thread(
         target=load_at_start, args=(namespace, wanted, problems), name="kmodd-start", daemon=True
     )

@@ -16,7 +16,6 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from kmodd.config.files import config_directories, resolve_in_root
 from kmodd.errors import Reason, TreeError
 
 MAX_LINKS = 40
@@ -52,23 +51,18 @@ def first_untrusted(path: Path, root: Path = Path("/")) -> str:
     return complaint or _complaint(place)
 
 
+def objection(fd: int, path: Path, root: Path = Path("/")) -> str:
+    """Tell why what is open at ``fd``, reached by ``path`` below ``root``, is not to be trusted.
+
+    Gives a sentence as ``first_untrusted`` does. The way to it is looked at as well, so nobody
+    else could have put it there.
+    """
+    return first_untrusted(path, root) or _judge(os.fstat(fd), path)
+
+
 def check_tree(directory: Path) -> None:
     """Raise TreeError (EPERM) where the module tree's ``directory`` is not trusted."""
     _refuse(first_untrusted(directory))
-
-
-def check_configuration(root: Path, kinds: Iterable[str] = ("modprobe.d", "depmod.d")) -> None:
-    """Raise TreeError where a file of modprobe.d or depmod.d under ``root`` is not trusted.
-
-    ``kinds`` are the directories that count.
-    """
-    for kind in kinds:
-        for directory in config_directories(root, kind):
-            _refuse(first_untrusted(directory, root))
-            for file in sorted(
-                resolve_in_root(root, str(directory.relative_to(root))).glob("*.conf")
-            ):
-                _refuse(first_untrusted(file, root))
 
 
 def check_files(files: Iterable[Path]) -> None:
@@ -78,11 +72,8 @@ def check_files(files: Iterable[Path]) -> None:
 
 
 def check_open_file(fd: int, path: Path) -> None:
-    """Raise TreeError where the file open at ``fd``, reached by ``path``, is not trusted.
-
-    The way to it is looked at as well, so nobody else could have put it there.
-    """
-    _refuse(first_untrusted(path) or _judge(os.fstat(fd), path))
+    """Raise TreeError where the file open at ``fd``, reached by ``path``, is not trusted."""
+    _refuse(objection(fd, path))
 
 
 def _refuse(complaint: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kmodd.config.ere import ere_search
-from kmodd.config.files import files_at, files_under, read_text
+from kmodd.config.files import Gate, Objection, files_at, files_under, read_text
 from kmodd.config.modprobe import _logical_lines as logical_lines
 
 DEFAULT_SEARCH = ("updates",)
@@ -30,7 +30,7 @@ class DepmodConfig:
     the order of the lines: relative to the tree, and of the file's name what is before its first
     dot. ``externals`` are absolute, the first priority first. ``excludes`` are names, not paths, of
     what is left out at any depth. ``problems`` say, as depmod does, which lines were not
-    understood.
+    understood. ``unread`` say which directories and files there was an objection to.
     """
 
     search: tuple[str, ...] = ()
@@ -38,6 +38,7 @@ class DepmodConfig:
     externals: tuple[str, ...] = ()
     excludes: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def rank(self, path: str) -> tuple[int, int, int]:
         """Return what the file ``path`` ranks at among the files of one module; lowest wins.
@@ -69,22 +70,31 @@ class DepmodConfig:
 
 
 def read_depmod_config(
-    root: Path, release: str, *, paths: Sequence[Path] | None = None
+    root: Path,
+    release: str,
+    *,
+    paths: Sequence[Path] | None = None,
+    objection: Objection | None = None,
 ) -> DepmodConfig:
     """Return what depmod.d says about the kernel ``release`` in the system under ``root``.
 
     ``paths`` are directories or files to read in place of the root's directories (``depmod -C``).
+    Nothing is read of a directory or file that there is an ``objection`` to.
     Never raises for what it reads: a line that is wrong is named among the problems, and all
     others are in force.
     """
     problems: list[str] = []
-    files = files_under(root, problems, "depmod.d") if paths is None else files_at(paths, problems)
-    texts = [(read_text(file, problems), file.shown) for file in files]
+    gate = Gate(objection)
+    if paths is None:
+        files = files_under(root, problems, gate, "depmod.d")
+    else:
+        files = files_at(paths, problems, gate)
+    texts = [(read_text(file, problems, gate), file.shown) for file in files]
     draft = _Draft(release, [f"ERROR: {problem}" for problem in problems])
     for text, file in texts:
         if text is not None:
             draft.add_file(text, file)
-    return draft.config()
+    return draft.config(gate.unread)
 
 
 @dataclass(slots=True)
@@ -106,7 +116,7 @@ class _Draft:
             if words and not line.startswith("#"):
                 self._add_line(words, f"{file}:{number}")
 
-    def config(self) -> DepmodConfig:
+    def config(self, unread: tuple[str, ...]) -> DepmodConfig:
         """Return the configuration, finished."""
         return DepmodConfig(
             search=tuple(self.search),
@@ -114,6 +124,7 @@ class _Draft:
             externals=tuple(self.externals),
             excludes=frozenset(self.excludes),
             problems=tuple(self.problems),
+            unread=unread,
         )
 
     def _add_line(self, words: list[str], place: str) -> None:

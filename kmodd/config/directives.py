@@ -95,8 +95,9 @@ class Config:
     """Every directive in force, each kind in the order in which kmod reads it.
 
     ``problems`` say which lines or files were not understood, ``files`` are the paths of those
-    read. Two configurations are never equal unless they are the same one: the tables that answer
-    the questions below are made on the first question and kept, which is why there are no slots.
+    read, ``unread`` say which directories and files there was an objection to. Two configurations
+    are never equal unless they are the same one: the tables that answer the questions below are
+    made on the first question and kept, which is why there are no slots.
     """
 
     aliases: tuple[Alias, ...] = ()
@@ -108,6 +109,7 @@ class Config:
     weakdeps: tuple[WeakDependency, ...] = ()
     problems: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def aliases_of(self, name: str) -> tuple[Alias, ...]:
         """Return all aliases whose pattern matches ``name``, in order."""

@@ -4,8 +4,8 @@
 import errno
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_FILE = 1 << 20
@@ -13,6 +13,9 @@ MAX_FILE = 1 << 20
 
 MAX_FILES = 1024
 """Files of one configuration; Debian installs two."""
+
+Objection = Callable[[int, Path], str]
+"""Tells why what is open at a descriptor, and was reached by a path, is not to be read, or ""."""
 
 _MAX_LINKS = 40
 _DIRECTORIES = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
@@ -30,6 +33,31 @@ class ConfigFile:
     def sort_key(self) -> bytes:
         """The bytes of the base name, which decide the order of reading (strcmp(3))."""
         return os.fsencode(os.path.basename(self.shown))
+
+
+@dataclass(slots=True)
+class Gate:
+    """Lets through what there is no objection to, and keeps a line for everything else.
+
+    It is for one reading; never shared.
+    """
+
+    objection: Objection | None = None
+    _unread: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def admits(self, fd: int, path: Path) -> bool:
+        """Tell whether what is open at ``fd`` and was reached by ``path`` may be read."""
+        complaint = self.objection(fd, path) if self.objection else ""
+        if complaint:
+            status = os.fstat(fd)  # where /lib is a link, one directory comes by two paths
+            line = f"{path} is not read: {complaint}"
+            self._unread.setdefault((status.st_dev, status.st_ino), line)
+        return not complaint
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What was not let through and why, a line each."""
+        return tuple(self._unread.values())
 
 
 def config_directories(root: Path, kind: str = "modprobe.d") -> tuple[Path, ...]:
@@ -69,42 +97,45 @@ def resolve_in_root(root: Path, inside: str) -> Path:
     return root.joinpath(*done)
 
 
-def files_under(root: Path, problems: list[str], kind: str = "modprobe.d") -> list[ConfigFile]:
+def files_under(
+    root: Path, problems: list[str], gate: Gate, kind: str = "modprobe.d"
+) -> list[ConfigFile]:
     """Return the configuration files of ``kind`` under ``root`` in the order of reading.
 
-    Links are followed below ``root`` alone.
+    Links are followed below ``root`` alone. A directory that ``gate`` does not admit has none.
     """
     found: dict[str, ConfigFile] = {}
     for directory in config_directories(root, kind):
-        _add_directory(found, directory, problems, root=root)
+        _add_directory(found, directory, problems, gate, root=root)
     return _in_order(found, problems)
 
 
-def files_at(paths: Iterable[Path], problems: list[str]) -> list[ConfigFile]:
+def files_at(paths: Iterable[Path], problems: list[str], gate: Gate) -> list[ConfigFile]:
     """Return the files that ``paths`` (directories or files, ``modprobe -C``) stand for.
 
-    A file that is named itself needs no ``.conf`` at its end. Links go where they go.
+    A file that is named itself needs no ``.conf`` at its end. Links go where they go. A directory
+    that ``gate`` does not admit has no files.
     """
     found: dict[str, ConfigFile] = {}
     for path in paths:
         if os.path.isdir(path):
-            _add_directory(found, path, problems, root=None)
+            _add_directory(found, path, problems, gate, root=None)
         else:
             found.setdefault(path.name, ConfigFile(str(path), path))
     return _in_order(found, problems)
 
 
-def read_text(file: ConfigFile, problems: list[str]) -> str | None:
+def read_text(file: ConfigFile, problems: list[str], gate: Gate) -> str | None:
     """Return the file's text, or None where there is nothing to read.
 
     Only regular files are opened, so no FIFO blocks and no device stirs. A link to /dev/null or
-    to nothing silently masks files of its name in other directories. Bytes that are not UTF-8
-    survive as surrogates.
+    to nothing silently masks files of its name in other directories, and so does a file that
+    ``gate`` does not admit. Bytes that are not UTF-8 survive as surrogates.
     """
     try:
         status = file.real.stat()
         if stat.S_ISREG(status.st_mode):
-            return _read_regular(file, problems)
+            return _read_regular(file, problems, gate)
         if not (stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL_DEVICE):
             problems.append(f"{file.shown}: not a regular file, ignored")
     except FileNotFoundError:
@@ -114,12 +145,14 @@ def read_text(file: ConfigFile, problems: list[str]) -> str | None:
     return None
 
 
-def _read_regular(file: ConfigFile, problems: list[str]) -> str | None:
+def _read_regular(file: ConfigFile, problems: list[str], gate: Gate) -> str | None:
     """Read a file that was a regular one just now; what has taken its place does not block."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     with open(os.open(file.real, flags), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             problems.append(f"{file.shown}: not a regular file, ignored")
+            return None
+        if not gate.admits(stream.fileno(), Path(file.shown)):
             return None
         content = stream.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
@@ -136,19 +169,22 @@ def _read_link(path: Path) -> str | None:
 
 
 def _add_directory(
-    found: dict[str, ConfigFile], directory: Path, problems: list[str], *, root: Path | None
+    found: dict[str, ConfigFile],
+    directory: Path,
+    problems: list[str],
+    gate: Gate,
+    *,
+    root: Path | None,
 ) -> None:
     """Add the files of ``directory`` whose names are new; without ``root`` links go anywhere."""
     try:
-        names = os.listdir(_real(directory, root))
+        names = _new_names(_real(directory, root), directory, found, gate)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         problems.append(f"{directory}: {error.strerror}")
         return
-    for name in sorted(names):
-        if name in found or name.startswith(".") or not name.endswith(".conf"):
-            continue
+    for name in names:
         file = directory / name
         try:
             real = _real(file, root)
@@ -159,6 +195,23 @@ def _add_directory(
             problems.append(f"Directories inside directories are not supported: {file}")
         else:
             found[name] = ConfigFile(str(file), real)
+
+
+def _new_names(real: Path, directory: Path, found: Collection[str], gate: Gate) -> Sequence[str]:
+    """Return the names in ``directory``, which is opened as ``real``, that a file is to be read of.
+
+    The gate is asked only where there are any. Raises OSError.
+    """
+    fd = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        names = [
+            name
+            for name in sorted(os.listdir(fd))
+            if name.endswith(".conf") and not name.startswith(".") and name not in found
+        ]
+        return names if names and gate.admits(fd, directory) else ()
+    finally:
+        os.close(fd)
 
 
 def _real(path: Path, root: Path | None) -> Path:

@@ -25,7 +25,7 @@ from kmodd.config.directives import (
     parse_softdep,
     parse_weakdep,
 )
-from kmodd.config.files import files_at, files_under, read_text
+from kmodd.config.files import Gate, Objection, files_at, files_under, read_text
 from kmodd.errors import RequestError
 from kmodd.names import normalise_alias
 
@@ -41,27 +41,33 @@ _FIRST_WORD = re.compile(r"[\t ]*([^\t ]*)[\t ]?(.*)", re.DOTALL)
 
 
 def read_config(
-    root: Path, *, command_line: str = "", paths: Sequence[Path] | None = None
+    root: Path,
+    *,
+    command_line: str = "",
+    paths: Sequence[Path] | None = None,
+    objection: Objection | None = None,
 ) -> Config:
     """Return the modprobe configuration of the system under ``root``.
 
     ``command_line`` is the kernel's, as /proc/cmdline has it; what it says comes last. ``paths``
-    are directories or files to read in place of the root's directories (``modprobe -C``).
+    are directories or files to read in place of the root's directories (``modprobe -C``). Nothing
+    is read of a directory or file that there is an ``objection`` to.
 
     Never raises for what it reads: a line that is wrong, or a file that cannot be read or is no
     regular file, is named among the ``problems``, and everything else is in force.
     """
     problems: list[str] = []
-    files = files_under(root, problems) if paths is None else files_at(paths, problems)
+    gate = Gate(objection)
+    files = files_under(root, problems, gate) if paths is None else files_at(paths, problems, gate)
     draft = _Draft(problems=problems)
     read = []
     for file in files:
-        text = read_text(file, problems)
+        text = read_text(file, problems, gate)
         if text is not None:
             draft.add_file(text, file.shown)
             read.append(file.shown)
     draft.add_command_line(command_line)
-    return draft.config(tuple(read))
+    return draft.config(tuple(read), gate.unread)
 
 
 def parse_config(text: str, file: str = "") -> Config:
@@ -104,7 +110,7 @@ class _Draft:
         self.blacklist += said.blacklist
         self.problems += said.problems
 
-    def config(self, files: tuple[str, ...]) -> Config:
+    def config(self, files: tuple[str, ...], unread: tuple[str, ...] = ()) -> Config:
         """Return the configuration, finished."""
         return Config(
             aliases=tuple(self.aliases),
@@ -116,6 +122,7 @@ class _Draft:
             weakdeps=tuple(self.weakdeps),
             problems=tuple(self.problems),
             files=files,
+            unread=unread,
         )
 
     def _add_line(self, content: str, file: str, line: int) -> str:

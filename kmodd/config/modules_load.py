@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodd.config.files import files_under, read_text
+from kmodd.config.files import Gate, Objection, files_under, read_text
 
 MODULES_LOAD = "modules-load.d"
 """The name of the directories."""
@@ -28,14 +28,19 @@ class ModuleToLoad:
     source: str
 
 
-def modules_to_load(root: Path, command_line: str, problems: list[str]) -> tuple[ModuleToLoad, ...]:
+def modules_to_load(
+    root: Path, command_line: str, problems: list[str], objection: Objection | None = None
+) -> tuple[ModuleToLoad, ...]:
     """Return what ``command_line`` and the files under ``root`` want, each once, in their order.
 
-    What is wrong with a file is added to ``problems``.
+    What is wrong with a file is added to ``problems``, and so is which directories and files are
+    not read since there is an ``objection`` to them.
     """
     found: dict[str, ModuleToLoad] = {}
-    for wanted in (*_on_command_line(command_line), *_in_files(root, problems)):
+    gate = Gate(objection)
+    for wanted in (*_on_command_line(command_line), *_in_files(root, problems, gate)):
         found.setdefault(wanted.name, wanted)
+    problems += gate.unread
     if len(found) > MAX_WANTED:
         problems.append(f"{MODULES_LOAD}: more than {MAX_WANTED} modules, the rest ignored")
     return tuple(found.values())[:MAX_WANTED]
@@ -48,9 +53,9 @@ def _on_command_line(command_line: str) -> Iterator[ModuleToLoad]:
             yield from (ModuleToLoad(each, word) for each in value.split(",") if each)
 
 
-def _in_files(root: Path, problems: list[str]) -> Iterator[ModuleToLoad]:
-    for file in files_under(root, problems, MODULES_LOAD):
-        for number, line in enumerate((read_text(file, problems) or "").splitlines(), 1):
+def _in_files(root: Path, problems: list[str], gate: Gate) -> Iterator[ModuleToLoad]:
+    for file in files_under(root, problems, gate, MODULES_LOAD):
+        for number, line in enumerate((read_text(file, problems, gate) or "").splitlines(), 1):
             name = line.strip()
             if name and not name.startswith(("#", ";")):
                 yield ModuleToLoad(name, f"{file.shown}:{number}")

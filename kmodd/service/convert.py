@@ -148,6 +148,7 @@ def tree_message(generation: Generation) -> database_service_pb2.Tree:
         published=generation.publication is not None,
         problem=text(generation.problem),
         warnings=map(text, generation.database.problems[:WARNINGS_MAX]),
+        unread_configuration=map(text, generation.unread[:WARNINGS_MAX]),
     )
 
 

@@ -5,13 +5,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from kmodd.access.trusted_files import check_configuration, check_tree
+from kmodd.access.trusted_files import check_tree, objection
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import read_depmod_config
+from kmodd.config.files import Objection
 from kmodd.database import Database
 from kmodd.database.freshness import is_fresh
 from kmodd.database.publish import Publication, publish
@@ -20,6 +22,7 @@ from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
+from kmodd.trees.unread import Unread
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
@@ -37,6 +40,7 @@ class Generation:
     ``publication`` are the files on disk, None where they could not or should not be written;
     ``problem`` says why not, or why a newer state of the tree could not be taken in. With
     ``trusted_only`` a module is only loaded from a file that none but root could have put there.
+    ``unread`` say which directories and files of the configuration are not read for that reason.
     """
 
     number: int
@@ -48,6 +52,7 @@ class Generation:
     publication: Publication | None = None
     problem: str = ""
     trusted_only: bool = False
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +63,8 @@ class TreeOptions:
     read for the next start, where there is a place for it. ``modprobe_config`` are read in place
     of the root's configuration, where there are any. ``swapped`` is called when a tree has
     another generation than before, or none, on the thread that brought it about.
-    ``command_line`` is the kernel's. ``trusted_only`` refuses trees and configuration that others
-    than root may write (see access/trusted_files.py).
+    ``command_line`` is the kernel's. ``trusted_only`` refuses trees, and leaves out configuration,
+    that others than root may write (see access/trusted_files.py); ``unread`` tells of that.
     """
 
     root: Path
@@ -69,6 +74,7 @@ class TreeOptions:
     swapped: Callable[[], None]
     command_line: str = ""
     trusted_only: bool = False
+    unread: Unread = field(default_factory=Unread)
 
 
 class Tree:
@@ -172,22 +178,26 @@ class Tree:
             raise no_tree(self.directory)
         if self._options.trusted_only:
             check_tree(self.directory)
-            check_configuration(root)
+        depmod_config = read_depmod_config(root, release, objection=self._objection(root))
         store = self._options.store
         database = rebuild(
             str(self.directory),
             release,
-            config=read_depmod_config(root, release),
+            config=depmod_config,
             previous=old.database if old else None,
             remembered=store.load(str(self.directory)) if store and not old else None,
             progress=progress,
         )
+        paths = self._options.modprobe_config or None
         config = read_config(
             root,
             command_line=self._options.command_line,
-            paths=self._options.modprobe_config or None,
+            paths=paths,
+            objection=self._objection(Path("/") if paths else root),
         )
-        same = old is not None and database is old.database and _says_the_same(config, old.config)
+        unread = depmod_config.unread + config.unread
+        self._options.unread.tell(unread)
+        same = old is not None and _says_the_same(old, database, config, unread)
         if not same:
             _log_problems(config, database)
             self._contested = False
@@ -200,10 +210,15 @@ class Tree:
             built=old.built if old and same else datetime.now(UTC),
             problem=old.problem if old and self._contested else "",
             trusted_only=self._options.trusted_only,
+            unread=unread,
         )
         if self._contested or not self._options.publish:
             return generation
         return self._published(generation, old.publication if old else None, asked=insist)
+
+    def _objection(self, root: Path) -> Objection | None:
+        """Return what has nothing but root's own read below ``root``, where that is wanted."""
+        return partial(objection, root=root) if self._options.trusted_only else None
 
     def _published(
         self, generation: Generation, before: Publication | None, *, asked: bool = False
@@ -260,9 +275,15 @@ def no_tree(directory: Path) -> TreeError:
     )
 
 
-def _says_the_same(one: Config, other: Config) -> bool:
-    """Tell whether two readings of the configuration came to the same."""
-    return all(getattr(one, each.name) == getattr(other, each.name) for each in fields(one))
+def _says_the_same(
+    old: Generation, database: Database, config: Config, unread: tuple[str, ...]
+) -> bool:
+    """Tell whether a reading of the tree and of the configuration came to the same as before."""
+    if database is not old.database or unread != old.unread:
+        return False
+    return all(
+        getattr(config, each.name) == getattr(old.config, each.name) for each in fields(config)
+    )
 
 
 def _log_problems(config: Config, database: Database) -> None:

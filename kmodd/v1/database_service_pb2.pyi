@@ -111,7 +111,7 @@ class WatchDatabaseResponse(_message.Message):
     def __init__(self, tree: _Optional[_Union[Tree, _Mapping]] = ..., gone_release: _Optional[str] = ...) -> None: ...
 
 class Tree(_message.Message):
-    __slots__ = ("release", "directory", "generation", "built_time", "module_count", "published", "problem", "warnings")
+    __slots__ = ("release", "directory", "generation", "built_time", "module_count", "published", "problem", "warnings", "unread_configuration")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,7 @@ class Tree(_message.Message):
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
     release: str
     directory: str
     generation: int
@@ -128,7 +129,8 @@ class Tree(_message.Message):
     published: bool
     problem: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, release: _Optional[str] = ..., directory: _Optional[str] = ..., generation: _Optional[int] = ..., built_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., module_count: _Optional[int] = ..., published: bool = ..., problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    unread_configuration: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, release: _Optional[str] = ..., directory: _Optional[str] = ..., generation: _Optional[int] = ..., built_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., module_count: _Optional[int] = ..., published: bool = ..., problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., unread_configuration: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResolveAliasRequest(_message.Message):
     __slots__ = ("name", "release")

@@ -133,7 +133,7 @@ def untrusted(session: Session) -> Record:
     """Files that others than root may write, where root's are expected."""
     (release,) = Path("/lib/modules").iterdir()
     module = release / "extra/halfway.ko"
-    found = {}
+    found: Record = {}
     for name, path, mode in (
         ("file", module, 0o666),
         ("directory", module.parent, 0o777),
@@ -144,7 +144,7 @@ def untrusted(session: Session) -> Record:
         path.chmod(before)
     configuration = Path("/etc/modprobe.d/kmodd-test.conf")
     configuration.chmod(0o666)
-    found["configuration"] = session.attempt(session.client.rebuild_database)
+    found["unread"] = list(session.client.rebuild_database().unread_configuration)
     configuration.chmod(0o644)
     found["mended"] = session.attempt(session.client.rebuild_database)
     found["loads"] = session.load("halfway", parameters="answers=1")

@@ -122,3 +122,15 @@ def test_the_last_override_wins_over_those_before_it() -> None:
 def test_a_directory_of_search_covers_what_is_below_it_and_no_more() -> None:
     config = DepmodConfig(search=("kernel/net",))
     assert config.rank("kernel/net/a/m.ko") < config.rank("kernel/network/m.ko")
+
+
+def test_nothing_is_read_of_what_there_is_an_objection_to(tmp_path: Path) -> None:
+    for place, word in (("usr/local/lib/depmod.d", "bad"), ("etc/depmod.d", "good")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / f"{word}.conf").write_text(f"search {word}\n")
+    bad = tmp_path / "usr/local/lib/depmod.d"
+    config = read_depmod_config(
+        tmp_path, RELEASE, objection=lambda _fd, path: "no" if path == bad else ""
+    )
+    assert (config.search, config.problems) == (("good",), ())
+    assert config.unread == (f"{bad} is not read: no",)

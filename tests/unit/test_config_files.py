@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from kmodd.config import config_directories, read_config
-from kmodd.config.files import MAX_FILE, MAX_FILES, resolve_in_root
+from kmodd.config.files import MAX_FILE, MAX_FILES, Objection, resolve_in_root
 
 NOBODY = 65534
 
@@ -185,3 +187,65 @@ def test_a_root_without_configuration_is_an_empty_one(tmp_path: Path) -> None:
     config = read_config(tmp_path / "nowhere")
     assert config.files == ()
     assert config.problems == ()
+
+
+def against(*paths: Path) -> Objection:
+    """An objection to these files and directories, whatever the way to them."""
+
+    def objection(fd: int, path: Path) -> str:
+        opened = os.fstat(fd)
+        assert os.path.samestat(opened, path.stat())
+        return "no" if any(os.path.samestat(opened, each.stat()) for each in paths) else ""
+
+    return objection
+
+
+def test_nothing_is_read_of_a_directory_that_there_is_an_objection_to(tmp_path: Path) -> None:
+    bad = write(tmp_path, "usr/local/lib/modprobe.d/a.conf", "blacklist bad\n").parent
+    write(tmp_path, "usr/local/lib/modprobe.d/b.conf", "nonsense\n")
+    write(tmp_path, "usr/lib/modprobe.d/a.conf", "blacklist good\n")
+    config = read_config(tmp_path, objection=against(bad))
+    assert [entry.module for entry in config.blacklist] == ["good"]
+    assert config.files == (str(tmp_path / "usr/lib/modprobe.d/a.conf"),)
+    assert (config.unread, config.problems) == ((f"{bad} is not read: no",), ())
+
+
+def test_a_file_that_there_is_an_objection_to_is_not_read_and_masks_those_of_its_name(
+    tmp_path: Path,
+) -> None:
+    bad = write(tmp_path, "etc/modprobe.d/a.conf", "blacklist bad\nnonsense\n")
+    write(tmp_path, "etc/modprobe.d/b.conf", "blacklist good\n")
+    write(tmp_path, "lib/modprobe.d/a.conf", "blacklist masked\n")
+    config = read_config(tmp_path, objection=against(bad))
+    assert [entry.module for entry in config.blacklist] == ["good"]
+    assert config.files == (str(tmp_path / "etc/modprobe.d/b.conf"),)
+    assert (config.unread, config.problems) == ((f"{bad} is not read: no",), ())
+
+
+@pytest.mark.parametrize("name", ["README", ".a.conf", "a.conf~", "masked.conf"])
+def test_no_objection_is_told_to_a_directory_of_which_nothing_would_be_read(
+    tmp_path: Path, name: str
+) -> None:
+    write(tmp_path, "etc/modprobe.d/masked.conf", "blacklist good\n")
+    bad = write(tmp_path, f"usr/local/lib/modprobe.d/{name}", "blacklist bad\n").parent
+    config = read_config(tmp_path, objection=against(bad))
+    assert [entry.module for entry in config.blacklist] == ["good"]
+    assert config.unread == ()
+
+
+def test_an_objection_is_told_once_where_usr_is_merged(tmp_path: Path) -> None:
+    bad = write(tmp_path, "usr/lib/modprobe.d/a.conf", "blacklist bad\n").parent
+    (tmp_path / "lib").symlink_to("usr/lib")
+    config = read_config(tmp_path, objection=against(bad))
+    assert (config.blacklist, config.unread) == ((), (f"{bad} is not read: no",))
+
+
+def test_there_may_be_an_objection_to_a_named_path(tmp_path: Path) -> None:
+    directory = write(tmp_path, "dir/a.conf", "blacklist bad\n").parent
+    single = write(tmp_path, "single", "blacklist bad\n")
+    good = write(tmp_path, "good", "blacklist good\n")
+    config = read_config(
+        tmp_path, paths=[directory, single, good], objection=against(directory, single)
+    )
+    assert [entry.module for entry in config.blacklist] == ["good"]
+    assert config.unread == (f"{directory} is not read: no", f"{single} is not read: no")

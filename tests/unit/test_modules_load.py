@@ -58,3 +58,13 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     problems: list[str] = []
     assert len(modules_to_load(tmp_path, "", problems)) == 1024
     assert len(problems) == 2
+
+
+def test_what_there_is_an_objection_to_is_a_problem_and_not_read(tmp_path: Path) -> None:
+    write(tmp_path, "etc/modules-load.d/a.conf", "good\n")
+    write(tmp_path, "usr/local/lib/modules-load.d/b.conf", "bad\n")
+    bad = tmp_path / "usr/local/lib/modules-load.d"
+    problems: list[str] = []
+    found = modules_to_load(tmp_path, "", problems, lambda _fd, path: "no" if path == bad else "")
+    assert [each.name for each in found] == ["good"]
+    assert problems == [f"{bad} is not read: no"]

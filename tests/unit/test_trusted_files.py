@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kmodd.access.trusted_files import (
-    check_configuration,
     check_open_file,
     check_tree,
     first_untrusted,
+    objection,
 )
 from kmodd.errors import TreeError
 from tests.support.trusted import trusted_directory
@@ -151,17 +151,16 @@ def test_the_directory_for_everybodys_files_is_no_place_for_a_tree(tmp_path: Pat
     assert tmp_path.exists()
 
 
-def test_configuration_is_refused_with_the_file_that_is_not_trusted(place: Path) -> None:
-    made(place / "etc/modprobe.d/a.conf")
-    made(place / "lib/depmod.d/b.conf")
-    check_configuration(place)
-    bad = made(place / "etc/modprobe.d/z.conf", mode=0o666)
-    with pytest.raises(TreeError, match=f"refused: {bad} may be written"):
-        check_configuration(place)
-    bad.unlink()
-    (place / "lib/depmod.d").chmod(0o777)
-    with pytest.raises(TreeError, match=f"refused: {place}/lib/depmod.d may be written"):
-        check_configuration(place)
+def test_there_is_no_objection_to_what_is_open_and_roots_below_a_root(place: Path) -> None:
+    made(place / "root/srv/real.conf")
+    path = place / "root/etc/x.conf"
+    path.parent.mkdir()
+    path.symlink_to("/srv/real.conf")
+    with (place / "root/srv/real.conf").open() as file:
+        assert objection(file.fileno(), path, place / "root") == ""
+        (place / "root/srv").chmod(0o775)
+        complaint = f"{place}/root/srv may be written by others than root (mode 0775)"
+        assert objection(file.fileno(), path, place / "root") == complaint
 
 
 def test_an_open_file_is_judged_by_itself_and_by_its_path(place: Path) -> None:
