@@ -244,6 +244,7 @@ def _trees(settings: Settings) -> Trees:
         modprobe_config=settings.modprobe_config,
         command_line=kind.command_line(settings.kernel_command_line),
         trusted_only=kind.traits.trusted_files_only,
+        patience=settings.timing.debounce_removal,
     )
 
 

@@ -10,11 +10,11 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from kmodd.database.cache import dump, load
-from kmodd.database.inventory import Inventory
+from kmodd.database.cache import Remembered, dump, load
+from kmodd.database.inventory import FileStamp, Inventory
 from kmodd.errors import KmoddError
 from kmodd.names import check_query
 
@@ -53,7 +53,7 @@ class RecordStore:
         self._directory = directory
         self._complaint = Complaint(logging.INFO)
 
-    def load(self, tree: str) -> Inventory | None:
+    def load(self, tree: str) -> Remembered | None:
         """Return what was kept of the tree at ``tree``; None where there is nothing to trust."""
         path = self._path(tree)
         try:
@@ -65,13 +65,14 @@ class RecordStore:
             log.warning("%s is dropped: %s", path, error)
             return None
 
-    def save(self, inventory: Inventory) -> bool:
-        """Keep what was read of a tree, whole or not at all; returns whether it is kept.
+    def save(self, inventory: Inventory, published: Mapping[str, FileStamp]) -> bool:
+        """Keep what was read of a tree, and the stamps of the files that were ``published`` there,
+        whole or not at all; returns whether it is kept.
 
         The directory may be on a file system that is mounted later, so it is for the caller to
         try again; the log is told once.
         """
-        return _kept(self._path(inventory.directory), dump(inventory), self._complaint)
+        return _kept(self._path(inventory.directory), dump(inventory, published), self._complaint)
 
     def _path(self, tree: str) -> Path:
         name = hashlib.sha256(os.fsencode(tree)).hexdigest()[:32]

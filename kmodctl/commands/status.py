@@ -115,6 +115,7 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         )
         if tree.problem:
             facts.append(("problem", tree.problem))
+        facts += [("left out", f"{each.name} ({each.reason})") for each in tree.left_out]
         facts += [("problem", line) for line in tree.unread_configuration]
     else:
         facts.append(("database", "none: the release has no module tree"))

@@ -8,20 +8,36 @@ symbols 200,000 times. Debian's tree comes to 2 MB.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
 from kmodd.database.inventory import FileStamp, Inventory, ModuleRecord
 
-HEADER = b"kmodd module records 1\n"
+HEADER = b"kmodd module records 2\n"
 """Another version is another header, and what is cached under the old one is read again."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
 
 
-def dump(inventory: Inventory) -> bytes:
-    """Return the records of ``inventory``, but for those that the next scan reads again anyway."""
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What an earlier life knew of a tree.
+
+    ``inventory`` is to be the previous one of a scan; ``published`` are the stamps of the files
+    that were published, by name.
+    """
+
+    inventory: Inventory
+    published: Mapping[str, FileStamp]
+
+
+def dump(inventory: Inventory, published: Mapping[str, FileStamp]) -> bytes:
+    """Return the records of ``inventory``, but for those that the next scan reads again anyway.
+
+    With them go the stamps of the files ``published``.
+    """
     table: dict[str, int] = {}
 
     def number(text: str) -> int:
@@ -52,13 +68,14 @@ def dump(inventory: Inventory) -> bytes:
         "directory": inventory.directory,
         "strings": list(table),
         "records": rows,
+        "published": {name: list(stamp) for name, stamp in published.items()},
     }
     body = json.dumps(content, separators=(",", ":")).encode()
     return b"%b%b\n%b" % (HEADER, hashlib.sha256(body).hexdigest().encode(), body)
 
 
-def load(data: bytes) -> Inventory:
-    """Return what ``dump`` made bytes of, to be the previous inventory of a scan.
+def load(data: bytes) -> Remembered:
+    """Return what ``dump`` made bytes of.
 
     Raises ValueError for bytes of another version, and for any that are damaged.
     """
@@ -71,11 +88,13 @@ def load(data: bytes) -> Inventory:
     content = json.loads(body)
     table = [intern(text) for text in content["strings"]]
     records = (_record(row, table) for row in content["records"])
-    return Inventory(
+    inventory = Inventory(
         release=content["release"],
         directory=content["directory"],
         records={record.name: record for record in records},
     )
+    published = {name: FileStamp(*stamp) for name, stamp in content["published"].items()}
+    return Remembered(inventory, published)
 
 
 def _record(row: list[Any], table: list[str]) -> ModuleRecord:

@@ -18,6 +18,13 @@ from kmodd.database.trie_writer import record, write_index
 from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.names import normalise_alias
 
+OUTPUTS = (
+    *("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin"),
+    *("modules.softdep", "modules.weakdep", "modules.symbols", "modules.symbols.bin"),
+    *("modules.builtin.bin", "modules.builtin.alias.bin", "modules.devname"),
+)
+"""All of them, in the order in which depmod writes them."""
+
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
 

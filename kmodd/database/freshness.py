@@ -2,8 +2,10 @@
 """Whether a tree still holds the files that a database was built from, told by its directories."""
 
 import os
+from collections.abc import Iterable
 
-from kmodd.database.inventory import Inventory
+from kmodd.database.inventory import Inventory, Looks
+from kmodd.database.walk import full_path
 
 
 def is_fresh(inventory: Inventory) -> bool:
@@ -15,12 +17,27 @@ def is_fresh(inventory: Inventory) -> bool:
     """
     if not inventory.memory.complete:
         return False
-    for path, listing in inventory.listings.items():
+    listed = ((path, listing.identity) for path, listing in inventory.listings.items())
+    return _all_are(inventory.directory, listed)
+
+
+def has_fresh_directories(directory: str, looks: Looks) -> bool:
+    """Tell the same of what the tree at ``directory`` showed at its last scan."""
+    return _all_are(directory, looks.directories)
+
+
+def survives(directory: str, paths: Iterable[str]) -> bool:
+    """Tell whether all the files at ``paths``, relative to the tree or absolute, are there."""
+    return all(os.path.exists(full_path(directory, path)) for path in paths)
+
+
+def _all_are(directory: str, identities: Iterable[tuple[str, tuple[int, int, int, int]]]) -> bool:
+    """Tell whether the directories with these paths still have these identities."""
+    for path, identity in identities:
         try:
-            status = os.stat(os.path.join(inventory.directory, path))
+            status = os.stat(os.path.join(directory, path))
         except OSError:
             return False
-        identity = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
-        if identity != listing.identity:
+        if (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns) != identity:
             return False
     return True

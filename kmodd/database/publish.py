@@ -66,6 +66,10 @@ class Publication:
         except OSError:
             return False
 
+    def lacks_some(self) -> bool:
+        """Tell whether one of the files is not there any more."""
+        return not all(os.path.lexists(f"{self.directory}/{name}") for name in self.stamps)
+
 
 def is_temporary(name: str) -> bool:
     """Tell whether ``name`` is one that this module or depmod gives to a file for a moment."""

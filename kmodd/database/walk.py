@@ -182,17 +182,28 @@ def is_untouched(inventory: Inventory) -> bool:
     Nothing is listed, every directory and module is looked at; False where that is not enough
     to be sure.
     """
+    looks = looks_of(inventory)
+    return looks is not None and shows_the_same(inventory.directory, looks)
+
+
+def looks_of(inventory: Inventory) -> Looks | None:
+    """Return what the tree shows while it is untouched, None where no look is enough."""
     memory = inventory.memory
     if not memory.complete or memory.unsettled:
-        return False
+        return None
     if memory.looks is None:
         memory.looks = _looks(inventory)
+    return memory.looks
+
+
+def shows_the_same(directory: str, looks: Looks) -> bool:
+    """Tell whether the tree at ``directory`` still looks like that."""
     try:
-        root = os.open(inventory.directory, _OPEN_DIRECTORY)
+        root = os.open(directory, _OPEN_DIRECTORY)
     except OSError:
         return False
     try:
-        return _shows_the_same(root, memory.looks)
+        return _shows_the_same(root, looks)
     except OSError:
         return False
     finally:

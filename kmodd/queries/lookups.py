@@ -22,7 +22,8 @@ _NO_CONFIG = Config()
 class Lookups:
     """Answers from the generation in force; holds no state of its own.
 
-    ``release`` is "" for the kernel's own. Where a tree has changed since it was last scanned, a
+    ``release`` is "" for the kernel's own. Without a tree the configuration is all there is, and
+    answers for what it names. Where a tree has changed since it was last scanned, a
     name that is not found is looked up once more in the new state of it.
     """
 
@@ -39,7 +40,7 @@ class Lookups:
             found = resolve(name, generation.database, generation.config)
             return found, generation.config
 
-        return self._answer(release, ask)
+        return self._answer(release, ask, treeless=True)
 
     def module_infos(
         self, name: str, release: str = "", *, by_module_name: bool = False
@@ -65,7 +66,7 @@ class Lookups:
 
         The lines of modules.softdep and modules.weakdep are sorted in (``modprobe -c``).
         """
-        generation = self._trees.current(release)
+        generation = self._trees.current(release, treeless=True)
         database = generation.database
         return generation.config.with_tree(database.softdeps, database.weakdeps), database
 
@@ -78,6 +79,8 @@ class Lookups:
         """
 
         def ask(generation: Generation) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
+            if generation.from_disk:  # which tells what all of it needs together, and no more
+                generation = self._trees.rebuild(release)
             return needs_of(name, generation.database, generation.config)
 
         return self._answer(release, ask)
@@ -86,11 +89,15 @@ class Lookups:
         """Return the device nodes whose opening loads a module (modules.devname)."""
         return read_device_nodes(self._trees.current(release).database.files["modules.devname"])
 
-    def _answer(self, release: str, ask: Callable[[Generation], Answer]) -> Answer:
-        generation = self._trees.current(release)
+    def _answer(
+        self, release: str, ask: Callable[[Generation], Answer], *, treeless: bool = False
+    ) -> Answer:
+        generation = self._trees.current(release, treeless=treeless)
         try:
             return ask(generation)
         except NotFoundError:
+            if generation.is_treeless:
+                raise
             fresh = self._trees.confirm(generation)
             if fresh.number == generation.number:
                 raise

@@ -18,11 +18,11 @@ from kmodd.kernel.base import (
 from kmodd.namespace import DescribedParameter, Origin, StepOutcome
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
 from kmodd.queries.messages import text
-from kmodd.trees import Generation
+from kmodd.trees import TreeSummary
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
 
-WARNINGS_MAX = 100
-"""Lines of warnings that a message carries."""
+PROBLEMS_MAX = 100
+"""Lines of one kind that a message has at most."""
 
 _STATES = {
     ModuleState.LIVE: module_service_pb2.MODULE_STATE_LIVE,
@@ -132,23 +132,27 @@ def step_message(outcome: StepOutcome) -> errors_pb2.Step:
 
 def problem_lines(problems: Sequence[str]) -> list[str]:
     """Return what an answer tells of a configuration's problems."""
-    return [text(problem) for problem in problems[:WARNINGS_MAX]]
+    return [text(problem) for problem in problems[:PROBLEMS_MAX]]
 
 
-def tree_message(generation: Generation) -> database_service_pb2.Tree:
-    """Return the database in force for a release."""
+def tree_message(summary: TreeSummary) -> database_service_pb2.Tree:
+    """Return what is told of a release's tree."""
     built = Timestamp()
-    built.FromDatetime(generation.built)
+    built.FromDatetime(summary.built)
     return database_service_pb2.Tree(
-        release=text(generation.release),
-        directory=text(str(generation.directory)),
-        generation=generation.number,
+        release=text(summary.release),
+        directory=text(str(summary.directory)),
+        generation=summary.number,
         built_time=built,
-        module_count=len(generation.database.modules),
-        published=generation.publication is not None,
-        problem=text(generation.problem),
-        warnings=map(text, generation.database.problems[:WARNINGS_MAX]),
-        unread_configuration=map(text, generation.unread[:WARNINGS_MAX]),
+        module_count=summary.module_count,
+        published=summary.published,
+        problem=text(summary.problem),
+        warnings=map(text, summary.warnings),
+        unread_configuration=map(text, summary.unread),
+        left_out=[
+            database_service_pb2.LeftOutModule(name=text(name), reason=text(reason))
+            for name, reason in summary.left_out
+        ],
     )
 
 

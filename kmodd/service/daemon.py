@@ -59,7 +59,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             why_not_run=emulation.why_not_run if emulation else "",
             symbol_source=text(identity.symbol_source),
             loaded_count=len(listing.modules),
-            tree=tree_message(generation) if generation else None,
+            tree=tree_message(generation.summary) if generation else None,
             role=self._role,
             epoch=listing.epoch,
             revision=listing.revision,

@@ -11,7 +11,7 @@ from kmodd.service.convert import tree_message
 from kmodd.service.pages import page_of
 from kmodd.service.queries import QueryCalls
 from kmodd.service.uploads import Uploads
-from kmodd.trees import Generation, Trees
+from kmodd.trees import Trees, TreeSummary
 from kmodd.trees.requested_rebuild import RequestedRebuild
 from kmodd.v1 import database_service_pb2 as pb
 
@@ -35,28 +35,27 @@ class DatabaseService(QueryCalls):
         for read, total in rebuild.progress():
             message = pb.RebuildProgress(files_read=read, files_total=total)
             yield pb.RebuildDatabaseResponse(progress=message)
-        yield pb.RebuildDatabaseResponse(tree=tree_message(rebuild.result()))
+        yield pb.RebuildDatabaseResponse(tree=tree_message(rebuild.result().summary))
 
     def WatchDatabase(  # noqa: N802
         self, request: pb.WatchDatabaseRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.WatchDatabaseResponse]:
         """Tell of each generation that differs from the one last told of."""
-        told: dict[str, Generation] = {}
+        told: dict[str, TreeSummary] = {}
         swaps = -1
         while context.is_active() and not self._stopping.is_set():
             now = self._trees.wait_swap(swaps, WAKE)
             if now == swaps:
                 continue
             swaps = now
-            found = self._trees.all_in_force()
+            found = self._trees.summaries()
             for release in told.keys() - found.keys():
                 del told[release]
                 yield pb.WatchDatabaseResponse(gone_release=release)
-            for release, generation in found.items():
-                wanted = request.release in ("", release)
-                if wanted and not _looks_the_same(generation, told.get(release)):
-                    told[release] = generation
-                    yield pb.WatchDatabaseResponse(tree=tree_message(generation))
+            for release, summary in found.items():
+                if request.release in ("", release) and summary != told.get(release):
+                    told[release] = summary
+                    yield pb.WatchDatabaseResponse(tree=tree_message(summary))
 
     def ListTrees(  # noqa: N802
         self, request: pb.ListTreesRequest, _context: grpc.ServicerContext
@@ -67,11 +66,6 @@ class DatabaseService(QueryCalls):
             releases, request.page_size, request.page_token, version=f"{hash(releases):x}"
         )
         return pb.ListTreesResponse(
-            trees=[tree_message(self._trees.current(release)) for release in page.items],
+            trees=[tree_message(self._trees.summary(release)) for release in page.items],
             next_page_token=page.next_token,
         )
-
-
-def _looks_the_same(one: Generation, other: Generation | None) -> bool:
-    """Tell whether a client would see no difference."""
-    return other is not None and tree_message(one) == tree_message(other)

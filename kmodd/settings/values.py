@@ -59,6 +59,9 @@ class Timing:
     """How the daemon follows a directory. Times in seconds."""
 
     debounce: float = _number(0.3, "how long a tree must be quiet before it is read anew")
+    debounce_removal: float = _number(
+        3.0, "the same for a tree that only loses files: nothing is written into it before"
+    )
     debounce_max: float = _number(5.0, "how long after the first change that is put off at most")
     look: float = _number(10.0, "how often the time of each file is looked at, events or not")
     poll: float = _number(2.0, "the same where the file system tells of no changes")

@@ -4,7 +4,7 @@
 Their watcher is not among what is exported here: it brings watchdog.
 """
 
+from kmodd.trees.generation import Generation, TreeSummary
 from kmodd.trees.releases import Trees, modules_directory, newest_release
-from kmodd.trees.tree import Generation
 
-__all__ = ["Generation", "Trees", "modules_directory", "newest_release"]
+__all__ = ["Generation", "TreeSummary", "Trees", "modules_directory", "newest_release"]

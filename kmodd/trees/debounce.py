@@ -11,7 +11,8 @@ from kmodd.settings import Timing
 class Debouncer:
     """Calls ``act`` for a key once the key has been quiet for a while, on a thread of its own.
 
-    ``_changed`` guards the tables of times and wakes the thread.
+    A key that is only taken from must be quiet for longer, and that is not cut short. ``_changed``
+    guards the tables of times and wakes the thread.
     """
 
     def __init__(self, act: Callable[[str], None], timing: Timing) -> None:
@@ -25,13 +26,16 @@ class Debouncer:
         self._thread = threading.Thread(target=self._run, name="kmodd-rebuild", daemon=True)
         self._thread.start()
 
-    def touch(self, key: str) -> None:
-        """Note that ``key`` has changed just now."""
+    def touch(self, key: str, *, removal: bool = False) -> None:
+        """Note that ``key`` has changed just now; a ``removal`` only takes something from it."""
         now = time.monotonic()
         with self._changed:
-            first = self._first.setdefault(key, now)
             self._touched[key] = now
-            self._due[key] = min(now + self._timing.debounce, first + self._timing.debounce_max)
+            if removal and key not in self._first:
+                self._due[key] = now + self._timing.debounce_removal
+            else:
+                first = self._first.setdefault(key, now)
+                self._due[key] = min(now + self._timing.debounce, first + self._timing.debounce_max)
             self._changed.notify()
 
     def last_touch(self, key: str) -> float:
@@ -57,7 +61,8 @@ class Debouncer:
                 key = min(self._due, key=self._due.__getitem__, default=None)
                 left = None if key is None else self._due[key] - time.monotonic()
                 if key is not None and left is not None and left <= 0:
-                    del self._due[key], self._first[key]
+                    del self._due[key]
+                    self._first.pop(key, None)
                     return key
                 self._changed.wait(left)
             return None

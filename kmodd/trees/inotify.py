@@ -45,19 +45,25 @@ INPUTS = frozenset({"modules.order", "modules.builtin", "modules.builtin.modinfo
 
 log = logging.getLogger(__name__)
 
+REMOVALS = (DirDeletedEvent, FileDeletedEvent)
+"""The events that take something away. (Where something moves to is looked at in any case.)"""
+
 Touch = Callable[[str], None]
 
 
 class DirectoryObserver:
     """Watches the directory of trees, all below it, and other directories that concern all trees.
 
-    Its methods are called by one thread; ``touch`` (with a release) and ``touch_all`` are called
-    by watchdog's.
+    Its methods are called by one thread; ``touch`` and ``removed`` (with a release), and
+    ``touch_all``, are called by watchdog's. ``removed`` is for what is only taken away.
     """
 
-    def __init__(self, modules: Path, touch: Touch, touch_all: Callable[[], None]) -> None:
+    def __init__(
+        self, modules: Path, touch: Touch, removed: Touch, touch_all: Callable[[], None]
+    ) -> None:
         self._modules = modules
         self._touch = touch
+        self._removed = removed
         self._touch_all = touch_all
         self._observer: BaseObserver | None = None
         self._watched: dict[Path, tuple[int, int]] = {}
@@ -111,10 +117,10 @@ class DirectoryObserver:
             observer = Observer()
             for path in directories:
                 below = path == self._modules
-                changed = self._tree_changed if below else self._config_changed
-                observer.schedule(
-                    _Events(changed), str(path), recursive=below, event_filter=CHANGES
-                )
+                events = _Events(self._config_changed)
+                if below:
+                    events = _Events(self._tree_changed, self._tree_lost)
+                observer.schedule(events, str(path), recursive=below, event_filter=CHANGES)
             observer.start()
         except OSError as error:
             self._complain(self._modules, error)
@@ -139,18 +145,27 @@ class DirectoryObserver:
         if not is_output(inside):
             self._touch(release)
 
+    def _tree_lost(self, path: str) -> None:
+        release, _, inside = path.removeprefix(f"{self._modules}/").partition("/")
+        if not is_output(inside):
+            self._removed(release)
+
 
 class _Events(FileSystemEventHandler):
-    """Hands the paths of what may have changed to ``changed``."""
+    """Hands the paths of what may have changed to ``changed``, of what has gone to ``lost``."""
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self, changed: Callable[[str], None], lost: Callable[[str], None] | None = None
+    ) -> None:
         self._changed = changed
+        self._lost = lost or changed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Pass on the paths of the event."""
+        tell = self._lost if isinstance(event, REMOVALS) else self._changed
         for path in (event.src_path, event.dest_path):
             if path and isinstance(path, (bytes, str)):
-                self._changed(os.fsdecode(path))
+                tell(os.fsdecode(path))
 
 
 def is_output(inside: str) -> bool:

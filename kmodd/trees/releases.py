@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kmodd.database.presence import is_tree
 from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
-from kmodd.trees.tree import Generation, Tree, TreeOptions, no_tree
+from kmodd.trees.generation import Generation, TreeSummary
+from kmodd.trees.tree import PATIENCE, Tree, TreeOptions, no_tree
 
 
 class Trees:
@@ -27,6 +29,7 @@ class Trees:
         modprobe_config: tuple[Path, ...] = (),
         command_line: str = "",
         trusted_only: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         """``release`` is the kernel's own, meant where a call names none.
 
@@ -43,6 +46,7 @@ class Trees:
             swapped=self._note_swap,
             command_line=command_line,
             trusted_only=trusted_only,
+            patience=patience,
         )
         self._listeners: list[Callable[[], None]] = []
         self._changed = threading.Condition()
@@ -53,23 +57,38 @@ class Trees:
         """Return the names of the releases that have a directory, in order."""
         return releases_in(self.directory)
 
-    def in_force(self, release: str = "") -> Generation | None:
-        """Return the generation in force without building one."""
-        tree = self._trees.get(release or self.release)
+    def in_force(self) -> Generation | None:
+        """Return the generation in force for the kernel's own release, without building one."""
+        tree = self._trees.get(self.release)
         return tree.generation if tree else None
 
-    def all_in_force(self) -> Mapping[str, Generation]:
-        """Return the generation in force of every release that has one, in order."""
+    def known(self) -> tuple[Tree, ...]:
+        """Return the trees that were ever asked for or seen, by their releases in order."""
         with self._changed:
-            found = ((name, tree.generation) for name, tree in sorted(self._trees.items()))
-            return {name: generation for name, generation in found if generation is not None}
+            return tuple(tree for _, tree in sorted(self._trees.items()))
 
-    def current(self, release: str = "") -> Generation:
-        """Return the generation in force; build the first one.
+    def summaries(self) -> Mapping[str, TreeSummary]:
+        """Return what is told of every release that something is in force for, in order."""
+        found = ((tree.directory.name, tree.summary) for tree in self.known())
+        return {name: summary for name, summary in found if summary is not None}
 
-        Raises TreeError (TREE_NOT_FOUND) where the release has no directory.
+    def summary(self, release: str) -> TreeSummary:
+        """Return what is told of one release; build its first database. Raises TreeError."""
+        return self.tree(release).summary or self.rebuild(release).summary
+
+    def current(self, release: str = "", *, treeless: bool = False) -> Generation:
+        """Return the generation in force, with its database; build the first one.
+
+        Where the release has no directory, raises TreeError (TREE_NOT_FOUND), or returns with
+        ``treeless`` the configuration with an empty database.
         """
-        return self.in_force(release) or self.rebuild(release)
+        try:
+            return self.tree(release).current()
+        except TreeError as error:
+            if not treeless or error.reason is not Reason.TREE_NOT_FOUND:
+                raise
+        name = release or self.release
+        return Tree(self.directory / name, self._options, resident=False).without_directory()
 
     def rebuild(
         self, release: str = "", *, progress: Progress | None = None, insist: bool = False
@@ -95,16 +114,23 @@ class Trees:
                 directory = self.directory / release
                 if not directory.is_dir():
                     raise no_tree(directory)
-                tree = self._trees[release] = Tree(directory, self._options)
+                own = release == self.release
+                tree = self._trees[release] = Tree(directory, self._options, resident=own)
             return tree
 
     def forget_missing(self) -> None:
-        """Drop the databases of releases whose directory is gone."""
+        """Give up the releases whose directory is gone, or is no kernel's any more."""
         present = set(self.releases())
-        with self._changed:
-            gone = [tree for release, tree in self._trees.items() if release not in present]
-        for tree in gone:
-            tree.drop()
+        for tree in self.known():
+            if tree.directory.name not in present:
+                tree.retire()
+
+    def clear_leftovers(self) -> None:
+        """Take away what an earlier life published where there is no module any more."""
+        for name in _directories_in(self.directory) - set(self.releases()):
+            tree = self.tree(name)
+            tree.remember()
+            tree.retire()
 
     def wait_swap(self, seen: int, timeout: float) -> int:
         """Return the count of swaps once it is not ``seen``, or after ``timeout`` seconds."""
@@ -132,11 +158,19 @@ def modules_directory(root: Path) -> Path:
 
 
 def releases_in(directory: Path) -> tuple[str, ...]:
-    """Return the names of the directories in ``directory``, in order; none where it is missing."""
+    """Return the names of the module trees in ``directory``, in order; none where it is missing.
+
+    A directory without a module, and without a list of a kernel's build, is what is left of one.
+    """
+    names = sorted(_directories_in(directory))
+    return tuple(name for name in names if is_tree(str(directory / name)))
+
+
+def _directories_in(directory: Path) -> set[str]:
     try:
-        return tuple(sorted(each.name for each in directory.iterdir() if each.is_dir()))
+        return {each.name for each in directory.iterdir() if each.is_dir()}
     except OSError:
-        return ()
+        return set()
 
 
 def newest_release(directory: Path) -> str | None:

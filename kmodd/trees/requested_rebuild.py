@@ -9,8 +9,8 @@ from concurrent.futures import Future
 
 from kmodd.database.reading import MANY
 from kmodd.errors import Reason, TreeError
+from kmodd.trees.generation import Generation
 from kmodd.trees.releases import Trees
-from kmodd.trees.tree import Generation
 
 PROGRESS = 0.1
 """Seconds between two steps that are told: each is a message for a client, and makes the reading
@@ -39,10 +39,12 @@ class RequestedRebuild:
     def result(self) -> Generation:
         """Return what came of it, once it is over.
 
-        Raises TreeError: as ``Trees.rebuild``, and TREE_NOT_WRITABLE where the databases are in
-        force but could not be written.
+        Raises TreeError: as ``Trees.rebuild``, CycleError where modules are left out, and
+        TREE_NOT_WRITABLE where the databases are in force but could not be written.
         """
         generation = self._result.result()
+        if generation.database.cycles:
+            raise generation.database.cycles
         if generation.problem and generation.publication is None:
             raise TreeError(Reason.TREE_NOT_WRITABLE, generation.problem)
         return generation

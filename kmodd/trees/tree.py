@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One release's module tree: the database in force, its rebuilds, and its files on disk."""
+"""One release's module tree: what is in force for it, its rebuilds, and its files on disk."""
 
 import logging
 import threading
@@ -12,47 +12,36 @@ from pathlib import Path
 
 from kmodd.access.trusted_files import check_tree, objection
 from kmodd.config import Config, read_config
-from kmodd.config.depmod import read_depmod_config
+from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.config.files import Objection
-from kmodd.database import Database
-from kmodd.database.freshness import is_fresh
-from kmodd.database.publish import Publication, publish
+from kmodd.database import Database, FileStamp
+from kmodd.database.build import build
+from kmodd.database.freshness import has_fresh_directories, is_fresh, survives
+from kmodd.database.inventory import Inventory
+from kmodd.database.publish import Publication
+from kmodd.database.published import read_published
 from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
-from kmodd.database.walk import is_untouched
+from kmodd.database.walk import file_stamp, is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
+from kmodd.trees.generation import Generation, GivenUp, TreeSummary, given_up, is_built_of, links_of
+from kmodd.trees.publisher import Publisher
 from kmodd.trees.unread import Unread
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
 
-CONTEST = 60.0
-"""Seconds within which a second overwriting by others is a contest, which kmodd leaves alone."""
+INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+"""The files beside the modules that a database is built from."""
+
+PATIENCE = 3.0
+"""Seconds without a removal after which a tree is written to."""
+
+RETRY = 60.0
+"""Seconds after which what could not be written is built again to be written."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One state of a release's tree and configuration; never changes once it is in force.
-
-    ``publication`` are the files on disk, None where they could not or should not be written;
-    ``problem`` says why not, or why a newer state of the tree could not be taken in. With
-    ``trusted_only`` a module is only loaded from a file that none but root could have put there.
-    ``unread`` say which directories and files of the configuration are not read for that reason.
-    """
-
-    number: int
-    release: str
-    directory: Path
-    database: Database
-    config: Config
-    built: datetime
-    publication: Publication | None = None
-    problem: str = ""
-    trusted_only: bool = False
-    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +54,7 @@ class TreeOptions:
     another generation than before, or none, on the thread that brought it about.
     ``command_line`` is the kernel's. ``trusted_only`` refuses trees, and leaves out configuration,
     that others than root may write (see access/trusted_files.py); ``unread`` tells of that.
+    ``patience`` is how long after a removal nothing is written into a tree, in seconds.
     """
 
     root: Path
@@ -75,77 +65,159 @@ class TreeOptions:
     command_line: str = ""
     trusted_only: bool = False
     unread: Unread = field(default_factory=Unread)
+    patience: float = PATIENCE
 
 
 class Tree:
     """One release. ``_rebuilding`` is held while a generation is made or published and guards the
-    counters; ``generation`` is swapped as one reference and read without a lock.
+    counters; what is in force is swapped as one reference and read without a lock.
+
+    Of a tree that is not ``resident`` no database stays in memory: it is read from the files on
+    disk when somebody asks, or built anew where these are not those in force.
     """
 
-    def __init__(self, directory: Path, options: TreeOptions) -> None:
+    def __init__(self, directory: Path, options: TreeOptions, *, resident: bool) -> None:
         self.directory = directory
-        self.generation: Generation | None = None
+        self._resident = resident
         self._options = options
+        self._in_force: Generation | GivenUp | None = None
+        self._publisher = Publisher(directory, options.patience)
         self._rebuilding = threading.Lock()
         self._started = 0
         self._finished = 0
-        self._kept = 0
-        self._overwritten_at = -CONTEST
-        self._contested = False
+        self._kept: tuple[int, bool] | None = None
+        self._read_at = 0.0
+        self._misses_files = False
+
+    @property
+    def generation(self) -> Generation | None:
+        """What is in force, with its database in memory; None where that is given up, too."""
+        found = self._in_force
+        return found if isinstance(found, Generation) else None
+
+    @property
+    def summary(self) -> TreeSummary | None:
+        """What is told of the tree, None before it has been read."""
+        found = self._in_force
+        return found.summary if found else None
+
+    def current(self) -> Generation:
+        """Return what is in force with its database: from memory, from disk, or built for this.
+
+        Raises as ``rebuild`` does.
+        """
+        found = self._in_force
+        if isinstance(found, Generation):
+            return found
+        if found is None or found.publication is None or not found.publication.stands():
+            return self.rebuild()
+        try:
+            database = read_published(str(self.directory), self.directory.name)
+        except TreeError:
+            return self.rebuild()
+        return Generation(
+            number=found.number,
+            release=self.directory.name,
+            directory=self.directory,
+            database=database,
+            config=found.config,
+            built=found.built,
+            publication=found.publication,
+            problem=found.problem,
+            trusted_only=found.trusted_only,
+            unread=found.unread,
+            from_disk=True,
+        )
+
+    def without_directory(self) -> Generation:
+        """Return the configuration with an empty database, for a release that has no directory."""
+        directory, release = str(self.directory), self.directory.name
+        inventory = Inventory(release=release, directory=directory, records={})
+        return Generation(
+            number=0,
+            release=release,
+            directory=self.directory,
+            database=build(inventory),
+            config=self._read_config(),
+            built=datetime.now(UTC),
+            trusted_only=self._options.trusted_only,
+        )
 
     def rebuild(self, *, progress: Progress | None = None, insist: bool = False) -> Generation:
         """Read the tree anew, put the result in force and publish it.
 
         Callers who come while a rebuild is under way share the one that starts after it.
-        ``insist`` publishes even against another program that keeps overwriting the files.
-        Raises TreeError where there is no tree, or its modules form a cycle; then what was in
-        force stays, with that as its ``problem``.
+        ``insist`` publishes at once, even against another program that keeps overwriting the
+        files. Raises TreeError where there is no tree, or no database can be made of it; then what
+        was in force stays, with that as its ``problem``.
         """
         ticket = self._started + 1
         with self._rebuilding:
-            wanted = insist and self._contested
-            if self._finished >= ticket and self.generation is not None and not wanted:
-                return self.generation
+            found = self.generation
+            shared = self._finished >= ticket and not (insist and self._publisher.waits())
+            if shared and found is not None:
+                return found
             self._started += 1
-            self._contested = self._contested and not insist
+            if insist:
+                self._publisher.settle()
             try:
-                generation = self._next_generation(progress, insist=insist)
+                return self._renew(progress, insist=insist)
             except TreeError as error:
                 self._keep_old(error)
                 raise
             finally:
                 self._finished = self._started
-            self._swap(generation)
-            return generation
+
+    def refresh(self) -> None:
+        """Read the tree anew where it, or what it is read by, is not as it was.
+
+        Raises as ``rebuild`` does.
+        """
+        if not self._takes_over():
+            self.rebuild()
 
     def is_fresh(self) -> bool:
         """Tell whether no file has come or gone since the last scan: a millisecond's look."""
-        generation = self.generation
-        return generation is not None and is_fresh(generation.database.inventory)
+        found = self._in_force
+        if isinstance(found, GivenUp):
+            looks = found.shown()
+            return looks is not None and has_fresh_directories(str(self.directory), looks)
+        return found is not None and (found.from_disk or is_fresh(found.database.inventory))
 
     def is_untouched(self) -> bool:
         """Tell whether the whole tree is as it was scanned; False where that is not sure."""
-        generation = self.generation
-        return generation is not None and is_untouched(generation.database.inventory)
+        found = self._in_force
+        if isinstance(found, GivenUp):
+            looks = found.shown()
+            return looks is not None and shows_the_same(str(self.directory), looks)
+        return found is not None and (found.from_disk or is_untouched(found.database.inventory))
+
+    def note_removal(self) -> None:
+        """Note that something is being removed from the tree just now; for any thread."""
+        self._publisher.note_removal()
 
     def mend(self) -> None:
         """Publish again what another program wrote over, and what could not be written before.
 
         When it is written over again soon, the files are left as they are: a fight would help
-        nobody. Does nothing while a rebuild is under way, which ends in a publication anyway.
+        nobody. Files that have gone are not written before it shows that the modules stay. Does
+        nothing while a rebuild is under way, which ends in a publication anyway.
         """
         if not self._options.publish or not self._rebuilding.acquire(blocking=False):
             return
         try:
-            generation = self.generation
-            if generation is None or self._contested:
+            found = self._in_force
+            if found is None or not self._is_to_mend(found):
                 return
-            before = generation.publication
-            if before is not None and before.stands():
+            if isinstance(found, GivenUp):
+                self._renew(None, insist=False)
                 return
-            mended = self._published(generation, before)
-            if mended != generation:
+            again = found.publication is not None
+            mended = self._published(found, found.publication, asked=False, again=again)
+            if mended != found:
                 self._swap(mended)
+        except TreeError as error:
+            self._keep_old(error)
         finally:
             self._rebuilding.release()
 
@@ -155,115 +227,215 @@ class Tree:
         To be called again from time to time: where there is no place for it now, one may come.
         """
         generation, store = self.generation, self._options.store
-        if store is None or generation is None or generation.number == self._kept:
+        if generation is None or generation.from_disk or store is None:
             return
-        if store.save(generation.database.inventory):
-            self._kept = generation.number
+        state = generation.number, generation.publication is not None
+        if state != self._kept and self._save(store, generation):
+            self._kept = state
 
-    def drop(self) -> None:
-        """Forget the database: the directory is gone."""
+    def linked_directories(self) -> tuple[Path, ...]:
+        """Return the directories outside the tree that links in it lead to (DKMS)."""
+        found = self._in_force
+        if isinstance(found, GivenUp):
+            return found.links
+        return links_of(found) if found else ()
+
+    def retire(self) -> None:
+        """Forget what is in force: the directory is gone, or is no kernel's any more.
+
+        What was published there is taken away, once it is quiet.
+        """
         with self._rebuilding:
-            if self.generation is not None:
+            if self.directory.is_dir():
+                if not self._publisher.is_quiet():
+                    return
+                self._publisher.withdraw()
+            if self._in_force is not None:
                 log.info("%s: the module tree is gone", self.directory)
                 self._swap(None)
 
-    def _swap(self, generation: Generation | None) -> None:
-        self.generation = generation
+    def remember(self) -> None:
+        """Take over what an earlier life published, where nothing is in force."""
+        store = self._options.store
+        remembered = store.load(str(self.directory)) if store else None
+        if remembered is not None:
+            self._publisher.adopt(remembered.published)
+
+    def _swap(self, found: Generation | GivenUp | None) -> None:
+        self._in_force = found
         self._options.swapped()
 
-    def _next_generation(self, progress: Progress | None, *, insist: bool) -> Generation:
-        old, root, release = self.generation, self._options.root, self.directory.name
+    def _renew(self, progress: Progress | None, *, insist: bool) -> Generation:
+        """Put the next generation in force, published; returns it with its database."""
         if not self.directory.is_dir():
             self._swap(None)
             raise no_tree(self.directory)
         if self._options.trusted_only:
             check_tree(self.directory)
-        depmod_config = read_depmod_config(root, release, objection=self._objection(root))
-        store = self._options.store
-        database = rebuild(
-            str(self.directory),
-            release,
-            config=depmod_config,
-            previous=old.database if old else None,
-            remembered=store.load(str(self.directory)) if store and not old else None,
-            progress=progress,
-        )
-        paths = self._options.modprobe_config or None
-        config = read_config(
-            root,
-            command_line=self._options.command_line,
-            paths=paths,
-            objection=self._objection(Path("/") if paths else root),
-        )
-        unread = depmod_config.unread + config.unread
+        before, self._read_at = self._read_at, time.monotonic()
+        inputs = _inputs(self.directory)
+        old, depmod_config = self._in_force, self._read_depmod_config()
+        database, problem = self._database(old, depmod_config, progress)
+        if old is not None and len(database.modules) < _count(old):
+            self._publisher.note_removal_after(before)
+        generation = self._next_generation(old, database, depmod_config.unread, problem)
+        again = old is not None and old.publication is not None and is_built_of(old, database)
+        if self._options.publish and not generation.from_disk:
+            published = old.publication if old else None
+            generation = self._published(generation, published, asked=insist, again=again)
+        if self._resident or generation.from_disk:
+            self._swap(generation)
+        else:
+            if self._options.store:
+                self._save(self._options.store, generation)
+            self._swap(given_up(generation, inputs, depmod_config))
+        return generation
+
+    def _next_generation(
+        self,
+        old: Generation | GivenUp | None,
+        database: Database,
+        unread: tuple[str, ...],
+        problem: str,
+    ) -> Generation:
+        """Return the generation that ``database`` makes; with a ``problem`` it is from disk."""
+        config = self._read_config()
+        unread += config.unread
         self._options.unread.tell(unread)
-        same = old is not None and _says_the_same(old, database, config, unread)
+        same = (
+            old is not None and is_built_of(old, database) and _says_the_same(old, config, unread)
+        )
         if not same:
             _log_problems(config, database)
-            self._contested = False
-        generation = Generation(
+            self._publisher.settle()
+        return Generation(
             number=(old.number if old else 0) + (not same),
-            release=release,
+            release=self.directory.name,
             directory=self.directory,
             database=database,
             config=config,
             built=old.built if old and same else datetime.now(UTC),
-            problem=old.problem if old and self._contested else "",
+            problem=problem or (database.cycles.message if database.cycles else ""),
             trusted_only=self._options.trusted_only,
             unread=unread,
+            from_disk=bool(problem),
         )
-        if self._contested or not self._options.publish:
-            return generation
-        return self._published(generation, old.publication if old else None, asked=insist)
+
+    def _database(
+        self,
+        old: Generation | GivenUp | None,
+        config: DepmodConfig,
+        progress: Progress | None,
+    ) -> tuple[Database, str]:
+        """Build the database of what is in the tree now.
+
+        Where that cannot be done, and nothing is in force, it is what the files on disk say; then
+        the reason comes with it.
+        """
+        directory, release = str(self.directory), self.directory.name
+        previous = old.database if isinstance(old, Generation) and not old.from_disk else None
+        store = self._options.store
+        remembered = store.load(directory) if store and previous is None else None
+        if remembered is not None:
+            self._publisher.adopt(remembered.published)
+        try:
+            database = rebuild(
+                directory,
+                release,
+                config=config,
+                previous=previous,
+                remembered=remembered.inventory if remembered else None,
+                progress=progress,
+                leave_out=True,
+            )
+        except TreeError as error:
+            if old is not None and not (isinstance(old, Generation) and old.from_disk):
+                raise
+            try:
+                return read_published(directory, release), error.message
+            except TreeError:
+                raise error from None
+        if database.cycles:
+            log.error("%s: %s", directory, database.cycles.message)
+        return database, ""
+
+    def _takes_over(self) -> bool:
+        """Tell whether a database that was given up is still that of the tree.
+
+        Its configuration is read anew then.
+        """
+        with self._rebuilding:
+            found = self._in_force
+            if not isinstance(found, GivenUp) or not self.is_untouched():
+                return False
+            depmod_config = self._read_depmod_config()
+            if depmod_config != found.depmod_config or _inputs(self.directory) != found.inputs:
+                return False
+            config = self._read_config()
+            unread = depmod_config.unread + config.unread
+            if not _says_the_same(found, config, unread):
+                summary = replace(found.summary, number=found.number + 1, unread=unread)
+                self._swap(replace(found, summary=summary, config=config, unread=unread))
+            return True
+
+    def _is_to_mend(self, found: Generation | GivenUp) -> bool:
+        """Tell whether the files on disk are not those in force, and may be written."""
+        publication = found.publication
+        if self._publisher.is_contested or (publication and publication.stands()):
+            self._misses_files = False
+            return False
+        is_missing = publication is not None and publication.lacks_some()
+        if is_missing and not self._misses_files:
+            self._publisher.note_removal()  # it may be the first of all that goes
+        self._misses_files = is_missing
+        if not self._publisher.is_quiet():
+            return False
+        if isinstance(found, Generation):
+            records = found.database.modules.values()
+            return not found.from_disk and survives(
+                str(self.directory), (record.path for record in records)
+            )
+        is_late = time.monotonic() - self._read_at >= RETRY
+        looks = found.shown()
+        stays = looks is None or survives(str(self.directory), (path for path, _ in looks.modules))
+        return stays and (publication is not None or not found.problem or is_late)
+
+    def _save(self, store: RecordStore, generation: Generation) -> bool:
+        return store.save(generation.database.inventory, self._publisher.stamps)
+
+    def _read_config(self) -> Config:
+        paths = self._options.modprobe_config or None
+        return read_config(
+            self._options.root,
+            command_line=self._options.command_line,
+            paths=paths,
+            objection=self._objection(Path("/") if paths else self._options.root),
+        )
+
+    def _read_depmod_config(self) -> DepmodConfig:
+        root = self._options.root
+        return read_depmod_config(root, self.directory.name, objection=self._objection(root))
 
     def _objection(self, root: Path) -> Objection | None:
         """Return what has nothing but root's own read below ``root``, where that is wanted."""
         return partial(objection, root=root) if self._options.trusted_only else None
 
     def _published(
-        self, generation: Generation, before: Publication | None, *, asked: bool = False
+        self, generation: Generation, before: Publication | None, *, asked: bool, again: bool
     ) -> Generation:
-        """Write the databases; where that cannot be done they serve from memory alone.
-
-        Writing again what was there ``before`` counts against whoever wrote over it, unless
-        somebody ``asked`` for it.
-        """
-        directory, database = str(self.directory), generation.database
-        ours = not asked and before is not None and before.files is database.files
-        try:
-            publication = publish(database.files, directory, before)
-        except TreeError as error:
-            if self.generation is None or self.generation.problem != error.message:
-                log.warning("%s; the databases are in force in memory", error.message)
-            return replace(generation, publication=None, problem=error.message)
-        if publication.written:
-            log.info(
-                "%s: generation %d, %d modules, %d files written",
-                directory,
-                generation.number,
-                len(database.modules),
-                len(publication.written),
-            )
-        done = replace(generation, publication=publication, problem="")
-        return self._count_overwriting(done) if ours and publication.written else done
-
-    def _count_overwriting(self, generation: Generation) -> Generation:
-        """Note that others wrote over our files; the second time soon after, give in."""
-        now = time.monotonic()
-        again = now - self._overwritten_at < CONTEST
-        self._overwritten_at = now
-        if not again:
-            log.warning("%s: another program wrote over the databases", self.directory)
-            return generation
-        self._contested = True
-        problem = f"{self.directory}: another program keeps writing over the databases"
-        log.error("%s; they are left to it until a module changes", problem)
-        return replace(generation, publication=None, problem=problem)
+        """Write the databases; where that cannot be done they serve from memory alone."""
+        database = generation.database
+        publication = self._publisher.publish(database, before, asked=asked, again=again)
+        return replace(generation, publication=publication, problem=self._publisher.problem)
 
     def _keep_old(self, error: TreeError) -> None:
         log.error("%s: %s", self.directory, error.message)
-        if self.generation is not None:
-            self._swap(replace(self.generation, problem=error.message))
+        found = self._in_force
+        if isinstance(found, Generation):
+            self._swap(replace(found, problem=error.message))
+        elif found is not None:
+            summary = replace(found.summary, problem=error.message)
+            self._swap(replace(found, summary=summary))
 
 
 def no_tree(directory: Path) -> TreeError:
@@ -275,13 +447,28 @@ def no_tree(directory: Path) -> TreeError:
     )
 
 
-def _says_the_same(
-    old: Generation, database: Database, config: Config, unread: tuple[str, ...]
-) -> bool:
-    """Tell whether a reading of the tree and of the configuration came to the same as before."""
-    if database is not old.database or unread != old.unread:
-        return False
-    return all(
+def _inputs(directory: Path) -> tuple[FileStamp | None, ...]:
+    """Return the stamps of the lists of the kernel's build."""
+    return tuple(map(_stamp, (directory / name for name in INPUTS)))
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return file_stamp(path.stat())
+    except OSError:
+        return None
+
+
+def _count(found: Generation | GivenUp) -> int:
+    """Return how many modules it has."""
+    if isinstance(found, GivenUp):
+        return found.summary.module_count
+    return len(found.database.modules)
+
+
+def _says_the_same(old: Generation | GivenUp, config: Config, unread: tuple[str, ...]) -> bool:
+    """Tell whether a reading of the configuration came to the same as before."""
+    return unread == old.unread and all(
         getattr(config, each.name) == getattr(old.config, each.name) for each in fields(config)
     )
 

@@ -47,7 +47,9 @@ class Watcher:
         self._timing = timing
         self._stopping = threading.Event()
         self._debouncer = Debouncer(self._rebuild, timing)
-        self._observer = DirectoryObserver(trees.directory, self._debouncer.touch, self.touch_all)
+        self._observer = DirectoryObserver(
+            trees.directory, self._debouncer.touch, self._note_removal, self.touch_all
+        )
         self._thread = threading.Thread(target=self._look_around, name="kmodd-watcher", daemon=True)
         self._next_look: dict[str, float] = {}
         self._silent: set[str] = set()
@@ -62,15 +64,23 @@ class Watcher:
         self._thread.join()
         self._debouncer.stop()
         self._observer.stop()
-        for generation in self._trees.all_in_force().values():
-            self._trees.tree(generation.release).keep_records()
+        for tree in self._trees.known():
+            tree.keep_records()
 
     def touch_all(self) -> None:
         """Note that every tree may have changed."""
         for release in self._trees.releases():
             self._debouncer.touch(release)
 
+    def _note_removal(self, release: str) -> None:
+        """Note that something is taken away from a tree."""
+        for tree in self._trees.known():
+            if tree.directory.name == release:
+                tree.note_removal()
+        self._debouncer.touch(release, removal=True)
+
     def _look_around(self) -> None:
+        self._trees.clear_leftovers()
         while True:
             try:
                 self._tick()
@@ -99,10 +109,10 @@ class Watcher:
             return
         tree, recent = self._trees.tree(release), 2 * self._timing.debounce_max
         told = now - self._debouncer.last_touch(release) < recent
-        before = tree.generation
+        before = tree.summary
         if before is not None and not told and not tree.is_untouched():
             self._rebuild(release)
-            if tree.generation is not None and tree.generation.number != before.number:
+            if tree.summary is not None and tree.summary.number != before.number:
                 self._note_silence(release, silent=True)
         elif told:
             self._note_silence(release, silent=False)
@@ -129,21 +139,18 @@ class Watcher:
 
     def _linked_directories(self) -> dict[Path, str]:
         """The directories outside a tree that links in it lead to (DKMS), and whose tree it is."""
-        found: dict[Path, str] = {}
-        for release, generation in self._trees.all_in_force().items():
-            listings = generation.database.inventory.listings
-            for listing in listings.values():
-                for link in listing.links:
-                    if link in listings:
-                        found[Path(generation.directory, link).resolve()] = release
-        return found
+        return {
+            directory: tree.directory.name
+            for tree in self._trees.known()
+            for directory in tree.linked_directories()
+        }
 
     def _rebuild(self, release: str) -> None:
         if release not in self._trees.releases():
             self._trees.forget_missing()
             return
         try:
-            self._trees.rebuild(release)
+            self._trees.tree(release).refresh()
         except KmoddError as error:
             log.debug("rebuild of %s: %s", release, error.message)
         except Exception:

@@ -111,7 +111,7 @@ class WatchDatabaseResponse(_message.Message):
     def __init__(self, tree: _Optional[_Union[Tree, _Mapping]] = ..., gone_release: _Optional[str] = ...) -> None: ...
 
 class Tree(_message.Message):
-    __slots__ = ("release", "directory", "generation", "built_time", "module_count", "published", "problem", "warnings", "unread_configuration")
+    __slots__ = ("release", "directory", "generation", "built_time", "module_count", "published", "problem", "warnings", "unread_configuration", "left_out")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class Tree(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     UNREAD_CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     release: str
     directory: str
     generation: int
@@ -130,7 +131,16 @@ class Tree(_message.Message):
     problem: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
     unread_configuration: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, release: _Optional[str] = ..., directory: _Optional[str] = ..., generation: _Optional[int] = ..., built_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., module_count: _Optional[int] = ..., published: bool = ..., problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., unread_configuration: _Optional[_Iterable[str]] = ...) -> None: ...
+    left_out: _containers.RepeatedCompositeFieldContainer[LeftOutModule]
+    def __init__(self, release: _Optional[str] = ..., directory: _Optional[str] = ..., generation: _Optional[int] = ..., built_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., module_count: _Optional[int] = ..., published: bool = ..., problem: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., unread_configuration: _Optional[_Iterable[str]] = ..., left_out: _Optional[_Iterable[_Union[LeftOutModule, _Mapping]]] = ...) -> None: ...
+
+class LeftOutModule(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ResolveAliasRequest(_message.Message):
     __slots__ = ("name", "release")

@@ -8,7 +8,7 @@ import pytest
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import ModuleRecord, cache
 from kmodd.database import record as record_module
-from kmodd.database.inventory import Inventory
+from kmodd.database.inventory import FileStamp, Inventory
 from kmodd.database.rebuild import rebuild
 from kmodd.database.scan import scan
 from tests.support.small_tree import add_module, empty_tree, make_old
@@ -31,9 +31,16 @@ def inventory_of(tree: ModuleTree, previous: Inventory | None = None) -> Invento
     return scan(str(tree.directory), tree.release, DepmodConfig(), previous)
 
 
+def load_again(inventory: Inventory) -> cache.Remembered:
+    return cache.load(cache.dump(inventory, {}))
+
+
 def test_what_is_dumped_is_loaded_again(tree: ModuleTree) -> None:
     inventory = inventory_of(tree)
-    loaded = cache.load(cache.dump(inventory))
+    published = {"modules.dep": FileStamp(1, 2, 3, 4, 5)}
+    remembered = cache.load(cache.dump(inventory, published))
+    assert remembered.published == published
+    loaded = remembered.inventory
     assert (loaded.release, loaded.directory) == (inventory.release, inventory.directory)
     readable = {name: each for name, each in inventory.records.items() if not each.error}
     assert dict(loaded.records) == readable
@@ -42,7 +49,7 @@ def test_what_is_dumped_is_loaded_again(tree: ModuleTree) -> None:
 def test_a_scan_with_loaded_records_reads_only_what_changed_since(
     tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = cache.load(cache.dump(inventory_of(tree)))
+    loaded = load_again(inventory_of(tree)).inventory
     add_module(tree, "kernel/c.ko", weakdeps=["b"])
     read = []
     real = record_module.read_record
@@ -57,7 +64,7 @@ def test_a_scan_with_loaded_records_reads_only_what_changed_since(
 
 
 def test_a_database_of_loaded_records_is_that_of_records_just_read(tree: ModuleTree) -> None:
-    loaded = cache.load(cache.dump(inventory_of(tree)))
+    loaded = load_again(inventory_of(tree)).inventory
     directory = str(tree.directory)
     warm = rebuild(directory, tree.release, config=DepmodConfig(), remembered=loaded)
     assert warm.files == rebuild(directory, tree.release, config=DepmodConfig()).files
@@ -66,12 +73,12 @@ def test_a_database_of_loaded_records_is_that_of_records_just_read(tree: ModuleT
 def test_records_that_the_next_scan_distrusts_are_not_kept(tmp_path: Path) -> None:
     tree = empty_tree(tmp_path)
     add_module(tree, "kernel/just_now.ko")
-    assert cache.load(cache.dump(inventory_of(tree))).records == {}
+    assert load_again(inventory_of(tree)).inventory.records == {}
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "version", "empty"])
 def test_a_damaged_cache_is_refused(tree: ModuleTree, damage: str) -> None:
-    data = bytearray(cache.dump(inventory_of(tree)))
+    data = bytearray(cache.dump(inventory_of(tree), {}))
     if damage == "flip":
         data[-20] ^= 1
     elif damage == "cut":

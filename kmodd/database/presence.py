@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a directory is a kernel's; while one comes or goes it may be none yet, or no more."""
+
+import os
+from contextlib import suppress
+
+from kmodd.database.walk import SKIPPED
+from kmodd.names import MODULE_SUFFIXES
+
+BUILD_LISTS = ("modules.builtin", "modules.order")
+"""Files of a kernel's build, which a kernel without any module has, too."""
+
+
+def has_module(directory: str) -> bool:
+    """Tell whether there is a module file in the tree at ``directory``, at any depth.
+
+    The search ends with the first one.
+    """
+    pending = [directory]
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        path = pending.pop()
+        with suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name in SKIPPED:
+                    continue
+                if entry.name.endswith(MODULE_SUFFIXES) and entry.is_file():
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_symlink() and entry.is_dir():
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        pending.append(entry.path)
+    return False
+
+
+def is_tree(directory: str) -> bool:
+    """Tell whether ``directory`` is a kernel's module tree, and not what is left of one."""
+    lists = (f"{directory}/{name}" for name in BUILD_LISTS)
+    return any(map(os.path.exists, lists)) or has_module(directory)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in force for a release: with its database in memory, or with that on disk alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from kmodd.config import Config
+from kmodd.config.depmod import DepmodConfig
+from kmodd.database import Database, FileStamp
+from kmodd.database.inventory import Looks
+from kmodd.database.publish import Publication
+from kmodd.database.walk import looks_of
+
+TOLD_MAX = 100
+"""Lines of each kind that are told of a tree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSummary:
+    """What is told of a release's tree and of the generation in force for it.
+
+    ``left_out`` are modules that cannot be loaded, each with the reason in words. Of these,
+    ``warnings`` and ``unread`` there are at most TOLD_MAX.
+    """
+
+    release: str
+    directory: Path
+    number: int
+    built: datetime
+    module_count: int
+    published: bool
+    problem: str
+    warnings: tuple[str, ...]
+    unread: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state of a release's tree and configuration; never changes once it is in force.
+
+    ``publication`` are the files on disk, None where they could not or should not be written;
+    ``problem`` says why not, or why a newer state of the tree could not be taken in. With
+    ``trusted_only`` a module is only loaded from a file that none but root could have put there.
+    ``unread`` say which directories and files of the configuration are not read for that reason.
+    ``from_disk`` tells that the database is what the files on disk say, no tree having been read.
+    The ``number`` is 0 where there is no tree, 1 for the first of it.
+    """
+
+    number: int
+    release: str
+    directory: Path
+    database: Database
+    config: Config
+    built: datetime
+    publication: Publication | None = None
+    problem: str = ""
+    trusted_only: bool = False
+    unread: tuple[str, ...] = ()
+    from_disk: bool = False
+
+    @property
+    def is_treeless(self) -> bool:
+        """Tell whether there is no tree, but the configuration alone."""
+        return self.number == 0
+
+    @property
+    def summary(self) -> TreeSummary:
+        """What is told of it."""
+        left_out = sorted(self.database.left_out.items())
+        return TreeSummary(
+            release=self.release,
+            directory=self.directory,
+            number=self.number,
+            built=self.built,
+            module_count=len(self.database.modules),
+            published=self.publication is not None,
+            problem=self.problem,
+            warnings=self.database.problems[:TOLD_MAX],
+            unread=self.unread[:TOLD_MAX],
+            left_out=tuple(left_out[:TOLD_MAX]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """What is kept of a generation whose database was given up: its files on disk have it.
+
+    ``mark`` tells the contents of the files from others; ``publication`` is as the generation's,
+    without contents. ``looks`` (packed) is what the tree shows while it is as it was read, None
+    where no look is enough; ``inputs`` are the stamps of the kernel's build lists, and
+    ``depmod_config`` is what it was read by. ``links`` lead to directories outside the tree.
+    """
+
+    summary: TreeSummary
+    config: Config
+    unread: tuple[str, ...]
+    publication: Publication | None
+    mark: int
+    looks: bytes | None
+    inputs: tuple[FileStamp | None, ...]
+    depmod_config: DepmodConfig
+    links: tuple[Path, ...]
+    trusted_only: bool
+
+    def shown(self) -> Looks | None:
+        """Return what the tree shows while it is untouched."""
+        return Looks.unpacked(self.looks) if self.looks else None
+
+    @property
+    def number(self) -> int:
+        """Which generation it is."""
+        return self.summary.number
+
+    @property
+    def built(self) -> datetime:
+        """When it came into force."""
+        return self.summary.built
+
+    @property
+    def problem(self) -> str:
+        """Why the files are not published, or not renewed."""
+        return self.summary.problem
+
+
+def given_up(
+    generation: Generation, inputs: tuple[FileStamp | None, ...], depmod_config: DepmodConfig
+) -> GivenUp:
+    """Return what is to be kept of ``generation``, which was read from ``inputs`` and so on."""
+    looks = looks_of(generation.database.inventory)
+    publication = generation.publication
+    return GivenUp(
+        summary=generation.summary,
+        config=generation.config,
+        unread=generation.unread,
+        publication=replace(publication, files={}) if publication else None,
+        mark=_mark_of(generation.database.files),
+        looks=looks.packed() if looks else None,
+        inputs=inputs,
+        depmod_config=depmod_config,
+        links=links_of(generation),
+        trusted_only=generation.trusted_only,
+    )
+
+
+def is_built_of(found: Generation | GivenUp, database: Database) -> bool:
+    """Tell whether ``database`` is no other than that of ``found``."""
+    if isinstance(found, Generation):
+        return found.database is database
+    return found.mark == _mark_of(database.files)
+
+
+def links_of(generation: Generation) -> tuple[Path, ...]:
+    """Return the directories outside the tree that links in it lead to."""
+    listings = generation.database.inventory.listings
+    links = (link for listing in listings.values() for link in listing.links if link in listings)
+    return tuple(Path(generation.directory, link).resolve() for link in links)
+
+
+def _mark_of(files: Mapping[str, bytes]) -> int:
+    """Return a number that other contents do not have in this process."""
+    return hash(tuple(files.items()))
