@@ -22,13 +22,16 @@ from kmodd.errors import CycleError
 from kmodd.names import symbol_key
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Part)
 
 
 class _Makings:
     """What a database is made of, each thing taken over if it is made of the same again."""
 
-    def __init__(self, previous: Database | None) -> None:
+    def __init__(self, previous: Database | None, *, lasting: bool) -> None:
+        """Without ``lasting`` nothing is kept for a next build."""
         self._old = previous.makings if previous else {}
+        self._lasting = lasting
         self.made: dict[str, Made] = {}
 
     def get(self, name: str, made_of: object, make: Callable[[T | None], T]) -> T:
@@ -39,9 +42,15 @@ class _Makings:
         old = self._old.get(name)
         if old is None or old.made_of != made_of:
             old = Made(made_of, make(old.value if old else None))
-        self.made[name] = old
+        if self._lasting:
+            self.made[name] = old
         value: T = old.value
         return value
+
+    def part(self, name: str, made_of: object, make: Callable[[P | None], P]) -> Part:
+        """Return the files that ``make`` makes of ``made_of``, as ``get`` does."""
+        made = self.get(name, made_of, make)
+        return Part(made.files, made.problems)
 
 
 def build(
@@ -51,8 +60,11 @@ def build(
     symbol_prefix: str = "",
     assistant: Assistant | None = None,
     leave_out: bool = False,
+    lasting: bool = True,
 ) -> Database:
     """Return the database of what a scan found; ``previous`` only makes it quicker.
+
+    One that is not ``lasting`` is of no use as the previous one, and takes less memory.
 
     ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``). With
     ``leave_out`` modules in a dependency cycle, and those that need one, are not among the others.
@@ -60,7 +72,7 @@ def build(
     Raises TreeError: CycleError, or LIMIT_REACHED where the files would grow beyond their format.
     """
     try:
-        return _built(inventory, previous, symbol_prefix, assistant)
+        return _built(inventory, _Makings(previous, lasting=lasting), symbol_prefix, assistant)
     except CycleError as error:
         if not leave_out:
             raise
@@ -68,17 +80,17 @@ def build(
     good = {
         name: record for name, record in inventory.records.items() if name not in cycles.left_out
     }
-    database = _built(replace(inventory, records=good), previous, symbol_prefix, None)
+    makings = _Makings(previous, lasting=lasting)
+    database = _built(replace(inventory, records=good), makings, symbol_prefix, None)
     return replace(database, inventory=inventory, cycles=cycles)
 
 
 def _built(
     inventory: Inventory,
-    previous: Database | None,
+    makings: _Makings,
     symbol_prefix: str,
     assistant: Assistant | None,
 ) -> Database:
-    makings = _Makings(previous)
     modules = _in_order(inventory, makings)
     given = _columns(inventory, modules, symbol_prefix)
     names, exports, imports = given.names, given.exports, given.imports
@@ -153,15 +165,14 @@ def _parts(
     names, paths, aliases = given.names, given.paths, given.aliases
     soft, builtin = (given.softdeps, given.weakdeps), (given.builtin, given.modinfo)
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
+    get = makings.part
     return (
-        makings.get(
-            "dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)
-        ),
-        makings.get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
-        makings.get("soft", soft, lambda _: files.softdep_files(*soft)),
-        makings.get("symbols", (names, given.exports), symbol_files),
-        makings.get("builtin", builtin, lambda _: files.builtin_files(*builtin)),
-        makings.get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
+        get("dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)),
+        get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
+        get("soft", soft, lambda _: files.softdep_files(*soft)),
+        get("symbols", (names, given.exports), symbol_files),
+        get("builtin", builtin, lambda _: files.builtin_files(*builtin)),
+        get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
 
 

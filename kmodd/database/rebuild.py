@@ -25,6 +25,7 @@ def rebuild(
     symbol_prefix: str = "",
     progress: Progress | None = None,
     leave_out: bool = False,
+    lasting: bool = True,
 ) -> Database:
     """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
 
@@ -33,7 +34,8 @@ def rebuild(
     (see ``kmodd.database.cache``) save the reading. ``only`` (absolute paths) stands in for all
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
     begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
-    modules that cannot be loaded for it. Nothing is written.
+    modules that cannot be loaded for it; without ``lasting`` it is no previous one for the next.
+    Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and
     ``build``).
@@ -52,4 +54,5 @@ def rebuild(
             symbol_prefix=symbol_prefix,
             assistant=assistant,
             leave_out=leave_out,
+            lasting=lasting,
         )

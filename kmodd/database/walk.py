@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kmodd.database.inventory import DirectoryListing, FileStamp, Inventory, Looks
@@ -208,6 +209,22 @@ def shows_the_same(directory: str, looks: Looks) -> bool:
         return False
     finally:
         os.close(root)
+
+
+def with_own_root(directory: str, looks: Looks, root: DirectoryListing | None) -> Looks:
+    """Return ``looks`` with the tree's own directory as it is now, if that holds what ``root`` did.
+
+    The databases come and go there, and change its times.
+    """
+    try:
+        identity = _identity(os.stat(directory))
+        now = _list(directory, "", identity) if root else None
+    except OSError:
+        return looks
+    if root is None or now is None or replace(now, identity=root.identity) != root:
+        return looks
+    (name, _), *rest = looks.directories
+    return Looks(((name, identity), *rest), looks.modules)
 
 
 def _looks(inventory: Inventory) -> Looks:

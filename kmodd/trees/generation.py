@@ -9,9 +9,9 @@ from pathlib import Path
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
-from kmodd.database.inventory import Looks
+from kmodd.database.inventory import DirectoryListing, Looks
 from kmodd.database.publish import Publication
-from kmodd.database.walk import looks_of
+from kmodd.database.walk import looks_of, with_own_root
 
 TOLD_MAX = 100
 """Lines of each kind that are told of a tree."""
@@ -90,8 +90,9 @@ class GivenUp:
 
     ``mark`` tells the contents of the files from others; ``publication`` is as the generation's,
     without contents. ``looks`` (packed) is what the tree shows while it is as it was read, None
-    where no look is enough; ``inputs`` are the stamps of the kernel's build lists, and
-    ``depmod_config`` is what it was read by. ``links`` lead to directories outside the tree.
+    where no look is enough; ``root`` is what was in its own directory. ``inputs`` are the stamps of
+    the kernel's build lists, and ``depmod_config`` is what it was read by. ``links`` lead to
+    directories outside the tree.
     """
 
     summary: TreeSummary
@@ -100,6 +101,7 @@ class GivenUp:
     publication: Publication | None
     mark: int
     looks: bytes | None
+    root: DirectoryListing | None
     inputs: tuple[FileStamp | None, ...]
     depmod_config: DepmodConfig
     links: tuple[Path, ...]
@@ -107,7 +109,10 @@ class GivenUp:
 
     def shown(self) -> Looks | None:
         """Return what the tree shows while it is untouched."""
-        return Looks.unpacked(self.looks) if self.looks else None
+        if self.looks is None:
+            return None
+        directory = str(self.summary.directory)
+        return with_own_root(directory, Looks.unpacked(self.looks), self.root)
 
     @property
     def number(self) -> int:
@@ -138,6 +143,7 @@ def given_up(
         publication=replace(publication, files={}) if publication else None,
         mark=_mark_of(generation.database.files),
         looks=looks.packed() if looks else None,
+        root=generation.database.inventory.listings.get(""),
         inputs=inputs,
         depmod_config=depmod_config,
         links=links_of(generation),

@@ -347,6 +347,7 @@ class Tree:
                 remembered=remembered.inventory if remembered else None,
                 progress=progress,
                 leave_out=True,
+                lasting=self._resident,
             )
         except TreeError as error:
             if old is not None and not (isinstance(old, Generation) and old.from_disk):
