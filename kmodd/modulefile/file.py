@@ -18,7 +18,7 @@ from kmodd.modulefile.compression import (
 from kmodd.modulefile.elf import Elf, Section
 from kmodd.modulefile.exports import ExportedSymbol, read_exports, read_ksymtab_strings
 from kmodd.modulefile.image import FileImage, Image, MemoryImage
-from kmodd.modulefile.modinfo import DeclaredParameter, parameters_of, read_modinfo
+from kmodd.modulefile.modinfo import DeclaredParameter, pairs_of, parameters_of, read_strings
 from kmodd.modulefile.notes import read_build_id
 from kmodd.modulefile.relocations import Relocation, read_relocations
 from kmodd.modulefile.signature import Signature, read_signature
@@ -147,8 +147,12 @@ class ModuleFile:
         Text is UTF-8; bytes that are not are kept as surrogates (``surrogateescape``).
         """
         if self._modinfo is None:
-            self._modinfo = read_modinfo(self.elf)
+            self._modinfo = pairs_of(self.modinfo_strings())
         return self._modinfo
+
+    def modinfo_strings(self) -> tuple[str, ...]:
+        """Return the strings of ``.modinfo`` whole, in file order: one may be without a ``=``."""
+        return read_strings(self.elf)
 
     def modinfo_get(self, key: str) -> str | None:
         """Return the first value of ``key`` in ``.modinfo``, or None."""

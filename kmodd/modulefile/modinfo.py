@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``.modinfo`` section: NUL-terminated ``key=value`` strings (include/linux/moduleparam.h)."""
+"""The ``.modinfo`` section: ``key=value`` strings (include/linux/moduleparam.h).
 
+Compilers end each with a NUL. Editors and scripts may not: the last one ends with the section, any
+number of NULs stands between two, and whatever else is in a string belongs to it.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kmodd.modulefile.elf import Elf
 
 MAX_MODINFO = 4 << 20
 """Bytes in the longest ``.modinfo`` (the longest of Debian's, option's, has 76,055)."""
+
+_SHORTEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +29,24 @@ class DeclaredParameter:
     description: str
 
 
-def read_modinfo(elf: Elf) -> tuple[tuple[str, str], ...]:
-    """Return the keys and values of ``.modinfo`` in file order, () where there is none.
+def read_strings(elf: Elf) -> tuple[str, ...]:
+    """Return the strings of ``.modinfo`` in file order, () where there is none.
 
-    A string without ``=`` is a key with an empty value, as libkmod has it. Raises
-    ModuleFileError where the section is too long or its last string does not end.
+    A single byte is not taken for a string where nothing but NULs is before it and nothing after,
+    as libkmod has it. Raises ModuleFileError where the section is too long.
     """
-    data = elf.named_data(b".modinfo", limit=MAX_MODINFO)
-    if data and data[-1]:
-        raise elf.error(".modinfo does not end in a NUL byte")
-    strings = data.decode("utf-8", "surrogateescape").split("\0")
-    return tuple([(part[0], part[2]) for part in [s.partition("=") for s in strings if s]])
+    data = elf.named_data(b".modinfo", limit=MAX_MODINFO).lstrip(b"\0")
+    if len(data) < _SHORTEST:
+        return ()
+    return tuple(filter(None, data.decode("utf-8", "surrogateescape").split("\0")))
+
+
+def pairs_of(strings: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the key and the value of each string.
+
+    One without ``=`` is a key with an empty value, as libkmod has it.
+    """
+    return tuple([(part[0], part[2]) for part in [each.partition("=") for each in strings]])
 
 
 def parameters_of(modinfo: tuple[tuple[str, str], ...]) -> tuple[DeclaredParameter, ...]:

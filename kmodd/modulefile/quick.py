@@ -275,8 +275,6 @@ def _version_names(data: bytes) -> list[str]:
 
 def _modinfo(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]:
     """Return the aliases, softdeps, weakdeps and the vermagic of a ``.modinfo``."""
-    if data and data[-1]:
-        raise _UnusualError
     values: dict[str, list[str]] = {key: [] for key in _KEYS}
     for string in data.decode("utf-8", "surrogateescape").split("\0"):
         key, _, value = string.partition("=")

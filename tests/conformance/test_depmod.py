@@ -30,6 +30,8 @@ from kmodd.errors import TreeError
 from kmodd.modulefile.symvers import read_symvers
 from tests.support.databases import kernel_symbols
 from tests.support.debian import DebianTree
+from tests.support.elf_patch import with_modinfo
+from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.modprobe import host_modprobe
 from tests.support.require import require
 from tests.support.small_tree import add_graph, add_module, empty_tree
@@ -213,6 +215,29 @@ def odd_aliases(tree: ModuleTree) -> None:
     add_module(tree, "x.ko", softdeps=["pre: a-b", "post: c"], aliases=["[-]-[-]"])
 
 
+def edited_strings(tree: ModuleTree) -> None:
+    add_module(tree, "whole.ko", exports=["f"])
+    add_module(tree, "user.ko", imports=["f"])
+    whole, user = (tree.directory / name for name in ("whole.ko", "user.ko"))
+    for path, contents in (
+        (whole, b"license=GPL\0alias=a\0\n"),
+        (user, b"license=GPL\0softdep=pre: x\0alias=last:*"),
+    ):
+        path.write_bytes(with_modinfo(path.read_bytes(), contents))
+    for number, contents in enumerate(
+        (
+            b"alias=one\nalias=two\nsoftdep=pre: x\n",
+            b"\0\0alias\0\0\0softdep=\0weakdep=w\r\n",
+            b"alias=a\nb\0softdep=pre: q\nsoftdep r post: s\0",
+            b"x",
+            b"",
+        )
+    ):
+        (tree.directory / f"e{number}.ko").write_bytes(
+            with_modinfo(write_module(ModuleSpec()), contents)
+        )
+
+
 def device_nodes(tree: ModuleTree) -> None:
     nodes: dict[str, list[str]] = {
         "d1": ["devname:x/y", "char-major-10-2", "block-major-3-4"],
@@ -291,6 +316,7 @@ def many_modules_at_random(tree: ModuleTree) -> None:
         an_order_of_some,
         an_order_that_breaks_off,
         odd_aliases,
+        edited_strings,
         device_nodes,
         builtin_modules,
         no_modules_at_all,

@@ -4,7 +4,6 @@
 Left out, each for its reason:
 - signatures that are not understood: kmod 30 shows nothing of them, kmod without a library for
   cryptography shows which fields there would be, and so does kmodctl;
-- a ``.modinfo`` whose last string does not end: kmodctl takes it for a broken file;
 - ``-m``, which kmod 30 does not have.
 """
 
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.elf_patch import with_modinfo
 from tests.support.elf_writer import SIGNATURE_MARKER, ModuleSpec, append_signature, write_module
 from tests.support.here import Ran, run_here
 from tests.support.require import require
@@ -62,6 +62,19 @@ STRINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "dash-under_line": (("alias", "dash-under_al"), ("alias", "br[a-z]-x")),
     "dots.in.name": (("alias", "dotted"),),
 }
+EDITED = {
+    "appended": b"license=GPL\0description=D\0\n",
+    "unended": b"license=GPL\0alias=last:*",
+    "lines": b"license=GPL\r\n\0alias=a\nb\0softdep=pre: x\nsoftdep lines post: y\0",
+    "newlines": b"license=GPL\nalias=a:*\nname=newlines\n",
+    "padded": b"\0\0license=GPL\0\0\0description\0description=\0=\0\0",
+    "single": b"x",
+    "padded_single": b"\0x",
+    "pair": b"x\0",
+    "empty": b"",
+    "zeros": b"\0\0\0",
+}
+"""What is in ``.modinfo`` of modules that were not left as the compiler made them."""
 BUILTIN = (
     b"bi_one.license=GPL\0bi_one.alias=bi:*\0bi_one.parm=p:text\0bi_one.parmtype=p:int\0"
     b"bi_two.name=no module's\0bi_two.filename=none\0bi_two.novalue\0bi_two.=of no key\0"
@@ -113,6 +126,8 @@ def images() -> Iterator[tuple[str, bytes]]:
     for name, strings in STRINGS.items():
         yield name, write_module(ModuleSpec(name=name.partition(".")[0], modinfo=strings))
     whole = write_module(ModuleSpec(name="whole"))
+    for name, contents in EDITED.items():
+        yield name, with_modinfo(whole, contents)
     yield "signed", append_signature(whole, b"\1" * 45, id_type=0, signer=b"Me", key_id=b"\xaa\xbb")
     yield "unfit", append_signature(whole, b"")
     yield "cut", whole + SIGNATURE_MARKER

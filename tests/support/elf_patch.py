@@ -32,6 +32,17 @@ def with_row(spec: ModuleSpec, name: str, field_at: int, layout: str, value: int
     raise ValueError(name)
 
 
+def with_modinfo(module: bytes, contents: bytes) -> bytes:
+    """Return ``module`` with another ``.modinfo``, behind all others."""
+    section = ModuleFile.parse(module).section(".modinfo")
+    assert section is not None
+    image = bytearray(module)
+    (table,) = struct.unpack_from("<Q", image, 40)
+    struct.pack_into("<QQ", image, table + 64 * section.index + 24, len(image), len(contents))
+    # A byte more, since kmod's modinfo aborts on an empty section at the very end.
+    return bytes(image) + contents + b"\0"
+
+
 def with_symbol_in(spec: ModuleSpec, symbol: str, section: int) -> bytes:
     """Return the module with ``symbol`` said to be in the section of that index."""
     return with_symbol(write_module(spec), symbol, 6, "<H", section)

@@ -20,7 +20,7 @@ from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.modulefile import SectionType
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
-from tests.support.elf_patch import patched, with_row
+from tests.support.elf_patch import patched, with_modinfo, with_row
 from tests.support.elf_writer import (
     RETURN_ZERO,
     SIGNATURE_MARKER,
@@ -209,6 +209,18 @@ def test_since_6_4_struct_module_must_be_in_memory(field_at: int, value: int, li
     image = with_row(of_release("6.4.0"), ".gnu.linkonce.this_module", field_at, "<I", value)
     error = refusal(kernel("6.4.0"), image)
     assert error.log == (f"module sample: .gnu.linkonce.this_module {line}",)
+
+
+def test_modinfo_that_was_edited_is_read_to_its_end() -> None:
+    strings = b"license=GPL\0\0retpoline=Y\0name=sample\0vermagic=" + VERMAGIC.encode()
+    for end in (b"", b"\0\n", b"\0intree=Y"):
+        kernel().init_module(with_modinfo(PLAIN, strings + end), "", InsertFlags.NONE)
+
+
+def test_a_string_of_modinfo_without_its_equals_sign_is_no_tag() -> None:
+    unforced = kernel(options=BuildOptions(force_load=False))
+    error = refusal(unforced, with_modinfo(PLAIN, b"license=GPL\0retpoline=Y\0vermagic"))
+    assert (error.errno, "no version magic" in error.message) == (errno.ENOEXEC, True)
 
 
 def test_since_6_4_there_is_one_modinfo_and_one_symbol_table() -> None:

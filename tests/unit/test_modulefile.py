@@ -23,6 +23,7 @@ from tests.support.elf_object import (
     ElfObject,
     ObjectSymbol,
 )
+from tests.support.elf_patch import with_modinfo
 from tests.support.elf_writer import (
     MODULE_LAYOUT,
     VERMAGIC,
@@ -129,6 +130,29 @@ def test_modinfo_string_without_equals_sign_is_a_key() -> None:
     module = ModuleFile.parse(_only_sections(section))
 
     assert module.modinfo() == (("lonely", ""), ("a", ""), ("", "b"))
+
+
+@pytest.mark.parametrize(
+    ("contents", "strings"),
+    [
+        (b"license=GPL\0alias=last", (("license", "GPL"), ("alias", "last"))),
+        (b"license=GPL\0\n", (("license", "GPL"), ("\n", ""))),
+        (b"license=GPL\nalias=a", (("license", "GPL\nalias=a"),)),
+        (b"\0license=GPL\0\0\0alias=a\0\0", (("license", "GPL"), ("alias", "a"))),
+        (b"xy", (("xy", ""),)),
+        (b"x\0", (("x", ""),)),
+        (b"x", ()),
+        (b"\0\0x", ()),
+        (b"\0\0", ()),
+        (b"", ()),
+    ],
+)
+def test_modinfo_that_was_edited_is_read_to_its_end(
+    contents: bytes, strings: tuple[tuple[str, str], ...]
+) -> None:
+    module = ModuleFile.parse(with_modinfo(write_module(ModuleSpec()), contents))
+
+    assert module.modinfo() == strings
 
 
 def test_parameter_joins_its_type_and_its_description() -> None:

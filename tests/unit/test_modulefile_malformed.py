@@ -82,12 +82,6 @@ def test_file_that_cannot_be_opened(damage: Damage, reason: str) -> None:
             id="modinfo-huge",
         ),
         pytest.param(
-            lambda p: p.contents(".modinfo", -1, b"x"),
-            ModuleFile.parameters,
-            "modinfo does not end",
-            id="modinfo-without-end",
-        ),
-        pytest.param(
             lambda p: p.section(".symtab", "size", 25),
             ModuleFile.undefined,
             "symtab has 25 bytes",

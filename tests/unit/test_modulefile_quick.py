@@ -14,6 +14,7 @@ from kmodd.modulefile.quick import MAX_PLAIN, Contents, read_careful, read_conte
 from tests.support.compression import SUFFIXES, compress
 from tests.support.debian import DebianTree
 from tests.support.elf_object import STB_LOCAL, ElfObject, ObjectSymbol
+from tests.support.elf_patch import with_modinfo
 from tests.support.elf_writer import (
     Export,
     ExtraSection,
@@ -40,6 +41,8 @@ FULL = ModuleSpec(
 )
 
 PLAIN = [
+    with_modinfo(write_module(FULL), b"alias=a\nb\0\0weakdep=w\0x\0softdep=to the end"),
+    with_modinfo(write_module(FULL), b"\0\0alias\0alias=\0\n"),
     append_signature(write_module(FULL), b"opaque"),
     write_module(ModuleSpec()),
     write_module(ModuleSpec(crcs="absolute", exports=FULL.exports)),

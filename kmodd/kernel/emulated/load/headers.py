@@ -20,6 +20,7 @@ from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.modulefile import ElfType, ModuleFile, SectionType
 from kmodd.modulefile.elf import SHN_UNDEF, Section
 from kmodd.modulefile.file import THIS_MODULE
+from kmodd.modulefile.modinfo import pairs_of
 
 NAMELESS = "(missing .modinfo section or name field)"
 """What messages call a module that does not tell its name."""
@@ -161,7 +162,9 @@ def _complain_of_sections(headers: _Headers) -> str:
 
 def set_up(module: ModuleFile, vmlinux: Vmlinux, printk: Printk) -> Candidate:
     """Find the tables that every module has (setup_load_info); raises Refusal (ENOEXEC)."""
-    modinfo = module.modinfo() if find_section(module, ".modinfo") else ()
+    strings = module.modinfo_strings() if find_section(module, ".modinfo") else ()
+    # A tag without its ``=`` is none (get_next_modinfo).
+    modinfo = pairs_of(each for each in strings if "=" in each)
     label = next((value for key, value in modinfo if key == "name"), "")
     for level, why in _missing_tables(module, label or NAMELESS, vmlinux):
         printk(level, why)

@@ -208,7 +208,7 @@ def _symbol_tables(
     """Return the tables for kallsyms, None on a kernel without it."""
     if not vmlinux.options.kallsyms:
         return None
-    is_livepatch = module.modinfo_get("livepatch") is not None
+    is_livepatch = any(each.startswith("livepatch=") for each in module.modinfo_strings())
     count, names = symbols.kept(None if is_livepatch else kept)
     entry, long = (24, 8) if module.elf.bits == 64 else (16, 4)
     typed = vmlinux.version >= (5, 2)
