@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compressed modules: of every kind, in several streams, damaged, and hostile."""
 
+import ctypes
+import errno
 import gzip
-import lzma
 import os
 import random
 import struct
+import subprocess
+import sys
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import pytest
 
 from kmodd.errors import ModuleFileError, Reason
 from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
-from tests.support.compression import compress
+from tests.support.compression import (
+    LARGEST_DICTIONARY,
+    compress,
+    xz_with_dictionary,
+    zstd_with_window,
+)
 from tests.support.elf_writer import ModuleSpec, write_module
 
 COMPRESSED = [Compression.GZIP, Compression.XZ, Compression.ZSTD]
@@ -71,11 +78,64 @@ def test_damaged_stream_is_an_error(compression: Compression) -> None:
         decompress(bytes(packed), path="m.ko")
 
 
-@pytest.mark.parametrize("compression", COMPRESSED)
-def test_data_after_the_stream_is_an_error(compression: Compression) -> None:
-    packed = compress(b"module", compression) + b"and something else"
+@pytest.mark.parametrize(
+    ("compression", "behind"),
+    [
+        (Compression.XZ, b"and something else"),
+        (Compression.XZ, b"\0\0\0"),
+        (Compression.XZ, bytes(5) + compress(b"more", Compression.XZ)),
+        (Compression.ZSTD, b"and something else"),
+        (Compression.ZSTD, b"\0"),
+        (Compression.ZSTD, bytes(8)),
+        (Compression.ZSTD, bytes(8) + compress(b"more", Compression.ZSTD)),
+    ],
+)
+def test_data_after_the_stream_is_an_error(compression: Compression, behind: bytes) -> None:
+    packed = compress(b"module", compression) + behind
 
-    with pytest.raises(ModuleFileError, match=rf"damaged {compression.value} stream"):
+    with pytest.raises(ModuleFileError, match=rf"damaged {compression.value} stream") as failure:
+        decompress(packed, path="m.ko")
+    assert failure.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"and something else",
+        b"\x1f",
+        b"\x1f\x8b",
+        b"\x1f\x8b\x08\0\0\0\0\0\0",
+        bytes(7),
+        bytes(9) + b"x",
+    ],
+)
+def test_what_follows_gzip_members_and_is_none_is_ignored(behind: bytes) -> None:
+    packed = compress(b"one", Compression.GZIP) + compress(b"two", Compression.GZIP)
+
+    assert decompress(packed + behind, path="m.ko") == b"onetwo"
+    assert zlibs_reading(packed + behind) == b"onetwo"
+
+
+def zlibs_reading(packed: bytes) -> bytes:
+    """What zlib's gzread, which kmod calls, makes of a file."""
+    zlib_itself = ctypes.CDLL("libz.so.1")
+    zlib_itself.gzdopen.restype = ctypes.c_void_p
+    zlib_itself.gzread.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint)
+    zlib_itself.gzclose.argtypes = (ctypes.c_void_p,)
+    fd = os.memfd_create("packed")
+    os.write(fd, packed)
+    os.lseek(fd, 0, os.SEEK_SET)
+    file = zlib_itself.gzdopen(fd, b"rb")
+    room = ctypes.create_string_buffer(100)
+    size = zlib_itself.gzread(file, room, len(room))
+    zlib_itself.gzclose(file)
+    return room.raw[:size]
+
+
+def test_a_gzip_member_behind_the_first_may_be_damaged() -> None:
+    packed = compress(b"one", Compression.GZIP) + b"\x1f\x8b" + b"and something else"
+
+    with pytest.raises(ModuleFileError, match="damaged gzip stream"):
         decompress(packed, path="m.ko")
 
 
@@ -120,26 +180,65 @@ def test_endless_row_of_empty_streams_is_refused(compression: Compression) -> No
         decompress(20_000 * compress(b"", compression), path="m.ko")
 
 
-def test_xz_that_wants_a_huge_dictionary_is_refused() -> None:
-    packed = bytearray(lzma.compress(b"module", check=lzma.CHECK_CRC32))
-    # The block header after the 12 bytes of the stream's: the LZMA2 filter's one property says
-    # how large the dictionary is, and 40 is 4 GiB.
-    header_size = 4 * (packed[12] + 1)
-    assert packed[14:16] == b"\x21\x01"
-    packed[16] = 40
-    check = zlib.crc32(packed[12 : 12 + header_size - 4])
-    packed[12 + header_size - 4 : 12 + header_size] = struct.pack("<I", check)
-
-    with pytest.raises(ModuleFileError, match=r"damaged xz stream: .*[Mm]emory"):
-        decompress(bytes(packed), path="m.ko")
+@pytest.mark.parametrize("code", [LARGEST_DICTIONARY, LARGEST_DICTIONARY - 1, 30])
+def test_xz_may_ask_for_any_dictionary(code: int) -> None:
+    assert decompress(xz_with_dictionary(DATA, code), path="m.ko") == DATA
 
 
-def test_zstd_that_wants_a_huge_window_is_refused() -> None:
-    window_of_two_gib = (31 - 10) << 3
-    packed = b"\x28\xb5\x2f\xfd" + bytes([0, window_of_two_gib]) + b"\x01\x00\x00"
+def test_zstd_of_known_size_may_ask_for_any_window() -> None:
+    assert decompress(zstd_with_window(DATA, 31), path="m.ko") == DATA
+    large = bytes(5 << 20)
+    assert decompress(zstd_with_window(large, 28), path="m.ko") == large
+
+
+def test_zstd_of_unknown_size_may_not_ask_for_a_huge_window() -> None:
+    packed = zstd_with_window(DATA, 28, tells_size=False)
 
     with pytest.raises(ModuleFileError, match="damaged zstd stream"):
         decompress(packed, path="m.ko")
+    assert decompress(zstd_with_window(DATA, 27, tells_size=False), path="m.ko") == DATA
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [xz_with_dictionary(DATA, LARGEST_DICTIONARY), zstd_with_window(DATA, 31)],
+    ids=["xz", "zstd"],
+)
+def test_no_more_memory_is_used_than_the_image_has_bytes(packed: bytes, tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(packed)
+    script = """if True:
+        import resource, sys
+        from pathlib import Path
+        from kmodd.modulefile import decompress
+        packed = Path(sys.argv[1]).read_bytes()
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak()
+        decompress(packed, path="")
+        print(peak() - before)
+    """
+    command = [sys.executable, "-c", script, str(tmp_path / "packed")]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(grown) << 10 < 64 << 20
+
+
+def test_a_dictionary_that_there_is_no_room_for_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(xz_with_dictionary(DATA, LARGEST_DICTIONARY))
+    script = """if True:
+        import resource, sys
+        from pathlib import Path
+        from kmodd.errors import ModuleFileError
+        from kmodd.modulefile import decompress
+        packed = Path(sys.argv[1]).read_bytes()
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        try:
+            decompress(packed, path="")
+        except ModuleFileError as error:
+            print(error.errno)
+    """
+    command = [sys.executable, "-c", script, str(tmp_path / "packed")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(said) == errno.ENOMEM
 
 
 @pytest.mark.parametrize("compression", Compression)
