@@ -2,7 +2,7 @@
 """The kernel that this machine runs, behind the Kernel protocol.
 
 ``syscalls`` are the three system calls, ``proc`` reads /proc/modules, ``parameters`` and
-``sections`` read /sys/module, ``kmsg`` the kernel log,
+``sections`` read /sys/module, ``decoders`` tell what the kernel undoes, ``kmsg`` reads the log,
 ``verdicts`` turns an errno and log lines into the failure that a client is told.
 """
 

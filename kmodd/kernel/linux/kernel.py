@@ -21,6 +21,7 @@ from kmodd.kernel.base import (
     ModuleState,
 )
 from kmodd.kernel.linux import syscalls
+from kmodd.kernel.linux.decoders import HEADER_SIZE, is_undecoded, may_undo
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
 from kmodd.kernel.linux.proc import ATTEMPTS, parse_modules, read_snapshot
@@ -34,6 +35,7 @@ from kmodd.kernel.linux.verdicts import (
     unload_failure,
 )
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
+from kmodd.modulefile.compression import Unpacked, unpack
 
 CAP_SYS_MODULE = 16
 """The capability to load and unload modules (capabilities(7)), as a bit's number."""
@@ -144,26 +146,20 @@ class LinuxKernel:
         )
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
-        """Load the module file open at ``fd``; of compressed ones those in ``compressions``."""
-        with self._loading(lambda: ModuleFile.from_fd(fd, path="")):
-            bits = int(flags)
-            if detect_compression(os.pread(fd, 8, 0)) is not Compression.NONE:
-                bits |= syscalls.MODULE_INIT_COMPRESSED_FILE
-            syscalls.finit_module(fd, parameters, bits)
+        """Load the module file open at ``fd``.
+
+        What the kernel cannot undo of its compression is undone here: where the header says so,
+        and where the kernel's decoder has failed. Raises ModuleFileError for what nobody can undo.
+        """
+        with self._loading(lambda: ModuleFile.from_fd(fd, path="")) as window:
+            image = self._load_file(fd, parameters, flags, window)
+            if image is not None:
+                self._load_image(image, parameters, flags)
 
     def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load the module ``image``; flags, which init_module(2) has none of, make it a file."""
         with self._loading(lambda: ModuleFile.parse(image)):
-            if not flags:
-                syscalls.init_module(image, parameters)
-                return
-            fd = os.memfd_create("module")
-            try:
-                with open(fd, "wb", closefd=False) as file:
-                    file.write(image)
-                syscalls.finit_module(fd, parameters, int(flags))
-            finally:
-                os.close(fd)
+            self._load_image(image, parameters, flags)
 
     def delete_module(self, name: str, *, force: bool = False) -> None:
         """Unload ``name``; force overrides a count and a missing exit, never holders."""
@@ -213,13 +209,43 @@ class LinuxKernel:
         """End the waiting of those who follow the log."""
         self._log.close()
 
+    def _load_file(
+        self, fd: int, parameters: str, flags: InsertFlags, window: Window
+    ) -> bytes | None:
+        """Hand the file to the kernel; return its image where that is to be handed over instead."""
+        head = os.pread(fd, HEADER_SIZE, 0)
+        if not may_undo(head):
+            return _unpack(fd).image
+        packed = detect_compression(head) is not Compression.NONE
+        compressed = syscalls.MODULE_INIT_COMPRESSED_FILE if packed else 0
+        try:
+            syscalls.finit_module(fd, parameters, flags | compressed)
+        except OSError as error:
+            image = _image_instead(error.errno or errno.EIO, fd, window) if packed else None
+            if image is None:
+                raise
+            return image
+        return None
+
+    def _load_image(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        if not flags:
+            syscalls.init_module(image, parameters)
+            return
+        fd = os.memfd_create("module")
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(image)
+            syscalls.finit_module(fd, parameters, int(flags))
+        finally:
+            os.close(fd)
+
     @contextmanager
-    def _loading(self, opened: Callable[[], ModuleFile]) -> Iterator[None]:
+    def _loading(self, opened: Callable[[], ModuleFile]) -> Iterator[Window]:
         """Turn the failure of a load into a KernelError; the module is read after one alone."""
         self._check_machine()
         with self._log.window() as window:
             try:
-                yield
+                yield window
             except ValueError as error:
                 raise KernelError(Reason.INVALID_PARAMETER, str(error)) from error
             except OSError as error:
@@ -274,6 +300,25 @@ class LinuxKernel:
 def read_command_line(proc: Path = Path("/proc")) -> str:
     """Return what the running kernel was started with; "" where it is hidden."""
     return _first_line(proc / "cmdline")
+
+
+def _unpack(fd: int) -> Unpacked:
+    return unpack(os.pread(fd, os.fstat(fd).st_size, 0), path="")
+
+
+def _image_instead(code: int, fd: int, window: Window) -> bytes | None:
+    """Return the image to try with after finit_module(2) has failed with errno ``code``.
+
+    None where the failure is the module's own, or its file's.
+    """
+    try:
+        image, streams = _unpack(fd)
+    except (ModuleFileError, OSError):
+        return None
+    # The kernel's decoders end with the first stream, and take that for all.
+    if streams > 1 or is_undecoded(code, image, window.lines() or ()):
+        return image
+    return None
 
 
 def _text(path: Path) -> str:

@@ -164,18 +164,20 @@ class Window:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._lines: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...] | None:
-        """Return the lines since the window was opened, or since the last call.
+        """Return the lines since the window was opened, KEPT at most with each call.
 
         None where the log cannot be read.
         """
         if self._fd < 0:
             return None
         try:
-            return tuple(record.text for record in _records(self._fd))
+            self._lines += tuple(record.text for record in _records(self._fd))
         except OSError:
             return None
+        return self._lines
 
 
 def _records(fd: int) -> list[LogRecord]:

@@ -13,7 +13,11 @@ from collections.abc import Iterable
 
 from kmodd.errors import KernelError, Reason
 
+DECODER_COMPLAINTS = ("ZSTD-", "compressed module", "decompress")
+"""What the lines hold that the kernel's own decoders log (kernel/module/decompress.c)."""
+
 _NAMELESS = (
+    *DECODER_COMPLAINTS,
     "Exactly one .gnu.linkonce.this_module",
     "Invalid ELF",
     "Invalid architecture",
