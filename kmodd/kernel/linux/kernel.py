@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from kmodd.errors import KernelError, ModuleFileError, Reason
@@ -27,6 +27,7 @@ from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write
 from kmodd.kernel.linux.proc import ATTEMPTS, parse_modules, read_snapshot
 from kmodd.kernel.linux.sections import read_notes, read_sections
 from kmodd.kernel.linux.uevents import following
+from kmodd.kernel.linux.unchecked import without_checks
 from kmodd.kernel.linux.verdicts import (
     closed_parameter,
     lines_about,
@@ -149,7 +150,8 @@ class LinuxKernel:
         """Load the module file open at ``fd``.
 
         What the kernel cannot undo of its compression is undone here: where the header says so,
-        and where the kernel's decoder has failed. Raises ModuleFileError for what nobody can undo.
+        and where the kernel's decoder has failed. Where there is no finit_module(2), init_module(2)
+        takes the image. Raises ModuleFileError for what nobody can undo.
         """
         with self._loading(lambda: ModuleFile.from_fd(fd, path="")) as window:
             image = self._load_file(fd, parameters, flags, window)
@@ -221,6 +223,8 @@ class LinuxKernel:
         try:
             syscalls.finit_module(fd, parameters, flags | compressed)
         except OSError as error:
+            if error.errno == errno.ENOSYS:
+                return _unpack(fd).image
             image = _image_instead(error.errno or errno.EIO, fd, window) if packed else None
             if image is None:
                 raise
@@ -228,16 +232,17 @@ class LinuxKernel:
         return None
 
     def _load_image(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
-        if not flags:
-            syscalls.init_module(image, parameters)
-            return
-        fd = os.memfd_create("module")
-        try:
-            with open(fd, "wb", closefd=False) as file:
-                file.write(image)
-            syscalls.finit_module(fd, parameters, int(flags))
-        finally:
-            os.close(fd)
+        if flags:
+            try:
+                _load_from_memory(image, parameters, flags)
+                return
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise
+            # The kernel says itself what is wrong with one that cannot be read.
+            with suppress(ModuleFileError):
+                image = without_checks(image, flags)
+        syscalls.init_module(image, parameters)
 
     @contextmanager
     def _loading(self, opened: Callable[[], ModuleFile]) -> Iterator[Window]:
@@ -300,6 +305,16 @@ class LinuxKernel:
 def read_command_line(proc: Path = Path("/proc")) -> str:
     """Return what the running kernel was started with; "" where it is hidden."""
     return _first_line(proc / "cmdline")
+
+
+def _load_from_memory(image: bytes, parameters: str, flags: InsertFlags) -> None:
+    fd = os.memfd_create("module")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(image)
+        syscalls.finit_module(fd, parameters, flags)
+    finally:
+        os.close(fd)
 
 
 def _unpack(fd: int) -> Unpacked:
