@@ -29,8 +29,9 @@ from kmodd.names import module_name_of_path, normalise_alias, symbol_key
 FILE_MAX = 64 << 20
 """Bytes of a Module.symvers or System.map that are read at most."""
 
-SYSTEM_MAP_LINES = 1000
-"""Lines that a System.map has at least: Debian ships a stub that stands for none at all."""
+
+_NO_SYMBOLS = {"strings"}
+"""What a System.map without exports may seem to name: the section of names has such a symbol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def carry_out(order: Order) -> Iterator[str]:
     if order.verbose:
         _print(sys.stdout, _needs(database))
     if order.report_symbols:
-        yield from symbol_problems(database, kernel, versions=bool(order.symvers))
+        yield from _symbol_problems(order, database, kernel)
     if order.print_only:
         texts = (text for name, text in database.files.items() if not name.endswith(".bin"))
         sys.stdout.buffer.writelines(texts)
@@ -134,13 +135,24 @@ def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
         return {}
     if order.symvers:
         return {name: symbol.crc for name, symbol in read_symvers(data).items()}
-    if data.count(b"\n") < SYSTEM_MAP_LINES:
-        raise TreeError(
-            Reason.TREE_UNREADABLE,
-            f"could not load {path}: a stub of {len(data)} bytes, not a kernel's symbols",
-            detail=path,
-        )
     return read_system_map(data)
+
+
+def _symbol_problems(
+    order: Order, database: Database, kernel: Mapping[str, int | None]
+) -> Iterator[str]:
+    """Yield what -e warns of.
+
+    Debian ships a stub of a System.map. By one that names nothing, every module would want all
+    that it needs of the kernel: that is said once.
+    """
+    if order.system_map and not order.symvers and kernel.keys() <= _NO_SYMBOLS:
+        yield (
+            f"WARNING: {order.system_map} is a stub that names no symbol of a kernel: "
+            "what modules need is not checked"
+        )
+        return
+    yield from symbol_problems(database, kernel, versions=bool(order.symvers))
 
 
 def _check_files(paths: Iterable[str]) -> None:
