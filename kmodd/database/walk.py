@@ -88,7 +88,7 @@ class Walk:
                     yield file, is_same(stamps[file], found)
             directories = list(listing.directories)
             for link in listing.links:
-                target = self._stat(link, expected=link.endswith(MODULE_SUFFIXES))
+                target = self._stat(link)
                 if target and stat.S_ISDIR(target.st_mode):
                     directories.append(link)
                 elif target and _is_module(link, target):
@@ -122,12 +122,13 @@ class Walk:
     def _stat(self, path: str, *, expected: bool = False) -> os.stat_result | None:
         """Return what stat(2) says, None for what is not there (any more).
 
-        That is a problem where it is ``expected``.
+        That is a problem where it is ``expected``, and where a link leads there.
         """
+        place = full_path(self.directory, path)
         try:
-            return os.stat(full_path(self.directory, path))
+            return os.stat(place)
         except OSError as error:
-            if error.errno == errno.ENOENT and not expected:
+            if error.errno == errno.ENOENT and not expected and not os.path.islink(place):
                 self.complete = False
                 return None
             self._complain(path, os.strerror(error.errno or 0))
