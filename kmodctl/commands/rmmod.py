@@ -48,13 +48,15 @@ def _remove(
     """Unload one module; an argument that is a file stands for the module it holds."""
     from google.protobuf.duration_pb2 import Duration
 
-    module = os.path.basename(name).partition(".")[0] if os.path.exists(name) else name
-    module = module.partition(".")[0].replace("-", "_")
+    is_file = os.path.exists(name)
+    module = (os.path.basename(name) if is_file else name).partition(".")[0].replace("-", "_")
     reason = ""
     wait = Duration()
     wait.FromMilliseconds(options.wait_msec)
     try:
-        output.leaks(module, client.remove(module, force=options.force, wait=wait))
+        output.leaks(
+            module, client.remove(module if is_file else name, force=options.force, wait=wait)
+        )
     except CallError as error:
         reason = error.reason
         for line in _words(name, module, error):

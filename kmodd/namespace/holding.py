@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kmodd.kernel.base import Kernel
+from kmodd.names import module_name
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.holds import Hold, Holds, with_needs
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.loading import Loading
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.operation import Operation
@@ -23,6 +25,7 @@ class Holding:
     def __init__(
         self,
         kernel: Kernel,
+        names: LoadedNames,
         holds: Holds,
         locks: ModuleLocks,
         operations: Operations,
@@ -31,6 +34,7 @@ class Holding:
     ) -> None:
         """``run`` returns what runs the steps of an operation."""
         self._kernel = kernel
+        self._names = names
         self._holds = holds
         self._locks = locks
         self._operations = operations
@@ -63,11 +67,11 @@ class Holding:
                 if outcomes[-1].error is not None:
                     raise outcomes[-1].error
                 operation.acted = True
-                loaded = {module.name: module for module in self._kernel.modules()}
+                loaded = self._names.by_name(self._kernel.modules())
                 hold.pins = frozenset(with_needs(operation.pins, loaded))
                 self._locks.keep(hold)
                 if unload:
-                    self._holds.lend(operation.loaded)
+                    self._holds.lend(map(module_name, operation.loaded))
         except BaseException:
             self._holds.close(hold)
             hold.closed.set()

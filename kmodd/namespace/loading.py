@@ -7,6 +7,7 @@ from dataclasses import replace
 from kmodd.kernel.base import Kernel
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import ignored_parameters
 from kmodd.namespace.planning import LoadToPlan, Planning
@@ -17,8 +18,11 @@ from kmodd.plan import BuiltinStep, InsertStep, LoadRequest, module_of
 class Loading:
     """Loads what is asked for from the trees; has no state of its own."""
 
-    def __init__(self, kernel: Kernel, planning: Planning, origins: LoadOrigins) -> None:
+    def __init__(
+        self, kernel: Kernel, names: LoadedNames, planning: Planning, origins: LoadOrigins
+    ) -> None:
         self._kernel = kernel
+        self._names = names
         self._planning = planning
         self._origins = origins
 
@@ -45,7 +49,7 @@ class Loading:
             one
             for target in outcome.targets
             if target not in given
-            for one in ignored_parameters(self._kernel, target, request.parameters)
+            for one in ignored_parameters(self._kernel, self._names.own(target), request.parameters)
         )
         return replace(outcome, ignored=tuple(ignored))
 
@@ -84,5 +88,5 @@ class Loading:
         if requested:
             return
         self._origins.note_asked(
-            target for target in outcome.targets if self._kernel.module(target) is not None
+            target for target in outcome.targets if self._names.find(target) is not None
         )

@@ -18,6 +18,7 @@ from kmodd.kernel.base import EmulationReport, InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands
 from kmodd.namespace.events import Journal
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.operation import Operation
 from kmodd.namespace.outdated import open_planned
 from kmodd.plan import CommandStep, InsertStep
@@ -41,13 +42,14 @@ class ModuleCalls:
     """
 
     kernel: Kernel
+    names: LoadedNames
     journal: Journal
     commands: Commands
     stopping: threading.Event
 
     def is_live(self, name: str) -> bool:
         """Tell whether the module is loaded, and its init has run."""
-        found = self.kernel.module(name)
+        found = self.names.find(name)
         return found is not None and found.state is ModuleState.LIVE
 
     def insert_planned(
@@ -89,11 +91,12 @@ class ModuleCalls:
 
     def remove(self, name: str, operation: Operation, *, force: bool) -> EmulationReport | None:
         """Unload ``name``; return what an emulation has to tell of it."""
+        own = self.names.own(name)
         try:
-            report = self.kernel.delete_module(name, force=force)
+            report = self.kernel.delete_module(own, force=force)
         finally:
             self.journal.look()
-        operation.unloaded.append(name)
+        operation.unloaded.append(own)
         operation.acted = True
         return report
 
@@ -146,12 +149,12 @@ class ModuleCalls:
             finally:
                 self.journal.look()
             pause = min(2 * pause, LONGEST_PAUSE)
-        operation.loaded.append(name)
+        operation.loaded.append(self.names.own(name))
         operation.acted = True
 
     def _is_passing(self, name: str) -> bool:
         """Tell whether the module is being loaded or unloaded."""
-        found = self.kernel.module(name)
+        found = self.names.find(name)
         return found is not None and found.state is not ModuleState.LIVE
 
     def _insert_file(self, step: InsertStep, generation: Generation) -> None:

@@ -32,6 +32,7 @@ from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, W
 from kmodd.namespace.holding import Holding
 from kmodd.namespace.holds import Hold, Holds
 from kmodd.namespace.load_origins import LoadOrigins, Origin
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.loading import Loading
 from kmodd.namespace.module_calls import ModuleCalls
 from kmodd.namespace.module_locks import ModuleLocks, Running
@@ -97,19 +98,30 @@ class Namespace:
         self._kernel = kernel
         self._trees = trees
         self._locks = ModuleLocks()
-        self._origins = LoadOrigins({module.name for module in kernel.modules()}, asked)
+        self._names = LoadedNames(kernel)
+        self._origins = LoadOrigins(self._names.by_name(kernel.modules()), asked)
         self._holds = Holds(limits.holds)
         self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
         self._operations = Operations(self._locks, self._journal, audit or AuditTrail())
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
         self._calls = ModuleCalls(
-            kernel=kernel, journal=self._journal, commands=commands, stopping=self.stopping
+            kernel=kernel,
+            names=self._names,
+            journal=self._journal,
+            commands=commands,
+            stopping=self.stopping,
         )
-        self._planning = Planning(kernel, trees, self._locks)
-        self._loading = Loading(kernel, self._planning, self._origins)
+        self._planning = Planning(kernel, self._names, trees, self._locks)
+        self._loading = Loading(kernel, self._names, self._planning, self._origins)
         self._holding = Holding(
-            kernel, self._holds, self._locks, self._operations, self._loading, self._runner
+            kernel,
+            self._names,
+            self._holds,
+            self._locks,
+            self._operations,
+            self._loading,
+            self._runner,
         )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
@@ -152,15 +164,15 @@ class Namespace:
 
     def origin_of(self, name: str) -> Origin:
         """Return why the loaded module ``name`` is in the kernel."""
-        return self._origins.of(name)
+        return self._origins.of(module_name(name))
 
     def hold_counts(self) -> Mapping[str, int]:
-        """Return how many holds there are on each module that has any."""
+        """Return how many holds there are on each module that has any, by its normal name."""
         return self._holds.counts()
 
     def module(self, name: str) -> LoadedModule:
         """Return one loaded module; raises StateError (MODULE_NOT_LOADED)."""
-        found = self._kernel.module(module_name(check_query(name)))
+        found = self._names.find(check_query(name))
         if found is None:
             raise _not_loaded(name)
         return found
@@ -170,7 +182,7 @@ class Namespace:
 
         Raises StateError (MODULE_NOT_LOADED, MODULE_BUILTIN).
         """
-        details = self._details(module_name(check_query(name)))
+        details = self._details(self._own_name(name))
         generation = self._trees.in_force()
         database = generation.database if generation else None
         return details, described_parameters(details, database)
@@ -182,7 +194,7 @@ class Namespace:
 
         Returns what the kernel then shows. Raises as ``details`` and ``store_parameter`` do.
         """
-        name = module_name(check_query(name))
+        name = self._own_name(name)
         shown: list[DescribedParameter] = []
 
         def store() -> bool:
@@ -192,8 +204,8 @@ class Namespace:
 
         title = f"{name}.{parameter[:TITLE_MAX]}"
         with self._operations.begin("set-parameter", title, call) as operation:
-            check_target(operation.caller, name)
-            self._locks.load(name, object(), operation, store)
+            check_target(operation.caller, module_name(name))
+            self._locks.load(module_name(name), object(), operation, store)
             operation.acted = True
         return shown[0]
 
@@ -297,11 +309,11 @@ class Namespace:
         check_parameters(parameters)
         name = image_name(image, file_name)
         with self._operations.begin("insert", name or file_name, call) as operation:
-            denial = self._planning.policy.deny.denial(name)
+            denial = self._planning.policy.deny.denial(module_name(name))
             if denial is not None:
                 raise denial
             self._runner(operation, call).insert(name, image, parameters, flags)
-            self._origins.note_asked([name])
+            self._origins.note_asked([module_name(name)])
         return self.module(name)
 
     def remove(
@@ -311,14 +323,15 @@ class Namespace:
 
         One that is in use is tried again for as long as the call may wait.
         """
-        name = module_name(check_query(name))
+        name = self._own_name(name)
+        normal = module_name(name)
         with self._operations.begin("remove", name, call) as operation:
-            check_target(operation.caller, name)
+            check_target(operation.caller, normal)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)
             if not call.wait:
-                self._locks.check_kept(name)
+                self._locks.check_kept(normal)
                 if found.holders or (found.refcount and not force):
                     raise _in_use(found)
             runner = self._runner(operation, call)
@@ -355,7 +368,8 @@ class Namespace:
         return self._operations.idle()
 
     def _listing_changed(self, changes: Sequence[Change]) -> None:
-        gone = [each.module.name for each in changes if each.kind is ChangeKind.UNLOADED]
+        unloaded = (each.module.name for each in changes if each.kind is ChangeKind.UNLOADED)
+        gone = list(map(module_name, unloaded))
         self._origins.forget(gone)
         self._holds.keep(gone)
         self._holds.lose(gone)
@@ -377,6 +391,14 @@ class Namespace:
         if operation.error is None and not call.dry_run:
             self._holds.keep(target for outcome in outcomes for target in outcome.targets)
         return outcomes
+
+    def _own_name(self, name: str) -> str:
+        """Return the kernel's name for the module that a request names, the normal form for none.
+
+        Raises RequestError (INVALID_NAME).
+        """
+        found = self._names.find(check_query(name))
+        return found.name if found else module_name(name)
 
     def _details(self, name: str) -> ModuleDetails:
         details = self._kernel.details(name)

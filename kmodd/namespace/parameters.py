@@ -11,6 +11,7 @@ from kmodd.database import Database
 from kmodd.errors import Reason, RequestError, StateError
 from kmodd.kernel.base import Kernel, ModuleDetails, ParameterValue
 from kmodd.modulefile import parameters_of
+from kmodd.names import module_name
 from kmodd.queries.modinfo import info_of_record
 
 PARAMETERS_MAX = 64 << 10
@@ -63,7 +64,7 @@ def described_parameters(
 
 def _declared(details: ModuleDetails, database: Database) -> dict[str, tuple[str, str]]:
     """Return the type and the description of each parameter that the module's file declares."""
-    record = database.module(details.module.name)
+    record = database.module(module_name(details.module.name))
     if record is None:
         return {}
     fields = info_of_record(record, database).fields

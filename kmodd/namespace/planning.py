@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.namespace.context import RequestContext
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
@@ -71,8 +72,11 @@ ToPlan = LoadToPlan | UnloadToPlan
 class Planning:
     """Plans and runs. ``policy`` may be swapped at any time, and counts for the plans made then."""
 
-    def __init__(self, kernel: Kernel, trees: Trees, locks: ModuleLocks) -> None:
+    def __init__(
+        self, kernel: Kernel, names: LoadedNames, trees: Trees, locks: ModuleLocks
+    ) -> None:
         self._kernel = kernel
+        self._names = names
         self._trees = trees
         self._locks = locks
         self.policy = Policy()
@@ -128,7 +132,7 @@ class Planning:
         database = generation.database
         if wanted.uploaded is not None:
             database = with_uploaded(database, *wanted.uploaded)
-        loaded = _by_name(self._kernel.modules())
+        loaded = self._names.by_name(self._kernel.modules())
         plans = plan_load(wanted.request, database, generation.config, loaded, self.policy.deny)
         check_plans(runner.operation.caller, plans, requested=wanted.requested)
         return plans
@@ -137,7 +141,8 @@ class Planning:
         self, wanted: UnloadToPlan, generation: Generation, runner: Runner
     ) -> tuple[Plan, ...]:
         modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
-        loaded, request = _by_name(modules), wanted.request
+        loaded = self._names.by_name(modules)
+        request = replace(wanted.request, name=self._names.called(wanted.request.name))
         try:
             plans = plan_unload(request, generation.database, generation.config, loaded)
         except StateError as error:
@@ -192,7 +197,3 @@ def _outcome(
         tuple(others),
         problems,
     )
-
-
-def _by_name(modules: Sequence[LoadedModule]) -> dict[str, LoadedModule]:
-    return {module.name: module for module in modules}

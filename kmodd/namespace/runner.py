@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kmodd.errors import KmoddError, Reason
 from kmodd.kernel.base import EmulationReport, InsertFlags
+from kmodd.names import module_name
 from kmodd.namespace.commands import CommandOutput, loop_failure
 from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls, command_key
 from kmodd.namespace.module_locks import ModuleLocks
@@ -120,7 +121,7 @@ class Runner:
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
         call = partial(self._calls.remove, name, self.operation, force=force)
-        self.reports[name] = self._locks.unload(name, self.operation, call)
+        self.reports[name] = self._locks.unload(module_name(name), self.operation, call)
         return True
 
     def remove_in_time(self, step: RemoveStep) -> bool:
@@ -152,7 +153,7 @@ class Runner:
     def insert(self, name: str, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load ``image``, which is the module ``name``, in a flight of its own."""
         call = partial(self._calls.insert_image, name, image, parameters, flags, self.operation)
-        self._locks.load(name, object(), self.operation, call)
+        self._locks.load(module_name(name), object(), self.operation, call)
 
     def _attempt(
         self, step: Step, generation: Generation, steps: list[StepOutcome]
@@ -227,7 +228,7 @@ class Runner:
         return not step.if_unused or self._is_unused(step.name)
 
     def _is_unused(self, name: str) -> bool:
-        found = self._calls.kernel.module(name)
+        found = self._calls.names.find(name)
         if found is None or found.refcount or found.holders:
             return False
         return not self._locks.is_kept(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from kmodd.kernel.base import LoadedModule
+from kmodd.names import module_name
 from kmodd.namespace import Namespace, RequestContext
 from kmodd.service.admission import Admission, token_of
 from kmodd.service.convert import module_message
@@ -32,4 +33,4 @@ class ModuleServicer(module_service_pb2_grpc.ModuleServiceServicer):
         for module in modules:
             origin = self._namespace.origin_of(module.name)
             shown = self._admission.shown_module(module)
-            yield module_message(shown, origin, holds.get(module.name, 0))
+            yield module_message(shown, origin, holds.get(module_name(module.name), 0))

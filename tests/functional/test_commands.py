@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.daemon import Daemon, kmodctl
 from tests.support.modules import SOURCES
+from tests.support.small_tree import add_module
 from tests.support.tree import ModuleTree
 
 HEADER = "Module                  Size  Used by\n"
@@ -76,6 +77,26 @@ def test_rmmod_under_a_holder_says_who_holds(daemon: Daemon) -> None:
     assert result.returncode == 1
     assert daemon.kmodctl("rmmod", "world", "greet").returncode == 0
     assert names(daemon) == []
+
+
+def test_a_module_goes_by_the_name_that_the_kernel_has_for_it(
+    daemon: Daemon, modules_root: ModuleTree
+) -> None:
+    dotted = add_module(modules_root, "kernel/dot.ted.ko", own_name="dot.ted")
+    dashed = add_module(modules_root, "kernel/dash-ed.ko", own_name="dash-ed")
+    assert daemon.kmodctl("depmod").returncode == 0
+    assert daemon.kmodctl("modprobe", "-v", "dot").stdout == f"insmod {dotted} \n"
+    assert daemon.kmodctl("insmod", str(dashed)).returncode == 0
+    assert daemon.kmodctl("modprobe", "-v", "dot").stdout == ""
+    listed = daemon.kmodctl("lsmod").stdout.split()
+    assert {"dot.ted", "dash-ed"} <= set(listed)
+    for name in ("dot.ted", "dash-ed"):
+        assert daemon.kmodctl("rmmod", name).returncode == 0
+    gone = daemon.kmodctl("rmmod", "dot.ted")
+    assert gone.stderr == "rmmod: ERROR: Module dot is not currently loaded\n"
+    assert daemon.kmodctl("modprobe", "dash-ed").returncode == 0
+    assert daemon.kmodctl("modprobe", "-r", "-v", "dash-ed").stdout == "rmmod dash_ed\n"
+    assert daemon.kmodctl("lsmod").stdout.count("\n") == 1
 
 
 def test_rmmod_goes_on_after_a_failure_and_takes_a_file_for_its_module(daemon: Daemon) -> None:

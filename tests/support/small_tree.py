@@ -62,15 +62,19 @@ def add_module(
     aliases: Iterable[str] = (),
     softdeps: Iterable[str] = (),
     weakdeps: Iterable[str] = (),
+    own_name: str = "",
 ) -> Path:
-    """Put a module at ``path``, relative to the tree's directory, compressed as its suffix says."""
+    """Put a module at ``path``, relative to the tree's directory, compressed as its suffix says.
+
+    ``own_name`` is what the kernel will call it, where that is not what kmod does.
+    """
     image = module_image(
         exports=exports,
         imports=imports,
         aliases=aliases,
         softdeps=softdeps,
         weakdeps=weakdeps,
-        spec=ModuleSpec(name=module_name_of_path(path), versions=()),
+        spec=ModuleSpec(name=own_name or module_name_of_path(path), versions=()),
     )
     file = tree.directory / path
     compression = _COMPRESSIONS.get(file.suffix, Compression.NONE)
