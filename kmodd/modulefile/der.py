@@ -41,6 +41,20 @@ def elements(data: bytes) -> list[Element]:
     return found
 
 
+def dotted(identifier: bytes) -> str:
+    """Return an object identifier as people write it (X.690, section 8.19); raises ValueError."""
+    if not identifier or identifier[-1] & 0x80:
+        raise ValueError("an object identifier that does not end")
+    arcs, number = [], 0
+    for byte in identifier:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            arcs.append(number)
+            number = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+
+
 def element(tag: int, contents: bytes) -> bytes:
     """Return an element as it is written."""
     size = len(contents)

@@ -7,7 +7,17 @@ is verified.
 
 from dataclasses import dataclass
 
-from kmodd.modulefile.der import CONTEXT_0, OCTETS, OID, SEQUENCE, SET, Element, elements, inside
+from kmodd.modulefile.der import (
+    CONTEXT_0,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    SET,
+    Element,
+    dotted,
+    elements,
+    inside,
+)
 
 MAX_MESSAGE = 64 << 10
 """Bytes of the longest message that is looked into; sign-file makes some hundreds."""
@@ -30,17 +40,26 @@ HASHES = {
 }
 """The hashes that sign-file knows, as OpenSSL names them, by their object identifiers."""
 
-# The one type of string in names whose encoding UTF-8 does not include.
-_BMP_STRING = 0x1E
+_OTHER_HASHES = {
+    bytes.fromhex("2a864886f70d0204"): "md4",
+    bytes.fromhex("2a864886f70d0205"): "md5",
+    bytes.fromhex("2b24030201"): "rmd160",
+    bytes.fromhex("608648016503040205"): "sha512-224",
+    bytes.fromhex("608648016503040206"): "sha512-256",
+    bytes.fromhex("608648016503040207"): "sha3-224",
+}
+"""Those that other programs sign with, as kmod names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
     """The first signer of a message.
 
-    ``name`` is the common name of the issuer of the signer's certificate, and ``key_id`` that
-    certificate's serial number; or the name is empty and ``key_id`` the subject key identifier.
-    ``signs_attributes`` tells that what is signed are attributes, of which the content is one.
+    ``name`` is the common name of the issuer of the signer's certificate, the last part of the
+    name where it has none, and ``key_id`` that certificate's serial number; or the name is empty
+    and ``key_id`` the subject key identifier. ``hash_algorithm`` is an object identifier with dots
+    where it has no name here. ``signs_attributes`` tells that what is signed are attributes, of
+    which the content is one.
     """
 
     name: str
@@ -75,7 +94,8 @@ def _first_signer(message: bytes) -> SignerInfo:
     signature, *_ = [value for tag, value in rest if tag == OCTETS]
     name, key_id = _identify(identifier)
     with_attributes = any(tag == CONTEXT_0 for tag, _ in rest)
-    return SignerInfo(name, key_id, HASHES.get(algorithm, "unknown"), signature, with_attributes)
+    hash_name = HASHES.get(algorithm) or _OTHER_HASHES.get(algorithm) or dotted(algorithm)
+    return SignerInfo(name, key_id, hash_name, signature, with_attributes)
 
 
 def _identify(identifier: Element) -> tuple[str, bytes]:
@@ -83,14 +103,28 @@ def _identify(identifier: Element) -> tuple[str, bytes]:
     if identifier[0] == _KEY_IDENTIFIER:
         return "", identifier[1]
     issuer, (_, serial) = inside(identifier, SEQUENCE)
-    return _common_name(issuer), serial
+    return _name_of(issuer), serial_number(serial)
 
 
-def _common_name(name: Element) -> str:
-    """Return the common name in an X.501 Name, empty where it has none."""
+def serial_number(contents: bytes) -> bytes:
+    """Return the bytes of a serial number, none of them 0 before the others, its sign aside."""
+    number = abs(int.from_bytes(contents, "big", signed=True))
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _name_of(name: Element) -> str:
+    """Return what kmod shows of an X.501 Name: the first common name, or else the last part.
+
+    Whatever its encoding is, a NUL ends it.
+    """
+    shown = b""
     for attributes in inside(name, SEQUENCE):
         for attribute in inside(attributes, SET):
-            kind, (tag, text) = inside(attribute, SEQUENCE)
+            kind, (_, shown) = inside(attribute, SEQUENCE)
             if kind == (OID, _COMMON_NAME):
-                return text.decode("utf-16-be" if tag == _BMP_STRING else "utf-8")
-    return ""
+                return _text(shown)
+    return _text(shown)
+
+
+def _text(contents: bytes) -> str:
+    return contents.partition(b"\0")[0].decode("utf-8", "surrogateescape")

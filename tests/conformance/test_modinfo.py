@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -161,6 +162,49 @@ def test_files_are_told_the_same(place: Place, form: Sequence[str]) -> None:
     files = sorted((place.tree.directory / "kernel").iterdir())
     for file in (str(file) for file in files if file.name != "none.ko"):
         assert place.ours(*form, file) == place.theirs(*form, file), file
+
+
+@pytest.mark.parametrize(
+    ("subject", "options"),
+    [
+        ("/O=kmodd/CN=Key of the tests", ()),
+        ("/CN=first/O=kmodd/CN=second", ()),
+        ("/C=DE/O=kmodd/OU=unit", ()),
+        ("/O=kmodd/emailAddress=key@kmodd.example", ()),
+        ("/", ()),
+        ("/1.2.3.4.5=of no known kind", ()),
+        ("/CN=Müller", ("-utf8", "-set_serial", "0xf234")),
+        ("/CN=zero", ("-set_serial", "0")),
+        ("/CN=negative", ("-set_serial", "-300")),
+        ("/CN=md5", ("-md", "md5")),
+        ("/CN=sha1", ("-md", "sha1")),
+        ("/CN=sha224", ("-md", "sha224")),
+    ],
+)
+def test_signers_are_told_the_same(
+    place: Place, tmp_path: Path, subject: str, options: Sequence[str]
+) -> None:
+    openssl = require("openssl", "modules are signed with openssl")
+    key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
+    image, file = write_module(ModuleSpec(name="signed")), tmp_path / "signed.ko"
+    serial = () if options[:1] == ("-md",) else options
+    request = ("req", "-x509", "-nodes", "-newkey", "rsa:1024", "-keyout", key)
+    subprocess.run(
+        [openssl, *request, "-out", certificate, "-subj", subject, *serial],
+        check=True,
+        capture_output=True,
+    )
+    digest = options if options[:1] == ("-md",) else ("-md", "sha256")
+    sign = ("cms", "-sign", "-binary", "-nocerts", "-noattr", "-outform", "DER", *digest)
+    message = subprocess.run(
+        [openssl, *sign, "-signer", certificate, "-inkey", key],
+        input=image,
+        check=True,
+        capture_output=True,
+    ).stdout
+    file.write_bytes(append_signature(image, message))
+    for form in ((), ("-F", "signer"), ("-F", "sig_hashalgo"), ("-0",)):
+        assert place.ours(*form, str(file)) == place.theirs(*form, str(file))
 
 
 def test_a_file_without_modinfo_is_an_error(place: Place) -> None:

@@ -54,11 +54,16 @@ def signature_by(
     serial: bytes,
     *,
     name: str = "A key",
+    issuer: bytes | None = None,
     hash_name: str = "sha256",
     signature: bytes = b"the signature",
 ) -> bytes:
-    """Return a message signed with the key whose certificate has that serial number and issuer."""
-    issuer = _element(0x31, _element(0x30, _oid(_COMMON_NAME) + _element(0x0C, name.encode())))
+    """Return a message signed with the key whose certificate has that serial number and issuer.
+
+    ``issuer`` are the parts of its name where that is not a common name alone.
+    """
+    if issuer is None:
+        issuer = _element(0x31, _element(0x30, _oid(_COMMON_NAME) + _element(0x0C, name.encode())))
     signer = _element(
         0x30,
         _element(0x02, b"\1")

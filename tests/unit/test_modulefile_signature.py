@@ -9,6 +9,7 @@ import pytest
 
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import ModuleFile, Signature, SignatureType, Trailer
+from kmodd.modulefile.der import OID, SEQUENCE, SET, dotted, element
 from kmodd.modulefile.image import MemoryImage
 from kmodd.modulefile.signature import read_signature
 from tests.support.elf_writer import (
@@ -18,6 +19,7 @@ from tests.support.elf_writer import (
     write_module,
 )
 from tests.support.require import require
+from tests.support.signatures import signature_by
 
 IMAGE = write_module(ModuleSpec())
 
@@ -97,6 +99,48 @@ def test_pkcs7_message_may_name_the_key_alone(key: Path) -> None:
     assert signature.signer == ""
     assert len(signature.key_id) == 20
     assert signature.hash_algorithm == "sha256"
+
+
+def test_a_signer_without_a_common_name_is_the_last_part_of_the_name() -> None:
+    parts = ((b"\x55\x04\x0a", b"Organisation"), (b"\x55\x04\x0b", b"Unit"))
+    common = (b"\x55\x04\x03", b"Key\0of nobody")
+    assert signer_of(*parts) == "Unit"
+    assert signer_of(common, *parts) == "Key"
+    assert signer_of((b"\x55\x04\x0a", b"M\xfcller")) == "M\udcfcller"
+    assert signer_of() == ""
+
+
+def signer_of(*parts: tuple[bytes, bytes]) -> str:
+    """Who has signed a message by the issuer whose name has these parts."""
+    attributes = (element(OID, kind) + element(0x0C, value) for kind, value in parts)
+    issuer = b"".join(element(SET, element(SEQUENCE, each)) for each in attributes)
+    message = signature_by(b"\1", issuer=issuer)
+    signature = ModuleFile.parse(append_signature(IMAGE, message)).signature()
+    assert signature is not None
+    assert signature.key_id == b"\1"
+    return signature.signer
+
+
+@pytest.mark.parametrize(
+    ("serial", "key_id"),
+    [(b"\0\xf2\x34", b"\xf2\x34"), (b"\0", b""), (b"\xfb", b"\5"), (b"\x7f", b"\x7f")],
+)
+def test_a_key_id_is_the_serial_number_without_its_sign(serial: bytes, key_id: bytes) -> None:
+    message = signature_by(serial)
+    signature = ModuleFile.parse(append_signature(IMAGE, message)).signature()
+    assert signature is not None
+    assert signature.key_id == key_id
+
+
+def test_a_hash_without_a_name_is_told_by_its_identifier(key: Path) -> None:
+    message = signature_by(b"\1", hash_name="unheard of")
+    signature = ModuleFile.parse(append_signature(IMAGE, message)).signature()
+    assert signature is not None
+    assert signature.hash_algorithm == "2.16.840.1.101.3.4.2.16257"
+    assert sign(key, "-md", "md5").hash_algorithm == "md5"
+    assert dotted(bytes.fromhex("2a864886f70d0205")) == "1.2.840.113549.2.5"
+    with pytest.raises(ValueError, match="does not end"):
+        dotted(b"\x2a\x86")
 
 
 def test_damaged_pkcs7_message_is_not_understood_or_reads_otherwise(key: Path) -> None:

@@ -15,7 +15,7 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated.release.certificates import Certificate, is_made_by, is_verifiable
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.modulefile.pkcs7 import SignerInfo, read_signer
+from kmodd.modulefile.pkcs7 import HASHES, SignerInfo, read_signer
 from kmodd.modulefile.signature import MARKER
 
 TRAILER_SIZE = 12
@@ -98,7 +98,7 @@ def _verify(image: bytes, size: int, keys: Keys, printk: Printk) -> tuple[int, i
     signer = read_signer(image[module_size : module_size + length])
     if signer is None:
         return module_size, errno.EBADMSG
-    if signer.hash_algorithm == "unknown":
+    if signer.hash_algorithm not in HASHES.values():
         return module_size, errno.ENOPKG
     return module_size, _trust(image[:module_size], signer, keys)
 

@@ -24,7 +24,7 @@ from kmodd.modulefile.der import (
     elements,
     inside,
 )
-from kmodd.modulefile.pkcs7 import HASHES, SignerInfo
+from kmodd.modulefile.pkcs7 import HASHES, SignerInfo, serial_number
 
 CERTIFICATE_PLACES = (
     "lib/modules/{release}/build/certs/signing_key.x509",
@@ -77,7 +77,7 @@ def parse_certificate(data: bytes) -> Certificate:
     (numbers,) = elements(bits[1:])
     (_, modulus), (_, exponent) = inside(numbers, SEQUENCE)
     parts = [int.from_bytes(part, "big") for part in (modulus, exponent)]
-    found = Certificate((serial, *_identifiers(rest)), *parts)
+    found = Certificate((serial_number(serial), *_identifiers(rest)), *parts)
     if not 0 < found.modulus.bit_length() <= MODULUS_BITS_MAX:
         raise ValueError("a modulus of that size")
     if not 0 < found.exponent.bit_length() <= EXPONENT_BITS_MAX:
