@@ -201,14 +201,22 @@ class Client(Connection):
         return self._call(method, method.request(name=name, release=release))
 
     def module_infos(
-        self, name: str, release: str = "", *, module_name_only: bool = False
+        self,
+        name: str,
+        release: str = "",
+        *,
+        module_name_only: bool = False,
+        symbols: bool = False,
     ) -> "list[database_service_pb2.ModuleInfo]":
-        """Return what each module says of itself that ``name`` stands for."""
+        """Return what each module says of itself that ``name`` stands for.
+
+        With ``symbols`` those that it imports and exports are told, too.
+        """
         method = DatabaseService.GetModuleInfo
-        response = self._call(
-            method, method.request(name=name, release=release, module_name_only=module_name_only)
+        request = method.request(
+            name=name, release=release, module_name_only=module_name_only, symbols=symbols
         )
-        return list(response.modules)
+        return list(self._call(method, request).modules)
 
     def inspect(self, path: str | os.PathLike[str]) -> "database_service_pb2.ModuleInfo":
         """Send the module file ``path`` and return what it says of itself, its symbols included.

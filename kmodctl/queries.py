@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What modprobe tells without loading anything: names, the configuration, a file's symbols."""
+"""What modprobe tells without loading anything: names, the configuration, modules' symbols."""
 
 import errno
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
@@ -49,32 +50,75 @@ def _entry(entry: "ConfigEntry") -> str:
 
 
 def show_symbols(
-    client: "Client", path: str, what: str, output: Output, *, every: bool = False
+    client: "Client", word: str, what: str, release: str, output: Output, *, every: bool = False
 ) -> int:
-    """Print the ``versions`` or the ``exports`` of a module file with their CRCs.
+    """Print the ``versions`` or the ``exports`` of a module with their CRCs.
 
-    ``every`` (-a) makes what goes wrong a warning.
+    ``word`` is a module's file, or a name or an alias of modules. ``every`` (-a) makes what goes
+    wrong a warning.
     """
     tell = output.warning if every else output.fatal
-    nouns = {"versions": "modversions", "exports": "symbols"}
-    try:
-        info = client.inspect(path)
-    except OSError as error:
-        if os.path.exists(path):
-            tell(f"could not get {nouns[what]} of {path}: {error.strerror}")
+    if _is_path(word):
+        try:
+            infos = [(word, client.inspect(word))]
+        except OSError as error:
+            if os.path.exists(word):
+                tell(f"could not get {_NOUNS[what]} of {word}: {error.strerror}")
+            else:
+                tell(f"Module {word} not found.")
+            return 1
+    else:
+        try:
+            infos = _named(client, word, release, output)
+        except CallError as error:
+            tell(f"Module {word} not found in directory {error.detail}")
+            return 1
+    failed = False
+    for name, info in infos:
+        failed = _tell_symbols(name, info, what, output, tell)
+    if output.json and not failed:
+        if _is_path(word):
+            output.message(infos[0][1])
         else:
-            tell(f"Module {path} not found.")
-        return 1
+            output.messages([info for _, info in infos])
+    return int(failed)
+
+
+_NOUNS = {"versions": "modversions", "exports": "symbols"}
+
+
+def _is_path(word: str) -> bool:
+    """Tell whether a word is a file's path, which module names are not."""
+    return "/" in word or (".ko" in word and os.path.isfile(word))
+
+
+def _named(
+    client: "Client", name: str, release: str, output: Output
+) -> "list[tuple[str, ModuleInfo]]":
+    """Return what each module says of itself that ``name`` stands for; raises CallError."""
+    response = client.resolve(name, release)
+    for problem in response.config_problems:
+        output.library(problem)
+    asked = {"module_name_only": True, "symbols": True}
+    return [
+        (module, info)
+        for module in response.modules
+        for info in client.module_infos(module, release, **asked)
+    ]
+
+
+def _tell_symbols(
+    name: str, info: "ModuleInfo", what: str, output: Output, tell: Callable[[str], None]
+) -> bool:
+    """Print the symbols of one module; returns whether they cannot be told."""
     symbols = getattr(info, what)
     if not symbols:
         why = info.error if info.error and not info.error_errno else os.strerror(_errno(info))
-        tell(f"could not get {nouns[what]} of {path}: {why}")
-        return 1
-    if output.json:
-        output.message(info)
-        return 0
-    output.raw("".join(f"0x{each.crc:08x}\t{each.symbol}\n" for each in symbols))
-    return 0
+        tell(f"could not get {_NOUNS[what]} of {name}: {why}")
+        return True
+    if not output.json:
+        output.raw("".join(f"0x{each.crc:08x}\t{each.symbol}\n" for each in symbols))
+    return False
 
 
 def _errno(info: "ModuleInfo") -> int:

@@ -140,8 +140,8 @@ class DatabaseService:
         "database_service_pb2.InspectModuleResponse",
     )
     """Tells what a module file that the client sends says of itself (modinfo FILE, and what
-    modprobe --show-modversions and --show-exports print). The first message is the header, each
-    further one a chunk."""
+    modprobe --show-modversions and --show-exports print of a file). The first message is the
+    header, each further one a chunk."""
 
     GetConfiguration: "Stream[GetConfigurationRequest, GetConfigurationResponse]" = Stream(
         "/kmodd.v1.DatabaseService/GetConfiguration",

@@ -91,9 +91,13 @@ def _add_queries(parser: Parser) -> None:
         "--dump-modversions",
         dest="show_versions",
         action="store_true",
-        help="print the symbols that a module file needs, with their versions",
+        help="print the symbols that a module or its file needs, with their versions",
     )
-    add("--show-exports", action="store_true", help="print the symbols that a module file offers")
+    add(
+        "--show-exports",
+        action="store_true",
+        help="print the symbols that a module or its file offers",
+    )
     add("-n", "--dry-run", "--show", dest="dry_run", action="store_true", help="print, do nothing")
 
 
@@ -144,7 +148,8 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         return show_configuration(client, options.release, output)
     if options.show_versions or options.show_exports:
         what = "versions" if options.show_versions else "exports"
-        return show_symbols(client, options.words[0], what, output, every=options.all)
+        word, release = options.words[0], options.release
+        return show_symbols(client, word, what, release, output, every=options.all)
     if options.remove or options.remove_holders:
         return UnloadCommand(options, client, output).run(options.words)
     names = options.words if options.all else options.words[:1]

@@ -43,12 +43,17 @@ class Lookups:
         return self._answer(release, ask, treeless=True)
 
     def module_infos(
-        self, name: str, release: str = "", *, by_module_name: bool = False
+        self,
+        name: str,
+        release: str = "",
+        *,
+        by_module_name: bool = False,
+        symbols: bool = False,
     ) -> tuple[ModuleInfo, ...]:
         """Return what each module says of itself that ``name`` stands for (modinfo(8)).
 
-        The configuration's aliases do not count, nor do others with ``by_module_name``. Raises as
-        ``resolve`` does.
+        The configuration's aliases do not count, nor do others with ``by_module_name``. What is
+        imported and exported is told with ``symbols``. Raises as ``resolve`` does.
         """
 
         def ask(generation: Generation) -> tuple[ModuleInfo, ...]:
@@ -57,7 +62,7 @@ class Lookups:
                 found = resolve_module(module_name(check_query(name)), database)
             else:
                 found = resolve(name, database, _NO_CONFIG)
-            return tuple(_info(target.name, database) for target in found.targets)
+            return tuple(_info(target.name, database, symbols=symbols) for target in found.targets)
 
         return self._answer(release, ask)
 
@@ -104,8 +109,8 @@ class Lookups:
             return ask(fresh)
 
 
-def _info(name: str, database: Database) -> ModuleInfo:
+def _info(name: str, database: Database, *, symbols: bool) -> ModuleInfo:
     record = database.module(name)
     if record is not None and not database.is_builtin(name):
-        return info_of_record(record, database)
+        return info_of_record(record, database, symbols=symbols)
     return info_of_builtin(name, database)

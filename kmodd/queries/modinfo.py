@@ -39,12 +39,17 @@ class ModuleInfo:
     error: str = ""
 
 
-def info_of_record(record: ModuleRecord, database: Database) -> ModuleInfo:
-    """Return what the file of ``record`` says now; what is wrong with it is in the result."""
+def info_of_record(
+    record: ModuleRecord, database: Database, *, symbols: bool = False
+) -> ModuleInfo:
+    """Return what the file of ``record`` says now; what is wrong with it is in the result.
+
+    With ``symbols`` those that the module imports and exports are, too.
+    """
     path = full_path(database.directory, record.path)
     try:
         with ModuleFile.open(path) as module:
-            return _info(module, record.name, path)
+            return _info(module, record.name, path, symbols=symbols)
     except ModuleFileError as error:
         return ModuleInfo(
             name=record.name, path=path, errno=_errno_of(path, error), error=error.why

@@ -63,7 +63,10 @@ class QueryCalls(database_service_pb2_grpc.DatabaseServiceServicer):
     ) -> pb.GetModuleInfoResponse:
         """Answer with what modules say of themselves."""
         infos = self._lookups.module_infos(
-            request.name, request.release, by_module_name=request.module_name_only
+            request.name,
+            request.release,
+            by_module_name=request.module_name_only,
+            symbols=request.symbols,
         )
         return pb.GetModuleInfoResponse(modules=map(info_message, infos))
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from kmodd.v1 import policy_pb2 as kmodd_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/policy.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14WatchDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Z\n\x15WatchDatabaseResponse\x12\x1e\n\x04tree\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x12\x16\n\x0cgone_release\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\x83\x02\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\x1c\n\x14unread_configuration\x18\t \x03(\t\x12)\n\x08left_out\x18\n \x03(\x0b\x32\x17.kmodd.v1.LeftOutModule\"-\n\rLeftOutModule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x13ResolveAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"f\n\x14ResolveAliasResponse\x12\x0f\n\x07modules\x18\x01 \x03(\t\x12$\n\x06source\x18\x02 \x01(\x0e\x32\x14.kmodd.v1.NameSource\x12\x17\n\x0f\x63onfig_problems\x18\x03 \x03(\t\"O\n\x14GetModuleInfoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\x12\x18\n\x10module_name_only\x18\x03 \x01(\x08\">\n\x15GetModuleInfoResponse\x12%\n\x07modules\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.ModuleInfo\"c\n\x14InspectModuleRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kmodd.v1.InspectModuleHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"(\n\x13InspectModuleHeader\x12\x11\n\tfile_name\x18\x01 \x01(\t\"=\n\x15InspectModuleResponse\x12$\n\x06module\x18\x01 \x01(\x0b\x32\x14.kmodd.v1.ModuleInfo\"\x95\x02\n\nModuleInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12)\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x19.kmodd.v1.ModuleInfoField\x12\x10\n\x08\x62uild_id\x18\x05 \x01(\x0c\x12,\n\tsignature\x18\x06 \x01(\x0b\x32\x19.kmodd.v1.ModuleSignature\x12%\n\x08versions\x18\x07 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12$\n\x07\x65xports\x18\x08 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x13\n\x0b\x65rror_errno\x18\n \x01(\x05\"@\n\x0fModuleInfoField\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"d\n\x0fModuleSignature\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06signer\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\x0c\x12\x16\n\x0ehash_algorithm\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x0c\"(\n\tSymbolCrc\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0b\n\x03\x63rc\x18\x02 \x01(\r\"*\n\x17GetConfigurationRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"{\n\x18GetConfigurationResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.kmodd.v1.ConfigEntry\x12%\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x14.kmodd.v1.AliasEntry\x12\x10\n\x08problems\x18\x03 \x03(\t\"s\n\x0b\x43onfigEntry\x12,\n\tdirective\x18\x01 \x01(\x0e\x32\x19.kmodd.v1.ConfigDirective\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\r\"+\n\nAliasEntry\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0e\n\x06module\x18\x02 \x01(\t\"7\n\x16GetDependenciesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"P\n\x17GetDependenciesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12&\n\x07modules\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.ModuleNeeds\"t\n\x0bModuleNeeds\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12\x0f\n\x07\x64\x65pends\x18\x04 \x03(\t\x12\x13\n\x0bsoft_before\x18\x05 \x03(\t\x12\x12\n\nsoft_after\x18\x06 \x03(\t\"(\n\x15GetStaticNodesRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"=\n\x16GetStaticNodesResponse\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.StaticNode\"l\n\nStaticNode\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.kmodd.v1.DeviceKind\x12\r\n\x05major\x18\x04 \x01(\r\x12\r\n\x05minor\x18\x05 \x01(\r*\xdf\x01\n\nNameSource\x12\x1b\n\x17NAME_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18NAME_SOURCE_CONFIG_ALIAS\x10\x01\x12\x16\n\x12NAME_SOURCE_MODULE\x10\x02\x12\x16\n\x12NAME_SOURCE_SYMBOL\x10\x03\x12\x17\n\x13NAME_SOURCE_COMMAND\x10\x04\x12\x15\n\x11NAME_SOURCE_ALIAS\x10\x05\x12\x17\n\x13NAME_SOURCE_BUILTIN\x10\x06\x12\x1d\n\x19NAME_SOURCE_BUILTIN_ALIAS\x10\x07*\x84\x02\n\x0f\x43onfigDirective\x12 \n\x1c\x43ONFIG_DIRECTIVE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFIG_DIRECTIVE_BLACKLIST\x10\x01\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_INSTALL\x10\x02\x12\x1b\n\x17\x43ONFIG_DIRECTIVE_REMOVE\x10\x03\x12\x1a\n\x16\x43ONFIG_DIRECTIVE_ALIAS\x10\x04\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_OPTIONS\x10\x05\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_SOFTDEP\x10\x06\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_WEAKDEP\x10\x07*[\n\nDeviceKind\x12\x1b\n\x17\x44\x45VICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45VICE_KIND_CHARACTER\x10\x01\x12\x15\n\x11\x44\x45VICE_KIND_BLOCK\x10\x02\x32\xde\x06\n\x0f\x44\x61tabaseService\x12\x62\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x03\x30\x01\x12N\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12\\\n\rWatchDatabase\x12\x1e.kmodd.v1.WatchDatabaseRequest\x1a\x1f.kmodd.v1.WatchDatabaseResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12W\n\x0cResolveAlias\x12\x1d.kmodd.v1.ResolveAliasRequest\x1a\x1e.kmodd.v1.ResolveAliasResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12Z\n\rGetModuleInfo\x12\x1e.kmodd.v1.GetModuleInfoRequest\x1a\x1f.kmodd.v1.GetModuleInfoResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12\\\n\rInspectModule\x12\x1e.kmodd.v1.InspectModuleRequest\x1a\x1f.kmodd.v1.InspectModuleResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x03(\x01\x12\x65\n\x10GetConfiguration\x12!.kmodd.v1.GetConfigurationRequest\x1a\".kmodd.v1.GetConfigurationResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12`\n\x0fGetDependencies\x12 .kmodd.v1.GetDependenciesRequest\x1a!.kmodd.v1.GetDependenciesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12]\n\x0eGetStaticNodes\x12\x1f.kmodd.v1.GetStaticNodesRequest\x1a .kmodd.v1.GetStaticNodesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkmodd/v1/database_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/policy.proto\")\n\x16RebuildDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"s\n\x17RebuildDatabaseResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x19.kmodd.v1.RebuildProgressH\x00\x12\x1e\n\x04tree\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x42\t\n\x07\x63ontent\":\n\x0fRebuildProgress\x12\x12\n\nfiles_read\x18\x01 \x01(\r\x12\x13\n\x0b\x66iles_total\x18\x02 \x01(\r\"9\n\x10ListTreesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"K\n\x11ListTreesResponse\x12\x1d\n\x05trees\x18\x01 \x03(\x0b\x32\x0e.kmodd.v1.Tree\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x14WatchDatabaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Z\n\x15WatchDatabaseResponse\x12\x1e\n\x04tree\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.TreeH\x00\x12\x16\n\x0cgone_release\x18\x02 \x01(\tH\x00\x42\t\n\x07\x63ontent\"\x83\x02\n\x04Tree\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12.\n\nbuilt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmodule_count\x18\x05 \x01(\r\x12\x11\n\tpublished\x18\x06 \x01(\x08\x12\x0f\n\x07problem\x18\x07 \x01(\t\x12\x10\n\x08warnings\x18\x08 \x03(\t\x12\x1c\n\x14unread_configuration\x18\t \x03(\t\x12)\n\x08left_out\x18\n \x03(\x0b\x32\x17.kmodd.v1.LeftOutModule\"-\n\rLeftOutModule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x13ResolveAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"f\n\x14ResolveAliasResponse\x12\x0f\n\x07modules\x18\x01 \x03(\t\x12$\n\x06source\x18\x02 \x01(\x0e\x32\x14.kmodd.v1.NameSource\x12\x17\n\x0f\x63onfig_problems\x18\x03 \x03(\t\"`\n\x14GetModuleInfoRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\x12\x18\n\x10module_name_only\x18\x03 \x01(\x08\x12\x0f\n\x07symbols\x18\x04 \x01(\x08\">\n\x15GetModuleInfoResponse\x12%\n\x07modules\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.ModuleInfo\"c\n\x14InspectModuleRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kmodd.v1.InspectModuleHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"(\n\x13InspectModuleHeader\x12\x11\n\tfile_name\x18\x01 \x01(\t\"=\n\x15InspectModuleResponse\x12$\n\x06module\x18\x01 \x01(\x0b\x32\x14.kmodd.v1.ModuleInfo\"\x95\x02\n\nModuleInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12)\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x19.kmodd.v1.ModuleInfoField\x12\x10\n\x08\x62uild_id\x18\x05 \x01(\x0c\x12,\n\tsignature\x18\x06 \x01(\x0b\x32\x19.kmodd.v1.ModuleSignature\x12%\n\x08versions\x18\x07 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12$\n\x07\x65xports\x18\x08 \x03(\x0b\x32\x13.kmodd.v1.SymbolCrc\x12\r\n\x05\x65rror\x18\t \x01(\t\x12\x13\n\x0b\x65rror_errno\x18\n \x01(\x05\"@\n\x0fModuleInfoField\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"d\n\x0fModuleSignature\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06signer\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\x0c\x12\x16\n\x0ehash_algorithm\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\x0c\"(\n\tSymbolCrc\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0b\n\x03\x63rc\x18\x02 \x01(\r\"*\n\x17GetConfigurationRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"{\n\x18GetConfigurationResponse\x12&\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x15.kmodd.v1.ConfigEntry\x12%\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x14.kmodd.v1.AliasEntry\x12\x10\n\x08problems\x18\x03 \x03(\t\"s\n\x0b\x43onfigEntry\x12,\n\tdirective\x18\x01 \x01(\x0e\x32\x19.kmodd.v1.ConfigDirective\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04\x66ile\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\r\"+\n\nAliasEntry\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0e\n\x06module\x18\x02 \x01(\t\"7\n\x16GetDependenciesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\t\"P\n\x17GetDependenciesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12&\n\x07modules\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.ModuleNeeds\"t\n\x0bModuleNeeds\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07\x62uiltin\x18\x03 \x01(\x08\x12\x0f\n\x07\x64\x65pends\x18\x04 \x03(\t\x12\x13\n\x0bsoft_before\x18\x05 \x03(\t\x12\x12\n\nsoft_after\x18\x06 \x03(\t\"(\n\x15GetStaticNodesRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"=\n\x16GetStaticNodesResponse\x12#\n\x05nodes\x18\x01 \x03(\x0b\x32\x14.kmodd.v1.StaticNode\"l\n\nStaticNode\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.kmodd.v1.DeviceKind\x12\r\n\x05major\x18\x04 \x01(\r\x12\r\n\x05minor\x18\x05 \x01(\r*\xdf\x01\n\nNameSource\x12\x1b\n\x17NAME_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18NAME_SOURCE_CONFIG_ALIAS\x10\x01\x12\x16\n\x12NAME_SOURCE_MODULE\x10\x02\x12\x16\n\x12NAME_SOURCE_SYMBOL\x10\x03\x12\x17\n\x13NAME_SOURCE_COMMAND\x10\x04\x12\x15\n\x11NAME_SOURCE_ALIAS\x10\x05\x12\x17\n\x13NAME_SOURCE_BUILTIN\x10\x06\x12\x1d\n\x19NAME_SOURCE_BUILTIN_ALIAS\x10\x07*\x84\x02\n\x0f\x43onfigDirective\x12 \n\x1c\x43ONFIG_DIRECTIVE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONFIG_DIRECTIVE_BLACKLIST\x10\x01\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_INSTALL\x10\x02\x12\x1b\n\x17\x43ONFIG_DIRECTIVE_REMOVE\x10\x03\x12\x1a\n\x16\x43ONFIG_DIRECTIVE_ALIAS\x10\x04\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_OPTIONS\x10\x05\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_SOFTDEP\x10\x06\x12\x1c\n\x18\x43ONFIG_DIRECTIVE_WEAKDEP\x10\x07*[\n\nDeviceKind\x12\x1b\n\x17\x44\x45VICE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45VICE_KIND_CHARACTER\x10\x01\x12\x15\n\x11\x44\x45VICE_KIND_BLOCK\x10\x02\x32\xde\x06\n\x0f\x44\x61tabaseService\x12\x62\n\x0fRebuildDatabase\x12 .kmodd.v1.RebuildDatabaseRequest\x1a!.kmodd.v1.RebuildDatabaseResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x03\x30\x01\x12N\n\tListTrees\x12\x1a.kmodd.v1.ListTreesRequest\x1a\x1b.kmodd.v1.ListTreesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12\\\n\rWatchDatabase\x12\x1e.kmodd.v1.WatchDatabaseRequest\x1a\x1f.kmodd.v1.WatchDatabaseResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12W\n\x0cResolveAlias\x12\x1d.kmodd.v1.ResolveAliasRequest\x1a\x1e.kmodd.v1.ResolveAliasResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12Z\n\rGetModuleInfo\x12\x1e.kmodd.v1.GetModuleInfoRequest\x1a\x1f.kmodd.v1.GetModuleInfoResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12\\\n\rInspectModule\x12\x1e.kmodd.v1.InspectModuleRequest\x1a\x1f.kmodd.v1.InspectModuleResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x03(\x01\x12\x65\n\x10GetConfiguration\x12!.kmodd.v1.GetConfigurationRequest\x1a\".kmodd.v1.GetConfigurationResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12`\n\x0fGetDependencies\x12 .kmodd.v1.GetDependenciesRequest\x1a!.kmodd.v1.GetDependenciesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12]\n\x0eGetStaticNodes\x12\x1f.kmodd.v1.GetStaticNodesRequest\x1a .kmodd.v1.GetStaticNodesResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,12 +52,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATABASESERVICE'].methods_by_name['GetDependencies']._serialized_options = b'\242\324\030\004\010\001\030\001'
   _globals['_DATABASESERVICE'].methods_by_name['GetStaticNodes']._loaded_options = None
   _globals['_DATABASESERVICE'].methods_by_name['GetStaticNodes']._serialized_options = b'\242\324\030\004\010\001\030\001'
-  _globals['_NAMESOURCE']._serialized_start=2702
-  _globals['_NAMESOURCE']._serialized_end=2925
-  _globals['_CONFIGDIRECTIVE']._serialized_start=2928
-  _globals['_CONFIGDIRECTIVE']._serialized_end=3188
-  _globals['_DEVICEKIND']._serialized_start=3190
-  _globals['_DEVICEKIND']._serialized_end=3281
+  _globals['_NAMESOURCE']._serialized_start=2719
+  _globals['_NAMESOURCE']._serialized_end=2942
+  _globals['_CONFIGDIRECTIVE']._serialized_start=2945
+  _globals['_CONFIGDIRECTIVE']._serialized_end=3205
+  _globals['_DEVICEKIND']._serialized_start=3207
+  _globals['_DEVICEKIND']._serialized_end=3298
   _globals['_REBUILDDATABASEREQUEST']._serialized_start=101
   _globals['_REBUILDDATABASEREQUEST']._serialized_end=142
   _globals['_REBUILDDATABASERESPONSE']._serialized_start=144
@@ -81,43 +81,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEALIASRESPONSE']._serialized_start=953
   _globals['_RESOLVEALIASRESPONSE']._serialized_end=1055
   _globals['_GETMODULEINFOREQUEST']._serialized_start=1057
-  _globals['_GETMODULEINFOREQUEST']._serialized_end=1136
-  _globals['_GETMODULEINFORESPONSE']._serialized_start=1138
-  _globals['_GETMODULEINFORESPONSE']._serialized_end=1200
-  _globals['_INSPECTMODULEREQUEST']._serialized_start=1202
-  _globals['_INSPECTMODULEREQUEST']._serialized_end=1301
-  _globals['_INSPECTMODULEHEADER']._serialized_start=1303
-  _globals['_INSPECTMODULEHEADER']._serialized_end=1343
-  _globals['_INSPECTMODULERESPONSE']._serialized_start=1345
-  _globals['_INSPECTMODULERESPONSE']._serialized_end=1406
-  _globals['_MODULEINFO']._serialized_start=1409
-  _globals['_MODULEINFO']._serialized_end=1686
-  _globals['_MODULEINFOFIELD']._serialized_start=1688
-  _globals['_MODULEINFOFIELD']._serialized_end=1752
-  _globals['_MODULESIGNATURE']._serialized_start=1754
-  _globals['_MODULESIGNATURE']._serialized_end=1854
-  _globals['_SYMBOLCRC']._serialized_start=1856
-  _globals['_SYMBOLCRC']._serialized_end=1896
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=1898
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=1940
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=1942
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2065
-  _globals['_CONFIGENTRY']._serialized_start=2067
-  _globals['_CONFIGENTRY']._serialized_end=2182
-  _globals['_ALIASENTRY']._serialized_start=2184
-  _globals['_ALIASENTRY']._serialized_end=2227
-  _globals['_GETDEPENDENCIESREQUEST']._serialized_start=2229
-  _globals['_GETDEPENDENCIESREQUEST']._serialized_end=2284
-  _globals['_GETDEPENDENCIESRESPONSE']._serialized_start=2286
-  _globals['_GETDEPENDENCIESRESPONSE']._serialized_end=2366
-  _globals['_MODULENEEDS']._serialized_start=2368
-  _globals['_MODULENEEDS']._serialized_end=2484
-  _globals['_GETSTATICNODESREQUEST']._serialized_start=2486
-  _globals['_GETSTATICNODESREQUEST']._serialized_end=2526
-  _globals['_GETSTATICNODESRESPONSE']._serialized_start=2528
-  _globals['_GETSTATICNODESRESPONSE']._serialized_end=2589
-  _globals['_STATICNODE']._serialized_start=2591
-  _globals['_STATICNODE']._serialized_end=2699
-  _globals['_DATABASESERVICE']._serialized_start=3284
-  _globals['_DATABASESERVICE']._serialized_end=4146
+  _globals['_GETMODULEINFOREQUEST']._serialized_end=1153
+  _globals['_GETMODULEINFORESPONSE']._serialized_start=1155
+  _globals['_GETMODULEINFORESPONSE']._serialized_end=1217
+  _globals['_INSPECTMODULEREQUEST']._serialized_start=1219
+  _globals['_INSPECTMODULEREQUEST']._serialized_end=1318
+  _globals['_INSPECTMODULEHEADER']._serialized_start=1320
+  _globals['_INSPECTMODULEHEADER']._serialized_end=1360
+  _globals['_INSPECTMODULERESPONSE']._serialized_start=1362
+  _globals['_INSPECTMODULERESPONSE']._serialized_end=1423
+  _globals['_MODULEINFO']._serialized_start=1426
+  _globals['_MODULEINFO']._serialized_end=1703
+  _globals['_MODULEINFOFIELD']._serialized_start=1705
+  _globals['_MODULEINFOFIELD']._serialized_end=1769
+  _globals['_MODULESIGNATURE']._serialized_start=1771
+  _globals['_MODULESIGNATURE']._serialized_end=1871
+  _globals['_SYMBOLCRC']._serialized_start=1873
+  _globals['_SYMBOLCRC']._serialized_end=1913
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=1915
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=1957
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=1959
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2082
+  _globals['_CONFIGENTRY']._serialized_start=2084
+  _globals['_CONFIGENTRY']._serialized_end=2199
+  _globals['_ALIASENTRY']._serialized_start=2201
+  _globals['_ALIASENTRY']._serialized_end=2244
+  _globals['_GETDEPENDENCIESREQUEST']._serialized_start=2246
+  _globals['_GETDEPENDENCIESREQUEST']._serialized_end=2301
+  _globals['_GETDEPENDENCIESRESPONSE']._serialized_start=2303
+  _globals['_GETDEPENDENCIESRESPONSE']._serialized_end=2383
+  _globals['_MODULENEEDS']._serialized_start=2385
+  _globals['_MODULENEEDS']._serialized_end=2501
+  _globals['_GETSTATICNODESREQUEST']._serialized_start=2503
+  _globals['_GETSTATICNODESREQUEST']._serialized_end=2543
+  _globals['_GETSTATICNODESRESPONSE']._serialized_start=2545
+  _globals['_GETSTATICNODESRESPONSE']._serialized_end=2606
+  _globals['_STATICNODE']._serialized_start=2608
+  _globals['_STATICNODE']._serialized_end=2716
+  _globals['_DATABASESERVICE']._serialized_start=3301
+  _globals['_DATABASESERVICE']._serialized_end=4163
 # @@protoc_insertion_point(module_scope)

@@ -161,14 +161,16 @@ class ResolveAliasResponse(_message.Message):
     def __init__(self, modules: _Optional[_Iterable[str]] = ..., source: _Optional[_Union[NameSource, str]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetModuleInfoRequest(_message.Message):
-    __slots__ = ("name", "release", "module_name_only")
+    __slots__ = ("name", "release", "module_name_only", "symbols")
     NAME_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     MODULE_NAME_ONLY_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     name: str
     release: str
     module_name_only: bool
-    def __init__(self, name: _Optional[str] = ..., release: _Optional[str] = ..., module_name_only: bool = ...) -> None: ...
+    symbols: bool
+    def __init__(self, name: _Optional[str] = ..., release: _Optional[str] = ..., module_name_only: bool = ..., symbols: bool = ...) -> None: ...
 
 class GetModuleInfoResponse(_message.Message):
     __slots__ = ("modules",)

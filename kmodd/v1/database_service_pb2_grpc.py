@@ -126,7 +126,7 @@ class DatabaseServiceServicer(object):
 
     def InspectModule(self, request_iterator, context):
         """Tells what a module file that the client sends says of itself (modinfo FILE, and what
-        modprobe --show-modversions and --show-exports print). The first message is the header, each
+        modprobe --show-modversions and --show-exports print of a file). The first message is the header, each
         further one a chunk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -57,6 +57,48 @@ def test_a_name_is_resolved_with_the_source_that_knew_it(daemon: Daemon) -> None
         assert caught.value.reason == "MODULE_NOT_FOUND"
 
 
+@pytest.mark.parametrize("option", ["--show-exports", "--show-modversions"])
+def test_symbols_are_shown_by_name_as_by_path(
+    daemon: Daemon, modules_root: ModuleTree, option: str
+) -> None:
+    # As newer kmod does; kmod 30 takes every word for a path.
+    extra = modules_root.directory / "extra"
+    for name in ("greet", "facade"):
+        shown = daemon.kmodctl("modprobe", option, f"{extra}/{name}.ko")
+        assert daemon.kmodctl("modprobe", option, name).stdout == shown.stdout
+        assert daemon.kmodctl("modprobe", option, f"{name}").returncode == shown.returncode
+    by_file = daemon.kmodctl("modprobe", option, f"{extra}/facade.ko").stdout
+    assert daemon.kmodctl("modprobe", option, "front-door").stdout == by_file
+    assert daemon.kmodctl("modprobe", option, "symbol:greet_somebody").stdout == (
+        daemon.kmodctl("modprobe", option, f"{extra}/greet.ko").stdout
+    )
+
+
+def test_symbols_that_cannot_be_shown_by_name_are_told(
+    daemon: Daemon, modules_root: ModuleTree
+) -> None:
+    absent = daemon.kmodctl("modprobe", "--show-exports", "nosuch")
+    assert (absent.stderr, absent.returncode) == (
+        f"modprobe: FATAL: Module nosuch not found in directory {modules_root.directory}\n",
+        1,
+    )
+    none = daemon.kmodctl("modprobe", "--show-exports", "hello")
+    assert (none.stdout, none.stderr, none.returncode) == (
+        "",
+        "modprobe: FATAL: could not get symbols of hello: No such file or directory\n",
+        1,
+    )
+
+
+def test_symbols_of_a_name_are_told_where_they_are_asked_for(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        (plain,) = client.module_infos("greet")
+        (whole,) = client.module_infos("greet", symbols=True)
+    assert (len(plain.exports), len(plain.versions)) == (0, 0)
+    assert [each.symbol for each in whole.exports] == ["greet_somebody"]
+    assert "_printk" in [each.symbol for each in whole.versions]
+
+
 def test_a_module_tells_its_fields_wherever_its_file_is(
     daemon: Daemon, modules_root: ModuleTree
 ) -> None:
