@@ -7,6 +7,7 @@ Left out, each for its reason:
 - ``-m``, which kmod 30 does not have.
 """
 
+import lzma
 import os
 import re
 import subprocess
@@ -16,6 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.modulefile import Compression
+from tests.support.compression import (
+    LARGEST_DICTIONARY,
+    compress,
+    xz_with_dictionary,
+    zstd_with_window,
+)
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.elf_patch import with_modinfo
 from tests.support.elf_writer import SIGNATURE_MARKER, ModuleSpec, append_signature, write_module
@@ -162,6 +170,39 @@ def test_files_are_told_the_same(place: Place, form: Sequence[str]) -> None:
     files = sorted((place.tree.directory / "kernel").iterdir())
     for file in (str(file) for file in files if file.name != "none.ko"):
         assert place.ours(*form, file) == place.theirs(*form, file), file
+
+
+def compressed() -> Iterator[tuple[str, bytes]]:
+    """Yield what people and programs make of a module's file, and what may follow in it."""
+    image = write_module(ModuleSpec(name="packed"))
+    xz, zst = (compress(image, each) for each in (Compression.XZ, Compression.ZSTD))
+    halves = [compress(each, Compression.XZ) for each in (image[:999], image[999:])]
+    skipped = b"\x50\x2a\x4d\x18\3\0\0\0abc"
+    yield "crc64.ko.xz", lzma.compress(image)
+    yield "sha256.ko.xz", lzma.compress(image, check=lzma.CHECK_SHA256)
+    filters = [{"id": lzma.FILTER_DELTA, "dist": 4}, {"id": lzma.FILTER_LZMA2}]
+    yield "delta.ko.xz", lzma.compress(image, filters=filters)
+    for code in (30, 39, LARGEST_DICTIONARY):
+        yield f"dictionary_{code}.ko.xz", xz_with_dictionary(image, code)
+    yield "halves.ko.xz", b"".join(halves)
+    yield "apart.ko.xz", bytes(4).join(halves) + bytes(8)
+    yield "unevenly.ko.xz", bytes(5).join(halves)
+    for name, end in (("zeros", bytes(4)), ("three", bytes(3)), ("words", b"and more")):
+        yield f"{name}.ko.xz", xz + end
+        yield f"{name}.ko.zst", zst + end
+    yield "skipped.ko.zst", zst + skipped
+    yield "empty.ko.zst", zst + compress(b"", Compression.ZSTD)
+    yield "window.ko.zst", zstd_with_window(image, 27)
+    yield "windows.ko.zst", zstd_with_window(image, 28, tells_size=False)
+
+
+def test_compressed_files_are_told_the_same(place: Place, tmp_path: Path) -> None:
+    for name, contents in compressed():
+        file = tmp_path / name
+        file.write_bytes(contents)
+        mine, reference = place.ours(str(file)), place.theirs(str(file))
+        assert (mine.output, mine.status) == (reference.output, reference.status), name
+        assert mine.errors.splitlines()[-1:] == reference.errors.splitlines()[-1:]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
+from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Namespace
 from kmodd.namespace.load_origins import Origin
+from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.plan import LoadRequest, UnloadRequest
 from tests.support.namespaces import namespace_on
 from tests.support.small_tree import add_module, empty_tree
@@ -127,3 +129,26 @@ def test_the_kernels_own_name_comes_first(namespace: Namespace, tree: ModuleTree
     namespace.insert(dotted.read_bytes(), dotted.name, "", InsertFlags.NONE)
     namespace.remove("foo")
     assert names(namespace) == ["foo.bar"]
+
+
+def test_the_machines_kernel_is_asked_by_its_own_names(tmp_path: Path) -> None:
+    listed = "u-ser 1 0 - Live 0x0\nfoo.bar 1 1 u-ser, Live 0x0\nplain 1 1 u-ser, Live 0x0\n"
+    (tmp_path / "modules").write_text(listed)
+    kernel = LinuxKernel(proc=tmp_path, sysfs=tmp_path, log_device=tmp_path / "kmsg")
+    names = LoadedNames(kernel)
+    assert [names.own(name) for name in ("foo", "foo.bar", "u_ser", "u-ser", "plain")] == [
+        *("foo.bar", "foo.bar", "u-ser", "u-ser", "plain")
+    ]
+    assert [names.own(name) for name in ("nosuch", "foo.baz", "pla")] == [
+        "nosuch",
+        "foo.baz",
+        "pla",
+    ]
+    called = names.by_name(kernel.modules())
+    assert {name: module.holders for name, module in called.items()} == {
+        "u_ser": (),
+        "foo": ("u_ser",),
+        "plain": ("u_ser",),
+    }
+    (tmp_path / "modules").write_text("plain 1 0 - Live 0x0\n")
+    assert (names.find("foo"), names.called("foo.bar")) == (None, "foo.bar")
