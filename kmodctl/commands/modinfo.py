@@ -158,18 +158,20 @@ def _lines(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> I
 
 def _pair(key: str, value: str, null: bool) -> str:
     # A key for which the column is too narrow has as many blanks behind it as it is too long.
-    return f"{key}={value}" if null else f"{key}:{' ' * abs(15 - len(key))}{value}"
+    blanks = abs(15 - len(os.fsencode(key)))
+    return f"{key}={value}" if null else f"{key}:{' ' * blanks}{value}"
 
 
 def _all_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
     """Yield all that can be asked for by its name."""
-    yield from ((field.key, _value(field)) for field in info.fields)
+    yield from ((_key(field), _value(field)) for field in info.fields)
     if info.build_id:
         yield "build-id", _hex(info.build_id)
     if info.HasField("signature"):
         signature = info.signature
         yield "sig_id", signature.id
-        yield "signer", signature.signer
+        raw = signature.raw_signer
+        yield "signer", raw.decode("utf-8", "surrogateescape") if raw else signature.signer
         yield "sig_key", _hex(signature.key_id)
         yield "sig_hashalgo", signature.hash_algorithm
         yield "signature", _hex(signature.value)
@@ -208,8 +210,13 @@ def _parameter(name: str, text: str | None, kind: str | None, *, brackets: bool)
     return f"{name}:{text}" if kind is None else f"{name}:{text} ({kind})"
 
 
+def _key(field: "ModuleInfoField") -> str:
+    """Return the field's key, with bytes that are not UTF-8 as surrogates."""
+    return field.raw_key.decode("utf-8", "surrogateescape") if field.raw_key else field.key
+
+
 def _value(field: "ModuleInfoField") -> str:
-    """Return the field's value, with bytes that are not UTF-8 as surrogates."""
+    """Return the field's value, in the same way."""
     return field.raw_value.decode("utf-8", "surrogateescape") if field.raw_value else field.value
 
 

@@ -30,18 +30,25 @@ def info_message(info: ModuleInfo) -> pb.ModuleInfo:
 
 
 def _field(key: str, value: str) -> pb.ModuleInfoField:
+    return pb.ModuleInfoField(
+        key=text(key), value=text(value), raw_value=_raw(value), raw_key=_raw(key)
+    )
+
+
+def _raw(value: str) -> bytes:
+    """Return the bytes of ``value`` where they are not UTF-8, none where they are."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raw = value.encode("utf-8", "surrogateescape")
-        return pb.ModuleInfoField(key=text(key), value=text(value), raw_value=raw)
-    return pb.ModuleInfoField(key=text(key), value=value)
+        return value.encode("utf-8", "surrogateescape")
+    return b""
 
 
 def _signature(signature: Signature) -> pb.ModuleSignature:
     return pb.ModuleSignature(
         id=signature.type.value,
         signer=text(signature.signer),
+        raw_signer=_raw(signature.signer),
         key_id=signature.key_id,
         hash_algorithm=signature.hash_algorithm,
         value=signature.value,

@@ -223,28 +223,32 @@ class ModuleInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., builtin: bool = ..., fields: _Optional[_Iterable[_Union[ModuleInfoField, _Mapping]]] = ..., build_id: _Optional[bytes] = ..., signature: _Optional[_Union[ModuleSignature, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[SymbolCrc, _Mapping]]] = ..., exports: _Optional[_Iterable[_Union[SymbolCrc, _Mapping]]] = ..., error: _Optional[str] = ..., error_errno: _Optional[int] = ...) -> None: ...
 
 class ModuleInfoField(_message.Message):
-    __slots__ = ("key", "value", "raw_value")
+    __slots__ = ("key", "value", "raw_value", "raw_key")
     KEY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     RAW_VALUE_FIELD_NUMBER: _ClassVar[int]
+    RAW_KEY_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: str
     raw_value: bytes
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., raw_value: _Optional[bytes] = ...) -> None: ...
+    raw_key: bytes
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., raw_value: _Optional[bytes] = ..., raw_key: _Optional[bytes] = ...) -> None: ...
 
 class ModuleSignature(_message.Message):
-    __slots__ = ("id", "signer", "key_id", "hash_algorithm", "value")
+    __slots__ = ("id", "signer", "key_id", "hash_algorithm", "value", "raw_signer")
     ID_FIELD_NUMBER: _ClassVar[int]
     SIGNER_FIELD_NUMBER: _ClassVar[int]
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     HASH_ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    RAW_SIGNER_FIELD_NUMBER: _ClassVar[int]
     id: str
     signer: str
     key_id: bytes
     hash_algorithm: str
     value: bytes
-    def __init__(self, id: _Optional[str] = ..., signer: _Optional[str] = ..., key_id: _Optional[bytes] = ..., hash_algorithm: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    raw_signer: bytes
+    def __init__(self, id: _Optional[str] = ..., signer: _Optional[str] = ..., key_id: _Optional[bytes] = ..., hash_algorithm: _Optional[str] = ..., value: _Optional[bytes] = ..., raw_signer: _Optional[bytes] = ...) -> None: ...
 
 class SymbolCrc(_message.Message):
     __slots__ = ("symbol", "crc")

@@ -77,6 +77,8 @@ EDITED = {
     "lines": b"license=GPL\r\n\0alias=a\nb\0softdep=pre: x\nsoftdep lines post: y\0",
     "newlines": b"license=GPL\nalias=a:*\nname=newlines\n",
     "padded": b"\0\0license=GPL\0\0\0description\0description=\0=\0\0",
+    "recoded": "license=GPL\0schlüssel=wert\0".encode() + "größe=1\0größe".encode("latin-1"),
+    "wide": "license=GPL\0alias=a".encode("utf-16"),
     "single": b"x",
     "padded_single": b"\0x",
     "pair": b"x\0",
@@ -216,6 +218,7 @@ def test_compressed_files_are_told_the_same(place: Place, tmp_path: Path) -> Non
         ("/1.2.3.4.5=of no known kind", ()),
         ("/CN=Müller", ("-utf8", "-set_serial", "0xf234")),
         ("/CN=zero", ("-set_serial", "0")),
+        ("/O=Müller", ("-utf8", "-config", "{config}")),
         ("/CN=negative", ("-set_serial", "-300")),
         ("/CN=md5", ("-md", "md5")),
         ("/CN=sha1", ("-md", "sha1")),
@@ -228,14 +231,18 @@ def test_signers_are_told_the_same(
     openssl = require("openssl", "modules are signed with openssl")
     key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
     image, file = write_module(ModuleSpec(name="signed")), tmp_path / "signed.ko"
-    serial = () if options[:1] == ("-md",) else options
+    # Names are in an encoding of their own with that configuration (T61String).
+    config = tmp_path / "openssl.cnf"
+    config.write_text("[req]\nstring_mask = nombstr\ndistinguished_name = empty\n[empty]\n")
+    options = [each.format(config=config) for each in options]
+    serial = [] if options[:1] == ["-md"] else options
     request = ("req", "-x509", "-nodes", "-newkey", "rsa:1024", "-keyout", key)
     subprocess.run(
         [openssl, *request, "-out", certificate, "-subj", subject, *serial],
         check=True,
         capture_output=True,
     )
-    digest = options if options[:1] == ("-md",) else ("-md", "sha256")
+    digest = options if options[:1] == ["-md"] else ["-md", "sha256"]
     sign = ("cms", "-sign", "-binary", "-nocerts", "-noattr", "-outform", "DER", *digest)
     message = subprocess.run(
         [openssl, *sign, "-signer", certificate, "-inkey", key],
