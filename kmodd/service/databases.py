@@ -66,6 +66,6 @@ class DatabaseService(QueryCalls):
             releases, request.page_size, request.page_token, version=f"{hash(releases):x}"
         )
         return pb.ListTreesResponse(
-            trees=[tree_message(self._trees.summary(release)) for release in page.items],
+            trees=map(tree_message, filter(None, map(self._trees.summary, page.items))),
             next_page_token=page.next_token,
         )

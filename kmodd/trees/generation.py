@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kmodd.config import Config
@@ -128,6 +128,22 @@ class GivenUp:
     def problem(self) -> str:
         """Why the files are not published, or not renewed."""
         return self.summary.problem
+
+
+def no_summary(directory: Path, problem: str) -> TreeSummary:
+    """Return what is told of a tree that there is no generation for, and why."""
+    return TreeSummary(
+        release=directory.name,
+        directory=directory,
+        number=0,
+        built=datetime.fromtimestamp(0, UTC),
+        module_count=0,
+        published=False,
+        problem=problem,
+        warnings=(),
+        unread=(),
+        left_out=(),
+    )
 
 
 def given_up(

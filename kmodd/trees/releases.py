@@ -10,7 +10,7 @@ from kmodd.database.presence import is_tree
 from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
-from kmodd.trees.generation import Generation, TreeSummary
+from kmodd.trees.generation import Generation, TreeSummary, no_summary
 from kmodd.trees.tree import PATIENCE, Tree, TreeOptions, no_tree
 
 
@@ -72,9 +72,17 @@ class Trees:
         found = ((tree.directory.name, tree.summary) for tree in self.known())
         return {name: summary for name, summary in found if summary is not None}
 
-    def summary(self, release: str) -> TreeSummary:
-        """Return what is told of one release; build its first database. Raises TreeError."""
-        return self.tree(release).summary or self.rebuild(release).summary
+    def summary(self, release: str) -> TreeSummary | None:
+        """Return what is told of one release, whose first database is built for it.
+
+        One that none can be built for has that as its problem; None for one without a directory.
+        """
+        try:
+            return self.tree(release).summary or self.rebuild(release).summary
+        except TreeError as error:
+            if error.reason is Reason.TREE_NOT_FOUND:
+                return None
+            return no_summary(self.directory / release, error.message)
 
     def current(self, release: str = "", *, treeless: bool = False) -> Generation:
         """Return the generation in force, with its database; build the first one.

@@ -55,6 +55,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """The same for all the cells of the table, of which none changes anything."""
     tree = ModuleTree(tmp_path_factory.mktemp("roles") / "root", "6.1.0-roles")
     tree.directory.mkdir(parents=True)
+    (tree.directory / "modules.order").touch()
     with running_daemon(tree.root, place="admin/s", settings=SETTINGS) as running:
         yield running
 
