@@ -139,7 +139,6 @@ def running(settings: Settings) -> Iterator[Daemon]:
                 servers.stop()  # calls under way still need the kernel
                 kernel.close()
                 namespace.close()
-                commands.close()
 
 
 def serve(settings: Settings, reread: Callable[[], Settings]) -> None:

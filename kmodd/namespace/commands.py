@@ -3,42 +3,36 @@
 
 A command is the configuration's own text, given to ``/bin/sh -c`` as it stands. What a caller
 said reaches it only as the environment variable CMDLINE_OPTS, which a shell expands without
-evaluating it. The commands ``modprobe`` and its kin that it finds first are kmodctl's, and what
-they ask of the daemon belongs to the operation that runs the command.
+evaluating it. What it finds as ``modprobe`` and its kin, by these names and by their usual paths,
+is kmodctl, and what that asks of the daemon belongs to the operation that runs the command.
+
+The paths lead to kmodctl in mounts of the command's own. Where these cannot be had, a command that
+names such a path is refused: it would change the machine's kernel, whichever the daemon serves.
 """
 
-import contextlib
 import os
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from kmodd.errors import Reason, StateError
+from kmodd.namespace.command_process import (
+    Ended,
+    NoMountsError,
+    run_plainly,
+    run_with_own_mounts,
+)
+from kmodd.namespace.tool_paths import TOOLS_DIRECTORY, way_to_others
 from kmodd.plan import CommandStep
 
-SHELL = "/bin/sh"
-
-OUTPUT_MAX = 64 << 10
-"""Bytes of each output of a command that its caller is told."""
-
-TOOLS = ("modprobe", "insmod", "rmmod", "lsmod", "modinfo", "depmod")
-"""The programs that a command finds as kmodctl's."""
-
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where a command finds everything else, unless the daemon itself was told."""
+"""Where a command finds all but kmod's tools, unless the daemon itself was told."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """What a command wrote, each cut to OUTPUT_MAX bytes, and why it failed if it did.
+    """What a command wrote, the first bytes of each, and why it failed if it did.
 
     ``status`` is -N for a command that signal N ended, and 0 for one that took too long.
     """
@@ -50,36 +44,22 @@ class CommandOutput:
 
 
 class Commands:
-    """Runs commands. ``_lock`` guards the directory of tools, made when it is first needed."""
+    """Runs commands; what it is told is replaced as a whole, and counts for those run from then."""
 
     def __init__(self, socket: Path, *, allowed: bool, limit: float) -> None:
         """``socket`` is where nested calls go. ``limit`` is a command's time in seconds."""
         self.set_policy(socket, allowed=allowed)
         self._limit = limit
-        self._lock = threading.Lock()
-        self._tools: Path | None = None
 
     def set_policy(self, socket: Path, *, allowed: bool) -> None:
         """Take this over for the commands that are run from now on."""
         self._socket = socket
         self._allowed = allowed
 
-    def close(self) -> None:
-        """Take the tools away."""
-        with self._lock:
-            tools, self._tools = self._tools, None
-        if tools is not None:
-            shutil.rmtree(tools, ignore_errors=True)
-
     def check_allowed(self, step: CommandStep) -> None:
         """Raise StateError (COMMAND_REFUSED) where this daemon runs no commands."""
         if not self._allowed:
-            raise StateError(
-                Reason.COMMAND_REFUSED,
-                f"the {step.event} command of {step.module} is not run on this kernel",
-                module=step.module,
-                detail=step.command,
-            )
+            raise _refusal(step, "is not run on this kernel")
 
     def run(self, step: CommandStep, token: str, nested_options: str) -> CommandOutput:
         """Run a step's command to its end, or until its time is over.
@@ -90,21 +70,35 @@ class Commands:
         """
         environment = {
             **os.environ,
-            "PATH": f"{self._tools_directory()}:{os.environ.get('PATH', PATH)}",
+            "PATH": f"{TOOLS_DIRECTORY}:{os.environ.get('PATH', PATH)}",
+            "KMODD_PYTHON": sys.executable,
             "KMODD_SOCKET": str(self._socket),
             "KMODD_TOKEN": token,
             "MODPROBE_MODULE": step.module,
             "CMDLINE_OPTS": step.options,
             "MODPROBE_OPTIONS": nested_options,
         }
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            try:
-                status = _run(step.command, environment, output, errors, self._limit)
-            except OSError as error:
-                how = f"could not be run: {error.strerror}"
-                return CommandOutput(failure=_failure(step, how))
-            failure = None if status == 0 else self._failure_of(step, status)
-            return CommandOutput(_head(output), _head(errors), status or 0, failure)
+        try:
+            ended = self._run(step, environment)
+        except StateError as refusal:
+            return CommandOutput(failure=refusal)
+        except OSError as error:
+            return CommandOutput(failure=_failure(step, f"could not be run: {error.strerror}"))
+        failure = None if ended.status == 0 else self._failure_of(step, ended.status)
+        return CommandOutput(ended.output, ended.error_output, ended.status or 0, failure)
+
+    def _run(self, step: CommandStep, environment: Mapping[str, str]) -> Ended:
+        """Run a command where nothing leads it to the machine's own tools; else StateError."""
+        if not os.access(TOOLS_DIRECTORY / "kmod", os.X_OK):
+            raise _refusal(step, f"is not run: {TOOLS_DIRECTORY} has no program")
+        try:
+            return run_with_own_mounts(step.command, environment, self._limit)
+        except NoMountsError as error:
+            way = way_to_others(step.command)
+            if way:
+                why = f"is not run: it has '{way}', and can have no mounts of its own ({error})"
+                raise _refusal(step, why) from None
+        return run_plainly(step.command, environment, self._limit)
 
     def _failure_of(self, step: CommandStep, status: int | None) -> StateError:
         if status is None:
@@ -112,14 +106,6 @@ class Commands:
             return _failure(step, how, Reason.COMMAND_TIMED_OUT)
         how = f"ended with status {status}" if status > 0 else f"was ended by signal {-status}"
         return _failure(step, how)
-
-    def _tools_directory(self) -> Path:
-        with self._lock:
-            if self._tools is None:
-                self._tools = Path(tempfile.mkdtemp(prefix="kmodd-tools-"))
-                for tool in TOOLS:
-                    _write_tool(self._tools / tool, tool)
-            return self._tools
 
 
 def loop_failure(step: CommandStep) -> StateError:
@@ -132,39 +118,5 @@ def _failure(step: CommandStep, how: str, reason: Reason = Reason.COMMAND_FAILED
     return StateError(reason, what, module=step.module, detail=step.command)
 
 
-def _run(
-    command: str,
-    environment: Mapping[str, str],
-    output: IO[bytes],
-    errors: IO[bytes],
-    limit: float,
-) -> int | None:
-    """Run ``command`` in a session of its own; None where its time was over."""
-    shell = subprocess.Popen(
-        [SHELL, "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=errors,
-        env=environment,
-        cwd="/",
-        start_new_session=True,
-    )
-    try:
-        return shell.wait(limit)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(shell.pid, signal.SIGKILL)
-        shell.wait()
-        return None
-
-
-def _head(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read(OUTPUT_MAX)
-
-
-def _write_tool(path: Path, tool: str) -> None:
-    """Write a program that is kmodctl's command ``tool``, run by this very Python."""
-    words = shlex.join((sys.executable, "-P", "-m", "kmodctl", tool))
-    path.write_text(f'#!{SHELL}\nexec {words} "$@"\n')
-    path.chmod(0o755)
+def _refusal(step: CommandStep, why: str) -> StateError:
+    return _failure(step, why, Reason.COMMAND_REFUSED)

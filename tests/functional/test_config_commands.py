@@ -18,6 +18,7 @@ from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.settings import Settings, SocketSettings
 from tests.support.daemon import Daemon, configure, running_daemon, wait_until
 from tests.support.here import run_here
+from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 LIMIT = 2.0
@@ -103,6 +104,95 @@ def test_nothing_that_a_caller_says_is_evaluated_by_a_shell(
         with commanding.client() as client, pytest.raises(CallError):
             client.load("world", parameters=f"a=1\0{attack}")
     assert not trace.exists()
+
+
+STOCK = r"""
+install world /sbin/modprobe --ignore-install world $CMDLINE_OPTS && \
+    { /sbin/modprobe --quiet --use-blacklist hello ; : ; }
+remove greet (/sbin/lsmod | grep -o -e ^world -e ^greet | xargs /sbin/rmmod)
+"""
+"""As distributions write it: with the paths of kmod's tools."""
+
+WITHOUT_NAMESPACES = 'echo 0 >/proc/sys/user/max_mnt_namespaces && exec "$@"'
+
+
+def require_namespaces(*options: str) -> None:
+    unshare = require("unshare", "whether namespaces are allowed is tried with unshare")
+    tried = subprocess.run([unshare, *options, "true"], check=False)
+    require(not tried.returncode, "namespaces are not allowed here")
+
+
+@pytest.fixture
+def confined(modules_root: ModuleTree) -> Iterator[Daemon]:
+    """A daemon that runs commands and can have no mounts for them."""
+    through = ("unshare", "--map-root-user", "sh", "-c", WITHOUT_NAMESPACES, "sh")
+    require_namespaces(*through[1:])
+    words = ("--allow-commands", "--no-watch")
+    with running_daemon(modules_root.root, *words, through=through) as running:
+        yield running
+
+
+@pytest.mark.parametrize("bin_directory", ["/sbin", "/usr/sbin", "/bin", "/usr/bin"])
+def test_a_command_that_names_kmods_tools_by_path_is_about_the_daemons_kernel(
+    commanding: Daemon, tree: ModuleTree, bin_directory: str
+) -> None:
+    require_namespaces("--map-current-user", "--mount")
+    configure(commanding, tree, STOCK.replace("/sbin/", f"{bin_directory}/"))
+    loaded = commanding.kmodctl("modprobe", "-v", "world")
+    assert (loaded.stderr, loaded.returncode) == ("", 0)
+    assert names(commanding) == ["hello", "world", "greet"]
+    unloaded = commanding.kmodctl("modprobe", "-r", "greet")
+    assert (unloaded.stderr, unloaded.returncode) == ("", 0)
+    assert names(commanding) == ["hello"]
+
+
+def test_without_mounts_of_its_own_a_command_that_names_a_path_is_refused(
+    confined: Daemon, tree: ModuleTree, tmp_path: Path
+) -> None:
+    configure(confined, tree, f"install world touch {tmp_path}/trace; '/sbin/modprobe' -i world\n")
+    result = confined.kmodctl("modprobe", "world")
+    assert result.stderr == (
+        "modprobe: ERROR: could not insert 'world': the install command of world is not run: it "
+        "has '/sbin/modprobe', and can have no mounts of its own (unshare: No space left on "
+        f"device): touch {tmp_path}/trace; '/sbin/modprobe' -i world\n"
+    )
+    assert result.returncode == 1
+    assert names(confined) == ["greet"]
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("text", ["PATH=/sbin:/bin modprobe x", "command -p lsmod", "env -i lsmod"])
+def test_without_mounts_of_its_own_a_command_searches_nowhere_else(
+    confined: Daemon, tree: ModuleTree, text: str
+) -> None:
+    require("lsmod", "only where the machine has kmod's tools they must not be found")
+    configure(confined, tree, f"install world {text}\n")
+    with confined.client() as client, pytest.raises(CallError) as caught:
+        client.load("world")
+    assert caught.value.reason == "COMMAND_REFUSED"
+
+
+def test_without_mounts_of_its_own_a_command_has_kmods_tools_by_name(
+    confined: Daemon, tree: ModuleTree
+) -> None:
+    configure(confined, tree, STOCK.replace("/sbin/", ""))
+    assert confined.kmodctl("modprobe", "world").returncode == 0
+    assert names(confined) == ["hello", "world", "greet"]
+    assert confined.kmodctl("modprobe", "-r", "greet").returncode == 0
+    assert names(confined) == ["hello"]
+
+
+def test_a_user_without_privileges_has_the_same_mounts(modules_root: ModuleTree) -> None:
+    require_namespaces("--map-current-user", "--mount")
+    through = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+    require_namespaces(*through[1:])
+    text = "install world /sbin/modprobe -i world && id -u\n"
+    words = ("--allow-commands", "--no-watch", "--no-publish")
+    with running_daemon(modules_root.root, *words, through=through) as daemon:
+        configure(daemon, modules_root, text)
+        result = daemon.kmodctl("modprobe", "world")
+        assert (result.stdout, result.stderr) == ("1000\n", "")
+        assert names(daemon) == ["world", "greet"]
 
 
 def test_a_command_may_load_its_own_module(commanding: Daemon, tree: ModuleTree) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.namespace.own_mounts import NAMES
 from tests.support.release import build, clean_environment, install
 from tests.support.require import require
 from tests.support.shells import fish_offers, zsh_completes
@@ -104,3 +105,11 @@ def test_a_linked_kmodctl_prints_the_completion_that_is_installed(
     ran = subprocess.run(words, env={}, capture_output=True, text=True, check=True)
     file = installed / "share/fish/vendor_completions.d/kmodctl.fish"
     assert ran.stdout == file.read_text()
+
+
+@pytest.mark.parametrize("tool", NAMES)
+def test_a_command_can_execute_each_of_kmods_tools(tool: str, installed: Path) -> None:
+    (program,) = installed.glob(f"lib/python*/site-packages/kmodd/namespace/tools/{tool}")
+    told = {"KMODD_PYTHON": str(installed / "bin/python"), "KMODD_SOCKET": "/s", "KMODD_TOKEN": "t"}
+    answer = subprocess.check_output([program, "--version"], env=told, text=True)
+    assert answer.startswith("kmodctl ")
