@@ -89,6 +89,8 @@ def _parse(arguments: Sequence[str] | None) -> Invocation:
         name = os.path.basename(sys.argv[0])
         if name in KMOD:
             return Invocation(name, sys.argv[1:], tool=True)
+        if name == "kmod" and sys.argv[1:2] == ["list"]:
+            return Invocation("lsmod", sys.argv[2:])
         arguments = sys.argv[1:]
     parser = main_parser()
     options, operands = parser.read(arguments, operands_end=True)

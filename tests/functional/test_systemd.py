@@ -2,6 +2,7 @@
 """The daemon as a service: what it tells a manager, and the unit that starts it."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
-from tests.support.daemon import running_daemon
+from tests.support.daemon import kmodctl, running_daemon, wait_until
 from tests.support.modules import MODULES
 from tests.support.require import require
 from tests.support.tree import ModuleTree
@@ -191,6 +192,61 @@ def test_a_service_tells_where_it_listens_and_a_private_daemon_does_not(
         [*kmodd, "run", *place, "--", "true"], capture_output=True, text=True, check=True
     )
     assert private.stderr == ""
+
+
+SANDBOX = """
+place=$1 kmodctl=$2
+shift 2
+mount --bind "$place" /mnt &&
+mount --bind "$kmodctl" /bin/kmod &&
+for closed in /tmp /var/tmp /dev/shm /run; do
+    mount --bind $closed $closed && mount -o remount,bind,ro $closed || exit
+done
+echo 0 >/proc/sys/user/max_mnt_namespaces && echo 0 >/proc/sys/user/max_user_namespaces || exit
+cd /tmp && umask 077
+exec setpriv --no-new-privs --bounding-set -all,+sys_module,+syslog "$@"
+"""
+"""What the unit allows, as far as a user namespace has it; /mnt is what may be written."""
+
+
+def test_commands_with_the_paths_of_kmods_tools_work_within_the_units_bounds(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    unshare = require("unshare", "the bounds are those of a mount namespace")
+    for tool in ("setpriv", "kmod"):
+        require(tool, "the unit takes capabilities away, and covers kmod")
+    program = Path(sys.executable).with_name("kmodctl")
+    require(program.exists(), "kmodd is not installed beside its Python")
+    shell = (unshare, "--map-root-user", "--mount", "sh", "-c", SANDBOX, "sh")
+    through = (*shell, str(tmp_path), str(program))
+    tried = subprocess.run([*through, "true"], check=False)
+    require(tried.returncode == 0, "mount namespaces are not allowed here")
+    assert f"BindReadOnlyPaths=-/opt/kmodd/bin/{program.name}:/bin/kmod" in UNIT.read_text()
+    configuration = modules_root.root / "etc/modprobe.d/test.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        "install world /sbin/modprobe -i world && { modprobe -q hello ; : ; } && /bin/kmod list\n"
+        "remove greet (lsmod | grep -o -e ^world -e ^greet | xargs /sbin/rmmod) && /bin/lsmod\n"
+    )
+    inside = Path("/mnt") / modules_root.root.relative_to(tmp_path)
+    daemon = Popen(
+        [
+            *(*through, sys.executable, "-m", "kmodd", "serve", "--root", str(inside)),
+            *("--allow-commands", "--socket", "/mnt/socket", "--state", "/mnt/state"),
+        ]
+    )
+    try:
+        socket = tmp_path / "socket"
+        wait_until(lambda: socket.exists() or daemon.poll() is not None)
+        outputs = []
+        for words in (["world"], ["-r", "greet"]):
+            ran = kmodctl("modprobe", *words, environment={"KMODD_SOCKET": str(socket)})
+            assert (ran.returncode, ran.stderr) == (0, "")
+            outputs.append(re.findall(r"^\w+", ran.stdout, re.MULTILINE))
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert outputs == [["Module", "hello", "world", "greet"], ["Module", "hello"]]
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
