@@ -188,12 +188,15 @@ class Runner:
         """Run a command; False where there was nothing to do, or another has done it.
 
         Callers who want the same module share one run of its command, but not those that a
-        command has called: they would wait for each other.
+        command has called: they would wait for each other. What a command has called may need its
+        module once that is loaded; before, and where it is to be unloaded, that is a loop.
         """
         if step.event == "install":
             self._locks.pin(step.module, self.operation)
         key = command_key(step)
         if any(operation.running == key for operation in self.operation.line()):
+            if step.event == "install" and self._calls.is_live(step.module):
+                return False
             raise loop_failure(step)
         call = partial(
             self._calls.run_command, step, self.operation, self._manner.nested_options, outputs

@@ -19,6 +19,7 @@ Left out, each for its reason:
 - ``-r -n`` for what a step before would free: kmod goes by the reference counts as they are, and
   takes it to be in use.
 - The order of ``-v``'s lines and of what a command writes: in a pipe, kmod's own come last.
+- A command that comes back to itself before its module is loaded: kmod begins it again, and again.
 - What a signal ends: kmod takes a command that was killed for one that succeeded.
 """
 
@@ -175,6 +176,24 @@ TABLE = (
     Row("modprobe -i world", "install world exit 3\n"),
     Row("modprobe ghost", "install ghost echo boo\n"),
     Row("modprobe greet", "install greet modprobe -i greet $CMDLINE_OPTS && echo done\n"),
+    Row("modprobe greet", "install greet modprobe --ignore-install greet && modprobe -q world\n"),
+    Row("modprobe greet", "install greet modprobe -i greet && { modprobe -q world ; : ; }\n"),
+    Row("modprobe world", "install greet modprobe -i greet && modprobe -q world\n"),
+    Row("modprobe -a hello greet", "install greet modprobe -i greet && modprobe world hello\n"),
+    Row(
+        "modprobe greet",
+        "install greet modprobe -i greet && modprobe world\n"
+        "install world modprobe greet && modprobe -i world\n",
+    ),
+    Row(
+        "modprobe greet",
+        "install greet modprobe -i greet && modprobe hello\nsoftdep hello pre: greet\n",
+    ),
+    Row(
+        "modprobe greet",
+        "install greet modprobe -i greet; modprobe world; exit 3\ninstall world false\n",
+    ),
+    Row("modprobe greet", "install greet modprobe -i greet && modprobe world\n", loaded="world"),
     Row("modprobe -q greet", "install greet modprobe nosuch\n"),
     Row("modprobe greet", "install greet modprobe -v hello; modprobe -i greet times=3\n"),
     Row("modprobe facade", "install facade echo no\n", exact=True),
@@ -217,6 +236,17 @@ TABLE = (
     Row("modprobe -r -v -i world", "remove world exit 2\n", loaded="world"),
     Row("modprobe -r -v world", "remove world modprobe -r -i world\n", loaded="world"),
     Row("modprobe -r ghost", "remove ghost echo bye\n"),
+    Row(
+        "modprobe -r greet",
+        "remove greet modprobe -r world && modprobe -r -i greet\n",
+        loaded="world",
+    ),
+    Row("modprobe -r hello", "remove hello modprobe -r -i hello && modprobe -r greet\n", "hello"),
+    Row(
+        "modprobe -r world",
+        "remove world modprobe -r -i world; modprobe -r hello\nsoftdep hello pre: greet\n",
+        loaded="world hello",
+    ),
     # The other tools.
     Row("insmod {extra}/greet.ko"),
     Row("insmod {extra}/greet.ko times=2 loud=1"),

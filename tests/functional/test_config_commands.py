@@ -210,6 +210,7 @@ def test_a_command_may_load_its_own_module(commanding: Daemon, tree: ModuleTree)
         "install greet modprobe hello\ninstall hello modprobe greet\n",
         "remove greet modprobe -r greet\n",
         "install greet modprobe -r greet\nremove greet modprobe greet\n",
+        "install greet modprobe world && modprobe -i greet\n",
     ],
 )
 def test_a_command_that_comes_back_to_itself_ends_in_an_error(
@@ -232,6 +233,38 @@ def test_a_command_that_comes_back_as_a_soft_dependency_is_passed_over(
     result = commanding.kmodctl("modprobe", "greet")
     assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
     assert names(commanding) == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "install greet modprobe --ignore-install greet && modprobe -q world\n",
+        "install greet modprobe -i greet $CMDLINE_OPTS && { modprobe -q world ; : ; }\n",
+        "install greet modprobe -i greet && modprobe world\ninstall world modprobe -i world\n",
+        "install greet modprobe -i greet && modprobe world\n"
+        "install world modprobe greet && modprobe -i world\n",
+        "install greet modprobe -i greet && modprobe hello\nsoftdep hello pre: greet post: world\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["greet", "world"])
+def test_a_command_may_load_what_needs_its_own_module_once_that_is_loaded(
+    commanding: Daemon, tree: ModuleTree, config: str, name: str
+) -> None:
+    configure(commanding, tree, config)
+    result = commanding.kmodctl("modprobe", name)
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
+    assert {"greet", "world"} <= set(names(commanding))
+
+
+def test_a_command_may_unload_what_would_unload_its_own_module(
+    commanding: Daemon, tree: ModuleTree
+) -> None:
+    text = "remove greet modprobe -r hello && modprobe -r -i greet\nsoftdep hello pre: greet\n"
+    configure(commanding, tree, text)
+    commanding.kmodctl("modprobe", "-a", "greet", "hello")
+    result = commanding.kmodctl("modprobe", "-r", "greet")
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
+    assert names(commanding) == []
 
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(
