@@ -11,14 +11,14 @@ import grpc
 
 from kmodctl.errors import CallError, NoDaemonError
 from kmodctl.method import Method, Request, Response, Stream, Unary, Upload
+from kmodctl.nested import TOKEN_VARIABLE
 from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 
 CHUNK = 256 << 10
 """Bytes of a module file in one message."""
 
-TOKEN_VARIABLE = "KMODD_TOKEN"
 TOKEN_KEY = "kmodd-token"
-"""Where a command of modprobe.d finds what its calls are to show, and under which key."""
+"""The key under which the calls of a command of modprobe.d show their token."""
 
 OPTIONS = (("grpc.enable_retries", 0),)
 """A channel's options: there is no service configuration that could ask for retries, and getting

@@ -22,6 +22,7 @@ from kmodctl.declarations import (
     operands_of,
     options_of,
 )
+from kmodctl.nested import refusal_of
 from kmodctl.output import Output
 
 LONGEST_WAIT = 86_400_000
@@ -63,6 +64,7 @@ class Parser(argparse.ArgumentParser):
         """Read the options of ``words`` and give them with the operands, in order.
 
         With ``operands_end``, or where POSIXLY_CORRECT is set, the first operand ends the options.
+        In a command of modprobe.d no option may follow it.
         """
         result = argparse.Namespace() if namespace is None else namespace
         self._set_defaults(result)
@@ -70,6 +72,8 @@ class Parser(argparse.ArgumentParser):
         operands: list[str] = []
         rest = iter(words)
         for word in rest:
+            if word.startswith("-") and word != "-" and (why := refusal_of(word, operands)):
+                self.complain(f"option '{word}' is refused in a command of modprobe.d: {why}")
             if word == "--":
                 if self.behind:
                     setattr(result, self.behind, list(rest))

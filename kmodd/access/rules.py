@@ -5,6 +5,7 @@ Which role a method takes, and which fields a loader may set, is the API's own w
 """
 
 import logging
+from collections.abc import Iterable
 from functools import lru_cache
 
 from google.protobuf.message import Message
@@ -16,6 +17,9 @@ from kmodd.globs import PatternTable
 from kmodd.names import normalise_alias
 
 _ORDER = tuple(Role)
+
+OWN_COMMAND_FIELDS = {"ignore_install_commands": "install", "ignore_remove_commands": "remove"}
+"""The fields by which a command gets at its own module, by the event that the command is for."""
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +38,35 @@ def check_method(caller: Caller, method: str, *, is_real: bool) -> None:
         raise _denied(caller, f"{what} takes the role {least}")
 
 
-def check_fields(caller: Caller, method: str, request: Message) -> None:
-    """Raise AccessError where a loader's request to ``method`` sets a field in vain."""
+def check_fields(
+    caller: Caller, method: str, request: Message, granted: Iterable[str] = ()
+) -> None:
+    """Raise AccessError where a loader's request to ``method`` sets a field in vain.
+
+    ``granted`` are the names of fields that this request may set all the same.
+    """
     if caller.role is not Role.LOADER or not policy_of(method).bounds_fields:
         return
+    granted = frozenset(granted)
     for name, allowed in set_fields(request):
+        if name in granted:
+            continue
         if name == "parameters" and not caller.parameters:
             raise _denied(caller, "this socket may give modules no parameters")
         if not allowed:
             raise _denied(caller, f"the field {name} of a request takes the role {Role.ADMIN}")
+
+
+def check_parameters(caller: Caller, arguments: Iterable[str]) -> None:
+    """Raise AccessError where a loader gives an argument that a program may take for an option.
+
+    No parameter's name begins with a dash, but a command of modprobe.d may hand it on.
+    """
+    if caller.role is Role.ADMIN:
+        return
+    for argument in arguments:
+        if argument.lstrip('"').startswith("-"):
+            raise _denied(caller, f"{argument[:64]!r} is no parameter of a module")
 
 
 def check_target(caller: Caller, module: str) -> None:

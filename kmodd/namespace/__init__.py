@@ -10,6 +10,7 @@ from kmodd.namespace.holds import Hold
 from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.module_locks import Running
 from kmodd.namespace.namespace import Activity, Namespace
+from kmodd.namespace.operation import Operation
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.parameters import DescribedParameter
 
@@ -26,6 +27,7 @@ __all__ = [
     "Hold",
     "ModuleListing",
     "Namespace",
+    "Operation",
     "Origin",
     "Outcome",
     "RequestContext",

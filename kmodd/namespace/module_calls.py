@@ -19,7 +19,7 @@ from kmodd.modulefile import decompress, detect_compression
 from kmodd.namespace.commands import CommandOutput, Commands
 from kmodd.namespace.events import Journal
 from kmodd.namespace.loaded_names import LoadedNames
-from kmodd.namespace.operation import Operation
+from kmodd.namespace.operation import Operation, command_key
 from kmodd.namespace.outdated import open_planned
 from kmodd.plan import CommandStep, InsertStep
 from kmodd.trees import Generation
@@ -115,7 +115,7 @@ class ModuleCalls:
         if step.event == "install" and self.is_live(step.module):
             return False
         self.commands.check_allowed(step)
-        operation.running = command_key(step)
+        operation.running = command_key(step.event, step.module)
         try:
             outputs.append(self.commands.run(step, operation.token, nested_options))
         finally:
@@ -174,8 +174,3 @@ class ModuleCalls:
             return
         image = decompress(os.pread(fd, os.fstat(fd).st_size, 0), path=str(path))
         self.kernel.init_module(image, parameters, flags)
-
-
-def command_key(step: CommandStep) -> str:
-    """Return what a command is known by among the locks, and to those who look at operations."""
-    return f"{step.event} command of {step.module}"

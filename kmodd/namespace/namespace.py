@@ -355,9 +355,9 @@ class Namespace:
         """Have a hold end; raises NotFoundError (HOLD_NOT_FOUND). It has once it is ``closed``."""
         return self._holding.end(number, call)
 
-    def origin(self, token: str) -> Caller:
-        """Return who started the operation with this token; StateError where there is none."""
-        return self._operations.origin(token)
+    def operation_of(self, token: str) -> Operation | None:
+        """Return the operation with this token, None for no token; StateError for one of none."""
+        return self._operations.of_token(token)
 
     def is_busy_for(self, caller: Caller) -> bool:
         """Tell whether an operation is under way that ``caller`` has asked for."""

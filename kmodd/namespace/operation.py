@@ -65,9 +65,19 @@ class Operation:
         """Tell whether ``token`` is this operation's."""
         return bool(self._token) and secrets.compare_digest(self._token, token)
 
+    def runs(self, event: str, module: str) -> bool:
+        """Tell whether it belongs to the run of the ``event`` command of ``module``."""
+        key = command_key(event, module)
+        return any(operation.running == key for operation in self.line())
+
     def line(self) -> "Iterator[Operation]":
         """Yield this operation, the one it belongs to, and so on."""
         operation: Operation | None = self
         while operation is not None:
             yield operation
             operation = operation.parent
+
+
+def command_key(event: str, module: str) -> str:
+    """Return what a command is known by among the locks, and to those who look at operations."""
+    return f"{event} command of {module}"

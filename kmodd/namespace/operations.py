@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.namespace.audit import AuditTrail, Finished
 from kmodd.namespace.context import RequestContext
@@ -66,11 +65,10 @@ class Operations:
             known = operation is not None and self._under_way.get(operation.number) is operation
         return operation if known else None
 
-    def origin(self, token: str) -> Caller:
-        """Return who started the operation that has this token; raises as ``begin`` does."""
+    def of_token(self, token: str) -> Operation | None:
+        """Return the operation that has this token, None for no token; raises as ``begin`` does."""
         with self._lock:
-            operation = self._holder_of(token)
-            return operation.caller if operation else DAEMON
+            return self._holder_of(token)
 
     def running(self) -> tuple[Running, ...]:
         """Return the operations under way, the oldest first, and who waits for whom."""

@@ -110,11 +110,16 @@ def check_parameters(text: str) -> None:
         )
 
 
+def arguments_of(text: str) -> list[str]:
+    """Return the parameters in ``text`` as the kernel parts them, with their quotes."""
+    return _ARGUMENT.findall(text)
+
+
 def ignored_parameters(kernel: Kernel, module: str, text: str) -> Iterator[IgnoredParameter]:
     """Yield the parameters of ``text`` that the kernel's ``module`` does not have as given."""
     details = kernel.details(module)
     known = {each.name: each for each in details.parameters} if details else {}
-    for given in _ARGUMENT.findall(text):
+    for given in arguments_of(text):
         name, equals, value = given.partition("=")
         shown = known.get(name.replace("-", "_"))
         in_force = shown.value if shown else None

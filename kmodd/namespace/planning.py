@@ -7,6 +7,7 @@ This is the one place where plans are made and handed to what runs them.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from kmodd.access import rules
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.namespace.context import RequestContext
@@ -14,7 +15,7 @@ from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
-from kmodd.namespace.parameters import check_parameters
+from kmodd.namespace.parameters import arguments_of, check_parameters
 from kmodd.namespace.permissions import check_plans
 from kmodd.namespace.runner import Runner
 from kmodd.namespace.uploaded_module import with_uploaded
@@ -129,6 +130,7 @@ class Planning:
         self, wanted: LoadToPlan, generation: Generation, runner: Runner
     ) -> tuple[Plan, ...]:
         check_parameters(wanted.request.parameters)
+        rules.check_parameters(runner.operation.caller, arguments_of(wanted.request.parameters))
         database = generation.database
         if wanted.uploaded is not None:
             database = with_uploaded(database, *wanted.uploaded)

@@ -14,9 +14,9 @@ from kmodd.errors import KmoddError, Reason
 from kmodd.kernel.base import EmulationReport, InsertFlags
 from kmodd.names import module_name
 from kmodd.namespace.commands import CommandOutput, loop_failure
-from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls, command_key
+from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls
 from kmodd.namespace.module_locks import ModuleLocks
-from kmodd.namespace.operation import Operation
+from kmodd.namespace.operation import Operation, command_key
 from kmodd.namespace.outcome import StepOutcome
 from kmodd.namespace.outdated import OutdatedPlanError
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
@@ -193,8 +193,7 @@ class Runner:
         """
         if step.event == "install":
             self._locks.pin(step.module, self.operation)
-        key = command_key(step)
-        if any(operation.running == key for operation in self.operation.line()):
+        if self.operation.runs(step.event, step.module):
             if step.event == "install" and self._calls.is_live(step.module):
                 return False
             raise loop_failure(step)
@@ -203,6 +202,7 @@ class Runner:
         )
         if self.operation.parent is not None:
             return call()
+        key = command_key(step.event, step.module)
         return self._locks.load(key, (step.command, step.options), self.operation, call)
 
     def _insert(self, step: InsertStep, generation: Generation) -> bool:

@@ -11,7 +11,8 @@ from kmodd.access import rules
 from kmodd.access.caller import Caller
 from kmodd.errors import AccessError, KmoddError
 from kmodd.kernel.base import Kernel, LoadedModule, ModuleSection
-from kmodd.namespace import DescribedParameter, Finished, Namespace, Outcome
+from kmodd.names import module_name
+from kmodd.namespace import DescribedParameter, Finished, Namespace, Operation, Outcome
 
 TOKEN_KEY = "kmodd-token"
 """The metadata of a call that a command makes, which show what operation runs the command."""
@@ -31,20 +32,21 @@ class Admission:
 
     def caller(self, context: grpc.ServicerContext) -> Caller:
         """Return who makes the call; raises StateError for a token of no operation."""
-        token = token_of(context)
-        return self._namespace.origin(token) if token else self._caller
+        operation = self._namespace.operation_of(token_of(context))
+        return operation.caller if operation else self._caller
 
     def admit(self, method: str, request: Any, context: grpc.ServicerContext) -> None:
         """Raise AccessError where the caller may not make this call.
 
-        ``request`` is None for a stream of them. What a command of the configuration asks for is
-        in the administrator's own words, so their fields are not looked at.
+        ``request`` is None for a stream of them. A command of the configuration may ask for what
+        the caller may who set it off, and for what takes it to its own module.
         """
-        token = token_of(context)
-        caller = self._namespace.origin(token) if token else self._caller
+        operation = self._namespace.operation_of(token_of(context))
+        caller = operation.caller if operation else self._caller
         rules.check_method(caller, method, is_real=self._traits.is_real)
-        if request is not None and not token:
-            rules.check_fields(caller, method, request)
+        if request is not None:
+            granted = _granted(operation, request) if operation else ()
+            rules.check_fields(caller, method, request, granted)
 
     def shown_module(self, module: LoadedModule) -> LoadedModule:
         """Return ``module`` as the callers of this socket see it."""
@@ -97,6 +99,19 @@ class Admission:
             error=self.shown_error(outcome.error) if outcome.error else None,
             others=tuple((target, self.shown_error(error)) for target, error in outcome.others),
         )
+
+
+def _granted(operation: Operation, request: Any) -> Iterable[str]:
+    """Yield the fields that a call of the operation's command may set, whoever set it off.
+
+    The configuration may give parameters, and what a caller gave has been looked at before. It may
+    ask for no other module than the command's own without the command of that.
+    """
+    yield "parameters"
+    names = [module_name(name) for name in getattr(request, "names", ())]
+    for field, event in rules.OWN_COMMAND_FIELDS.items():
+        if names and all(operation.runs(event, name) for name in names):
+            yield field
 
 
 def token_of(context: grpc.ServicerContext) -> str:

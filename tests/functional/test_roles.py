@@ -3,6 +3,7 @@
 
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -195,6 +196,111 @@ def test_a_command_that_a_loader_sets_off_has_the_loaders_role(
         else:
             assert reason_of(client.load, "hello") == "COMMAND_FAILED"
         assert [each.name for each in client.list_modules()] == loaded
+
+
+@pytest.fixture
+def giving(modules_root: ModuleTree) -> Iterator[Daemon]:
+    """A daemon whose loaders may give parameters."""
+    settings = SETTINGS.replace('deny = ["gplsym"]', 'deny = ["gplsym"]\nparameters = true')
+    with running_daemon(modules_root.root, place="admin/s", settings=settings) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *("-f", "--force", "-r", "-S 5.10", "-C /etc/shadow", "-d/tmp", "--", "-- -f", "a=1 -f"),
+        *("a=1\n-r", "a=1\t-r", '"-f"', 'a="1" "-r x"', "-q"),
+    ],
+)
+def test_what_a_loader_gives_as_parameters_looks_like_no_option(
+    giving: Daemon, parameters: str
+) -> None:
+    with client_of(giving, "loader") as client, client_of(giving, "admin") as admin:
+        assert reason_of(client.load, "world", parameters=parameters) == DENIED
+        assert not admin.list_modules()
+        admin.load("world", parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ['times="1 -f"', 'times="1 --force-vermagic x"', 'a="1\n-r', 'a=" -C /etc/shadow "'],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "modprobe --ignore-install world $CMDLINE_OPTS",
+        "modprobe $CMDLINE_OPTS --ignore-install world",
+        "modprobe --ignore-install $CMDLINE_OPTS world",
+        "MODPROBE_OPTIONS=$CMDLINE_OPTS; modprobe $MODPROBE_OPTIONS --ignore-install world",
+        "rmmod greet $CMDLINE_OPTS",
+        "insmod /nosuch.ko $CMDLINE_OPTS",
+        "modinfo $CMDLINE_OPTS",
+        "depmod $CMDLINE_OPTS",
+        "kmodctl status $CMDLINE_OPTS",
+    ],
+)
+def test_no_part_of_a_parameter_becomes_an_option_of_a_command(
+    giving: Daemon, modules_root: ModuleTree, command: str, parameters: str
+) -> None:
+    program = f'kmodctl() {{ {sys.executable} -P -m kmodctl "$@"; }}'
+    configure(giving, modules_root, f"install world {program}; {command} 2>&1\n")
+    with client_of(giving, "loader") as client, client_of(giving, "admin") as admin:
+        assert reason_of(client.load, "world", parameters=parameters) == "COMMAND_FAILED"
+        assert [each.name for each in admin.list_modules()] == ["greet"]
+        (result,) = admin.load_modules(
+            module_service_pb2.LoadModulesRequest(
+                names=["world"], parameters=parameters, failure_in_result=True
+            )
+        ).results
+    assert (
+        b" is refused in a command of modprobe.d: it is in $CMDLINE_OPTS" in result.steps[-1].output
+    )
+
+
+def test_a_loaders_parameters_reach_the_module_through_a_command(
+    giving: Daemon, modules_root: ModuleTree
+) -> None:
+    configure(giving, modules_root, "install world modprobe -i world $CMDLINE_OPTS\n")
+    with client_of(giving, "loader") as client, client_of(giving, "admin") as admin:
+        client.load("world", parameters="a=-1 b=x-f")
+        log = [record.text for record in admin.read_log()]
+    assert any("unknown parameter 'a'" in line for line in log)
+    assert any("unknown parameter 'b'" in line for line in log)
+
+
+@pytest.mark.parametrize(
+    ("command", "denied"),
+    [
+        ("modprobe -i world", ""),
+        ("modprobe --ignore-install world times=3 p=1 $CMDLINE_OPTS", ""),
+        ("modprobe -b -i world && modprobe -v hello", ""),
+        ("modprobe --force-vermagic -i world", "ignore_vermagic"),
+        ("modprobe --force-modversion -i world", "ignore_modversions"),
+        ("modprobe -S 1.2.3 -i world", "release"),
+        ("modprobe -i hello", "ignore_install_commands"),
+        ("modprobe -r -i world", "ignore_remove_commands"),
+        ("modprobe -r -f hello", "force"),
+        ("rmmod -f hello", "force"),
+        ("insmod $MODULES/world.ko", "InsertModule takes the role admin"),
+        ("depmod", "RebuildDatabase takes the role admin"),
+    ],
+)
+def test_a_command_that_a_loader_sets_off_asks_for_no_more_than_the_loader_may(
+    guarded: Daemon, modules_root: ModuleTree, command: str, denied: str
+) -> None:
+    extra = modules_root.directory / "extra"
+    command = command.replace("$MODULES", str(extra))
+    configure(guarded, modules_root, f"install world {command}\n")
+    with client_of(guarded, "loader") as client:
+        if denied:
+            assert reason_of(client.load, "world") == "COMMAND_FAILED"
+            assert denied in guarded.log.read_text()
+        else:
+            client.load("world")
+        assert ("world" in {each.name for each in client.list_modules()}) is not bool(denied)
+    with client_of(guarded, "admin") as admin:
+        admin.load("world", "hello", ignore_install_commands=True)
 
 
 def test_what_a_command_writes_is_for_admins(guarded: Daemon, modules_root: ModuleTree) -> None:

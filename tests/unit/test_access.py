@@ -21,7 +21,13 @@ from kmodd.access.policy import (
     read_methods,
     set_fields,
 )
-from kmodd.access.rules import check_fields, check_method, check_needed, check_target
+from kmodd.access.rules import (
+    check_fields,
+    check_method,
+    check_needed,
+    check_parameters,
+    check_target,
+)
 from kmodd.errors import AccessError, Reason
 from kmodd.server import SERVICES
 from kmodd.v1 import module_service_pb2 as pb
@@ -61,6 +67,19 @@ def request_with(kind: Any, field: Any) -> Any:
     else:
         setattr(request, field.name, SCALARS.get(field.type, 1))
     return request
+
+
+def test_what_is_granted_to_one_request_may_be_set_in_it() -> None:
+    load = pb.LoadModulesRequest(names=["x"], parameters="a=1", ignore_install_commands=True)
+    check_fields(LOADER, LOAD, load, ["parameters", "ignore_install_commands"])
+    assert "ignore_install" in refused(check_fields, LOADER, LOAD, load, ["parameters"])
+
+
+@pytest.mark.parametrize("argument", ["-f", "--force", "-", '"-f"', '"-f x'])
+def test_what_a_loader_gives_begins_with_no_dash(argument: str) -> None:
+    assert argument in refused(check_parameters, GIVER, ["a=1", argument])
+    check_parameters(GIVER, ["a=1", "b=-1", 'c="-f"', '"d=-x"'])
+    check_parameters(DAEMON, [argument])
 
 
 def new_file() -> Any:

@@ -57,6 +57,44 @@ def test_a_posix_command_line_ends_its_options_at_the_first_operand(
     assert (options.all, operands) == (True, ["x", "-c"])
 
 
+@pytest.fixture
+def _in_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KMODD_TOKEN", "a-token")
+    monkeypatch.setenv("MODPROBE_MODULE", "--show-depends")
+    monkeypatch.setenv("CMDLINE_OPTS", 'times=1 whom="a -a --atomic -C\n-" --')
+
+
+@pytest.mark.usefixtures("_in_a_command")
+@pytest.mark.parametrize(
+    ("words", "option", "why"),
+    [
+        (("x", "-c"), "-c", "it stands behind 'x', where $CMDLINE_OPTS may"),
+        (("x", "--show-c"), "--show-c", "it stands behind 'x', where $CMDLINE_OPTS may"),
+        (("-c", "x", "y", "-w5"), "-w5", "it stands behind 'x', where $CMDLINE_OPTS may"),
+        (("-c", "-a", "x"), "-a", "it is in $CMDLINE_OPTS"),
+        (("--atomic",), "--atomic", "it is in $CMDLINE_OPTS"),
+        (("--show-depends", "x"), "--show-depends", "it is in $MODPROBE_MODULE"),
+        (("x", "-C", "y"), "-C", "it is in $CMDLINE_OPTS"),
+        (("x", "--", "y"), "--", "it is in $CMDLINE_OPTS"),
+    ],
+)
+def test_an_option_of_a_commands_call_is_not_one_that_a_caller_could_have_given(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], option: str, why: str
+) -> None:
+    said = refused(capsys, *words)
+    assert said == f"tool: option '{option}' is refused in a command of modprobe.d: {why}\n"
+
+
+@pytest.mark.usefixtures("_in_a_command")
+def test_a_commands_call_has_the_options_before_the_name_and_any_other_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = read("-c", "-w", "5", "x", "times=1", "-", "y")
+    assert (options.show_config, options.wait, options.rest) == (True, 5, ["times=1", "-", "y"])
+    monkeypatch.setenv("CMDLINE_OPTS", "-c")
+    assert read("-a", "x", "--", "-c").rest == ["-c"]
+
+
 def test_a_long_option_may_be_shortened_to_what_is_unique() -> None:
     assert read("--al").all
     assert read("--showc").show_config

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls from a command of modprobe.d, whose options are the configuration's own.
+
+What a caller gave as parameters is in such a command's environment, and a shell makes words of it
+where the command has the variable without quotes. None of them may become an option: the call has
+the daemon's trust in its configuration, not in its callers.
+"""
+
+import os
+from collections.abc import Sequence
+
+TOKEN_VARIABLE = "KMODD_TOKEN"
+"""Where a command finds what its calls are to show."""
+
+CALLERS_VARIABLES = ("CMDLINE_OPTS", "MODPROBE_MODULE")
+"""Where a command finds what its caller has said: parameters, and what may be any name."""
+
+
+def refusal_of(option: str, operands: Sequence[str]) -> str:
+    """Return why a word that would be read as an option is none in a command's call.
+
+    ``operands`` are the words before it that are none. Returns "" where it may be one.
+    """
+    if not os.environ.get(TOKEN_VARIABLE):
+        return ""
+    for variable in CALLERS_VARIABLES:
+        given = os.environ.get(variable, "")
+        if option == given or option in given.split():
+            return f"it is in ${variable}"
+    if operands and option != "--":
+        return f"it stands behind '{operands[0]}', where $CMDLINE_OPTS may"
+    return ""
