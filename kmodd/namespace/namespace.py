@@ -45,6 +45,7 @@ from kmodd.namespace.parameters import (
     described_parameters,
     store_parameter,
 )
+from kmodd.namespace.permissions import check_module
 from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
 from kmodd.namespace.request_module import RequestAnswers
 from kmodd.namespace.runner import Manner, Runner
@@ -326,7 +327,7 @@ class Namespace:
         name = self._own_name(name)
         normal = module_name(name)
         with self._operations.begin("remove", name, call) as operation:
-            check_target(operation.caller, normal)
+            check_module(operation, "remove", normal)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)

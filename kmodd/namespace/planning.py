@@ -136,7 +136,7 @@ class Planning:
             database = with_uploaded(database, *wanted.uploaded)
         loaded = self._names.by_name(self._kernel.modules())
         plans = plan_load(wanted.request, database, generation.config, loaded, self.policy.deny)
-        check_plans(runner.operation.caller, plans, requested=wanted.requested)
+        check_plans(runner.operation, "install", plans, requested=wanted.requested)
         return plans
 
     def _plans_to_unload(
@@ -151,7 +151,7 @@ class Planning:
             if error.reason is Reason.MODULE_IN_USE:
                 self._locks.check_kept(error.module)
             raise
-        check_plans(runner.operation.caller, plans)
+        check_plans(runner.operation, "remove", plans)
         return plans if request.waits else tuple(map(self._unless_kept, plans))
 
     def _unless_kept(self, plan: Plan) -> Plan:

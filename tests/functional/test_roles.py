@@ -303,6 +303,31 @@ def test_a_command_that_a_loader_sets_off_asks_for_no_more_than_the_loader_may(
         admin.load("world", "hello", ignore_install_commands=True)
 
 
+@pytest.mark.parametrize("removal", ["modprobe -r -i greet", "rmmod greet"])
+def test_the_command_of_what_a_loaders_module_needs_may_load_and_unload_that(
+    guarded: Daemon, modules_root: ModuleTree, removal: str
+) -> None:
+    text = f"install greet modprobe -i greet\nremove greet {removal}\nsoftdep hello post: greet\n"
+    configure(guarded, modules_root, text)
+    with client_of(guarded, "loader") as client:
+        client.load("world")
+        assert [each.name for each in client.list_modules()] == ["world", "greet"]
+        client.unload("world")
+        client.load("hello")
+        client.unload("hello")
+        assert not client.list_modules()
+        assert reason_of(client.load, "greet") == DENIED
+
+
+def test_the_command_of_what_a_loaders_module_needs_loads_nothing_that_is_denied(
+    guarded: Daemon, modules_root: ModuleTree
+) -> None:
+    configure(guarded, modules_root, "install hello modprobe -i gplsym\ninstall gplsym true\n")
+    with client_of(guarded, "loader") as client:
+        assert reason_of(client.load, "hello") == "COMMAND_FAILED"
+        assert not client.list_modules()
+
+
 def test_what_a_command_writes_is_for_admins(guarded: Daemon, modules_root: ModuleTree) -> None:
     configure(guarded, modules_root, "install hello echo secret; modprobe -i hello\n")
     with client_of(guarded, "admin") as admin, client_of(guarded, "loader") as client:
