@@ -11,10 +11,9 @@ from kmodd.kernel.base import LoadedModule
 class RequestContext:
     """Who asks, in which tree, and how it is to be carried out.
 
-    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, and an
-    unload is planned as if ``assumed`` were loaded where that is not None.
-    ``token`` is that of the operation whose command makes the request, and counts for more than
-    the ``caller``. The rest is as in Manner.
+    ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, as if
+    ``assumed`` were loaded where that is not None. ``token`` is that of the operation whose command
+    makes the request, and counts for more than the ``caller``. The rest is as in Manner.
     """
 
     release: str = ""

@@ -37,11 +37,16 @@ class Loading:
     ) -> Outcome:
         """Load within an operation; the arguments from ``uploaded`` on are those of LoadToPlan."""
         request = replace(request, exact=request.exact or self._planning.policy.exact)
-        wanted = LoadToPlan(request=request, uploaded=uploaded, pin=pin, requested=requested)
+        assumed = call.assumed if call.dry_run else None
+        wanted = LoadToPlan(
+            request=request, uploaded=uploaded, pin=pin, requested=requested, assumed=assumed
+        )
         outcome = self._planning.carry_out(wanted, runner, call)
         if not call.dry_run:
             self._note_origins(outcome, requested=requested)
         if outcome.error or not request.parameters or request.exact or request.ignore_loaded:
+            return outcome
+        if assumed is not None:  # what is in force there is not known here
             return outcome
         steps = (each.step for each in outcome.steps if not each.needless)
         given = {module_of(step) for step in steps if not isinstance(step, BuiltinStep)}

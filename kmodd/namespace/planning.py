@@ -40,13 +40,14 @@ class LoadToPlan:
 
     ``uploaded`` is a module file and its path. With ``pin`` even what is loaded already stays so
     until the operation ends. What was ``requested`` by a module's code counts as what that module
-    needs.
+    needs. It is planned as if ``assumed`` were loaded where there are any.
     """
 
     request: LoadRequest
     uploaded: tuple[str, bytes] | None = None
     pin: bool = False
     requested: bool = False
+    assumed: tuple[LoadedModule, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -105,7 +106,7 @@ class Planning:
                     continue
                 targets = tuple(plan.target for plan in plans)
                 try:
-                    failures = _run(plans, generation, runner, steps, dry_run=call.dry_run)
+                    failures = _run(plans, generation, runner, steps, call)
                     return _outcome(wanted.name, plans, steps, failures, problems)
                 except OutdatedFileError:
                     generation = self._trees.rebuild(call.release)
@@ -134,7 +135,8 @@ class Planning:
         database = generation.database
         if wanted.uploaded is not None:
             database = with_uploaded(database, *wanted.uploaded)
-        loaded = self._names.by_name(self._kernel.modules())
+        modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
+        loaded = self._names.by_name(modules)
         plans = plan_load(wanted.request, database, generation.config, loaded, self.policy.deny)
         check_plans(runner.operation, "install", plans, requested=wanted.requested)
         return plans
@@ -168,12 +170,11 @@ def _run(
     generation: Generation,
     runner: Runner,
     steps: list[StepOutcome],
-    *,
-    dry_run: bool,
+    call: RequestContext,
 ) -> Sequence[KmoddError | None]:
     """Run the plans, or tell what would become of them; return the failure of each."""
-    if dry_run:
-        steps += runner.planned(plans, generation)
+    if call.dry_run:
+        steps += runner.planned(plans, generation, call.assumed)
         return [plan.failure for plan in plans]
     return runner.run(plans, generation, steps)
 

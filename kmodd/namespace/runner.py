@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from kmodd.errors import KmoddError, Reason
-from kmodd.kernel.base import EmulationReport, InsertFlags
+from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.names import module_name
 from kmodd.namespace.commands import CommandOutput, loop_failure
 from kmodd.namespace.module_calls import FIRST_PAUSE, LONGEST_PAUSE, ModuleCalls
@@ -82,13 +82,27 @@ class Runner:
                 break
         return errors
 
-    def planned(self, plans: Iterable[Plan], generation: Generation) -> list[StepOutcome]:
-        """Return what would become of the steps of ``plans`` now.
+    def planned(
+        self,
+        plans: Iterable[Plan],
+        generation: Generation,
+        assumed: Iterable[LoadedModule] | None = None,
+    ) -> list[StepOutcome]:
+        """Return what would become of the steps of ``plans`` now, or if ``assumed`` were loaded.
 
         A plan to unload has counted its own steps' effect already; one to load has not.
         """
+        known = (
+            None if assumed is None else {m.name for m in assumed if m.state is ModuleState.LIVE}
+        )
+
+        def is_needless(step: Step) -> bool:
+            name = module_of(step)
+            is_live = self._calls.is_live(name) if known is None else name in known
+            return _loads(step) and is_live
+
         steps = (step for plan in plans for step in plan.steps)
-        return [_outcome(each, generation, needless=self._is_needless(each)) for each in steps]
+        return [_outcome(each, generation, needless=is_needless(each)) for each in steps]
 
     def pin(self, names: Iterable[str]) -> bool:
         """Keep modules from being unloaded until the operation ends; False if they were kept."""
@@ -216,10 +230,6 @@ class Runner:
         )
         return self._locks.load(name, purpose, self.operation, call)
 
-    def _is_needless(self, step: Step) -> bool:
-        loads = isinstance(step, InsertStep | CommandStep) and not _unloads(step)
-        return loads and self._calls.is_live(module_of(step))
-
     def _has_lost_some(self, plan: Plan, failed: Step) -> bool:
         """Tell whether something that the plan loads before ``failed`` is not loaded any more."""
         before = takewhile(lambda step: step is not failed, plan.steps)
@@ -242,6 +252,10 @@ def _ends_plan(error: KmoddError, step: Step) -> bool:
     if error.reason is Reason.KERNEL_PANIC:
         return True
     return not isinstance(step, BuiltinStep) and step.required
+
+
+def _loads(step: Step) -> bool:
+    return isinstance(step, InsertStep | CommandStep) and not _unloads(step)
 
 
 def _unloads(step: Step) -> bool:

@@ -14,6 +14,11 @@ from kmodd.v1 import module_service_pb2 as pb
 LONGEST_WAIT = 3600.0
 """Seconds that a removal waits at most."""
 
+_STATES = {
+    pb.MODULE_STATE_COMING: ModuleState.COMING,
+    pb.MODULE_STATE_GOING: ModuleState.GOING,
+}
+
 NESTED_OPTIONS = defaultdict(str, {pb.VERBOSITY_QUIET: "-q", pb.VERBOSITY_VERBOSE: "-v"})
 """The options of the modprobe that a command calls, by how much the caller wants to hear."""
 
@@ -45,6 +50,7 @@ def load_context(request: pb.LoadModulesRequest, asked_by: RequestContext) -> Re
         asked_by,
         release=request.release,
         dry_run=request.dry_run,
+        assumed=_assumed(request),
         nested_options=NESTED_OPTIONS[request.nested_verbosity],
     )
 
@@ -95,7 +101,9 @@ def wait_of(request: pb.UnloadModulesRequest | pb.RemoveModuleRequest) -> float:
     return min(request.wait.ToMicroseconds() / 1e6, LONGEST_WAIT)
 
 
-def _assumed(request: pb.UnloadModulesRequest) -> tuple[LoadedModule, ...] | None:
+def _assumed(
+    request: pb.LoadModulesRequest | pb.UnloadModulesRequest,
+) -> tuple[LoadedModule, ...] | None:
     """Return what is to be taken for loaded; None where that is what the kernel has."""
     if not request.HasField("assumed_loaded"):
         return None
@@ -119,5 +127,5 @@ def _assumed_module(message: pb.Module) -> LoadedModule:
         size=message.size_bytes,
         refcount=message.reference_count,
         holders=tuple(message.holders),
-        state=ModuleState.LIVE,
+        state=_STATES.get(message.state, ModuleState.LIVE),
     )

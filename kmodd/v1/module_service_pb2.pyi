@@ -260,7 +260,7 @@ class InsertModuleResponse(_message.Message):
     def __init__(self, module: _Optional[_Union[Module, _Mapping]] = ..., result: _Optional[_Union[ModuleResult, _Mapping]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoadModulesRequest(_message.Message):
-    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions", "ignore_loaded", "release", "atomic", "kmod_exact", "nested_verbosity", "failure_in_result")
+    __slots__ = ("names", "parameters", "dry_run", "first_time", "use_blacklist", "ignore_install_commands", "ignore_vermagic", "ignore_modversions", "ignore_loaded", "release", "atomic", "kmod_exact", "nested_verbosity", "failure_in_result", "assumed_loaded")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
@@ -275,6 +275,7 @@ class LoadModulesRequest(_message.Message):
     KMOD_EXACT_FIELD_NUMBER: _ClassVar[int]
     NESTED_VERBOSITY_FIELD_NUMBER: _ClassVar[int]
     FAILURE_IN_RESULT_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_LOADED_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     parameters: str
     dry_run: bool
@@ -289,7 +290,8 @@ class LoadModulesRequest(_message.Message):
     kmod_exact: bool
     nested_verbosity: Verbosity
     failure_in_result: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., ignore_loaded: bool = ..., release: _Optional[str] = ..., atomic: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ...) -> None: ...
+    assumed_loaded: LoadedModules
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., parameters: _Optional[str] = ..., dry_run: bool = ..., first_time: bool = ..., use_blacklist: bool = ..., ignore_install_commands: bool = ..., ignore_vermagic: bool = ..., ignore_modversions: bool = ..., ignore_loaded: bool = ..., release: _Optional[str] = ..., atomic: bool = ..., kmod_exact: bool = ..., nested_verbosity: _Optional[_Union[Verbosity, str]] = ..., failure_in_result: bool = ..., assumed_loaded: _Optional[_Union[LoadedModules, _Mapping]] = ...) -> None: ...
 
 class IgnoredParameter(_message.Message):
     __slots__ = ("module", "given", "in_force")

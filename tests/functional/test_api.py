@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from kmodctl.errors import CallError
 from kmodd.v1 import (
     errors_pb2,
     kernel_log_service_pb2,
@@ -77,6 +78,23 @@ def test_plain_stubs_list_load_and_unload(
     assert (after.epoch, after.revision > before.revision) == (before.epoch, True)
     stub.UnloadModules(module_service_pb2.UnloadModulesRequest(names=["world"]))
     assert names(stub) == []
+
+
+def test_a_load_is_planned_for_the_modules_of_another_kernel(daemon: Daemon) -> None:
+    modules = [
+        module_service_pb2.Module(name="greet"),
+        module_service_pb2.Module(name="noexit", state=module_service_pb2.MODULE_STATE_COMING),
+    ]
+    elsewhere = module_service_pb2.LoadedModules(modules=modules)
+    with daemon.client() as client:
+        client.load("hello")
+        results = client.load("world", "hello", "noexit", dry_run=True, assumed_loaded=elsewhere)
+        steps = [(step.module, step.needless) for each in results for step in each.steps]
+        assert steps == [("greet", True), ("world", False), ("hello", False), ("noexit", False)]
+        with pytest.raises(CallError, match="in the kernel already"):
+            client.load("greet", dry_run=True, first_time=True, assumed_loaded=elsewhere)
+        client.load("greet", assumed_loaded=elsewhere)
+        assert [module.name for module in client.list_modules()] == ["greet", "hello"]
 
 
 def test_an_upload_in_chunks_becomes_a_module(
