@@ -5,70 +5,106 @@ A private daemon plans with the caller's root and configuration, but it is the d
 kmodctl would have found whose kernel the modules are for.
 """
 
+import errno
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kmodctl.client import Client
     from kmodd.v1 import errors_pb2
     from kmodd.v1 import module_service_pb2 as pb
 
+    Take = Callable[[errors_pb2.Step], errors_pb2.Failure | None]
+
 
 def load_through(
-    client: "Client", plan: "pb.ModuleResult", request: "pb.LoadModulesRequest"
-) -> "pb.ModuleResult":
-    """Take the steps of ``plan`` through ``client`` as ``request`` says; return what they came to.
+    client: "Client", plans: "Iterable[pb.ModuleResult]", request: "pb.LoadModulesRequest"
+) -> "list[pb.ModuleResult]":
+    """Take the steps of ``plans`` through ``client`` as ``request`` says; return their results.
 
-    What is loaded is passed over. A command of the configuration is not run: it is a caller's
-    own, and a daemon runs only its own.
+    What is loaded is passed over, whether it was before or came with an earlier step. A command of
+    the configuration is not run: it is a caller's own, and a daemon runs only its own.
     """
-    from kmodd.v1 import errors_pb2
-
     loaded = {module.name for module in client.list_modules()}
-
-    def take(step: "errors_pb2.Step") -> "errors_pb2.Failure | None":
-        if step.kind != errors_pb2.STEP_KIND_INSERT:
-            return None
-        if step.module in loaded:
-            step.needless = True
-            return _again(step, plan, request)
-        failure = _insert(step, request, client)
-        step.done = failure is None
-        return failure
-
-    return _carried_out(plan, "install", take)
+    results: list[pb.ModuleResult] = []
+    for plan in plans:
+        results.append(_loaded_through(client, plan, request, loaded))
+        _note_parameters_in_vain(results[-1], request, client)
+        if request.atomic and results[-1].HasField("failure"):
+            _take_back(results, client)
+            break
+    return results
 
 
 def unload_through(
-    client: "Client", plan: "pb.ModuleResult", request: "pb.UnloadModulesRequest"
-) -> "pb.ModuleResult":
-    """Take the steps of ``plan`` through ``client`` as ``request`` says; return what they came to.
+    client: "Client", plans: "Iterable[pb.ModuleResult]", request: "pb.UnloadModulesRequest"
+) -> "list[pb.ModuleResult]":
+    """Take the steps of ``plans`` through ``client`` as ``request`` says; return their results.
 
-    What is only unloaded where nothing uses it any more is passed over while something does.
+    What an earlier step has unloaded is passed over, and what is only unloaded where nothing uses
+    it any more while something does.
     """
     from kmodd.v1 import errors_pb2
 
+    unloaded: set[str] = set()
+
     def take(step: "errors_pb2.Step") -> "errors_pb2.Failure | None":
-        if step.kind != errors_pb2.STEP_KIND_REMOVE:
+        if step.kind == errors_pb2.STEP_KIND_COMMAND:
+            return _refusal(step, "remove")
+        if step.kind != errors_pb2.STEP_KIND_REMOVE or step.module in unloaded:
+            step.needless = step.kind == errors_pb2.STEP_KIND_REMOVE
             return None
         failure = _remove(step, request, client)
         step.done = failure is None
-        step.needless = failure is not None and step.optional
+        if failure is None:
+            unloaded.add(step.module)
+            return None
+        gone = failure.reason == errors_pb2.ERROR_REASON_MODULE_NOT_LOADED
+        step.needless = step.optional or (gone and not request.first_time)
+        return None if step.needless else failure
+
+    return [_carried_out(plan, take) for plan in plans]
+
+
+def _loaded_through(
+    client: "Client",
+    plan: "pb.ModuleResult",
+    request: "pb.LoadModulesRequest",
+    loaded: set[str],
+) -> "pb.ModuleResult":
+    """Take the steps of one plan; the names that are ``loaded`` grow with them."""
+    from kmodd.v1 import errors_pb2
+
+    first = frozenset(plan.modules) if request.first_time else frozenset()
+    unwelcome = first & loaded
+
+    def take(step: "errors_pb2.Step") -> "errors_pb2.Failure | None":
+        if step.kind not in (errors_pb2.STEP_KIND_INSERT, errors_pb2.STEP_KIND_COMMAND):
+            return None
+        if step.module in unwelcome:
+            return _loaded_already(step)
+        if step.module in loaded:
+            step.needless = True
+            return None
+        if step.kind == errors_pb2.STEP_KIND_COMMAND:
+            return _refusal(step, "install")
+        failure = _insert(step, request, client)
+        step.done = failure is None
+        if failure is None:
+            loaded.add(step.module)
+        elif failure.errno_value == errno.EEXIST and step.module not in first:
+            step.needless = True
+            return None
         return failure
 
-    return _carried_out(plan, "remove", take)
+    return _carried_out(plan, take)
 
 
-def _carried_out(
-    plan: "pb.ModuleResult",
-    event: str,
-    take: "Callable[[errors_pb2.Step], errors_pb2.Failure | None]",
-) -> "pb.ModuleResult":
-    """Take each step until one fails that is not optional; commands are those of ``event``."""
-    from kmodd.v1 import errors_pb2
+def _carried_out(plan: "pb.ModuleResult", take: "Take") -> "pb.ModuleResult":
+    """Take each step until one fails that is not optional."""
     from kmodd.v1 import module_service_pb2 as pb
 
     result = pb.ModuleResult(name=plan.name, modules=plan.modules)
@@ -78,13 +114,46 @@ def _carried_out(
     for planned in plan.steps:
         step = result.steps.add()
         step.CopyFrom(planned)
-        is_command = step.kind == errors_pb2.STEP_KIND_COMMAND
-        failure = _refusal(step, event) if is_command else take(step)
+        failure = take(step)
         if failure is not None and not step.optional:
             failure.target = plan.modules[-1] if plan.modules else ""
             result.failure.CopyFrom(failure)
             break
     return result
+
+
+def _note_parameters_in_vain(
+    result: "pb.ModuleResult", request: "pb.LoadModulesRequest", client: "Client"
+) -> None:
+    """Ask the daemon which parameters its kernel has otherwise, of a module that is loaded."""
+    from kmodd.v1 import module_service_pb2 as pb
+
+    if result.HasField("failure") or not request.parameters:
+        return
+    given = {step.module for step in result.steps if not step.needless}
+    for module in result.modules:
+        if module not in given:
+            asked = pb.LoadModulesRequest(
+                names=[module],
+                parameters=request.parameters,
+                dry_run=True,
+                kmod_exact=request.kmod_exact,
+                failure_in_result=True,
+            )
+            (told,) = client.load_modules(asked).results
+            ignored = (each for each in told.ignored_parameters if each.module == module)
+            result.ignored_parameters.extend(ignored)
+
+
+def _take_back(results: "Sequence[pb.ModuleResult]", client: "Client") -> None:
+    """Unload what was loaded, the last first; what others use by now stays."""
+    done = [step for result in results for step in result.steps if step.done]
+    for step in reversed(done):
+        try:
+            client.remove(step.module)
+        except CallError:
+            continue
+        step.undone = True
 
 
 def _remove(
@@ -93,23 +162,30 @@ def _remove(
     """Remove a module; what nothing else needs any more is neither forced nor waited for."""
     force, wait = (False, None) if step.optional else (request.force, request.wait)
     try:
-        client.remove(step.module, force=force, wait=wait)
+        step.leaks.extend(client.remove(step.module, force=force, wait=wait))
     except CallError as error:
         return _failure(error)
     return None
 
 
 def _failure(error: CallError) -> "errors_pb2.Failure":
+    """Return the failure that a call ended with; raises it where the daemon gave no reason."""
     from kmodd.v1 import errors_pb2
 
+    reason = f"ERROR_REASON_{error.reason}"
+    try:
+        errors_pb2.ErrorReason.Value(reason)
+    except ValueError:
+        raise error from None
     return errors_pb2.Failure(
-        reason=f"ERROR_REASON_{error.reason}",
+        reason=reason,
         errno_value=error.errno,
         message=error.message,
         module=error.module,
         symbol=error.symbol,
         detail=error.detail,
         log_lines=error.log_lines,
+        leaks=error.leaks,
     )
 
 
@@ -137,14 +213,10 @@ def _insert(
     return None
 
 
-def _again(
-    step: "errors_pb2.Step", plan: "pb.ModuleResult", request: "pb.LoadModulesRequest"
-) -> "errors_pb2.Failure | None":
+def _loaded_already(step: "errors_pb2.Step") -> "errors_pb2.Failure":
     """Return the failure that --first-time asks for where the module itself is loaded."""
     from kmodd.v1 import errors_pb2
 
-    if not request.first_time or step.module not in plan.modules:
-        return None
     return errors_pb2.Failure(
         reason=errors_pb2.ERROR_REASON_MODULE_ALREADY_LOADED, module=step.module
     )

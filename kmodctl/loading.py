@@ -4,6 +4,7 @@
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -62,6 +63,24 @@ class _Action(ABC):
     @abstractmethod
     def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
         """Ask for what all of ``names`` stand for, and return what became of each."""
+
+    def _kernels_client(
+        self, request: "pb.LoadModulesRequest | pb.UnloadModulesRequest", stack: ExitStack
+    ) -> "Client | None":
+        """Have a private daemon plan for the kernel of the one that kmodctl finds.
+
+        Returns the client of that one, which ends with ``stack``; None where there is no daemon
+        and nothing is to be done.
+        """
+        request.dry_run = True
+        try:
+            client: Client = stack.enter_context(self._options.connect())
+            request.assumed_loaded.modules.extend(client.list_modules())
+        except NoDaemonError:
+            if not self._dry_run:
+                raise
+            return None
+        return client
 
     @abstractmethod
     def _complain(self, name: str, failure: "Failure", steps: "Sequence[Step]") -> None:
@@ -127,16 +146,22 @@ class LoadCommand(_Action):
         request = self._request()
         if len(names) == 1 and names[0].startswith(("/", "./")):
             return self._load_file(names[0], request)
+        if not names_place(self._options):
+            return self._ask(names, request)
+        with ExitStack() as stack:
+            client = self._kernels_client(request, stack)
+            plans = self._ask(names, request)
+            if client is None or self._dry_run:
+                return plans
+            return load_through(client, plans, request)
+
+    def _ask(
+        self, names: Sequence[str], request: "pb.LoadModulesRequest"
+    ) -> "Sequence[pb.ModuleResult]":
         request.names.extend(names)
-        if not names_place(self._options) or self._dry_run:
-            response = self._client.load_modules(request)
-            self._tell_problems(response.config_problems)
-            return response.results
-        request.dry_run = True
         response = self._client.load_modules(request)
         self._tell_problems(response.config_problems)
-        with self._options.connect() as client:
-            return [load_through(client, plan, request) for plan in response.results]
+        return response.results
 
     def _load_file(self, path: str, request: "pb.LoadModulesRequest") -> "list[pb.ModuleResult]":
         from kmodd.v1 import module_service_pb2 as pb
@@ -204,27 +229,13 @@ class UnloadCommand(_Action):
         )
         if options.wait_msec:
             request.wait.FromMilliseconds(options.wait_msec)
-        if names_place(options):
-            return self._call_privately(request)
-        response = self._client.unload_modules(request)
-        self._tell_problems(response.config_problems)
-        return response.results
-
-    def _call_privately(self, request: "pb.UnloadModulesRequest") -> "Sequence[pb.ModuleResult]":
-        """Have the private daemon plan for the modules of the one that kmodctl finds."""
-        request.dry_run = True
-        try:
-            with self._options.connect() as client:
-                request.assumed_loaded.modules.extend(client.list_modules())
-                response = self._client.unload_modules(request)
-                self._tell_problems(response.config_problems)
-                if self._dry_run:
-                    return response.results
-                return [unload_through(client, plan, request) for plan in response.results]
-        except NoDaemonError:
-            if not self._dry_run:
-                raise
-            return self._client.unload_modules(request).results
+        with ExitStack() as stack:
+            client = self._kernels_client(request, stack) if names_place(options) else None
+            response = self._client.unload_modules(request)
+            self._tell_problems(response.config_problems)
+            if client is None or self._dry_run:
+                return response.results
+            return unload_through(client, response.results, request)
 
     def _complain(self, name: str, failure: "Failure", _steps: "Sequence[Step]") -> None:
         self._complaints.of_unload(name, failure)

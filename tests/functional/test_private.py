@@ -110,6 +110,54 @@ def test_a_remove_command_of_ones_own_configuration_is_not_run(
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_is_loaded_is_not_planned_by_another_configuration(
+    daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("install greet echo no\n")
+    with daemon.client() as client:
+        client.load("greet")
+    for options in (("-n",), ()):
+        result = daemon.kmodctl("modprobe", "-C", str(own), "-v", *options, "world")
+        assert result.stdout == f"insmod {modules_root.directory}/extra/world.ko \n"
+        assert (result.stderr, result.returncode) == ("", 0)
+    assert loaded(daemon) == ["world", "greet"]
+
+
+def test_a_module_that_a_plan_names_twice_is_loaded_and_unloaded_once(
+    daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("softdep world post: greet\n")
+    extra = modules_root.directory / "extra"
+    for options in ((), ("--first-time",)):
+        result = daemon.kmodctl("modprobe", "-C", str(own), "-v", *options, "world")
+        assert result.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko \n"
+        assert (result.stderr, result.returncode) == ("", 0)
+        assert loaded(daemon) == ["world", "greet"]
+        result = daemon.kmodctl("modprobe", "-C", str(own), "-r", "-v", *options, "world")
+        assert sorted(result.stdout.splitlines()) == ["rmmod greet", "rmmod world"]
+        assert (result.stderr, result.returncode, loaded(daemon)) == ("", 0, [])
+
+
+def test_atomic_holds_with_another_configuration(
+    daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("")
+    extra = modules_root.directory / "extra"
+    result = daemon.kmodctl(
+        "modprobe", "-C", str(own), "--atomic", "-v", "-a", "world", "nosuch", "hello"
+    )
+    assert result.stdout.splitlines() == [
+        f"insmod {extra}/greet.ko ",
+        f"insmod {extra}/world.ko ",
+        "rmmod world",
+        "rmmod greet",
+    ]
+    assert (result.returncode, loaded(daemon)) == (1, [])
+
+
 def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
     modules_root: ModuleTree,
 ) -> None:
