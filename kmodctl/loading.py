@@ -144,8 +144,6 @@ class LoadCommand(_Action):
 
     def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
         request = self._request()
-        if len(names) == 1 and names[0].startswith(("/", "./")):
-            return self._load_file(names[0], request)
         if not names_place(self._options):
             return self._ask(names, request)
         with ExitStack() as stack:
@@ -158,6 +156,9 @@ class LoadCommand(_Action):
     def _ask(
         self, names: Sequence[str], request: "pb.LoadModulesRequest"
     ) -> "Sequence[pb.ModuleResult]":
+        """Make the call for names, or for the one file that is named."""
+        if len(names) == 1 and names[0].startswith(("/", "./")):
+            return self._load_file(names[0], request)
         request.names.extend(names)
         response = self._client.load_modules(request)
         self._tell_problems(response.config_problems)

@@ -2,6 +2,7 @@
 """Options that name another root or configuration, which a daemon of the caller's own serves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,81 @@ def test_a_remove_command_of_ones_own_configuration_is_not_run(
     assert "the remove command of hello is not the daemon's own" in result.stderr
     assert loaded(daemon) == ["hello"]
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.fixture
+def file(tmp_path: Path, modules_root: ModuleTree) -> Path:
+    """A module file outside all trees, which needs greet of the tree."""
+    return Path(shutil.copy(modules_root.directory / "extra/world.ko", tmp_path / "world.ko"))
+
+
+def test_a_file_is_loaded_with_what_it_needs_as_another_configuration_says(
+    daemon: Daemon, modules_root: ModuleTree, file: Path
+) -> None:
+    own = file.with_name("own.conf")
+    own.write_text("options greet times=3\noptions world a=1\n")
+    greet = f"insmod {modules_root.directory}/extra/greet.ko times=3 \n"
+    options = ("-C", str(own), "-v")
+    planned = daemon.kmodctl("modprobe", *options, "-n", str(file))
+    assert (planned.stdout, loaded(daemon)) == (f"{greet}insmod {file} a=1 \n", [])
+    result = daemon.kmodctl("modprobe", *options, str(file), "b=2")
+    assert (result.stdout, result.stderr) == (f"{greet}insmod {file} a=1 b=2\n", "")
+    assert (result.returncode, loaded(daemon)) == (0, ["world", "greet"])
+    with daemon.client() as client:
+        (times,) = (each for each in client.get_parameters("greet") if each.name == "times")
+    assert times.value == "3"
+
+
+def test_a_file_is_loaded_with_what_it_needs_of_another_root(
+    daemon: Daemon, other: ModuleTree, file: Path
+) -> None:
+    place = ("-d", str(other.root), "-S", other.release)
+    greet, only = (other.directory / "extra" / f"{name}.ko" for name in ("greet", "only"))
+    result = daemon.kmodctl("modprobe", *place, "-v", str(file))
+    assert result.stdout == f"insmod {greet} \ninsmod {file} \n"
+    assert (result.stderr, result.returncode, loaded(daemon)) == ("", 0, ["world", "greet"])
+    assert daemon.kmodctl("modprobe", *place, "-q", str(only)).returncode == 0
+    assert loaded(daemon) == ["hello", "world", "greet"]
+
+
+def test_a_file_of_a_module_that_is_loaded_is_passed_over(daemon: Daemon, file: Path) -> None:
+    own = file.with_name("own.conf")
+    own.write_text("install world echo no\nsoftdep world post: hello\n")
+    with daemon.client() as client:
+        client.load("world")
+    for options in ((), ("-n",)):
+        again = daemon.kmodctl("modprobe", "-C", str(own), "-v", *options, str(file))
+        assert (again.stdout, again.stderr, again.returncode) == ("", "", 0)
+    first = daemon.kmodctl("modprobe", "-C", str(own), "--first-time", str(file))
+    assert first.stderr == "modprobe: ERROR: could not insert 'world': Module already in kernel\n"
+    given = daemon.kmodctl("modprobe", "-C", str(own), str(file), "a=1")
+    assert given.stderr == ("modprobe: WARNING: world is in the kernel already, ignored: a=1\n")
+    assert loaded(daemon) == ["world", "greet"]
+
+
+def test_a_file_that_cannot_be_loaded_is_told_as_without_another_configuration(
+    daemon: Daemon, modules_root: ModuleTree, file: Path
+) -> None:
+    own = file.with_name("own.conf")
+    own.write_text("")
+    file.write_text("no module")
+    greet = str(modules_root.directory / "extra/greet.ko")
+    calls = (["/nosuch.ko"], ["-q", "/nosuch.ko"], [str(file)], [greet, "times=many"])
+    for words in calls:
+        usual = daemon.kmodctl("modprobe", *words)
+        result = daemon.kmodctl("modprobe", "-C", str(own), *words)
+        assert (result.stdout, result.stderr) == (usual.stdout, usual.stderr)
+        assert result.returncode == usual.returncode == 1
+    assert loaded(daemon) == []
+
+
+def test_a_file_is_not_loaded_without_a_daemon_to_load_it(file: Path, other: ModuleTree) -> None:
+    place = ("-d", str(other.root), "-S", other.release)
+    planned = kmodctl("modprobe", *place, "-n", str(file))
+    assert planned.stdout.endswith(f"insmod {file} \n")
+    refused = kmodctl("modprobe", *place, str(file))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("kmodctl: no daemon answers")
 
 
 def test_what_is_loaded_is_not_planned_by_another_configuration(
