@@ -8,13 +8,14 @@ the call, however that ends.
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from kmodctl.errors import KmodctlError
+from kmodctl.errors import KmodctlError, NoDaemonError
 
 if TYPE_CHECKING:
+    from kmodctl.client import Client
     from kmodd.v1.database_service_pb2 import ModuleInfo
 
 CONFIG_DIRECTORIES = tuple(
@@ -33,12 +34,34 @@ class PrivateRoot(NamedTuple):
 
     ``root`` is the system root with the module trees. ``release`` is "" for the running kernel's
     where the root has it, else for the newest there. ``config`` are directories and files, () for
-    those of this system.
+    those of this system. ``exact`` has everything done as kmod does it.
     """
 
     root: str
     release: str = ""
     config: tuple[str, ...] = ()
+    exact: bool = False
+
+
+def place_beside(
+    connect: "Callable[[], Client]",
+    root: str | None,
+    release: str = "",
+    config: tuple[str, ...] = (),
+) -> PrivateRoot:
+    """Return what a private daemon is to serve beside the one that ``connect`` finds.
+
+    Without a ``root`` it is that one's, with the release of its kernel. It does as that one does.
+    Where no daemon answers, the place is as it is named.
+    """
+    try:
+        with connect() as client:
+            status = client.status()
+    except NoDaemonError:
+        return PrivateRoot(root or "/", release, config)
+    if root is None:
+        return PrivateRoot(status.root, release or status.release, config, status.kmod_exact)
+    return PrivateRoot(root, release, config, status.kmod_exact)
 
 
 @contextmanager
@@ -88,6 +111,8 @@ def private_inspect(path: str) -> "ModuleInfo":
 
 def _arguments(place: PrivateRoot) -> list[str]:
     words = ["--no-publish", "--log-level", "error", "--root", place.root or "/"]
+    if place.exact:
+        words.append("--kmod-exact")
     release = place.release or _running_release(place.root)
     if release:
         words += ["--release", release]

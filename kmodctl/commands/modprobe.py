@@ -10,11 +10,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kmodctl.errors import NoDaemonError
 from kmodctl.loading import LoadCommand, UnloadCommand, names_place
 from kmodctl.output import Output
 from kmodctl.parser import Parser, add_wait
-from kmodctl.private import PrivateRoot
+from kmodctl.private import PrivateRoot, place_beside
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
 
@@ -130,16 +129,8 @@ def place(options: argparse.Namespace) -> PrivateRoot | None:
     """Another root or configuration is for a private daemon."""
     if not names_place(options):
         return None
-    root, release = options.dirname, options.release
-    if root is None:
-        try:
-            with options.connect() as client:
-                status = client.status()
-        except NoDaemonError:
-            root = "/"
-        else:
-            root, release = status.root, release or status.release
-    return PrivateRoot(root, release, tuple(options.config or ()))
+    config = tuple(options.config or ())
+    return place_beside(options.connect, options.dirname, options.release, config)
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:

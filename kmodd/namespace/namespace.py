@@ -135,6 +135,11 @@ class Namespace:
         """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
         self._planning.policy = Policy(DenyList() if exact else deny, exact)
 
+    @property
+    def exact(self) -> bool:
+        """Whether all is done as kmod does it."""
+        return self._planning.policy.exact
+
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use, and all holds."""
         self.stopping.set()

@@ -76,6 +76,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             oldest_revision=activity.revisions[0],
             newest_revision=activity.revisions[1],
             start_failures=map(text, self._namespace.start_failures),
+            kmod_exact=self._namespace.exact,
         )
 
     def ListOperations(  # noqa: N802

@@ -234,6 +234,24 @@ def test_atomic_holds_with_another_configuration(
     assert (result.returncode, loaded(daemon)) == (1, [])
 
 
+def test_a_daemon_that_does_as_kmod_does_has_it_done_so_with_another_configuration(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("softdep world pre: hello\nsoftdep world pre: noexit\ninstall hello echo no\n")
+    file = str(modules_root.directory / "extra/world.ko")
+    for arguments, second in ((("--kmod-exact",), False), ((), True)):
+        with running_daemon(modules_root.root, *arguments) as daemon:
+            with daemon.client() as client:
+                assert client.status().kmod_exact is not second
+            for name in ("world", file):
+                planned = daemon.kmodctl("modprobe", "-C", str(own), "-D", name)
+                assert ("/noexit.ko" in planned.stdout) is second
+            there = ("-d", str(modules_root.root), "-C", str(own))
+            planned = daemon.kmodctl("modprobe", *there, "-D", "world")
+            assert ("/noexit.ko" in planned.stdout) is second
+
+
 def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
     modules_root: ModuleTree,
 ) -> None:
