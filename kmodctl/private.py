@@ -51,8 +51,8 @@ def place_beside(
 ) -> PrivateRoot:
     """Return what a private daemon is to serve beside the one that ``connect`` finds.
 
-    Without a ``root`` it is that one's, with the release of its kernel. It does as that one does.
-    Where no daemon answers, the place is as it is named.
+    Without a ``root`` it is that one's; without a ``release`` that of its kernel, where the root
+    has it. It does as that one does. Where no daemon answers, the place is as it is named.
     """
     try:
         with connect() as client:
@@ -61,6 +61,7 @@ def place_beside(
         return PrivateRoot(root or "/", release, config)
     if root is None:
         return PrivateRoot(status.root, release or status.release, config, status.kmod_exact)
+    release = release or _release_of(status.release, root)
     return PrivateRoot(root, release, config, status.kmod_exact)
 
 
@@ -113,7 +114,7 @@ def _arguments(place: PrivateRoot) -> list[str]:
     words = ["--no-publish", "--log-level", "error", "--root", place.root or "/"]
     if place.exact:
         words.append("--kmod-exact")
-    release = place.release or _running_release(place.root)
+    release = place.release or _release_of(os.uname().release, place.root)
     if release:
         words += ["--release", release]
     for path in place.config or CONFIG_DIRECTORIES:
@@ -121,9 +122,8 @@ def _arguments(place: PrivateRoot) -> list[str]:
     return words
 
 
-def _running_release(root: str) -> str:
-    """Return the running kernel's release if ``root`` has its tree, or no tree at all."""
-    release = os.uname().release
+def _release_of(release: str, root: str) -> str:
+    """Return a kernel's ``release`` if ``root`` has its tree, or no tree at all, else ""."""
     trees = os.path.join(root or "/", "lib/modules")
     return release if release in _names(trees) or not _names(trees) else ""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.private import PrivateRoot
+from kmodctl.private import PrivateRoot, place_beside
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -55,7 +55,9 @@ def check(options: argparse.Namespace, output: Output) -> bool:
 
 def place(options: argparse.Namespace) -> PrivateRoot | None:
     """Another root is for a private daemon."""
-    return None if options.basedir is None else PrivateRoot(options.basedir, options.release)
+    if options.basedir is None:
+        return None
+    return place_beside(options.connect, options.basedir, options.release)
 
 
 def run(options: argparse.Namespace, client: "Client", output: Output) -> int:

@@ -252,6 +252,22 @@ def test_a_daemon_that_does_as_kmod_does_has_it_done_so_with_another_configurati
             assert ("/noexit.ko" in planned.stdout) is second
 
 
+def test_another_root_is_asked_for_the_release_of_the_daemons_kernel(
+    daemon: Daemon, other: ModuleTree
+) -> None:
+    newer = other.directory.with_name("99.1.0-newer")
+    newer.mkdir()
+    (newer / "only.ko").write_bytes((other.directory / "extra/only.ko").read_bytes())
+    root, extra = str(other.root), other.directory / "extra"
+    planned = daemon.kmodctl("modprobe", "-d", root, "-D", "only")
+    assert planned.stdout == f"insmod {extra}/only.ko \n"
+    assert daemon.kmodctl("modinfo", "-b", root, "-n", "only").stdout == f"{extra}/only.ko\n"
+    assert daemon.kmodctl("modprobe", "-d", root, "only").returncode == 0
+    assert loaded(daemon) == ["hello"]
+    alone = kmodctl("modprobe", "-d", root, "-D", "only")
+    assert alone.stdout == f"insmod {newer}/only.ko \n"
+
+
 def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
     modules_root: ModuleTree,
 ) -> None:
