@@ -55,6 +55,11 @@ class Row:
     exact: bool = False
     options: str = ""
 
+    @property
+    def names_own(self) -> bool:
+        """Whether the configuration is not the daemon's but one that the command names."""
+        return "-C {" in self.words
+
     def __str__(self) -> str:
         parts = (self.words, self.config, self.loaded and f"[{self.loaded}]", self.options)
         return " | ".join(filter(None, parts)).replace("\n", "; ")
@@ -335,6 +340,34 @@ TABLE = (
     Row("modprobe -D world", "nonsense\noptions world a=1\noptions world\n"),
     Row("modprobe -q nosuch", "nonsense\n"),
     Row("modprobe -r -n hello", "install x\n"),
+    # A configuration of one's own.
+    Row("modprobe -C {own} -D world", "options world a=1\noptions greet times=3\n"),
+    Row("modprobe -C {own} world x=1", "options world a=1\noptions greet times=3\n"),
+    Row("modprobe -C {root}/nosuch.conf -D world", "options world a=1\n"),
+    Row("modprobe -C {own} -C {own} -D world", "options world a=1\n"),
+    Row("modprobe -C {own} -D world", "nonsense\noptions world a=1\n"),
+    Row("modprobe -C {own} -v x", "alias x world\nalias x hello\n"),
+    Row("modprobe -C {own} -v x", "alias x world\nblacklist world\n"),
+    Row("modprobe -C {own} -R x", "alias x world\nalias x hello\n"),
+    Row("modprobe -C {own} -c", "options a b=1\nblacklist c\ninstall d e\n"),
+    Row("modprobe -C {own} -v world", "softdep world post: greet\n"),
+    Row("modprobe -C {own} -v world", "softdep world pre: hello\n", loaded="greet"),
+    Row("modprobe -C {own} -v world", "softdep world pre: hello\n", loaded="world"),
+    Row("modprobe -C {own} -v world", "install greet cmd\n", loaded="greet"),
+    Row("modprobe -C {own} -n -v world", "install greet cmd\n", loaded="greet"),
+    Row("modprobe -C {own} -n -v world", loaded="world"),
+    Row("modprobe -C {own} -D world", loaded="world"),
+    Row("modprobe -C {own} --first-time greet", loaded="greet"),
+    Row("modprobe -C {own} --first-time world", "softdep world post: greet\n"),
+    Row("modprobe -C {own} world", "options greet times=many\n", failures="greet=22"),
+    Row("modprobe -C {own} nosuch"),
+    Row("modprobe -C {own} -q nosuch"),
+    Row("modprobe -C {own} -a -v nosuch hello"),
+    Row("modprobe -C {own} -r -v world", "softdep world pre: hello\n", loaded="world hello"),
+    Row("modprobe -C {own} -r world", "softdep world post: greet\n", loaded="world", exact=True),
+    Row("modprobe -C {own} -r greet", loaded="world"),
+    Row("modprobe -C {own} -r hello"),
+    Row("modprobe -C {own} -r --first-time hello"),
 )
 
 
@@ -346,6 +379,7 @@ class World:
         self.socket = socket
         self.client = client
         self.config = tree.root / "etc/modprobe.d"
+        self.own = tree.root / "own.conf"
         self.config.mkdir(parents=True)
         self.library = build_fake_kernel(work)
         self._work = work
@@ -357,7 +391,11 @@ class World:
             for module in self.client.list_modules():
                 if not module.reference_count:
                     self.client.remove(module.name, force=True)
-        (self.config / "test.conf").write_text(row.config)
+        file, other = self.config / "test.conf", self.own
+        if row.names_own:
+            file, other = other, file
+        file.write_text(row.config)
+        other.write_text("options hello other=1\n" if row.names_own else "")
         self.client.rebuild_database()
         for name in row.loaded.split():
             self.client.load(name, ignore_install_commands=True)
@@ -376,7 +414,8 @@ class World:
         return said, {name: count for name, count, _ in self._loaded()}
 
     def theirs(self, row: Row, words: list[str], kernel: Path) -> tuple[Ran, dict[str, int]]:
-        place = ["-d", str(self.tree.root), "-S", self.tree.release, "-C", str(self.config)]
+        place = ["-d", str(self.tree.root), "-S", self.tree.release]
+        place += [] if row.names_own else ["-C", str(self.config)]
         environment = {}
         if words[0] == "modprobe":
             environment["MODPROBE_OPTIONS"] = " ".join((*place, row.options)).strip()
@@ -413,7 +452,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_kmod_and_kmodctl_say_and_do_the_same(world: World, row: Row) -> None:
     kernel = world.prepare(row)
     tree = world.tree
-    words = shlex.split(row.words.format(root=tree.root, extra=tree.directory / "extra"))
+    places = {"root": tree.root, "extra": tree.directory / "extra", "own": world.own}
+    words = shlex.split(row.words.format(**places))
     theirs, left = world.theirs(row, words, kernel)
     ours, loaded = world.ours(row, words)
     assert ours == theirs
