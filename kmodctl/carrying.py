@@ -66,7 +66,7 @@ def unload_through(
         step.needless = step.optional or (gone and not request.first_time)
         return None if step.needless else failure
 
-    return [_carried_out(plan, take) for plan in plans]
+    return [_carried_out(plan, take, failure_ends=True) for plan in plans]
 
 
 def _loaded_through(
@@ -103,21 +103,36 @@ def _loaded_through(
     return _carried_out(plan, take)
 
 
-def _carried_out(plan: "pb.ModuleResult", take: "Take") -> "pb.ModuleResult":
-    """Take each step until one fails that is not optional."""
+def _carried_out(
+    plan: "pb.ModuleResult", take: "Take", *, failure_ends: bool = False
+) -> "pb.ModuleResult":
+    """Take each step; one that fails and is not optional is the last for its target.
+
+    Of several targets the others have their turn all the same, unless a ``failure_ends`` it all.
+    """
     from kmodd.v1 import module_service_pb2 as pb
 
     result = pb.ModuleResult(name=plan.name, modules=plan.modules)
     result.other_failures.extend(plan.other_failures)
     if plan.HasField("failure"):
         result.failure.CopyFrom(plan.failure)
+    failed: set[str] = set()
     for planned in plan.steps:
+        if planned.target in failed:
+            continue
         step = result.steps.add()
         step.CopyFrom(planned)
         failure = take(step)
-        if failure is not None and not step.optional:
-            failure.target = plan.modules[-1] if plan.modules else ""
+        if failure is None or step.optional:
+            continue
+        failed.add(step.target)
+        failure.target = step.target
+        if failure_ends or step.target == plan.modules[-1]:
             result.failure.CopyFrom(failure)
+        else:
+            result.other_failures.append(failure)
+        if failure_ends:
+            del result.modules[[*plan.modules].index(step.target) + 1 :]
             break
     return result
 

@@ -17,7 +17,7 @@ class StepOutcome:
     A step is ``done`` when it took effect, ``needless`` when there was nothing to do, and neither
     when it failed or was only planned. One that was ``undone`` took effect and was taken back.
     ``output`` is what a command wrote, ``report`` what an emulation had to tell of a module that it
-    has removed.
+    has removed. ``target`` is the module that its plan is for.
     """
 
     step: Step
@@ -27,6 +27,7 @@ class StepOutcome:
     undone: bool = False
     output: CommandOutput | None = None
     report: EmulationReport | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Runner:
             errors.append(plan.failure)
             for step in plan.steps:
                 failed = self._attempt(step, generation, steps)
+                steps[-1] = replace(steps[-1], target=plan.target)
                 if failed is None or not _ends_plan(failed, step):
                     continue
                 if failed.reason is Reason.UNKNOWN_SYMBOL and self._has_lost_some(plan, step):
@@ -101,8 +102,14 @@ class Runner:
             is_live = self._calls.is_live(name) if known is None else name in known
             return _loads(step) and is_live
 
-        steps = (step for plan in plans for step in plan.steps)
-        return [_outcome(each, generation, needless=is_needless(each)) for each in steps]
+        return [
+            replace(
+                _outcome(step, generation, needless=is_needless(step)),
+                target=plan.target,
+            )
+            for plan in plans
+            for step in plan.steps
+        ]
 
     def pin(self, names: Iterable[str]) -> bool:
         """Keep modules from being unloaded until the operation ends; False if they were kept."""

@@ -101,6 +101,7 @@ def step_message(outcome: StepOutcome) -> errors_pb2.Step:
         needless=outcome.needless,
         undone=outcome.undone,
         leaks=leaks_told(outcome.report),
+        target=text(outcome.target),
     )
     if outcome.output is not None:
         message.output = outcome.output.output

@@ -124,7 +124,7 @@ class FailureDetail(_message.Message):
     def __init__(self, log_lines: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., target: _Optional[str] = ..., config_problems: _Optional[_Iterable[str]] = ..., other_failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., leaks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless", "undone", "output", "error_output", "configured_parameters", "exit_status", "optional", "leaks")
+    __slots__ = ("kind", "module", "path", "parameters", "done", "command", "needless", "undone", "output", "error_output", "configured_parameters", "exit_status", "optional", "leaks", "target")
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +139,7 @@ class Step(_message.Message):
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
     OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     LEAKS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     kind: StepKind
     module: str
     path: str
@@ -153,7 +154,8 @@ class Step(_message.Message):
     exit_status: int
     optional: bool
     leaks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ..., undone: bool = ..., output: _Optional[bytes] = ..., error_output: _Optional[bytes] = ..., configured_parameters: _Optional[str] = ..., exit_status: _Optional[int] = ..., optional: bool = ..., leaks: _Optional[_Iterable[str]] = ...) -> None: ...
+    target: str
+    def __init__(self, kind: _Optional[_Union[StepKind, str]] = ..., module: _Optional[str] = ..., path: _Optional[str] = ..., parameters: _Optional[str] = ..., done: bool = ..., command: _Optional[str] = ..., needless: bool = ..., undone: bool = ..., output: _Optional[bytes] = ..., error_output: _Optional[bytes] = ..., configured_parameters: _Optional[str] = ..., exit_status: _Optional[int] = ..., optional: bool = ..., leaks: _Optional[_Iterable[str]] = ..., target: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("reason", "errno_value", "message", "module", "symbol", "detail", "log_lines", "target", "leaks")

@@ -91,6 +91,7 @@ def test_a_load_is_planned_for_the_modules_of_another_kernel(daemon: Daemon) -> 
         results = client.load("world", "hello", "noexit", dry_run=True, assumed_loaded=elsewhere)
         steps = [(step.module, step.needless) for each in results for step in each.steps]
         assert steps == [("greet", True), ("world", False), ("hello", False), ("noexit", False)]
+        assert [step.target for step in results[0].steps] == ["world", "world"]
         with pytest.raises(CallError, match="in the kernel already"):
             client.load("greet", dry_run=True, first_time=True, assumed_loaded=elsewhere)
         client.load("greet", assumed_loaded=elsewhere)
