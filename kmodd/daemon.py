@@ -88,7 +88,7 @@ class Daemon:
         trees = self.parts.trees
         generation = trees.in_force()
         if generation is None:
-            return f"{trees.release}: no module tree"
+            return f"{trees.release}: {trees.refusal() or 'no module tree'}"
         count = len(generation.database.modules)
         return generation.problem or f"{generation.release}: {count} modules in the tree"
 

@@ -118,6 +118,7 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         facts += [("left out", f"{each.name} ({each.reason})") for each in tree.left_out]
         facts += [("problem", line) for line in tree.unread_configuration]
     else:
-        facts.append(("database", "none: the release has no module tree"))
+        why = status.tree_refusal or "the release has no module tree"
+        facts.append(("database", f"none: {why}"))
     facts += [("at start", failure) for failure in status.start_failures]
     return facts

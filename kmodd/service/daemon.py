@@ -77,6 +77,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             newest_revision=activity.revisions[1],
             start_failures=map(text, self._namespace.start_failures),
             kmod_exact=self._namespace.exact,
+            tree_refusal=text(self._trees.refusal()),
         )
 
     def ListOperations(  # noqa: N802

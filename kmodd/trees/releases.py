@@ -62,6 +62,11 @@ class Trees:
         tree = self._trees.get(self.release)
         return tree.generation if tree else None
 
+    def refusal(self) -> str:
+        """Say why nothing is in force for the kernel's own release, "" where it has no tree."""
+        tree = self._trees.get(self.release)
+        return tree.refusal if tree else ""
+
     def known(self) -> tuple[Tree, ...]:
         """Return the trees that were ever asked for or seen, by their releases in order."""
         with self._changed:

@@ -78,6 +78,8 @@ class Tree:
 
     def __init__(self, directory: Path, options: TreeOptions, *, resident: bool) -> None:
         self.directory = directory
+        self.refusal = ""
+        """Why nothing is in force although there is a directory, where that was tried."""
         self._resident = resident
         self._options = options
         self._in_force: Generation | GivenUp | None = None
@@ -263,6 +265,7 @@ class Tree:
 
     def _swap(self, found: Generation | GivenUp | None) -> None:
         self._in_force = found
+        self.refusal = ""
         self._options.swapped()
 
     def _renew(self, progress: Progress | None, *, insist: bool) -> Generation:
@@ -437,6 +440,8 @@ class Tree:
         elif found is not None:
             summary = replace(found.summary, problem=error.message)
             self._swap(replace(found, summary=summary))
+        elif error.reason is not Reason.TREE_NOT_FOUND:
+            self.refusal = error.message
 
 
 def no_tree(directory: Path) -> TreeError:

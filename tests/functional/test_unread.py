@@ -61,6 +61,16 @@ def test_status_says_what_is_not_read_until_it_is_mended(tree: ModuleTree) -> No
         assert unread not in daemon.kmodctl("status").stdout
 
 
+def test_status_says_why_a_tree_is_refused(tree: ModuleTree) -> None:
+    tree.directory.chmod(0o775)
+    why = f"refused: {tree.directory} may be written by others than root (mode 0775)"
+    with running_daemon(tree.root, "--kernel", "linux", "--no-publish") as daemon:
+        assert f"database:  none: {why}" in daemon.kmodctl("status").stdout.splitlines()
+        tree.directory.chmod(0o755)
+        assert daemon.kmodctl("depmod").returncode == 0
+        assert "database:  generation 1" in daemon.kmodctl("status").stdout
+
+
 def test_a_daemon_on_a_kernel_of_its_own_reads_what_its_user_wrote(tree: ModuleTree) -> None:
     write(tree.root / "etc/modprobe.d/own.conf", "options greet times=2\n")
     (tree.root / "etc/modprobe.d").chmod(0o777)

@@ -135,6 +135,15 @@ def test_the_log_says_once_for_all_releases_what_is_not_read(
 
 def test_a_tree_is_refused_for_what_is_on_the_way_to_it(tree: ModuleTree) -> None:
     trees = trees_of(tree)
-    staffs(tree.directory.parent)
-    with pytest.raises(TreeError, match=f"refused: {tree.directory.parent} may be written"):
+    directory = staffs(tree.directory.parent)
+    complaint = f"refused: {directory} may be written by others than root (mode 2775)"
+    with pytest.raises(TreeError) as caught:
         trees.rebuild()
+    assert caught.value.message == trees.refusal() == complaint
+    directory.chmod(0o755)
+    trees.rebuild()
+    assert trees.refusal() == ""
+    tree.directory.rename(tree.directory.with_name("gone"))
+    with pytest.raises(TreeError, match="could not open directory"):
+        trees.rebuild()
+    assert trees.refusal() == ""
