@@ -135,14 +135,18 @@ class Tree:
         """Return the configuration with an empty database, for a release that has no directory."""
         directory, release = str(self.directory), self.directory.name
         inventory = Inventory(release=release, directory=directory, records={})
+        config = self._read_config()
+        unread = self._read_depmod_config().unread + config.unread
+        self._options.unread.tell(unread)
         return Generation(
             number=0,
             release=release,
             directory=self.directory,
             database=build(inventory),
-            config=self._read_config(),
+            config=config,
             built=datetime.now(UTC),
             trusted_only=self._options.trusted_only,
+            unread=unread,
         )
 
     def rebuild(self, *, progress: Progress | None = None, insist: bool = False) -> Generation:

@@ -133,6 +133,18 @@ def test_the_log_says_once_for_all_releases_what_is_not_read(
     assert warnings() == [f"{directory} is not read: {complaint}"]
 
 
+def test_the_log_says_what_is_not_read_where_there_is_no_tree(
+    tree: ModuleTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = staffs(tree.root / "etc/modprobe.d")
+    written(directory / "a.conf", "blacklist one\n")
+    trees = trees_of(tree)
+    for _ in range(2):
+        generation = trees.current("9.9.9", treeless=True)
+    assert (generation.config.blacklist, len(generation.unread)) == ((), 1)
+    assert [each.getMessage() for each in caplog.records] == [*generation.unread]
+
+
 def test_a_tree_is_refused_for_what_is_on_the_way_to_it(tree: ModuleTree) -> None:
     trees = trees_of(tree)
     directory = staffs(tree.directory.parent)
