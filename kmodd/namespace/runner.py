@@ -94,7 +94,9 @@ class Runner:
         A plan to unload has counted its own steps' effect already; one to load has not.
         """
         known = (
-            None if assumed is None else {m.name for m in assumed if m.state is ModuleState.LIVE}
+            None
+            if assumed is None
+            else {module_name(m.name) for m in assumed if m.state is ModuleState.LIVE}
         )
 
         def is_needless(step: Step) -> bool:
