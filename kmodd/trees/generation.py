@@ -11,7 +11,10 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
 from kmodd.database.inventory import DirectoryListing, Looks
 from kmodd.database.publish import Publication
-from kmodd.database.walk import looks_of, with_own_root
+from kmodd.database.walk import file_stamp, looks_of, with_own_root
+
+INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
+"""The files beside the databases that a kernel's build leaves, and that depmod reads."""
 
 TOLD_MAX = 100
 """Lines of each kind that are told of a tree."""
@@ -179,6 +182,18 @@ def links_of(generation: Generation) -> tuple[Path, ...]:
     listings = generation.database.inventory.listings
     links = (link for listing in listings.values() for link in listing.links if link in listings)
     return tuple(Path(generation.directory, link).resolve() for link in links)
+
+
+def inputs_of(directory: Path) -> tuple[FileStamp | None, ...]:
+    """Return the stamps of the files that a database is built from beside the modules."""
+    return tuple(map(_stamp, (directory / name for name in INPUTS)))
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return file_stamp(path.stat())
+    except OSError:
+        return None
 
 
 def _mark_of(files: Mapping[str, bytes]) -> int:

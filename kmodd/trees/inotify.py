@@ -23,6 +23,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from kmodd.database.publish import is_temporary
+from kmodd.trees.generation import INPUTS
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
@@ -40,13 +41,10 @@ CHANGES: list[type[FileSystemEvent]] = [
 """The events that can mean a change; opening and reading, which we do ourselves, are not, and a
 directory's own change only repeats that of its entry."""
 
-INPUTS = frozenset({"modules.order", "modules.builtin", "modules.builtin.modinfo"})
-"""The files beside the databases that a kernel's build leaves, and that depmod reads."""
-
-log = logging.getLogger(__name__)
-
 REMOVALS = (DirDeletedEvent, FileDeletedEvent)
 """The events that take something away. (Where something moves to is looked at in any case.)"""
+
+log = logging.getLogger(__name__)
 
 Touch = Callable[[str], None]
 

@@ -11,7 +11,8 @@ from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
 from kmodd.trees.generation import Generation, TreeSummary, no_summary
-from kmodd.trees.tree import PATIENCE, Tree, TreeOptions, no_tree
+from kmodd.trees.options import PATIENCE, TreeOptions
+from kmodd.trees.tree import Tree, no_tree
 
 
 class Trees:

@@ -4,68 +4,44 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-from kmodd.access.trusted_files import check_tree, objection
-from kmodd.config import Config, read_config
-from kmodd.config.depmod import DepmodConfig, read_depmod_config
-from kmodd.config.files import Objection
-from kmodd.database import Database, FileStamp
+from kmodd.access.trusted_files import check_files, check_tree
+from kmodd.config import Config
+from kmodd.config.depmod import DepmodConfig
+from kmodd.database import Database
 from kmodd.database.build import build
+from kmodd.database.files import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh, survives
 from kmodd.database.inventory import Inventory
 from kmodd.database.publish import Publication
 from kmodd.database.published import read_published
 from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
-from kmodd.database.walk import file_stamp, is_untouched, shows_the_same
+from kmodd.database.walk import is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
-from kmodd.trees.generation import Generation, GivenUp, TreeSummary, given_up, is_built_of, links_of
+from kmodd.trees.generation import (
+    Generation,
+    GivenUp,
+    TreeSummary,
+    given_up,
+    inputs_of,
+    is_built_of,
+    links_of,
+)
+from kmodd.trees.options import TreeOptions
 from kmodd.trees.publisher import Publisher
-from kmodd.trees.unread import Unread
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
-
-INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
-"""The files beside the modules that a database is built from."""
-
-PATIENCE = 3.0
-"""Seconds without a removal after which a tree is written to."""
 
 RETRY = 60.0
 """Seconds after which what could not be written is built again to be written."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeOptions:
-    """What all trees of a daemon have in common.
-
-    ``publish`` is False where the databases are only held in memory. ``store`` keeps what was
-    read for the next start, where there is a place for it. ``modprobe_config`` are read in place
-    of the root's configuration, where there are any. ``swapped`` is called when a tree has
-    another generation than before, or none, on the thread that brought it about.
-    ``command_line`` is the kernel's. ``trusted_only`` refuses trees, and leaves out configuration,
-    that others than root may write (see access/trusted_files.py); ``unread`` tells of that.
-    ``patience`` is how long after a removal nothing is written into a tree, in seconds.
-    """
-
-    root: Path
-    publish: bool = True
-    store: RecordStore | None = None
-    modprobe_config: tuple[Path, ...] = ()
-    swapped: Callable[[], None]
-    command_line: str = ""
-    trusted_only: bool = False
-    unread: Unread = field(default_factory=Unread)
-    patience: float = PATIENCE
 
 
 class Tree:
@@ -114,7 +90,7 @@ class Tree:
         if found is None or found.publication is None or not found.publication.stands():
             return self.rebuild()
         try:
-            database = read_published(str(self.directory), self.directory.name)
+            database = self._database_on_disk()
         except TreeError:
             return self.rebuild()
         return Generation(
@@ -135,8 +111,8 @@ class Tree:
         """Return the configuration with an empty database, for a release that has no directory."""
         directory, release = str(self.directory), self.directory.name
         inventory = Inventory(release=release, directory=directory, records={})
-        config = self._read_config()
-        unread = self._read_depmod_config().unread + config.unread
+        config = self._options.config()
+        unread = self._options.depmod_config(self.directory.name).unread + config.unread
         self._options.unread.tell(unread)
         return Generation(
             number=0,
@@ -280,8 +256,8 @@ class Tree:
         if self._options.trusted_only:
             check_tree(self.directory)
         before, self._read_at = self._read_at, time.monotonic()
-        inputs = _inputs(self.directory)
-        old, depmod_config = self._in_force, self._read_depmod_config()
+        inputs = inputs_of(self.directory)
+        old, depmod_config = self._in_force, self._options.depmod_config(self.directory.name)
         database, problem = self._database(old, depmod_config, progress)
         if old is not None and len(database.modules) < _count(old):
             self._publisher.note_removal_after(before)
@@ -306,7 +282,7 @@ class Tree:
         problem: str,
     ) -> Generation:
         """Return the generation that ``database`` makes; with a ``problem`` it is from disk."""
-        config = self._read_config()
+        config = self._options.config()
         unread += config.unread
         self._options.unread.tell(unread)
         same = (
@@ -360,12 +336,19 @@ class Tree:
             if old is not None and not (isinstance(old, Generation) and old.from_disk):
                 raise
             try:
-                return read_published(directory, release), error.message
+                return self._database_on_disk(), error.message
             except TreeError:
                 raise error from None
         if database.cycles:
             log.error("%s: %s", directory, database.cycles.message)
         return database, ""
+
+    def _database_on_disk(self) -> Database:
+        """Return the database that the files on disk hold; raises TreeError."""
+        if self._options.trusted_only:
+            check_tree(self.directory)
+            check_files(self.directory / name for name in OUTPUTS)
+        return read_published(str(self.directory), self.directory.name)
 
     def _takes_over(self) -> bool:
         """Tell whether a database that was given up is still that of the tree.
@@ -376,10 +359,10 @@ class Tree:
             found = self._in_force
             if not isinstance(found, GivenUp) or not self.is_untouched():
                 return False
-            depmod_config = self._read_depmod_config()
-            if depmod_config != found.depmod_config or _inputs(self.directory) != found.inputs:
+            depmod_config = self._options.depmod_config(self.directory.name)
+            if depmod_config != found.depmod_config or inputs_of(self.directory) != found.inputs:
                 return False
-            config = self._read_config()
+            config = self._options.config()
             unread = depmod_config.unread + config.unread
             if not _says_the_same(found, config, unread):
                 summary = replace(found.summary, number=found.number + 1, unread=unread)
@@ -411,23 +394,6 @@ class Tree:
     def _save(self, store: RecordStore, generation: Generation) -> bool:
         return store.save(generation.database.inventory, self._publisher.stamps)
 
-    def _read_config(self) -> Config:
-        paths = self._options.modprobe_config or None
-        return read_config(
-            self._options.root,
-            command_line=self._options.command_line,
-            paths=paths,
-            objection=self._objection(Path("/") if paths else self._options.root),
-        )
-
-    def _read_depmod_config(self) -> DepmodConfig:
-        root = self._options.root
-        return read_depmod_config(root, self.directory.name, objection=self._objection(root))
-
-    def _objection(self, root: Path) -> Objection | None:
-        """Return what has nothing but root's own read below ``root``, where that is wanted."""
-        return partial(objection, root=root) if self._options.trusted_only else None
-
     def _published(
         self, generation: Generation, before: Publication | None, *, asked: bool, again: bool
     ) -> Generation:
@@ -455,18 +421,6 @@ def no_tree(directory: Path) -> TreeError:
         f"could not open directory {directory}: No such file or directory",
         detail=str(directory),
     )
-
-
-def _inputs(directory: Path) -> tuple[FileStamp | None, ...]:
-    """Return the stamps of the lists of the kernel's build."""
-    return tuple(map(_stamp, (directory / name for name in INPUTS)))
-
-
-def _stamp(path: Path) -> FileStamp | None:
-    try:
-        return file_stamp(path.stat())
-    except OSError:
-        return None
 
 
 def _count(found: Generation | GivenUp) -> int:
