@@ -93,12 +93,14 @@ class Planning:
         targets: tuple[str, ...] = ()
         problems: tuple[str, ...] = ()
         try:
-            generation = self._trees.current(call.release)
+            generation = self._trees.current(call.release, treeless=True)
             for _ in range(REPLANS):
                 problems = generation.config.problems
                 try:
                     plans = self._plans(wanted, generation, runner)
                 except NotFoundError:
+                    if generation.is_treeless:
+                        raise
                     fresh = self._trees.confirm(generation)
                     if fresh.number == generation.number:
                         raise

@@ -11,7 +11,7 @@ from pathlib import Path
 from kmodd.access.trusted_files import check_files, check_tree
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
-from kmodd.database import Database
+from kmodd.database import Database, FileStamp
 from kmodd.database.build import build
 from kmodd.database.files import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh, survives
@@ -41,6 +41,9 @@ PROBLEMS_LOGGED = 20
 RETRY = 60.0
 """Seconds after which what could not be written is built again to be written."""
 
+LINGER = 10.0
+"""Seconds that the database of another release stays in memory when somebody had it built."""
+
 log = logging.getLogger(__name__)
 
 
@@ -48,8 +51,8 @@ class Tree:
     """One release. ``_rebuilding`` is held while a generation is made or published and guards the
     counters; what is in force is swapped as one reference and read without a lock.
 
-    Of a tree that is not ``resident`` no database stays in memory: it is read from the files on
-    disk when somebody asks, or built anew where these are not those in force.
+    Of a tree that is not ``resident`` no database stays in memory for long: it is read from the
+    files on disk when somebody asks, or built anew where these are not those in force.
     """
 
     def __init__(self, directory: Path, options: TreeOptions, *, resident: bool) -> None:
@@ -65,6 +68,7 @@ class Tree:
         self._finished = 0
         self._kept: tuple[int, bool] | None = None
         self._read_at = 0.0
+        self._read_by: tuple[tuple[FileStamp | None, ...], DepmodConfig] = ((), DepmodConfig())
         self._misses_files = False
 
     @property
@@ -209,11 +213,23 @@ class Tree:
         To be called again from time to time: where there is no place for it now, one may come.
         """
         generation, store = self.generation, self._options.store
-        if generation is None or generation.from_disk or store is None:
+        if generation is None or generation.from_disk or store is None or not self._resident:
             return
         state = generation.number, generation.publication is not None
         if state != self._kept and self._save(store, generation):
             self._kept = state
+
+    def give_up_unused(self) -> None:
+        """Give up a database that somebody had built, once it is unlikely to be built again."""
+        if self._resident or not self._rebuilding.acquire(blocking=False):
+            return
+        try:
+            generation = self.generation
+            is_late = time.monotonic() - self._read_at >= LINGER
+            if generation is not None and is_late and not generation.from_disk:
+                self._give_up(generation)
+        finally:
+            self._rebuilding.release()
 
     def linked_directories(self) -> tuple[Path, ...]:
         """Return the directories outside the tree that links in it lead to (DKMS)."""
@@ -258,7 +274,7 @@ class Tree:
         before, self._read_at = self._read_at, time.monotonic()
         inputs = inputs_of(self.directory)
         old, depmod_config = self._in_force, self._options.depmod_config(self.directory.name)
-        database, problem = self._database(old, depmod_config, progress)
+        database, problem = self._database(old, depmod_config, progress, lasting=insist)
         if old is not None and len(database.modules) < _count(old):
             self._publisher.note_removal_after(before)
         generation = self._next_generation(old, database, depmod_config.unread, problem)
@@ -266,13 +282,18 @@ class Tree:
         if self._options.publish and not generation.from_disk:
             published = old.publication if old else None
             generation = self._published(generation, published, asked=insist, again=again)
-        if self._resident or generation.from_disk:
+        self._read_by = inputs, depmod_config
+        if self._resident or insist or generation.from_disk:
             self._swap(generation)
         else:
-            if self._options.store:
-                self._save(self._options.store, generation)
-            self._swap(given_up(generation, inputs, depmod_config))
+            self._give_up(generation)
         return generation
+
+    def _give_up(self, generation: Generation) -> None:
+        """Keep of ``generation``, which is in force, what can be had again of the files on disk."""
+        if self._options.store:
+            self._save(self._options.store, generation)
+        self._swap(given_up(generation, *self._read_by))
 
     def _next_generation(
         self,
@@ -309,6 +330,8 @@ class Tree:
         old: Generation | GivenUp | None,
         config: DepmodConfig,
         progress: Progress | None,
+        *,
+        lasting: bool,
     ) -> tuple[Database, str]:
         """Build the database of what is in the tree now.
 
@@ -330,7 +353,7 @@ class Tree:
                 remembered=remembered.inventory if remembered else None,
                 progress=progress,
                 leave_out=True,
-                lasting=self._resident,
+                lasting=self._resident or lasting,
             )
         except TreeError as error:
             if old is not None and not (isinstance(old, Generation) and old.from_disk):

@@ -100,6 +100,7 @@ class Watcher:
             tree.mend()
             self._look_at(release)
             tree.keep_records()
+            tree.give_up_unused()
         self._observer.watch_linked(self._linked_directories())
 
     def _look_at(self, release: str) -> None:

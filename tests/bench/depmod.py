@@ -16,7 +16,7 @@ from kmodd.database.scan import SETTLED_NS
 from kmodd.modulefile import Compression
 from tests.bench.measure import Row, memory, print_table, side_by_side, timed
 from tests.support.compression import SUFFIXES, compress
-from tests.support.daemon import Daemon, running_daemon
+from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.debian import CACHE, unpacked_tree
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.require import find_tool
@@ -24,6 +24,9 @@ from tests.support.tree import ModuleTree
 
 OTHER = "1.0.0-other"
 """A release with nothing in it, which the daemon's kernel is of: it builds no other unasked."""
+
+RELEASES = 20
+"""Kernels that are installed beside each other, at most, on a machine that nobody tidies."""
 
 DENSE = 270
 """Modules that most of the dense tree's need."""
@@ -50,8 +53,27 @@ def run(repeat: int) -> None:
             shutil.rmtree(packed.root)
         dense = dense_tree(Path(directory, "dense"))
         rows.append(full("dense graph, 1,000 modules", dense, repeat, tool, 1.0))
+        many, most = many_releases(plain)
     print_table("databases of Debian's modules", rows)
-    print(f"\nkmodd's resident memory with that tree: {resident:.0f} MB (wanted: at most 120)")
+    print("\n| kmodd's memory | MB | wanted |\n|---|---|---|")
+    print(f"| with that tree | {resident:.0f} | 120 |")
+    print(f"| with {RELEASES} such releases | {many:.0f} | 150 |")
+    print(f"| the same, at its most | {most:.0f} | |")
+
+
+def many_releases(tree: ModuleTree) -> tuple[float, float]:
+    """Return the daemon's resident memory with as many releases, and the most it was, in MB."""
+    root = tree.root.with_name("many")
+    directories = [root / "lib/modules" / f"6.1.0-{number}-many" for number in range(RELEASES)]
+    directories[0].parent.mkdir(parents=True)
+    drop_outputs(tree)
+    for directory in directories:
+        subprocess.run(["cp", "-al", tree.directory, directory], check=True)
+    with running_daemon(root, "--release", directories[0].name, "--log-level", "error") as daemon:
+        for directory in directories:
+            wait_until((directory / "modules.devname").exists, seconds=300, pause=0.5)
+        time.sleep(20)
+        return memory(daemon.process.pid, "VmRSS"), memory(daemon.process.pid, "VmHWM")
 
 
 def full(name: str, tree: ModuleTree, repeat: int, tool: str, wanted: float) -> Row:
