@@ -4,6 +4,7 @@
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from kmodd.database.presence import is_tree
@@ -142,9 +143,10 @@ class Trees:
     def clear_leftovers(self) -> None:
         """Take away what an earlier life published where there is no module any more."""
         for name in _directories_in(self.directory) - set(self.releases()):
-            tree = self.tree(name)
-            tree.remember()
-            tree.retire()
+            with suppress(TreeError):  # it may be gone by now
+                tree = self.tree(name)
+                tree.remember()
+                tree.retire()
 
     def wait_swap(self, seen: int, timeout: float) -> int:
         """Return the count of swaps once it is not ``seen``, or after ``timeout`` seconds."""

@@ -80,14 +80,19 @@ class Watcher:
         self._debouncer.touch(release, removal=True)
 
     def _look_around(self) -> None:
-        self._trees.clear_leftovers()
+        look = self._first_tick
         while True:
             try:
-                self._tick()
+                look()
+                look = self._tick
             except Exception:
                 log.exception("looking at %s", self._trees.directory)
             if self._stopping.wait(self._timing.poll):
                 return
+
+    def _first_tick(self) -> None:
+        self._trees.clear_leftovers()
+        self._tick()
 
     def _tick(self) -> None:
         if self._observer.watch((self._trees.directory, *self._config_directories())):
