@@ -3,6 +3,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,10 @@ REMOVALS = (DirDeletedEvent, FileDeletedEvent)
 """The events that take something away. (Where something moves to is looked at in any case.)"""
 
 log = logging.getLogger(__name__)
+
+# A directory that comes while its parent is being watched is watched twice, which does no harm.
+# watchdog's warning has all watched paths in it, megabytes of them.
+warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
 Touch = Callable[[str], None]
 

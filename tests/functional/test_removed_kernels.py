@@ -35,6 +35,9 @@ path = "@/run/kmodd.sock"
 """
 """Settings of a daemon that is at a tree more often than others."""
 
+WORKERS = 2
+"""How many remove and install at the same time."""
+
 PURGED = (
     *("modules.dep", "modules.alias", "modules.symbols", "modules.*.bin"),
     *("modules.softdep", "modules.devname"),
@@ -204,7 +207,9 @@ def away_and_back(directory: Path) -> None:
 WAYS: tuple[Callable[[Path], None], ...] = (rm_rf, as_dpkg_does, away_and_back)
 
 
-def test_no_removal_fails_and_nothing_comes_back(client: Client, modules_root: ModuleTree) -> None:
+def test_no_removal_fails_and_nothing_comes_back(
+    client: Client, daemon: Daemon, modules_root: ModuleTree
+) -> None:
     modules = modules_root.directory.parent
     stopping = threading.Event()
 
@@ -233,6 +238,5 @@ def test_no_removal_fails_and_nothing_comes_back(client: Client, modules_root: M
     time.sleep(2)
     assert os.listdir(modules) == [modules_root.release]
     assert releases(client) == [modules_root.release]
-
-
-WORKERS = 2
+    assert "Traceback" not in daemon.log.read_text()
+    assert "Warning:" not in daemon.log.read_text()
