@@ -362,8 +362,6 @@ class Tree:
                 return self._database_on_disk(), error.message
             except TreeError:
                 raise error from None
-        if database.cycles:
-            log.error("%s: %s", directory, database.cycles.message)
         return database, ""
 
     def _database_on_disk(self) -> Database:
@@ -461,6 +459,8 @@ def _says_the_same(old: Generation | GivenUp, config: Config, unread: tuple[str,
 
 
 def _log_problems(config: Config, database: Database) -> None:
+    if database.cycles:
+        log.error("%s: %s", database.directory, database.cycles.message)
     for problem in config.problems:
         log.warning("%s", problem)
     for problem in database.problems[:PROBLEMS_LOGGED]:
