@@ -37,6 +37,7 @@ from tests.support.daemon import running_daemon
 from tests.support.here import Ran, run_here
 from tests.support.kmod import Case, build_fake_kernel, make_kernel, run_kmod
 from tests.support.modules import SOURCES, module_tree
+from tests.support.small_tree import add_graph, empty_tree
 from tests.support.tree import ModuleTree
 
 BUILTINS = {
@@ -370,6 +371,9 @@ TABLE = (
     Row("modprobe -C {own} -r -v world", "softdep world pre: hello\n", loaded="world hello"),
     Row("modprobe -C {own} -r world", "softdep world post: greet\n", loaded="world", exact=True),
     Row("modprobe -C {own} -r greet", loaded="world"),
+    # Modules that need each other.
+    Row("depmod 6.1.0-small"),
+    Row("depmod -a 6.1.0-small"),
     # A release that has no tree.
     Row("modprobe -S 9.9-none -c", "alias a b\noptions c d=1\nblacklist e\ninstall f g\n"),
     Row("modprobe -S 9.9-none -R a", "alias a b\nalias a c\n"),
@@ -440,6 +444,8 @@ class World:
             environment["MODPROBE_OPTIONS"] = " ".join((*place, row.options)).strip()
         elif words[0] == "modinfo":
             words = ["modinfo", "-b", place[1], "-k", place[3], *words[1:]]
+        elif words[0] == "depmod":
+            words = ["depmod", "-b", place[1], *words[1:]]
         failures = [(name, int(code)) for name, code in _pairs(row.failures)]
         (ran,) = run_kmod([Case(words, kernel, failures, environment.items())], self.library)
         modules = (kernel / "module").iterdir()
@@ -456,6 +462,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     image = (SOURCES / "hello.ko").read_bytes()
     alien = image.replace(b"name=hello\0", b"name=alien\0").replace(b" SMP ", b" smp ")
     (tree.directory / "extra/alien.ko").write_bytes(alien)
+    cycles = empty_tree(tree.root)
+    add_graph(cycles, [("snd", "hda"), ("hda", "jack"), ("jack", "snd"), ("a", "b"), ("b", "a")])
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        (cycles.directory / name).touch()
     (tree.root / "damaged.ko.xz").write_bytes(lzma.compress(image)[:300])
     (tree.directory / "modules.builtin").write_text("".join(f"kernel/{n}.ko\n" for n in BUILTINS))
     strings = (f"{name}.{string}\0" for name, each in BUILTINS.items() for string in each)
@@ -471,7 +481,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_kmod_and_kmodctl_say_and_do_the_same(world: World, row: Row) -> None:
     kernel = world.prepare(row)
     tree = world.tree
-    places = {"root": tree.root, "extra": tree.directory / "extra", "own": world.own}
+    places = {
+        "root": tree.root,
+        "extra": tree.directory / "extra",
+        "own": world.own,
+    }
     words = shlex.split(row.words.format(**places))
     theirs, left = world.theirs(row, words, kernel)
     ours, loaded = world.ours(row, words)
