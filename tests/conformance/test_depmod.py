@@ -113,6 +113,7 @@ def test_modprobe_finds_in_our_files_what_it_finds_in_depmods(
     debian: ModuleTree, database: Database, tmp_path: Path
 ) -> None:
     ours = ModuleTree(tmp_path, debian.release)
+    ours.directory.mkdir(parents=True)
     publish(database.files, str(ours.directory))
     (ours.directory / "kernel").symlink_to((debian.directory / "kernel").resolve())
     chance = random.Random(SEED)

@@ -17,7 +17,9 @@ PACKAGE = Path(kmodd.__file__).parent
 def imported_by(kernel: str, tmp_path: Path, sources: Path) -> set[str]:
     """Start a daemon of ``sources`` on a kernel; return the modules that it has imported."""
     root = tmp_path / "root"
-    (root / "lib/modules/6.1.0-apart").mkdir(parents=True)
+    tree = root / "lib/modules/6.1.0-apart"
+    tree.mkdir(parents=True)
+    (tree / "modules.order").touch()
     told = ("PYTHONSAFEPATH=1", "PYTHONPROFILEIMPORTTIME=1", f"PYTHONPATH={sources}")
     with running_daemon(root, "--kernel", kernel, "--no-publish", through=("env", *told)) as daemon:
         with daemon.client() as client:

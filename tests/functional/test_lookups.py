@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program can ask of a tree: names, modules, the configuration, needs, device nodes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -183,23 +184,52 @@ def test_the_configuration_tells_where_each_line_is_from(
     assert any(each.alias == "symbol:greet_somebody" for part in parts for each in part.aliases)
 
 
-@pytest.mark.parametrize(
-    ("release", "reason"), [("9.9.9", "TREE_NOT_FOUND"), ("../x", "INVALID_NAME")]
-)
-def test_a_release_that_is_none_is_refused_by_every_question(
-    stub: database_service_pb2_grpc.DatabaseServiceStub, release: str, reason: str
-) -> None:
-    questions = (
-        lambda: stub.ResolveAlias(pb.ResolveAliasRequest(name="greet", release=release)),
+def questions(
+    stub: database_service_pb2_grpc.DatabaseServiceStub, release: str
+) -> list[Callable[[], object]]:
+    """Every question about a release; the last two are about the configuration as well."""
+    return [
         lambda: stub.GetModuleInfo(pb.GetModuleInfoRequest(name="greet", release=release)),
         lambda: stub.GetDependencies(pb.GetDependenciesRequest(name="greet", release=release)),
         lambda: stub.GetStaticNodes(pb.GetStaticNodesRequest(release=release)),
+        lambda: stub.ResolveAlias(pb.ResolveAliasRequest(name="greet", release=release)),
         lambda: list(stub.GetConfiguration(pb.GetConfigurationRequest(release=release))),
-    )
-    for ask in questions:
-        with pytest.raises(grpc.RpcError) as failed:
-            ask()
-        assert details(failed.value)[0].reason == reason
+    ]
+
+
+def reason_of(ask: Callable[[], object]) -> str:
+    with pytest.raises(grpc.RpcError) as failed:
+        ask()
+    return str(details(failed.value)[0].reason)
+
+
+def test_a_release_that_cannot_be_one_is_refused_by_every_question(
+    stub: database_service_pb2_grpc.DatabaseServiceStub,
+) -> None:
+    assert [reason_of(ask) for ask in questions(stub, "../x")] == 5 * ["INVALID_NAME"]
+
+
+def test_a_release_without_a_tree_has_the_configuration_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    tree = module_tree(tmp_path)
+    with running_daemon(tree.root) as daemon, grpc.insecure_channel(f"unix:{daemon.socket}") as it:
+        stub = database_service_pb2_grpc.DatabaseServiceStub(it)
+        check_treeless(stub, tree)
+
+
+def check_treeless(
+    stub: database_service_pb2_grpc.DatabaseServiceStub, modules_root: ModuleTree
+) -> None:
+    *others, resolve, _ = questions(stub, "9.9.9")
+    assert [reason_of(ask) for ask in others] == 3 * ["TREE_NOT_FOUND"]
+    assert reason_of(resolve) == "MODULE_NOT_FOUND"
+    directory = modules_root.root / "etc" / "modprobe.d"
+    directory.mkdir(parents=True)
+    (directory / "a.conf").write_text("alias greet world\n")
+    assert list(stub.ResolveAlias(pb.ResolveAliasRequest(name="greet", release="9.9.9")).modules)
+    shown = stub.GetConfiguration(pb.GetConfigurationRequest(release="9.9.9"))
+    assert [entry.name for part in shown for entry in part.entries] == ["greet"]
 
 
 def test_a_module_that_came_just_now_is_found(daemon: Daemon, modules_root: ModuleTree) -> None:
