@@ -26,6 +26,19 @@ def has_fresh_directories(directory: str, looks: Looks) -> bool:
     return _all_are(directory, looks.directories)
 
 
+def has_lost_none(inventory: Inventory) -> bool:
+    """Tell whether every module that a scan found is still there, whatever has come since.
+
+    Where no directory below the tree's own has changed there is no need to look at each.
+    """
+    directory, listings = inventory.directory, inventory.listings.items()
+    if inventory.memory.complete and _all_are(
+        directory, ((path, listing.identity) for path, listing in listings if path)
+    ):
+        return True
+    return survives(directory, (record.path for record in inventory.records.values()))
+
+
 def survives(directory: str, paths: Iterable[str]) -> bool:
     """Tell whether all the files at ``paths``, relative to the tree or absolute, are there."""
     return all(os.path.exists(full_path(directory, path)) for path in paths)

@@ -82,15 +82,17 @@ def publish(
     previous: Publication | None = None,
     *,
     wanted: Callable[[], bool] = lambda: True,
+    whole: Callable[[], bool] = lambda: True,
 ) -> Publication:
     """Put ``files``, by name, into ``directory``.
 
     Files that hold the right bytes already are left alone; ``previous`` saves reading them.
-    ``wanted`` is asked just before each file is put in place.
+    ``wanted`` is asked just before each file is put in place, and ``whole`` before the first one
+    and after the last one, whether all is there that the files are about.
 
     Raises TreeError: TREE_NOT_WRITABLE with the errno, and the path as its detail; then the old
     files are in place and no other. TREE_NOT_FOUND where the directory is taken away meanwhile, or
-    not ``wanted`` any more; then what had been put in place is gone again.
+    the files are not wanted any more; then what had been put in place is gone again.
     """
     with _locked(directory) as fd:
         known = previous if previous and previous.directory == directory else None
@@ -99,7 +101,7 @@ def publish(
             for name, content in files.items()
             if not (known and _stands(fd, name, content, known)) and not _holds(fd, name, content)
         }
-        made = _replace(fd, directory, changed, wanted)
+        made = _replace(fd, directory, changed, wanted, whole)
         stamps = {}
         for name in files:
             with _blaming(f"{directory}/{name}"):
@@ -177,24 +179,29 @@ def _lock(fd: int) -> bool:
 
 
 def _replace(
-    fd: int, directory: str, files: Mapping[str, bytes], wanted: Callable[[], bool]
+    fd: int,
+    directory: str,
+    files: Mapping[str, bytes],
+    wanted: Callable[[], bool],
+    whole: Callable[[], bool],
 ) -> dict[str, FileStamp]:
     """Put ``files`` in place of those in the directory open at ``fd``; give their stamps."""
     if not files:
         return {}
     temporaries = {name: f".{name}.kmodd-{secrets.token_hex(8)}" for name in files}
-    expected = {name for name in files if _exists(fd, name)}
+    expected = {name for name in os.listdir(fd) if not is_temporary(name)}
     placed: list[str] = []
     try:
         with ExitStack() as opened:
             written = _write_all(fd, directory, files, temporaries, opened)
+            _check_stays(fd, directory, expected, whole)
             for name, file in written.items():
                 _check_stays(fd, directory, expected, wanted)
                 with _blaming(f"{directory}/{name}"):
                     _put(fd, file, temporaries[name], name)
                 placed.append(name)
                 expected.add(name)
-            _check_stays(fd, directory, expected, wanted)
+            _check_stays(fd, directory, expected, whole)
         with _blaming(directory):
             os.fsync(fd)
     except BaseException as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kmodd.database import Database, FileStamp
+from kmodd.database.freshness import has_lost_none
 from kmodd.database.presence import has_module
 from kmodd.database.publish import Publication, publish, withdraw
 from kmodd.errors import Reason, TreeError
@@ -108,8 +109,11 @@ class Publisher:
         def wanted() -> bool:
             return has_module(directory) and self._removed_at <= began
 
+        def whole() -> bool:
+            return has_lost_none(database.inventory)
+
         try:
-            publication = publish(database.files, directory, before, wanted=wanted)
+            publication = publish(database.files, directory, before, wanted=wanted, whole=whole)
         except TreeError as error:
             if error.reason is Reason.TREE_NOT_FOUND:
                 self.note_removal()

@@ -42,27 +42,43 @@ def test_a_directory_is_never_made(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("asked", [1, 2, 3, 4])
-def test_what_is_not_wanted_any_more_leaves_nothing(tmp_path: Path, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("question", "asked"), [("wanted", 1), ("wanted", 2), ("wanted", 3), ("whole", 1), ("whole", 2)]
+)
+def test_what_is_not_wanted_any_more_leaves_nothing(
+    tmp_path: Path, question: str, asked: int
+) -> None:
     answers = iter([True] * (asked - 1) + [False])
+
+    def answer(to: str) -> bool:
+        return to != question or next(answers)
+
     with pytest.raises(TreeError) as caught:
-        publish(FILES, str(tmp_path), wanted=lambda: next(answers))
+        publish(
+            FILES,
+            str(tmp_path),
+            wanted=lambda: answer("wanted"),
+            whole=lambda: answer("whole"),
+        )
     assert caught.value.reason is Reason.TREE_NOT_FOUND
     assert contents(tmp_path) == {}
 
 
-def test_a_file_that_goes_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("goes", ["modules.alias", "modules.order"])
+def test_a_file_that_goes_meanwhile_does_not_come_back(tmp_path: Path, goes: str) -> None:
     publish(FILES, str(tmp_path))
+    (tmp_path / "modules.order").touch()
 
     def removing() -> bool:
-        (tmp_path / "modules.alias").unlink(missing_ok=True)
+        (tmp_path / goes).unlink(missing_ok=True)
         return True
 
     new = {name: content + b"new" for name, content in FILES.items()}
     with pytest.raises(TreeError) as caught:
         publish(new, str(tmp_path), wanted=removing)
     assert caught.value.reason is Reason.TREE_NOT_FOUND
-    assert contents(tmp_path) == {"modules.dep.bin": FILES["modules.dep.bin"]}
+    assert not (tmp_path / goes).exists()
+    assert contents(tmp_path).items() <= FILES.items() | {"modules.order": b""}.items()
 
 
 def test_a_directory_that_is_moved_away_meanwhile_is_left_alone(tmp_path: Path) -> None:
@@ -87,9 +103,9 @@ def test_there_is_no_name_before_the_last_moment(tmp_path: Path) -> None:
         seen.append(sorted(contents(tmp_path)))
         return True
 
-    publish(FILES, str(tmp_path), wanted=looking)
+    publish(FILES, str(tmp_path), wanted=looking, whole=looking)
     names = list(FILES)
-    assert seen == [sorted(names[:count]) for count in range(len(names) + 1)]
+    assert seen == [[], *(sorted(names[:count]) for count in range(len(names) + 1))]
 
 
 def test_a_filesystem_without_nameless_files_gets_the_same(

@@ -10,6 +10,7 @@ import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, build
+from kmodd.database.freshness import has_lost_none
 from kmodd.database.rebuild import rebuild
 from kmodd.errors import Reason, TreeError
 from tests.support.small_tree import add_graph, add_module, empty_tree, make_old
@@ -199,6 +200,18 @@ def test_a_cycle_can_cost_its_own_modules_and_their_users_alone(tree: ModuleTree
 def cycle_of(database: Database) -> str:
     assert database.cycles is not None
     return database.cycles.log[0].removeprefix("ERROR: Cycle detected: ")
+
+
+def test_what_a_tree_has_lost_is_told_from_what_has_come(tree: ModuleTree) -> None:
+    for path in ("kernel/a.ko", "kernel/deep/b.ko"):
+        add_module(tree, path)
+    make_old(tree)
+    inventory = database_of(tree).inventory
+    assert has_lost_none(inventory)
+    add_module(tree, "kernel/deep/new.ko")
+    assert has_lost_none(inventory)
+    (tree.directory / "kernel/deep/b.ko").unlink()
+    assert not has_lost_none(inventory)
 
 
 def test_a_symbol_prefix_is_taken_off_on_both_sides(tree: ModuleTree) -> None:
