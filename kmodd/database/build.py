@@ -116,7 +116,7 @@ def _built(
         softdeps=given.softdeps,
         weakdeps=given.weakdeps,
         files={name: content for part in parts for name, content in part.files.items()},
-        problems=inventory.problems + tuple(line for part in parts for line in part.problems),
+        file_problems={name: said for part in parts for name, said in part.problems.items()},
         inventory=inventory,
         makings=makings.made,
         symbol_prefix=symbol_prefix,
@@ -136,6 +136,7 @@ class _Columns:
     weakdeps: text.Pairs
     builtin: bytes | None
     modinfo: bytes | None
+    unread: Mapping[str, str]
 
 
 def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: str) -> _Columns:
@@ -152,6 +153,7 @@ def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: 
         weakdeps=_strings(modules, "weakdeps"),
         builtin=inventory.builtin,
         modinfo=inventory.builtin_modinfo,
+        unread=inventory.unread,
     )
 
 
@@ -163,7 +165,8 @@ def _parts(
 ) -> tuple[Part, ...]:
     """Return all files, in the order in which depmod writes them."""
     names, paths, aliases = given.names, given.paths, given.aliases
-    soft, builtin = (given.softdeps, given.weakdeps), (given.builtin, given.modinfo)
+    soft = given.softdeps, given.weakdeps
+    builtin = given.builtin, given.modinfo, given.unread
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
     get = makings.part
     return (

@@ -6,7 +6,7 @@ on undisturbed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kmodd.database import trie
@@ -39,10 +39,10 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of a database's files, and what there was to complain of when they were made."""
+    """Some of a database's files, and what there was to complain of when each of them was made."""
 
     files: Mapping[str, bytes]
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Database:
     ``directory`` is the tree's (``.../lib/modules/<release>``). ``modules`` maps each name to its
     record in the order of priority, ``softdeps`` and ``weakdeps`` are the lines of the files of
     these names as (module, text). ``files`` maps each file's name to its bytes in the order in
-    which depmod writes them. ``problems`` are what depmod would warn of, one line each, as it
-    words them after its own name. ``cycles`` is why some modules of the tree are not among these,
+    which depmod writes them. ``file_problems`` are what depmod warns of as it makes each of them,
+    in the same order. ``cycles`` is why some modules of the tree are not among these,
     None where all are. ``inventory`` and ``makings`` serve the next build alone.
     """
 
@@ -73,11 +73,17 @@ class Database:
     softdeps: tuple[tuple[str, str], ...]
     weakdeps: tuple[tuple[str, str], ...]
     files: Mapping[str, bytes]
-    problems: tuple[str, ...]
+    file_problems: Mapping[str, tuple[str, ...]]
     inventory: Inventory
     makings: Mapping[str, Made]
     symbol_prefix: str = ""
     cycles: CycleError | None = None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that depmod would warn of, one line each, as it words them after its own name."""
+        said = self.file_problems.values()
+        return self.inventory.problems + tuple(line for lines in said for line in lines)
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -86,7 +86,7 @@ def dependency_files(
     index = write_name_index(owners, lines, previous.index if previous else None)
     return NamePart(
         {"modules.dep": b"".join(b"%b\n" % line for line in lines), "modules.dep.bin": index.data},
-        tuple(keys.problems),
+        {"modules.dep.bin": tuple(keys.problems)},
         index=index,
     )
 
@@ -120,7 +120,7 @@ def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[int, byte
 
 @dataclass(frozen=True, slots=True)
 class AliasBlock:
-    """What one module adds to the files of aliases: its lines, its keys, and its problems."""
+    """What aliases of one module add to the files: their lines, their keys, and their problems."""
 
     lines: bytes
     keys: tuple[bytes, ...]
@@ -140,7 +140,7 @@ def alias_files(
     """Return modules.alias, with the aliases as they are, and its index, with them normalised."""
     known = previous.blocks if previous else {}
     blocks = {
-        each: known.get(each) or _alias_block(*each)
+        each: known.get(each) or alias_block(*each)
         for each in zip(names, aliases, strict=True)
         if each[1]
     }
@@ -156,13 +156,14 @@ def alias_files(
     lines += (block.lines for block in blocks.values())
     return AliasPart(
         {"modules.alias": b"".join(lines), "modules.alias.bin": index.data},
-        tuple(problem for block in blocks.values() for problem in block.problems),
+        {"modules.alias.bin": tuple(line for block in blocks.values() for line in block.problems)},
         index=index,
         blocks=blocks,
     )
 
 
-def _alias_block(module: str, aliases: tuple[str, ...]) -> AliasBlock:
+def alias_block(module: str, aliases: tuple[str, ...]) -> AliasBlock:
+    """Return what ``aliases`` of ``module`` add to modules.alias and its index."""
     name = text.encode(module)
     # No alias holds a NUL, so all of a module's are looked at, and changed, together.
     raw = text.encode("\0".join(aliases))
@@ -223,7 +224,7 @@ def symbol_files(
     index = write_name_index(entries, modules, previous.index if previous else None)
     return SymbolPart(
         {"modules.symbols": b"".join(lines), "modules.symbols.bin": index.data},
-        tuple(keys.problems),
+        {"modules.symbols.bin": tuple(keys.problems)},
         index=index,
         order=order,
     )
@@ -243,28 +244,47 @@ def _symbol_order(symbols: Set[bytes], known: SymbolOrder) -> SymbolOrder:
     return tuple(order)
 
 
-def builtin_files(builtin: bytes | None, modinfo: bytes | None) -> Part:
+def builtin_files(builtin: bytes | None, modinfo: bytes | None, unread: Mapping[str, str]) -> Part:
     """Return the indexes of what the kernel has built in, from the two files of its build.
 
-    Without the file of the build (None) depmod leaves an empty one.
+    Without the file of the build (None) depmod leaves an empty one; ``unread`` is what it says of
+    that, by the name of the file.
     """
-    made = {"modules.builtin.bin": b"", "modules.builtin.alias.bin": b""}
+    names, name_problems = _builtin_names(builtin)
+    aliases, alias_problems = _builtin_aliases(modinfo)
+    problems = {
+        "modules.builtin.bin": (unread.get("modules.builtin"), *name_problems),
+        "modules.builtin.alias.bin": (unread.get("modules.builtin.modinfo"), *alias_problems),
+    }
+    return Part(
+        {"modules.builtin.bin": names, "modules.builtin.alias.bin": aliases},
+        {name: tuple(filter(None, said)) for name, said in problems.items()},
+    )
+
+
+def _builtin_names(builtin: bytes | None) -> tuple[bytes, list[str]]:
+    """Return the index of the names of modules that are built in, and its problems."""
+    if builtin is None:
+        return b"", []
     keys = _Keys()
-    if builtin is not None:
-        names, bad = text.read_builtin(builtin)
-        keys.problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
-        encoded = [text.encode(name) for name in names]
-        made["modules.builtin.bin"] = write_index(
-            (key, record(0, b"")) for key in encoded if keys.holds(key)
-        )
-    if modinfo is not None:
-        entries = []
-        for alias, module in text.builtin_aliases(modinfo):
-            keys.keys.clear()
-            keys.add_alias(alias)
-            entries += [(key, record(0, text.encode(module))) for key in keys.keys]
-        made["modules.builtin.alias.bin"] = write_index(entries)
-    return Part(made, tuple(keys.problems))
+    names, bad = text.read_builtin(builtin)
+    keys.problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
+    encoded = [text.encode(name) for name in names]
+    index = write_index((key, record(0, b"")) for key in encoded if keys.holds(key))
+    return index, keys.problems
+
+
+def _builtin_aliases(modinfo: bytes | None) -> tuple[bytes, list[str]]:
+    """Return the index of the aliases of modules that are built in, and its problems."""
+    if modinfo is None:
+        return b"", []
+    keys = _Keys()
+    entries = []
+    for alias, module in text.builtin_aliases(modinfo):
+        keys.keys.clear()
+        keys.add_alias(alias)
+        entries += [(key, record(0, text.encode(module))) for key in keys.keys]
+    return write_index(entries), keys.problems
 
 
 def device_file(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:
@@ -284,4 +304,6 @@ def device_file(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:
             )
     if lines:
         lines.insert(0, "# Device nodes to trigger on-demand module loading.\n")
-    return Part({"modules.devname": text.encode("".join(lines))}, tuple(problems))
+    return Part(
+        {"modules.devname": text.encode("".join(lines))}, {"modules.devname": tuple(problems)}
+    )

@@ -121,6 +121,9 @@ class Inventory:
 
     ``records`` holds one record for each module, by name. ``order``, ``builtin`` and
     ``builtin_modinfo`` are the files of the kernel's build, None for one that is not there.
+    ``problems`` are what depmod warns of as it reads the modules and their order; ``unread`` is
+    what it says of a list of builtin modules that it cannot read, by the name of the file, since
+    it reads these to make the indexes of them.
     Equal inventories make equal databases; ``memory`` is no part of that.
     """
 
@@ -131,6 +134,7 @@ class Inventory:
     builtin: bytes | None = None
     builtin_modinfo: bytes | None = None
     problems: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
     memory: ScanMemory = field(default_factory=ScanMemory, compare=False)
 
     @property

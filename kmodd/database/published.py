@@ -53,7 +53,7 @@ def read_published(directory: str, release: str) -> Database:
         softdeps=softdeps,
         weakdeps=text.read_softdeps(files["modules.weakdep"], "weakdep"),
         files=files,
-        problems=(),
+        file_problems={},
         inventory=Inventory(
             release=release,
             directory=directory,

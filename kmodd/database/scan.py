@@ -52,15 +52,18 @@ def scan(
         if assistant and not known and only is None and _looks_large(directory):
             assistant.start()
         records, memory = _read(directory, config, known, only, progress, assistant, problems)
+    order = _read_order(directory, problems)
     problems += _unreadable(directory, records.values())
+    unread: dict[str, str] = {}
     return Inventory(
         release=release,
         directory=directory,
         records=records,
-        order=_read_order(directory, problems),
-        builtin=_read_file(directory, "modules.builtin", problems),
-        builtin_modinfo=_read_file(directory, "modules.builtin.modinfo", problems),
+        order=order,
+        builtin=_read_file(directory, "modules.builtin", unread),
+        builtin_modinfo=_read_file(directory, "modules.builtin.modinfo", unread),
         problems=tuple(problems),
+        unread=unread,
         memory=memory,
     )
 
@@ -104,7 +107,9 @@ def _unreadable(directory: str, records: Iterable[ModuleRecord]) -> Iterator[str
 
 def _read_order(directory: str, problems: list[str]) -> bytes | None:
     """Return modules.order; that its last line has no end is a problem."""
-    order = _read_file(directory, "modules.order", problems)
+    unread: dict[str, str] = {}
+    order = _read_file(directory, "modules.order", unread)
+    problems += unread.values()
     if order and not order.endswith(b"\n"):
         line = order.count(b"\n") + 1
         problems.append(f"ERROR: {directory}/modules.order:{line} corrupted line misses '\\n'")
@@ -157,8 +162,11 @@ def _choose(
     return good, {name: path for name, path in paths.items() if name not in good}
 
 
-def _read_file(directory: str, name: str, problems: list[str]) -> bytes | None:
-    """Return the bytes of a file that the kernel's build leaves beside the modules, or None."""
+def _read_file(directory: str, name: str, unread: dict[str, str]) -> bytes | None:
+    """Return the bytes of a file that the kernel's build leaves beside the modules.
+
+    Without it None is returned, and what depmod says of that is put into ``unread``.
+    """
     try:
         fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
@@ -167,5 +175,5 @@ def _read_file(directory: str, name: str, problems: list[str]) -> bytes | None:
             why = "not a regular file"
     except OSError as error:
         why = os.strerror(error.errno or 0)
-    problems.append(f"WARNING: could not open {name} at {directory}: {why}")
+    unread[name] = f"WARNING: could not open {name} at {directory}: {why}"
     return None

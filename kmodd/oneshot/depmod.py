@@ -17,14 +17,15 @@ from typing import Any, TextIO
 
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.database import Database
+from kmodd.database.files import alias_block
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
 from kmodd.database.symbols import read_system_map, symbol_problems
-from kmodd.database.text import encode
+from kmodd.database.text import decode, encode
 from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.modulefile.symvers import read_symvers
-from kmodd.names import module_name_of_path, normalise_alias, symbol_key
+from kmodd.names import module_name_of_path, symbol_key
 
 FILE_MAX = 64 << 20
 """Bytes of a Module.symvers or System.map that are read at most."""
@@ -78,18 +79,17 @@ def carry_out(order: Order) -> Iterator[str]:
         only=order.files or None,
         symbol_prefix=order.symbol_prefix,
     )
-    yield from database.problems
+    yield from database.inventory.problems
     if order.verbose:
         _print(sys.stdout, _needs(database))
     if order.report_symbols:
         yield from _symbol_problems(order, database, kernel)
+    yield from _file_problems(order, database)
     if order.print_only:
         texts = (text for name, text in database.files.items() if not name.endswith(".bin"))
         sys.stdout.buffer.writelines(texts)
         sys.stdout.flush()
         return
-    if order.warn_duplicates:
-        yield from _duplicates(database)
     output = order.directory_below(order.output or order.base)
     _make_directory(output)
     publish(database.files, output)
@@ -194,18 +194,27 @@ def _needs(database: Database) -> Iterator[str]:
             yield f'{paths[0]} needs "{symbol}": {paths[1]}'
 
 
-def _duplicates(database: Database) -> Iterator[str]:
-    """Yield a warning for each alias that its module has already, however it is spelled."""
+def _file_problems(order: Order, database: Database) -> Iterator[str]:
+    """Yield what depmod warns of as it makes each file; where it prints, it makes no index."""
+    for name in database.files:
+        if order.print_only and name.endswith(".bin"):
+            continue
+        if order.warn_duplicates and name == "modules.alias.bin":
+            yield from _alias_problems(database)
+        else:
+            yield from database.file_problems.get(name, ())
+
+
+def _alias_problems(database: Database) -> Iterator[str]:
+    """Yield what is wrong with aliases, and which its module has already, however it is spelled."""
     for record in database.modules.values():
-        seen: set[str] = set()
+        seen: set[bytes] = set()
         for alias in record.aliases:
-            try:
-                key = normalise_alias(alias)
-            except KmoddError:
-                continue
-            if key in seen:
-                yield f"WARNING: duplicate module alias:\n{key} {record.name}"
-            seen.add(key)
+            block = alias_block(record.name, (alias,))
+            yield from block.problems
+            if not seen.isdisjoint(block.keys):
+                yield f"WARNING: duplicate module alias:\n{decode(block.keys[0])} {record.name}"
+            seen.update(block.keys)
 
 
 def _print(stream: TextIO, lines: Iterable[str]) -> None:

@@ -54,7 +54,7 @@ def test_a_name_that_no_index_can_hold_is_a_problem_and_stays_in_the_text() -> N
     made = dependency_files((name,), (f"{name}.ko",), resolve((name,), [[]]))
     assert made.files["modules.dep"].decode() == f"{name}.ko:\n"
     assert entries(made.files["modules.dep.bin"]) == []
-    assert len(made.problems) == 1
+    assert len(made.problems["modules.dep.bin"]) == 1
 
 
 def test_aliases_are_raw_in_the_text_and_normal_in_the_index() -> None:
@@ -66,14 +66,14 @@ def test_aliases_are_raw_in_the_text_and_normal_in_the_index() -> None:
         ("plain", 1, "n"),
         ("usb_storage_[a-b]_x", 0, "m"),
     ]
-    assert made.problems == ()
+    assert made.problems == {"modules.alias.bin": ()}
 
 
 def test_an_alias_that_no_index_can_hold_is_a_problem_and_stays_in_the_text() -> None:
     made = alias_files(("m",), (("un[matched", "b]ad", "caf\u00e9", "good"),))
     assert made.files["modules.alias"].decode().count("\n") == 5
     assert entries(made.files["modules.alias.bin"]) == [("good", 0, "m")]
-    assert made.problems == (
+    assert made.problems["modules.alias.bin"] == (
         "WARNING: Unmatched bracket in un[matched",
         "WARNING: Unmatched bracket in b]ad",
         "ERROR: only 7-bit ASCII is supported in an index: b'caf\\xc3\\xa9'",
@@ -85,7 +85,7 @@ def test_symbols_are_aliases_of_the_module_that_owns_them() -> None:
     made = symbol_files(("m", "n"), owners)
     assert "alias symbol:f n\n" in made.files["modules.symbols"].decode()
     assert entries(made.files["modules.symbols.bin"]) == [("symbol:f", 1, "n")]
-    assert len(made.problems) == 1
+    assert len(made.problems["modules.symbols.bin"]) == 1
 
 
 def test_the_order_of_symbols_is_the_same_whatever_it_was_before() -> None:
@@ -108,22 +108,27 @@ def test_soft_and_weak_dependencies_are_lines_under_a_headline() -> None:
 
 
 def test_builtin_modules_have_no_value_and_their_aliases_the_module() -> None:
-    made = builtin_files(b"kernel/a-b.ko\n?\n", b"a_b.alias=x-y\0c.alias=x-y\0")
+    made = builtin_files(b"kernel/a-b.ko\n?\n", b"a_b.alias=x-y\0c.alias=x-y\0d.alias=[\0", {})
     assert entries(made.files["modules.builtin.bin"]) == [("a_b", 0, "")]
     # All have the same priority, so the one that came last stands first.
     assert entries(made.files["modules.builtin.alias.bin"]) == [
         ("x_y", 0, "c"),
         ("x_y", 0, "a_b"),
     ]
-    assert made.problems == ("ERROR: Invalid modules.builtin line: ?",)
+    assert made.problems == {
+        "modules.builtin.bin": ("ERROR: Invalid modules.builtin line: ?",),
+        "modules.builtin.alias.bin": ("WARNING: Unmatched bracket in [",),
+    }
 
 
 def test_without_the_lists_of_builtin_modules_their_indexes_are_empty_files() -> None:
-    assert builtin_files(None, None).files == {
-        "modules.builtin.bin": b"",
-        "modules.builtin.alias.bin": b"",
+    made = builtin_files(None, None, {"modules.builtin": "why", "modules.builtin.modinfo": "that"})
+    assert made.files == {"modules.builtin.bin": b"", "modules.builtin.alias.bin": b""}
+    assert made.problems == {
+        "modules.builtin.bin": ("why",),
+        "modules.builtin.alias.bin": ("that",),
     }
-    assert len(builtin_files(b"", b"").files["modules.builtin.alias.bin"]) == 12
+    assert len(builtin_files(b"", b"", {}).files["modules.builtin.alias.bin"]) == 12
 
 
 def test_a_device_name_without_numbers_is_a_problem_of_its_module() -> None:
@@ -133,7 +138,7 @@ def test_a_device_name_without_numbers_is_a_problem_of_its_module() -> None:
     assert made.files["modules.devname"].decode() == (
         "# Device nodes to trigger on-demand module loading.\nfuse fuse c10:229\n"
     )
-    assert made.problems == (
+    assert made.problems["modules.devname"] == (
         "ERROR: Module 'x' has devname (x) but lacks major and minor information. Ignoring.",
     )
 
@@ -148,7 +153,7 @@ def test_the_parts_make_all_files_in_depmods_order() -> None:
         alias_files((), ()),
         softdep_files((), ()),
         symbol_files((), {}),
-        builtin_files(None, None),
+        builtin_files(None, None, {}),
         device_file((), ()),
     )
     assert tuple(name for part in parts for name in part.files) == FILE_NAMES
