@@ -91,7 +91,7 @@ def _built(
     symbol_prefix: str,
     assistant: Assistant | None,
 ) -> Database:
-    modules = _in_order(inventory, makings)
+    modules = in_order(inventory, makings)
     given = _columns(inventory, modules, symbol_prefix)
     names, exports, imports = given.names, given.exports, given.imports
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
@@ -199,8 +199,9 @@ def _meanwhile(
     return result
 
 
-def _in_order(inventory: Inventory, makings: _Makings) -> dict[str, ModuleRecord]:
+def in_order(inventory: Inventory, makings: _Makings | None = None) -> dict[str, ModuleRecord]:
     """Return the records by name, those of the highest priority first."""
+    makings = makings or _Makings(None, lasting=False)
     paths = {name: record.path for name, record in inventory.records.items()}
     lines = inventory.order or b""
     names = makings.get(

@@ -8,6 +8,7 @@ part of a database.
 import re
 from collections.abc import Iterator, Mapping
 
+from kmodd.database.build import in_order
 from kmodd.database.database import Database
 from kmodd.database.inventory import ModuleRecord
 from kmodd.database.text import decode
@@ -34,14 +35,15 @@ def symbol_problems(
     """Yield what ``depmod -e`` warns of, given the symbols of the kernel itself with their CRCs.
 
     With ``versions`` (``depmod -E``) the CRCs count as well as the names. Weak imports may be
-    missing.
+    missing. Modules that are left out for a cycle are looked at as well.
     """
+    modules = in_order(database.inventory).values()
     prefix = database.symbol_prefix
     known = {name.removeprefix(prefix): crc for name, crc in kernel.items()}
     known |= _LINKED
-    for record in database.modules.values():
+    for record in modules:
         known.update({name.removeprefix(prefix): crc for name, crc in record.exports})
-    for record in database.modules.values():
+    for record in modules:
         path = full_path(database.directory, record.path)
         weak, crcs = _weak(database, record), _versions(database, record)
         for name in record.imports:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.database import Database
+from kmodd.database.build import in_order
 from kmodd.database.files import alias_block
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
@@ -68,7 +69,8 @@ class Order:
 def carry_out(order: Order) -> Iterator[str]:
     """Build the databases as ``order`` says, and yield what depmod says meanwhile on stderr.
 
-    What it prints on stdout (-n, -v) is printed. Raises KmoddError.
+    What it prints on stdout (-n, -v) is printed. Raises KmoddError; of a cycle, once all has been
+    told that is known without an order to load modules in.
     """
     kernel = _kernel_symbols(order)
     _check_files(order.files)
@@ -78,12 +80,15 @@ def carry_out(order: Order) -> Iterator[str]:
         config=_config(order),
         only=order.files or None,
         symbol_prefix=order.symbol_prefix,
+        leave_out=True,
     )
     yield from database.inventory.problems
     if order.verbose:
         _print(sys.stdout, _needs(database))
     if order.report_symbols:
         yield from _symbol_problems(order, database, kernel)
+    if database.cycles:
+        raise database.cycles
     yield from _file_problems(order, database)
     if order.print_only:
         texts = (text for name, text in database.files.items() if not name.endswith(".bin"))
@@ -178,12 +183,11 @@ def _check_files(paths: Iterable[str]) -> None:
 def _needs(database: Database) -> Iterator[str]:
     """Yield which module needs which other one for its sake, a line for each pair."""
     prefix = database.symbol_prefix
+    modules = in_order(database.inventory).values()
     owners = {
-        symbol.removeprefix(prefix): record
-        for record in database.modules.values()
-        for symbol, _ in record.exports
+        symbol.removeprefix(prefix): record for record in modules for symbol, _ in record.exports
     }
-    for record in database.modules.values():
+    for record in modules:
         told: set[str] = set()
         for symbol in (symbol_key(name, prefix) for name in record.imports):
             owner = owners.get(symbol)

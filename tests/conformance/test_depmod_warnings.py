@@ -55,6 +55,19 @@ def test_all_that_is_wrong_is_told_in_depmods_order(
     assert told(mine) == told(reference)
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_what_else_is_wrong_is_told_before_a_cycle(
+    tree: ModuleTree, options: tuple[str, ...]
+) -> None:
+    add_module(tree, "kernel/base.ko", exports=["base_do"], imports=["user_do"])
+    mine, reference = both(tree, options)
+    assert mine.status == reference.status == 1
+    assert told(mine) == told(reference)
+    assert "Cycle detected" in mine.stderr
+    assert sorted(mine.stdout.splitlines()) == sorted(reference.stdout.splitlines())
+    assert not (tree.directory / "modules.dep").exists()
+
+
 def both(tree: ModuleTree, options: tuple[str, ...]) -> tuple[Said, Said]:
     """Run both programs on the tree, the kernel of which has ``_printk`` and no more."""
     symvers = tree.root / "Module.symvers"
