@@ -36,12 +36,8 @@ def has_lost_none(inventory: Inventory) -> bool:
         directory, ((path, listing.identity) for path, listing in listings if path)
     ):
         return True
-    return survives(directory, (record.path for record in inventory.records.values()))
-
-
-def survives(directory: str, paths: Iterable[str]) -> bool:
-    """Tell whether all the files at ``paths``, relative to the tree or absolute, are there."""
-    return all(os.path.exists(full_path(directory, path)) for path in paths)
+    paths = (full_path(directory, record.path) for record in inventory.records.values())
+    return all(map(os.path.exists, paths))
 
 
 def _all_are(directory: str, identities: Iterable[tuple[str, tuple[int, int, int, int]]]) -> bool:

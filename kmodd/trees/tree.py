@@ -14,7 +14,7 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
 from kmodd.database.build import build
 from kmodd.database.files import OUTPUTS
-from kmodd.database.freshness import has_fresh_directories, is_fresh, survives
+from kmodd.database.freshness import has_fresh_directories, is_fresh
 from kmodd.database.inventory import Inventory
 from kmodd.database.publish import Publication
 from kmodd.database.published import read_published
@@ -400,17 +400,12 @@ class Tree:
         if is_missing and not self._misses_files:
             self._publisher.note_removal()  # it may be the first of all that goes
         self._misses_files = is_missing
-        if not self._publisher.is_quiet():
+        if not self._publisher.is_quiet() or found.summary.left_out:
             return False
         if isinstance(found, Generation):
-            records = found.database.modules.values()
-            return not found.from_disk and survives(
-                str(self.directory), (record.path for record in records)
-            )
+            return not found.from_disk
         is_late = time.monotonic() - self._read_at >= RETRY
-        looks = found.shown()
-        stays = looks is None or survives(str(self.directory), (path for path, _ in looks.modules))
-        return stays and (publication is not None or not found.problem or is_late)
+        return publication is not None or not found.problem or is_late
 
     def _save(self, store: RecordStore, generation: Generation) -> bool:
         return store.save(generation.database.inventory, self._publisher.stamps)
