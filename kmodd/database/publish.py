@@ -43,6 +43,10 @@ _FSYNCS = 4
 """Files that go down to the disk at a time."""
 
 
+Place = tuple[int, int]
+"""The device and inode of a directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """What is in place after ``publish``.
@@ -71,6 +75,14 @@ class Publication:
         return not all(os.path.lexists(f"{self.directory}/{name}") for name in self.stamps)
 
 
+def place_of(directory: str) -> Place | None:
+    """Return what tells a directory from another at the same path, None where there is none."""
+    try:
+        return _place(os.stat(directory))
+    except OSError:
+        return None
+
+
 def is_temporary(name: str) -> bool:
     """Tell whether ``name`` is one that this module or depmod gives to a file for a moment."""
     return bool(_OURS.fullmatch(name) or _DEPMODS.fullmatch(name))
@@ -81,20 +93,24 @@ def publish(
     directory: str,
     previous: Publication | None = None,
     *,
+    place: Place | None = None,
     wanted: Callable[[], bool] = lambda: True,
     whole: Callable[[], bool] = lambda: True,
 ) -> Publication:
     """Put ``files``, by name, into ``directory``.
 
     Files that hold the right bytes already are left alone; ``previous`` saves reading them.
+    ``place`` is the directory that the files are about, where there may be another by now: one of
+    the same path is, below a mount.
     ``wanted`` is asked just before each file is put in place, and ``whole`` before the first one
     and after the last one, whether all is there that the files are about.
 
     Raises TreeError: TREE_NOT_WRITABLE with the errno, and the path as its detail; then the old
     files are in place and no other. TREE_NOT_FOUND where the directory is taken away meanwhile, or
-    the files are not wanted any more; then what had been put in place is gone again.
+    the files are not wanted any more; then what had been put in place is gone again. Where the
+    directory is another one from the start it is left as it is.
     """
-    with _locked(directory) as fd:
+    with _locked(directory, place) as fd:
         known = previous if previous and previous.directory == directory else None
         changed = {
             name: content
@@ -132,6 +148,10 @@ def withdraw(publication: Publication) -> tuple[str, ...]:
     return tuple(removed)
 
 
+def _place(status: os.stat_result) -> Place:
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
 def _blaming(path: str) -> Iterator[None]:
     """Make an OSError of what is done to ``path`` the one that says so."""
@@ -147,14 +167,19 @@ def _blaming(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[int]:
+def _locked(directory: str, place: Place | None) -> Iterator[int]:
     """Open ``directory`` and hold its lock, in which alone temporary files are leftovers.
+
+    Raises TreeError (TREE_NOT_FOUND) where it is another one than that at ``place``.
 
     Whoever may read the directory may hold its lock, so after LOCK_SECONDS it goes without one.
     """
     with _blaming(directory):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        if place not in (None, _place(os.fstat(fd))):
+            message = f"{directory} is another directory by now"
+            raise TreeError(Reason.TREE_NOT_FOUND, message, detail=directory)
         if _lock(fd):
             with _blaming(directory):
                 _remove(fd, [name for name in os.listdir(fd) if _OURS.fullmatch(name)])

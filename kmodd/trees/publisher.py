@@ -13,7 +13,7 @@ from pathlib import Path
 from kmodd.database import Database, FileStamp
 from kmodd.database.freshness import has_lost_none
 from kmodd.database.presence import has_module
-from kmodd.database.publish import Publication, publish, withdraw
+from kmodd.database.publish import Place, Publication, place_of, publish, withdraw
 from kmodd.errors import Reason, TreeError
 
 CONTEST = 60.0
@@ -26,8 +26,8 @@ class Publisher:
     """What is known of one tree's files on disk.
 
     Its methods are called under the tree's lock, but for ``note_removal`` and ``is_quiet``, which
-    read and write one number. ``problem`` says why the files are not those in force, "" if they
-    are, or if they only have to wait.
+    read and write one number, and ``is_replaced``, which reads one pair. ``problem`` says why the
+    files are not those in force, "" if they are, or if they only have to wait.
     """
 
     def __init__(self, directory: Path, patience: float) -> None:
@@ -39,6 +39,7 @@ class Publisher:
         self._removed_at = -patience
         self._overwritten_at = -CONTEST
         self._stamps: Mapping[str, FileStamp] = {}
+        self._place: Place | None = None
 
     @property
     def stamps(self) -> Mapping[str, FileStamp]:
@@ -48,6 +49,18 @@ class Publisher:
     def adopt(self, stamps: Mapping[str, FileStamp]) -> None:
         """Take over what an earlier life published, unless this one has done so by now."""
         self._stamps = self._stamps or stamps
+
+    def note_place(self) -> None:
+        """Note that the directory which is there just now is to be scanned, for its files."""
+        self._place = place_of(str(self._directory))
+
+    def is_replaced(self) -> bool:
+        """Tell whether there is another directory than that which was scanned.
+
+        Mounting over it makes one, and so does taking such a mount away. The files of the one are
+        never those of the other.
+        """
+        return self._place is not None and self._place != place_of(str(self._directory))
 
     def note_removal(self) -> None:
         """Note that something is being removed from the tree just now."""
@@ -113,10 +126,13 @@ class Publisher:
             return has_lost_none(database.inventory)
 
         try:
-            publication = publish(database.files, directory, before, wanted=wanted, whole=whole)
+            publication = publish(
+                database.files, directory, before, place=self._place, wanted=wanted, whole=whole
+            )
         except TreeError as error:
             if error.reason is Reason.TREE_NOT_FOUND:
-                self.note_removal()
+                if not self.is_replaced():
+                    self.note_removal()
                 self.problem = ""
                 return None
             if self.problem != error.message:

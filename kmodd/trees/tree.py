@@ -178,6 +178,10 @@ class Tree:
             return looks is not None and shows_the_same(str(self.directory), looks)
         return found is not None and (found.from_disk or is_untouched(found.database.inventory))
 
+    def is_replaced(self) -> bool:
+        """Tell whether the directory is another one than that which was read, as by a mount."""
+        return self._in_force is not None and self._publisher.is_replaced()
+
     def note_removal(self) -> None:
         """Note that something is being removed from the tree just now; for any thread."""
         self._publisher.note_removal()
@@ -272,6 +276,7 @@ class Tree:
         if self._options.trusted_only:
             check_tree(self.directory)
         before, self._read_at = self._read_at, time.monotonic()
+        self._publisher.note_place()
         inputs = inputs_of(self.directory)
         old, depmod_config = self._in_force, self._options.depmod_config(self.directory.name)
         database, problem = self._database(old, depmod_config, progress, lasting=insist)
@@ -393,6 +398,8 @@ class Tree:
     def _is_to_mend(self, found: Generation | GivenUp) -> bool:
         """Tell whether the files on disk are not those in force, and may be written."""
         publication = found.publication
+        if self._publisher.is_replaced():
+            return False  # it is to be read first
         if self._publisher.is_contested or (publication and publication.stands()):
             self._misses_files = False
             return False

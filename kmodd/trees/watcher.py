@@ -4,8 +4,8 @@
 An event is only a hint: it says that a tree may have changed, and quiet after it brings the
 rebuild, which finds out by itself what has. Events get lost: the kernel's queue overflows, the
 number of watches has a limit, network filesystems send none, watchdog goes deaf when a watched
-directory is removed. So every tree is also looked at from time to time, more often once a change
-came without an event.
+directory is removed. So every tree is also looked at from time to time, more often for a while
+once a change came without an event.
 """
 
 import logging
@@ -21,6 +21,13 @@ from kmodd.settings import Timing
 from kmodd.trees.debounce import Debouncer
 from kmodd.trees.inotify import DirectoryObserver
 from kmodd.trees.releases import Trees
+from kmodd.trees.tree import Tree
+
+STILL_LOOKS = 30
+"""Looks in a row that found nothing, after which a tree is looked at no more often than others.
+
+Hard links to its files, and mounts, change a tree without an event, but once.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +46,8 @@ def watching(trees: Trees, timing: Timing) -> Iterator[None]:
 class Watcher:
     """Keeps the trees up to date from ``start`` to ``stop``, on threads of its own.
 
-    ``_silent`` and the times of the next look belong to the thread that looks around.
+    ``_silent`` and the times of the next look belong to the thread that looks around. ``_silent``
+    has the trees that change without events, and for how many looks they have not changed.
     """
 
     def __init__(self, trees: Trees, timing: Timing) -> None:
@@ -52,7 +60,7 @@ class Watcher:
         )
         self._thread = threading.Thread(target=self._look_around, name="kmodd-watcher", daemon=True)
         self._next_look: dict[str, float] = {}
-        self._silent: set[str] = set()
+        self._silent: dict[str, int] = {}
 
     def start(self) -> None:
         """Begin to watch; where the directory of trees is missing, wait for it to come."""
@@ -114,30 +122,45 @@ class Watcher:
         if now < self._next_look.get(release, 0.0):
             return
         tree, recent = self._trees.tree(release), 2 * self._timing.debounce_max
-        told = now - self._debouncer.last_touch(release) < recent
-        before = tree.summary
-        if before is not None and not told and not tree.is_untouched():
-            self._rebuild(release)
-            if tree.summary is not None and tree.summary.number != before.number:
-                self._note_silence(release, silent=True)
-        elif told:
-            self._note_silence(release, silent=False)
+        if now - self._debouncer.last_touch(release) < recent:
+            self._note_events(release)
+        elif self._has_changed(tree):
+            self._note_silence(release)
+        elif release in self._silent:
+            self._note_stillness(release)
         pause = self._timing.poll if release in self._silent else self._timing.look
         self._next_look[release] = time.monotonic() + pause
 
-    def _note_silence(self, release: str, *, silent: bool) -> None:
-        """Remember, and say once, whether the changes of a tree come with events."""
-        if silent == (release in self._silent):
-            return
-        directory = self._trees.directory / release
-        if silent:
-            self._silent.add(release)
-            log.warning(
-                "%s changes without events; looking every %g s", directory, self._timing.poll
-            )
-        else:
-            self._silent.discard(release)
-            log.info("%s changes with events again", directory)
+    def _has_changed(self, tree: Tree) -> bool:
+        """Read the tree anew if it is not as it was, and tell whether that made a difference.
+
+        Another directory in its place (a mount) makes none: there will not be one each time.
+        """
+        before, replaced = tree.summary, tree.is_replaced()
+        if before is None or (tree.is_untouched() and not replaced):
+            return False
+        self._rebuild(tree.directory.name)
+        return not replaced and tree.summary is not None and tree.summary.number != before.number
+
+    def _note_silence(self, release: str) -> None:
+        """Note that a tree changed without an event, and say so unless that is known."""
+        if release not in self._silent:
+            directory, pause = self._trees.directory / release, self._timing.poll
+            log.warning("%s changes without events; looking every %g s", directory, pause)
+        self._silent[release] = 0
+
+    def _note_stillness(self, release: str) -> None:
+        """Count a look that found nothing, and look less often after some of them."""
+        self._silent[release] += 1
+        if self._silent[release] >= STILL_LOOKS:
+            del self._silent[release]
+            directory, pause = self._trees.directory / release, self._timing.look
+            log.info("%s has not changed again; looking every %g s", directory, pause)
+
+    def _note_events(self, release: str) -> None:
+        """Note that a tree's changes come with events."""
+        if self._silent.pop(release, None) is not None:
+            log.info("%s changes with events again", self._trees.directory / release)
 
     def _config_directories(self) -> Iterable[Path]:
         for kind in ("modprobe.d", "depmod.d"):

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tree's databases belong to the directory that they were made of."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kmodd.database.files import OUTPUTS
+from kmodd.database.publish import place_of, publish
+from kmodd.errors import Reason, TreeError
+from kmodd.trees import Trees
+from kmodd.trees.tree import Tree
+from tests.support.small_tree import add_module, empty_tree
+from tests.support.tree import ModuleTree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> ModuleTree:
+    """A root with a tree of one module."""
+    tree = empty_tree(tmp_path / "root")
+    add_module(tree, "kernel/lower.ko", aliases=["of-the-base"])
+    return tree
+
+
+def other_directory(tree: ModuleTree) -> Path:
+    """Make a tree with another version of the module, beside the trees of ``tree``'s root."""
+    other = empty_tree(tree.root / "other")
+    add_module(other, "kernel/lower.ko", aliases=["of-the-overlay"])
+    return other.directory
+
+
+def swap(one: Path, other: Path) -> None:
+    """Put each directory in the other's place, as mounts do with what is seen at a path."""
+    aside = one.with_name("aside.renamed")
+    os.rename(one, aside)
+    os.rename(other, one)
+    os.rename(aside, other)
+
+
+def databases(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in OUTPUTS}
+
+
+def read_tree(tree: ModuleTree) -> Tree:
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    trees.rebuild()
+    return trees.tree()
+
+
+def test_databases_are_not_put_where_another_directory_came_back(tree: ModuleTree) -> None:
+    read, over = read_tree(tree), other_directory(tree)
+    base = databases(tree.directory)
+    swap(tree.directory, over)
+    read.rebuild()
+    assert b"of-the-overlay" in databases(tree.directory)["modules.alias"]
+    swap(tree.directory, over)
+    read.mend()
+    assert databases(tree.directory) == base
+    read.rebuild()
+    assert databases(tree.directory) == base
+
+
+def test_another_directory_at_the_path_is_noticed_until_it_is_read(tree: ModuleTree) -> None:
+    read, over = read_tree(tree), other_directory(tree)
+    assert not read.is_replaced()
+    swap(tree.directory, over)
+    assert read.is_replaced()
+    read.refresh()
+    assert not read.is_replaced()
+
+
+def test_nothing_is_published_into_another_directory_than_that_which_was_scanned(
+    tree: ModuleTree,
+) -> None:
+    scanned, over = place_of(str(tree.directory)), other_directory(tree)
+    swap(tree.directory, over)
+    with pytest.raises(TreeError) as refused:
+        publish({"modules.dep": b"kernel/lower.ko:\n"}, str(tree.directory), place=scanned)
+    assert refused.value.reason is Reason.TREE_NOT_FOUND
+    assert not (tree.directory / "modules.dep").exists()
