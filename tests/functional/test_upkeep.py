@@ -31,6 +31,17 @@ path = "@/run/kmodd.sock"
 """
 """Settings of a daemon that looks at its trees more often, for what it finds by looking alone."""
 
+RESTLESS = """
+[timing]
+debounce_max = 0.1
+look = 0.1
+poll = 0.01
+
+[[socket]]
+path = "@/run/kmodd.sock"
+"""
+"""Settings of a daemon that does so all the time."""
+
 
 @pytest.fixture
 def daemon(modules_root: ModuleTree) -> Iterator[Daemon]:
@@ -181,6 +192,21 @@ def test_without_any_watch_the_trees_are_looked_at(modules_root: ModuleTree) -> 
         wait_until(lambda: published(modules_root, "second"))
         assert daemon.log.read_text().count("cannot be watched") == 1
         assert daemon.kmodctl("modprobe", "second").returncode == 0
+
+
+def test_a_change_without_an_event_does_not_have_a_tree_looked_at_more_often_for_ever(
+    modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    module = modules_root.directory / "extra" / "noexit.ko"
+    with running_daemon(modules_root.root, settings=RESTLESS) as daemon:
+
+        def is_noticed() -> bool:
+            os.link(module, tmp_path / "link")  # another ctime, and no event below the tree
+            (tmp_path / "link").unlink()
+            return "changes without events" in daemon.log.read_text()
+
+        wait_until(is_noticed, pause=0.5)
+        wait_until(lambda: "has not changed again" in daemon.log.read_text())
 
 
 def is_known(client: Client, name: str) -> bool:
