@@ -21,8 +21,8 @@ from pathlib import Path
 from kmodd import __version__
 from kmodd.access.trusted_files import check_files
 from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.host.log import begin_logging
 from kmodd.host.signals import SignalInbox, caught
-from kmodd.host.systemd import log_handler
 from kmodd.host.transport import choose_transport
 from kmodd.kernel.opening import KERNELS
 from kmodd.settings import (
@@ -255,8 +255,7 @@ def _serve(options: argparse.Namespace) -> int:
         logging.getLogger().setLevel(settings.log_level.upper())
         return settings
 
-    logging.basicConfig(handlers=[log_handler()])
-    logging.getLogger("watchdog").setLevel(logging.INFO)  # it tells of every event otherwise
+    begin_logging()
     settings = read()
     if not settings.sockets:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
@@ -279,8 +278,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.config:
         settings = _checked(read_settings(options.config, settings), options.config)
     settings = _with_options(settings, options)
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler()])
-    logging.getLogger("watchdog").setLevel(logging.INFO)
+    begin_logging()
+    logging.getLogger().setLevel(settings.log_level.upper())
     choose_transport()
     from kmodd.daemon import running
 
