@@ -48,7 +48,7 @@ REMOVALS = (DirDeletedEvent, FileDeletedEvent)
 log = logging.getLogger(__name__)
 
 # A directory that comes while its parent is being watched is watched twice, which does no harm.
-# watchdog's warning has all watched paths in it, megabytes of them.
+# What watchdog 7 warns of it has all watched paths in it, megabytes of them.
 warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
 Touch = Callable[[str], None]

@@ -2,6 +2,7 @@
 """The databases follow the directory, with no command to tell them."""
 
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,25 @@ def test_many_new_files_make_few_generations(client: Client, modules_root: Modul
         shutil.copy(SOURCES / "gplsym.ko", modules_root.directory / "extra" / f"m{number}.ko")
     wait_until(lambda: tree(client).module_count >= 200 + 8)
     assert quiet(client) <= before + 2
+
+
+def test_a_kernel_of_thousands_of_modules_is_a_few_lines_of_the_log(
+    daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
+) -> None:
+    kernel, one = tmp_path / "kernel", shutil.copy(SOURCES / "gplsym.ko", tmp_path / "one.ko")
+    for number in range(4000):
+        place = kernel / f"part{number % 8}" / f"kind{number % 40}" / f"deep{number % 800}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"m{number}.ko").hardlink_to(one)
+    before = len(daemon.log.read_bytes())
+    copies = [modules_root.directory.with_name(f"6.9.{number}-new") for number in range(3)]
+    for each in copies:
+        each.mkdir()
+        subprocess.run(["cp", "-rl", kernel, each], check=True)
+    wait_until(lambda: all((each / "modules.dep").exists() for each in copies))
+    said = daemon.log.read_bytes()[before:]
+    assert len(said.splitlines()) <= 8 * len(copies)
+    assert len(said) < 2000 * len(copies)
 
 
 def test_a_new_release_is_picked_up(client: Client, modules_root: ModuleTree) -> None:
