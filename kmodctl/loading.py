@@ -14,6 +14,7 @@ from kmodctl.errors import NoDaemonError
 from kmodctl.modprobe_words import Complaints, step_line
 from kmodctl.output import Output
 from kmodctl.quoting import join_parameters
+from kmodctl.unrun import tell_unrun
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -130,6 +131,15 @@ class _Action(ABC):
 
 class LoadCommand(_Action):
     """modprobe NAME."""
+
+    def run(self, names: Sequence[str]) -> int:
+        """Load what the names stand for; returns the exit status."""
+        status = super().run(names)
+        if not names_place(self._options):
+            steps = (step for result in self._results for step in result.steps)
+            inserted = (step.path and step.done and not step.undone for step in steps)
+            tell_unrun(self._client, self._output, sum(map(bool, inserted)))
+        return status
 
     def _is_forgiven(self, failure: "Failure") -> bool:
         from kmodd.v1 import errors_pb2

@@ -13,6 +13,7 @@ from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import Parser
 from kmodctl.quoting import join_parameters
+from kmodctl.unrun import tell_unrun
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -70,6 +71,8 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         return 1
     if output.json:
         output.message(module)
+    if module.why_not_run:
+        tell_unrun(client, output, 1)
     return 0
 
 

@@ -2,6 +2,8 @@
 """A daemon that runs no module's code: without the extra 'emulator', and where it is told so."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import venv
@@ -91,6 +93,27 @@ def test_that_init_has_not_run_and_why_is_said(without: Daemon) -> None:
     assert (module["init_state"], module["why_not_run"]) == ("INIT_STATE_NOT_RUN", MISSING)
     assert f"not run: {MISSING}" in said(without, "status", "greet")
     said(without, "rmmod", "greet")
+
+
+def on_terminal(daemon: Daemon, *words: str) -> str:
+    """Return what kmodctl says where its standard error is a terminal."""
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "kmodctl", "--socket", str(daemon.socket), *words]
+    with open(ours, "rb", buffering=0) as screen:
+        subprocess.run(command, stderr=terminal, check=True)
+        os.write(terminal, b"$")  # there is something to read in any case
+        os.close(terminal)
+        return screen.read(4096).decode().removesuffix("$")
+
+
+def test_the_first_load_at_a_terminal_says_that_init_is_not_run(without: Daemon) -> None:
+    why = f"WARNING: modules are loaded, but their init is not run: {MISSING}\r\n"
+    assert on_terminal(without, "modprobe", "world") == f"modprobe: {why}"
+    assert on_terminal(without, "insmod", str(SOURCES / "hello.ko")) == ""
+    said(without, "modprobe", "-r", "world")
+    said(without, "rmmod", "hello")
+    assert on_terminal(without, "insmod", str(SOURCES / "hello.ko")) == f"insmod: {why}"
+    assert on_terminal(without, "rmmod", "hello") == ""
 
 
 def test_a_device_is_refused_and_it_is_said_why(without: Daemon) -> None:
