@@ -40,7 +40,8 @@ from kmodd.settings.toml import read_settings, settings_files
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out
-kmodd run -- CMD    run CMD with a private daemon, whose socket it finds in KMODD_SOCKET;
+kmodd run [-- CMD]  run CMD, or a shell, with a private daemon, which insmod, lsmod,
+                    modprobe, rmmod, modinfo, depmod and kmodctl find there;
                     the exit status is CMD's
 kmodd check-config  say whether kmodd.toml is right, and what is wrong where
 """
@@ -112,7 +113,9 @@ def make_parser() -> argparse.ArgumentParser:
         "check-config", help="say whether kmodd.toml is right, and what is wrong where"
     )
     checking.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
-    private = actions.add_parser("run", parents=[common], help="run a command's private daemon")
+    private = actions.add_parser(
+        "run", parents=[common], help="run a command, or a shell, with a private daemon"
+    )
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
 
@@ -271,9 +274,6 @@ def _serve(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Run a command with a daemon of its own; returns its exit status."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
-        print("kmodd run: a command is missing (kmodd run -- COMMAND)", file=sys.stderr)
-        return 1
     settings = Settings(log_level="warning")
     if options.config:
         settings = _checked(read_settings(options.config, settings), options.config)
@@ -286,6 +286,9 @@ def _run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
         sockets = _sockets(options.socket or Path(directory, "kmodd.sock"))
         with running(replace(settings, sockets=sockets)) as daemon:
+            if not command:
+                command = [os.environ.get("SHELL") or "/bin/sh"]
+                print(f"kmodd: a shell on {daemon.kernel}; 'exit' ends both", file=sys.stderr)
             return _run_command(command, daemon.socket)
 
 
@@ -319,7 +322,15 @@ def _with_options(settings: Settings, options: argparse.Namespace) -> Settings:
 
 
 def _run_command(command: Sequence[str], socket: Path) -> int:
-    environment = {**os.environ, "KMODD_SOCKET": str(socket), "PATH": _search_path()}
+    from kmodd.namespace.tool_paths import TOOLS_DIRECTORY
+
+    environment = {
+        **os.environ,
+        "KMODD_PYTHON": sys.executable,
+        "KMODD_SOCKET": str(socket),
+        "KMODD_TOKEN": "",  # its calls belong to no operation, whatever kmodd itself was called by
+        "PATH": f"{TOOLS_DIRECTORY}{os.pathsep}{_search_path()}",
+    }
     with caught((signal.SIGTERM, signal.SIGINT)) as inbox:
         try:
             child = subprocess.Popen(command, env=environment)

@@ -20,13 +20,13 @@ from kmodd.host import descriptors, systemd
 from kmodd.host.mounts import Outlook
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.watchdog import Watchdog
-from kmodd.kernel.base import Kernel
+from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts, Servers
-from kmodd.settings import Settings
+from kmodd.settings import SYSTEM_RUNTIME, Settings
 from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release
 from kmodd.trees.watcher import watching
@@ -56,6 +56,11 @@ class Daemon:
     def socket(self) -> Path:
         """Where the daemon itself calls."""
         return _own_socket(self.settings)
+
+    @property
+    def kernel(self) -> str:
+        """Which kernel is served, in words."""
+        return _kernel_words(self.parts.kernel)
 
     def reload(self, settings: Settings) -> "Daemon":
         """Take over ``settings``, and read the kernel's tree and the configuration anew.
@@ -125,6 +130,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
         trees.tell(lambda: servers.note_database(trees.in_force()))
+        _tell_kernel(settings, kernel)
         servers.apply(settings.sockets, parts)
         with (
             watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
@@ -211,6 +217,21 @@ def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> 
     loading.join(START_PATIENCE)
     if loading.is_alive():
         log.warning("what %s names is still being loaded", MODULES_LOAD)
+
+
+def _kernel_words(kernel: Kernel) -> str:
+    whose = "this machine's own kernel" if kernel.traits.is_real else "the emulated kernel"
+    return f"{whose}, {kernel.release}"
+
+
+def _tell_kernel(settings: Settings, kernel: Kernel) -> None:
+    """Log which kernel is served, and warn where another one is expected."""
+    log.info("serving %s", _kernel_words(kernel))
+    if isinstance(kernel, Emulation) and not kernel.runs_init:
+        log.info("modules' code is not run: %s", kernel.why_not_run)
+    system = [each.path for each in settings.sockets if each.path.is_relative_to(SYSTEM_RUNTIME)]
+    if system and not kernel.traits.is_real:
+        log.warning("%s is the system's socket, but this kernel is emulated", system[0])
 
 
 def _own_socket(settings: Settings) -> Path:

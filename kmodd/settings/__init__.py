@@ -4,6 +4,7 @@
 from kmodd.settings.values import (
     ADMIN_SOCKET,
     LOG_LEVELS,
+    SYSTEM_RUNTIME,
     Limits,
     Settings,
     SocketSettings,
@@ -18,6 +19,7 @@ from kmodd.settings.values import (
 __all__ = [
     "ADMIN_SOCKET",
     "LOG_LEVELS",
+    "SYSTEM_RUNTIME",
     "Limits",
     "Settings",
     "SocketSettings",

@@ -13,7 +13,10 @@ LOG_LEVELS = ("error", "warning", "info", "debug")
 CONFIG = Path("/etc/kmodd/kmodd.toml")
 """The file of settings of the system's daemon."""
 
-ADMIN_SOCKET = Path("/run/kmodd/admin/kmodd.sock")
+SYSTEM_RUNTIME = Path("/run/kmodd")
+"""Where the system's daemon, which has the machine's own kernel, listens."""
+
+ADMIN_SOCKET = SYSTEM_RUNTIME / "admin" / "kmodd.sock"
 """Where the system's daemon listens for administrators."""
 
 

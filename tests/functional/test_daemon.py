@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.modules import SOURCES
+from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 
-def kmodd(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def kmodd(*arguments: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
     """Run kmodd as a process, to its end."""
     return subprocess.run(
         [sys.executable, "-m", "kmodd", *arguments],
+        input=typed,
         capture_output=True,
         text=True,
         check=False,
@@ -115,9 +118,60 @@ def test_run_gives_a_command_a_daemon_and_its_exit_status(modules_root: ModuleTr
     assert result.returncode == 7, result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["Module", "world", "greet"]
     assert kmodd("run", *root, "--", "nosuch-command").returncode == 127
-    assert kmodd("run", *root).returncode == 1
     killed = kmodd("run", *root, "--", "sh", "-c", "kill -9 $$")
     assert killed.returncode == 128 + signal.SIGKILL
+
+
+def test_kmods_tools_are_kmodctls_in_what_is_run(modules_root: ModuleTree) -> None:
+    file = SOURCES / "hello.ko"
+    script = f"""
+        insmod {file} && modprobe world && lsmod && kmod list && rmmod hello
+        modinfo -F name world && depmod && modprobe -r world && lsmod"""
+    result = kmodd("run", "--root", str(modules_root.root), "--", "sh", "-ec", script)
+    assert (result.stderr, result.returncode) == ("", 0)
+    names = [line.split()[0] for line in result.stdout.splitlines()]
+    loaded = ["Module", "world", "greet", "hello"]
+    assert names == [*loaded, *loaded, "world", "Module"]
+
+
+def test_what_is_run_within_a_command_belongs_to_its_own_daemon(
+    modules_root: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMODD_TOKEN", "of-another-daemon")
+    result = kmodd("run", "--root", str(modules_root.root), "--", "modprobe", "-v", "greet")
+    assert (result.stderr, result.returncode) == ("", 0)
+    assert result.stdout.endswith("greet.ko \n")
+
+
+def test_run_without_a_command_is_a_shell_that_says_which_kernel_it_has(
+    modules_root: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    result = kmodd(
+        "run", "--root", str(modules_root.root), typed="modprobe greet; lsmod | wc -l; exit 3\n"
+    )
+    assert (result.stdout.strip(), result.returncode) == ("2", 3)
+    release = modules_root.release
+    assert result.stderr == f"kmodd: a shell on the emulated kernel, {release}; 'exit' ends both\n"
+
+
+def test_a_daemon_logs_which_kernel_it_serves(daemon: Daemon, modules_root: ModuleTree) -> None:
+    said = daemon.log.read_text()
+    assert f"kmodd: serving the emulated kernel, {modules_root.release}\n" in said
+    assert "system's socket" not in said
+
+
+def test_an_emulated_kernel_at_the_systems_socket_is_warned_of(modules_root: ModuleTree) -> None:
+    script = 'mount -t tmpfs none /run && exec "$@"'
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    probe = subprocess.run([*unshare, "true"], capture_output=True, check=False)
+    require(probe.returncode == 0, f"no user namespaces here: {probe.stderr.decode().strip()}")
+    system = "/run/kmodd/admin/kmodd.sock"
+    settings = f'[[socket]]\npath = "@/run/kmodd.sock"\n[[socket]]\npath = "{system}"\n'
+    with running_daemon(modules_root.root, through=unshare, settings=settings) as daemon:
+        assert f"{system} is the system's socket, but this kernel is emulated" in (
+            daemon.log.read_text()
+        )
 
 
 def test_run_hands_sigterm_on_to_the_command(modules_root: ModuleTree) -> None:
