@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, StateError
@@ -27,6 +26,7 @@ from kmodd.service.health import HealthService
 from kmodd.service.interceptor import Interceptor
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.modules import ModuleService
+from kmodd.service.reflection import serve_reflection
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits, SocketSettings
 from kmodd.trees import Generation, Trees
@@ -237,9 +237,7 @@ class SocketServer:
             EmulationService(parts.namespace.devices, self._admission), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(
-            (*SERVICES, HEALTH_SERVICE, reflection.SERVICE_NAME), server
-        )
+        serve_reflection(server, (*SERVICES, HEALTH_SERVICE))
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in the health of DatabaseService whether the kernel's release has its databases.

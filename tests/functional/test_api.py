@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -289,6 +290,33 @@ def test_health_and_reflection_are_served(channel: grpc.Channel) -> None:
         "kmodd.v1.KernelLogService",
         "kmodd.v1.ModuleService",
     }
+
+
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("kmodd.v1.ModuleService", "kmodd/v1/module_service.proto"),
+        ("kmodd.v1.ModuleService.HoldModules", "kmodd/v1/module_service.proto"),
+        ("kmodd.v1.DaemonService.GetStatus", "kmodd/v1/daemon_service.proto"),
+        ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        ("kmodd.v1.Step.kind", "kmodd/v1/errors.proto"),
+        ("kmodd.v1.ModuleService.NoSuchMethod", ""),
+        ("kmodd.v1.NoSuchService.HoldModules", ""),
+        ("HoldModules", ""),
+        ("", ""),
+    ],
+)
+def test_reflection_finds_the_file_of_a_symbol(
+    channel: grpc.Channel, symbol: str, file: str
+) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    (answer,) = stub.ServerReflectionInfo(iter([request]))
+    if not file:
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+        return
+    found = answer.file_descriptor_response.file_descriptor_proto[0]
+    assert descriptor_pb2.FileDescriptorProto.FromString(found).name == file
 
 
 def test_followers_do_not_starve_other_callers(daemon: Daemon) -> None:
