@@ -145,13 +145,13 @@ def _has_daemon(invocation: Invocation) -> bool:
         path = find_socket()
     except NoDaemonError:
         return False
-    client_class = _client_class()
-    from kmodd.v1.daemon_service_pb2 import KERNEL_KIND_LINUX
-
     try:
+        client_class = _client_class()
+        from kmodd.v1.daemon_service_pb2 import KERNEL_KIND_LINUX
+
         with client_class(path, timeout=invocation.timeout) as client:
             return client.status().kernel == KERNEL_KIND_LINUX
-    except KmodctlError:
+    except (KmodctlError, ImportError):  # another Python may find no grpc that is made for it
         return False
 
 

@@ -11,6 +11,8 @@ from kmodd.namespace.own_mounts import DIRECTORIES, NAMES
 TOOLS_DIRECTORY = Path(__file__).with_name("tools")
 """Where kmodctl is by the names of kmod's tools: as safe from others as the daemon's own code."""
 
+_KMODCTL = ("kmodctl", "kmodctl-or-kmod")
+
 _SLASH = r"/(?:\.?/)*"
 _NAMED = re.compile(
     rf"(?<![\w./-]){_SLASH}(?:usr{_SLASH}(?:local{_SLASH})?)?s?bin{_SLASH}"
@@ -45,7 +47,8 @@ def _has_others() -> bool:
 
 def _is_kmodctl(path: str) -> bool:
     """Tell whether the program at ``path`` is the kmodctl that was installed with this daemon."""
-    beside = (Path(program).with_name("kmodctl") for program in (sys.executable, sys.argv[0]))
+    installed = (sys.executable, sys.argv[0])
+    beside = (Path(each).with_name(name) for each in installed for name in _KMODCTL)
     return any(_is_same(path, kmodctl) for kmodctl in beside)
 
 
