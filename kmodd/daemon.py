@@ -55,7 +55,7 @@ class Daemon:
     @property
     def socket(self) -> Path:
         """Where the daemon itself calls."""
-        return _own_socket(self.settings)
+        return self.servers.own()
 
     @property
     def kernel(self) -> str:
@@ -73,13 +73,11 @@ class Daemon:
         fixed = {name: getattr(self.settings, name) for name in FIXED}
         settings = replace(settings, **fixed)
         self.parts.namespace.set_policy(DenyList(settings.deny), exact=settings.kmod_exact)
-        self.commands.set_policy(
-            _own_socket(settings), allowed=_runs_commands(settings, self.parts.kernel)
-        )
         try:
             self.servers.apply(settings.sockets, self.parts)
-        except KmoddError as error:
-            log.error("%s", error.message)
+        except KmoddError:
+            log.error("no socket could be had by the new settings: those of before stay")
+        self.commands.set_policy(self.socket, allowed=_runs_commands(settings, self.parts.kernel))
         _build(self.parts.trees)
         return replace(self, settings=settings)
 
@@ -89,7 +87,10 @@ class Daemon:
         return namespace.idle() and not namespace.activity().holds
 
     def status(self) -> str:
-        """Say in one line how the daemon fares."""
+        """Say in one line how the daemon and its sockets fare."""
+        return "; ".join((self._tree_status(), *self.servers.problems()))
+
+    def _tree_status(self) -> str:
         trees = self.parts.trees
         generation = trees.in_force()
         if generation is None:
@@ -132,6 +133,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         trees.tell(lambda: servers.note_database(trees.in_force()))
         _tell_kernel(settings, kernel)
         servers.apply(settings.sockets, parts)
+        commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
         with (
             watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
             kernel.watching(namespace.look),
@@ -188,6 +190,7 @@ def _attend(
                 log.error("the settings stay as they are: %s", error.message)
                 settings = daemon.settings
             daemon = daemon.reload(settings)
+            log.info("reloaded")
             systemd.notify("READY=1", f"STATUS={daemon.status()}")
 
 

@@ -5,7 +5,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
 
 import grpc
@@ -14,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.host.descriptors import connections
-from kmodd.host.sockets import SocketPlace
+from kmodd.host.sockets import SocketPlace, access_of
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.admission import Admission
@@ -72,83 +73,143 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the servers serve."""
+    """What the servers serve; ``started`` is when the daemon did (time.monotonic())."""
 
     kernel: Kernel
     trees: Trees
     namespace: Namespace
     limits: Limits
+    started: float = field(default_factory=time.monotonic)
 
 
 class Servers:
-    """The servers of a daemon. ``_lock`` guards them against threads that tell of a database;
-    everything else is for one thread alone.
+    """The servers of a daemon.
+
+    ``_changing`` has one thread at a time change which there are; ``_lock`` guards all but
+    ``_places`` against those that only look meanwhile.
     """
 
     def __init__(self, drain: float) -> None:
         """``drain`` is how long mutations may go on when a server stops, in seconds."""
         self._drain = drain
+        self._changing = threading.Lock()
         self._lock = threading.Lock()
-        self._places: dict[SocketSettings, SocketPlace] = {}
-        self._servers: dict[SocketSettings, SocketServer] = {}
+        self._places: dict[Path, SocketPlace] = {}
+        self._servers: dict[Path, SocketServer] = {}
+        self._leaving: list[SocketServer] = []
+        self._refused: dict[Path, str] = {}
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
-        """Make sure that nobody else listens on these sockets; raises KmoddError."""
+        """Make sure that nobody else listens on these sockets.
+
+        Raises KmoddError where another daemon does, or where one cannot be had.
+        """
         for settings in wanted:
-            if settings not in self._places:
-                self._places[settings] = SocketPlace(settings).take()
+            access_of(settings)
+            self._places[settings.path] = SocketPlace(settings.path).take()
 
     def apply(self, wanted: Iterable[SocketSettings], parts: Parts) -> None:
-        """Listen on these sockets and no others; calls on those that stay as they are go on.
+        """Listen on these sockets and no others, and return without waiting for any caller.
 
-        A socket with other settings takes the place of the one that was there at once, and that
-        one's mutations are finished. Raises the first failure once everything else has been done.
+        What is under way on a socket goes on, by its new settings from the next call; on one that
+        is wanted no more it ends. Where new settings are wrong the socket stays as it was, and one
+        that cannot be had is left out; the log says so. Raises KmoddError, and changes nothing,
+        where no socket could be had at all.
         """
         wanted = list(wanted)
-        failures: list[KmoddError] = []
-        replaced = {each.path: each for each in self._places if each not in wanted}
-        kept = {settings.path for settings in wanted}
-        self._end([settings for path, settings in replaced.items() if path not in kept])
         share = connections(parts.limits.connections, len(wanted))
-        for settings in wanted:
-            if settings in self._servers:
-                continue
-            old = replaced.get(settings.path)
-            try:
-                if old is not None:
-                    self._places[settings] = self._places[old].pass_on(settings)
-                    del self._places[old]
-                self.claim([settings])
-                server = SocketServer(self._places[settings], settings, parts, share)
-                server.start()
-            except KmoddError as error:
-                self._end([settings])
-                failures.append(error)
-            else:
-                with self._lock:
-                    self._servers[settings] = server
-                log.info("listening on %s as %s", settings.path, settings.role)
-            if old is not None:
-                self._end([old])
-        for failure in failures[1:]:
-            log.error("%s", failure.message)
-        if failures:
-            raise failures[0]
+        failures: list[KmoddError] = []
+        with self._changing:
+            refused: dict[Path, str] = {}
+            for settings in wanted:
+                try:
+                    self._listen(settings, parts, share)
+                except KmoddError as error:
+                    failures.append(error)
+                    then = "stays as it was" if settings.path in self._servers else "is left out"
+                    log.error("%s; the socket %s", error.message, then)
+                    refused[settings.path] = error.message
+            with self._lock:
+                self._refused = refused
+            paths = {settings.path for settings in wanted}
+            if failures and paths.isdisjoint(self._servers):
+                raise failures[0]
+            self._take_out([path for path in self._places if path not in paths])
+
+    def own(self) -> Path:
+        """Return where the daemon itself calls: the first socket for admins, where there is one."""
+        with self._lock:
+            roles = {path: server.settings.role for path, server in self._servers.items()}
+        return next((path for path in roles if roles[path] is Role.ADMIN), next(iter(roles)))
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what is wrong with the sockets that are wanted."""
+        with self._lock:
+            return tuple(self._refused.values())
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in every server's health how the databases of the kernel's release fare."""
         with self._lock:
-            for server in self._servers.values():
+            for server in (*self._servers.values(), *self._leaving):
                 server.note_database(generation)
 
     def stop(self) -> None:
         """End all servers, and give up what was claimed."""
-        self._end(list(self._places))
+        with self._changing:
+            with self._lock:
+                servers = [*self._servers.values(), *self._leaving]
+                self._servers, self._leaving = {}, []
+            self._end(servers)
+            for place in self._places.values():
+                place.leave()
+            self._places = {}
 
-    def _end(self, ending: Sequence[SocketSettings]) -> None:
-        """Refuse new mutations, let those under way finish within the limit, end the rest."""
+    def _listen(self, settings: SocketSettings, parts: Parts, share: int) -> None:
+        """Have a socket by these settings; raises KmoddError, and then it is as it was."""
+        path = settings.path
+        old = self._servers.get(path)
+        if old is not None and old.goes_on_by(settings):
+            return
+        place = self._places.get(path) or SocketPlace(path)
+        try:
+            server = SocketServer(place.take(), settings, parts, share)
+            server.start()
+        except KmoddError:
+            if old is None:
+                place.leave()
+                self._places.pop(path, None)
+            raise
+        self._places[path] = place
+        self._put(server)
+        log.info("listening on %s as %s", path, settings.role)
+
+    def _put(self, server: "SocketServer") -> None:
+        """Have ``server`` at its socket; the calls of the one that was there are finished."""
         with self._lock:
-            servers = [self._servers.pop(each) for each in ending if each in self._servers]
+            old = self._servers.get(server.settings.path)
+            self._servers[server.settings.path] = server
+            self._leaving = [each for each in self._leaving if not each.is_over()]
+            if old is not None:
+                self._leaving.append(old)
+        if old is not None:
+            old.retire()
+
+    def _take_out(self, paths: Sequence[Path]) -> None:
+        """Have nobody else come in there, and end what is under way on a thread of its own."""
+        for path in paths:
+            self._places.pop(path).leave()
+        with self._lock:
+            servers = [self._servers.pop(path) for path in paths if path in self._servers]
+            self._leaving += servers
+        for server in servers:
+            log.info("listening on %s no more", server.settings.path)
+        if servers:
+            threading.Thread(
+                target=self._end, args=(servers,), name="kmodd-drain", daemon=True
+            ).start()
+
+    def _end(self, servers: Sequence["SocketServer"]) -> None:
+        """Refuse new mutations, let those under way finish within the limit, end the rest."""
         for server in servers:
             server.drain()
         deadline = time.monotonic() + self._drain
@@ -156,26 +217,27 @@ class Servers:
             time.sleep(0.01)
         for server in servers:
             server.stop()
-        for settings in ending:
-            place = self._places.pop(settings, None)
-            if place is not None:
-                place.leave()
 
 
 class SocketServer:
-    """The server of one socket, from ``start`` to ``stop``."""
+    """A server of one socket, from ``start`` to ``stop``; ``settings`` are those it goes by."""
 
     def __init__(
         self, place: SocketPlace, settings: SocketSettings, parts: Parts, connections: int
     ) -> None:
-        """``connections`` is how many there may be at once."""
+        """``connections`` is how many there may be at once.
+
+        Raises RequestError where the settings name a user or group of nobody.
+        """
+        self.settings = settings
+        self._access = access_of(settings)
         self._place = place
         self._parts = parts
-        self._role = settings.role
-        self._caller = settings.caller
-        self._admission = Admission(self._caller, parts.kernel, parts.namespace)
+        self._connections = connections
+        self._admission = Admission(settings.caller, parts.kernel, parts.namespace)
         self._draining = threading.Event()
         self._stopping = threading.Event()
+        self._over = threading.Event()
         self._interceptor = Interceptor(parts.limits, self._admission)
         self._health = HealthService(self._stopping, self._note_kernel)
         self._server = grpc.server(
@@ -189,18 +251,46 @@ class SocketServer:
     def start(self) -> None:
         """Bind, listen, and only then show the socket at its path; raises KmoddError."""
         try:
-            self._server.add_insecure_port(f"unix:{quote(str(self._place.staged))}")
+            staged = self._place.stage()
+            self._server.add_insecure_port(f"unix:{quote(str(staged))}")
             self._set_health(_SERVING)
             self.note_database(self._parts.trees.in_force())
             self._note_kernel()
             self._server.start()
-            self._place.reveal()
+            self._place.reveal(staged, self._access)
         except RuntimeError as error:
             self.stop()
             raise StateError(Reason.INTERNAL, f"{self._place.path}: {error}") from error
         except KmoddError:
             self.stop()
             raise
+
+    def goes_on_by(self, settings: SocketSettings) -> bool:
+        """Serve the next calls by ``settings``, if that is for those who may connect already.
+
+        Tells whether it does. It does not where others may connect, or send larger messages: they
+        are to connect anew. Raises RequestError where the settings name a user or group of nobody.
+        """
+        bounds = [
+            (access, _message_bytes(self._parts.limits, each.role))
+            for each, access in (
+                (self.settings, self._access),
+                (settings, access_of(settings)),
+            )
+        ]
+        if bounds[0] != bounds[1]:
+            return False
+        self.settings = settings
+        self._admission.change(settings.caller)
+        return True
+
+    def retire(self) -> None:
+        """Have clients connect anew for their next call; calls under way go on until they end."""
+        self._over = self._server.stop(threading.TIMEOUT_MAX)
+
+    def is_over(self) -> bool:
+        """Tell whether no call is left after ``retire`` or ``stop``."""
+        return self._over.is_set()
 
     def drain(self) -> None:
         """Refuse new mutations."""
@@ -210,12 +300,15 @@ class SocketServer:
 
     def mutating(self) -> bool:
         """Tell whether a mutation is being served, or a hold is loading or being released."""
-        return self._interceptor.mutating() or self._parts.namespace.is_busy_for(self._caller)
+        return self._interceptor.mutating() or self._parts.namespace.is_busy_for(
+            self.settings.caller.socket
+        )
 
     def stop(self) -> None:
         """End what is left after a while."""
         self._stopping.set()
-        self._server.stop(GRACE).wait()
+        self._over = self._server.stop(GRACE)
+        self._over.wait()
         self._interceptor.close()
 
     def _add_services(self) -> None:
@@ -231,7 +324,10 @@ class SocketServer:
             KernelLogService(parts.kernel, self._stopping), server
         )
         daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(
-            DaemonService(parts.kernel, parts.trees, parts.namespace, self._role), server
+            DaemonService(
+                parts.kernel, parts.trees, parts.namespace, self._admission, parts.started
+            ),
+            server,
         )
         emulation_service_pb2_grpc.add_EmulationServiceServicer_to_server(
             EmulationService(parts.namespace.devices, self._admission), server
@@ -260,16 +356,20 @@ class SocketServer:
             self._health.set(service, status)
 
 
+def _message_bytes(limits: Limits, role: Role) -> int:
+    """Return the bytes of the largest message that callers of a role may send."""
+    return limits.message_bytes if role is Role.ADMIN else min(SMALL_MESSAGE, limits.message_bytes)
+
+
 def _options(limits: Limits, role: Role, connections: int) -> tuple[tuple[str, int], ...]:
     """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h).
 
     A connection may have more streams than there may be calls, so that a client hears of the
     bound rather than wait behind it.
     """
-    message = limits.message_bytes if role is Role.ADMIN else SMALL_MESSAGE
     return (
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", min(message, limits.message_bytes)),
+        ("grpc.max_receive_message_length", _message_bytes(limits, role)),
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_connection_idle_ms", round(limits.connection_idle * 1000)),
         ("grpc.server_handshake_timeout_ms", round(limits.client_idle * 1000)),

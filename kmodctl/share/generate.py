@@ -65,6 +65,11 @@ where they are wrong, it keeps what it has. It then takes over deny, kmod_exact,
 log_level and socket, and everything else with its next start. Options of the command line count
 for more than the files.
 
+What is under way on a socket goes on when its settings change: calls, holds and watches stay, and
+the next call is judged by the new settings. Where mode, owner or group change, clients connect anew
+for it. A socket whose new settings are wrong (a group that there is not) stays as it was, and the
+log says so. Only a socket that is taken out, or whose path changes, ends with what is held there.
+
 An observer may look. A loader may also load and unload the modules of its allow list, by name or
 alias, and what these need comes with them. An admin may do everything, and with the kernel linux
 that is to be root.

@@ -12,8 +12,9 @@ import grp
 import itertools
 import os
 import pwd
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -27,22 +28,38 @@ PATH_MAX = 107
 _numbers = itertools.count()
 
 
-class SocketPlace:
-    """The place of one listening socket, owned from ``take`` to ``leave`` or ``pass_on``."""
+@dataclass(frozen=True, slots=True)
+class SocketAccess:
+    """Who may connect: permission bits, and a user and a group that are -1 for the daemon's own."""
 
-    def __init__(self, settings: SocketSettings) -> None:
-        """Raises RequestError where the path cannot be a socket's, or its owner is nobody."""
-        path = settings.path
+    mode: int
+    owner: int
+    group: int
+
+
+def access_of(settings: SocketSettings) -> SocketAccess:
+    """Return who may connect by ``settings``; raises RequestError for a user or group of nobody."""
+    return SocketAccess(
+        settings.mode,
+        _number(settings, "owner", lambda name: pwd.getpwnam(name).pw_uid),
+        _number(settings, "group", lambda name: grp.getgrnam(name).gr_gid),
+    )
+
+
+class SocketPlace:
+    """The place of a listening socket, owned from ``take`` to ``leave``; for one thread at a time.
+
+    One socket after the other may be shown there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises RequestError where the path cannot be a socket's."""
         self.path = path
-        self._mode = settings.mode
-        self._owner = _number(settings, "owner", lambda name: pwd.getpwnam(name).pw_uid)
-        self._group = _number(settings, "group", lambda name: grp.getgrnam(name).gr_gid)
+        self._lock = path.with_name(f"{path.name}.lock")
         self._staging = path.parent / ".b"
-        self.staged = self._staging / f"{next(_numbers) % 256:02x}"
-        """Where the socket is bound before ``reveal``: nobody else's name, since grpc unlinks it
-        when it stops, and by then the next one may be there."""
         self._lock_fd = -1
-        longest = max(len(os.fsencode(each)) for each in (path, self.staged))
+        self._shown: tuple[int, int] | None = None
+        longest = max(len(os.fsencode(each)) for each in (path, self._staging / "ff"))
         if longest > PATH_MAX:
             raise RequestError(
                 Reason.INVALID_REQUEST,
@@ -50,60 +67,120 @@ class SocketPlace:
             )
 
     def take(self) -> Self:
-        """Take the lock; raises StateError naming the owner's process where it is taken."""
-        _make_directories(self.path.parent)
-        lock = self.path.with_name(f"{self.path.name}.lock")
-        self._lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(self._lock_fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._lock_fd)
-            if error.errno != errno.EWOULDBLOCK:
-                raise
-            raise StateError(
-                Reason.LIMIT_REACHED, f"{self.path}: another kmodd (pid {owner}) listens there"
-            ) from None
-        os.ftruncate(self._lock_fd, 0)
-        os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
-        self._staging.mkdir(mode=0o700, exist_ok=True)
-        self._staging.chmod(0o700)
-        self.staged.unlink(missing_ok=True)
+        """Take the lock, again where its file has been removed.
+
+        Raises StateError where it cannot be had: with LIMIT_REACHED and the owner's process where
+        another daemon has it.
+        """
+        with _told(self.path):
+            while not self._has_lock():
+                _make_directories(self.path.parent)
+                taken = self._locked()
+                if self._lock_fd >= 0:
+                    os.close(self._lock_fd)
+                self._lock_fd = taken
         return self
 
-    def reveal(self) -> None:
-        """Give the bound socket its owner, mode and place; a stale one there is replaced.
+    def stage(self) -> Path:
+        """Return where a socket is to be bound; raises StateError.
+
+        It is nobody else's name: grpc unlinks it when it stops, and by then the next one may be
+        there.
+        """
+        with _told(self.path):
+            self._staging.mkdir(mode=0o700, exist_ok=True)
+            self._staging.chmod(0o700)
+            staged = self._staging / f"{next(_numbers) % 256:02x}"
+            staged.unlink(missing_ok=True)
+        return staged
+
+    def reveal(self, staged: Path, access: SocketAccess) -> None:
+        """Give the bound socket its owner, mode and place; what is there is replaced.
 
         Raises StateError where the daemon may not give it to that owner or group.
         """
-        if (self._owner, self._group) != (-1, -1):  # a filter may let nobody call chown(2)
+        if (access.owner, access.group) != (-1, -1):  # a filter may let nobody call chown(2)
             try:
-                os.chown(self.staged, self._owner, self._group)
+                os.chown(staged, access.owner, access.group)
             except OSError as error:
                 raise StateError(
                     Reason.INTERNAL,
                     f"{self.path}: cannot be given to its owner and group: {error.strerror}",
                 ) from error
-        self.staged.chmod(self._mode)
-        self.staged.rename(self.path)
+        with _told(self.path):
+            staged.chmod(access.mode)
+            shown = _identity(staged)
+            staged.rename(self.path)
+        self._shown = shown
 
-    def pass_on(self, settings: SocketSettings) -> "SocketPlace":
-        """Return the place of another socket at the same path, which is owned in turn.
+    def is_whole(self) -> bool:
+        """Tell whether the lock's file and the socket that was shown last are still there."""
+        return self._has_lock() and self.shows()
 
-        Until that is revealed this one's socket stays there. Raises RequestError, and then nothing
-        has been passed on.
-        """
-        heir = SocketPlace(settings)
-        heir._lock_fd, self._lock_fd = self._lock_fd, -1
-        return heir
+    def shows(self) -> bool:
+        """Tell whether the socket that was shown last is still there."""
+        return self._shown is not None and _identity(self.path) == self._shown
 
     def leave(self) -> None:
-        """Remove the socket, then give up the lock. The lock file stays: it is the lock's name."""
-        self.path.unlink(missing_ok=True)
-        self.staged.unlink(missing_ok=True)
+        """Remove the socket, if it is ours, then give up the lock.
+
+        The lock's file stays: it is the lock's name.
+        """
+        if self.is_whole():
+            self.path.unlink(missing_ok=True)
         with suppress(OSError):  # another socket may be about to be revealed from there
             self._staging.rmdir()
-        os.close(self._lock_fd)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _locked(self) -> int:
+        """Return a descriptor of the lock's file, locked; raises StateError, OSError."""
+        lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(lock_fd)
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise StateError(
+                Reason.LIMIT_REACHED, f"{self.path}: another kmodd (pid {owner}) listens there"
+            ) from None
+        os.ftruncate(lock_fd, 0)
+        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
+        return lock_fd
+
+    def _has_lock(self) -> bool:
+        """Tell whether the lock's file is the one that is locked here.
+
+        While that is open no other file has its number.
+        """
+        if self._lock_fd < 0:
+            return False
+        mine = os.fstat(self._lock_fd)
+        return _identity(self._lock) == (mine.st_dev, mine.st_ino)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return the device and number of the file at ``path``, None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raise a StateError that names the socket at ``path`` for an OSError within the context."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise StateError(
+            Reason.INTERNAL, f"{path}: cannot listen there: {where}{error.strerror}"
+        ) from error
 
 
 def _make_directories(path: Path) -> None:

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kmodd.access.caller import Caller
 from kmodd.access.rules import check_target
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import (
@@ -365,9 +364,9 @@ class Namespace:
         """Return the operation with this token, None for no token; StateError for one of none."""
         return self._operations.of_token(token)
 
-    def is_busy_for(self, caller: Caller) -> bool:
-        """Tell whether an operation is under way that ``caller`` has asked for."""
-        return any(each.operation.caller == caller for each in self._operations.running())
+    def is_busy_for(self, socket: str) -> bool:
+        """Tell whether an operation is under way that somebody has asked for at ``socket``."""
+        return any(each.operation.caller.socket == socket for each in self._operations.running())
 
     def idle(self) -> bool:
         """Tell whether no operation is under way and nothing of one is left."""

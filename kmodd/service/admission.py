@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from kmodd.access import rules
-from kmodd.access.caller import Caller
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import AccessError, KmoddError
 from kmodd.kernel.base import Kernel, LoadedModule, ModuleSection
 from kmodd.names import module_name
@@ -22,13 +22,22 @@ class Admission:
     """Lets in the calls of one socket.
 
     A call that belongs to an operation counts as the call that started the operation, whichever
-    socket it comes in by.
+    socket it comes in by. Who calls is one reference, which ``change`` swaps.
     """
 
     def __init__(self, caller: Caller, kernel: Kernel, namespace: Namespace) -> None:
         self._caller = caller
         self._namespace = namespace
         self._traits = kernel.traits
+
+    @property
+    def role(self) -> Role:
+        """What the callers of this socket may do."""
+        return self._caller.role
+
+    def change(self, caller: Caller) -> None:
+        """From the next call on, have ``caller`` as who calls by this socket."""
+        self._caller = caller
 
     def caller(self, context: grpc.ServicerContext) -> Caller:
         """Return who makes the call; raises StateError for a token of no operation."""

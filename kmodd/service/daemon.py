@@ -12,6 +12,7 @@ from kmodd.access.caller import Role
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.queries.messages import text
+from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, duration, timestamp, tree_message
 from kmodd.service.pages import page_of
 from kmodd.trees import Trees
@@ -30,12 +31,20 @@ _ROLES = {
 class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
     """Translates the state of the daemon's parts."""
 
-    def __init__(self, kernel: Kernel, trees: Trees, namespace: Namespace, role: Role) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        trees: Trees,
+        namespace: Namespace,
+        admission: Admission,
+        started: float,
+    ) -> None:
+        """``started`` is when the daemon started (time.monotonic())."""
         self._kernel = kernel
         self._trees = trees
         self._namespace = namespace
-        self._role = _ROLES[role]
-        self._started = time.monotonic()
+        self._admission = admission
+        self._started = started
 
     def GetStatus(  # noqa: N802  # the API's name
         self, _request: pb.GetStatusRequest, _context: grpc.ServicerContext
@@ -60,7 +69,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             symbol_source=text(identity.symbol_source),
             loaded_count=len(listing.modules),
             tree=tree_message(generation.summary) if generation else None,
-            role=self._role,
+            role=_ROLES[self._admission.role],
             epoch=listing.epoch,
             revision=listing.revision,
             boot_id=text(self._kernel.boot_id),
