@@ -23,7 +23,9 @@ from kmodd.access.trusted_files import check_files
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.log import begin_logging
 from kmodd.host.signals import SignalInbox, caught
+from kmodd.host.socket_checks import doubts, faults, unit_doubts
 from kmodd.host.transport import choose_transport
+from kmodd.host.unit import installed_unit
 from kmodd.kernel.opening import KERNELS
 from kmodd.settings import (
     LOG_LEVELS,
@@ -36,7 +38,8 @@ from kmodd.settings import (
     default_socket,
     default_state,
 )
-from kmodd.settings.toml import read_settings, settings_files
+from kmodd.settings.toml import read_settings, settings_files, socket_places
+from kmodd.settings.values import CONFIG
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out
@@ -234,11 +237,25 @@ def _directory(text: str) -> Path:
 
 
 def _check_config(given: Path | None) -> int:
-    """Read the settings and say what they come to; raises what ``read_settings`` does."""
+    """Read the settings and say what they come to; raises what ``read_settings`` does.
+
+    A socket that no daemon could have is an error, too, with its line; what only keeps the service
+    from having it is a warning.
+    """
     file = given or default_config()
     if file is None:
         raise RequestError(Reason.INVALID_REQUEST, "no user's directory; give --config FILE")
     settings = _checked(read_settings(file, Settings()), file)
+    places = dict(zip(settings.sockets, socket_places(file), strict=False))
+    problems = [
+        f"{places.get(each, file)}: {why}" for each in settings.sockets for why in faults(each)
+    ]
+    if problems:
+        raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems))
+    unit = installed_unit() if file == CONFIG or settings.kernel == "linux" else None
+    for each in settings.sockets:
+        for why in (*doubts(each), *(unit_doubts(each, unit) if unit else ())):
+            print(f"kmodd: warning: {places.get(each, file)}: {why}", file=sys.stderr)
     print(f"{file} is right")
     for each in settings.sockets:
         print(f"{each.path} has the role {each.role} and the mode {each.mode:04o}")

@@ -100,13 +100,21 @@ class Servers:
         self._refused: dict[Path, str] = {}
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
-        """Make sure that nobody else listens on these sockets.
+        """Make sure that nobody else listens on these sockets, but for those that cannot be had.
 
-        Raises KmoddError where another daemon does, or where one cannot be had.
+        Raises KmoddError where another daemon listens on one, or where none can be had.
         """
+        failures: list[KmoddError] = []
         for settings in wanted:
-            access_of(settings)
-            self._places[settings.path] = SocketPlace(settings.path).take()
+            try:
+                access_of(settings)
+                self._places[settings.path] = SocketPlace(settings.path).take()
+            except KmoddError as error:
+                if error.reason is Reason.LIMIT_REACHED:
+                    raise
+                failures.append(error)
+        if failures and not self._places:
+            raise failures[0]
 
     def apply(self, wanted: Iterable[SocketSettings], parts: Parts) -> None:
         """Listen on these sockets and no others, and return without waiting for any caller.

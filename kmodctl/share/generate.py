@@ -60,15 +60,19 @@ A TOML file. The files of the directory beside it are read after it, in the orde
 a later value replaces an earlier one, and the tables of deny and socket of all files add up.
 What is not a setting is an error. On the kernel linux the files must be root's.
 
-kmodd check-config says what is wrong and where. SIGHUP has a running kmodd read the files again;
-where they are wrong, it keeps what it has. It then takes over deny, kmod_exact, run_commands,
-log_level and socket, and everything else with its next start. Options of the command line count
-for more than the files.
+kmodd check-config says what is wrong and where, also with the user, the group and the directory of
+a socket, and what the installed kmodd.service does not let it have. SIGHUP has a running kmodd read
+the files again; where they are wrong, it keeps what it has. It then takes over deny, kmod_exact,
+run_commands, log_level and socket, and everything else with its next start. Options of the command
+line count for more than the files.
 
 What is under way on a socket goes on when its settings change: calls, holds and watches stay, and
 the next call is judged by the new settings. Where mode, owner or group change, clients connect anew
 for it. A socket whose new settings are wrong (a group that there is not) stays as it was, and the
 log says so. Only a socket that is taken out, or whose path changes, ends with what is held there.
+
+At the start a socket that cannot be had is left out, which the log says, and the others serve;
+kmodd only fails where there is none, or where another kmodd listens on one of them.
 
 An observer may look. A loader may also load and unload the modules of its allow list, by name or
 alias, and what these need comes with them. An admin may do everything, and with the kernel linux
@@ -87,9 +91,9 @@ role = "observer"
 mode = 0o666
 
 [[socket]]
-path = "/run/kmodd/net/kmodd.sock"
+path = "/run/kmodd/loader/kmodd.sock"
 role = "loader"
-group = "containers"
+group = "kmodd-loader"
 mode = 0o660
 allow = ["br_netfilter", "ip_vs*"]
 

@@ -94,6 +94,16 @@ def settings_files(file: Path) -> tuple[Path, ...]:
     return (file, *drop_ins)[:MAX_FILES]
 
 
+def socket_places(file: Path) -> list[str]:
+    """Return "FILE:LINE" of each socket of ``file`` and its drop-ins, which can be read."""
+    places = []
+    for path in settings_files(file):
+        document = _Document(path)
+        sockets = document.values().get("socket", ())
+        places += [document.place(("socket", at)) for at in range(len(sockets))]
+    return places
+
+
 class _Document:
     """One file: its values, and what is wrong with it."""
 

@@ -74,6 +74,19 @@ def test_a_manager_is_told_of_start_reload_and_stop(
         assert told(manager) == {"STOPPING": "1"}
 
 
+def test_the_status_line_names_a_socket_that_is_left_out(
+    modules_root: ModuleTree, manager: socket.socket
+) -> None:
+    settings = (
+        '[[socket]]\npath = "@/admin/s"\n'
+        '[[socket]]\npath = "@/bad/s"\nrole = "observer"\ngroup = "no-such-group"\n'
+    )
+    with running_daemon(modules_root.root, settings=settings, place="admin/s"):
+        status = told(manager)["STATUS"]
+        assert status.endswith("/bad/s: the group 'no-such-group' is not known here")
+        assert status.startswith(f"{modules_root.release}: {len(MODULES)} modules in the tree; ")
+
+
 def test_the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other(
     modules_root: ModuleTree, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
