@@ -135,6 +135,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         servers.apply(settings.sockets, parts)
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
         with (
+            servers.tended(),
             watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
             kernel.watching(namespace.look),
         ):
@@ -177,6 +178,7 @@ def _attend(
                 if (path := outlook.shut_out_of()) and daemon.is_unused():
                     log.warning("%s can be written by now, but not from here: starting anew", path)
                     return
+                daemon.servers.tend()
                 watchdog.answer(daemon.socket, daemon.status())
                 continue
             if number is not signal.SIGHUP:

@@ -4,7 +4,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -64,6 +65,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
+LOOK = 1.0
+"""Seconds between two looks whether the sockets are still there."""
+
 SMALL_MESSAGE = 256 << 10
 """Bytes of a message where nobody may upload: the names in one request need no more, and so the
 calls of a socket that is open to many cannot take all memory."""
@@ -98,6 +102,7 @@ class Servers:
         self._servers: dict[Path, SocketServer] = {}
         self._leaving: list[SocketServer] = []
         self._refused: dict[Path, str] = {}
+        self._lost: dict[Path, str] = {}
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
         """Make sure that nobody else listens on these sockets, but for those that cannot be had.
@@ -153,13 +158,48 @@ class Servers:
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong with the sockets that are wanted."""
         with self._lock:
-            return tuple(self._refused.values())
+            return (*self._refused.values(), *self._lost.values())
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in every server's health how the databases of the kernel's release fare."""
         with self._lock:
             for server in (*self._servers.values(), *self._leaving):
                 server.note_database(generation)
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """While the context is open, make sockets again that somebody removes."""
+        over = threading.Event()
+
+        def tend() -> None:
+            while not over.wait(LOOK):
+                self.tend()
+
+        tending = threading.Thread(target=tend, name="kmodd-sockets", daemon=True)
+        tending.start()
+        try:
+            yield
+        finally:
+            over.set()
+            tending.join()
+
+    def tend(self) -> None:
+        """Make the sockets and locks again that have been removed, and say so."""
+        lost: dict[Path, str] = {}
+        with self._changing:
+            for path, server in list(self._servers.items()):
+                try:
+                    self._mend(path, server)
+                except KmoddError as error:
+                    if self._lost.get(path) != error.message:
+                        log.error("%s was removed: %s", path, error.message)
+                    lost[path] = error.message
+            with self._lock:
+                self._lost = lost
+                over = [server for server in self._leaving if server.is_over()]
+                self._leaving = [each for each in self._leaving if each not in over]
+        for server in over:
+            server.stop()
 
     def stop(self) -> None:
         """End all servers, and give up what was claimed."""
@@ -191,12 +231,21 @@ class Servers:
         self._put(server)
         log.info("listening on %s as %s", path, settings.role)
 
+    def _mend(self, path: Path, server: "SocketServer") -> None:
+        """Make a socket, or its lock, again if it is not there; raises KmoddError."""
+        place = self._places[path]
+        if place.is_whole():
+            return
+        place.take()
+        if not place.shows():
+            self._put(server.again())
+        log.warning("%s or its lock was removed: made again", path)
+
     def _put(self, server: "SocketServer") -> None:
         """Have ``server`` at its socket; the calls of the one that was there are finished."""
         with self._lock:
             old = self._servers.get(server.settings.path)
             self._servers[server.settings.path] = server
-            self._leaving = [each for each in self._leaving if not each.is_over()]
             if old is not None:
                 self._leaving.append(old)
         if old is not None:
@@ -291,6 +340,12 @@ class SocketServer:
         self.settings = settings
         self._admission.change(settings.caller)
         return True
+
+    def again(self) -> "SocketServer":
+        """Return another server that has started by the same settings; raises KmoddError."""
+        server = SocketServer(self._place, self.settings, self._parts, self._connections)
+        server.start()
+        return server
 
     def retire(self) -> None:
         """Have clients connect anew for their next call; calls under way go on until they end."""
