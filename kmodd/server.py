@@ -435,6 +435,8 @@ def _options(limits: Limits, role: Role, connections: int) -> tuple[tuple[str, i
         ("grpc.max_receive_message_length", _message_bytes(limits, role)),
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_connection_idle_ms", round(limits.connection_idle * 1000)),
+        ("grpc.http2.min_ping_interval_without_data_ms", round(limits.ping_interval * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.server_handshake_timeout_ms", round(limits.client_idle * 1000)),
         ("grpc.max_concurrent_streams", 2 * limits.concurrent_calls),
     )

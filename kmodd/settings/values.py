@@ -42,6 +42,9 @@ class Limits:
     message_bytes: int = _number(4 << 20, "one message of a caller; 256 KiB but for admins")
     connections: int = _number(16384, "connections open at once, per socket")
     connection_idle: float = _number(3600.0, "how long a connection without a call stays open")
+    ping_interval: float = _number(
+        5.0, "how often a client may ping to keep its connection; one that does more is sent away"
+    )
     concurrent_calls: int = _number(1024, "calls under way at once, per socket")
     client_idle: float = _number(
         30.0, "how long a call waits for the rest of its request, or for its answer to be taken"
