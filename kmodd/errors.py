@@ -67,6 +67,7 @@ class Reason(enum.Enum):
     MODULE_CRASHED = 39
     DEVICE_NOT_FOUND = 40
     FILE_NOT_FOUND = 41
+    CALLER_GONE = 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.MODULE_CRASHED: Verdict(errno_module.EFAULT, "FAILED_PRECONDITION"),
     Reason.DEVICE_NOT_FOUND: Verdict(errno_module.ENODEV, "NOT_FOUND"),
     Reason.FILE_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
+    Reason.CALLER_GONE: Verdict(errno_module.ECANCELED, "CANCELLED"),
 }
 
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request says beside what it is for."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from kmodd.access.caller import DAEMON, Caller
 from kmodd.kernel.base import LoadedModule
+
+NEVER = threading.Event()
+"""What is set once a caller has gone, for a caller that stays; nobody sets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +17,9 @@ class RequestContext:
 
     ``release`` names the tree, "" for the kernel's own. ``dry_run`` plans and does nothing, as if
     ``assumed`` were loaded where that is not None. ``token`` is that of the operation whose command
-    makes the request, and counts for more than the ``caller``. The rest is as in Manner.
+    makes the request, and counts for more than the ``caller``. ``gone`` is set once nobody waits
+    for the answer any more: that ends a wait, and what has not begun is not begun, but what the
+    kernel was asked for goes on. The rest is as in Manner.
     """
 
     release: str = ""
@@ -23,6 +29,7 @@ class RequestContext:
     caller: Caller = DAEMON
     wait: float = 0.0
     nested_options: str = ""
+    gone: threading.Event = field(default=NEVER, compare=False)
 
 
 USUAL = RequestContext()

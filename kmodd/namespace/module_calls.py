@@ -146,6 +146,7 @@ class ModuleCalls:
                     raise
                 if self.stopping.wait(pause):
                     raise
+                operation.check_wanted()
             finally:
                 self.journal.look()
             pause = min(2 * pause, LONGEST_PAUSE)

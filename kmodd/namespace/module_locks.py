@@ -21,6 +21,9 @@ from typing import Protocol, TypeVar
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.namespace.operation import Operation
 
+WAKE = 0.2
+"""Seconds after which an operation that waits for another looks whether it is still wanted."""
+
 Answer = TypeVar("Answer")
 
 
@@ -193,16 +196,20 @@ class ModuleLocks:
     def _wait(self, name: str, flight: _Flight, operation: Operation) -> None:
         """Wait for another's flight to land.
 
-        Raises StateError (MODULE_BUSY) where the other waits for this operation.
+        Raises StateError: MODULE_BUSY where the other waits for this operation, CALLER_GONE where
+        nobody waits for this one any more.
         """
         with self._lock:
             if self._waits_for(flight.leader, operation):
                 why = f"module {name} waits for the module that asks for it"
                 raise StateError(Reason.MODULE_BUSY, why, module=name)
             self._waits[operation] = name, flight
-        flight.landed.wait()
-        with self._lock:
-            del self._waits[operation]
+        try:
+            while not flight.landed.wait(WAKE):
+                operation.check_wanted()
+        finally:
+            with self._lock:
+                del self._waits[operation]
 
     def _waits_for(self, leader: Operation, operation: Operation) -> bool:
         """Tell whether the leader of a flight waits, over whatever others, for ``operation``.

@@ -7,11 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kmodd.access.caller import DAEMON, Caller
+from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.namespace.context import NEVER
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
-
-    from kmodd.errors import KmoddError
 
 
 class Operation:
@@ -33,13 +34,17 @@ class Operation:
         what: str,
         caller: Caller = DAEMON,
         parent: "Operation | None" = None,
+        gone: "threading.Event" = NEVER,
     ) -> None:
-        """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it."""
+        """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it, and
+        ``gone`` is set once that waits no more.
+        """
         self.number = number
         self.action = action
         self.what = what
         self.caller: Caller = parent.caller if parent else caller
         self.parent = parent
+        self._gone = gone
         self.began = time.time()
         self._token = ""
         self.running = ""
@@ -60,6 +65,11 @@ class Operation:
         if not self._token:
             self._token = secrets.token_urlsafe(24)
         return self._token
+
+    def check_wanted(self) -> None:
+        """Raise StateError (CALLER_GONE) where nobody waits for what comes of it any more."""
+        if self._gone.is_set():
+            raise StateError(Reason.CALLER_GONE, f"the caller of {self} has gone")
 
     def has_token(self, token: str) -> bool:
         """Tell whether ``token`` is this operation's."""

@@ -86,7 +86,7 @@ class Operations:
         with self._lock:
             parent = self._holder_of(call.token)
             self._last_number += 1
-            operation = Operation(self._last_number, action, what, call.caller, parent)
+            operation = Operation(self._last_number, action, what, call.caller, parent, call.gone)
             self._under_way[operation.number] = operation
         outer = _current.set(operation)
         try:

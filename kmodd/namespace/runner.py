@@ -10,7 +10,7 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
-from kmodd.errors import KmoddError, Reason
+from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.names import module_name
 from kmodd.namespace.commands import CommandOutput, loop_failure
@@ -151,7 +151,7 @@ class Runner:
         """Unload a module; one that is in use is tried again for as long as may be waited.
 
         False where another has unloaded it meanwhile, unless that is a failure. Raises as
-        ``remove`` does.
+        ``remove`` does, and StateError (SHUTTING_DOWN, CALLER_GONE) for what ends the wait.
         """
         deadline = time.monotonic() + self._manner.wait
         pause = FIRST_PAUSE
@@ -168,7 +168,8 @@ class Runner:
                     if not in_use or left <= 0 or step.if_unused:
                         raise
                     if self._calls.stopping.wait(min(pause, left)):
-                        raise
+                        raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping") from None
+                    self.operation.check_wanted()
                     pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             self.operation.awaits = ""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who calls by one socket, whether the call is let in, and what the caller is shown."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -121,6 +122,14 @@ def _granted(operation: Operation, request: Any) -> Iterable[str]:
     for field, event in rules.OWN_COMMAND_FIELDS.items():
         if names and all(operation.runs(event, name) for name in names):
             yield field
+
+
+def gone_event(context: grpc.ServicerContext) -> threading.Event:
+    """Return what is set once the call has ended, whoever ends it: its client waits no more."""
+    gone = threading.Event()
+    if not context.add_callback(gone.set):
+        gone.set()
+    return gone
 
 
 def token_of(context: grpc.ServicerContext) -> str:

@@ -6,7 +6,7 @@ import grpc
 from kmodd.kernel.base import Device
 from kmodd.namespace import Devices, RequestContext
 from kmodd.queries.messages import text
-from kmodd.service.admission import Admission, token_of
+from kmodd.service.admission import Admission, gone_event, token_of
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.v1 import emulation_service_pb2 as pb
@@ -68,7 +68,11 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         )
 
     def _call(self, context: grpc.ServicerContext) -> RequestContext:
-        return RequestContext(token=token_of(context), caller=self._admission.caller(context))
+        return RequestContext(
+            token=token_of(context),
+            caller=self._admission.caller(context),
+            gone=gone_event(context),
+        )
 
 
 def _device_message(device: Device) -> pb.Device:

@@ -143,6 +143,7 @@ class Interceptor(grpc.ServerInterceptor):
                 call.goes_on()
                 self._admit(method, lane, request if single else None, context)
                 with places:
+                    _check_there(context)
                     return behavior(request, context)
 
         return served
@@ -162,6 +163,7 @@ class Interceptor(grpc.ServerInterceptor):
                 call.goes_on()
                 self._admit(method, lane, request if single else None, context)
                 with places:
+                    _check_there(context)
                     for answer in behavior(request, context):
                         call.waits()
                         yield answer  # comes back once the client has taken it
@@ -206,6 +208,12 @@ def _only(requests: Iterator[Any]) -> Any:
     for request in requests:
         return _understood(request)
     raise RequestError(Reason.INVALID_REQUEST, "the call ended without its request")
+
+
+def _check_there(context: grpc.ServicerContext) -> None:
+    """End the call where its client has gone before anything was done for it."""
+    if not context.is_active():
+        context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
 
 
 class _failures:  # noqa: N801  # reads as the statement it is

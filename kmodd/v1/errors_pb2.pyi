@@ -51,6 +51,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_MODULE_CRASHED: _ClassVar[ErrorReason]
     ERROR_REASON_DEVICE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_FILE_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_CALLER_GONE: _ClassVar[ErrorReason]
 
 class StepKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -101,6 +102,7 @@ ERROR_REASON_READER_TOO_SLOW: ErrorReason
 ERROR_REASON_MODULE_CRASHED: ErrorReason
 ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason
 ERROR_REASON_FILE_NOT_FOUND: ErrorReason
+ERROR_REASON_CALLER_GONE: ErrorReason
 STEP_KIND_UNSPECIFIED: StepKind
 STEP_KIND_INSERT: StepKind
 STEP_KIND_REMOVE: StepKind

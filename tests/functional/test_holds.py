@@ -81,6 +81,22 @@ def test_a_hold_that_cannot_begin_fails_as_the_load_does(daemon: Daemon) -> None
             client.hold()
 
 
+def test_a_removal_that_waits_ends_with_its_client(daemon: Daemon) -> None:
+    with (
+        daemon.client() as client,
+        client.hold("greet"),
+        kmodctl_process(daemon, "rmmod", "--wait", "60000", "greet") as waiting,
+    ):
+        wait_until(lambda: bool(client.list_operations()))
+        waiting.send_signal(signal.SIGINT)
+        waiting.wait(START)
+        wait_until(lambda: not client.list_operations())
+    with daemon.client() as client:
+        wait_until(lambda: not client.list_holds())
+        assert loaded(client) == ["greet"]
+    assert "result=CALLER_GONE" in daemon.log.read_text()
+
+
 def test_an_administrator_ends_a_hold_and_its_holder_is_told(daemon: Daemon) -> None:
     with daemon.client() as client, daemon.client() as holder, holder.hold("greet") as hold:
         client.end_hold(hold.answer.hold)

@@ -115,6 +115,22 @@ def test_a_follower_gets_the_leaders_failure_as_its_own() -> None:
     assert locks.operations.idle()
 
 
+def test_a_follower_whose_caller_goes_waits_no_more_and_the_call_goes_on() -> None:
+    locks, call, gone = Traffic(), KernelCall(), threading.Event()
+    operation = Operation(1, "load", "ext4", gone=gone)
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(locks.load, "ext4", "same file", someone(), call)
+        assert call.begun.wait(PATIENCE)
+        follower = threads.submit(locks.load, "ext4", "same file", operation, call)
+        gone.set()
+        failure = follower.exception(PATIENCE)
+        assert isinstance(failure, StateError)
+        assert failure.reason is Reason.CALLER_GONE
+        call.go.set()
+        assert leader.result(PATIENCE) is True
+    assert locks.operations.idle()
+
+
 def test_a_load_of_another_file_waits_and_then_makes_its_own_call() -> None:
     locks, first, second = Traffic(), KernelCall(), KernelCall()
     with ThreadPoolExecutor(2) as threads:

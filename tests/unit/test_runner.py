@@ -5,14 +5,17 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from kmodd.errors import KernelError, Reason
+from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
+from kmodd.namespace import RequestContext
 from kmodd.plan import InsertStep, LoadRequest, UnloadRequest
+from tests.support.daemon import wait_until
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_of, namespace_on
 
@@ -177,6 +180,32 @@ def test_a_module_that_another_program_unloads_meanwhile_is_unloaded(tmp_path: P
     outcome = namespace.unload(UnloadRequest(name="world", first_time=True))
     assert outcome.error is not None
     assert outcome.error.reason is Reason.MODULE_NOT_LOADED
+
+
+@pytest.mark.parametrize("how", ["remove", "unload"])
+@pytest.mark.parametrize("end", [Reason.CALLER_GONE, Reason.SHUTTING_DOWN])
+def test_a_wait_for_a_module_ends_with_its_caller_and_with_the_daemon(
+    tmp_path: Path, how: str, end: Reason
+) -> None:
+    namespace = namespace_of(tmp_path / "root", EmulatedKernel)
+    gone = threading.Event()
+    call = RequestContext(wait=3600.0, gone=gone)
+
+    def take_out() -> KmoddError | None:
+        if how == "unload":
+            return namespace.unload(UnloadRequest(name="greet"), call).error
+        with pytest.raises(KmoddError) as ended:
+            namespace.remove("greet", call)
+        return ended.value
+
+    with namespace.hold([LoadRequest(name="greet")], unload=False), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take_out)
+        wait_until(lambda: any(each.waits_for for each in namespace.activity().operations))
+        (gone if end is Reason.CALLER_GONE else namespace.stopping).set()
+        failure = waiting.result()
+    assert failure is not None
+    assert failure.reason is end
+    assert [module.name for module in namespace.listing().modules] == ["greet"]
 
 
 def test_what_cannot_be_taken_back_is_logged(
