@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit trail: one line for each operation, in the log and, where asked, in a file.
 
+A request is one operation, however many names it has.
+
 The log has a line of ``key=value`` for people and for grep; the file has a JSON object a line. An
 operation that found nothing to do is logged at level debug.
 """
@@ -31,7 +33,8 @@ class Finished:
     the names that were asked for. ``began`` is in seconds of Unix time, ``seconds`` how long it
     took. ``loaded`` and ``unloaded`` are the modules that it put into the kernel and took out, in
     order. ``acted`` is False where there was nothing to do. ``error`` is why it failed, None where
-    it did not.
+    it did not. Of several names that are done one after the other ``names`` were, and ``failed`` of
+    them failed, the first with the ``error``.
     """
 
     number: int
@@ -44,6 +47,8 @@ class Finished:
     unloaded: tuple[str, ...] = ()
     acted: bool = True
     error: KmoddError | None = None
+    names: int = 0
+    failed: int = 0
 
     @property
     def result(self) -> str:
@@ -129,6 +134,8 @@ def _facts(finished: Finished) -> dict[str, object]:
     }
     if finished.error is not None:
         facts |= {"errno": finished.error.errno, "message": finished.error.message}
+    if finished.names > 1:
+        facts |= {"names": finished.names, "failed": finished.failed}
     facts["milliseconds"] = round(finished.seconds * 1000, 3)
     return facts
 

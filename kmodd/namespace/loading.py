@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
@@ -69,7 +70,12 @@ class Loading:
         """Load within an operation what all of ``requests`` name, or nothing; see ``load``."""
         outcomes: list[Outcome] = []
         for request in requests:
-            outcomes.append(self.load(request, call, runner, pin=pin))
+            try:
+                runner.operation.check_wanted()
+            except StateError as error:
+                outcomes.append(Outcome(request.name, (), (), error))
+            else:
+                outcomes.append(self.load(request, call, runner, pin=pin))
             if outcomes[-1].error is not None:
                 break
         else:

@@ -7,10 +7,10 @@ holds one module while waiting for another.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from kmodd.access.rules import check_target
 from kmodd.errors import Reason, StateError
@@ -57,6 +57,9 @@ from kmodd.trees import Trees
 
 TITLE_MAX = 64
 """Characters of a parameter's name in the title of an operation."""
+
+
+Request = TypeVar("Request", LoadRequest, UnloadRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,22 @@ class Namespace:
 
     def load(self, request: LoadRequest, call: RequestContext = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
-        with self._operations.begin("load", request.name, call) as operation:
-            outcome = self._loading.load(request, call, self._runner(operation, call))
-            return self._ended(operation, call, (outcome,))[0]
+        return self.load_each((request,), call)[0]
+
+    def load_each(
+        self, requests: Sequence[LoadRequest], call: RequestContext = USUAL
+    ) -> tuple[Outcome, ...]:
+        """Load what each of ``requests`` names, one after the other, whatever becomes of each.
+
+        Raises StateError (CALLER_GONE) where the next has not begun when the caller has gone.
+        """
+
+        def load(request: LoadRequest, runner: Runner) -> Outcome:
+            outcome = self._loading.load(request, call, runner)
+            self._keep(call, (outcome,))
+            return outcome
+
+        return self._each("load", requests, call, load)
 
     def load_together(
         self, requests: Sequence[LoadRequest], call: RequestContext = USUAL
@@ -284,18 +300,24 @@ class Namespace:
 
     def unload(self, request: UnloadRequest, call: RequestContext = USUAL) -> Outcome:
         """Unload what ``request`` names, then what is unused without it; or only plan it."""
-        request = replace(
-            request,
-            exact=request.exact or self._planning.policy.exact,
-            waits=call.wait > 0,
-            acts=not call.dry_run,
-        )
-        wanted = UnloadToPlan(request=request, assumed=call.assumed if call.dry_run else None)
-        with self._operations.begin("unload", request.name, call) as operation:
-            runner = self._runner(operation, call)
-            outcome = self._planning.carry_out(wanted, runner, call)
-            operation.error = outcome.error
-            return outcome
+        return self.unload_each((request,), call)[0]
+
+    def unload_each(
+        self, requests: Sequence[UnloadRequest], call: RequestContext = USUAL
+    ) -> tuple[Outcome, ...]:
+        """Unload what each of ``requests`` names, one after the other; raises as ``load_each``."""
+
+        def unload(request: UnloadRequest, runner: Runner) -> Outcome:
+            request = replace(
+                request,
+                exact=request.exact or self._planning.policy.exact,
+                waits=call.wait > 0,
+                acts=not call.dry_run,
+            )
+            wanted = UnloadToPlan(request=request, assumed=call.assumed if call.dry_run else None)
+            return self._planning.carry_out(wanted, runner, call)
+
+        return self._each("unload", requests, call, unload)
 
     def insert(
         self,
@@ -388,14 +410,36 @@ class Namespace:
         manner = Manner(wait=call.wait, nested_options=call.nested_options, images=images or {})
         return Runner(self._calls, self._locks, operation, manner)
 
+    def _each(
+        self,
+        action: str,
+        requests: Sequence[Request],
+        call: RequestContext,
+        carry_out: Callable[[Request, Runner], Outcome],
+    ) -> tuple[Outcome, ...]:
+        """Carry out each of ``requests`` for as long as the caller is there, as one operation."""
+        names = " ".join(request.name for request in requests)
+        outcomes: list[Outcome] = []
+        with self._operations.begin(action, names, call) as operation:
+            runner = self._runner(operation, call)
+            for request in requests:
+                operation.check_wanted()
+                outcomes.append(carry_out(request, runner))
+                self._operations.end_name(operation, outcomes[-1].error)
+        return tuple(outcomes)
+
     def _ended(
         self, operation: Operation, call: RequestContext, outcomes: tuple[Outcome, ...]
     ) -> tuple[Outcome, ...]:
-        """Take in what became of a load without a hold: what it asked for stays after all holds."""
+        """Take in what became of a load without a hold."""
         operation.error = outcomes[-1].error
-        if operation.error is None and not call.dry_run:
-            self._holds.keep(target for outcome in outcomes for target in outcome.targets)
+        self._keep(call, outcomes)
         return outcomes
+
+    def _keep(self, call: RequestContext, outcomes: Sequence[Outcome]) -> None:
+        """Let what was asked for without a hold stay after all holds, unless the last failed."""
+        if outcomes[-1].error is None and not call.dry_run:
+            self._holds.keep(target for outcome in outcomes for target in outcome.targets)
 
     def _own_name(self, name: str) -> str:
         """Return the kernel's name for the module that a request names, the normal form for none.

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from kmodd.access.caller import DAEMON, Caller
-from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.errors import AccessError, KmoddError, Reason, StateError
 from kmodd.namespace.context import NEVER
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ class Operation:
     it which command it must not start again, and it counts as made by the parent's ``caller``.
     ``awaits`` is a module that it waits for to be unused. ``loaded`` and ``unloaded`` are what it
     has changed in the kernel so far, ``acted`` tells that it had any effect, and ``error`` why it
-    failed. ``afterwards`` is what is left to be done when all else is, while the pins still hold.
+    failed. Of several names that are done one after the other it has done ``names``, and ``failed``
+    of them have. ``afterwards`` is what is left to be done when all else is, while the pins still
+    hold.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class Operation:
         self.afterwards: deque[Callable[[], object]] = deque()
         self.acted = False
         self.error: KmoddError | None = None
+        self.names = 0
+        self.failed = 0
 
     def __str__(self) -> str:
         return f"operation {self.number} ({self.action} {self.what})"
@@ -65,6 +69,24 @@ class Operation:
         if not self._token:
             self._token = secrets.token_urlsafe(24)
         return self._token
+
+    def note_name(self, error: KmoddError | None) -> None:
+        """Count a name that is done, and the ``error`` that it failed with.
+
+        The first failure is the operation's, but a denial comes before all others: it decides who
+        is told of the operation.
+        """
+        self.names += 1
+        self.failed += error is not None
+        if self.error is None or (
+            isinstance(error, AccessError) and not isinstance(self.error, AccessError)
+        ):
+            self.error = error
+
+    def finish_up(self) -> None:
+        """Do what was left to be done afterwards."""
+        while self.afterwards:
+            self.afterwards.popleft()()
 
     def check_wanted(self) -> None:
         """Raise StateError (CALLER_GONE) where nobody waits for what comes of it any more."""

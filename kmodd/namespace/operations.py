@@ -53,10 +53,15 @@ class Operations:
                 operation.error = error
                 raise
             finally:
-                while operation.afterwards:
-                    operation.afterwards.popleft()()
+                operation.finish_up()
                 if not call.dry_run:
                     self._tell(operation, time.monotonic() - started)
+
+    def end_name(self, operation: Operation, error: KmoddError | None) -> None:
+        """End what was done for one of several names, with its pins; ``error`` is its failure."""
+        operation.finish_up()
+        self._locks.release(operation)
+        operation.note_name(error)
 
     def current(self) -> Operation | None:
         """Return the operation that this context is in."""
@@ -120,6 +125,8 @@ class Operations:
             unloaded=tuple(operation.unloaded),
             acted=operation.acted,
             error=_to_keep(operation.error) if operation.error else None,
+            names=operation.names,
+            failed=operation.failed,
         )
         self.audit.write(finished)
         if operation.acted or operation.error is not None:

@@ -87,7 +87,8 @@ class Planning:
         """Do what the plans for ``wanted`` say, and return what became of it, its failure included.
 
         Where the tree has changed since its last scan, or another program has unloaded what a
-        step counts on, that is looked at and planned anew.
+        step counts on, that is looked at and planned anew. For the names of one request that
+        nothing answers to, the tree is looked at once, unless something was done in between.
         """
         steps: list[StepOutcome] = []
         targets: tuple[str, ...] = ()
@@ -99,9 +100,10 @@ class Planning:
                 try:
                     plans = self._plans(wanted, generation, runner)
                 except NotFoundError:
-                    if generation.is_treeless:
+                    if generation.is_treeless or generation.number == runner.looked:
                         raise
                     fresh = self._trees.confirm(generation)
+                    runner.looked = fresh.number
                     if fresh.number == generation.number:
                         raise
                     generation = fresh
@@ -109,6 +111,8 @@ class Planning:
                 targets = tuple(plan.target for plan in plans)
                 try:
                     failures = _run(plans, generation, runner, steps, call)
+                    if any(step.done for step in steps):
+                        runner.looked = 0
                     return _outcome(wanted.name, plans, steps, failures, problems)
                 except OutdatedFileError:
                     generation = self._trees.rebuild(call.release)

@@ -55,6 +55,8 @@ class Runner:
         self._manner = manner or Manner()
         self.reports: dict[str, EmulationReport | None] = {}
         """What an emulation had to tell of the modules that were unloaded, by module."""
+        self.looked = 0
+        """The generation of which a look at the tree has shown that it is what is there."""
 
     def run(
         self, plans: Iterable[Plan], generation: Generation, steps: list[StepOutcome]

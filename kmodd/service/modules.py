@@ -137,7 +137,7 @@ class ModuleService(HoldCalls, WatchCalls):
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
-            outcomes = tuple(self._namespace.load(load, call) for load in loads)
+            outcomes = self._namespace.load_each(loads, call)
         outcomes = tuple(map(self._admission.shown, outcomes))
         if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
@@ -156,7 +156,7 @@ class ModuleService(HoldCalls, WatchCalls):
         names = check_names(request.names, self._limits.names_per_request)
         call = unload_context(request, self._asked_by(context))
         unloads = [unload_request(name, request) for name in names]
-        outcomes = [self._admission.shown(self._namespace.unload(each, call)) for each in unloads]
+        outcomes = tuple(map(self._admission.shown, self._namespace.unload_each(unloads, call)))
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.UnloadModulesResponse(

@@ -133,7 +133,8 @@ def test_a_reader_that_does_not_read_is_cut_off(daemon: Daemon) -> None:
 
 def fill(client: Client) -> None:
     """Make a hundred events or so, each as long as a message of this may be."""
-    client.load(*(f"{number}{'x' * 400}" for number in range(100)))
+    for number in range(100):
+        client.load(f"a{number}{'x' * 400}", f"b{number}")
 
 
 def test_events_prints_what_is_kept(daemon: Daemon) -> None:

@@ -120,3 +120,28 @@ def test_what_is_kept_of_a_failure_is_small(tmp_path: Path) -> None:
         assert len(finished.what) <= 1024
         assert len(finished.error.message) <= 512
         assert finished.error.log == ()
+
+
+def test_a_request_of_many_names_leaves_one_line_with_a_count(
+    namespace: Namespace, trail: Path
+) -> None:
+    outcomes = namespace.load_each(
+        [LoadRequest(name=name) for name in ("nosuch", "world", "gone", "hello")], CALL
+    )
+    assert [each.error is None for each in outcomes] == [False, True, False, True]
+    namespace.unload_each([UnloadRequest(name=name) for name in ("hello", "nosuch")], CALL)
+    loaded, unloaded = lines(trail)
+    assert (loaded["what"], loaded["loaded"]) == ("nosuch world gone hello", "greet world hello")
+    assert (loaded["names"], loaded["failed"]) == (4, 2)
+    assert loaded["result"] == "MODULE_NOT_FOUND"
+    assert "nosuch" in str(loaded["message"])
+    assert (unloaded["names"], unloaded["failed"], unloaded["unloaded"]) == (2, 1, "hello")
+
+
+def test_a_denial_among_other_failures_is_what_the_line_says(
+    namespace: Namespace, trail: Path
+) -> None:
+    call = RequestContext(caller=Caller("/run/x/kmodd.sock", Role.LOADER, allow=("hello",)))
+    namespace.load_each([LoadRequest(name=name) for name in ("nosuch", "greet", "hello")], call)
+    (line,) = lines(trail)
+    assert (line["result"], line["failed"], line["loaded"]) == ("ACCESS_DENIED", 2, "hello")
