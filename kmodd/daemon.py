@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from kmodd.access import rules
 from kmodd.access.caller import Role
 from kmodd.access.trusted_files import objection
 from kmodd.config import MODULES_LOAD, modules_to_load
@@ -18,6 +19,7 @@ from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.mounts import Outlook
+from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
@@ -158,6 +160,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     watches also ends, to be started again, when that alone lets it write where it should.
     """
     outlook = Outlook(_written(settings))
+    rules.log.addFilter(RepeatedWarnings(rules.log))
     with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
         with running(settings) as daemon:
             systemd.notify("READY=1", f"STATUS={daemon.status()}")

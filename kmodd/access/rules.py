@@ -117,5 +117,5 @@ def _patterns(patterns: tuple[str, ...]) -> PatternTable[None]:
 
 def _denied(caller: Caller, why: str, module: str = "") -> AccessError:
     message = f"refused to the {caller.role} socket {caller.socket}: {why}"
-    log.warning("%s", message)
+    log.warning("%s", message, extra={"socket": caller.socket})
     return AccessError(Reason.ACCESS_DENIED, message, module=module, detail=why)
