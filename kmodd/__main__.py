@@ -21,6 +21,7 @@ from pathlib import Path
 from kmodd import __version__
 from kmodd.access.trusted_files import check_files
 from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.host.ending import end
 from kmodd.host.log import begin_logging
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.socket_checks import doubts, faults, unit_doubts
@@ -67,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "check-config":
                 return _check_config(options.config)
             case "run":
-                return _run(options)
+                end(_run(options))
             case _:
-                return _serve(options)
+                end(_serve(options))
     except KmoddError as error:
         for line in error.message.splitlines():
             print(f"kmodd: {line}", file=sys.stderr)

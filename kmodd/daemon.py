@@ -18,6 +18,7 @@ from kmodd.config import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
+from kmodd.host.ending import end_within
 from kmodd.host.mounts import Outlook
 from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
@@ -41,6 +42,9 @@ FIXED = (
 
 START_PATIENCE = 30.0
 """Seconds that the start waits for what is to be loaded then."""
+
+CLOSING = 5.0
+"""Seconds of those that a stop may take which are left for all but the mutations."""
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +112,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     descriptors.raise_limit()
-    servers = Servers(settings.limits.drain)
+    servers = Servers(max(0.0, settings.limits.drain - CLOSING))
     with contextlib.ExitStack() as ending:
         ending.callback(servers.stop)
         servers.claim(settings.sockets)
@@ -166,6 +170,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
             systemd.notify("READY=1", f"STATUS={daemon.status()}")
             _attend(daemon, inbox, reread, outlook)
             systemd.notify("STOPPING=1")
+            end_within(settings.limits.drain)
         log.info("stopped")
 
 

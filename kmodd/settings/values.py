@@ -55,7 +55,9 @@ class Limits:
     )
     mutations: int = _number(512, "calls that change something at the same time, per socket")
     streams: int = _number(64, "streams open at the same time, per socket")
-    drain: float = _number(30.0, "how long changes under way may go on when kmodd stops")
+    drain: float = _number(
+        30.0, "how long a stop takes at most; changes under way may go on until 5 s before"
+    )
     holds: int = _number(32, "holds at the same time, per socket")
     events: int = _number(4096, "changes that are kept for those who follow them")
 
