@@ -376,7 +376,7 @@ class SocketServer:
 
     def _add_services(self) -> None:
         server, parts = self._server, self._parts
-        uploads = Uploads(parts.limits)
+        uploads = Uploads(parts.limits, self._draining)
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
             ModuleService(parts.namespace, uploads, parts.limits, self._admission), server
         )

@@ -10,11 +10,14 @@ from typing import Any
 
 import grpc
 
-from kmodd.errors import KmoddError, LimitError, Reason, RequestError
+from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
 from kmodd.settings import Limits
 
 Message = Any
 """A request whose ``content`` is either a ``header`` of its own type or a ``chunk`` of bytes."""
+
+WAKE = 0.2
+"""Seconds after which an upload looks whether the server is stopping."""
 
 QUEUED = 4
 """Messages of an upload that may wait to be taken in; they count as held already."""
@@ -23,8 +26,10 @@ QUEUED = 4
 class Uploads:
     """The uploads under way. ``_lock`` guards the bytes that all of them hold together."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, stopping: threading.Event) -> None:
+        """``stopping`` ends those that are not complete."""
         self._limits = limits
+        self._stopping = stopping
         self._lock = threading.Lock()
         self._held = 0
 
@@ -34,9 +39,9 @@ class Uploads:
 
         Raises RequestError for messages out of order and for a client that went away, and
         LimitError for an image over the size cap, too many uploads at once, or a client that has
-        sent nothing for too long.
+        sent nothing for too long, and StateError (SHUTTING_DOWN).
         """
-        upload = _Upload(self._limits, self._hold)
+        upload = _Upload(self._limits, self._hold, self._stopping)
         try:
             arriving = upload.arriving(requests)
             header = _header(next(arriving, None))
@@ -62,9 +67,12 @@ class _Upload:
     comes after the end is counted nowhere.
     """
 
-    def __init__(self, limits: Limits, hold: Callable[[int], None]) -> None:
+    def __init__(
+        self, limits: Limits, hold: Callable[[int], None], stopping: threading.Event
+    ) -> None:
         """``hold`` counts bytes among those of all uploads; it raises where they are too many."""
         self._limits = limits
+        self._stopping = stopping
         self._hold = hold
         self._arrived: queue.Queue[Message | KmoddError | None] = queue.Queue(QUEUED)
         self._lock = threading.Lock()
@@ -89,14 +97,20 @@ class _Upload:
     def _next(self, last: float) -> Message | None:
         """Return the next message, waiting until the moment ``last`` at most."""
         idle = self._limits.upload_idle
-        try:
-            item = self._arrived.get(timeout=max(0.0, min(idle, last - time.monotonic())))
-        except queue.Empty:
-            limits = f"paused for more than {idle:g} or took more than {self._limits.upload:g}"
-            raise LimitError(Reason.UPLOAD_STALLED, f"the upload {limits} seconds") from None
-        if isinstance(item, KmoddError):
-            raise item
-        return item
+        until = min(time.monotonic() + idle, last)
+        while not self._stopping.is_set():
+            left = max(0.0, until - time.monotonic())
+            try:
+                item = self._arrived.get(timeout=min(left, WAKE))
+            except queue.Empty:
+                if left > 0:
+                    continue
+                limits = f"paused for more than {idle:g} or took more than {self._limits.upload:g}"
+                raise LimitError(Reason.UPLOAD_STALLED, f"the upload {limits} seconds") from None
+            if isinstance(item, KmoddError):
+                raise item
+            return item
+        raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
     def _read(self, requests: Iterator[Message]) -> None:
         try:

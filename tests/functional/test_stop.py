@@ -52,6 +52,29 @@ def test_a_stop_takes_no_longer_than_the_drain(daemon: Daemon) -> None:
     assert "stopped" in daemon.log.read_text()
 
 
+def test_an_upload_that_stalls_keeps_nobody(modules_root: ModuleTree) -> None:
+    settings = SETTINGS.replace(
+        "drain = 3.0", "drain = 3600.0\nupload = 3600.0\nupload_idle = 3600.0"
+    )
+    with running_daemon(modules_root.root, settings=settings, place="run/s") as daemon:
+        sent, over = threading.Event(), threading.Event()
+
+        def stalling() -> Iterator[pb.InsertModuleRequest]:
+            yield pb.InsertModuleRequest(header=pb.InsertModuleHeader(file_name="x.ko"))
+            yield pb.InsertModuleRequest(chunk=bytes(1))
+            sent.set()
+            over.wait(START)
+
+        with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
+            call = module_service_pb2_grpc.ModuleServiceStub(channel).InsertModule.future(
+                stalling()
+            )
+            assert sent.wait(START)
+            assert daemon.stop() == 0
+            assert call.code() is grpc.StatusCode.UNAVAILABLE
+            over.set()
+
+
 def test_what_clients_have_asked_for_and_left_keeps_nobody(daemon: Daemon) -> None:
     with grpc.insecure_channel(f"unix:{daemon.socket}") as channel, daemon.client() as client:
         load = module_service_pb2_grpc.ModuleServiceStub(channel).LoadModules
