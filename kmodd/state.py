@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import stat
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -21,6 +22,12 @@ from kmodd.names import check_query
 STORE_MAX = 256 << 20
 """Bytes of a store that are read at most; Debian's tree takes 2 MB."""
 
+FIRST_PAUSE = 2.0
+"""Seconds after which what could not be kept is tried again; each pause is twice the last."""
+
+LONGEST_PAUSE = 300.0
+"""Seconds that no pause is longer than."""
+
 ASKED = "asked.json"
 """The name of the file that says which modules were asked for."""
 
@@ -30,15 +37,13 @@ log = logging.getLogger(__name__)
 class Complaint:
     """Says once that something cannot be kept, until it can be again."""
 
-    def __init__(self, level: int) -> None:
-        """``level`` is that of logging."""
-        self._level = level
+    def __init__(self) -> None:
         self._made = False
 
     def make(self, path: Path, error: OSError) -> None:
         """Log why the file cannot be written, unless the last attempt failed, too."""
         if not self._made:
-            log.log(self._level, "%s cannot be kept: %s", path, error.strerror)
+            log.warning("%s cannot be kept: %s", path, error.strerror)
         self._made = True
 
     def settle(self) -> None:
@@ -46,12 +51,31 @@ class Complaint:
         self._made = False
 
 
+class Retries:
+    """When to try again what could not be kept: ever later, but at once where it has changed."""
+
+    def __init__(self) -> None:
+        self._content: object = None
+        self._pause = 0.0
+        self._next = 0.0
+
+    def are_due(self, content: object) -> bool:
+        """Tell whether ``content``, which is compared, is to be tried now."""
+        return content != self._content or time.monotonic() >= self._next
+
+    def put_off(self, content: object) -> None:
+        """Note that ``content`` could not be kept."""
+        again = content == self._content
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else FIRST_PAUSE
+        self._content, self._next = content, time.monotonic() + self._pause
+
+
 class RecordStore:
     """A directory with a file for each tree. Trees are kept and read by one thread each."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._complaint = Complaint(logging.INFO)
+        self._complaint = Complaint()
 
     def load(self, tree: str) -> Remembered | None:
         """Return what was kept of the tree at ``tree``; None where there is nothing to trust."""
@@ -89,7 +113,7 @@ class AskedStore:
     def __init__(self, directory: Path, boot_id: str) -> None:
         self._path = directory / ASKED
         self._boot_id = boot_id
-        self._complaint = Complaint(logging.WARNING)
+        self._complaint = Complaint()
 
     def load(self) -> frozenset[str]:
         """Return the names that were stored last in this life of the kernel."""
@@ -137,11 +161,16 @@ def _kept(path: Path, data: bytes, complaint: Complaint) -> bool:
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(".new")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(temporary, "wb", opener=_private) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open(temporary, "wb", opener=_private) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        if not temporary.is_symlink():  # which is not what was begun here
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read_own(path: Path) -> bytes | None:

@@ -22,7 +22,7 @@ from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
-from kmodd.state import RecordStore
+from kmodd.state import RecordStore, Retries
 from kmodd.trees.generation import (
     Generation,
     GivenUp,
@@ -67,6 +67,7 @@ class Tree:
         self._started = 0
         self._finished = 0
         self._kept: tuple[int, bool] | None = None
+        self._retries = Retries()
         self._read_at = 0.0
         self._read_by: tuple[tuple[FileStamp | None, ...], DepmodConfig] = ((), DepmodConfig())
         self._misses_files = False
@@ -211,17 +212,22 @@ class Tree:
         finally:
             self._rebuilding.release()
 
-    def keep_records(self) -> None:
+    def keep_records(self, *, insist: bool = False) -> None:
         """Store what was read of the tree, unless that was done since it last changed.
 
         To be called again from time to time: where there is no place for it now, one may come.
+        That is tried ever less often, unless the tree has changed or the caller does ``insist``.
         """
         generation, store = self.generation, self._options.store
         if generation is None or generation.from_disk or store is None or not self._resident:
             return
         state = generation.number, generation.publication is not None
-        if state != self._kept and self._save(store, generation):
+        if state == self._kept or not (insist or self._retries.are_due(state)):
+            return
+        if self._save(store, generation):
             self._kept = state
+        else:
+            self._retries.put_off(state)
 
     def give_up_unused(self) -> None:
         """Give up a database that somebody had built, once it is unlikely to be built again."""

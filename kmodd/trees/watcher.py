@@ -73,7 +73,7 @@ class Watcher:
         self._debouncer.stop()
         self._observer.stop()
         for tree in self._trees.known():
-            tree.keep_records()
+            tree.keep_records(insist=True)
 
     def touch_all(self) -> None:
         """Note that every tree may have changed."""

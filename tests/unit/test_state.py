@@ -3,11 +3,27 @@
 
 import logging
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from kmodd.state import ASKED, AskedStore
+from kmodd.state import ASKED, AskedStore, RecordStore, Retries
+from kmodd.trees import Trees
+from tests.support.modules import module_tree
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Have no file of this process grow beyond some bytes, as on a full file system."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_was_asked_for_outlives_the_daemon_and_not_the_boot(tmp_path: Path) -> None:
@@ -65,3 +81,42 @@ def test_a_directory_that_takes_nothing_is_told_of_once(
         store.store(["ext4"])
         store.store(["crc16"])
     assert len(caplog.records) == 1
+
+
+def test_what_there_is_no_room_for_leaves_nothing_behind_and_what_was_there_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = AskedStore(tmp_path / "run", "b")
+    store.store(["ext4"])
+    with no_room():
+        store.store(["ext4", "crc16"])
+    assert "cannot be kept: File too large" in caplog.text
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [ASKED]
+    assert store.load() == {"ext4"}
+
+
+def test_what_cannot_be_kept_is_tried_again_later_or_when_it_has_changed() -> None:
+    retries = Retries()
+    assert retries.are_due("one")
+    retries.put_off("one")
+    assert not retries.are_due("one")
+    assert retries.are_due("another")
+
+
+def test_the_records_of_a_tree_for_which_there_is_no_room_are_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = module_tree(tmp_path / "root")
+    trees = Trees(tree.root, tree.release, publish=False, store=RecordStore(tmp_path / "state"))
+    trees.rebuild()
+    with no_room():
+        for _ in range(3):
+            trees.tree().keep_records()
+            trees.tree().keep_records(insist=True)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert list((tmp_path / "state").iterdir()) == []
+    trees.tree().keep_records()
+    assert list((tmp_path / "state").iterdir()) == [], "it is not time yet"
+    trees.tree().keep_records(insist=True)
+    (kept,) = (tmp_path / "state").iterdir()
+    assert kept.suffix == ".records"
