@@ -20,9 +20,10 @@ CHUNK = 256 << 10
 TOKEN_KEY = "kmodd-token"
 """The key under which the calls of a command of modprobe.d show their token."""
 
-OPTIONS = (("grpc.enable_retries", 0),)
+OPTIONS = (("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000))
 """A channel's options: there is no service configuration that could ask for retries, and getting
-ready for one costs each call a part of its time."""
+ready for one costs each call a part of its time. A daemon that is started anew is found within a
+second; grpc would wait ever longer, up to two minutes."""
 
 STATUS_KEY = "grpc-status-details-bin"
 

@@ -34,6 +34,7 @@ class HeldModules:
         self.lost = threading.Event()
         self.failure: KmodctlError | None = None
         self._call = call
+        self._closed = False
         self._translated = translated
         timer = threading.Timer(timeout, call.cancel) if timeout else None
         try:
@@ -62,6 +63,7 @@ class HeldModules:
 
     def close(self) -> None:
         """End the hold."""
+        self._closed = True
         self._call.cancel()
 
     def _follow(self) -> None:
@@ -70,7 +72,7 @@ class HeldModules:
             for _ in self._call:
                 pass
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.CANCELLED:
+            if self._closed:
                 return
             self.failure = self._translated(error)
             self.lost.set()

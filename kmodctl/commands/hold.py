@@ -2,9 +2,10 @@
 """hold: keep modules loaded while a command runs
 
 Loads the modules with what they need, runs COMMAND, and lets go of them when it has ended. Until
-then nobody unloads them through kmodd. The exit status is COMMAND's; 127 where there is no such
-command, 126 where it cannot be executed, 128 + N where signal N ended it. Administrators see the
-holds of others with --list and end them with --end.
+then nobody unloads them through kmodd. Where the daemon ends meanwhile, COMMAND runs on, and the
+modules are held again once there is a daemon. The exit status is COMMAND's; 127 where there is no
+such command, 126 where it cannot be executed, 128 + N where signal N ended it. Administrators see
+the holds of others with --list and end them with --end.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from kmodctl.output import Output
@@ -60,16 +62,16 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     if options.end is not None:
         client.end_hold(options.end)
         return 0
-    note = shlex.join(options.command)
-    with client.hold(
-        *options.modules, unload=options.unload, note=note, use_blacklist=options.use_blacklist
-    ) as hold:
+    from kmodctl.lasting_hold import LastingHold
 
-        def warn() -> None:
-            hold.lost.wait()
-            output.warning(f"the hold is lost: {hold.failure}")
-
-        threading.Thread(target=warn, daemon=True).start()
+    take = partial(
+        client.hold,
+        *options.modules,
+        unload=options.unload,
+        note=shlex.join(options.command),
+        use_blacklist=options.use_blacklist,
+    )
+    with LastingHold(take, output.warning):
         return _run(options.command, output)
 
 

@@ -15,7 +15,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import CallError, Client
-from tests.support.daemon import START, Daemon, wait_until
+from tests.support.daemon import START, Daemon, running_daemon, wait_until
+from tests.support.tree import ModuleTree
 
 
 def loaded(client: Client) -> list[str]:
@@ -117,6 +118,31 @@ def test_a_daemon_that_stops_ends_holds_and_says_so(daemon: Daemon) -> None:
         assert hold.failure.reason == "SHUTTING_DOWN"
     assert "action=release" in daemon.log.read_text()
     assert "unloaded=greet" in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_hold_takes_its_hold_again_from_the_next_daemon(
+    modules_root: ModuleTree, tmp_path: Path, end: int
+) -> None:
+    place = str(tmp_path / "run" / "s")
+
+    def has_hold(daemon: Daemon) -> bool:
+        return "world" in daemon.kmodctl("hold", "--list").stdout
+
+    with (
+        running_daemon(modules_root.root, place=place) as first,
+        kmodctl_process(first, "hold", "-u", "world", "--", "cat") as holder,
+    ):
+        wait_until(lambda: has_hold(first))
+        first.process.send_signal(end)
+        first.process.wait(START)
+        with running_daemon(modules_root.root, place=place) as second:
+            wait_until(lambda: has_hold(second))
+            _, errors = holder.communicate("", timeout=START)
+            assert holder.returncode == 0
+            wait_until(lambda: 'unloaded="world greet"' in second.log.read_text())
+    assert errors.count("WARNING") == 1
+    assert "the hold is lost until the daemon is there again" in errors
 
 
 def test_hold_runs_a_command_and_ends_with_its_status(daemon: Daemon) -> None:
