@@ -145,6 +145,15 @@ def test_a_thread_ends_in_the_middle_of_its_code(call: tuple[str | int, ...], re
     assert released == ["sample"] * (MODULE in call)
 
 
+def test_a_thread_that_ends_leaves_complete_what_was_completed_for_all() -> None:
+    machine = new_machine()
+    run(machine, "complete_all", COMPLETION)
+    struct = create(machine, put_calls(machine, ("kthread_complete_and_exit", COMPLETION, 0)))
+    run(machine, "wake_up_process", struct)
+    assert run(machine, "kthread_stop", struct) == 0
+    assert [run(machine, "try_wait_for_completion", COMPLETION) for _ in range(3)] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["kthread_exit", "kthread_complete_and_exit"])
 def test_who_is_no_thread_does_not_end_like_one(name: str) -> None:
     with pytest.raises(Crash, match="a thread's end outside of any thread"):

@@ -15,13 +15,12 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import (
-    COMPLETION,
     MODULE,
     TASK,
     THREAD_WORK,
     THREAD_WORKER,
 )
-from kmodd.kernel.emulated.functions.sync import current, wake
+from kmodd.kernel.emulated.functions.sync import complete, current, wake
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.functions.workqueues import cancel, flush, queue_work
 from kmodd.kernel.emulated.machine import crash
@@ -162,8 +161,7 @@ def kthread_exit(machine: Machine, code: int) -> None:
 @function("void kthread_complete_and_exit(struct completion *comp, long code)")
 def kthread_complete_and_exit(machine: Machine, completion: int, code: int) -> None:
     if completion:
-        done = completion + COMPLETION.done
-        machine.memory.put(done, machine.memory.number(done, 4) + 1, 4)
+        complete(machine, completion)
     _exit(machine, code)
 
 
