@@ -29,6 +29,18 @@ def test_a_transform_is_made_for_an_algorithm_and_destroyed() -> None:
     run(machine, "crypto_destroy_tfm", 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "driver"),
+    [(b"crc32c", b"crc32c-generic"), (b"x" * 127, b"x" * 127), (b"x" * 122, b"x" * 122 + b"-gene")],
+)
+def test_an_algorithm_tells_its_name_and_that_of_its_driver(name: bytes, driver: bytes) -> None:
+    machine = new_machine()
+    made = run(machine, "crypto_alloc_shash", put_text(machine, name, NAME), 0, 0)
+    algorithm = machine.memory.number(made + ALGORITHM)
+    assert machine.memory.read(algorithm + 56, 128).rstrip(b"\0") == name
+    assert machine.memory.read(algorithm + 184, 128).rstrip(b"\0") == driver
+
+
 def test_a_transform_that_is_left_is_reclaimed() -> None:
     machine = new_machine()
     made = run(machine, "crypto_alloc_shash", put_text(machine, b"md5", NAME), 0, 0)

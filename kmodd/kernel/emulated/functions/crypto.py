@@ -5,7 +5,12 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.abi.structures import CRYPTO_QUEUE, SHASH, SHASH_ALGORITHM
+from kmodd.kernel.emulated.abi.structures import (
+    CRYPTO_ALGORITHM,
+    CRYPTO_QUEUE,
+    SHASH,
+    SHASH_ALGORITHM,
+)
 from kmodd.kernel.emulated.functions.strings import bounded
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -17,14 +22,22 @@ _CRC32 = 0xEDB88320
 
 @function("struct crypto_shash *crypto_alloc_shash(const char *alg_name, u32 type, u32 mask)")
 def crypto_alloc_shash(machine: Machine, name: int, _type: int, _mask: int) -> int:
-    """A transform whose algorithm has nothing to say for itself."""
+    """A transform whose algorithm tells its names: the driver is the one without hardware."""
+    wanted = machine.memory.text(name, CRYPTO_ALGORITHM.name_size)
     made = machine.heap.allocate(_TRANSFORM_SIZE)
     algorithm = made + _TRANSFORM_SIZE - _ALGORITHM_SIZE
     machine.memory.put(made + SHASH.algorithm, algorithm)
     succeeds = addresses.TEXT.to_bytes(8, "little")
     machine.memory.write(algorithm - SHASH_ALGORITHM.base, succeeds * 10)
-    machine.ledger.take("transform", made, f"transform '{machine.memory.text(name, 64)}'")
+    _put_name(machine, algorithm + CRYPTO_ALGORITHM.name, wanted)
+    _put_name(machine, algorithm + CRYPTO_ALGORITHM.driver_name, f"{wanted}-generic")
+    machine.ledger.take("transform", made, f"transform '{wanted}'")
     return made
+
+
+def _put_name(machine: Machine, at: int, name: str) -> None:
+    room = CRYPTO_ALGORITHM.name_size
+    machine.memory.write(at, name.encode("utf-8", "surrogateescape")[: room - 1].ljust(room, b"\0"))
 
 
 @function("int alg_test(const char *driver, const char *alg, u32 type, u32 mask)")

@@ -49,6 +49,7 @@ from kmodd.kernel.emulated.abi.structures.files import (
 )
 from kmodd.kernel.emulated.abi.structures.library import (
     BUCKET_TABLE,
+    CRYPTO_ALGORITHM,
     CRYPTO_QUEUE,
     HASH_LIST_ENTRY,
     HASH_PARAMETERS,
@@ -122,6 +123,7 @@ __all__ = [
     "CONGESTION",
     "CONTEXT_OPERATIONS",
     "CREDENTIALS",
+    "CRYPTO_ALGORITHM",
     "CRYPTO_QUEUE",
     "CYCLE_COUNTER",
     "DENTRY",

@@ -107,6 +107,15 @@ class _ShashAlgorithm:
 
 
 @dataclass(frozen=True, slots=True)
+class _CryptoAlgorithm:
+    """``struct crypto_alg``, which a ``struct shash_alg`` has as its base"""
+
+    name: int = 56
+    driver_name: int = 184
+    name_size: int = 128
+
+
+@dataclass(frozen=True, slots=True)
 class _Processor:
     """``struct cpuinfo_x86``"""
 
@@ -181,5 +190,6 @@ PROCESSOR: Final = _Processor()
 PROCESSOR_ID: Final = _ProcessorId()
 RATE_LIMIT: Final = _RateLimit()
 IDR: Final = _Idr()
+CRYPTO_ALGORITHM: Final = _CryptoAlgorithm()
 CRYPTO_QUEUE: Final = _CryptoQueue()
 PARALLEL_INSTANCE: Final = _ParallelInstance()
