@@ -141,6 +141,28 @@ def test_the_ledger_knows_who_holds_what_and_forgets_with_the_module() -> None:
     assert [each.kind for each in ledger.held("two")] == ["timer"]
 
 
+def test_entries_of_one_name_are_found_oldest_first_and_go_one_by_one() -> None:
+    tree = PseudoFilesystem("entry", "/proc")
+    for entry in (1, 2):
+        tree.add(entry, 0, "same", is_directory=True)
+        tree.add(entry + 10, entry, "below", is_directory=False)
+    assert (tree.find(0, "same"), tree.child(0, "same")) == (1, 2)
+    assert tree.find(0, "same/below") == 11
+    assert tree.remove(2) == (2, 12)
+    assert (tree.child(0, "same"), tree.find(0, "same/below")) == (1, 11)
+    tree.rename(1, "other")
+    assert (tree.find(0, "same"), tree.find(0, "other/below")) == (None, 11)
+    assert (tree.remove(1), len(tree)) == ((1, 11), 0)
+
+
+def test_an_entry_whose_name_has_a_slash_is_found_by_its_path() -> None:
+    tree = PseudoFilesystem("entry", "/proc")
+    tree.add(1, 0, "driver/mine", is_directory=True)  # there is no 'driver' of a module's
+    tree.add(2, 1, "state", is_directory=False)
+    assert (tree.find(0, "driver/mine"), tree.find(0, "driver/mine/state")) == (1, 2)
+    assert tree.find(0, "driver") is tree.find(0, "driver/min") is None
+
+
 def test_a_tree_goes_with_all_that_is_below() -> None:
     tree = PseudoFilesystem("entry", "/proc")
     assert tree.add(1, 0, "driver", is_directory=True) == "/proc/driver"

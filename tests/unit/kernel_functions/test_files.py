@@ -99,6 +99,14 @@ def test_a_directory_without_a_mode_is_open_to_all(machine: Machine, function: s
     assert modes(machine) == {"/proc/sample": 0o555}
 
 
+def test_tens_of_thousands_of_entries_go_with_their_module(machine: Machine) -> None:
+    count = 25_000
+    for number in range(count):
+        mkdir(machine, f"entry{number}")
+    assert len(unload(machine)) == count
+    assert paths(machine.mounts.proc) == []
+
+
 def test_a_link_in_proc_is_open_to_all(machine: Machine) -> None:
     words = put_text(machine, "here"), 0, put_text(machine, "there")
     assert run(machine, "proc_symlink", *words) != 0

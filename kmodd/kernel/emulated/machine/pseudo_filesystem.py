@@ -42,7 +42,8 @@ class PseudoFilesystem:
         self.kind = kind
         self.root = root
         self._entries: dict[int, _Entry] = {}
-        self._named: dict[tuple[int, str], int] = {}
+        self._named: dict[tuple[int, str], list[int]] = {}
+        self._below: dict[int, dict[int, None]] = {}
 
     def add(
         self,
@@ -65,19 +66,27 @@ class PseudoFilesystem:
             above, name = directory, last
         mode = mode or (DIRECTORY_MODE if is_directory else 0)
         self._drop(entry)
-        self._named[above, name] = entry
+        self._named.setdefault((above, name), []).append(entry)
+        self._below.setdefault(above, {})[entry] = None
         self._entries[entry] = _Entry(name, above, is_directory, mode, module)
         return self.path(entry)
 
     def find(self, parent: int, name: str) -> int | None:
         """Return the entry of that name, which may be a path below ``parent``."""
         above = parent if parent in self._entries else 0
-        wanted = f"{self.path(above)}/{name}"
-        return next((each for each in self._entries if self.path(each) == wanted), None)
+        if found := self._named.get((above, name)):
+            return found[0]
+        # A name may itself have a slash: where no directory was there for its beginning.
+        for at in (at for at, letter in enumerate(name) if letter == "/"):
+            for directory in self._named.get((above, name[:at]), ()):
+                if (entry := self.find(directory, name[at + 1 :])) is not None:
+                    return entry
+        return None
 
     def child(self, parent: int, name: str) -> int | None:
         """Return the entry of that name right below ``parent``."""
-        return self._named.get((parent if parent in self._entries else 0, name))
+        named = self._named.get((parent if parent in self._entries else 0, name))
+        return named[-1] if named else None
 
     def remove(self, entry: int) -> tuple[int, ...]:
         """Remove an entry, and return it and all that was below it."""
@@ -85,16 +94,17 @@ class PseudoFilesystem:
             return ()
         gone = [entry]
         for each in gone:
-            gone += [child for child, data in self._entries.items() if data.parent == each]
+            gone += self._below.get(each, ())
         for each in gone:
             self._drop(each)
+            self._below.pop(each, None)
         return tuple(gone)
 
     def rename(self, entry: int, name: str) -> None:
         """Give an entry another name."""
         data = self._entries[entry]
-        del self._named[data.parent, data.name]
-        self._named[data.parent, name] = entry
+        self._forget_name(entry, data)
+        self._named.setdefault((data.parent, name), []).append(entry)
         self._entries[entry] = replace(data, name=name)
 
     def parent(self, entry: int) -> int:
@@ -103,7 +113,14 @@ class PseudoFilesystem:
 
     def _drop(self, entry: int) -> None:
         data = self._entries.pop(entry, None)
-        if data is not None and self._named.get((data.parent, data.name)) == entry:
+        if data is not None:
+            self._forget_name(entry, data)
+            self._below.get(data.parent, {}).pop(entry, None)
+
+    def _forget_name(self, entry: int, data: _Entry) -> None:
+        named = self._named[data.parent, data.name]
+        named.remove(entry)
+        if not named:
             del self._named[data.parent, data.name]
 
     def path(self, entry: int) -> str:
