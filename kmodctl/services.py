@@ -117,7 +117,8 @@ class DatabaseService:
         "database_service_pb2.WatchDatabaseResponse",
     )
     """Streams every release's database in force, then each one that comes into force, until the
-    client ends the call. A client that is slow misses states in between, never the last one."""
+    client ends the call, or with SHUTTING_DOWN when the daemon stops. A client that is slow misses
+    states in between, never the last one."""
 
     ResolveAlias: "Unary[ResolveAliasRequest, ResolveAliasResponse]" = Unary(
         "/kmodd.v1.DatabaseService/ResolveAlias",
@@ -219,7 +220,7 @@ class KernelLogService:
         "kernel_log_service_pb2.ReadLogResponse",
     )
     """Streams the records still in the log, oldest first, then, if asked to follow, new ones as
-    they come."""
+    they come. Who follows is told SHUTTING_DOWN when the daemon stops."""
 
 
 class ModuleService:
@@ -323,4 +324,5 @@ class ModuleService:
     after everything that it does itself, and twice a second. What comes and goes between two looks
     is not told, and reference counts are samples. Fails with EVENTS_GONE where the client has to
     list the modules again, and where it reads too slowly with READER_TOO_SLOW, or without a reason
-    where nothing gets through: the status is RESOURCE_EXHAUSTED then."""
+    where nothing gets through: the status is RESOURCE_EXHAUSTED then. It ends with SHUTTING_DOWN
+    when the daemon stops."""

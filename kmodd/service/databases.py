@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from kmodd.errors import Reason, StateError
 from kmodd.queries.lookups import Lookups
 from kmodd.service.convert import tree_message
 from kmodd.service.pages import page_of
@@ -43,7 +44,9 @@ class DatabaseService(QueryCalls):
         """Tell of each generation that differs from the one last told of."""
         told: dict[str, TreeSummary] = {}
         swaps = -1
-        while context.is_active() and not self._stopping.is_set():
+        while context.is_active():
+            if self._stopping.is_set():
+                raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             now = self._trees.wait_swap(swaps, WAKE)
             if now == swaps:
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import Kernel
 from kmodd.service.convert import log_message
 from kmodd.v1 import kernel_log_service_pb2 as pb
@@ -36,6 +37,8 @@ class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
                 batch = records[start : start + BATCH]
                 yield pb.ReadLogResponse(records=map(log_message, batch))
             after = records[-1].sequence if records else after
-            if not request.follow or self._stopping.is_set() or not context.is_active():
+            if not request.follow or not context.is_active():
                 return
+            if self._stopping.is_set():
+                raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             records = self._kernel.wait_log(after, WAKE)

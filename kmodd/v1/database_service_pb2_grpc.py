@@ -103,7 +103,8 @@ class DatabaseServiceServicer(object):
 
     def WatchDatabase(self, request, context):
         """Streams every release's database in force, then each one that comes into force, until the
-        client ends the call. A client that is slow misses states in between, never the last one.
+        client ends the call, or with SHUTTING_DOWN when the daemon stops. A client that is slow misses
+        states in between, never the last one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

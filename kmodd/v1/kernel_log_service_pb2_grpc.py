@@ -48,7 +48,7 @@ class KernelLogServiceServicer(object):
 
     def ReadLog(self, request, context):
         """Streams the records still in the log, oldest first, then, if asked to follow, new ones as they
-        come.
+        come. Who follows is told SHUTTING_DOWN when the daemon stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -195,7 +195,8 @@ class ModuleServiceServicer(object):
         listing after everything that it does itself, and twice a second. What comes and goes between
         two looks is not told, and reference counts are samples. Fails with EVENTS_GONE where the
         client has to list the modules again, and where it reads too slowly with READER_TOO_SLOW, or
-        without a reason where nothing gets through: the status is RESOURCE_EXHAUSTED then.
+        without a reason where nothing gets through: the status is RESOURCE_EXHAUSTED then. It
+        ends with SHUTTING_DOWN when the daemon stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kmodctl import CallError, Client
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.modules import SOURCES
 from tests.support.require import require
@@ -35,11 +38,21 @@ def test_sigterm_ends_the_daemon_and_takes_the_socket_away(daemon: Daemon) -> No
     assert "stopped" in daemon.log.read_text()
 
 
-def test_sigterm_ends_followers(daemon: Daemon) -> None:
+@pytest.mark.parametrize(
+    "follow",
+    [partial(Client.read_log, follow=True), Client.watch_database, Client.watch_modules],
+    ids=["log", "databases", "modules"],
+)
+def test_sigterm_ends_followers_and_tells_them(
+    daemon: Daemon, follow: Callable[[Client], Iterator[object]]
+) -> None:
     with daemon.client() as client:
-        records = client.read_log(follow=True)
-        next(records)
+        messages = follow(client)
+        next(messages)
         assert daemon.stop() == 0
+        with pytest.raises(CallError) as ended:
+            list(messages)
+        assert ended.value.reason == "SHUTTING_DOWN"
 
 
 def test_a_second_daemon_is_refused_with_the_pid_of_the_first(
