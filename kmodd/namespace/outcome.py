@@ -35,7 +35,8 @@ class Outcome:
     """What became of one name: the modules it stands for, the steps, and the failure if any.
 
     Of several modules the last one decides; ``others`` are the failures of those before it, by
-    module. ``problems`` are those of the configuration, ``ignored`` the parameters given in vain.
+    module. ``problems`` are those of the configuration, ``ignored`` the parameters given in vain,
+    ``blacklisted`` the modules that the name stands for and a blacklist keeps from being loaded.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Outcome:
     others: tuple[tuple[str, KmoddError], ...] = ()
     problems: tuple[str, ...] = ()
     ignored: tuple[IgnoredParameter, ...] = ()
+    blacklisted: tuple[str, ...] = ()

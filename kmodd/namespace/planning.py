@@ -93,12 +93,13 @@ class Planning:
         steps: list[StepOutcome] = []
         targets: tuple[str, ...] = ()
         problems: tuple[str, ...] = ()
+        blacklisted: list[str] = []
         try:
             generation = self._trees.current(call.release, treeless=True)
             for _ in range(REPLANS):
                 problems = generation.config.problems
                 try:
-                    plans = self._plans(wanted, generation, runner)
+                    plans = self._plans(wanted, generation, runner, blacklisted)
                 except NotFoundError:
                     if generation.is_treeless or generation.number == runner.looked:
                         raise
@@ -113,7 +114,8 @@ class Planning:
                     failures = _run(plans, generation, runner, steps, call)
                     if any(step.done for step in steps):
                         runner.looked = 0
-                    return _outcome(wanted.name, plans, steps, failures, problems)
+                    outcome = _outcome(wanted.name, plans, steps, failures, problems)
+                    return replace(outcome, blacklisted=tuple(blacklisted))
                 except OutdatedFileError:
                     generation = self._trees.rebuild(call.release)
                 except OutdatedPlanError:
@@ -123,18 +125,23 @@ class Planning:
         except KmoddError as error:
             return Outcome(wanted.name, targets, tuple(steps), error, problems=problems)
 
-    def _plans(self, wanted: ToPlan, generation: Generation, runner: Runner) -> tuple[Plan, ...]:
-        """Return the plans, which the caller may have run; raises what refuses one."""
+    def _plans(
+        self, wanted: ToPlan, generation: Generation, runner: Runner, blacklisted: list[str]
+    ) -> tuple[Plan, ...]:
+        """Return the plans, which the caller may have run; raises what refuses one.
+
+        ``blacklisted`` is then what a blacklist keeps from being loaded.
+        """
         if isinstance(wanted, UnloadToPlan):
             return self._plans_to_unload(wanted, generation, runner)
-        plans = self._plans_to_load(wanted, generation, runner)
+        plans = self._plans_to_load(wanted, generation, runner, blacklisted)
         if wanted.pin and runner.pin(plan.target for plan in plans):
             # What was loaded a moment ago may have been on its way out.
-            plans = self._plans_to_load(wanted, generation, runner)
+            plans = self._plans_to_load(wanted, generation, runner, blacklisted)
         return plans
 
     def _plans_to_load(
-        self, wanted: LoadToPlan, generation: Generation, runner: Runner
+        self, wanted: LoadToPlan, generation: Generation, runner: Runner, blacklisted: list[str]
     ) -> tuple[Plan, ...]:
         check_parameters(wanted.request.parameters)
         rules.check_parameters(runner.operation.caller, arguments_of(wanted.request.parameters))
@@ -143,7 +150,15 @@ class Planning:
             database = with_uploaded(database, *wanted.uploaded)
         modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
         loaded = self._names.by_name(modules)
-        plans = plan_load(wanted.request, database, generation.config, loaded, self.policy.deny)
+        blacklisted.clear()
+        plans = plan_load(
+            wanted.request,
+            database,
+            generation.config,
+            loaded,
+            self.policy.deny,
+            blacklisted=blacklisted,
+        )
         check_plans(runner.operation, "install", plans, requested=wanted.requested)
         return plans
 

@@ -23,11 +23,14 @@ def plan_load(
     config: Config,
     loaded: Mapping[str, LoadedModule],
     deny: DenyList = NOTHING_DENIED,
+    *,
+    blacklisted: list[str] | None = None,
 ) -> tuple[Plan, ...]:
     """Plan ``modprobe NAME``: one plan for each module that the name stands for, in kmod's order.
 
-    A blacklisted module that was reached by an alias has no plan, so there may be none at all. A
-    plan lists what is loaded already too, but for a module that is itself in the kernel there is
+    A blacklisted module that was reached by an alias, or by its name where the request minds that,
+    has no plan but its name appended to ``blacklisted``, so there may be no plan at all. A plan
+    lists what is loaded already too, but for a module that is itself in the kernel there is
     nothing to do: its plan is empty, or says that it is builtin.
 
     Where a module that ``deny`` holds would have to be loaded, nothing is; where it is only a soft
@@ -49,6 +52,8 @@ def plan_load(
         plan = _plan_one(target, _Sources(request, database, config, loaded, deny), budget)
         if plan is not None:
             plans.append(plan)
+        elif blacklisted is not None:
+            blacklisted.append(target.name)
     return tuple(plans)
 
 

@@ -77,6 +77,7 @@ def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:
             for each in outcome.ignored
         ],
         other_failures=[failure_message(other, target) for target, other in outcome.others],
+        blacklisted_modules=map(text, outcome.blacklisted),
     )
 
 

@@ -304,20 +304,22 @@ class IgnoredParameter(_message.Message):
     def __init__(self, module: _Optional[str] = ..., given: _Optional[str] = ..., in_force: _Optional[str] = ...) -> None: ...
 
 class ModuleResult(_message.Message):
-    __slots__ = ("name", "modules", "steps", "failure", "ignored_parameters", "other_failures")
+    __slots__ = ("name", "modules", "steps", "failure", "ignored_parameters", "other_failures", "blacklisted_modules")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     IGNORED_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     OTHER_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    BLACKLISTED_MODULES_FIELD_NUMBER: _ClassVar[int]
     name: str
     modules: _containers.RepeatedScalarFieldContainer[str]
     steps: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Step]
     failure: _errors_pb2.Failure
     ignored_parameters: _containers.RepeatedCompositeFieldContainer[IgnoredParameter]
     other_failures: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Failure]
-    def __init__(self, name: _Optional[str] = ..., modules: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., ignored_parameters: _Optional[_Iterable[_Union[IgnoredParameter, _Mapping]]] = ..., other_failures: _Optional[_Iterable[_Union[_errors_pb2.Failure, _Mapping]]] = ...) -> None: ...
+    blacklisted_modules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., modules: _Optional[_Iterable[str]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., ignored_parameters: _Optional[_Iterable[_Union[IgnoredParameter, _Mapping]]] = ..., other_failures: _Optional[_Iterable[_Union[_errors_pb2.Failure, _Mapping]]] = ..., blacklisted_modules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LoadModulesResponse(_message.Message):
     __slots__ = ("results", "config_problems")

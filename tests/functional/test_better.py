@@ -198,3 +198,17 @@ def test_static_nodes_have_kmods_three_forms(
     assert run(daemon, "static-nodes", "-f", "tmpfiles", "-o", str(file)) == Ran("", "", 0)
     assert file.read_text() == ("d /dev/kmodd 0755 - - -\nc! /dev/kmodd/facade 0600 - - - 240:7\n")
     assert run(daemon, "static-nodes", "-f", "nosuch").status == 1
+
+
+def test_a_load_tells_what_a_blacklist_kept_out(daemon: Daemon, tree: ModuleTree) -> None:
+    configure(daemon, tree, "blacklist greet\nalias other greet\nalias other hello\n")
+    with daemon.client() as client:
+        (named,) = client.load("greet", use_blacklist=True)
+        assert (list(named.modules), list(named.blacklisted_modules)) == ([], ["greet"])
+        (meant,) = client.load("other")
+        assert (list(meant.modules), list(meant.blacklisted_modules)) == (["hello"], ["greet"])
+        (needing,) = client.load("world", use_blacklist=True)
+        assert (list(needing.modules), list(needing.blacklisted_modules)) == (["world"], [])
+        client.unload("world")
+    quiet = run(daemon, "modprobe", "-b", "greet")
+    assert (quiet.status, quiet.output, quiet.errors) == (0, "", ""), "as in kmod"
