@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from kmodd.database.cache import Remembered, dump, load
@@ -97,6 +98,11 @@ class RecordStore:
         try again; the log is told once.
         """
         return _kept(self._path(inventory.directory), dump(inventory, published), self._complaint)
+
+    def forget(self, tree: str) -> None:
+        """Remove what was kept of the tree at ``tree``; what cannot be removed is dropped later."""
+        with suppress(OSError):
+            self._path(tree).unlink()
 
     def _path(self, tree: str) -> Path:
         name = hashlib.sha256(os.fsencode(tree)).hexdigest()[:32]

@@ -70,7 +70,7 @@ class Trees:
         return tree.refusal if tree else ""
 
     def known(self) -> tuple[Tree, ...]:
-        """Return the trees that were ever asked for or seen, by their releases in order."""
+        """Return the trees that were asked for or seen and have not gone, by their releases."""
         with self._changed:
             return tuple(tree for _, tree in sorted(self._trees.items()))
 
@@ -119,7 +119,7 @@ class Trees:
         return self.rebuild(generation.release)
 
     def tree(self, release: str = "") -> Tree:
-        """Return one release's tree; raises TreeError where it never had a directory."""
+        """Return one release's tree; raises TreeError where it has no directory."""
         release = release or self.release
         if "/" in release or release in ("", ".", "..") or "\0" in release:
             raise TreeError(Reason.INVALID_NAME, f"{release!r} cannot be the name of a release")
@@ -138,7 +138,7 @@ class Trees:
         present = set(self.releases())
         for tree in self.known():
             if tree.directory.name not in present:
-                tree.retire()
+                self._retire(tree)
 
     def clear_leftovers(self) -> None:
         """Take away what an earlier life published where there is no module any more."""
@@ -146,7 +146,15 @@ class Trees:
             with suppress(TreeError):  # it may be gone by now
                 tree = self.tree(name)
                 tree.remember()
-                tree.retire()
+                self._retire(tree)
+
+    def _retire(self, tree: Tree) -> None:
+        """Have a tree forget what it had, and then forget it, unless it has come again by then."""
+        if not tree.retire():
+            return
+        with self._changed:
+            if self._trees.get(tree.directory.name) is tree and tree.summary is None:
+                del self._trees[tree.directory.name]
 
     def wait_swap(self, seen: int, timeout: float) -> int:
         """Return the count of swaps once it is not ``seen``, or after ``timeout`` seconds."""

@@ -248,19 +248,23 @@ class Tree:
             return found.links
         return links_of(found) if found else ()
 
-    def retire(self) -> None:
-        """Forget what is in force: the directory is gone, or is no kernel's any more.
+    def retire(self) -> bool:
+        """Forget what is in force, and its records: the directory is gone, or no kernel's any more.
 
-        What was published there is taken away, once it is quiet.
+        What was published there is taken away, once it is quiet. Returns whether that is done.
         """
         with self._rebuilding:
             if self.directory.is_dir():
                 if not self._publisher.is_quiet():
-                    return
+                    return False
                 self._publisher.withdraw()
             if self._in_force is not None:
                 log.info("%s: the module tree is gone", self.directory)
                 self._swap(None)
+            if self._options.store:
+                self._options.store.forget(str(self.directory))
+            self._kept = None
+            return True
 
     def remember(self) -> None:
         """Take over what an earlier life published, where nothing is in force."""

@@ -93,6 +93,8 @@ class Watcher:
             try:
                 look()
                 look = self._tick
+            except KmoddError as error:  # a tree may go between two questions
+                log.debug("looking at %s: %s", self._trees.directory, error.message)
             except Exception:
                 log.exception("looking at %s", self._trees.directory)
             if self._stopping.wait(self._timing.poll):
