@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from kmodctl import CallError, Client
+from kmodd.v1.module_service_pb2 import LoadModulesRequest
 from tests.support.daemon import START, Daemon, configure, running_daemon, wait_until
+from tests.support.http2 import RawConnection
 from tests.support.tree import ModuleTree
 
 SETTINGS = """\
@@ -112,6 +114,18 @@ def test_a_mode_that_changes_is_the_sockets_and_leaves_holds(daemon: Daemon) -> 
         assert [each.name for each in client.list_modules()] == ["hello"]
         with daemon.client() as admin:
             assert len(admin.list_holds()) == 1
+
+
+def test_who_stays_on_a_connection_of_before_gets_nothing_of_what_others_may(
+    daemon: Daemon,
+) -> None:
+    with RawConnection(loader_socket(daemon)) as raw, daemon.client() as admin:
+        watch = raw.call("/kmodd.v1.ModuleService/WatchModules")
+        raw.await_answer(watch)
+        reload(daemon, '0o600\nallow = ["hello"]', '0o660\nallow = ["*"]')
+        request = LoadModulesRequest(names=["greet"]).SerializeToString()
+        assert b"CANCELLED" in raw.end_of(raw.call("/kmodd.v1.ModuleService/LoadModules", request))
+        assert not admin.list_modules()
 
 
 def test_a_hold_ends_with_its_call_on_a_socket_whose_mode_has_changed(daemon: Daemon) -> None:
