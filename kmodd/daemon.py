@@ -28,7 +28,8 @@ from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import AuditTrail, Commands, Namespace
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
-from kmodd.server import Parts, Servers
+from kmodd.server import Parts
+from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
 from kmodd.state import AskedStore, RecordStore
 from kmodd.trees import Trees, modules_directory, newest_release

@@ -19,6 +19,7 @@ PACKAGE = Path(kmodd.__file__).parent
 FLOORS = (
     ("__main__",),
     ("daemon",),
+    ("servers",),
     ("server",),
     ("service", "oneshot"),
     ("namespace",),
