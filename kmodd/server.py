@@ -88,6 +88,7 @@ class SocketServer:
         """
         self.settings = settings
         self._access = access_of(settings)
+        self._others = False  # who has connected may be somebody who could not now
         self._place = place
         self._parts = parts
         self._connections = connections
@@ -123,22 +124,27 @@ class SocketServer:
             raise
 
     def goes_on_by(self, settings: SocketSettings) -> bool:
-        """Serve the next calls by ``settings``, if that is for those who may connect already.
+        """Serve the next calls by ``settings``, on the connections that there are; tell whether so.
 
-        Tells whether it does. It does not where others may connect, or send larger messages: they
-        are to connect anew. Raises RequestError where the settings name a user or group of nobody.
+        It is not so where larger messages may come, nor where others may connect than those who
+        have, and may do more: then these are to connect anew. Raises RequestError where the
+        settings name a user or group of nobody, and StateError where the socket cannot be theirs.
         """
-        bounds = [
-            (access, _message_bytes(self._parts.limits, each.role))
-            for each, access in (
-                (self.settings, self._access),
-                (settings, access_of(settings)),
-            )
-        ]
-        if bounds[0] != bounds[1]:
+        access, limits = access_of(settings), self._parts.limits
+        before, after = self.settings.caller, settings.caller
+        if _message_bytes(limits, before.role) != _message_bytes(limits, after.role):
             return False
-        self.settings = settings
-        self._admission.change(settings.caller)
+        others = self._others or access != self._access
+        if others and not after.may_no_more_than(before):
+            return False
+        self._admission.change(after)
+        try:
+            if access != self._access:
+                self._place.change(self._access, access)
+        except KmoddError:
+            self._admission.change(before)
+            raise
+        self.settings, self._access, self._others = settings, access, others
         return True
 
     def again(self) -> "SocketServer":

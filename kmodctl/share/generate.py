@@ -66,10 +66,12 @@ the files again; where they are wrong, it keeps what it has. It then takes over 
 run_commands, log_level and socket, and everything else with its next start. Options of the command
 line count for more than the files.
 
-What is under way on a socket goes on when its settings change: calls, holds and watches stay, and
-the next call is judged by the new settings. Where mode, owner or group change, clients connect anew
-for it. A socket whose new settings are wrong (a group that there is not) stays as it was, and the
-log says so. Only a socket that is taken out, or whose path changes, ends with what is held there.
+What is under way on a socket goes on when its settings change: connections, calls, holds, watches
+stay, and the next call is judged by the new settings. Only where others may open the socket than
+before, and may do more, and where it becomes or ceases to be an admin's, clients are to connect
+anew for their next call. A socket whose new settings are wrong (a group that there is not) stays as
+it was, and the log says so. One that is taken out, or whose path changes, ends, and so does what is
+held there.
 
 At the start a socket that cannot be had is left out, which the log says, and the others serve;
 kmodd only fails where there is none, or where another kmodd listens on one of them.

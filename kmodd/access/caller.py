@@ -32,6 +32,16 @@ class Caller:
     deny: tuple[str, ...] = ()
     parameters: bool = False
 
+    def may_no_more_than(self, other: "Caller") -> bool:
+        """Tell whether it is sure that ``other`` may do all that this one may."""
+        if self.role is not other.role:
+            return tuple(Role).index(self.role) < tuple(Role).index(other.role)
+        return (
+            set(self.allow) <= set(other.allow)
+            and set(self.deny) >= set(other.deny)
+            and self.parameters <= other.parameters
+        )
+
     def __str__(self) -> str:
         return f"{self.role} at {self.socket}" if self.socket else "kmodd"
 

@@ -99,19 +99,32 @@ class SocketPlace:
 
         Raises StateError where the daemon may not give it to that owner or group.
         """
-        if (access.owner, access.group) != (-1, -1):  # a filter may let nobody call chown(2)
-            try:
-                os.chown(staged, access.owner, access.group)
-            except OSError as error:
-                raise StateError(
-                    Reason.INTERNAL,
-                    f"{self.path}: cannot be given to its owner and group: {error.strerror}",
-                ) from error
+        self._give(staged, access.owner, access.group)
         with _told(self.path):
             staged.chmod(access.mode)
             shown = _identity(staged)
             staged.rename(self.path)
         self._shown = shown
+
+    def change(self, old: SocketAccess, new: SocketAccess) -> None:
+        """Have ``new`` in place of ``old`` as who may connect to the socket that is shown.
+
+        Until that is done only those may who may by both. A socket that has been removed is left to
+        who makes it again. Raises StateError where the daemon may not give it to that owner or
+        group, and then it is as it was.
+        """
+        if not self.shows():
+            return
+        owner = os.geteuid() if new.owner == -1 != old.owner else new.owner
+        group = os.getegid() if new.group == -1 != old.group else new.group
+        with _told(self.path):
+            self.path.chmod(old.mode & new.mode)
+            try:
+                self._give(self.path, owner, group)
+            except StateError:
+                self.path.chmod(old.mode)
+                raise
+            self.path.chmod(new.mode)
 
     def is_whole(self) -> bool:
         """Tell whether the lock's file and the socket that was shown last are still there."""
@@ -133,6 +146,19 @@ class SocketPlace:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def _give(self, file: Path, owner: int, group: int) -> None:
+        """Give ``file`` to an owner and a group, -1 for those it has; raises StateError."""
+        status = file.stat()
+        if owner in (-1, status.st_uid) and group in (-1, status.st_gid):
+            return  # a filter may let nobody call chown(2)
+        try:
+            os.chown(file, owner, group)
+        except OSError as error:
+            raise StateError(
+                Reason.INTERNAL,
+                f"{self.path}: cannot be given to its owner and group: {error.strerror}",
+            ) from error
 
     def _locked(self) -> int:
         """Return a descriptor of the lock's file, locked; raises StateError, OSError."""

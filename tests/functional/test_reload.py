@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGHUP with other settings of the sockets: nothing is taken away from who has it."""
 
+import os
 import signal
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,16 +118,62 @@ def test_a_mode_that_changes_is_the_sockets_and_leaves_holds(daemon: Daemon) -> 
             assert len(admin.list_holds()) == 1
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (('0o600\nallow = ["hello"]', '0o660\nallow = ["*"]'),),
+        (("0o600", "0o660"), ('["hello"]', '["*"]')),
+    ],
+    ids=["at once", "one after the other"],
+)
 def test_who_stays_on_a_connection_of_before_gets_nothing_of_what_others_may(
-    daemon: Daemon,
+    daemon: Daemon, steps: tuple[tuple[str, str], ...]
 ) -> None:
     with RawConnection(loader_socket(daemon)) as raw, daemon.client() as admin:
         watch = raw.call("/kmodd.v1.ModuleService/WatchModules")
         raw.await_answer(watch)
-        reload(daemon, '0o600\nallow = ["hello"]', '0o660\nallow = ["*"]')
+        for old, new in steps:
+            reload(daemon, old, new)
         request = LoadModulesRequest(names=["greet"]).SerializeToString()
         assert b"CANCELLED" in raw.end_of(raw.call("/kmodd.v1.ModuleService/LoadModules", request))
         assert not admin.list_modules()
+
+
+def test_no_call_fails_while_modes_and_allow_lists_change(daemon: Daemon) -> None:
+    over = threading.Event()
+    calls: list[int] = []
+
+    def ask() -> None:
+        with Client(str(loader_socket(daemon))) as client:
+            while not over.is_set():
+                calls.append(len(client.list_modules()))
+
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(ask)
+        try:
+            for mode, other in (("0o600", "0o660"), ("0o660", "0o666"), ("0o666", "0o600")):
+                reload(daemon, mode, other)
+                reload(daemon, '["hello"', '["hello"')
+        finally:
+            over.set()
+        asking.result()
+    assert calls
+
+
+def test_a_mode_that_changes_is_the_sockets_own_file(daemon: Daemon) -> None:
+    socket = loader_socket(daemon)
+    before = socket.stat()
+    reload(daemon, "0o600", "0o660\ngroup = 12")
+    after = socket.stat()
+    assert after.st_ino == before.st_ino
+    if os.geteuid() == 0:
+        assert (stat.S_IMODE(after.st_mode), after.st_gid) == (0o660, 12)
+        reload(daemon, "0o660\ngroup = 12", "0o640")
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o640
+        assert socket.stat().st_gid == before.st_gid
+    else:
+        assert stat.S_IMODE(after.st_mode) == 0o600
+        assert "cannot be given to its owner and group" in daemon.log.read_text()
 
 
 def test_a_hold_ends_with_its_call_on_a_socket_whose_mode_has_changed(daemon: Daemon) -> None:
