@@ -33,7 +33,7 @@ SUCCEEDS = [
     *("rtnl_unregister", "drm_firmware_drivers_only", "nf_log_set", "nf_log_unset"),
     *("acpi_processor_preregister_performance", "netdev_class_create_file_ns"),
     *("netdev_class_remove_file_ns", "led_trigger_event", "mmu_notifier_synchronize"),
-    *("blk_queue_max_segment_size", "blk_queue_max_segments", "skb_queue_purge", "sg_init_one"),
+    *("blk_queue_max_segment_size", "blk_queue_max_segments", "skb_queue_purge"),
     *("tty_port_init", "tty_port_destroy", "tty_port_link_device", "n_tty_inherit_ops"),
     *("__static_call_update", "cachemode2protval", "cxl_bus_drain", "xfrm_flush_gc"),
     *("udp_encap_enable", "tcp_sock_set_nodelay"),

@@ -35,6 +35,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     printing,
     protocols,
     registries,
+    scatterlists,
     strings,
     sync,
     sysctl,

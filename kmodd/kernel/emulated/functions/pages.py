@@ -11,12 +11,14 @@ from kmodd.kernel.emulated.machine.machine import Machine
 _ORDER_MAX = 10
 
 
-def _page_of(address: int) -> int:
+def page_of(address: int) -> int:
+    """Return the ``struct page`` of memory at an address of the direct map (virt_to_page)."""
     number = (address - addresses.DIRECT_MAP) // PAGE
     return addresses.VMEMMAP + number * addresses.PAGE_STRUCT_SIZE
 
 
-def _address_of(page: int) -> int:
+def address_of(page: int) -> int:
+    """Return where a page's memory is (page_address)."""
     number = (page - addresses.VMEMMAP) // addresses.PAGE_STRUCT_SIZE
     return addresses.DIRECT_MAP + number * PAGE
 
@@ -44,7 +46,7 @@ def alloc_pages(machine: Machine, flags: int, order: int, *_rest: int) -> int:
     address = get_free_pages(machine, flags, order)
     if not address:
         return 0
-    page = _page_of(address)
+    page = page_of(address)
     machine.memory.put(page + PAGE_STRUCT.references, 1, 4)
     return page
 
@@ -59,19 +61,19 @@ def free_pages(machine: Machine, address: int, _size: int) -> None:
 
 @function("void __free_pages(struct page *page, unsigned int order)")
 def free_pages_of_struct(machine: Machine, page: int, _order: int) -> None:
-    release(machine, _address_of(page))
+    release(machine, address_of(page))
 
 
 @function("void __put_page(struct page *page)", "void __folio_put(struct folio *folio)")
 def put_page(machine: Machine, page: int) -> None:
-    release(machine, _address_of(page))
+    release(machine, address_of(page))
 
 
 @function(
     "void *vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot)",
 )
 def vmap(machine: Machine, pages: int, _count: int, _flags: int, _protection: int) -> int:
-    return _address_of(machine.memory.number(pages))
+    return address_of(machine.memory.number(pages))
 
 
 machine_code(

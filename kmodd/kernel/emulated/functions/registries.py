@@ -394,7 +394,6 @@ machine_code(
     void blk_queue_max_segment_size(struct request_queue *q, unsigned int max_size)
     void blk_queue_max_segments(struct request_queue *q, unsigned short max_segments)
     void skb_queue_purge(struct sk_buff_head *list)
-    void sg_init_one(struct scatterlist *sg, const void *buf, unsigned int buflen)
     void tty_port_init(struct tty_port *port)
     void tty_port_destroy(struct tty_port *port)
     void tty_port_link_device(struct tty_port *port, struct tty_driver *driver, unsigned index)

@@ -116,6 +116,34 @@ class _CryptoAlgorithm:
 
 
 @dataclass(frozen=True, slots=True)
+class _Scatterlist:
+    """``struct scatterlist``; the lowest bits of ``page`` tell a chain and the end"""
+
+    page: int = 0
+    offset: int = 8
+    length: int = 12
+    size: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _ScatterlistIterator:
+    """``struct sg_mapping_iter`` with its ``struct sg_page_iter``"""
+
+    page: int = 0
+    address: int = 8
+    length: int = 16
+    consumed: int = 24
+    entry: int = 32
+    page_number: int = 40
+    entries_left: int = 44
+    is_begun: int = 48
+    offset: int = 56
+    remaining: int = 60
+    flags: int = 64
+    size: int = 72
+
+
+@dataclass(frozen=True, slots=True)
 class _Processor:
     """``struct cpuinfo_x86``"""
 
@@ -186,6 +214,8 @@ PAGE_STRUCT: Final = _Page()
 PER_CPU_COUNTER: Final = _PerCpuCounter()
 SHASH: Final = _Shash()
 SHASH_ALGORITHM: Final = _ShashAlgorithm()
+SCATTERLIST: Final = _Scatterlist()
+SCATTERLIST_ITERATOR: Final = _ScatterlistIterator()
 PROCESSOR: Final = _Processor()
 PROCESSOR_ID: Final = _ProcessorId()
 RATE_LIMIT: Final = _RateLimit()
