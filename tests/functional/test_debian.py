@@ -59,6 +59,17 @@ def test_a_module_that_kept_others_from_interrupting_it_leaves_that_to_none(
         client.load("snd_seq")  # its init asks whether it has come in an interrupt's place
 
 
+def test_wireguard_loads_after_the_self_tests_of_its_ciphers(
+    debian_tree: DebianTree, tmp_path: Path
+) -> None:
+    require_emulator()
+    places = ("drivers/net/wireguard", "lib/crypto", "arch/x86/crypto", "net/ipv4", "net/ipv6")
+    tree = debian_tree.copy(tmp_path, *(f"kernel/{each}" for each in places))
+    with running_daemon(tree.root) as daemon, daemon.client() as client:
+        client.load("wireguard")
+        client.unload("wireguard")
+
+
 def test_two_processes_read_what_one_does_and_nothing_of_them_is_left(
     debian_tree_copy: ModuleTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -305,3 +305,7 @@ def test_work_on_a_processor_that_is_not_there_is_refused() -> None:
 def test_a_function_that_is_nowhere_is_an_oops() -> None:
     with pytest.raises(Crash, match="NULL pointer dereference"):
         run(new_machine(), "smp_call_function_single", 0, 0, 0, 0)
+
+
+def test_a_modules_own_code_may_use_the_vector_registers() -> None:
+    assert run(new_machine(), "irq_fpu_usable") == 1

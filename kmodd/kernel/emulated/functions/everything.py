@@ -5,6 +5,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     attributes,
     bits,
     bus,
+    ciphers,
     credentials,
     crypto,
     device_numbers,

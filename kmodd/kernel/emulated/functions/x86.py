@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN,
+    RETURN_ONE,
     RETURN_ZERO,
     function,
     machine_code,
@@ -191,6 +192,7 @@ machine_code(
 )
 
 machine_code(_code(-errno.ENODATA), "int dmi_get_bios_year(void)")
+machine_code(RETURN_ONE, "bool irq_fpu_usable(void)")
 machine_code(
     _code(-errno.ENXIO),
     """
