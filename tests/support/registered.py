@@ -44,6 +44,9 @@ PAIRS = (
     ),
     _notifier("cpufreq_register_notifier", "cpufreq_unregister_notifier", "frequency notifier"),
     _notifier("crypto_register_notifier", "crypto_unregister_notifier", "crypto algorithm"),
+    _notifier(
+        "register_random_vmfork_notifier", "unregister_random_vmfork_notifier", "fork notifier"
+    ),
     _notifier("register_dcbevent_notifier", "unregister_dcbevent_notifier", "DCB notifier"),
     _notifier("backlight_register_notifier", "backlight_unregister_notifier", "backlight notifier"),
     Pair(

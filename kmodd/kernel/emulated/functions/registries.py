@@ -59,6 +59,7 @@ pairs(
     terminal notifier: int register_vt_notifier(struct notifier_block *nb) / int unregister_vt_notifier(struct notifier_block *nb)
     ACPI notifier: int register_acpi_notifier(struct notifier_block *nb) / int unregister_acpi_notifier(struct notifier_block *nb)
     machine check notifier: void mce_register_decode_chain(struct notifier_block *nb) / void mce_unregister_decode_chain(struct notifier_block *nb)
+    fork notifier: int register_random_vmfork_notifier(struct notifier_block *nb) / int unregister_random_vmfork_notifier(struct notifier_block *nb)
     memory notifier: int register_memory_notifier(struct notifier_block *nb) / void unregister_memory_notifier(struct notifier_block *nb)
     clock notifier: int pvclock_gtod_register_notifier(struct notifier_block *nb) / int pvclock_gtod_unregister_notifier(struct notifier_block *nb)
     power supply notifier: int power_supply_reg_notifier(struct notifier_block *nb) / void power_supply_unreg_notifier(struct notifier_block *nb)
