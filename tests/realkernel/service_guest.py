@@ -17,8 +17,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
 from kmodctl import Client, KmodctlError
-from kmodd.v1 import module_service_pb2
+from kmodd.v1 import module_service_pb2 as pb
+from kmodd.v1 import module_service_pb2_grpc
 from tests.realkernel.guest import hints
 from tests.realkernel.scenarios import (
     Record,
@@ -28,9 +32,20 @@ from tests.realkernel.scenarios import (
     run,
     set_parameters,
 )
+from tests.realkernel.service_unit import (
+    PATIENCE,
+    journal_entries,
+    main_pid,
+    shown,
+    systemctl,
+    wait_for_another,
+    watchdog_timeouts,
+)
 from tests.support.daemon import wait_until
 
 SOCKET = "/run/kmodd/admin/kmodd.sock"
+TEST_SOCKET = "/run/kmodd/test/kmodd.sock"
+TEST_SETTINGS = Path("/etc/kmodd/kmodd.toml.d/test.toml")
 STATE = Path("/var/lib/kmodd")
 OBSERVERS, LOADERS = "kmodd-observer", "kmodd-loader"
 NOBODY = 65534
@@ -39,8 +54,8 @@ MODPROBE_PATH = Path("/proc/sys/kernel/modprobe")
 KMOD = Path("/usr/bin/kmod")
 AF_PPPOX = 24
 CLONE_NEWNET = 0x40000000
-PATIENCE = 240.0
-"""Seconds that a restart may take in the guest."""
+CALLS, NAMES = 50, 1000
+"""How many calls are under way when the service is to stop, and how many names are in each."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -60,6 +75,7 @@ def main(arguments: Sequence[str]) -> None:
             strangers,
             roles,
             reloaded,
+            reloaded_while_a_loader_waits,
             killed_while_loading,
             stopped_process,
             journal,
@@ -231,6 +247,39 @@ def reloaded(session: Session) -> Record:
     return {"same": main_pid() == before, "load": loaded, "unit": shown("ActiveState")}
 
 
+def reloaded_while_a_loader_waits(session: Session) -> Record:
+    """A loader waits for an hour at a socket that a reload changes; the watchdog goes on."""
+    session.load("world")
+    before = main_pid()
+
+    def waits() -> list[str]:
+        found = (each.waits_for_module for each in session.client.list_operations())
+        return [module for module in found if module]
+
+    def answered() -> str:
+        return shown("WatchdogTimestampMonotonic")["WatchdogTimestampMonotonic"]
+
+    with Client(TEST_SOCKET) as loader, ThreadPoolExecutor(1) as pool:
+        hour = Duration(seconds=3600)
+        waiting = pool.submit(Session(loader, session.uploads).remove, "greet", wait=hour)
+        try:
+            wait_until(lambda: bool(waits()), seconds=PATIENCE)
+            TEST_SETTINGS.write_text(TEST_SETTINGS.read_text().replace("0o660", "0o600"))
+            systemctl("reload", "kmodd.service")
+            wait_until(lambda: os.stat(TEST_SOCKET).st_mode & 0o777 == 0o600, seconds=PATIENCE)
+            last = answered()
+            wait_until(lambda: answered() != last, seconds=PATIENCE, pause=0.5)
+            record = {
+                "same": main_pid() == before,
+                "unit": shown("ActiveState", "NRestarts"),
+                "watchdog_timeouts": watchdog_timeouts(),
+                "waits": waits(),
+            }
+        finally:
+            session.remove("world")
+    return record | {"waited": waiting.result()}
+
+
 def killed_while_loading(session: Session) -> Record:
     """The kernel is as it is, and the next daemon tells of it, and of what was asked for.
 
@@ -261,7 +310,7 @@ def killed_while_loading(session: Session) -> Record:
     listed = [module.name for module in session.client.list_modules()]
     in_kernel = [line.split()[0] for line in Path("/proc/modules").read_text().splitlines()]
     origins = {
-        module.name: module_service_pb2.Origin.Name(module.origin)
+        module.name: pb.Origin.Name(module.origin)
         for module in session.client.list_modules()
         if module.name in ("hello", "overlay")
     }
@@ -288,55 +337,51 @@ def stopped_process(session: Session) -> Record:
 
 def journal(_session: Session) -> Record:
     """The priorities of what kmodd wrote."""
-    command = ["journalctl", "--unit=kmodd.service", "--output=json", "--no-pager"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    entries = [json.loads(line) for line in answer.stdout.splitlines()]
-    ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "kmodd"]
+    ours = [entry for entry in journal_entries() if entry.get("SYSLOG_IDENTIFIER") == "kmodd"]
+    left_out = [entry for entry in ours if entry["MESSAGE"].endswith("; the socket is left out")]
     return {
+        "left_out": [[entry["PRIORITY"], entry["MESSAGE"]] for entry in left_out],
         "listening": [
             entry["PRIORITY"] for entry in ours if entry["MESSAGE"].startswith("listening on")
         ],
         "warnings": [
             entry["MESSAGE"]
             for entry in ours
-            if int(entry["PRIORITY"]) <= 4 and not entry["MESSAGE"].startswith("refused to ")
+            if int(entry["PRIORITY"]) <= 4
+            and entry not in left_out
+            and not entry["MESSAGE"].startswith("refused to ")
         ],
     }
 
 
-def ended(_session: Session) -> Record:
-    systemctl("stop", "kmodd.service")
-    return {"unit": shown("ActiveState", "Result"), "socket": os.path.exists(SOCKET)}
+def ended(session: Session) -> Record:
+    """It is told to stop while many wait for what it finds of very many names.
 
+    How long that took is what systemd noted, in microseconds.
+    """
+    with grpc.insecure_channel(f"unix:{SOCKET}") as channel:
+        load = module_service_pb2_grpc.ModuleServiceStub(channel).LoadModules
+        calls = [
+            load.future(pb.LoadModulesRequest(names=[f"gone{at}_{n}" for n in range(NAMES)]))
+            for at in range(CALLS)
+        ]
 
-def wait_for_another(session: Session, before: int) -> None:
-    """Wait until another process than ``before`` serves; asking takes time from its start."""
-    wait_until(
-        lambda: main_pid() not in (0, before) and answers(session), seconds=PATIENCE, pause=0.5
-    )
+        def begun() -> int:
+            answered = [call for call in calls if call.done()]
+            return len(answered) + len(session.client.list_operations())
 
-
-def answers(session: Session) -> bool:
-    try:
-        session.client.status()
-    except KmodctlError:
-        return False
-    return True
-
-
-def main_pid() -> int:
-    return int(shown("MainPID")["MainPID"])
-
-
-def shown(*properties: str, unit: str = "kmodd.service") -> dict[str, str]:
-    """Properties of the unit, by name."""
-    answer = systemctl("show", unit, f"--property={','.join(properties)}")
-    return dict(line.split("=", 1) for line in answer.splitlines())
-
-
-def systemctl(*arguments: str) -> str:
-    command = ["systemctl", "--no-pager", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        wait_until(lambda: begun() >= CALLS, seconds=PATIENCE)
+        systemctl("stop", "kmodd.service")
+        codes = [call.code().name for call in calls]
+    asked, over = "ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic"
+    times = shown(asked, over)
+    return {
+        "unit": shown("ActiveState", "Result"),
+        "socket": os.path.exists(SOCKET),
+        "took": int(times[over]) - int(times[asked]),
+        "codes": {code: codes.count(code) for code in codes},
+        "watchdog_timeouts": watchdog_timeouts(),
+    }
 
 
 if __name__ == "__main__":

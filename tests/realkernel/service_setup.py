@@ -44,9 +44,18 @@ path = "/run/kmodd/test/kmodd.sock"
 role = "loader"
 group = "kmodd-loader"
 mode = 0o660
-allow = ["world"]
+allow = ["greet", "world"]
 """
 """A drop-in for kmodd.toml: a socket in a directory that nobody has prepared."""
+
+BAD_SOCKET = """\
+[[socket]]
+path = "/run/kmodd/unmade/kmodd.sock"
+role = "observer"
+group = "kmodd-unmade"
+mode = 0o660
+"""
+"""Another one: a socket for a group that nobody has made."""
 
 DROP_IN = """\
 [Service]
@@ -128,6 +137,7 @@ cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d
 chroot /newroot systemd-sysusers kmodd.conf
 cp {source}/kmodd.toml /newroot/etc/kmodd
 {_written(SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/test.toml")}
+{_written(BAD_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/bad.toml")}
 mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/kmodd.service.d
 ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
 {_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}

@@ -3,9 +3,13 @@
 
 import errno
 
+from kmodd.settings import Limits
 from tests.realkernel.boots import Outcomes
 
 CAP_SYS_MODULE, CAP_SYSLOG = 16, 34
+BAD_SOCKET = "/run/kmodd/unmade/kmodd.sock: the group 'kmodd-unmade' is not known here"
+NOTICED = 5.0
+"""Seconds that the guest's systemd may take from its signal to the process, and from its end."""
 
 
 def test_systemd_starts_it_with_two_capabilities_and_a_database(service: Outcomes) -> None:
@@ -20,7 +24,7 @@ def test_it_serves_a_tree_that_cannot_be_written_and_writes_it_when_it_can_be(
     service: Outcomes,
 ) -> None:
     record = service.of("started")
-    assert record["unit"]["StatusText"] == record["problem"]
+    assert record["unit"]["StatusText"] == f"{record['problem']}; {BAD_SOCKET}"
     assert (record["published"], record["problem"].rpartition(": ")[2]) == (
         False,
         "Read-only file system",
@@ -30,6 +34,13 @@ def test_it_serves_a_tree_that_cannot_be_written_and_writes_it_when_it_can_be(
         "published": True,
         "problem": "",
     }
+
+
+def test_a_socket_for_a_group_that_nobody_has_made_is_left_out_and_said(service: Outcomes) -> None:
+    unit = service.of("started")["unit"]
+    assert (unit["ActiveState"], unit["NRestarts"]) == ("active", "0")
+    said = [f"{BAD_SOCKET}; the socket is left out"]
+    assert {tuple(entry) for entry in service.of("journal")["left_out"]} == {("3", *said)}
 
 
 def test_modules_load_under_its_filters(service: Outcomes) -> None:
@@ -99,6 +110,16 @@ def test_a_reload_puts_new_configuration_in_force(service: Outcomes) -> None:
     assert record["unit"]["ActiveState"] == "active"
 
 
+def test_a_reload_waits_for_no_loader_and_the_watchdog_is_answered(service: Outcomes) -> None:
+    assert service.of("reloaded_while_a_loader_waits") == {
+        "same": True,
+        "unit": {"ActiveState": "active", "NRestarts": "1"},
+        "watchdog_timeouts": 0,
+        "waits": ["greet"],
+        "waited": {},
+    }
+
+
 def test_killed_in_the_middle_of_loads_it_comes_back_with_the_kernels_listing(
     service: Outcomes,
 ) -> None:
@@ -115,14 +136,17 @@ def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) ->
 
 def test_the_journal_has_priorities(service: Outcomes) -> None:
     record = service.of("journal")
-    assert record["listening"] == ["6"] * 4 * 4
+    assert record["listening"] == ["6"] * (4 * 4 + 1)  # four starts, and a socket that changed
     assert [line.rpartition(": ")[2] for line in record["warnings"]] == [
         "Read-only file system; the databases are in force in memory",
         "starting anew",
     ]
 
 
-def test_it_stops_when_it_is_asked_to(service: Outcomes) -> None:
+def test_it_stops_within_the_drain_under_many_calls_of_many_names(service: Outcomes) -> None:
     record = service.of("ended")
     assert record["unit"] == {"ActiveState": "inactive", "Result": "success"}
     assert not record["socket"]
+    assert record["took"] <= (Limits().drain + NOTICED) * 1e6
+    assert "UNAVAILABLE" in record["codes"]  # those that were not answered by then
+    assert record["watchdog_timeouts"] == 1  # of the process that was stopped
