@@ -8,6 +8,7 @@ table (RFC 7541, 6.2.2).
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from types import TracebackType
@@ -127,7 +128,8 @@ class RawConnection:
             kind, flags = head[3], head[4]
             payload = self._read(length)
             if self._sending and kind in (Kind.SETTINGS, Kind.PING) and not flags & Flag.ACK:
-                self.send(frame(kind, payload if kind == Kind.PING else b"", 0, Flag.ACK))
+                with suppress(BrokenPipeError):  # it has closed, and more of it is to be read
+                    self.send(frame(kind, payload if kind == Kind.PING else b"", 0, Flag.ACK))
             yield kind, stream, payload
 
     def end_of(self, stream: int) -> bytes:
