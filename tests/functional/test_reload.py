@@ -226,7 +226,7 @@ def test_a_socket_that_is_taken_out_is_gone_with_its_holds_and_no_other_is(
 def test_a_reload_waits_for_no_caller_of_a_socket_that_is_taken_out(
     daemon: Daemon, modules_root: ModuleTree, tmp_path: Path
 ) -> None:
-    wait = f"while ! test -e {tmp_path}/go; do sleep 0.05; done"
+    wait = f"while test -d {tmp_path} && ! test -e {tmp_path}/go; do sleep 0.05; done"
     configure(daemon, modules_root, f"install hello {wait}\n")
     said: list[object] = []
 

@@ -31,7 +31,7 @@ command = 3600.0
 def daemon(modules_root: ModuleTree, tmp_path: Path) -> Iterator[Daemon]:
     """A daemon that would take an hour to load greet, or until the file ``go`` is there."""
     with running_daemon(modules_root.root, settings=SETTINGS, place="run/s") as running:
-        wait = f"while ! test -e {tmp_path}/go; do sleep 0.05; done"
+        wait = f"while test -d {tmp_path} && ! test -e {tmp_path}/go; do sleep 0.05; done"
         configure(running, modules_root, f"install greet {wait}\n")
         yield running
         (tmp_path / "go").touch()

@@ -33,7 +33,7 @@ allow = ["*"]
 def daemon(modules_root: ModuleTree, tmp_path: Path) -> Iterator[Daemon]:
     """A daemon that takes its time to load greet: until the file ``go`` is there."""
     with running_daemon(modules_root.root, settings=SETTINGS, place="admin/s") as running:
-        wait = f"while ! test -e {tmp_path}/go; do sleep 0.05; done"
+        wait = f"while test -d {tmp_path} && ! test -e {tmp_path}/go; do sleep 0.05; done"
         configure(running, modules_root, f"install greet {wait}\n")
         yield running
 
