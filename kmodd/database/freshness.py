@@ -29,15 +29,19 @@ def has_fresh_directories(directory: str, looks: Looks) -> bool:
 def has_lost_none(inventory: Inventory) -> bool:
     """Tell whether every module that a scan found is still there, whatever has come since.
 
-    Where no directory below the tree's own has changed there is no need to look at each.
+    Each is looked at but for those in a directory that has not changed.
     """
-    directory, listings = inventory.directory, inventory.listings.items()
-    if inventory.memory.complete and _all_are(
-        directory, ((path, listing.identity) for path, listing in listings if path)
-    ):
-        return True
-    paths = (full_path(directory, record.path) for record in inventory.records.values())
-    return all(map(os.path.exists, paths))
+    directory = inventory.directory
+    unchanged = {
+        path
+        for path, listing in inventory.listings.items()
+        if path and _all_are(directory, ((path, listing.identity),))
+    }
+    return all(
+        os.path.exists(full_path(directory, record.path))
+        for record in inventory.records.values()
+        if record.path.rpartition("/")[0] not in unchanged
+    )
 
 
 def _all_are(directory: str, identities: Iterable[tuple[str, tuple[int, int, int, int]]]) -> bool:
