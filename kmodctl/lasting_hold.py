@@ -3,8 +3,6 @@
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.holding import HeldModules
@@ -17,7 +15,7 @@ OF_THE_DAEMON = ("SHUTTING_DOWN", "UNAVAILABLE", "CANCELLED")
 
 
 class LastingHold:
-    """A hold until ``close``, over the ends of daemons; a context manager.
+    """A hold until ``close``, over the ends of daemons.
 
     ``_lock`` guards which hold it is by now, and that none is taken once it is closed.
     """
@@ -30,17 +28,6 @@ class LastingHold:
         self._closed = threading.Event()
         self._hold = take()
         threading.Thread(target=self._follow, name="kmodctl-lasting", daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the hold, or the wait for the daemon."""

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
         note=shlex.join(options.command),
         use_blacklist=options.use_blacklist,
     )
-    with LastingHold(take, output.warning):
+    with closing(LastingHold(take, output.warning)):
         return _run(options.command, output)
 
 
