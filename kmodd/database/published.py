@@ -15,9 +15,9 @@ from itertools import pairwise
 from kmodd.database import text
 from kmodd.database.database import Database, Dependencies
 from kmodd.database.files import OUTPUTS
-from kmodd.database.inventory import NO_STAMP, FileStamp, Inventory, ModuleRecord
+from kmodd.database.inventory import Inventory, ModuleRecord
 from kmodd.database.trie import read_index
-from kmodd.database.walk import file_stamp, full_path
+from kmodd.database.walk import stamp_at
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
@@ -39,7 +39,7 @@ def read_published(directory: str, release: str) -> Database:
     for module, words in softdeps:
         own.setdefault(module, []).append(words)
     modules = {
-        name: ModuleRecord(path, name, _stamp(directory, path), softdeps=tuple(own.get(name, ())))
+        name: ModuleRecord(path, name, stamp_at(directory, path), softdeps=tuple(own.get(name, ())))
         for name, (path, _) in lines.items()
     }
     return Database(
@@ -111,10 +111,3 @@ def _read(path: str) -> bytes:
             return file.read(FILE_MAX)
     except OSError:
         return b""
-
-
-def _stamp(directory: str, path: str) -> FileStamp:
-    try:
-        return file_stamp(os.stat(full_path(directory, path)))
-    except OSError:
-        return NO_STAMP

@@ -8,8 +8,8 @@ from functools import partial
 from sys import intern
 from typing import Any
 
-from kmodd.database.inventory import NO_STAMP, FileStamp, ModuleRecord
-from kmodd.database.walk import file_stamp, full_path
+from kmodd.database.inventory import FileStamp, ModuleRecord
+from kmodd.database.walk import file_stamp, full_path, stamp_at
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile.quick import read_contents
 from kmodd.names import module_name_of_path
@@ -41,7 +41,7 @@ def read_record(directory: str, path: str) -> ModuleRecord:
             os.close(fd)
     except (ModuleFileError, OSError) as error:
         why = error.why if isinstance(error, ModuleFileError) else os.strerror(error.errno or 0)
-        return ModuleRecord(path=path, name=name, stamp=_stamp(directory, path), error=why)
+        return ModuleRecord(path=path, name=name, stamp=stamp_at(directory, path), error=why)
 
 
 def read_rows(directory: str, chunk: Sequence[str], threads: int) -> bytes:
@@ -70,11 +70,3 @@ def records_of(rows: bytes) -> list[ModuleRecord]:
     """Return the records that ``read_rows`` made bytes of."""
     read: list[Any] = marshal.loads(rows)
     return [ModuleRecord(path, name, FileStamp(*stamp), *rest) for path, name, stamp, *rest in read]
-
-
-def _stamp(directory: str, path: str) -> FileStamp:
-    """Return the stamp of a file that could not be read, as far as it can be had."""
-    try:
-        return file_stamp(os.stat(full_path(directory, path)))
-    except OSError:
-        return NO_STAMP

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kmodd.database.inventory import DirectoryListing, FileStamp, Inventory, Looks
+from kmodd.database.inventory import NO_STAMP, DirectoryListing, FileStamp, Inventory, Looks
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
 
@@ -165,6 +165,14 @@ def file_stamp(status: os.stat_result) -> FileStamp:
     return FileStamp(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
+
+
+def stamp_at(directory: str, path: str) -> FileStamp:
+    """Return the stamp of a file, relative to ``directory`` or absolute; NO_STAMP without one."""
+    try:
+        return file_stamp(os.stat(full_path(directory, path)))
+    except OSError:
+        return NO_STAMP
 
 
 def is_same(stamp: FileStamp, status: os.stat_result) -> bool:

@@ -11,7 +11,7 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
 from kmodd.database.inventory import DirectoryListing, Looks
 from kmodd.database.publish import Publication
-from kmodd.database.walk import file_stamp, looks_of, with_own_root
+from kmodd.database.walk import looks_of, stamp_at, with_own_root
 
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 """The files beside the databases that a kernel's build leaves, and that depmod reads."""
@@ -105,7 +105,7 @@ class GivenUp:
     mark: int
     looks: bytes | None
     root: DirectoryListing | None
-    inputs: tuple[FileStamp | None, ...]
+    inputs: tuple[FileStamp, ...]
     depmod_config: DepmodConfig
     links: tuple[Path, ...]
     trusted_only: bool
@@ -116,6 +116,22 @@ class GivenUp:
             return None
         directory = str(self.summary.directory)
         return with_own_root(directory, Looks.unpacked(self.looks), self.root)
+
+    def with_database(self, database: Database) -> Generation:
+        """Return the generation again, with what the files on disk say as its database."""
+        return Generation(
+            number=self.number,
+            release=self.summary.release,
+            directory=self.summary.directory,
+            database=database,
+            config=self.config,
+            built=self.built,
+            publication=self.publication,
+            problem=self.problem,
+            trusted_only=self.trusted_only,
+            unread=self.unread,
+            from_disk=True,
+        )
 
     @property
     def number(self) -> int:
@@ -150,7 +166,7 @@ def no_summary(directory: Path, problem: str) -> TreeSummary:
 
 
 def given_up(
-    generation: Generation, inputs: tuple[FileStamp | None, ...], depmod_config: DepmodConfig
+    generation: Generation, inputs: tuple[FileStamp, ...], depmod_config: DepmodConfig
 ) -> GivenUp:
     """Return what is to be kept of ``generation``, which was read from ``inputs`` and so on."""
     looks = looks_of(generation.database.inventory)
@@ -184,16 +200,9 @@ def links_of(generation: Generation) -> tuple[Path, ...]:
     return tuple(Path(generation.directory, link).resolve() for link in links)
 
 
-def inputs_of(directory: Path) -> tuple[FileStamp | None, ...]:
+def inputs_of(directory: Path) -> tuple[FileStamp, ...]:
     """Return the stamps of the files that a database is built from beside the modules."""
-    return tuple(map(_stamp, (directory / name for name in INPUTS)))
-
-
-def _stamp(path: Path) -> FileStamp | None:
-    try:
-        return file_stamp(path.stat())
-    except OSError:
-        return None
+    return tuple(stamp_at(str(directory), name) for name in INPUTS)
 
 
 def _mark_of(files: Mapping[str, bytes]) -> int:

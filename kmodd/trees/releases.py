@@ -5,8 +5,11 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from kmodd.database.build import build
+from kmodd.database.inventory import Inventory
 from kmodd.database.presence import is_tree
 from kmodd.database.reading import Progress
 from kmodd.errors import Reason, TreeError
@@ -102,8 +105,7 @@ class Trees:
         except TreeError as error:
             if not treeless or error.reason is not Reason.TREE_NOT_FOUND:
                 raise
-        name = release or self.release
-        return Tree(self.directory / name, self._options, resident=False).without_directory()
+        return _treeless(self.directory / (release or self.release), self._options)
 
     def rebuild(
         self, release: str = "", *, progress: Progress | None = None, insist: bool = False
@@ -174,6 +176,24 @@ class Trees:
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener()
+
+
+def _treeless(directory: Path, options: TreeOptions) -> Generation:
+    """Return the configuration with an empty database, for a release that has no directory."""
+    release = directory.name
+    config, depmod_config = options.config(), options.depmod_config(release)
+    unread = depmod_config.unread + config.unread
+    options.unread.tell(unread)
+    return Generation(
+        number=0,
+        release=release,
+        directory=directory,
+        database=build(Inventory(release=release, directory=str(directory), records={})),
+        config=config,
+        built=datetime.now(UTC),
+        trusted_only=options.trusted_only,
+        unread=unread,
+    )
 
 
 def modules_directory(root: Path) -> Path:

@@ -12,10 +12,8 @@ from kmodd.access.trusted_files import check_files, check_tree
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
-from kmodd.database.build import build
 from kmodd.database.files import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh
-from kmodd.database.inventory import Inventory
 from kmodd.database.publish import Publication
 from kmodd.database.published import read_published
 from kmodd.database.reading import Progress
@@ -69,7 +67,7 @@ class Tree:
         self._kept: tuple[int, bool] | None = None
         self._retries = Retries()
         self._read_at = 0.0
-        self._read_by: tuple[tuple[FileStamp | None, ...], DepmodConfig] = ((), DepmodConfig())
+        self._read_by: tuple[tuple[FileStamp, ...], DepmodConfig] = ((), DepmodConfig())
         self._misses_files = False
 
     @property
@@ -95,40 +93,9 @@ class Tree:
         if found is None or found.publication is None or not found.publication.stands():
             return self.rebuild()
         try:
-            database = self._database_on_disk()
+            return found.with_database(self._database_on_disk())
         except TreeError:
             return self.rebuild()
-        return Generation(
-            number=found.number,
-            release=self.directory.name,
-            directory=self.directory,
-            database=database,
-            config=found.config,
-            built=found.built,
-            publication=found.publication,
-            problem=found.problem,
-            trusted_only=found.trusted_only,
-            unread=found.unread,
-            from_disk=True,
-        )
-
-    def without_directory(self) -> Generation:
-        """Return the configuration with an empty database, for a release that has no directory."""
-        directory, release = str(self.directory), self.directory.name
-        inventory = Inventory(release=release, directory=directory, records={})
-        config = self._options.config()
-        unread = self._options.depmod_config(self.directory.name).unread + config.unread
-        self._options.unread.tell(unread)
-        return Generation(
-            number=0,
-            release=release,
-            directory=self.directory,
-            database=build(inventory),
-            config=config,
-            built=datetime.now(UTC),
-            trusted_only=self._options.trusted_only,
-            unread=unread,
-        )
 
     def rebuild(self, *, progress: Progress | None = None, insist: bool = False) -> Generation:
         """Read the tree anew, put the result in force and publish it.
