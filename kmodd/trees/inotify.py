@@ -3,7 +3,6 @@
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -46,10 +45,6 @@ REMOVALS = (DirDeletedEvent, FileDeletedEvent)
 """The events that take something away. (Where something moves to is looked at in any case.)"""
 
 log = logging.getLogger(__name__)
-
-# A directory that comes while its parent is being watched is watched twice, which does no harm.
-# What watchdog 7 warns of it has all watched paths in it, megabytes of them.
-warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
 
 Touch = Callable[[str], None]
 
