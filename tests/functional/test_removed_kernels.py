@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodctl import Client
+from kmodctl import CallError, Client
 from kmodd.database.files import OUTPUTS
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.modules import SOURCES
@@ -137,7 +137,7 @@ def test_files_that_an_earlier_daemon_published_go_too(
     state = ("--state", str(tmp_path / "state"))
     with running_daemon(modules_root.root, *state, settings=QUICK):
         wait_until(lambda: has_databases(directory))
-        time.sleep(1)
+        wait_until(lambda: len(list((tmp_path / "state").glob("*.records"))) == 2)
     remove_files(directory)
     assert directory.exists()
     with running_daemon(modules_root.root, *state, settings=QUICK):
@@ -178,7 +178,7 @@ def test_a_load_in_the_midst_of_a_removal_writes_nothing(
     wait_until(lambda: has_databases(directory))
     before = {name: (directory / name).read_bytes() for name in OUTPUTS}
     (directory / "extra" / "noexit.ko").unlink()
-    with pytest.raises(Exception, match="noexit"):
+    with pytest.raises(CallError, match="noexit"):
         client.load("noexit")
     assert not client.status().tree.published
     assert {name: (directory / name).read_bytes() for name in OUTPUTS} == before
