@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _client_class() -> "type[Client]":
 
 @contextmanager
 def _client(
-    invocation: Invocation, command: ModuleType, options: argparse.Namespace
+    invocation: Invocation, command: ModuleType, options: CommandOptions
 ) -> Iterator["Client"]:
     """Connect to the daemon that the command is for.
 

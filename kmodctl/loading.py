@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """modprobe's two actions: a call for each name, and what is printed of what became of it."""
 
-import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from kmodctl.carrying import load_through, unload_through
 from kmodctl.errors import NoDaemonError
 from kmodctl.modprobe_words import Complaints, step_line
 from kmodctl.output import Output
+from kmodctl.parser import CommandOptions
 from kmodctl.quoting import join_parameters
 from kmodctl.unrun import tell_unrun
 
@@ -27,7 +27,7 @@ class _Action(ABC):
 
     removing = False
 
-    def __init__(self, options: argparse.Namespace, client: "Client", output: Output) -> None:
+    def __init__(self, options: CommandOptions, client: "Client", output: Output) -> None:
         self._options = options
         self._client = client
         self._output = output
@@ -252,7 +252,7 @@ class UnloadCommand(_Action):
         self._complaints.of_unload(name, failure)
 
 
-def _verbosity(options: argparse.Namespace) -> "pb.Verbosity":
+def _verbosity(options: CommandOptions) -> "pb.Verbosity":
     from kmodd.v1 import module_service_pb2 as pb
 
     if options.quiet:
@@ -260,11 +260,11 @@ def _verbosity(options: argparse.Namespace) -> "pb.Verbosity":
     return pb.VERBOSITY_VERBOSE if _is_verbose(options) else pb.VERBOSITY_UNSPECIFIED
 
 
-def names_place(options: argparse.Namespace) -> bool:
+def names_place(options: CommandOptions) -> bool:
     """Tell whether another root or configuration is named, which is for a private daemon."""
     return options.dirname is not None or bool(options.config)
 
 
-def _is_verbose(options: argparse.Namespace) -> bool:
+def _is_verbose(options: CommandOptions) -> bool:
     """Tell whether what is done is to be printed: -q counts for more than -v."""
     return bool(options.verbose and not options.quiet)

@@ -31,6 +31,14 @@ LONGEST_WAIT = 86_400_000
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 
+SUPPRESS = "==SUPPRESS=="
+"""argparse's word, in place of a help, for what no help tells of."""
+
+
+class CommandOptions(argparse.Namespace):
+    """What a command line came to: an attribute for each option and operand."""
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that reads words as getopt_long(3) does, and fails with status 1.
 
@@ -47,8 +55,8 @@ class Parser(argparse.ArgumentParser):
         self.extensions = self.add_argument_group("beyond kmod")
 
     def parse_args(  # type: ignore[override]  # what it is given and gives is the base's
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
+        self, args: Sequence[str] | None = None, namespace: CommandOptions | None = None
+    ) -> CommandOptions:
         """Read a whole command line; ends the program where it is wrong, or asks for help."""
         result, operands = self.read(sys.argv[1:] if args is None else args, namespace)
         self._bind(operands, result)
@@ -57,16 +65,16 @@ class Parser(argparse.ArgumentParser):
     def read(
         self,
         words: Sequence[str],
-        namespace: argparse.Namespace | None = None,
+        namespace: CommandOptions | None = None,
         *,
         operands_end: bool = False,
-    ) -> tuple[argparse.Namespace, list[str]]:
+    ) -> tuple[CommandOptions, list[str]]:
         """Read the options of ``words`` and give them with the operands, in order.
 
         With ``operands_end``, or where POSIXLY_CORRECT is set, the first operand ends the options.
         In a command of modprobe.d no option may follow it.
         """
-        result = argparse.Namespace() if namespace is None else namespace
+        result = CommandOptions() if namespace is None else namespace
         self._set_defaults(result)
         operands_end = operands_end or ("POSIXLY_CORRECT" in os.environ and not self.behind)
         operands: list[str] = []
@@ -109,7 +117,7 @@ class Parser(argparse.ArgumentParser):
         """End the program with a wrong command line."""
         self.complain(f"{message}. See -h.")
 
-    def _set_defaults(self, namespace: argparse.Namespace) -> None:
+    def _set_defaults(self, namespace: CommandOptions) -> None:
         for action in actions_of(self):
             if action.dest != argparse.SUPPRESS and action.default != argparse.SUPPRESS:
                 setattr(namespace, action.dest, action.default)
@@ -118,7 +126,7 @@ class Parser(argparse.ArgumentParser):
         if self.behind:
             setattr(namespace, self.behind, [])
 
-    def _read_long(self, word: str, rest: Iterator[str], namespace: argparse.Namespace) -> None:
+    def _read_long(self, word: str, rest: Iterator[str], namespace: CommandOptions) -> None:
         name, equals, value = word.partition("=")
         option, action = self._find_long(name, word)
         if action.nargs == 0:
@@ -152,7 +160,7 @@ class Parser(argparse.ArgumentParser):
             self.complain(f"option '{word}' is ambiguous; possibilities: {possibilities}")
         return known[0]
 
-    def _read_short(self, word: str, rest: Iterator[str], namespace: argparse.Namespace) -> None:
+    def _read_short(self, word: str, rest: Iterator[str], namespace: CommandOptions) -> None:
         """Read a word of one-letter options, the last of which may take what follows."""
         for at, letter in enumerate(word[1:], 2):
             option = f"-{letter}"
@@ -170,7 +178,7 @@ class Parser(argparse.ArgumentParser):
             return
 
     def _store(
-        self, action: argparse.Action, option: str, text: str, namespace: argparse.Namespace
+        self, action: argparse.Action, option: str, text: str, namespace: CommandOptions
     ) -> None:
         action(self, namespace, self._typed(action, text), option)
 
@@ -191,7 +199,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{_name(action)}: '{text}' is none of {choices}")
         return value
 
-    def _bind(self, operands: list[str], namespace: argparse.Namespace) -> None:
+    def _bind(self, operands: list[str], namespace: CommandOptions) -> None:
         """Give the operands to what is declared to take them, each as much as it may."""
         for action in self.operands():
             if action.nargs in ("*", "+", argparse.REMAINDER):

@@ -5,11 +5,10 @@ For the shell that is named; an installed kmodd has the same in share/, where sh
 Needs no daemon.
 """
 
-import argparse
 import os
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 SHELLS = {"bash": "kmodctl.bash", "zsh": "_kmodctl", "fish": "kmodctl.fish"}
 """Each shell's file in kmodctl/share/completions."""
@@ -23,12 +22,12 @@ def configure(parser: Parser) -> None:
     add("shell", choices=tuple(SHELLS), metavar="|".join(SHELLS), help="the shell")
 
 
-def is_private(_options: argparse.Namespace) -> bool:
+def is_private(_options: CommandOptions) -> bool:
     """Tell that no daemon is needed."""
     return True
 
 
-def run_private(options: argparse.Namespace, output: Output) -> int:
+def run_private(options: CommandOptions, output: Output) -> int:
     """Print the shell's file as it is."""
     with open(os.path.join(_DIRECTORY, SHELLS[options.shell]), encoding="utf-8") as file:
         script = file.read()

@@ -6,7 +6,6 @@ waits for the databases to be written. What names another directory or file, or 
 no daemon and is done with the caller's own rights.
 """
 
-import argparse
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -40,7 +40,7 @@ _PRIVATE = {
 """The options that the shared daemon knows nothing of, and what they are when not given."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """Add depmod's arguments."""
     _add_actions(parser)
     _add_places(parser)
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_actions(parser: argparse.ArgumentParser) -> None:
+def _add_actions(parser: Parser) -> None:
     """Add the options that say what to do, and what to tell."""
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="look at all modules (always so)")
@@ -71,7 +71,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     add("-w", "--warn", dest="warn_duplicates", action="store_true", help="warn of duplicates")
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def _add_places(parser: Parser) -> None:
     """Add the options that name other directories and files."""
     add = parser.add_argument
     add("-b", "--basedir", metavar="DIR", dest="base", default="/", help="a root to build for")
@@ -106,13 +106,13 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def is_private(options: argparse.Namespace) -> bool:
+def is_private(options: CommandOptions) -> bool:
     """Tell whether what was asked for needs the caller's rights rather than the daemon's."""
     wanted = any(getattr(options, name, default) != default for name, default in _PRIVATE.items())
     return wanted or any(not VERSION.match(word) for word in options.words)
 
 
-def run_private(options: argparse.Namespace, output: Output) -> int:
+def run_private(options: CommandOptions, output: Output) -> int:
     """Build in a process of our own; nothing here needs a daemon."""
     prefix = options.symbol_prefix
     if prefix is not None and len(prefix) != 1:
@@ -143,7 +143,7 @@ def run_private(options: argparse.Namespace, output: Output) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Have the daemon rebuild, and wait."""
     show = _progress if sys.stderr.isatty() else None
     release = options.words[0] if options.words else ""

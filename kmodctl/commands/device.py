@@ -8,12 +8,11 @@ configuration space, as 'modinfo -F alias' shows it, with a * for what does not 
 unplugs one.
 """
 
-import argparse
 import os
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -29,7 +28,7 @@ def configure(parser: Parser) -> None:
     add("device", metavar="MODALIAS|NAME", nargs="?", help="what to add, or which to remove")
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Tell whether there is a device where one is needed, and none where not."""
     if (options.device is None) == (options.action == "list"):
         return True
@@ -38,7 +37,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return False
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Add, list or remove."""
     if options.action == "add":
         return _add(client.add_device(options.device), output)

@@ -4,24 +4,24 @@
 Each line begins with the seconds since the kernel booted.
 """
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output, as_json
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """Add dmesg's arguments."""
     parser.add_argument(
         "-w", "--follow", action="store_true", help="go on with new lines as they come"
     )
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the records; as JSON, one object a line."""
     import json
 

@@ -5,14 +5,13 @@ Prints what kmodd has kept of the changes of the listing and of the operations b
 each, in UTC; with --json an object a line. With --follow it goes on until it is interrupted.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output, as_json
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -29,7 +28,7 @@ def configure(parser: Parser) -> None:
     )
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the events."""
     import json
 

@@ -8,7 +8,6 @@ such command, 126 where it cannot be executed, 128 + N where signal N ended it. 
 the holds of others with --list and end them with --end.
 """
 
-import argparse
 import shlex
 import signal
 import socket
@@ -19,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,7 +41,7 @@ def configure(parser: Parser) -> None:
     parser.behind = "command"
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Ask for modules and a command, or for neither."""
     if options.list or options.end is not None:
         if options.modules or options.command:
@@ -55,7 +54,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return bool(options.modules and options.command)
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Hold the modules while the command runs; returns its exit status."""
     if options.list:
         _list(client, output)

@@ -5,13 +5,12 @@ Sends the file to the daemon and loads it as it is: nothing is searched, and no 
 loaded for it.
 """
 
-import argparse
 import errno
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 from kmodctl.quoting import join_parameters
 from kmodctl.unrun import tell_unrun
 
@@ -38,7 +37,7 @@ def configure(parser: Parser) -> None:
     add("words", metavar="FILE [PARAM=VALUE...]", nargs="*", help="the module file")
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Ask for a file."""
     if not options.words:
         output.error("missing filename.")
@@ -49,7 +48,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return True
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Upload the file and load it."""
     file, *parameters = options.words
     try:

@@ -5,12 +5,11 @@ The path is looked up in the emulated kernel, and never on the machine. Director
 Where modules' own code is not run, they make nothing, and it is said why.
 """
 
-import argparse
 import stat
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -27,7 +26,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="an absolute path")
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the names, one a line."""
     files = client.list_files(options.path)
     if output.json:

@@ -5,11 +5,10 @@ Prints each module's name, its size in bytes, how many references it has, and th
 it. With --json also its state, its taints, and whether its init function has run.
 """
 
-import argparse
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import SUPPRESS, CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -20,17 +19,17 @@ def configure(parser: Parser) -> None:
     add = parser.add_argument
     add("-s", "--syslog", action="store_true", help="send messages to syslog, not to stderr")
     add("-v", "--verbose", action="store_true", help="changes nothing")
-    add("rest", nargs="*", help=argparse.SUPPRESS)
+    add("rest", nargs="*", help=SUPPRESS)
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Refuse operands: there is nothing to choose."""
     if options.rest:
         output.error("too many arguments provided.")
     return not options.rest
 
 
-def run(_options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(_options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the listing as lsmod(8) does."""
     modules = client.list_modules()
     if output.json:

@@ -6,7 +6,6 @@ module's author put into it: licence, description, parameters, aliases; and who 
 here is verified.
 """
 
-import argparse
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
+from kmodctl.parser import CommandOptions, Parser
 from kmodctl.private import PrivateRoot, place_beside
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _FIELDS = {
 }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """Add modinfo's arguments."""
     add = parser.add_argument
     for letter, (option, field) in _FIELDS.items():
@@ -46,21 +46,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("modules", metavar="MODULE|FILE", nargs="*", help="a module's name, an alias or a file")
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Ask for something to tell of."""
     if not options.modules:
         output.error("missing module or filename.")
     return bool(options.modules)
 
 
-def place(options: argparse.Namespace) -> PrivateRoot | None:
+def place(options: CommandOptions) -> PrivateRoot | None:
     """Another root is for a private daemon."""
     if options.basedir is None:
         return None
     return place_beside(options.connect, options.basedir, options.release)
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Tell of each name; the status is that of all of them."""
     found: list[ModuleInfo] = []
     failed = False
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     return int(failed)
 
 
-def _infos(name: str, options: argparse.Namespace, client: "Client") -> "list[ModuleInfo]":
+def _infos(name: str, options: CommandOptions, client: "Client") -> "list[ModuleInfo]":
     if options.modname or not _is_module_file(name):
         return client.module_infos(name, options.release, module_name_only=options.modname)
     path = name if name.startswith("/") else f"{os.getcwd()}/{name}"
@@ -115,7 +115,7 @@ def _is_module_file(name: str) -> bool:
         return False
 
 
-def _words(name: str, options: argparse.Namespace, error: CallError) -> str:
+def _words(name: str, options: CommandOptions, error: CallError) -> str:
     if error.reason not in ("MODULE_NOT_FOUND", "INVALID_NAME", "TREE_NOT_FOUND"):
         return error.message
     unmatched = error.reason == "INVALID_NAME" and not {"[", "]"}.isdisjoint(name)
@@ -123,7 +123,7 @@ def _words(name: str, options: argparse.Namespace, error: CallError) -> str:
     return f"Module {kind}{name} not found."
 
 
-def _complain(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> bool:
+def _complain(info: "ModuleInfo", options: CommandOptions, output: Output) -> bool:
     """Say why a file could not be read, unless nothing of it was asked for."""
     if not info.error or options.field == "filename":
         return False
@@ -132,7 +132,7 @@ def _complain(info: "ModuleInfo", options: argparse.Namespace, output: Output) -
     return True
 
 
-def _lines(info: "ModuleInfo", options: argparse.Namespace, output: Output) -> Iterator[str]:
+def _lines(info: "ModuleInfo", options: CommandOptions, output: Output) -> Iterator[str]:
     """Yield what modinfo prints of a module, each piece with the byte that ends it."""
     end = "\0" if options.null else "\n"
     file_name = info.path or "(builtin)"

@@ -5,14 +5,13 @@ Loads a module after the modules that it depends on; with -r unloads it, and the
 nothing uses any more. $MODPROBE_OPTIONS holds options that come before those given.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kmodctl.loading import LoadCommand, UnloadCommand, names_place
 from kmodctl.output import Output
-from kmodctl.parser import Parser, add_wait
+from kmodctl.parser import CommandOptions, Parser, add_wait
 from kmodctl.private import PrivateRoot, place_beside
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
@@ -116,7 +115,7 @@ def words(given: Sequence[str]) -> list[str]:
     return [*split_options(os.environ.get(OPTIONS_VARIABLE, "")), *given]
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Ask for a module, also where nothing else is to be said (-q)."""
     if not options.words and not options.show_config:
         output.error("missing parameters. See -h.")
@@ -125,7 +124,7 @@ def check(options: argparse.Namespace, output: Output) -> bool:
     return True
 
 
-def place(options: argparse.Namespace) -> PrivateRoot | None:
+def place(options: CommandOptions) -> PrivateRoot | None:
     """Another root or configuration is for a private daemon."""
     if not names_place(options):
         return None
@@ -133,7 +132,7 @@ def place(options: argparse.Namespace) -> PrivateRoot | None:
     return place_beside(options.connect, options.dirname, options.release, config)
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Do what is asked for; the status is that of all names together."""
     if options.show_config:
         return show_configuration(client, options.release, output)

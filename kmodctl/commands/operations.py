@@ -4,21 +4,21 @@
 Each line is one operation with its number, and what it does at this moment.
 """
 
-import argparse
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodd.v1 import daemon_service_pb2
 
 
-def configure(_parser: argparse.ArgumentParser) -> None:
+def configure(_parser: Parser) -> None:
     """There is nothing to choose."""
 
 
-def run(_options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(_options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the operations under way."""
     operations = client.list_operations()
     if output.json:

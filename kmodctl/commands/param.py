@@ -7,12 +7,11 @@ it. A parameter can be set where the module allows it; 'modinfo -p' tells of tho
 given to a load.
 """
 
-import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -29,7 +28,7 @@ def configure(parser: Parser) -> None:
     add("words", metavar="NAME[=VALUE]", nargs="*", help="a parameter, and what to set it to")
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the parameters, or do what the words say, in order."""
     if not options.words:
         parameters = client.get_parameters(options.module)

@@ -4,14 +4,13 @@
 Goes on with the next module when one cannot be unloaded.
 """
 
-import argparse
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser, add_wait
+from kmodctl.parser import CommandOptions, Parser, add_wait
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -27,14 +26,14 @@ def configure(parser: Parser) -> None:
     add("modules", metavar="MODULE", nargs="*", help="a module's name or file")
 
 
-def check(options: argparse.Namespace, output: Output) -> bool:
+def check(options: CommandOptions, output: Output) -> bool:
     """Ask for a module."""
     if not options.modules:
         output.error("missing module name.")
     return bool(options.modules)
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Unload each module."""
     results = [_remove(name, options, client, output) for name in options.modules]
     if output.json:
@@ -42,9 +41,7 @@ def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
     return int(any(result["reason"] for result in results))
 
 
-def _remove(
-    name: str, options: argparse.Namespace, client: "Client", output: Output
-) -> dict[str, str]:
+def _remove(name: str, options: CommandOptions, client: "Client", output: Output) -> dict[str, str]:
     """Unload one module; an argument that is a file stands for the module it holds."""
     from google.protobuf.duration_pb2 import Duration
 

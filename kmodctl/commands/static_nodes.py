@@ -4,13 +4,12 @@
 systemd makes these nodes early in the boot, from the tmpfiles form of this.
 """
 
-import argparse
 import os
 from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -32,7 +31,7 @@ def configure(parser: Parser) -> None:
     )
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the nodes, or write them into a file whose directory is made if need be."""
     try:
         nodes = client.static_nodes()

@@ -5,12 +5,11 @@ Without a name, shows what the daemon is, its kernel, its module tree, and wheth
 the modules' own code. Of a module it shows what the kernel has of it.
 """
 
-import argparse
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -22,7 +21,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument("modules", metavar="MODULE", nargs="*", help="a loaded module's name")
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Print the status of the daemon or of modules, a fact a line."""
     if not options.modules:
         status = client.status()

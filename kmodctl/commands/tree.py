@@ -5,7 +5,6 @@ Below each module are those whose symbols it uses, and those that are to be load
 it (softdep). What was drawn further up is not drawn again.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     from kmodctl.client import Client
@@ -41,7 +40,7 @@ def configure(parser: Parser) -> None:
     add("module", metavar="MODULE", help="a module's name, or an alias")
 
 
-def run(options: argparse.Namespace, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, client: "Client", output: Output) -> int:
     """Draw the tree of each module that the name stands for."""
     try:
         response = client.dependencies(options.module, options.release)

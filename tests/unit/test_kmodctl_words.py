@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How command lines are read: as getopt_long(3) reads them, whatever argparse would do."""
 
-import argparse
-
 import pytest
 
-from kmodctl.parser import Parser
+from kmodctl.parser import CommandOptions, Parser
 from kmodctl.quoting import join_parameters, split_options
 
 
@@ -22,7 +20,7 @@ def parser() -> Parser:
     return made
 
 
-def read(*words: str) -> argparse.Namespace:
+def read(*words: str) -> CommandOptions:
     return parser().parse_args(words)
 
 
