@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments into one command. grpc is imported by the command, once there is something to ask."""
 
-import argparse
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
@@ -17,29 +11,47 @@ from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 from kmodctl.sockets import SOCKET_VARIABLE, find_socket
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
     from kmodctl.client import Client
 
 KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
 
 
-class Invocation(NamedTuple):
+class Invocation:
     """One run of kmodctl: the command, its words, and what was said before it.
 
     ``tool`` tells that the command was called by its own name, as kmod's tools are.
     """
 
-    command: str
-    words: Sequence[str]
-    socket: str | None = None
-    timeout: float | None = None
-    json: bool = False
-    exact: bool = False
-    tool: bool = False
+    __slots__ = ("command", "exact", "json", "socket", "timeout", "tool", "words")
+
+    def __init__(
+        self,
+        command: str,
+        words: "Sequence[str]",
+        socket: str | None = None,
+        timeout: float | None = None,
+        *,
+        json: bool = False,
+        exact: bool = False,
+        tool: bool = False,
+    ) -> None:
+        self.command = command
+        self.words = words
+        self.socket = socket
+        self.timeout = timeout
+        self.json = json
+        self.exact = exact
+        self.tool = tool
 
 
-def run() -> NoReturn:
+def run() -> "NoReturn":
     """Run the program's own command and end the process at once.
 
     Taking the interpreter and grpc's threads apart takes 10 ms more, a tenth of a short command.
@@ -53,7 +65,7 @@ def run() -> NoReturn:
     os._exit(status)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run one command; returns the exit status."""
     _fill_standard_streams()
     try:
@@ -83,7 +95,7 @@ def _fill_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _parse(arguments: Sequence[str] | None) -> Invocation:
+def _parse(arguments: "Sequence[str] | None") -> Invocation:
     """Return what is asked for; ``arguments`` are the program's own unless they are given."""
     if arguments is None:
         name = os.path.basename(sys.argv[0])
@@ -99,7 +111,14 @@ def _parse(arguments: Sequence[str] | None) -> Invocation:
     command, *words = operands
     if command not in COMMANDS:
         parser.error(f"unknown command '{command}'")
-    return Invocation(command, words, options.socket, options.timeout, options.json, options.exact)
+    return Invocation(
+        command,
+        words,
+        options.socket,
+        options.timeout,
+        json=options.json,
+        exact=options.exact,
+    )
 
 
 def _run(invocation: Invocation) -> int:
@@ -108,8 +127,9 @@ def _run(invocation: Invocation) -> int:
     words = command.words(invocation.words) if hasattr(command, "words") else invocation.words
     parser = command_parser(invocation.command)
     parser.exact = invocation.exact
-    parser.set_defaults(kmod_exact=invocation.exact, connect=partial(_connect, invocation))
-    options = parser.parse_args(words)
+    options = parser.parse_args(
+        words, CommandOptions(kmod_exact=invocation.exact, connect=lambda: _connect(invocation))
+    )
     output = Output(invocation.command, json=invocation.json)
     if getattr(options, "syslog", False):
         output.use_syslog()
@@ -121,8 +141,7 @@ def _run(invocation: Invocation) -> int:
             _fall_back(invocation, private=private)
         if private:
             return int(command.run_private(options, output))
-        with _client(invocation, command, options) as client:
-            return int(command.run(options, client, output))
+        return _ask(invocation, command, options, output)
     except CallError as error:
         output.error(error.message)
     except KmodctlError as error:
@@ -186,26 +205,24 @@ def _client_class() -> "type[Client]":
     return Client
 
 
-@contextmanager
-def _client(
-    invocation: Invocation, command: ModuleType, options: CommandOptions
-) -> Iterator["Client"]:
-    """Connect to the daemon that the command is for.
+def _ask(
+    invocation: Invocation, command: "ModuleType", options: CommandOptions, output: Output
+) -> int:
+    """Run the command with a client of the daemon that it is for; returns the exit status.
 
     Where the options ask for a private daemon, ``options.connect`` connects to the other one.
     """
     place = command.place(options) if hasattr(command, "place") else None
     if place is None:
         with _connect(invocation) as client:
-            yield client
-        return
+            return int(command.run(options, client, output))
     from kmodctl.private import private_daemon
 
     with (
         private_daemon(place) as path,
         _client_class()(path, timeout=invocation.timeout) as client,
     ):
-        yield client
+        return int(command.run(options, client, output))
 
 
 def main_parser() -> Parser:
@@ -214,7 +231,7 @@ def main_parser() -> Parser:
         prog="kmodctl",
         usage="%(prog)s [options] COMMAND [command's options]",
         description="Load, list and unload kernel modules through kmodd.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        keeps_lines=True,
     )
     add = parser.add_argument
     add("--socket", metavar="PATH", help="the daemon's socket")
@@ -231,8 +248,8 @@ def main_parser() -> Parser:
         action="store_true",
         help="do as kmod does, without what is better here",
     )
-    add("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
-    add("-h", "--help", action=_MainHelp, nargs=0, help="show this help and exit")
+    add("-V", "--version", action=_show_version, help="show the version and exit")
+    add("-h", "--help", action=_show_main_help, help="show this help and exit")
     return parser
 
 
@@ -243,56 +260,36 @@ def command_parser(name: str) -> Parser:
     command.configure(parser)
     known = {option for action in parser.options() for option in action.option_strings}
     for letter, option, action, text in (
-        ("-V", "--version", _Version, "show the version and exit"),
-        ("-h", "--help", _Help, "show this help and exit"),
+        ("-V", "--version", _show_version, "show the version and exit"),
+        ("-h", "--help", _show_help, "show this help and exit"),
     ):
         if option not in known:
             names = (option,) if letter in known else (letter, option)
-            parser.add_argument(*names, action=action, nargs=0, help=text)
-    shown = (each for each in parser.operands() if each.help != argparse.SUPPRESS)
-    behind = (f"-- {parser.behind.upper()}...",) if parser.behind else ()
-    parser.usage = " ".join(["%(prog)s [options]", *map(_shape, shown), *behind])
+            parser.add_argument(*names, action=action, help=text)
     return parser
 
 
-def _shape(operand: argparse.Action) -> str:
-    """Return how an operand is written in a line of usage."""
-    name = str(operand.metavar or operand.dest)
-    if "[" in name:
-        return name
-    if operand.nargs in ("*", argparse.REMAINDER):
-        return f"[{name}...]"
-    return {"+": f"{name}...", "?": f"[{name}]"}.get(str(operand.nargs), name)
+def _show_help(parser: Parser) -> "NoReturn":
+    """Print the help on stdout and exit."""
+    from kmodctl.help import help_of
+
+    sys.stdout.write(help_of(parser))
+    raise SystemExit(0)
 
 
-class _Help(argparse.Action):
-    """Prints the help on stdout."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        """Print and exit."""
-        parser.print_help()
-        raise SystemExit(0)
+def _show_main_help(parser: Parser) -> "NoReturn":
+    """Print the help with the list of commands and exit."""
+    lines = [f"  {name:<14}{summary(command_module(name))}" for name in COMMANDS]
+    parser.epilog = "\n".join(["commands:", *lines, "", "'kmodctl COMMAND -h' tells of one."])
+    _show_help(parser)
 
 
-class _MainHelp(_Help):
-    """Prints the help and the list of commands."""
+def _show_version(_parser: Parser) -> "NoReturn":
+    """Print the version, which is the daemon package's, and exit."""
+    from kmodd import __version__
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        """Print and exit."""
-        lines = [f"  {name:<14}{summary(command_module(name))}" for name in COMMANDS]
-        parser.epilog = "\n".join(["commands:", *lines, "", "'kmodctl COMMAND -h' tells of one."])
-        super().__call__(parser)
-
-
-class _Version(argparse.Action):
-    """Prints the version, which is the daemon package's."""
-
-    def __call__(self, *_: object) -> NoReturn:
-        """Print and exit."""
-        from kmodd import __version__
-
-        print(f"kmodctl {__version__} (as kmod version {KMOD_VERSION})")
-        raise SystemExit(0)
+    print(f"kmodctl {__version__} (as kmod version {KMOD_VERSION})")
+    raise SystemExit(0)
 
 
 def _seconds(text: str) -> float:

@@ -1,46 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was declared to an argparse parser: the one place that knows argparse's private names.
+"""What a command line may have: its options and operands, as they are declared.
 
-argparse takes declarations and tells of them only in its own help. Reading words in another way,
-manual pages and completions all need them. These names are as old as argparse is; where one goes,
-only this file has to follow.
+Calls and attributes have argparse's names, since help, manual pages and completions are made from
+argparse's declarations and from these alike. Importing argparse takes longer than a whole call.
 """
 
-import argparse
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
-Container = argparse._ActionsContainer
-"""What declarations are made to: a parser, or a group of its options."""
-
-
-def actions_of(declared: argparse.ArgumentParser) -> tuple[argparse.Action, ...]:
-    """Return the options and operands of a parser, in the order of their declaration."""
-    return tuple(declared._actions)
+SUPPRESS = "==SUPPRESS=="
+"""argparse's word, in place of a help, for what no help tells of."""
 
 
-def options_of(parser: argparse.ArgumentParser) -> tuple[argparse.Action, ...]:
-    """Return the options alone."""
-    return tuple(action for action in actions_of(parser) if action.option_strings)
+class Declaration:
+    """An option or an operand; argparse's documentation tells of the attributes.
+
+    ``action`` is "store", "append", "store_true", "store_const", or a function that is called with
+    the parser. ``type`` makes a value of a word. ``is_extension`` tells that kmod's tool of this
+    name does not have the option.
+    """
+
+    __slots__ = (
+        *("action", "choices", "const", "default", "dest", "help", "is_extension"),
+        *("metavar", "nargs", "option_strings", "type"),
+    )
+
+    def __init__(self, *names: str, is_extension: bool, **settings: "Any") -> None:
+        take = settings.pop
+        self.option_strings = names if names[0].startswith("-") else ()
+        self.is_extension = is_extension
+        self.dest: str = take("dest", _destination(names))
+        self.action: str | Callable[[Any], object] = take("action", "store")
+        is_flag = self.action not in ("store", "append")
+        self.nargs: int | str | None = take("nargs", 0 if is_flag else None)
+        self.const: object = take("const", True)
+        self.default: object = take("default", False if self.action == "store_true" else None)
+        self.type: Callable[[str], object] | None = take("type", None)
+        self.choices: Sequence[str] | None = take("choices", None)
+        self.metavar: str | None = take("metavar", None)
+        self.help: str | None = take("help", None)
+        if settings:
+            raise TypeError(f"{names[0]} is declared with {', '.join(settings)}")
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.option_strings[-1] if self.option_strings else self.metavar or self.dest
 
 
-def operands_of(parser: argparse.ArgumentParser) -> tuple[argparse.Action, ...]:
-    """Return what is declared beside the options."""
-    return tuple(action for action in actions_of(parser) if not action.option_strings)
+def _destination(names: "Sequence[str]") -> str:
+    """Return the attribute that holds the value: the first long option's name, or the first."""
+    chosen = next((name for name in names if name.startswith("--")), names[0])
+    return chosen.lstrip("-").replace("-", "_")
 
 
-def members_of(group: argparse._ArgumentGroup) -> tuple[argparse.Action, ...]:
-    """Return what was added to a group."""
-    return tuple(group._group_actions)
+class DeclarationGroup:
+    """Takes declarations of one kind into a list that it may share with other groups."""
 
+    def __init__(self, declarations: list[Declaration], *, extensions: bool) -> None:
+        self.declarations = declarations
+        self._extensions = extensions
 
-def defaults_of(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Return what ``set_defaults`` was told, by name."""
-    return dict(parser._defaults)
-
-
-def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the parsers below a parser by name; raises ValueError where there are none."""
-    for action in actions_of(parser):
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    raise ValueError(f"{parser.prog} has no commands")
+    def add_argument(self, *names: str, **settings: "Any") -> None:
+        """Declare an option by its names, or an operand by its one, as argparse has it."""
+        self.declarations.append(Declaration(*names, is_extension=self._extensions, **settings))

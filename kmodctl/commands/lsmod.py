@@ -5,11 +5,11 @@ Prints each module's name, its size in bytes, how many references it has, and th
 it. With --json also its state, its taints, and whether its init function has run.
 """
 
-from typing import TYPE_CHECKING
-
+from kmodctl.declarations import SUPPRESS
 from kmodctl.output import Output
-from kmodctl.parser import SUPPRESS, CommandOptions, Parser
+from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
 

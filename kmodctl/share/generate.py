@@ -13,7 +13,9 @@ from pathlib import Path
 
 from kmodctl.cli import KMOD_VERSION, command_parser, main_parser
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
-from kmodctl.declarations import operands_of, options_of, subparsers_of
+from kmodctl.declarations import SUPPRESS, Declaration
+from kmodctl.help import usage_of
+from kmodctl.share.declared import operands_of, options_of, subparsers_of
 from kmodctl.share.methods import with_methods
 from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
@@ -158,7 +160,7 @@ def _kmodctl_page() -> Iterator[str]:
 def _command(name: str) -> Iterator[str]:
     """Yield the section of one command."""
     command, parser = command_module(name), command_parser(name)
-    usage = parser.format_usage().split(maxsplit=2)[2].strip()
+    usage = usage_of(parser).split(maxsplit=2)[2].strip()
     yield from (f".SS {_escape(name)} {_escape(' '.join(usage.split()))}",)
     yield from _text(f"{summary(command).capitalize()}.")
     yield from (".PP", *_text(description(command)), ".PP")
@@ -166,10 +168,10 @@ def _command(name: str) -> Iterator[str]:
     own = [
         action
         for action in parser.options()
-        if not parser.is_extension(action) and not common.issuperset(action.option_strings)
+        if not action.is_extension and not common.issuperset(action.option_strings)
     ]
     yield from _options(own)
-    beyond = [action for action in parser.options() if parser.is_extension(action)]
+    beyond = [action for action in parser.options() if action.is_extension]
     if beyond:
         yield from (".PP", *_text("Beyond kmod:"), *_options(beyond))
 
@@ -229,10 +231,10 @@ def _head(title: str, section: int, name: str, what: str) -> Iterator[str]:
     yield from (".SH NAME", f"{name} \\- {_escape(what)}")
 
 
-def _options(options: Iterable[argparse.Action]) -> Iterator[str]:
+def _options(options: Iterable[argparse.Action | Declaration]) -> Iterator[str]:
     """Yield an entry for each option that is not hidden."""
     for action in options:
-        if action.help == argparse.SUPPRESS:
+        if action.help == SUPPRESS:
             continue
         names = ", ".join(f"\\fB{_escape(name)}\\fR" for name in action.option_strings)
         metavar = "" if action.nargs == 0 else f" \\fI{_escape(value_name(action))}\\fR"

@@ -5,6 +5,7 @@ import argparse
 
 from kmodctl.cli import command_parser, main_parser
 from kmodctl.commands import COMMANDS, command_module, summary
+from kmodctl.declarations import Declaration
 from kmodctl.parser import Parser
 
 BASH = """\
@@ -108,7 +109,7 @@ complete -c kmodctl -f
 @COMMANDS@"""
 
 
-def value_name(action: argparse.Action) -> str:
+def value_name(action: argparse.Action | Declaration) -> str:
     """Return what stands for an option's value: its choices, or a word that says what it is."""
     if action.choices is not None and not action.metavar:
         return "|".join(map(str, action.choices))
@@ -156,7 +157,7 @@ def _zsh_options(parser: Parser) -> str:
     return "".join(f"            {_zsh_option(each)} \\\n" for each in parser.options())
 
 
-def _zsh_option(action: argparse.Action) -> str:
+def _zsh_option(action: Declaration) -> str:
     names = action.option_strings
     values = f"({' '.join(action.choices)})" if action.choices else "_files"
     value = "" if action.nargs == 0 else f":{value_name(action).replace(':', ' ')}:{values}"
@@ -192,7 +193,7 @@ def _fish_words(name: str) -> str:
     )
 
 
-def _fish_option(command: str, action: argparse.Action) -> str:
+def _fish_option(command: str, action: Declaration) -> str:
     names = [
         f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}"
         for name in action.option_strings

@@ -3,7 +3,11 @@
 
 import pytest
 
-from kmodctl.parser import CommandOptions, Parser
+from kmodctl.cli import command_parser, main_parser
+from kmodctl.commands import COMMANDS
+from kmodctl.declarations import SUPPRESS
+from kmodctl.help import help_of, usage_of
+from kmodctl.parser import LONGEST_WAIT, CommandOptions, Parser, WrongValueError, milliseconds
 from kmodctl.quoting import join_parameters, split_options
 
 
@@ -130,6 +134,98 @@ def test_what_kmod_does_not_have_shortens_nothing_and_is_gone_where_kmod_is_want
     assert read("--atomic").atomic
     assert refused(capsys, "--atom") == "tool: unrecognized option '--atom'\n"
     assert refused(capsys, "--atomic", exact=True) == "tool: unrecognized option '--atomic'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("0", 0),
+        ("250", 250),
+        ("+250", 250),
+        ("-250", 0),
+        (" \t\n250", 250),
+        ("0x1F", 31),
+        ("-0X1f", 0),
+        ("017", 15),
+        ("86400001", LONGEST_WAIT),
+        ("9" * 10_000, LONGEST_WAIT),
+        ("0x" + "f" * 10_000, LONGEST_WAIT),
+    ],
+)
+def test_a_wait_is_what_strtoul_finds_with_base_0(text: str, wait: int) -> None:
+    assert milliseconds(text) == wait
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "-", "+-1", "5 ", "5s", "1_0", "08", "0x", "0xg", "1f", "\u0663", "\xa05"]
+)
+def test_a_wait_that_strtoul_does_not_read_to_its_end_is_refused(text: str) -> None:
+    with pytest.raises(WrongValueError, match="unexpected wait value"):
+        milliseconds(text)
+
+
+def test_an_option_may_be_one_of_some_words_and_an_operand_needed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = Parser(prog="tool")
+    made.add_argument("-f", "--format", choices=("long", "short"), default="long")
+    made.add_argument("-n", "--name", dest="found", action="store_const", const="n")
+    made.add_argument("-v", action=lambda parser: parser.error("seen"))
+    made.add_argument("path", metavar="PATH")
+    made.add_argument("more", nargs="+")
+    options = made.parse_args(["-n", "x", "y", "z"])
+    assert (options.format, options.found, options.path) == ("long", "n", "x")
+    assert options.more == ["y", "z"]
+    for words, message in (
+        (["-f", "wide", "x", "y"], "--format: 'wide' is none of long, short"),
+        ([], "missing PATH"),
+        (["x"], "missing more"),
+        (["-v"], "seen"),
+    ):
+        with pytest.raises(SystemExit):
+            made.parse_args(words)
+        assert capsys.readouterr().err == f"tool: {message}. See -h.\n"
+
+
+def test_what_was_given_stays_beside_the_options_of_a_command_line() -> None:
+    options = parser().parse_args(["x"], CommandOptions(exact=True))
+    assert (options.exact, options.name) == (True, "x")
+    with pytest.raises(AttributeError, match="nosuch"):
+        _ = options.nosuch
+
+
+def test_a_declaration_with_words_that_mean_nothing_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match="--all is declared with requird"):
+        parser().add_argument("--all", requird=True)
+
+
+def test_the_help_has_each_option_and_what_is_beyond_kmod_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    made = Parser(prog="tool", description="does it", epilog="more of it")
+    made.add_argument("-a", "--all", action="store_true", help="every one")
+    made.add_argument("-C", "--config", metavar="PATH", action="append", help="a file")
+    made.extensions.add_argument("--atomic", action="store_true", help="all or nothing")
+    made.add_argument("name", metavar="NAME", nargs="?", help="what to do it to")
+    made.add_argument("rest", nargs="*", help=SUPPRESS)
+    made.behind = "command"
+    assert usage_of(made) == "usage: tool [options] [NAME] -- COMMAND...\n"
+    own, _, beyond = help_of(made).partition("beyond kmod:\n")
+    assert beyond.split() == ["--atomic", "all", "or", "nothing", "more", "of", "it"]
+    for part in (usage_of(made), "does it", "-a, --all", "every one", "PATH", "a file"):
+        assert part in own
+    assert "what to do it to" in own
+    assert "rest" not in own
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_argparse_takes_what_is_declared_for_the_help(name: str | None) -> None:
+    made = command_parser(name) if name else main_parser()
+    shown = help_of(made)
+    assert [
+        each.option_strings for each in made.options() if each.option_strings[0] not in shown
+    ] == []
 
 
 @pytest.mark.parametrize(
