@@ -11,10 +11,9 @@
 The class is imported when it is first asked for, since it brings grpc with it.
 """
 
-from typing import TYPE_CHECKING
-
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
 

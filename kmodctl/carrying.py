@@ -6,10 +6,10 @@ kmodctl would have found whose kernel the modules are for.
 """
 
 import errno
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 

@@ -7,10 +7,11 @@ KmodctlError
 """
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kmodd.v1 import errors_pb2
 
 
@@ -25,7 +26,7 @@ class KmodctlError(Exception):
 class NoDaemonError(KmodctlError):
     """No daemon answers; ``sockets`` are the paths that were tried."""
 
-    def __init__(self, sockets: Sequence[str]) -> None:
+    def __init__(self, sockets: "Sequence[str]") -> None:
         super().__init__(
             f"no daemon answers on {' or '.join(sockets)}; "
             "start one with 'kmodd serve', or use 'kmodd run -- COMMAND'"

@@ -7,9 +7,12 @@ then gets what the distribution's own program does.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 
 from kmodctl.errors import KmodctlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 REAL_KMOD_VARIABLE = "KMODD_REAL_KMOD"
 """Names the preserved program in the environment; its word is final."""
@@ -20,7 +23,7 @@ _DIVERTED = ".distrib"
 """What dpkg-divert(1) adds to the name of a file that it puts aside."""
 
 
-def execute_real_kmod(tool: str, words: Sequence[str]) -> None:
+def execute_real_kmod(tool: str, words: "Sequence[str]") -> None:
     """Become the real ``tool`` with these words; raises KmodctlError where there is none."""
     program = find_real_kmod(tool, os.environ, sys.argv[0])
     if program is None:
@@ -33,7 +36,7 @@ def execute_real_kmod(tool: str, words: Sequence[str]) -> None:
     os.execv(program, [tool, *words])
 
 
-def find_real_kmod(tool: str, environment: Mapping[str, str], own: str) -> str | None:
+def find_real_kmod(tool: str, environment: "Mapping[str, str]", own: str) -> str | None:
     """Return the path of the preserved program, which is never ``own``, this very program."""
     given = environment.get(REAL_KMOD_VARIABLE)
     for path in (given,) if given else _candidates(tool):
@@ -42,7 +45,7 @@ def find_real_kmod(tool: str, environment: Mapping[str, str], own: str) -> str |
     return None
 
 
-def _candidates(tool: str) -> Iterator[str]:
+def _candidates(tool: str) -> "Iterator[str]":
     """Yield where the program may be: the one for all tools, then what was put aside."""
     for name in ("kmod", f"kmod{_DIVERTED}", f"{tool}{_DIVERTED}"):
         yield from (f"{directory}/{name}" for directory in _DIRECTORIES)

@@ -2,11 +2,7 @@
 """modprobe's two actions: a call for each name, and what is printed of what became of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import ExitStack
 from itertools import groupby
-from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from kmodctl.carrying import load_through, unload_through
 from kmodctl.errors import NoDaemonError
@@ -16,7 +12,11 @@ from kmodctl.parser import CommandOptions
 from kmodctl.quoting import join_parameters
 from kmodctl.unrun import tell_unrun
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+
     from kmodctl.client import Client
     from kmodd.v1 import module_service_pb2 as pb
     from kmodd.v1.errors_pb2 import Failure, Step
@@ -45,7 +45,7 @@ class _Action(ABC):
             exact=exact,
         )
 
-    def run(self, names: Sequence[str]) -> int:
+    def run(self, names: "Sequence[str]") -> int:
         """Act on each name until one is fatal; returns the exit status."""
         failed = False
         for together in self._groups(names):
@@ -57,16 +57,16 @@ class _Action(ABC):
             self._output.messages(list(self._results))
         return int(failed)
 
-    def _groups(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+    def _groups(self, names: "Sequence[str]") -> "Sequence[Sequence[str]]":
         """Return the names that are asked for with one call each time."""
         return [(name,) for name in names]
 
     @abstractmethod
-    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+    def _call(self, names: "Sequence[str]") -> "Sequence[pb.ModuleResult]":
         """Ask for what all of ``names`` stand for, and return what became of each."""
 
     def _kernels_client(
-        self, request: "pb.LoadModulesRequest | pb.UnloadModulesRequest", stack: ExitStack
+        self, request: "pb.LoadModulesRequest | pb.UnloadModulesRequest", stack: "ExitStack"
     ) -> "Client | None":
         """Have a private daemon plan for the kernel of the one that kmodctl finds.
 
@@ -87,7 +87,7 @@ class _Action(ABC):
     def _complain(self, name: str, failure: "Failure", steps: "Sequence[Step]") -> None:
         """Say why ``name`` failed; ``steps`` are those that were taken for it."""
 
-    def _tell_problems(self, problems: Sequence[str]) -> None:
+    def _tell_problems(self, problems: "Sequence[str]") -> None:
         """Say once what is wrong with the configuration, as libkmod does when it reads it."""
         if not self._problems:
             self._problems = list(problems)
@@ -99,7 +99,7 @@ class _Action(ABC):
         self._results.append(result)
         if not self._output.json:
             self._show(result.steps)
-        for module, parameters in groupby(result.ignored_parameters, attrgetter("module")):
+        for module, parameters in groupby(result.ignored_parameters, lambda each: each.module):
             self._complaints.of_parameters(module, parameters)
         failed = result.HasField("failure") and not self._is_forgiven(result.failure)
         for failure in result.other_failures:
@@ -132,7 +132,7 @@ class _Action(ABC):
 class LoadCommand(_Action):
     """modprobe NAME."""
 
-    def run(self, names: Sequence[str]) -> int:
+    def run(self, names: "Sequence[str]") -> int:
         """Load what the names stand for; returns the exit status."""
         status = super().run(names)
         if not names_place(self._options):
@@ -149,13 +149,15 @@ class LoadCommand(_Action):
         )
         return self._options.kmod_exact and self._dry_run and is_alias_of_nothing
 
-    def _groups(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+    def _groups(self, names: "Sequence[str]") -> "Sequence[Sequence[str]]":
         return [names] if self._options.atomic else super()._groups(names)
 
-    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+    def _call(self, names: "Sequence[str]") -> "Sequence[pb.ModuleResult]":
         request = self._request()
         if not names_place(self._options):
             return self._ask(names, request)
+        from contextlib import ExitStack
+
         with ExitStack() as stack:
             client = self._kernels_client(request, stack)
             plans = self._ask(names, request)
@@ -164,7 +166,7 @@ class LoadCommand(_Action):
             return load_through(client, plans, request)
 
     def _ask(
-        self, names: Sequence[str], request: "pb.LoadModulesRequest"
+        self, names: "Sequence[str]", request: "pb.LoadModulesRequest"
     ) -> "Sequence[pb.ModuleResult]":
         """Make the call for names, or for the one file that is named."""
         if len(names) == 1 and names[0].startswith(("/", "./")):
@@ -219,7 +221,7 @@ class UnloadCommand(_Action):
 
     removing = True
 
-    def _call(self, names: Sequence[str]) -> "Sequence[pb.ModuleResult]":
+    def _call(self, names: "Sequence[str]") -> "Sequence[pb.ModuleResult]":
         from kmodd.v1 import module_service_pb2 as pb
 
         options = self._options
@@ -240,13 +242,21 @@ class UnloadCommand(_Action):
         )
         if options.wait_msec:
             request.wait.FromMilliseconds(options.wait_msec)
+        if not names_place(options):
+            return self._ask(request)
+        from contextlib import ExitStack
+
         with ExitStack() as stack:
-            client = self._kernels_client(request, stack) if names_place(options) else None
-            response = self._client.unload_modules(request)
-            self._tell_problems(response.config_problems)
+            client = self._kernels_client(request, stack)
+            plans = self._ask(request)
             if client is None or self._dry_run:
-                return response.results
-            return unload_through(client, response.results, request)
+                return plans
+            return unload_through(client, plans, request)
+
+    def _ask(self, request: "pb.UnloadModulesRequest") -> "Sequence[pb.ModuleResult]":
+        response = self._client.unload_modules(request)
+        self._tell_problems(response.config_problems)
+        return response.results
 
     def _complain(self, name: str, failure: "Failure", _steps: "Sequence[Step]") -> None:
         self._complaints.of_unload(name, failure)

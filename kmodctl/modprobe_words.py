@@ -3,12 +3,13 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from kmodd.v1 import errors_pb2, module_service_pb2
 
 OPTIONS_VARIABLE = "$CMDLINE_OPTS"
@@ -134,7 +135,7 @@ def _ignored(parameter: "module_service_pb2.IgnoredParameter") -> str:
 
 def _load_words(
     target: str, failure: "errors_pb2.Failure", steps: "Iterable[errors_pb2.Step]"
-) -> Iterator[str]:
+) -> "Iterator[str]":
     """Yield what is wrong with a module that was found."""
     from kmodctl.failures import cause_of, reason_of
 

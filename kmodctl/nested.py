@@ -7,7 +7,10 @@ the daemon's trust in its configuration, not in its callers.
 """
 
 import os
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TOKEN_VARIABLE = "KMODD_TOKEN"
 """Where a command finds what its calls are to show."""
@@ -16,7 +19,7 @@ CALLERS_VARIABLES = ("CMDLINE_OPTS", "MODPROBE_MODULE")
 """Where a command finds what its caller has said: parameters, and what may be any name."""
 
 
-def refusal_of(option: str, operands: Sequence[str]) -> str:
+def refusal_of(option: str, operands: "Sequence[str]") -> str:
     """Return why a word that would be read as an option is none in a command's call.
 
     ``operands`` are the words before it that are none. Returns "" where it may be one.

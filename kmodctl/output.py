@@ -2,8 +2,8 @@
 """How a command speaks: data on stdout, messages on stderr or to syslog in kmod's form."""
 
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -3,13 +3,14 @@
 
 import errno
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kmodctl.client import Client
     from kmodd.v1.database_service_pb2 import ConfigEntry, ModuleInfo, ResolveAliasResponse
 
@@ -108,7 +109,7 @@ def _named(
 
 
 def _tell_symbols(
-    name: str, info: "ModuleInfo", what: str, output: Output, tell: Callable[[str], None]
+    name: str, info: "ModuleInfo", what: str, output: Output, tell: "Callable[[str], None]"
 ) -> bool:
     """Print the symbols of one module; returns whether they cannot be told."""
     symbols = getattr(info, what)

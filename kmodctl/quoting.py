@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How kmod's tools read words: the options in an environment variable, a module's parameters."""
 
-from itertools import dropwhile
-from operator import not_
-
 _QUOTES = "\"'"
 
 
@@ -42,7 +39,8 @@ def join_parameters(words: list[str]) -> str:
 
     Empty words before the first parameter add nothing, as in kmod; one between two adds a blank.
     """
-    return " ".join(map(_quoted, dropwhile(not_, words)))
+    first = next((at for at, word in enumerate(words) if word), len(words))
+    return " ".join(map(_quoted, words[first:]))
 
 
 def _quoted(parameter: str) -> str:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which socket the daemon is on. Nothing here imports grpc."""
 
+import _socket
 import os
-import socket
-from collections.abc import Mapping
 
 from kmodctl.errors import NoDaemonError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SOCKET_VARIABLE = "KMODD_SOCKET"
 """Names the daemon's socket in the environment."""
@@ -14,7 +17,7 @@ SYSTEM_SOCKETS = ("/run/kmodd/admin/kmodd.sock", "/run/kmodd/observer/kmodd.sock
 """Where the system's daemon listens, the more powerful socket first."""
 
 
-def candidates(given: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+def candidates(given: str | None, environment: "Mapping[str, str]") -> tuple[str, ...]:
     """Return the sockets to try, in order.
 
     ``given`` (--socket), else $KMODD_SOCKET, alone; else the user's own daemon where there is
@@ -41,9 +44,12 @@ def find_socket(given: str | None = None) -> str:
 
 
 def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
+    # socket's own import takes longer than this whole search.
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+    except OSError:
+        return False
+    finally:
+        probe.close()
     return True

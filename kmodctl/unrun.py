@@ -2,8 +2,8 @@
 """Tells a person at a terminal that the kernel does not run the code of what was just loaded."""
 
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodctl.output import Output

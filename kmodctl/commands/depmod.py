@@ -6,22 +6,16 @@ waits for the databases to be written. What names another directory or file, or 
 no daemon and is done with the caller's own rights.
 """
 
-import json
 import os
-import re
-import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
-
-VERSION = re.compile(r"[0-9]+\.[0-9]+")
-"""What a kernel release begins with."""
 
 _PRIVATE = {
     "base": "/",
@@ -109,7 +103,14 @@ def _add_places(parser: Parser) -> None:
 def is_private(options: CommandOptions) -> bool:
     """Tell whether what was asked for needs the caller's rights rather than the daemon's."""
     wanted = any(getattr(options, name, default) != default for name, default in _PRIVATE.items())
-    return wanted or any(not VERSION.match(word) for word in options.words)
+    return wanted or not all(map(_is_release, options.words))
+
+
+def _is_release(word: str) -> bool:
+    """Tell whether a word begins as a kernel release does: a number, a dot, and a digit."""
+    number, _, rest = word.partition(".")
+    digits = number + rest[:1]
+    return bool(number and rest) and digits.isascii() and digits.isdecimal()
 
 
 def run_private(options: CommandOptions, output: Output) -> int:
@@ -126,7 +127,7 @@ def run_private(options: CommandOptions, output: Output) -> int:
         output.say("WARNING: -e needs -E or -F")
     words = list(options.words)
     release = words.pop(0) if words else os.uname().release
-    if not VERSION.match(release):
+    if not _is_release(release):
         output.error(f"Bad version passed {release}")
         return 1
     files = () if options.all or options.quick else words
@@ -134,6 +135,9 @@ def run_private(options: CommandOptions, output: Output) -> int:
         if not path.startswith("/"):
             output.fatal(f"{path}: not absolute path.")
             return 1
+    import json
+    import subprocess
+
     order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
     order |= {"report_symbols": bool(reports)}
     order |= {"release": release, "files": files, "symbol_prefix": prefix or ""}

@@ -9,11 +9,11 @@ unplugs one.
 """
 
 import os
-from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodd.v1.emulation_service_pb2 import AddDeviceResponse, Device

@@ -5,11 +5,11 @@ Each line begins with the seconds since the kernel booted.
 """
 
 import sys
-from typing import TYPE_CHECKING
 
 from kmodctl.output import Output, as_json
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
 

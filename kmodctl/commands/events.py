@@ -6,14 +6,15 @@ each, in UTC; with --json an object a line. With --follow it goes on until it is
 """
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output, as_json
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmodctl.client import Client
     from kmodd.v1 import module_service_pb2 as pb
 
@@ -66,7 +67,7 @@ def _followed(client: "Client", output: Output) -> "Iterator[pb.WatchModulesResp
             output.warning(f"events are missing here: {error.message}")
 
 
-def _lines(message: "pb.WatchModulesResponse") -> Iterator[str]:
+def _lines(message: "pb.WatchModulesResponse") -> "Iterator[str]":
     """Yield a line for each thing that a message tells."""
     moment = message.time.ToDatetime().isoformat(sep=" ", timespec="milliseconds")
     if message.WhichOneof("content") == "operation":

@@ -6,7 +6,6 @@ loaded for it.
 """
 
 import errno
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
@@ -14,6 +13,7 @@ from kmodctl.parser import CommandOptions, Parser
 from kmodctl.quoting import join_parameters
 from kmodctl.unrun import tell_unrun
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
 

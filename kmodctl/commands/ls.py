@@ -6,11 +6,11 @@ Where modules' own code is not run, they make nothing, and it is said why.
 """
 
 import stat
-from typing import TYPE_CHECKING
 
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
 

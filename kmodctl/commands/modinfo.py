@@ -8,16 +8,17 @@ here is verified.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
-from kmodctl.private import PrivateRoot, place_beside
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from kmodctl.client import Client
+    from kmodctl.private import PrivateRoot
     from kmodd.v1.database_service_pb2 import ModuleInfo, ModuleInfoField
 
 _SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
@@ -53,10 +54,12 @@ def check(options: CommandOptions, output: Output) -> bool:
     return bool(options.modules)
 
 
-def place(options: CommandOptions) -> PrivateRoot | None:
+def place(options: CommandOptions) -> "PrivateRoot | None":
     """Another root is for a private daemon."""
     if options.basedir is None:
         return None
+    from kmodctl.private import place_beside
+
     return place_beside(options.connect, options.basedir, options.release)
 
 
@@ -132,7 +135,7 @@ def _complain(info: "ModuleInfo", options: CommandOptions, output: Output) -> bo
     return True
 
 
-def _lines(info: "ModuleInfo", options: CommandOptions, output: Output) -> Iterator[str]:
+def _lines(info: "ModuleInfo", options: CommandOptions, output: Output) -> "Iterator[str]":
     """Yield what modinfo prints of a module, each piece with the byte that ends it."""
     end = "\0" if options.null else "\n"
     file_name = info.path or "(builtin)"
@@ -164,7 +167,7 @@ def _pair(key: str, value: str, null: bool) -> str:
     return f"{key}={value}" if null else f"{key}:{' ' * blanks}{value}"
 
 
-def _all_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
+def _all_fields(info: "ModuleInfo") -> "Iterator[tuple[str, str]]":
     """Yield all that can be asked for by its name."""
     yield from ((_key(field), _value(field)) for field in info.fields)
     if info.build_id:
@@ -179,7 +182,7 @@ def _all_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
         yield "signature", _hex(signature.value)
 
 
-def _shown_fields(info: "ModuleInfo") -> Iterator[tuple[str, str]]:
+def _shown_fields(info: "ModuleInfo") -> "Iterator[tuple[str, str]]":
     """Yield what is printed of itself: all but parameters, which come last, and the build's id.
 
     kmod began to print that after version 34; scripts that compare would see it.

@@ -6,18 +6,19 @@ nothing uses any more. $MODPROBE_OPTIONS holds options that come before those gi
 """
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from kmodctl.loading import LoadCommand, UnloadCommand, names_place
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser, add_wait
-from kmodctl.private import PrivateRoot, place_beside
 from kmodctl.queries import show_configuration, show_names, show_symbols
 from kmodctl.quoting import split_options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kmodctl.client import Client
+    from kmodctl.private import PrivateRoot
 
 OPTIONS_VARIABLE = "MODPROBE_OPTIONS"
 
@@ -110,7 +111,7 @@ def _add_places(parser: Parser) -> None:
     add("-v", "--verbose", action="store_true", help="print what is done")
 
 
-def words(given: Sequence[str]) -> list[str]:
+def words(given: "Sequence[str]") -> list[str]:
     """Return the words with those of $MODPROBE_OPTIONS before them."""
     return [*split_options(os.environ.get(OPTIONS_VARIABLE, "")), *given]
 
@@ -124,10 +125,12 @@ def check(options: CommandOptions, output: Output) -> bool:
     return True
 
 
-def place(options: CommandOptions) -> PrivateRoot | None:
+def place(options: CommandOptions) -> "PrivateRoot | None":
     """Another root or configuration is for a private daemon."""
     if not names_place(options):
         return None
+    from kmodctl.private import place_beside
+
     config = tuple(options.config or ())
     return place_beside(options.connect, options.dirname, options.release, config)
 

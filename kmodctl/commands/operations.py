@@ -4,11 +4,10 @@
 Each line is one operation with its number, and what it does at this moment.
 """
 
-from typing import TYPE_CHECKING
-
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodd.v1 import daemon_service_pb2

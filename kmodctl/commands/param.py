@@ -7,13 +7,13 @@ it. A parameter can be set where the module allows it; 'modinfo -p' tells of tho
 given to a load.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmodctl.client import Client
     from kmodd.v1.module_service_pb2 import Parameter
 
@@ -77,7 +77,7 @@ def _tell_unknown(parameters: "list[Parameter]", client: "Client", output: Outpu
         output.warning(f"only a module's code can tell the rest: {status.why_not_run}")
 
 
-def _facts(parameter: "Parameter") -> Iterator[str]:
+def _facts(parameter: "Parameter") -> "Iterator[str]":
     if parameter.type:
         yield parameter.type
     yield "can be set" if parameter.mode & WRITABLE else "read only"

@@ -5,14 +5,15 @@ Goes on with the next module when one cannot be unloaded.
 """
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser, add_wait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmodctl.client import Client
 
 
@@ -64,7 +65,7 @@ def _remove(name: str, options: CommandOptions, client: "Client", output: Output
     return {"module": module, "reason": reason}
 
 
-def _words(name: str, module: str, error: CallError) -> Iterator[str]:
+def _words(name: str, module: str, error: CallError) -> "Iterator[str]":
     match error.reason:
         case "MODULE_NOT_LOADED" | "INVALID_NAME":
             yield f"Module {module} is not currently loaded"

@@ -5,12 +5,12 @@ systemd makes these nodes early in the boot, from the tmpfiles form of this.
 """
 
 import os
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodctl.client import Client
     from kmodd.v1.database_service_pb2 import StaticNode

@@ -5,13 +5,13 @@ Without a name, shows what the daemon is, its kernel, its module tree, and wheth
 the modules' own code. Of a module it shows what the kernel has of it.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from kmodctl.client import Client
     from kmodd.v1 import daemon_service_pb2, module_service_pb2
 
@@ -41,12 +41,12 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
     return 0
 
 
-def _print(facts: Iterable[tuple[str, str]], output: Output) -> None:
+def _print(facts: "Iterable[tuple[str, str]]", output: Output) -> None:
     for name, value in facts:
         output.data(f"{name + ':':<10} {value}")
 
 
-def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> Iterator[tuple[str, str]]:
+def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> "Iterator[tuple[str, str]]":
     from kmodd.v1 import module_service_pb2 as pb
 
     module = answer.module

@@ -6,27 +6,29 @@ it (softdep). What was drawn further up is not drawn again.
 """
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmodctl.client import Client
     from kmodd.v1.database_service_pb2 import ModuleNeeds
 
 
-@dataclass(frozen=True, slots=True)
 class Lines:
     """The pieces that a tree is drawn with."""
 
-    branch: str
-    last: str
-    down: str
-    blank: str
+    __slots__ = ("blank", "branch", "down", "last")
+
+    def __init__(self, branch: str, last: str, down: str, blank: str) -> None:
+        self.branch = branch
+        self.last = last
+        self.down = down
+        self.blank = blank
 
 
 UNICODE = Lines("├── ", "└── ", "│   ", "    ")
@@ -73,12 +75,12 @@ class _Picture:
         self._lines = lines
         self._drawn: set[str] = set()
 
-    def draw(self, name: str) -> Iterator[str]:
+    def draw(self, name: str) -> "Iterator[str]":
         """Yield the lines of the tree of ``name``."""
         yield self._label(name, "")
         yield from self._below(name, "")
 
-    def _below(self, name: str, indent: str) -> Iterator[str]:
+    def _below(self, name: str, indent: str) -> "Iterator[str]":
         """Yield the lines below ``name``; a stack of our own, as chains may be long."""
         stack = [(indent, iter(self._children(name)))]
         self._drawn.add(name)

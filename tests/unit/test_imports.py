@@ -3,8 +3,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import kmodctl
+
+PACKAGES = Path(kmodctl.__file__).parents[1]
 
 
 def modules_after(statement: str) -> set[str]:
@@ -13,6 +18,101 @@ def modules_after(statement: str) -> set[str]:
     script += "print('\\n'.join(sys.modules), file=sys.stderr)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(ran.stderr.split())
+
+
+def modules_of_bare(statement: str, **environment: str) -> set[str]:
+    """The modules that ``statement`` adds to an interpreter that has os and no packages' site."""
+    script = f"import os, sys\nsys.path.insert(0, {str(PACKAGES)!r})\nbefore = set(sys.modules)\n"
+    script += f"try:\n    {statement}\nexcept SystemExit:\n    pass\n"
+    script += "print(*(set(sys.modules) - before))"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(ran.stdout.splitlines()[-1].split())
+
+
+def of_the_library(loaded: set[str]) -> set[str]:
+    """Those of ``loaded`` that are not kmodctl's."""
+    return {name for name in loaded if name.partition(".")[0] != "kmodctl"}
+
+
+CHEAP = {"_socket", "errno", "gc", "itertools"}
+"""What is written in C, and is in memory in a fraction of a millisecond."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--nosuch"],
+        ["lsmod", "x"],
+        ["insmod"],
+        ["insmod", "-"],
+        ["modprobe"],
+        ["modprobe", "-r", "--wait", "x", "y"],
+        ["rmmod"],
+        ["modinfo"],
+        ["modinfo", "--nosuch"],
+        ["depmod", "-P", "two"],
+        ["depmod", "-n", "nosuch"],
+        ["static-nodes", "-f", "x"],
+        ["tree"],
+        ["completion", "bash"],
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_told_with_no_library(words: list[str]) -> None:
+    loaded = modules_of_bare(f"from kmodctl.cli import main; main({words!r})")
+    assert "kmodctl.cli" in loaded
+    assert of_the_library(loaded) <= CHEAP
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lsmod"],
+        ["insmod", "x.ko", "a=1"],
+        ["modprobe", "-q", "--", "x"],
+        ["modprobe", "-r", "x"],
+        ["modprobe", "-D", "x"],
+        ["modprobe", "-c"],
+        ["modprobe", "-R", "x"],
+        ["modprobe", "--show-exports", "x"],
+        ["rmmod", "-w", "5", "x"],
+        ["modinfo", "-F", "alias", "x"],
+        ["depmod", "-a"],
+        ["depmod", "6.1.0"],
+        ["param", "x", "a=1"],
+        ["static-nodes"],
+        ["tree", "x"],
+        ["dmesg"],
+        ["status", "x"],
+        ["events"],
+        ["operations"],
+        ["device", "list"],
+        ["ls"],
+    ],
+)
+def test_no_command_imports_a_library_before_there_is_a_daemon(words: list[str]) -> None:
+    line = ["--socket", "/nowhere/s", *words]
+    loaded = modules_of_bare(f"from kmodctl.cli import main; main({line!r})")
+    assert f"kmodctl.commands.{words[0].replace('-', '_')}" in loaded
+    assert of_the_library(loaded) <= CHEAP
+
+
+def test_the_way_to_the_real_kmod_imports_no_library(tmp_path: Path) -> None:
+    (tmp_path / "kmodd").mkdir()
+    (tmp_path / "kmodd/kmodd.sock").touch()
+    loaded = modules_of_bare(
+        "sys.argv = ['/sbin/modprobe', '-q', '--', 'x']; from kmodctl.cli import main; main()",
+        XDG_RUNTIME_DIR=str(tmp_path),
+        KMODD_REAL_KMOD=str(tmp_path / "kmod"),
+    )
+    assert "kmodctl.fallback" in loaded
+    assert of_the_library(loaded) <= CHEAP
 
 
 @pytest.mark.parametrize(
@@ -58,7 +158,5 @@ def test_the_methods_of_the_api_are_known_without_grpc_and_protobuf() -> None:
 
 
 def test_the_package_exports_what_it_says() -> None:
-    import kmodctl
-
     assert sorted(kmodctl.__all__) == ["CallError", "Client", "KmodctlError", "NoDaemonError"]
     assert all(getattr(kmodctl, name).__name__ == name for name in kmodctl.__all__)
