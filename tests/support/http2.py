@@ -28,10 +28,14 @@ class Kind(IntEnum):
 
     DATA = 0x0
     HEADERS = 0x1
+    PRIORITY = 0x2
     RST_STREAM = 0x3
     SETTINGS = 0x4
+    PUSH_PROMISE = 0x5
     PING = 0x6
     GOAWAY = 0x7
+    WINDOW_UPDATE = 0x8
+    CONTINUATION = 0x9
 
 
 class Flag(IntFlag):
@@ -41,6 +45,8 @@ class Flag(IntFlag):
     END_STREAM = 0x1
     ACK = 0x1
     END_HEADERS = 0x4
+    PADDED = 0x8
+    PRIORITY = 0x20
 
 
 class RawConnection:
