@@ -5,18 +5,16 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from pathlib import PurePath
-from textwrap import wrap
 
 from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
     MethodDescriptorProto,
 )
+from source_text import comment_of, docstring
 
 Places = Mapping[str, str]
 """Where the code of each message is, "module.Message", by the name that descriptors have for it."""
-
-WIDTH = 100
 
 KINDS = {(False, False): "Unary", (False, True): "Stream", (True, False): "Upload"}
 """The classes of kmodctl/method.py by what is a stream: the requests, the responses."""
@@ -64,11 +62,11 @@ def _imports(files: FileDescriptorSet, places: Places) -> Iterator[str]:
 def _service(file: FileDescriptorProto, at: int, places: Places) -> Iterator[str]:
     service = file.service[at]
     yield f"class {service.name}:"
-    yield from _docstring(_comment(file, (6, at)))
+    yield from docstring(comment_of(file, (6, at)))
     for number, method in enumerate(service.method):
         yield ""
         yield from _method(method, f"/{file.package}.{service.name}/{method.name}", places)
-        yield from _docstring(_comment(file, (6, at, 2, number)))
+        yield from docstring(comment_of(file, (6, at, 2, number)))
 
 
 def _method(method: MethodDescriptorProto, path: str, places: Places) -> Iterator[str]:
@@ -78,15 +76,3 @@ def _method(method: MethodDescriptorProto, path: str, places: Places) -> Iterato
     yield f'    {method.name}: "{kind}[{request}, {response}]" = {kind}('
     yield from (f'        "{each}",' for each in (path, *names))
     yield "    )"
-
-
-def _docstring(text: str) -> Iterator[str]:
-    lines = wrap(f'"""{text}"""', WIDTH - 4, break_on_hyphens=False)
-    yield from (f"    {line}" for line in lines)
-
-
-def _comment(file: FileDescriptorProto, path: tuple[int, ...]) -> str:
-    """Return the comment of what stands at ``path`` (descriptor.proto, SourceCodeInfo)."""
-    locations = file.source_code_info.location
-    (place,) = (each for each in locations if tuple(each.path) == path)
-    return " ".join(place.leading_comments.split())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generate code from proto/kmodd/v1: ``python proto/generate.py [OUTPUT DIRECTORY]``.
 
-That is kmodd/v1, and kmodctl/services.py with the methods as the Python client calls them.
+That is kmodd/v1, kmodctl/services.py with the methods as the Python client calls them, and
+kmodd/messages with all of it for a process that has no time to import protobuf.
 
 With ``--release`` the descriptors are kept, too, as those that later ones are compared with.
 
@@ -14,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from client_messages import message_sources
 from client_services import services_source
 from compatibility import breaks
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -24,16 +26,22 @@ RELEASED = PROTO / "released" / "kmodd.v1.binpb"
 
 
 def generate(output: Path) -> None:
-    """Write the messages, their type stubs, the service stubs and the client's methods."""
+    """Write the messages and stubs of both kinds, and the client's methods."""
     _protoc(f"--python_out={output}", f"--pyi_out={output}", f"--grpc_python_out={output}")
     for stray in output.rglob("*_pb2_grpc.py"):
         if "service " not in (PROTO / stray.relative_to(output)).with_name(
             stray.name.replace("_pb2_grpc.py", ".proto")
         ).read_text(encoding="utf-8"):
             stray.unlink()
-    services = output / "kmodctl" / "services.py"
-    services.parent.mkdir(exist_ok=True)
-    services.write_text(services_source(described("--include_source_info")), encoding="utf-8")
+    files = described("--include_source_info")
+    _write(output / "kmodctl" / "services.py", services_source(files))
+    for module, source in message_sources(files).items():
+        _write(output / "kmodd" / "messages" / f"{module}.py", source)
+
+
+def _write(path: Path, source: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source, encoding="utf-8")
 
 
 def release() -> None:

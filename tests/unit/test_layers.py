@@ -30,7 +30,7 @@ FLOORS = (
     ("access",),
     ("modulefile", "config"),
     ("names",),
-    ("errors", "globs", "v1"),
+    ("errors", "globs", "messages", "v1"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 
@@ -98,10 +98,10 @@ def test_grpc_is_known_to_the_service_and_those_above_it() -> None:
 
 
 def test_a_class_is_the_only_one_of_its_name() -> None:
-    """But for a service, which has the API's name at both of its ends."""
+    """But for a service, which has the API's name at both of its ends, and messages."""
     homes = defaultdict(list)
     for package in (PACKAGE, Path(kmodctl.__file__).parent):
-        for path in sorted(package.rglob("*.py")):
+        for path in sorted(set(package.rglob("*.py")) - set(PACKAGE.glob("messages/*.py"))):
             for node in ast.parse(path.read_text()).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     homes[node.name].append(path)
