@@ -16,14 +16,20 @@ Nothing here knows gRPC: a status is named by its code's name, and ``kmodd.servi
 turns it into one. The enum's members are those of ``kmodd.v1.ErrorReason``; a test compares them.
 """
 
-import enum
+from __future__ import annotations
+
 import errno as errno_module
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+
+from kmodd.enums import Enum
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-class Reason(enum.Enum):
+class Reason(Enum):
     """Why a request failed; stable, and the same names as ``kmodd.v1.ErrorReason``."""
 
     MODULE_NOT_FOUND = 1
@@ -70,7 +76,7 @@ class Reason(enum.Enum):
     CALLER_GONE = 42
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What a reason comes to outside: an errno, and the name of a gRPC status code."""
 
@@ -156,7 +162,7 @@ class KmoddError(Exception):
         self.log = log
         self.leaks = leaks
 
-    def copy(self) -> "KmoddError":
+    def copy(self) -> KmoddError:
         """The same failure for another thread to raise, without this one's traceback."""
         twin = type(self).__new__(type(self), *self.args)
         twin.__dict__.update(self.__dict__)

@@ -6,6 +6,8 @@ underscores are the same letter in a module name, and everywhere in an alias but
 brackets of a pattern (modprobe(8); libkmod's ``modname_normalize`` and ``alias_normalize``).
 """
 
+from __future__ import annotations
+
 from kmodd.errors import Reason, RequestError
 
 ALIAS_MAX = 4096

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The modules that are never loaded, and why."""
 
-from collections.abc import Iterable
+from __future__ import annotations
 
 from kmodd.errors import Reason, StateError
 from kmodd.globs import PatternTable
 from kmodd.names import normalise_alias
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class DenyList:

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """``modprobe NAME`` as a list of steps (libkmod's ``kmod_module_probe_insert_module``)."""
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from __future__ import annotations
 
-from kmodd.config import Config
-from kmodd.database import Database
+from kmodd.enums import Enum
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import LoadedModule, ModuleState
 from kmodd.plan.deny_list import DenyList
 from kmodd.plan.lookup import Target, find, not_found, resolve
-from kmodd.plan.requests import LoadRequest
 from kmodd.plan.steps import BuiltinStep, Cause, CommandStep, InsertStep, Plan, Step, StepBudget
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kmodd.config import Config
+    from kmodd.database import Database
+    from kmodd.plan.requests import LoadRequest
 
 NOTHING_DENIED = DenyList()
 
@@ -57,7 +62,7 @@ def plan_load(
     return tuple(plans)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Sources:
     """All that a plan is made from."""
 
@@ -96,12 +101,12 @@ def _plan_one(target: Target, sources: _Sources, budget: StepBudget) -> Plan | N
     return Plan(request.name, target.name, steps, bool(target.alias), failure)
 
 
-class _Do(enum.Enum):
+class _Do(Enum):
     """What is left to do for a module on the walk's stack."""
 
-    VISIT = enum.auto()  # list its dependencies, then itself, each surrounded
-    SURROUND = enum.auto()  # visit its soft dependencies, list it between them
-    LIST = enum.auto()
+    VISIT = 1  # list its dependencies, then itself, each surrounded
+    SURROUND = 2  # visit its soft dependencies, list it between them
+    LIST = 3
 
 
 class _Walk:

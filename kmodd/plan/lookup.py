@@ -5,17 +5,23 @@ The order is libkmod's (``kmod_module_new_from_lookup``). It follows that an ali
 configuration hides a module of the same name, and that aliases do not lead to aliases.
 """
 
-import enum
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
 
 from kmodd.config import Config
-from kmodd.database import Database
+from kmodd.enums import Enum
 from kmodd.errors import NotFoundError, Reason, RequestError
 from kmodd.names import check_query, module_name, normalise_alias
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from kmodd.database import Database
 
 
-class Stage(enum.Enum):
+class Stage(Enum):
     """The source that answered to a name; the first one counts."""
 
     CONFIG_ALIAS = "alias of the configuration"
@@ -27,7 +33,7 @@ class Stage(enum.Enum):
     BUILTIN_ALIAS = "alias of a builtin module"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """One module that a name stands for, whether or not there is a file of it.
 
@@ -41,7 +47,7 @@ class Target:
     named: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolution:
     """What a name stands for, in kmod's order (``modprobe -R``), and which source said so."""
 
@@ -108,7 +114,7 @@ def not_found(name: str, database: Database) -> NotFoundError:
 
 
 def _look_up(
-    query: str, database: Database, config: Config, searches: "tuple[_Search, ...] | None" = None
+    query: str, database: Database, config: Config, searches: tuple[_Search, ...] | None = None
 ) -> Resolution | None:
     for stage, search in searches or _SEARCHES:
         targets = search(query, database, config)
@@ -147,7 +153,7 @@ def _by_builtin_alias(query: str, database: Database, _: Config) -> tuple[Target
     return tuple(Target(name, query) for name in database.search_builtin_aliases(query))
 
 
-_Search = tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]]
+_Search: TypeAlias = "tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]]"
 
 _SEARCHES: tuple[_Search, ...] = (
     (Stage.CONFIG_ALIAS, _by_config_alias),

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What modprobe is asked for: one name and its options."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
 from kmodd.kernel.base import InsertFlags
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class LoadRequest:
     """One name that modprobe is to load (modprobe(8)).
 
@@ -31,7 +32,7 @@ class LoadRequest:
     flags: InsertFlags = InsertFlags.NONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class UnloadRequest:
     """One name that ``modprobe -r`` is to unload (modprobe(8)).
 

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps that a request becomes, and what planning them may cost."""
 
-import enum
-from dataclasses import dataclass
-from typing import Literal
+from __future__ import annotations
 
-from kmodd.database import ModuleRecord
+from kmodd.enums import Enum
 from kmodd.errors import KmoddError, LimitError, Reason
-from kmodd.kernel.base import InsertFlags
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from kmodd.database import ModuleRecord
+    from kmodd.kernel.base import InsertFlags
 
 MAX_STEPS = 16384
 """Steps that planning one request may take: a module listed, a name looked up. Debian's longest
 load takes 38; what comes to more than this is a mistake or worse."""
 
 
-class Cause(enum.Enum):
+class Cause(Enum):
     """Why a step is in a plan."""
 
     NAMED = "named"
@@ -23,7 +28,7 @@ class Cause(enum.Enum):
     HOLDER = "holder"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InsertStep:
     """Load one module; nothing to do where it is live already.
 
@@ -41,7 +46,7 @@ class InsertStep:
     first_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RemoveStep:
     """Unload one module; ``if_unused`` skips it when its refcount is not 0 at that moment.
 
@@ -58,7 +63,7 @@ class RemoveStep:
     first_time: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandStep:
     """Run a command of the configuration in place of the system call.
 
@@ -76,7 +81,7 @@ class CommandStep:
     configured: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BuiltinStep:
     """Nothing to do: the kernel holds this module in itself."""
 
@@ -96,7 +101,7 @@ def module_of(step: Step) -> str:
             return name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """The steps for one of the modules that the name asked for stands for.
 

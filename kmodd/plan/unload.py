@@ -5,15 +5,20 @@ modprobe looks at the reference counts as it goes; a plan has only the listing i
 and follows what each of its own steps will change.
 """
 
-from collections.abc import Iterable, Mapping
+from __future__ import annotations
 
-from kmodd.config import Config
-from kmodd.database import Database
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
-from kmodd.kernel.base import LoadedModule
 from kmodd.plan.lookup import Target, find, resolve
-from kmodd.plan.requests import UnloadRequest
 from kmodd.plan.steps import Cause, CommandStep, Plan, RemoveStep, Step, StepBudget
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kmodd.config import Config
+    from kmodd.database import Database
+    from kmodd.kernel.base import LoadedModule
+    from kmodd.plan.requests import UnloadRequest
 
 MAX_DEPTH = 100
 """Soft dependencies of soft dependencies that a removal follows down."""
