@@ -14,7 +14,7 @@ from pathlib import Path
 from kmodd.access import rules
 from kmodd.access.caller import Role
 from kmodd.access.trusted_files import objection
-from kmodd.config import MODULES_LOAD, modules_to_load
+from kmodd.config.modules_load import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd

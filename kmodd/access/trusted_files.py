@@ -51,13 +51,14 @@ def first_untrusted(path: Path, root: Path = Path("/")) -> str:
     return complaint or _complaint(place)
 
 
-def objection(fd: int, path: Path, root: Path = Path("/")) -> str:
+def objection(fd: int, path: str | Path, root: Path = Path("/")) -> str:
     """Tell why what is open at ``fd``, reached by ``path`` below ``root``, is not to be trusted.
 
     Gives a sentence as ``first_untrusted`` does. The way to it is looked at as well, so nobody
     else could have put it there.
     """
-    return first_untrusted(path, root) or _judge(os.fstat(fd), path)
+    place = Path(path)
+    return first_untrusted(place, root) or _judge(os.fstat(fd), place)
 
 
 def check_tree(directory: Path) -> None:

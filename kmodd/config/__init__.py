@@ -12,20 +12,16 @@ from kmodd.config.directives import (
 )
 from kmodd.config.files import config_directories
 from kmodd.config.modprobe import parse_config, read_config
-from kmodd.config.modules_load import MODULES_LOAD, ModuleToLoad, modules_to_load
 
 __all__ = [
-    "MODULES_LOAD",
     "Alias",
     "Blacklist",
     "Command",
     "Config",
-    "ModuleToLoad",
     "Options",
     "SoftDependency",
     "WeakDependency",
     "config_directories",
-    "modules_to_load",
     "parse_config",
     "read_config",
 ]

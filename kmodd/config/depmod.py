@@ -74,7 +74,7 @@ def read_depmod_config(
     release: str,
     *,
     paths: Sequence[Path] | None = None,
-    objection: Objection | None = None,
+    objection: "Objection | None" = None,
 ) -> DepmodConfig:
     """Return what depmod.d says about the kernel ``release`` in the system under ``root``.
 

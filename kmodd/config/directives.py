@@ -5,14 +5,16 @@ Names and patterns are spelled with underscores, as kmod compares them; the text
 commands are as written. Each entry knows the file and the line that it comes from.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from kmodd.globs import PatternTable
+from kmodd.records import kept, record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 TREE_SOFTDEPS = "modules.softdep"
 """The file of a module tree whose lines kmod sorts in among the configuration files."""
@@ -20,10 +22,11 @@ TREE_SOFTDEPS = "modules.softdep"
 TREE_WEAKDEPS = "modules.weakdep"
 """The same for weak dependencies."""
 
-_SPACES = re.compile(r"[ \t\n\v\f\r]+")
+SPACES = str.maketrans("\t\n\v\f\r", " " * 5)
+"""Makes blanks of what else isspace(3) calls a space in the C locale (str.translate)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alias:
     """``alias PATTERN MODULE``: names that match the pattern stand for the module."""
 
@@ -33,7 +36,7 @@ class Alias:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blacklist:
     """``blacklist MODULE``: the module is not loaded on behalf of an alias."""
 
@@ -42,7 +45,7 @@ class Blacklist:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """``options MODULE TEXT``: parameters for a module, or for what an alias stands for."""
 
@@ -52,7 +55,7 @@ class Options:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """``install`` or ``remove PATTERN COMMAND``: a shell command instead of the system call."""
 
@@ -62,7 +65,7 @@ class Command:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SoftDependency:
     """``softdep PATTERN pre: ... post: ...``: what is loaded before and after, if it can be.
 
@@ -76,7 +79,7 @@ class SoftDependency:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WeakDependency:
     """``weakdep PATTERN MODULES``: what the module may ask for by itself; never loaded for it."""
 
@@ -90,7 +93,7 @@ Directive = Alias | Blacklist | Options | Command | SoftDependency | WeakDepende
 """A line of the configuration; ``file`` and ``line`` are where it stands."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False, slots=False)
 class Config:
     """Every directive in force, each kind in the order in which kmod reads it.
 
@@ -181,7 +184,7 @@ class Config:
 
     def with_tree(
         self, softdeps: Iterable[tuple[str, str]], weakdeps: Iterable[tuple[str, str]]
-    ) -> "Config":
+    ) -> Config:
         """Return this configuration with a tree's modules.softdep and .weakdep sorted in.
 
         It is what ``modprobe -c`` shows; each line comes as (module, text).
@@ -190,44 +193,44 @@ class Config:
         weak = [parse_weakdep(name, text, TREE_WEAKDEPS) for name, text in weakdeps]
         soft_at = sum(_sorts_before(entry.file, TREE_SOFTDEPS) for entry in self.softdeps)
         weak_at = sum(_sorts_before(entry.file, TREE_WEAKDEPS) for entry in self.weakdeps)
-        return dataclasses.replace(
+        return replace(
             self,
             softdeps=(*self.softdeps[:soft_at], *soft, *self.softdeps[soft_at:]),
             weakdeps=(*self.weakdeps[:weak_at], *weak, *self.weakdeps[weak_at:]),
         )
 
-    @cached_property
+    @kept
     def _alias_table(self) -> PatternTable[Alias]:
         return PatternTable((entry.pattern, entry) for entry in self.aliases)
 
-    @cached_property
+    @kept
     def _blacklisted(self) -> frozenset[str]:
         return frozenset(entry.module for entry in self.blacklist)
 
-    @cached_property
+    @kept
     def _options_by_name(self) -> dict[str, list[tuple[int, str]]]:
         table: dict[str, list[tuple[int, str]]] = {}
         for position, entry in enumerate(self.options):
             table.setdefault(entry.module, []).append((position, entry.text))
         return table
 
-    @cached_property
+    @kept
     def _install_table(self) -> PatternTable[str]:
         return PatternTable((entry.pattern, entry.command) for entry in self.installs)
 
-    @cached_property
+    @kept
     def _remove_table(self) -> PatternTable[str]:
         return PatternTable((entry.pattern, entry.command) for entry in self.removes)
 
-    @cached_property
+    @kept
     def _own_installs(self) -> dict[str, str]:
         return {entry.pattern: entry.command for entry in reversed(self.installs)}
 
-    @cached_property
+    @kept
     def _own_removes(self) -> dict[str, str]:
         return {entry.pattern: entry.command for entry in reversed(self.removes)}
 
-    @cached_property
+    @kept
     def _softdep_tables(self) -> tuple[PatternTable[SoftDependency], PatternTable[SoftDependency]]:
         before = [entry for entry in self.softdeps if _sorts_before(entry.file, TREE_SOFTDEPS)]
         after = [entry for entry in self.softdeps if not _sorts_before(entry.file, TREE_SOFTDEPS)]
@@ -261,7 +264,7 @@ def parse_weakdep(pattern: str, text: str, file: str, line: int = 0) -> WeakDepe
 
 def split_words(text: str) -> list[str]:
     """Split at what isspace(3) calls a space in the C locale; str.split knows more than that."""
-    return [word for word in _SPACES.split(text) if word]
+    return [word for word in text.translate(SPACES).split(" ") if word]
 
 
 def _sorts_before(file: str, name: str) -> bool:

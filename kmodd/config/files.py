@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding and reading configuration files: which directory wins, and what is never opened."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from typing import TypeAlias
+
+    AnyPath: TypeAlias = str | os.PathLike[str]
 
 MAX_FILE = 1 << 20
 """Bytes of one configuration file; Debian's largest has 1 KiB."""
@@ -14,7 +22,7 @@ MAX_FILE = 1 << 20
 MAX_FILES = 1024
 """Files of one configuration; Debian installs two."""
 
-Objection = Callable[[int, Path], str]
+Objection: TypeAlias = "Callable[[int, str], str]"
 """Tells why what is open at a descriptor, and was reached by a path, is not to be read, or ""."""
 
 _MAX_LINKS = 40
@@ -22,12 +30,12 @@ _DIRECTORIES = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 _NULL_DEVICE = os.makedev(1, 3)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigFile:
     """A configuration file: the path that names it to people, and the one to open."""
 
     shown: str
-    real: Path
+    real: str
 
     @property
     def sort_key(self) -> bytes:
@@ -35,19 +43,19 @@ class ConfigFile:
         return os.fsencode(os.path.basename(self.shown))
 
 
-@dataclass(slots=True)
 class Gate:
     """Lets through what there is no objection to, and keeps a line for everything else.
 
     It is for one reading; never shared.
     """
 
-    objection: Objection | None = None
-    _unread: dict[tuple[int, int], str] = field(default_factory=dict)
+    def __init__(self, objection: Objection | None = None) -> None:
+        self._objection = objection
+        self._unread: dict[tuple[int, int], str] = {}
 
-    def admits(self, fd: int, path: Path) -> bool:
+    def admits(self, fd: int, path: str) -> bool:
         """Tell whether what is open at ``fd`` and was reached by ``path`` may be read."""
-        complaint = self.objection(fd, path) if self.objection else ""
+        complaint = self._objection(fd, path) if self._objection else ""
         if complaint:
             status = os.fstat(fd)  # where /lib is a link, one directory comes by two paths
             line = f"{path} is not read: {complaint}"
@@ -60,16 +68,16 @@ class Gate:
         return tuple(self._unread.values())
 
 
-def config_directories(root: Path, kind: str = "modprobe.d") -> tuple[Path, ...]:
+def config_directories(root: AnyPath, kind: str = "modprobe.d") -> tuple[str, ...]:
     """Return the directories of ``kind`` under ``root``, the one that wins first (modprobe.d(5)).
 
     They need not exist. Where /lib is a link to usr/lib the last two are the same directory, which
     does no harm: of files with one name the first counts.
     """
-    return tuple(root / directory / kind for directory in _DIRECTORIES)
+    return tuple(os.path.join(root, directory, kind) for directory in _DIRECTORIES)
 
 
-def resolve_in_root(root: Path, inside: str) -> Path:
+def resolve_in_root(root: AnyPath, inside: str) -> str:
     """Return what the path ``inside`` names, with every symbolic link followed below ``root``.
 
     As after chroot(2): an absolute link starts at ``root``, and ``..`` does not leave it. So the
@@ -84,7 +92,7 @@ def resolve_in_root(root: Path, inside: str) -> Path:
         if part == "..":
             del done[-1:]
         elif part not in ("", "."):
-            target = _read_link(root.joinpath(*done, part))
+            target = _read_link(os.path.join(root, *done, part))
             if target is None:
                 done.append(part)
                 continue
@@ -94,11 +102,11 @@ def resolve_in_root(root: Path, inside: str) -> Path:
             if target.startswith("/"):
                 done.clear()
             pending += target.split("/")[::-1]
-    return root.joinpath(*done)
+    return os.path.join(root, *done)
 
 
 def files_under(
-    root: Path, problems: list[str], gate: Gate, kind: str = "modprobe.d"
+    root: AnyPath, problems: list[str], gate: Gate, kind: str = "modprobe.d"
 ) -> list[ConfigFile]:
     """Return the configuration files of ``kind`` under ``root`` in the order of reading.
 
@@ -110,18 +118,19 @@ def files_under(
     return _in_order(found, problems)
 
 
-def files_at(paths: Iterable[Path], problems: list[str], gate: Gate) -> list[ConfigFile]:
+def files_at(paths: Iterable[AnyPath], problems: list[str], gate: Gate) -> list[ConfigFile]:
     """Return the files that ``paths`` (directories or files, ``modprobe -C``) stand for.
 
     A file that is named itself needs no ``.conf`` at its end. Links go where they go. A directory
     that ``gate`` does not admit has no files.
     """
     found: dict[str, ConfigFile] = {}
-    for path in paths:
+    for named in paths:
+        path = os.fspath(named)
         if os.path.isdir(path):
             _add_directory(found, path, problems, gate, root=None)
         else:
-            found.setdefault(path.name, ConfigFile(str(path), path))
+            found.setdefault(os.path.basename(path), ConfigFile(path, path))
     return _in_order(found, problems)
 
 
@@ -133,7 +142,7 @@ def read_text(file: ConfigFile, problems: list[str], gate: Gate) -> str | None:
     ``gate`` does not admit. Bytes that are not UTF-8 survive as surrogates.
     """
     try:
-        status = file.real.stat()
+        status = os.stat(file.real)
         if stat.S_ISREG(status.st_mode):
             return _read_regular(file, problems, gate)
         if not (stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL_DEVICE):
@@ -152,7 +161,7 @@ def _read_regular(file: ConfigFile, problems: list[str], gate: Gate) -> str | No
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             problems.append(f"{file.shown}: not a regular file, ignored")
             return None
-        if not gate.admits(stream.fileno(), Path(file.shown)):
+        if not gate.admits(stream.fileno(), file.shown):
             return None
         content = stream.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
@@ -161,7 +170,7 @@ def _read_regular(file: ConfigFile, problems: list[str], gate: Gate) -> str | No
     return content.decode("utf-8", "surrogateescape")
 
 
-def _read_link(path: Path) -> str | None:
+def _read_link(path: str) -> str | None:
     try:
         return os.readlink(path)
     except OSError:
@@ -170,11 +179,11 @@ def _read_link(path: Path) -> str | None:
 
 def _add_directory(
     found: dict[str, ConfigFile],
-    directory: Path,
+    directory: str,
     problems: list[str],
     gate: Gate,
     *,
-    root: Path | None,
+    root: AnyPath | None,
 ) -> None:
     """Add the files of ``directory`` whose names are new; without ``root`` links go anywhere."""
     try:
@@ -185,7 +194,7 @@ def _add_directory(
         problems.append(f"{directory}: {error.strerror}")
         return
     for name in names:
-        file = directory / name
+        file = os.path.join(directory, name)
         try:
             real = _real(file, root)
         except OSError as error:
@@ -194,10 +203,10 @@ def _add_directory(
         if os.path.isdir(real):
             problems.append(f"Directories inside directories are not supported: {file}")
         else:
-            found[name] = ConfigFile(str(file), real)
+            found[name] = ConfigFile(file, real)
 
 
-def _new_names(real: Path, directory: Path, found: Collection[str], gate: Gate) -> Sequence[str]:
+def _new_names(real: str, directory: str, found: Collection[str], gate: Gate) -> Sequence[str]:
     """Return the names in ``directory``, which is opened as ``real``, that a file is to be read of.
 
     The gate is asked only where there are any. Raises OSError.
@@ -214,9 +223,9 @@ def _new_names(real: Path, directory: Path, found: Collection[str], gate: Gate) 
         os.close(fd)
 
 
-def _real(path: Path, root: Path | None) -> Path:
+def _real(path: str, root: AnyPath | None) -> str:
     """Return the path to open for ``path``, which lies under ``root`` if there is one."""
-    return path if root is None else resolve_in_root(root, str(path.relative_to(root)))
+    return path if root is None else resolve_in_root(root, path.removeprefix(os.fspath(root)))
 
 
 def _in_order(found: dict[str, ConfigFile], problems: list[str]) -> list[ConfigFile]:

@@ -7,10 +7,7 @@ column alone. Words are set apart by blanks and tabs; the text of options and co
 of the line after one of these.
 """
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from __future__ import annotations
 
 from kmodd.config.cmdline import parse_command_line
 from kmodd.config.directives import (
@@ -25,9 +22,15 @@ from kmodd.config.directives import (
     parse_softdep,
     parse_weakdep,
 )
-from kmodd.config.files import Gate, Objection, files_at, files_under, read_text
+from kmodd.config.files import Gate, files_at, files_under, read_text
 from kmodd.errors import RequestError
 from kmodd.names import normalise_alias
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from kmodd.config.files import AnyPath, Objection
 
 MAX_LINE = 65536
 """Characters of one line, continued lines included."""
@@ -35,16 +38,12 @@ MAX_LINE = 65536
 MAX_PROBLEMS = 100
 """Lines of one file that are complained of."""
 
-_LOGICAL_LINE = re.compile(r"[^\\\n]*(?:\\(?:.|\Z)[^\\\n]*)*", re.DOTALL)
-_PROTECTED = re.compile(r"\\(?:\n|(.)|\Z)", re.DOTALL)
-_FIRST_WORD = re.compile(r"[\t ]*([^\t ]*)[\t ]?(.*)", re.DOTALL)
-
 
 def read_config(
-    root: Path,
+    root: AnyPath,
     *,
     command_line: str = "",
-    paths: Sequence[Path] | None = None,
+    paths: Iterable[AnyPath] | None = None,
     objection: Objection | None = None,
 ) -> Config:
     """Return the modprobe configuration of the system under ``root``.
@@ -59,7 +58,7 @@ def read_config(
     problems: list[str] = []
     gate = Gate(objection)
     files = files_under(root, problems, gate) if paths is None else files_at(paths, problems, gate)
-    draft = _Draft(problems=problems)
+    draft = _Draft(problems)
     read = []
     for file in files:
         text = read_text(file, problems, gate)
@@ -72,23 +71,23 @@ def read_config(
 
 def parse_config(text: str, file: str = "") -> Config:
     """Return the configuration that the text of one file comes to; ``file`` is its name."""
-    draft = _Draft()
+    draft = _Draft([])
     draft.add_file(text, file)
     return draft.config((file,))
 
 
-@dataclass(slots=True)
 class _Draft:
     """A configuration while it is being read; never shared."""
 
-    aliases: list[Alias] = field(default_factory=list)
-    blacklist: list[Blacklist] = field(default_factory=list)
-    options: list[Options] = field(default_factory=list)
-    installs: list[Command] = field(default_factory=list)
-    removes: list[Command] = field(default_factory=list)
-    softdeps: list[SoftDependency] = field(default_factory=list)
-    weakdeps: list[WeakDependency] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, problems: list[str]) -> None:
+        self.aliases: list[Alias] = []
+        self.blacklist: list[Blacklist] = []
+        self.options: list[Options] = []
+        self.installs: list[Command] = []
+        self.removes: list[Command] = []
+        self.softdeps: list[SoftDependency] = []
+        self.weakdeps: list[WeakDependency] = []
+        self.problems = problems
 
     def add_file(self, text: str, file: str) -> None:
         """Add the directives of a file's text, and complain of its first bad lines."""
@@ -176,17 +175,39 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
     What follows a NUL byte in a line is dropped, as the C library's strings have it.
     """
-    number, position = 1, 0
-    while position < len(text):
-        match = _LOGICAL_LINE.match(text, position)
-        raw = match[0] if match else ""
-        content = _PROTECTED.sub(lambda found: found[1] or "", raw) if "\\" in raw else raw
-        yield number, content.partition("\0")[0]
-        number += raw.count("\n") + 1
-        position += len(raw) + 1
+    pieces = text.split("\n")
+    if not pieces[-1]:
+        pieces.pop()
+    number, joined = 1, []
+    for at, piece in enumerate(pieces, 1):
+        joined.append(piece)
+        if at == len(pieces) or not _protects(piece):
+            yield number, _unprotected("\n".join(joined)).partition("\0")[0]
+            number, joined = at + 1, []
+
+
+def _protects(piece: str) -> bool:
+    """Tell whether ``piece`` ends in a backslash that is not protected, itself."""
+    return bool((len(piece) - len(piece.rstrip("\\"))) % 2)
+
+
+def _unprotected(raw: str) -> str:
+    """Return ``raw`` without its backslashes, but for those that another one protects."""
+    first, *rest = raw.split("\\")
+    kept, is_protected = [first], False
+    for piece in rest:
+        if is_protected:
+            kept.append(f"\\{piece}")
+            is_protected = False
+        elif piece:
+            kept.append(piece.removeprefix("\n"))
+        else:
+            is_protected = True
+    return "".join(kept)
 
 
 def _first_word(text: str) -> tuple[str, str]:
     """Split off the first word, and with it one of the blanks and tabs that end it."""
-    match = _FIRST_WORD.match(text)
-    return (match[1], match[2]) if match else ("", "")
+    text = text.lstrip("\t ")
+    word = text.replace("\t", " ").partition(" ")[0]
+    return word, text[len(word) + 1 :]

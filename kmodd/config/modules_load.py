@@ -29,7 +29,7 @@ class ModuleToLoad:
 
 
 def modules_to_load(
-    root: Path, command_line: str, problems: list[str], objection: Objection | None = None
+    root: Path, command_line: str, problems: list[str], objection: "Objection | None" = None
 ) -> tuple[ModuleToLoad, ...]:
     """Return what ``command_line`` and the files under ``root`` want, each once, in their order.
 

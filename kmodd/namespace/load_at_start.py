@@ -4,7 +4,7 @@
 import logging
 from collections.abc import Iterable
 
-from kmodd.config import ModuleToLoad
+from kmodd.config.modules_load import ModuleToLoad
 from kmodd.namespace.namespace import Namespace
 from kmodd.plan import LoadRequest
 

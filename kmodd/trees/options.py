@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kmodd.access.trusted_files import objection
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
-from kmodd.config.files import Objection
 from kmodd.state import RecordStore
 from kmodd.trees.unread import Unread
+
+if TYPE_CHECKING:
+    from kmodd.config.files import Objection
 
 PATIENCE = 3.0
 """Seconds without a removal after which a tree is written to."""
@@ -53,6 +56,6 @@ class TreeOptions:
         """Read the configuration of depmod for one release."""
         return read_depmod_config(self.root, release, objection=self._objection(self.root))
 
-    def _objection(self, root: Path) -> Objection | None:
+    def _objection(self, root: Path) -> "Objection | None":
         """Return what has nothing but root's own read below ``root``, where that is wanted."""
         return partial(objection, root=root) if self.trusted_only else None

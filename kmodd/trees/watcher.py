@@ -166,7 +166,7 @@ class Watcher:
 
     def _config_directories(self) -> Iterable[Path]:
         for kind in ("modprobe.d", "depmod.d"):
-            yield from config_directories(self._trees.root, kind)
+            yield from map(Path, config_directories(self._trees.root, kind))
 
     def _linked_directories(self) -> dict[Path, str]:
         """The directories outside a tree that links in it lead to (DKMS), and whose tree it is."""

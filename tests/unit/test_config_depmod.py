@@ -130,7 +130,7 @@ def test_nothing_is_read_of_what_there_is_an_objection_to(tmp_path: Path) -> Non
         (tmp_path / place / f"{word}.conf").write_text(f"search {word}\n")
     bad = tmp_path / "usr/local/lib/depmod.d"
     config = read_depmod_config(
-        tmp_path, RELEASE, objection=lambda _fd, path: "no" if path == bad else ""
+        tmp_path, RELEASE, objection=lambda _fd, path: "no" if path == str(bad) else ""
     )
     assert (config.search, config.problems) == (("good",), ())
     assert config.unread == (f"{bad} is not read: no",)

@@ -36,7 +36,7 @@ def test_files_are_read_by_name_across_directories(tmp_path: Path) -> None:
 
 
 def test_of_files_with_one_name_the_first_directory_has_it(tmp_path: Path) -> None:
-    directories = config_directories(tmp_path)
+    directories = list(map(Path, config_directories(tmp_path)))
     assert [str(path.relative_to(tmp_path)) for path in directories] == [
         "etc/modprobe.d",
         "run/modprobe.d",
@@ -89,7 +89,7 @@ def test_a_linked_directory_is_looked_for_within_the_root(tmp_path: Path) -> Non
 
 
 def test_a_path_that_climbs_stays_in_the_root(tmp_path: Path) -> None:
-    assert resolve_in_root(tmp_path, "../../a/./b/../c") == tmp_path / "a/c"
+    assert resolve_in_root(tmp_path, "../../a/./b/../c") == str(tmp_path / "a/c")
 
 
 def test_an_empty_or_null_file_masks_those_of_its_name(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_a_root_without_configuration_is_an_empty_one(tmp_path: Path) -> None:
 def against(*paths: Path) -> Objection:
     """An objection to these files and directories, whatever the way to them."""
 
-    def objection(fd: int, path: Path) -> str:
+    def objection(fd: int, path: str) -> str:
         opened = os.fstat(fd)
-        assert os.path.samestat(opened, path.stat())
+        assert os.path.samestat(opened, os.stat(path))
         return "no" if any(os.path.samestat(opened, each.stat()) for each in paths) else ""
 
     return objection

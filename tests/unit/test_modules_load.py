@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.config import modules_to_load
+from kmodd.config.modules_load import modules_to_load
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -65,6 +65,8 @@ def test_what_there_is_an_objection_to_is_a_problem_and_not_read(tmp_path: Path)
     write(tmp_path, "usr/local/lib/modules-load.d/b.conf", "bad\n")
     bad = tmp_path / "usr/local/lib/modules-load.d"
     problems: list[str] = []
-    found = modules_to_load(tmp_path, "", problems, lambda _fd, path: "no" if path == bad else "")
+    found = modules_to_load(
+        tmp_path, "", problems, lambda _fd, path: "no" if path == str(bad) else ""
+    )
     assert [each.name for each in found] == ["good"]
     assert problems == [f"{bad} is not read: no"]
