@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from kmodd.enums import Enum
 from kmodd.errors import KmoddError, Reason, StateError
-from kmodd.kernel.base import LoadedModule, ModuleState
+from kmodd.kernel.loaded import LoadedModule, ModuleState
 from kmodd.plan.deny_list import DenyList
 from kmodd.plan.lookup import Target, find, not_found, resolve
 from kmodd.plan.steps import BuiltinStep, Cause, CommandStep, InsertStep, Plan, Step, StepBudget

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.loaded import InsertFlags
 from kmodd.records import record
 
 

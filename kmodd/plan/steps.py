@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from kmodd.database import ModuleRecord
-    from kmodd.kernel.base import InsertFlags
+    from kmodd.kernel.loaded import InsertFlags
 
 MAX_STEPS = 16384
 """Steps that planning one request may take: a module listed, a name looked up. Debian's longest

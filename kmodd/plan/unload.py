@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kmodd.config import Config
     from kmodd.database import Database
-    from kmodd.kernel.base import LoadedModule
+    from kmodd.kernel.loaded import LoadedModule
     from kmodd.plan.requests import UnloadRequest
 
 MAX_DEPTH = 100
