@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from kmodd.database import files, text
 from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.database import Database, Dependencies, Made, Part
+from kmodd.database.database import Database, Dependencies
 from kmodd.database.inventory import Inventory, ModuleRecord
 from kmodd.database.order import (
     direct_dependencies,
@@ -18,6 +18,7 @@ from kmodd.database.order import (
     symbol_owners,
     wanted_symbols,
 )
+from kmodd.database.parts import Made, Part
 from kmodd.errors import CycleError
 from kmodd.names import symbol_key
 

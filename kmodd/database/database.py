@@ -5,16 +5,28 @@ It is frozen, with all in it: a rebuild makes a new Database, and whoever holds 
 on undisturbed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
 
 from kmodd.database import trie
-from kmodd.database.inventory import Inventory, ModuleRecord
-from kmodd.errors import CycleError
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kmodd.database.inventory import Inventory, ModuleRecord
+    from kmodd.database.parts import Made
+    from kmodd.errors import CycleError
+
+OUTPUTS = (
+    *("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin"),
+    *("modules.softdep", "modules.weakdep", "modules.symbols", "modules.symbols.bin"),
+    *("modules.builtin.bin", "modules.builtin.alias.bin", "modules.devname"),
+)
+"""The files of a database, in the order in which depmod writes them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dependencies:
     """Which module needs which, closed: everything that must be there before it.
 
@@ -37,23 +49,7 @@ class Dependencies:
         return needed
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some of a database's files, and what there was to complain of when each of them was made."""
-
-    files: Mapping[str, bytes]
-    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Something of a database, and all that it was made of: equal ingredients, equal thing."""
-
-    made_of: object
-    value: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Database:
     """One generation of a module tree's database; safe to share between threads.
 

@@ -10,20 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from kmodd.database import text
-from kmodd.database.database import Dependencies, Part
+from kmodd.database.database import Dependencies
+from kmodd.database.device_nodes import device_node
 from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
 from kmodd.database.name_index import NameIndex, write_name_index
+from kmodd.database.parts import Part
 from kmodd.database.trie import OFFSET_MASK
 from kmodd.database.trie_writer import record, write_index
 from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.names import normalise_alias
-
-OUTPUTS = (
-    *("modules.dep", "modules.dep.bin", "modules.alias", "modules.alias.bin"),
-    *("modules.softdep", "modules.weakdep", "modules.symbols", "modules.symbols.bin"),
-    *("modules.builtin.bin", "modules.builtin.alias.bin", "modules.devname"),
-)
-"""All of them, in the order in which depmod writes them."""
 
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
@@ -294,7 +289,7 @@ def device_file(names: Iterable[str], aliases: Iterable[Sequence[str]]) -> Part:
     for module, given in zip(names, aliases, strict=True):
         if "devname:" not in "\n".join(given):
             continue
-        path, node = text.device_node(module, given)
+        path, node = device_node(module, given)
         if node:
             lines.append(f"{module} {path} {node.kind}{node.major}:{node.minor}\n")
         elif path is not None:

@@ -4,12 +4,17 @@
 All values here are frozen, and made anew by the next scan.
 """
 
-import marshal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from __future__ import annotations
 
+import marshal
+
+from kmodd.records import field, record
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kmodd.config.depmod import DepmodConfig
 
 
@@ -53,7 +58,7 @@ class ModuleRecord(NamedTuple):
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectoryListing:
     """What one directory of a tree held: paths relative to the tree, each kind sorted.
 
@@ -66,7 +71,7 @@ class DirectoryListing:
     links: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Looks:
     """What an unchanged tree shows, by paths relative to it: its directories' identities, and the
     stamps of the modules that count.
@@ -81,13 +86,12 @@ class Looks:
         return marshal.dumps((self.directories, modules))
 
     @classmethod
-    def unpacked(cls, data: bytes) -> "Looks":
+    def unpacked(cls, data: bytes) -> Looks:
         """Return what ``packed`` made bytes of."""
         directories, modules = marshal.loads(data)
         return cls(directories, tuple([(path, FileStamp(*stamp)) for path, stamp in modules]))
 
 
-@dataclass(slots=True)
 class ScanMemory:
     """What the next scan of a tree may take as read; the one thing here that is not frozen.
 
@@ -100,13 +104,23 @@ class ScanMemory:
     come one after the other; any other thread may read one field.
     """
 
-    config: "DepmodConfig | None" = None
-    listings: Mapping[str, DirectoryListing] = field(default_factory=dict)
-    complete: bool = False
-    unsettled: frozenset[str] = frozenset()
-    looks: Looks | None = None
+    __slots__ = ("complete", "config", "listings", "looks", "unsettled")
 
-    def renew(self, newer: "ScanMemory") -> None:
+    def __init__(
+        self,
+        config: DepmodConfig | None = None,
+        listings: Mapping[str, DirectoryListing] | None = None,
+        complete: bool = False,
+        unsettled: frozenset[str] = frozenset(),
+        looks: Looks | None = None,
+    ) -> None:
+        self.config = config
+        self.listings = listings or {}
+        self.complete = complete
+        self.unsettled = unsettled
+        self.looks = looks
+
+    def renew(self, newer: ScanMemory) -> None:
         """Take over what a later scan remembers."""
         self.config = newer.config
         self.listings = newer.listings
@@ -115,7 +129,7 @@ class ScanMemory:
         self.looks = newer.looks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Inventory:
     """What a scan found in a tree: all that a database is built from.
 

@@ -2,7 +2,6 @@
 """Whether a directory is a kernel's; while one comes or goes it may be none yet, or no more."""
 
 import os
-from contextlib import suppress
 
 from kmodd.database.walk import SKIPPED
 from kmodd.names import MODULE_SUFFIXES
@@ -19,8 +18,15 @@ def has_module(directory: str) -> bool:
     pending = [directory]
     seen: set[tuple[int, int]] = set()
     while pending:
-        path = pending.pop()
-        with suppress(OSError), os.scandir(path) as entries:
+        if _holds_module(pending.pop(), pending, seen):
+            return True
+    return False
+
+
+def _holds_module(path: str, pending: list[str], seen: set[tuple[int, int]]) -> bool:
+    """Tell whether a module is in the directory itself; those in it are added to ``pending``."""
+    try:
+        with os.scandir(path) as entries:
             for entry in entries:
                 if entry.name in SKIPPED:
                     continue
@@ -33,6 +39,8 @@ def has_module(directory: str) -> bool:
                     if (status.st_dev, status.st_ino) not in seen:
                         seen.add((status.st_dev, status.st_ino))
                         pending.append(entry.path)
+    except OSError:
+        return False
     return False
 
 

@@ -6,20 +6,24 @@ What is missing is empty. (Of what modules import, and of their strings but for 
 dependencies, the files say nothing.)
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Mapping
 from graphlib import CycleError as NoOrderError
 from graphlib import TopologicalSorter
 from itertools import pairwise
 
 from kmodd.database import text
-from kmodd.database.database import Database, Dependencies
-from kmodd.database.files import OUTPUTS
+from kmodd.database.database import OUTPUTS, Database, Dependencies
 from kmodd.database.inventory import Inventory, ModuleRecord
 from kmodd.database.trie import read_index
 from kmodd.database.walk import stamp_at
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 FILE_MAX = 1 << 28
 """Bytes of one file that are read at most: as far as the offsets in an index reach."""

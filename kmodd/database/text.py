@@ -6,28 +6,16 @@ and text is UTF-8 with whatever is not kept as surrogates. What a reader cannot 
 leaves out; nothing here raises.
 """
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from __future__ import annotations
 
 from kmodd.names import module_name_of_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 Pairs = tuple[tuple[str, str], ...]
 """(what is asked for, what answers) or (module, text), in the order of the file."""
-
-_NUMBERS = re.compile(r"(char|block)-major-\s*\+?(\d{1,10})-\s*\+?(\d{1,10})", re.ASCII)
-_DEVICE_LINE = re.compile(r"(\S+) (.+) ([bc])(\d{1,10}):(\d{1,10})", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceNode:
-    """A device node whose opening loads ``module``; ``kind`` is ``c`` or ``b``."""
-
-    module: str
-    path: str
-    kind: str
-    major: int
-    minor: int
 
 
 def decode(data: bytes) -> str:
@@ -88,7 +76,7 @@ def builtin_aliases(data: bytes) -> Pairs:
 def read_dependencies(data: bytes) -> dict[str, tuple[str, ...]]:
     """Return what modules.dep says: for each path the paths that it needs, as written."""
     needs = {}
-    for line in _lines(data):
+    for line in lines(data):
         path, colon, rest = line.partition(":")
         if colon:
             needs[path] = tuple(rest.split())
@@ -98,7 +86,7 @@ def read_dependencies(data: bytes) -> dict[str, tuple[str, ...]]:
 def read_aliases(data: bytes) -> Pairs:
     """Return (alias, module) of the lines of modules.alias or modules.symbols."""
     pairs = []
-    for line in _lines(data):
+    for line in lines(data):
         keyword, _, rest = line.partition(" ")
         alias, space, module = rest.rpartition(" ")
         if keyword == "alias" and space:
@@ -109,7 +97,7 @@ def read_aliases(data: bytes) -> Pairs:
 def read_softdeps(data: bytes, keyword: str = "softdep") -> Pairs:
     """Return (module, text) of the lines of modules.softdep, or with ``weakdep`` of its sister."""
     pairs = []
-    for line in _lines(data):
+    for line in lines(data):
         first, _, rest = line.partition(" ")
         module, space, text = rest.partition(" ")
         if first == keyword and space:
@@ -117,34 +105,6 @@ def read_softdeps(data: bytes, keyword: str = "softdep") -> Pairs:
     return tuple(pairs)
 
 
-def read_device_nodes(data: bytes) -> tuple[DeviceNode, ...]:
-    """Return the device nodes that modules.devname lists."""
-    found = (_DEVICE_LINE.fullmatch(line) for line in _lines(data))
-    return tuple(
-        DeviceNode(match[1], match[2], match[3], int(match[4]), int(match[5]))
-        for match in found
-        if match
-    )
-
-
-def device_node(module: str, aliases: Iterable[str]) -> tuple[str | None, DeviceNode | None]:
-    """Return the device name that a module's aliases give, and its node if they give numbers.
-
-    The name comes of the last ``devname:``, the numbers of the last ``char-major-M-N`` or
-    ``block-major-M-N`` up to the point where both are there. The name is None where none is given.
-    """
-    path: str | None = None
-    numbers: tuple[str, int, int] | None = None
-    for alias in aliases:
-        if alias.startswith("devname:"):
-            path = alias.removeprefix("devname:")
-        elif match := _NUMBERS.match(alias):
-            numbers = match[1][0], int(match[2]), int(match[3])
-        if path is not None and numbers:
-            return path, DeviceNode(module, path, *numbers)
-    return path, None
-
-
-def _lines(data: bytes) -> Iterator[str]:
+def lines(data: bytes) -> Iterator[str]:
     """Yield the lines of a file of depmod's that are no comments."""
     return (line for line in decode(data).split("\n") if line and not line.startswith("#"))

@@ -14,13 +14,18 @@ and of equal priorities the one inserted last comes first.
 The wildcards are in the keys, as fnmatch(3) with no flags takes them, and the query is literal.
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Iterable, Iterator
-from mmap import mmap
-from typing import NamedTuple
 
 from kmodd.errors import Reason, TreeError
 from kmodd.globs import START, Matcher
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from mmap import mmap
 
 MAGIC = 0xB007F457
 VERSION = 0x00020001
@@ -129,7 +134,7 @@ class _Way(NamedTuple):
     wild: bool = False
     tail: bytes = b""
 
-    def over(self, matcher: Matcher, text: bytes) -> "_Way":
+    def over(self, matcher: Matcher, text: bytes) -> _Way:
         """Go on over ``text``, a piece of the key."""
         state, wild, tail = self
         if tail:

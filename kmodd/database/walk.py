@@ -7,18 +7,21 @@ leads back to a directory above itself is not followed (depmod goes round until 
 long).
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from kmodd.database.inventory import NO_STAMP, DirectoryListing, FileStamp, Inventory, Looks
 from kmodd.errors import Reason, TreeError
 from kmodd.names import MODULE_SUFFIXES
+from kmodd.records import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from kmodd.config.depmod import DepmodConfig
 
 SKIPPED = frozenset({"build", "source"})
@@ -45,7 +48,7 @@ class Walk:
     def __init__(
         self,
         directory: str,
-        config: "DepmodConfig",
+        config: DepmodConfig,
         known: Mapping[str, DirectoryListing],
         stamps: Mapping[str, FileStamp],
         settled_before: int,

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from kmodd.config import Config
 from kmodd.database import Database
-from kmodd.database.text import DeviceNode, read_device_nodes
+from kmodd.database.device_nodes import DeviceNode, read_device_nodes
 from kmodd.errors import NotFoundError
 from kmodd.names import check_query, module_name
 from kmodd.plan import Resolution, resolve, resolve_module

@@ -12,7 +12,7 @@ from kmodd.access.trusted_files import check_files, check_tree
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
-from kmodd.database.files import OUTPUTS
+from kmodd.database.database import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh
 from kmodd.database.publish import Publication
 from kmodd.database.published import read_published

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import walk
-from kmodd.database.files import OUTPUTS
+from kmodd.database.database import OUTPUTS
 from kmodd.errors import TreeError
 from kmodd.trees import Trees
 from tests.support.daemon import Daemon, running_daemon, wait_until

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kmodctl import CallError, Client
-from kmodd.database.files import OUTPUTS
+from kmodd.database.database import OUTPUTS
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.modules import SOURCES
 from tests.support.tree import ModuleTree

@@ -4,7 +4,7 @@
 import pytest
 
 from kmodd.database import text
-from kmodd.database.text import DeviceNode
+from kmodd.database.device_nodes import DeviceNode, device_node, read_device_nodes
 
 
 def test_modules_dep_gives_what_each_path_needs() -> None:
@@ -28,7 +28,7 @@ def test_soft_and_weak_dependencies_keep_their_text() -> None:
 
 def test_device_nodes_have_a_kind_and_two_numbers() -> None:
     data = b"# Device nodes\nfuse fuse c10:229\nloop a b b7:0\nbad x c1\nbad y z1:2\nbad c1:2\n"
-    assert text.read_device_nodes(data) == (
+    assert read_device_nodes(data) == (
         DeviceNode("fuse", "fuse", "c", 10, 229),
         DeviceNode("loop", "a b", "b", 7, 0),
     )
@@ -74,16 +74,16 @@ def test_a_device_node_takes_the_numbers_known_when_both_are_there(
     aliases: list[str], expected: tuple[str, str, int, int]
 ) -> None:
     path, kind, major, minor = expected
-    assert text.device_node("m", aliases) == (path, DeviceNode("m", path, kind, major, minor))
+    assert device_node("m", aliases) == (path, DeviceNode("m", path, kind, major, minor))
 
 
 @pytest.mark.parametrize("aliases", [["devname:x"], ["devname:x", "char-major-10-*"]])
 def test_a_device_name_without_numbers_is_no_node(aliases: list[str]) -> None:
-    assert text.device_node("m", aliases) == ("x", None)
+    assert device_node("m", aliases) == ("x", None)
 
 
 def test_numbers_without_a_device_name_are_nothing() -> None:
-    assert text.device_node("m", ["char-major-10-7"]) == (None, None)
+    assert device_node("m", ["char-major-10-7"]) == (None, None)
 
 
 def test_bytes_that_are_no_utf_8_survive() -> None:

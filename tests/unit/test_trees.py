@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.database.files import OUTPUTS
+from kmodd.database.database import OUTPUTS
 from kmodd.database.publish import place_of, publish
 from kmodd.errors import Reason, TreeError
 from kmodd.trees import Trees
