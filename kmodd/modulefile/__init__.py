@@ -3,17 +3,16 @@
 
 Nothing here knows a daemon, a thread or another file. Whatever a file claims is checked before it
 is used: the only error is ModuleFileError, and time and memory grow with the file's size alone.
+
+What few questions need is imported when one of these is asked: symbols, what is exported, versions
+and relocations, and what undoes a compression. It is taken from its own module.
 """
 
-from kmodd.modulefile.compression import MAX_IMAGE, Compression, decompress, detect_compression
+from kmodd.modulefile.compression import MAX_IMAGE, Compression, detect_compression
 from kmodd.modulefile.elf import Elf, ElfMachine, ElfType, Section, SectionType
-from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import ModuleFile
 from kmodd.modulefile.modinfo import DeclaredParameter, parameters_of
-from kmodd.modulefile.relocations import Relocation
 from kmodd.modulefile.signature import Signature, SignatureType, Trailer
-from kmodd.modulefile.symbols import Symbol, UndefinedSymbol
-from kmodd.modulefile.versions import SymbolVersion
 
 __all__ = [
     "MAX_IMAGE",
@@ -22,18 +21,12 @@ __all__ = [
     "Elf",
     "ElfMachine",
     "ElfType",
-    "ExportedSymbol",
     "ModuleFile",
-    "Relocation",
     "Section",
     "SectionType",
     "Signature",
     "SignatureType",
-    "Symbol",
-    "SymbolVersion",
     "Trailer",
-    "UndefinedSymbol",
-    "decompress",
     "detect_compression",
     "parameters_of",
 ]

@@ -5,16 +5,20 @@ Both classes and both byte orders. The table is read when the file is opened, a 
 when they are asked for; every offset, size and count is checked against the file before use.
 """
 
-import enum
-import struct
-import sys
-from array import array
-from dataclasses import dataclass
-from functools import cache
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
+import struct
+
+from kmodd.enums import IntEnum
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile.image import Image
+from kmodd.records import record
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from kmodd.modulefile.image import Image
 
 MAX_SECTIONS = 1 << 17
 """Sections in the module with the most. A livepatch built with one section a function has
@@ -29,13 +33,11 @@ MAX_STRINGS = 32 << 20
 SHN_UNDEF, SHN_ABS, SHN_XINDEX = 0, 0xFFF1, 0xFFFF
 """Section indices with a meaning of their own: no section, no offset in one, too large to tell."""
 
-_structure = cache(struct.Struct)
-
 _SIZE_OF_HEADER = {32: 52, 64: 64}
 _SECTION_LAYOUT = {32: "10I", 64: "IIQQQQIIQQ"}
 
 
-class ElfType(enum.IntEnum):
+class ElfType(IntEnum):
     """What kind of ELF object a file is (``e_type``); a module is a relocatable one."""
 
     NONE = 0
@@ -45,7 +47,7 @@ class ElfType(enum.IntEnum):
     CORE = 4
 
 
-class ElfMachine(enum.IntEnum):
+class ElfMachine(IntEnum):
     """The processors that Linux distributions ship modules for (``e_machine``)."""
 
     SPARC = 2
@@ -65,7 +67,7 @@ class ElfMachine(enum.IntEnum):
     LOONGARCH = 258
 
 
-class SectionType(enum.IntEnum):
+class SectionType(IntEnum):
     """What a section holds (``sh_type``), as far as modules care."""
 
     NULL = 0
@@ -81,7 +83,7 @@ class SectionType(enum.IntEnum):
 _RELOCATION_TYPES = (SectionType.REL, SectionType.RELA)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Section:
     """One entry of the section table; ``index`` is its place there, sizes are in bytes."""
 
@@ -129,18 +131,16 @@ class Elf:
         self.flags = header.flags
         self.order = "<" if header.byteorder == "little" else ">"
         """The byte order as the struct module writes it."""
-        self._layout = _structure(self.order + _SECTION_LAYOUT[header.bits])
+        self._layout = struct.Struct(self.order + _SECTION_LAYOUT[header.bits])
         self._table = _read_table(image, header, self._layout)
-        words = array("I", self._table)
-        if header.byteorder != sys.byteorder:
-            words.byteswap()
-        stride = self._layout.size // 4
-        self._types = words[1::stride]
-        self._names = self._read_names(header.names_index)
+        beginnings = struct.iter_unpack(f"{self.order}II{self._layout.size - 8}x", self._table)
         # The first of several sections with one name wins, as in a search from the front.
-        names = words[::stride]
-        names.reverse()
-        self._by_name = dict(zip(names, range(len(names) - 1, -1, -1)))  # noqa: B905  # slower
+        self._by_name: dict[int, int] = {}
+        self._types: list[int] = []
+        for index, (name, section_type) in enumerate(beginnings):
+            self._by_name.setdefault(name, index)
+            self._types.append(section_type)
+        self._names = self._read_names(header.names_index)
         self._sections: tuple[Section, ...] | None = None
 
     def error(self, why: str) -> ModuleFileError:
@@ -272,7 +272,7 @@ def _read_header(image: Image) -> _Header:
         raise ModuleFileError(image.path, "too short for an ELF header")
     order = "<" if byteorder == "little" else ">"
     layout = "HH4x8x8xQI6xHHH" if bits == 64 else "HH4x4x4xII6xHHH"
-    fields = _structure(order + layout).unpack_from(head, 16)
+    fields = struct.Struct(order + layout).unpack_from(head, 16)
     return _Header(bits, byteorder, *fields)
 
 

@@ -8,13 +8,18 @@ whose targets tell the same. The latest kernels have one table for all symbols a
 GPL-only ones in ``__kflagstab``, a byte a symbol (include/linux/module_symbol.h).
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from kmodd.modulefile.elf import Elf, SectionContents
 from kmodd.modulefile.relocations import read_relocations
 from kmodd.modulefile.symbols import MAX_NAMES, MAX_SYMBOL_NAME, SymbolTable
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAX_EXPORTS = 1 << 16
 """Symbols exported by the module with the most (drm has 482, the most of Debian's)."""

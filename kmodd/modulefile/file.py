@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """One kernel module file, opened: every question that one can ask of it."""
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile.compression import (
-    MAX_IMAGE,
-    Compression,
-    decompress,
-    detect_compression,
-    too_large,
-)
-from kmodd.modulefile.elf import Elf, Section
-from kmodd.modulefile.exports import ExportedSymbol, read_exports, read_ksymtab_strings
-from kmodd.modulefile.image import FileImage, Image, MemoryImage
-from kmodd.modulefile.modinfo import DeclaredParameter, pairs_of, parameters_of, read_strings
+from kmodd.modulefile.compression import MAX_IMAGE, Compression, detect_compression, too_large
+from kmodd.modulefile.elf import Elf
+from kmodd.modulefile.image import FileImage, MemoryImage
+from kmodd.modulefile.modinfo import pairs_of, parameters_of, read_strings
 from kmodd.modulefile.notes import read_build_id
-from kmodd.modulefile.relocations import Relocation, read_relocations
-from kmodd.modulefile.signature import Signature, read_signature
-from kmodd.modulefile.symbols import Symbol, SymbolTable, UndefinedSymbol
-from kmodd.modulefile.versions import SymbolVersion, basic_version_names, read_versions
+from kmodd.modulefile.signature import read_signature
 from kmodd.names import module_name_of_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from kmodd.modulefile.elf import Section
+    from kmodd.modulefile.exports import ExportedSymbol
+    from kmodd.modulefile.image import Image
+    from kmodd.modulefile.modinfo import DeclaredParameter
+    from kmodd.modulefile.relocations import Relocation
+    from kmodd.modulefile.signature import Signature
+    from kmodd.modulefile.symbols import Symbol, SymbolTable, UndefinedSymbol
+    from kmodd.modulefile.versions import SymbolVersion
 
 THIS_MODULE = ".gnu.linkonce.this_module"
 """The section that holds the kernel's ``struct module`` as the compiler filled it in."""
@@ -76,8 +80,12 @@ class ModuleFile:
     @classmethod
     def parse(cls, data: bytes, *, path: str = "", limit: int = MAX_IMAGE) -> Self:
         """Take ``data`` for the contents of a module file; ``path`` only names it."""
-        image = MemoryImage(decompress(data, path=path, limit=limit), path)
-        return cls(image, compression=detect_compression(data))
+        compression = detect_compression(data)
+        if compression is not Compression.NONE:
+            data = _unpacked(data, path, limit)
+        elif len(data) > limit:
+            raise too_large(path, limit)
+        return cls(MemoryImage(data, path), compression=compression)
 
     @classmethod
     def _own(cls, fd: int, path: str, limit: int) -> Self:
@@ -92,7 +100,7 @@ class ModuleFile:
             compression = detect_compression(file.head)
             if compression is not Compression.NONE:
                 compressed = file.read(0, file.size)
-                image = MemoryImage(decompress(compressed, path=path, limit=limit), path)
+                image = MemoryImage(_unpacked(compressed, path, limit), path)
                 file.close()
             return cls(image, compression=compression, status=file.status)
         except BaseException:
@@ -139,6 +147,8 @@ class ModuleFile:
 
     def relocations(self, section: Section) -> list[Relocation]:
         """Return the relocations against ``section``, in file order."""
+        from kmodd.modulefile.relocations import read_relocations
+
         return read_relocations(self.elf, section.index)
 
     def modinfo(self) -> tuple[tuple[str, str], ...]:
@@ -179,6 +189,8 @@ class ModuleFile:
 
     def exports(self) -> tuple[ExportedSymbol, ...]:
         """Return the symbols that the module exports, as the kernel will see them."""
+        from kmodd.modulefile.exports import read_exports
+
         if self._exports is None:
             self._exports = read_exports(self.elf, self._symbol_table())
         return self._exports
@@ -189,6 +201,8 @@ class ModuleFile:
         That is ``__crc_`` symbols, or where there are none the strings of ``__ksymtab_strings``
         with a CRC of 0, which may hold the names of symbol namespaces as well.
         """
+        from kmodd.modulefile.exports import read_ksymtab_strings
+
         return self._symbol_table().crcs() or read_ksymtab_strings(self.elf)
 
     def dependency_symbols(self) -> tuple[str, ...]:
@@ -196,11 +210,15 @@ class ModuleFile:
 
         That is the undefined symbols, then those that ``__versions`` alone names, each once.
         """
+        from kmodd.modulefile.versions import basic_version_names
+
         names = [*self._symbol_table().undefined_names(), *basic_version_names(self.elf)]
         return tuple(dict.fromkeys(filter(None, names)))
 
     def versions(self) -> tuple[SymbolVersion, ...]:
         """Return the CRCs that the module's imports must have, in file order."""
+        from kmodd.modulefile.versions import read_versions
+
         return read_versions(self.elf)
 
     def signature(self) -> Signature | None:
@@ -234,6 +252,15 @@ class ModuleFile:
         return self._symbol_table().defines("cleanup_module")
 
     def _symbol_table(self) -> SymbolTable:
+        from kmodd.modulefile.symbols import SymbolTable
+
         if self._symbols is None:
             self._symbols = SymbolTable(self.elf)
         return self._symbols
+
+
+def _unpacked(data: bytes, path: str, limit: int) -> bytes:
+    """Return the image in ``data``, which is compressed."""
+    from kmodd.modulefile.decompression import decompress
+
+    return decompress(data, path=path, limit=limit)

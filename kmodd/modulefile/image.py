@@ -6,33 +6,38 @@ pieces of each takes 38 ms that way and 85 ms with mmap, whose page faults cost 
 copies; and a mapped file that somebody truncates kills the whole process with SIGBUS.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Protocol
 
 from kmodd.errors import ModuleFileError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Image(Protocol):
+        """The bytes of one module."""
+
+        path: str
+        """What errors call the file; empty for bytes that have no file."""
+
+        size: int
+        """Bytes of the image."""
+
+        @property
+        def head(self) -> bytes:
+            """The first HEAD_SIZE bytes, or all of a shorter file."""
+
+        def read(self, offset: int, size: int) -> bytes:
+            """Return ``size`` bytes from ``offset``, or raise ModuleFileError past the end."""
+
+        def close(self) -> None:
+            """Give back the file, if there is one."""
+
+
 HEAD_SIZE = 64
 """Bytes that tell a file's compression, and all of the longer ELF header."""
-
-
-class Image(Protocol):
-    """The bytes of one module."""
-
-    path: str
-    """What errors call the file; empty for bytes that have no file."""
-
-    size: int
-    """Bytes of the image."""
-
-    @property
-    def head(self) -> bytes:
-        """The first HEAD_SIZE bytes, or all of a shorter file."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes from ``offset``, or raise ModuleFileError past the end."""
-
-    def close(self) -> None:
-        """Give back the file, if there is one."""
 
 
 class MemoryImage:

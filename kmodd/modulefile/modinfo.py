@@ -5,10 +5,15 @@ Compilers end each with a NUL. Editors and scripts may not: the last one ends wi
 number of NULs stands between two, and whatever else is in a string belongs to it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from __future__ import annotations
 
-from kmodd.modulefile.elf import Elf
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kmodd.modulefile.elf import Elf
 
 MAX_MODINFO = 4 << 20
 """Bytes in the longest ``.modinfo`` (the longest of Debian's, option's, has 76,055)."""
@@ -16,7 +21,7 @@ MAX_MODINFO = 4 << 20
 _SHORTEST = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeclaredParameter:
     """A parameter that a module declares.
 

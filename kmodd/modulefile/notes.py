@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The build id that the linker notes in a module (``ld --build-id``; elf(5), Notes)."""
 
+from __future__ import annotations
+
 import struct
 
-from kmodd.modulefile.elf import Elf
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.modulefile.elf import Elf
 
 MAX_NOTES = 64 << 10
 """Bytes of notes in the module with the most (Debian's have 36)."""

@@ -5,7 +5,7 @@ Just enough to walk to the first SignerInfo of a SignedData message (RFC 5652, s
 is verified.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
 from kmodd.modulefile.der import (
     CONTEXT_0,
@@ -18,6 +18,7 @@ from kmodd.modulefile.der import (
     elements,
     inside,
 )
+from kmodd.records import record
 
 MAX_MESSAGE = 64 << 10
 """Bytes of the longest message that is looked into; sign-file makes some hundreds."""
@@ -51,7 +52,7 @@ _OTHER_HASHES = {
 """Those that other programs sign with, as kmod names them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignerInfo:
     """The first signer of a message.
 

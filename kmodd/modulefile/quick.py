@@ -8,30 +8,31 @@ right, is not judged here: the answer is None, and ModuleFile is to be asked, wh
 Where there is an answer it is the one that ModuleFile gives.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import stat
 import struct
 import sys
 from array import array
-from collections.abc import Callable
 from functools import partial
 from itertools import compress
 from sys import intern
-from typing import NamedTuple
 
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile.compression import (
-    MAX_IMAGE,
-    Compression,
-    decompress,
-    detect_compression,
-    too_large,
-)
+from kmodd.modulefile.compression import MAX_IMAGE, Compression, detect_compression, too_large
+from kmodd.modulefile.decompression import decompress
 from kmodd.modulefile.file import ModuleFile
 from kmodd.modulefile.image import HEAD_SIZE, MemoryImage
+from kmodd.tuples import NamedTuple
 
-Reader = Callable[[int, int], bytes]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+Reader: TypeAlias = "Callable[[int, int], bytes]"
 """Gives that many bytes from that offset, fewer past the end: pread(2) of an open file."""
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The relocations of a module's sections: which words the loader fills in, and with what."""
 
+from __future__ import annotations
+
 import struct
-from typing import NamedTuple
 
 from kmodd.modulefile.elf import Elf, ElfMachine, SectionType
+from kmodd.tuples import NamedTuple
 
 MAX_RELOCATIONS = 1 << 20
 """Relocations of the section with the most (133,507 in the largest of Debian's, amdgpu's)."""

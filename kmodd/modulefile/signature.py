@@ -6,14 +6,19 @@ then ``struct module_signature`` (include/linux/module_signature.h) with their l
 marker. The signature proper is a PKCS#7 message, which names signer and key itself.
 """
 
-import enum
-import struct
-from dataclasses import dataclass
-from typing import NamedTuple
+from __future__ import annotations
 
+import struct
+
+from kmodd.enums import Enum
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile.image import Image
 from kmodd.modulefile.pkcs7 import SignerInfo, read_signer
+from kmodd.records import record
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.modulefile.image import Image
 
 MARKER = b"~Module signature appended~\n"
 """What a signed module ends in (MODULE_SIG_STRING)."""
@@ -24,7 +29,7 @@ _TRAILER = struct.Struct(">5B3xI")
 _HASHES = ("md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3")
 
 
-class SignatureType(enum.Enum):
+class SignatureType(Enum):
     """What form a signature has (``enum pkey_id_type``), in modinfo's words."""
 
     PGP = "PGP"
@@ -47,7 +52,7 @@ class Trailer(NamedTuple):
     signature_length: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """An appended signature. Nothing here says whether it is good: the kernel's keys do.
 

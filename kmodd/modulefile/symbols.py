@@ -5,17 +5,21 @@ The rules for depmod's view are libkmod's (``kmod_elf_get_symbols`` and
 ``kmod_elf_get_dependency_symbols``).
 """
 
+from __future__ import annotations
+
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
 from itertools import compress
 from operator import itemgetter, not_
-from typing import NamedTuple
 
 from kmodd.modulefile.elf import SHN_ABS, SHN_UNDEF, Elf, ElfMachine, SectionContents, SectionType
+from kmodd.records import record
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 MAX_SYMBOLS = 1 << 20
 """Symbols in the module with the most (amdgpu has 26,032, the most of Debian's)."""
@@ -41,7 +45,7 @@ _STT_SPARC_REGISTER = 13
 _CRC_PREFIX = "__crc_"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UndefinedSymbol:
     """A symbol that a module imports; a weak one may stay unresolved."""
 
@@ -65,7 +69,7 @@ class Symbol(NamedTuple):
     section: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Layout:
     """One class's symbols; the classes order their fields differently."""
 
@@ -77,8 +81,6 @@ class _Layout:
     section_half: int
     """Which 16-bit half of a word holds the section."""
 
-
-_unpacker = cache(struct.Struct)
 
 _LAYOUTS = {
     32: _Layout(16, "IIIBxH", itemgetter(0, 1, 2, 3, 4), 7),
@@ -97,7 +99,7 @@ class SymbolTable:
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
         self._layout = _LAYOUTS[elf.bits]
-        self._unpacker = _unpacker(elf.order + self._layout.fields)
+        self._unpacker = struct.Struct(elf.order + self._layout.fields)
         self._entries = b""
         self._text = ""
         self._locals = 0

@@ -6,12 +6,17 @@ an unsigned long and a name, 64 bytes together. Extended, since Linux 6.14 and f
 ``__version_ext_crcs``, 32-bit CRCs, and ``__version_ext_names``, a string for each.
 """
 
+from __future__ import annotations
+
 import re
 import struct
-from typing import NamedTuple
 
-from kmodd.modulefile.elf import Elf
 from kmodd.modulefile.symbols import MAX_SYMBOLS, as_utf8
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.modulefile.elf import Elf
 
 _ENTRY_SIZE = 64
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from kmodd.access.trusted_files import check_open_file
 from kmodd.errors import KernelError
 from kmodd.kernel.base import EmulationReport, InsertFlags, Kernel, ModuleState
-from kmodd.modulefile import decompress, detect_compression
+from kmodd.modulefile import detect_compression
+from kmodd.modulefile.decompression import decompress
 from kmodd.namespace.commands import CommandOutput, Commands
 from kmodd.namespace.events import Journal
 from kmodd.namespace.loaded_names import LoadedNames

@@ -6,7 +6,8 @@ from dataclasses import replace
 from kmodd.database import Database, Dependencies, ModuleRecord
 from kmodd.database.inventory import NO_STAMP
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
+from kmodd.modulefile import Compression, ModuleFile, detect_compression
+from kmodd.modulefile.decompression import decompress
 from kmodd.names import module_name_of_path, symbol_key
 
 

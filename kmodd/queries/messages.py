@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a module says of itself, as a message of the API."""
 
-from kmodd.modulefile import Signature, SymbolVersion
+from kmodd.modulefile import Signature
+from kmodd.modulefile.versions import SymbolVersion
 from kmodd.queries.modinfo import ModuleInfo
 from kmodd.v1 import database_service_pb2 as pb
 

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a module says of itself: modinfo(8)'s fields, its symbol versions, its exports."""
 
-import errno
-from dataclasses import dataclass, replace
+from __future__ import annotations
 
-from kmodd.database import Database, ModuleRecord
+import errno
+
 from kmodd.database.text import read_builtin_modinfo
 from kmodd.database.walk import full_path
 from kmodd.errors import ModuleFileError
-from kmodd.modulefile import ModuleFile, Signature, SymbolVersion
+from kmodd.modulefile import ModuleFile
 from kmodd.names import module_name_of_path
+from kmodd.records import record, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.database import Database, ModuleRecord
+    from kmodd.modulefile import Signature
+    from kmodd.modulefile.versions import SymbolVersion
 
 _ELF_MAGIC = b"\x7fELF"
 _IDENT_SIZE = 16
 """Bytes at the head of an ELF file that say what kind it is (elf(5), EI_NIDENT)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModuleInfo:
     """What a module file says of itself, or the kernel of a module that is built into it.
 
@@ -82,19 +89,29 @@ def info_of_builtin(name: str, database: Database) -> ModuleInfo:
 
 
 def _info(module: ModuleFile, name: str, path: str, *, symbols: bool = False) -> ModuleInfo:
-    exports = module.symbol_crcs() if symbols else ()
+    versions, exports = _symbols(module) if symbols else ((), ())
     info = ModuleInfo(
         name=name,
         path=path,
         fields=module.modinfo(),
         build_id=module.build_id() or b"",
         signature=_signature(module),
-        versions=module.versions() if symbols else (),
-        exports=tuple(SymbolVersion(symbol, crc) for symbol, crc in exports),
+        versions=versions,
+        exports=exports,
     )
     if module.section(".modinfo") is None:
         return replace(info, signature=None, errno=errno.ENODATA, error="it has no .modinfo")
     return info
+
+
+def _symbols(
+    module: ModuleFile,
+) -> tuple[tuple[SymbolVersion, ...], tuple[SymbolVersion, ...]]:
+    """Return the symbols that the module imports, and those that it exports."""
+    from kmodd.modulefile.versions import SymbolVersion
+
+    exports = tuple(SymbolVersion(symbol, crc) for symbol, crc in module.symbol_crcs())
+    return module.versions(), exports
 
 
 def _signature(module: ModuleFile) -> Signature | None:

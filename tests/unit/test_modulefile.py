@@ -10,12 +10,12 @@ from kmodd.modulefile import (
     DeclaredParameter,
     ElfMachine,
     ElfType,
-    ExportedSymbol,
     ModuleFile,
     SectionType,
-    SymbolVersion,
-    UndefinedSymbol,
 )
+from kmodd.modulefile.exports import ExportedSymbol
+from kmodd.modulefile.symbols import UndefinedSymbol
+from kmodd.modulefile.versions import SymbolVersion
 from tests.support.elf_object import (
     PROCESSORS,
     STB_LOCAL,

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import ModuleFileError, Reason
-from kmodd.modulefile import Compression, ModuleFile, decompress, detect_compression
+from kmodd.modulefile import Compression, ModuleFile, detect_compression
+from kmodd.modulefile.decompression import decompress
 from tests.support.compression import (
     LARGEST_DICTIONARY,
     compress,
@@ -209,7 +210,7 @@ def test_no_more_memory_is_used_than_the_image_has_bytes(packed: bytes, tmp_path
     script = """if True:
         import resource, sys
         from pathlib import Path
-        from kmodd.modulefile import decompress
+        from kmodd.modulefile.decompression import decompress
         packed = Path(sys.argv[1]).read_bytes()
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -228,7 +229,7 @@ def test_a_dictionary_that_there_is_no_room_for_is_an_error(tmp_path: Path) -> N
         import resource, sys
         from pathlib import Path
         from kmodd.errors import ModuleFileError
-        from kmodd.modulefile import decompress
+        from kmodd.modulefile.decompression import decompress
         packed = Path(sys.argv[1]).read_bytes()
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Module.symvers says of the kernel's own symbols."""
 
-from kmodd.modulefile import ExportedSymbol
+from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.symvers import read_symvers
 
 

@@ -36,7 +36,7 @@ from kmodd.kernel.linux.verdicts import (
     unload_failure,
 )
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
-from kmodd.modulefile.compression import Unpacked, unpack
+from kmodd.modulefile.decompression import Unpacked, unpack
 
 CAP_SYS_MODULE = 16
 """The capability to load and unload modules (capabilities(7)), as a bit's number."""

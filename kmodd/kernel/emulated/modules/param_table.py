@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.modules.candidate import find_section
 from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
-from kmodd.modulefile import ModuleFile, Relocation
+from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import SHN_UNDEF, Section, SectionContents
+from kmodd.modulefile.relocations import Relocation
 
 MAX_PARAMETERS = 1024
 """Parameters of the module with the most (Debian's have up to 91)."""

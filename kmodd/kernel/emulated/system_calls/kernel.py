@@ -47,7 +47,8 @@ from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
 from kmodd.kernel.emulated.system_calls.lookup import look_up
 from kmodd.kernel.taints import mask_of
-from kmodd.modulefile import MAX_IMAGE, Compression, decompress, detect_compression
+from kmodd.modulefile import MAX_IMAGE, Compression, detect_compression
+from kmodd.modulefile.decompression import decompress
 
 WRITABLE = 0o222
 """The bits of a file's mode without any of which sysfs lets not even root write it."""
