@@ -31,7 +31,7 @@ class FileStamp(NamedTuple):
     ctime_ns: int
 
 
-NO_STAMP = FileStamp(0, 0, 0, 0, 0)
+NO_STAMP = FileStamp._make((0,) * 5)
 """Of a file that could not even be looked at."""
 
 

@@ -9,9 +9,6 @@ dependencies, the files say nothing.)
 from __future__ import annotations
 
 import os
-from graphlib import CycleError as NoOrderError
-from graphlib import TopologicalSorter
-from itertools import pairwise
 
 from kmodd.database import text
 from kmodd.database.database import OUTPUTS, Database, Dependencies
@@ -23,7 +20,7 @@ from kmodd.names import module_name_of_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 FILE_MAX = 1 << 28
 """Bytes of one file that are read at most: as far as the offsets in an index reach."""
@@ -92,20 +89,22 @@ def _dependencies(needs: Mapping[str, tuple[str, ...]]) -> Dependencies:
     )
 
 
-def _common_order(lines: Mapping[str, Iterable[str]]) -> list[str]:
+def _common_order(lines: Mapping[str, Sequence[str]]) -> list[str]:
     """Return all modules, what is needed first, in the one order that all lines of depmod are in.
 
     Lines that agree on none, which depmod does not write, are in the order of their length.
     """
+    from graphlib import CycleError, TopologicalSorter
+
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for name, line in lines.items():
         sorter.add(name)
-        for user, needed in pairwise((name, *line)):
+        for user, needed in zip((name, *line), line, strict=False):
             sorter.add(user, needed)
     try:
         return list(sorter.static_order())
-    except NoOrderError:
-        return sorted(lines, key=lambda name: len(tuple(lines[name])))
+    except CycleError:
+        return sorted(lines, key=lambda name: len(lines[name]))
 
 
 def _read(path: str) -> bytes:

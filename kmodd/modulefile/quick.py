@@ -22,7 +22,6 @@ from sys import intern
 
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile.compression import MAX_IMAGE, Compression, detect_compression, too_large
-from kmodd.modulefile.decompression import decompress
 from kmodd.modulefile.file import ModuleFile
 from kmodd.modulefile.image import HEAD_SIZE, MemoryImage
 from kmodd.tuples import NamedTuple
@@ -92,6 +91,8 @@ def read_contents(fd: int, path: str, status: os.stat_result) -> Contents:
     if contents is not None:
         return contents
     if detect_compression(pread(HEAD_SIZE, 0)) is not Compression.NONE:
+        from kmodd.modulefile.decompression import decompress
+
         image = decompress(pread(status.st_size, 0), path=path)
         contents = read_plain(lambda size, offset: image[offset : offset + size], len(image))
         return contents or read_careful(ModuleFile(MemoryImage(image, path)))

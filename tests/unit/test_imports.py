@@ -11,6 +11,39 @@ import kmodctl
 
 PACKAGES = Path(kmodctl.__file__).parents[1]
 
+COSTLY = [
+    "argparse",
+    "array",
+    "backports",
+    "collections",
+    "contextlib",
+    "dataclasses",
+    "enum",
+    "functools",
+    "google",
+    "graphlib",
+    "grpc",
+    "inspect",
+    "json",
+    "logging",
+    "lzma",
+    "multiprocessing",
+    "pathlib",
+    "re",
+    "shutil",
+    "signal",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "typing",
+    "unicorn",
+    "urllib",
+    "watchdog",
+    "zlib",
+]
+"""What a question about the files of a tree has no time to import: 1 to 80 ms each."""
+
 
 def modules_after(statement: str) -> set[str]:
     """The modules that an interpreter of its own holds after ``statement``."""
@@ -113,6 +146,31 @@ def test_the_way_to_the_real_kmod_imports_no_library(tmp_path: Path) -> None:
     )
     assert "kmodctl.fallback" in loaded
     assert of_the_library(loaded) <= CHEAP
+
+
+@pytest.mark.parametrize(
+    ("rooms", "more"),
+    [
+        ("errors globs names", ""),
+        ("config config.cmdline config.directives config.files config.modprobe", ""),
+        ("plan plan.load plan.lookup plan.requests plan.steps plan.unload", ""),
+        ("database.presence database.published database.text database.trie", ""),
+        ("queries.modinfo modulefile modulefile.file modulefile.modinfo modulefile.signature", ""),
+        ("modulefile.symbols modulefile.exports modulefile.relocations", "array collections"),
+    ],
+)
+def test_what_answers_a_question_about_files_imports_little(rooms: str, more: str) -> None:
+    names = [f"kmodd.{room}" for room in rooms.split()]
+    script = f"""import sys
+sys.path.insert(0, {str(PACKAGES)!r})
+import {", ".join(names)}
+print(*sys.modules)
+"""
+    command = [sys.executable, "-I", "-S", "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert loaded.issuperset(names)
+    assert loaded.intersection(COSTLY) == set(more.split())
 
 
 @pytest.mark.parametrize(
