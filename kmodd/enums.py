@@ -20,16 +20,16 @@ __all__ = ["Enum", "IntEnum", "IntFlag"]
 class _EnumType(type):
     """The class of enumerations: what they hold but for methods and what begins with ``_``."""
 
-    _by_name: dict[str, Any]
+    __members__: dict[str, Any]
     _by_value: dict[object, Any]
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
         made: Any = super().__new__(cls, name, bases, namespace)
-        made._by_name, made._by_value = {}, {}
+        made.__members__, made._by_value = {}, {}
         for key, value in namespace.items():
             if key[0] != "_" and not hasattr(value, "__get__"):
-                made._by_name[key] = made._by_value[value] = made._member(key, value)
-                setattr(made, key, made._by_name[key])
+                made.__members__[key] = made._by_value[value] = made._member(key, value)
+                setattr(made, key, made.__members__[key])
         return made
 
     def __call__(cls, value: object) -> Any:
@@ -38,16 +38,16 @@ class _EnumType(type):
         return cls._unnamed(value) if found is None else found
 
     def __getitem__(cls, name: str) -> Any:
-        return cls._by_name[name]
+        return cls.__members__[name]
 
     def __iter__(cls) -> Iterator[Any]:
-        return iter(cls._by_name.values())
+        return iter(cls.__members__.values())
 
     def __contains__(cls, member: object) -> bool:
         return isinstance(member, cls)
 
     def __len__(cls) -> int:
-        return len(cls._by_name)
+        return len(cls.__members__)
 
     def _unnamed(cls, value: object) -> Any:
         raise ValueError(f"{value!r} is not a valid {cls.__name__}")

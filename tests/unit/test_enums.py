@@ -60,6 +60,8 @@ def test_what_is_none_of_the_values_is_an_error() -> None:
 def test_the_members_come_in_the_order_of_their_lines() -> None:
     assert [each.name for each in Colour] == [each.name for each in Theirs]
     assert len(Colour) == 2
+    assert list(Colour.__members__) == list(Theirs.__members__)
+    assert Colour.__members__["RED"] is Colour.RED
     assert list(Number) == [0, 3]
 
 
