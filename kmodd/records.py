@@ -197,7 +197,7 @@ class _DataclassFields:
 
 
 def _repr(self: Any) -> str:
-    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__annotations__)
+    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).__annotations__)
     return f"{type(self).__qualname__}({shown})"
 
 
@@ -207,7 +207,7 @@ def _refuse(self: object, name: str, *_: object) -> None:
 
 def _reduce(self: Any) -> tuple[object, ...]:
     """Tell pickle and copy how to make the same again."""
-    return _again, (type(self), [getattr(self, name) for name in self.__annotations__])
+    return _again, (type(self), [getattr(self, name) for name in type(self).__annotations__])
 
 
 def _again(cls: type, values: list[object]) -> object:
@@ -236,7 +236,7 @@ class _Kept:
 
 def _changed(instance: Any, /, **changes: object) -> Any:
     """Return the record with those changes; raises TypeError for a field that it does not have."""
-    values = {name: getattr(instance, name) for name in instance.__annotations__}
+    values = {name: getattr(instance, name) for name in type(instance).__annotations__}
     return type(instance)(**values | changes)
 
 
