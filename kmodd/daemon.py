@@ -16,6 +16,7 @@ from kmodd.access.caller import Role
 from kmodd.access.trusted_files import objection
 from kmodd.config.modules_load import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
+from kmodd.database.releases import newest_release
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.ending import end_within
@@ -32,7 +33,7 @@ from kmodd.server import Parts
 from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
 from kmodd.state import AskedStore, RecordStore
-from kmodd.trees import Trees, modules_directory, newest_release
+from kmodd.trees import Trees, modules_directory
 from kmodd.trees.watcher import watching
 
 FIXED = (
@@ -302,7 +303,7 @@ def _kernel(settings: Settings, trees: Trees) -> Kernel:
 
 def _newest(directory: Path) -> str:
     """Return the release whose tree is meant where nobody names one; raises TreeError."""
-    release = newest_release(directory)
+    release = newest_release(str(directory))
     if release is None:
         raise TreeError(
             Reason.TREE_NOT_FOUND,

@@ -86,6 +86,11 @@ class Database:
         """The modules of the tree that cannot be loaded, each with the reason in words."""
         return self.cycles.left_out if self.cycles else {}
 
+    @property
+    def builtin_modinfo(self) -> bytes:
+        """What modules.builtin.modinfo has, nothing where there is no such file."""
+        return self.inventory.builtin_modinfo or b""
+
     def module(self, name: str) -> ModuleRecord | None:
         """Return the record of the module ``name`` (spelled with underscores), if there is one."""
         return self.modules.get(name)

@@ -32,3 +32,6 @@ class Channel:
     ) -> "Response":
         """Make a call with a stream of requests and one response."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """End what the calls were made through."""

@@ -8,10 +8,10 @@ the kernel and told of it by the second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.names import module_name
+from kmodd.plan.loaded import by_name, odd_names
 
 _Odd = Mapping[str, str]
 """By the normal form the names that are loaded and are not in it; the newest of several."""
@@ -53,24 +53,11 @@ class LoadedNames:
 
     def by_name(self, modules: Sequence[LoadedModule]) -> dict[str, LoadedModule]:
         """Return ``modules``, which are listed or assumed to be, by what plans call them."""
-        listed = {module.name: module for module in modules}
-        called = {own: name for name, own in self._odd(modules).items() if name not in listed}
-        if not called:
-            return listed
-        return {
-            called.get(module.name, module.name): replace(
-                module,
-                name=called.get(module.name, module.name),
-                holders=tuple(called.get(holder, holder) for holder in module.holders),
-            )
-            for module in modules
-        }
+        return by_name(modules, self._odd(modules))
 
     def _odd(self, modules: Sequence[LoadedModule]) -> _Odd:
         known, odd = self._known
         if known is not modules:
-            # Most names are identifiers, which are in normal form, and that is quickly seen.
-            unusual = (each.name for each in reversed(modules) if not each.name.isidentifier())
-            odd = {module_name(name): name for name in unusual if name != module_name(name)}
+            odd = odd_names(modules)
             self._known = modules, odd
         return odd

@@ -40,7 +40,6 @@ from kmodd.namespace.operations import Operations
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import (
     DescribedParameter,
-    check_parameters,
     described_parameters,
     store_parameter,
 )
@@ -51,6 +50,7 @@ from kmodd.namespace.runner import Manner, Runner
 from kmodd.namespace.settled_loads import Basis, SettledLoad, SettledLoads, are_settled
 from kmodd.namespace.uploaded_module import image_name, plain_image
 from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
+from kmodd.plan.requests import check_parameters
 from kmodd.settings import Limits
 from kmodd.state import AskedStore
 from kmodd.trees import Trees

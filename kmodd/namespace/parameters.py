@@ -14,9 +14,6 @@ from kmodd.modulefile import parameters_of
 from kmodd.names import module_name
 from kmodd.queries.modinfo import info_of_record
 
-PARAMETERS_MAX = 64 << 10
-"""Bytes of the longest parameters; the kernel takes a page or so, a command's environment more."""
-
 VALUE_MAX = 4095
 """Bytes of the longest value of a loaded module's parameter: a page of sysfs, less a NUL."""
 
@@ -98,16 +95,6 @@ def store_parameter(kernel: Kernel, details: ModuleDetails, name: str, value: st
         raise StateError(Reason.PARAMETER_NOT_FOUND, why, module=module, detail=name)
     kernel.set_parameter(module, found, value)
     return found
-
-
-def check_parameters(text: str) -> None:
-    """Raise RequestError (INVALID_PARAMETER) for what cannot be handed to a kernel."""
-    if "\0" in text:
-        raise RequestError(Reason.INVALID_PARAMETER, "a NUL byte in the parameters")
-    if len(text.encode("utf-8", "surrogateescape")) > PARAMETERS_MAX:
-        raise RequestError(
-            Reason.INVALID_PARAMETER, f"parameters of more than {PARAMETERS_MAX} bytes"
-        )
 
 
 def arguments_of(text: str) -> list[str]:

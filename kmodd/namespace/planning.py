@@ -15,11 +15,12 @@ from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
-from kmodd.namespace.parameters import arguments_of, check_parameters
+from kmodd.namespace.parameters import arguments_of
 from kmodd.namespace.permissions import check_plans
 from kmodd.namespace.runner import Runner
 from kmodd.namespace.uploaded_module import with_uploaded
 from kmodd.plan import DenyList, LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
+from kmodd.plan.requests import check_parameters
 from kmodd.trees import Generation, Trees
 
 REPLANS = 4

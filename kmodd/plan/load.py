@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kmodd.config import Config
-    from kmodd.database import Database
+    from kmodd.database.tables import Tables
     from kmodd.plan.requests import LoadRequest
 
 NOTHING_DENIED = DenyList()
@@ -24,7 +24,7 @@ NOTHING_DENIED = DenyList()
 
 def plan_load(
     request: LoadRequest,
-    database: Database,
+    database: Tables,
     config: Config,
     loaded: Mapping[str, LoadedModule],
     deny: DenyList = NOTHING_DENIED,
@@ -67,7 +67,7 @@ class _Sources:
     """All that a plan is made from."""
 
     request: LoadRequest
-    database: Database
+    database: Tables
     config: Config
     loaded: Mapping[str, LoadedModule]
     deny: DenyList

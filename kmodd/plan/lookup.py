@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from kmodd.database import Database
+    from kmodd.database.tables import Tables
 
 
 class Stage(Enum):
@@ -56,7 +56,7 @@ class Resolution:
     targets: tuple[Target, ...]
 
 
-def resolve(name: str, database: Database, config: Config) -> Resolution:
+def resolve(name: str, database: Tables, config: Config) -> Resolution:
     """Return what the module name, alias or ``symbol:NAME`` stands for.
 
     Raises RequestError (INVALID_NAME) for what cannot be a name, and NotFoundError
@@ -74,7 +74,7 @@ def resolve(name: str, database: Database, config: Config) -> Resolution:
     return resolution
 
 
-def resolve_module(name: str, database: Database) -> Resolution:
+def resolve_module(name: str, database: Tables) -> Resolution:
     """Return the module called ``name`` (spelled with underscores), or builtin by that alias.
 
     Neither the configuration nor the aliases of modules count (``modinfo -m``). Raises
@@ -86,7 +86,7 @@ def resolve_module(name: str, database: Database) -> Resolution:
     return resolution
 
 
-def find(name: str, database: Database, config: Config) -> tuple[Target, ...]:
+def find(name: str, database: Tables, config: Config) -> tuple[Target, ...]:
     """Return what a name of the configuration stands for: nothing, if nothing answers to it."""
     try:
         resolution = _look_up(normalise_alias(name), database, config)
@@ -95,7 +95,7 @@ def find(name: str, database: Database, config: Config) -> tuple[Target, ...]:
     return resolution.targets if resolution else ()
 
 
-def not_found(name: str, database: Database) -> NotFoundError:
+def not_found(name: str, database: Tables) -> NotFoundError:
     """Return the error for a name that the tree of ``database`` has no module for.
 
     One that is only left out (DEPENDENCY_CYCLE) is told with the reason.
@@ -114,7 +114,7 @@ def not_found(name: str, database: Database) -> NotFoundError:
 
 
 def _look_up(
-    query: str, database: Database, config: Config, searches: tuple[_Search, ...] | None = None
+    query: str, database: Tables, config: Config, searches: tuple[_Search, ...] | None = None
 ) -> Resolution | None:
     for stage, search in searches or _SEARCHES:
         targets = search(query, database, config)
@@ -123,37 +123,37 @@ def _look_up(
     return None
 
 
-def _by_config_alias(query: str, _: Database, config: Config) -> tuple[Target, ...]:
+def _by_config_alias(query: str, _: Tables, config: Config) -> tuple[Target, ...]:
     return tuple(Target(alias.module, alias.pattern) for alias in config.aliases_of(query))
 
 
-def _by_module(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+def _by_module(query: str, database: Tables, _: Config) -> tuple[Target, ...]:
     return (Target(query, ""),) if database.module(query) else ()
 
 
-def _by_symbol(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+def _by_symbol(query: str, database: Tables, _: Config) -> tuple[Target, ...]:
     if not query.startswith("symbol:"):
         return ()
     return tuple(Target(name, query) for name in database.search_symbols(query))
 
 
-def _by_command(query: str, _: Database, config: Config) -> tuple[Target, ...]:
+def _by_command(query: str, _: Tables, config: Config) -> tuple[Target, ...]:
     return (Target(query, "", named=True),) if config.has_command(query) else ()
 
 
-def _by_alias(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+def _by_alias(query: str, database: Tables, _: Config) -> tuple[Target, ...]:
     return tuple(Target(name, query) for name in database.search_aliases(query))
 
 
-def _by_builtin(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+def _by_builtin(query: str, database: Tables, _: Config) -> tuple[Target, ...]:
     return (Target(query, ""),) if database.is_builtin(query) else ()
 
 
-def _by_builtin_alias(query: str, database: Database, _: Config) -> tuple[Target, ...]:
+def _by_builtin_alias(query: str, database: Tables, _: Config) -> tuple[Target, ...]:
     return tuple(Target(name, query) for name in database.search_builtin_aliases(query))
 
 
-_Search: TypeAlias = "tuple[Stage, Callable[[str, Database, Config], tuple[Target, ...]]]"
+_Search: TypeAlias = "tuple[Stage, Callable[[str, Tables, Config], tuple[Target, ...]]]"
 
 _SEARCHES: tuple[_Search, ...] = (
     (Stage.CONFIG_ALIAS, _by_config_alias),

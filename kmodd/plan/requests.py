@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from kmodd.errors import Reason, RequestError
 from kmodd.kernel.loaded import InsertFlags
 from kmodd.records import record
+
+PARAMETERS_MAX = 64 << 10
+"""Bytes of the longest parameters; the kernel takes a page or so, a command's environment more."""
 
 
 @record(kw_only=True)
@@ -60,3 +64,13 @@ class UnloadRequest:
     force: bool = False
     exact: bool = False
     soft_matters: bool = False
+
+
+def check_parameters(text: str) -> None:
+    """Raise RequestError (INVALID_PARAMETER) for what cannot be handed to a kernel."""
+    if "\0" in text:
+        raise RequestError(Reason.INVALID_PARAMETER, "a NUL byte in the parameters")
+    if len(text.encode("utf-8", "surrogateescape")) > PARAMETERS_MAX:
+        raise RequestError(
+            Reason.INVALID_PARAMETER, f"parameters of more than {PARAMETERS_MAX} bytes"
+        )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kmodd.config import Config
-    from kmodd.database import Database
+    from kmodd.database.tables import Tables
     from kmodd.kernel.loaded import LoadedModule
     from kmodd.plan.requests import UnloadRequest
 
@@ -26,7 +26,7 @@ MAX_DEPTH = 100
 
 def plan_unload(
     request: UnloadRequest,
-    database: Database,
+    database: Tables,
     config: Config,
     loaded: Mapping[str, LoadedModule],
 ) -> tuple[Plan, ...]:
@@ -96,7 +96,7 @@ class _Removal:
     def __init__(
         self,
         request: UnloadRequest,
-        database: Database,
+        database: Tables,
         config: Config,
         loaded: Mapping[str, LoadedModule],
     ) -> None:

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a module needs directly, and what that needs: the graph below one module."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
 
-from kmodd.config import Config
-from kmodd.database import Database
 from kmodd.database.walk import full_path
 from kmodd.names import symbol_key
 from kmodd.plan import find, resolve
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kmodd.config import Config
+    from kmodd.database.tables import Tables
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleNeeds:
     """What one module needs: ``depends`` for its symbols, ``before`` and ``after`` softly.
 
@@ -27,7 +32,7 @@ class ModuleNeeds:
 
 
 def needs_of(
-    name: str, database: Database, config: Config
+    name: str, database: Tables, config: Config
 ) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
     """Return the modules that ``name`` stands for, and the needs of these and of all below them.
 
@@ -45,7 +50,7 @@ def needs_of(
     return names, tuple(found.values())
 
 
-def _needs(name: str, database: Database, config: Config) -> ModuleNeeds:
+def _needs(name: str, database: Tables, config: Config) -> ModuleNeeds:
     record = database.module(name)
     own = record.softdeps if record else ()
     before, after = config.soft_names_of(name, own)
@@ -59,7 +64,7 @@ def _needs(name: str, database: Database, config: Config) -> ModuleNeeds:
     )
 
 
-def _direct(name: str, database: Database) -> tuple[str, ...]:
+def _direct(name: str, database: Tables) -> tuple[str, ...]:
     """Return the modules whose symbols ``name`` imports, in the order to load them."""
     record = database.module(name)
     if record is None:
@@ -72,6 +77,6 @@ def _direct(name: str, database: Database) -> tuple[str, ...]:
     return tuple(each.name for each in database.dependencies(name) if each.name in owners)
 
 
-def _found(names: Sequence[str], database: Database, config: Config) -> tuple[str, ...]:
+def _found(names: Sequence[str], database: Tables, config: Config) -> tuple[str, ...]:
     targets = (target for name in names for target in find(name, database, config))
     return tuple(dict.fromkeys(target.name for target in targets))

@@ -1,20 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about a release's modules and configuration, which change nothing."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from __future__ import annotations
 
 from kmodd.config import Config
-from kmodd.database import Database
-from kmodd.database.device_nodes import DeviceNode, read_device_nodes
 from kmodd.errors import NotFoundError
 from kmodd.names import check_query, module_name
 from kmodd.plan import Resolution, resolve, resolve_module
-from kmodd.queries.dependencies import ModuleNeeds, needs_of
 from kmodd.queries.modinfo import ModuleInfo, info_of_builtin, info_of_record
-from kmodd.trees import Generation, Trees
 
-Answer = TypeVar("Answer")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
+    from kmodd.database.device_nodes import DeviceNode
+    from kmodd.database.tables import Tables
+    from kmodd.queries.dependencies import ModuleNeeds
+
+    Answer = TypeVar("Answer")
+
+    class State(Protocol):
+        """The state of a release's tree at one moment: a Generation, or what serves as one."""
+
+        @property
+        def release(self) -> str:
+            """The release."""
+
+        @property
+        def number(self) -> int:
+            """Counts the states of a tree."""
+
+        @property
+        def database(self) -> Tables:
+            """The databases."""
+
+        @property
+        def config(self) -> Config:
+            """The configuration."""
+
+        @property
+        def is_treeless(self) -> bool:
+            """Whether there is nothing to look at once more."""
+
+        @property
+        def from_disk(self) -> bool:
+            """Whether the databases do not tell what modules import."""
+
+    class Source(Protocol):
+        """Where states come from: Trees, or what serves as them."""
+
+        def current(self, release: str = "", /, *, treeless: bool = False) -> State:
+            """Return the state in force."""
+
+        def confirm(self, state: Any, /) -> State:
+            """Return the state that tells what is on disk."""
+
+        def rebuild(self, release: str = "", /) -> State:
+            """Return a state that tells what modules import."""
+
 
 _NO_CONFIG = Config()
 
@@ -27,7 +71,7 @@ class Lookups:
     name that is not found is looked up once more in the new state of it.
     """
 
-    def __init__(self, trees: Trees) -> None:
+    def __init__(self, trees: Source) -> None:
         self._trees = trees
 
     def resolve(self, name: str, release: str = "") -> tuple[Resolution, Config]:
@@ -36,7 +80,7 @@ class Lookups:
         Raises as ``kmodd.plan.resolve`` does.
         """
 
-        def ask(generation: Generation) -> tuple[Resolution, Config]:
+        def ask(generation: State) -> tuple[Resolution, Config]:
             found = resolve(name, generation.database, generation.config)
             return found, generation.config
 
@@ -56,7 +100,7 @@ class Lookups:
         imported and exported is told with ``symbols``. Raises as ``resolve`` does.
         """
 
-        def ask(generation: Generation) -> tuple[ModuleInfo, ...]:
+        def ask(generation: State) -> tuple[ModuleInfo, ...]:
             database = generation.database
             if by_module_name:
                 found = resolve_module(module_name(check_query(name)), database)
@@ -66,7 +110,7 @@ class Lookups:
 
         return self._answer(release, ask)
 
-    def configuration(self, release: str = "") -> tuple[Config, Database]:
+    def configuration(self, release: str = "") -> tuple[Config, Tables]:
         """Return the configuration as it is in force for a release's modules, and their database.
 
         The lines of modules.softdep and modules.weakdep are sorted in (``modprobe -c``).
@@ -82,8 +126,9 @@ class Lookups:
 
         Raises as ``resolve`` does.
         """
+        from kmodd.queries.dependencies import needs_of
 
-        def ask(generation: Generation) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
+        def ask(generation: State) -> tuple[tuple[str, ...], tuple[ModuleNeeds, ...]]:
             if generation.from_disk:  # which tells what all of it needs together, and no more
                 generation = self._trees.rebuild(release)
             return needs_of(name, generation.database, generation.config)
@@ -92,10 +137,14 @@ class Lookups:
 
     def device_nodes(self, release: str = "") -> tuple[DeviceNode, ...]:
         """Return the device nodes whose opening loads a module (modules.devname)."""
-        return read_device_nodes(self._trees.current(release).database.files["modules.devname"])
+        from kmodd.database.device_nodes import read_device_nodes
+
+        return read_device_nodes(
+            bytes(self._trees.current(release).database.files["modules.devname"])
+        )
 
     def _answer(
-        self, release: str, ask: Callable[[Generation], Answer], *, treeless: bool = False
+        self, release: str, ask: Callable[[State], Answer], *, treeless: bool = False
     ) -> Answer:
         generation = self._trees.current(release, treeless=treeless)
         try:
@@ -109,7 +158,7 @@ class Lookups:
             return ask(fresh)
 
 
-def _info(name: str, database: Database, *, symbols: bool) -> ModuleInfo:
+def _info(name: str, database: Tables, *, symbols: bool) -> ModuleInfo:
     record = database.module(name)
     if record is not None and not database.is_builtin(name):
         return info_of_record(record, database, symbols=symbols)

@@ -14,7 +14,8 @@ from kmodd.records import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodd.database import Database, ModuleRecord
+    from kmodd.database import ModuleRecord
+    from kmodd.database.tables import Tables
     from kmodd.modulefile import Signature
     from kmodd.modulefile.versions import SymbolVersion
 
@@ -46,9 +47,7 @@ class ModuleInfo:
     error: str = ""
 
 
-def info_of_record(
-    record: ModuleRecord, database: Database, *, symbols: bool = False
-) -> ModuleInfo:
+def info_of_record(record: ModuleRecord, database: Tables, *, symbols: bool = False) -> ModuleInfo:
     """Return what the file of ``record`` says now; what is wrong with it is in the result.
 
     With ``symbols`` those that the module imports and exports are, too.
@@ -79,9 +78,9 @@ def info_of_image(image: bytes, file_name: str) -> ModuleInfo:
         return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE], error), error=error.why)
 
 
-def info_of_builtin(name: str, database: Database) -> ModuleInfo:
+def info_of_builtin(name: str, database: Tables) -> ModuleInfo:
     """Return what modules.builtin.modinfo says of a module that is built into the kernel."""
-    strings = read_builtin_modinfo(database.inventory.builtin_modinfo or b"")
+    strings = read_builtin_modinfo(database.builtin_modinfo)
     fields = tuple((key, value) for module, key, value in strings if module == name)
     record = database.module(name)
     path = full_path(database.directory, record.path) if record else ""

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of the daemon as messages of the API."""
 
-from collections.abc import Sequence
-
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,13 +14,10 @@ from kmodd.kernel.base import (
     ModuleState,
 )
 from kmodd.namespace import DescribedParameter, Origin, StepOutcome
-from kmodd.plan import BuiltinStep, CommandStep, InsertStep, RemoveStep
+from kmodd.queries import plans
 from kmodd.queries.messages import text
 from kmodd.trees import TreeSummary
 from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
-
-PROBLEMS_MAX = 100
-"""Lines of one kind that a message has at most."""
 
 _STATES = {
     ModuleState.LIVE: module_service_pb2.MODULE_STATE_LIVE,
@@ -95,45 +90,18 @@ def note_message(note: ModuleNote) -> module_service_pb2.Note:
 
 def step_message(outcome: StepOutcome) -> errors_pb2.Step:
     """Return a step and what became of it."""
-    message = errors_pb2.Step(
-        path=text(outcome.path),
-        done=outcome.done,
-        needless=outcome.needless,
-        undone=outcome.undone,
-        leaks=leaks_told(outcome.report),
-        target=text(outcome.target),
+    message: errors_pb2.Step = plans.step_message(
+        outcome.step, outcome.path, outcome.target, errors_pb2
     )
+    message.done = outcome.done
+    message.needless = outcome.needless
+    message.undone = outcome.undone
+    message.leaks.extend(leaks_told(outcome.report))
     if outcome.output is not None:
         message.output = outcome.output.output
         message.error_output = outcome.output.error_output
         message.exit_status = outcome.output.status
-    match outcome.step:
-        case InsertStep(record=record, parameters=parameters, configured=configured):
-            message.optional = not outcome.step.required
-            message.kind = errors_pb2.STEP_KIND_INSERT
-            message.module = text(record.name)
-            message.parameters = text(parameters)
-            message.configured_parameters = text(configured)
-        case RemoveStep(name=name):
-            message.optional = not outcome.step.required
-            message.kind = errors_pb2.STEP_KIND_REMOVE
-            message.module = text(name)
-        case CommandStep(module=name, command=command, options=options, configured=configured):
-            message.optional = not outcome.step.required
-            message.kind = errors_pb2.STEP_KIND_COMMAND
-            message.module = text(name)
-            message.command = text(command)
-            message.parameters = text(options)
-            message.configured_parameters = text(configured)
-        case BuiltinStep(name=name):
-            message.kind = errors_pb2.STEP_KIND_BUILTIN
-            message.module = text(name)
     return message
-
-
-def problem_lines(problems: Sequence[str]) -> list[str]:
-    """Return what an answer tells of a configuration's problems."""
-    return [text(problem) for problem in problems[:PROBLEMS_MAX]]
 
 
 def tree_message(summary: TreeSummary) -> database_service_pb2.Tree:

@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from kmodd.errors import KmoddError
 from kmodd.namespace import Outcome
+from kmodd.queries import plans
 from kmodd.queries.messages import text
 from kmodd.service.convert import step_message
 from kmodd.v1 import errors_pb2, module_service_pb2
@@ -47,17 +48,8 @@ def failure_message(error: KmoddError, target: str = "") -> errors_pb2.Failure:
 
     ``target`` is the module that was asked for.
     """
-    return errors_pb2.Failure(
-        reason=f"ERROR_REASON_{error.reason.name}",
-        errno_value=error.errno,
-        message=text(error.message),
-        module=text(error.module),
-        symbol=text(error.symbol),
-        detail=text(error.detail),
-        log_lines=[text(line) for line in error.log],
-        target=text(target),
-        leaks=map(text, error.leaks),
-    )
+    failure: errors_pb2.Failure = plans.failure_message(error, target, errors_pb2)
+    return failure
 
 
 def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import grpc
 
 from kmodd.namespace import Hold
-from kmodd.queries.messages import text
-from kmodd.service.convert import problem_lines, timestamp
+from kmodd.queries.messages import problem_lines, text
+from kmodd.service.convert import timestamp
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.service.requests import load_context, load_requests

@@ -7,13 +7,13 @@ from dataclasses import replace
 import grpc
 
 from kmodd.namespace import DescribedParameter, Namespace, Outcome, RequestContext
-from kmodd.queries.messages import text
+from kmodd.queries.messages import problem_lines, text
+from kmodd.queries.plans import insert_flags, load_request, unload_request
 from kmodd.service.admission import Admission
 from kmodd.service.convert import (
     leaks_told,
     note_message,
     parameter_message,
-    problem_lines,
     section_message,
 )
 from kmodd.service.failures import abort, result_message
@@ -21,12 +21,9 @@ from kmodd.service.holds import HoldCalls
 from kmodd.service.pages import page_of
 from kmodd.service.requests import (
     check_names,
-    insert_flags,
     load_context,
-    load_request,
     load_requests,
     unload_context,
-    unload_request,
     wait_of,
 )
 from kmodd.service.uploads import Uploads

@@ -5,6 +5,6 @@ Their watcher is not among what is exported here: it brings watchdog.
 """
 
 from kmodd.trees.generation import Generation, TreeSummary
-from kmodd.trees.releases import Trees, modules_directory, newest_release
+from kmodd.trees.releases import Trees, modules_directory
 
-__all__ = ["Generation", "TreeSummary", "Trees", "modules_directory", "newest_release"]
+__all__ = ["Generation", "TreeSummary", "Trees", "modules_directory"]

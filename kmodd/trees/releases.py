@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The releases under one root, each with the database in force for it."""
 
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kmodd.database.build import build
 from kmodd.database.inventory import Inventory
-from kmodd.database.presence import is_tree
 from kmodd.database.reading import Progress
+from kmodd.database.releases import releases_in
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
 from kmodd.trees.generation import Generation, TreeSummary, no_summary
@@ -60,7 +59,7 @@ class Trees:
 
     def releases(self) -> tuple[str, ...]:
         """Return the names of the releases that have a directory, in order."""
-        return releases_in(self.directory)
+        return releases_in(str(self.directory))
 
     def in_force(self) -> Generation | None:
         """Return the generation in force for the kernel's own release, without building one."""
@@ -144,7 +143,7 @@ class Trees:
 
     def clear_leftovers(self) -> None:
         """Take away what an earlier life published where there is no module any more."""
-        for name in _directories_in(self.directory) - set(self.releases()):
+        for name in sorted({*_directories_in(self.directory)} - {*self.releases()}):
             with suppress(TreeError):  # it may be gone by now
                 tree = self.tree(name)
                 tree.remember()
@@ -201,30 +200,6 @@ def modules_directory(root: Path) -> Path:
     return root / "lib" / "modules"
 
 
-def releases_in(directory: Path) -> tuple[str, ...]:
-    """Return the names of the module trees in ``directory``, in order; none where it is missing.
-
-    A directory without a module, and without a list of a kernel's build, is what is left of one.
-    """
-    names = sorted(_directories_in(directory))
-    return tuple(name for name in names if is_tree(str(directory / name)))
-
-
-def _directories_in(directory: Path) -> set[str]:
-    try:
-        return {each.name for each in directory.iterdir() if each.is_dir()}
-    except OSError:
-        return set()
-
-
-def newest_release(directory: Path) -> str | None:
-    """Return the newest release in ``directory`` by version order; None where there is none."""
-    return max(releases_in(directory), key=_version_key, default=None)
-
-
-def _version_key(release: str) -> list[tuple[int, int, str]]:
-    """Compare runs of digits as numbers, above any letters: 6.10 is newer than 6.9."""
-    return [
-        (1, int(part), "") if part.isdecimal() else (0, 0, part)
-        for part in re.findall(r"[0-9]{1,9}|[A-Za-z]+", release)
-    ]
+def _directories_in(directory: Path) -> Iterator[str]:
+    with suppress(OSError):
+        yield from (each.name for each in directory.iterdir() if each.is_dir())

@@ -10,7 +10,8 @@ less. A module is loaded after what it needs, which one after the other is loade
 import os
 from pathlib import Path
 
-from kmodd.trees import modules_directory, newest_release
+from kmodd.database.releases import newest_release
+from kmodd.trees import modules_directory
 from tests.bench.measure import memory
 from tests.conformance.all_modules import Rounds
 from tests.support.debian import unpacked_tree
@@ -25,7 +26,7 @@ WANTED_MEMORY = 300.0
 def run(repeat: int) -> None:
     """Load all modules one after the other and all at once, and print a row for each round."""
     root = unpacked_tree().root
-    release = newest_release(modules_directory(root)) or ""
+    release = newest_release(str(modules_directory(root))) or ""
     print("| code | modules | loads | s | CPU s | loads a second | most MB | MB after |")
     print("|---|---|---|---|---|---|---|---|")
     for code in (True, False):

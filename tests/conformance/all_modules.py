@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.database import Database, ModuleRecord
+from kmodd.database.releases import newest_release
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
-from kmodd.trees import Trees, modules_directory, newest_release
+from kmodd.trees import Trees, modules_directory
 from tests.support.debian import unpacked_tree
 
 PAGE_KIB = 4
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--release", help="default: the newest under the root")
     options = parser.parse_args(arguments)
     root = options.root or unpacked_tree().root
-    rounds = Rounds(root, options.release or newest_release(modules_directory(root)) or "")
+    rounds = Rounds(root, options.release or newest_release(str(modules_directory(root))) or "")
     names = tuple(rounds.database.modules)
     results = []
     for title, run in (

@@ -19,7 +19,6 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.kernel.linux.kmsg import KEPT, Kmsg, parse_record
-from kmodd.kernel.linux.proc import parse_modules, read_snapshot
 from kmodd.kernel.linux.verdicts import (
     closed_parameter,
     lines_about,
@@ -27,6 +26,7 @@ from kmodd.kernel.linux.verdicts import (
     parameter_failure,
     unload_failure,
 )
+from kmodd.kernel.proc_modules import parse_modules, read_snapshot
 from kmodd.modulefile import Compression
 from tests.support.require import require
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel that this machine runs, behind the Kernel protocol.
 
-``syscalls`` are the three system calls, ``proc`` reads /proc/modules, ``parameters`` and
-``sections`` read /sys/module, ``decoders`` tell what the kernel undoes, ``kmsg`` reads the log,
-``verdicts`` turns an errno and log lines into the failure that a client is told.
+``syscalls`` are the three system calls, ``parameters`` and ``sections`` read /sys/module,
+``decoders`` tell what the kernel undoes, ``kmsg`` reads the log, ``verdicts`` turns an errno and
+log lines into the failure that a client is told. (/proc/modules is read by kernel/proc_modules.)
 """
 
 from kmodd.kernel.linux.kernel import LinuxKernel, read_command_line

@@ -24,7 +24,6 @@ from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.decoders import HEADER_SIZE, is_undecoded, may_undo
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
-from kmodd.kernel.linux.proc import ATTEMPTS, parse_modules, read_snapshot
 from kmodd.kernel.linux.sections import read_notes, read_sections
 from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.unchecked import without_checks
@@ -35,6 +34,7 @@ from kmodd.kernel.linux.verdicts import (
     parameter_failure,
     unload_failure,
 )
+from kmodd.kernel.proc_modules import ATTEMPTS, parse_modules, read_snapshot
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 from kmodd.modulefile.decompression import Unpacked, unpack
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.database import ModuleRecord
+from kmodd.database.releases import newest_release
 from kmodd.errors import KernelError, KmoddError, Reason
 from kmodd.kernel.base import InitState, LoadedModule, Requested
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.plan import InsertStep, LoadRequest, Plan, plan_load
-from kmodd.trees import Trees, modules_directory, newest_release
+from kmodd.trees import Trees, modules_directory
 from tests.conformance.realkernel.table import PERMANENT, Row, Seen
 
 PRELOADED = (
@@ -56,7 +57,7 @@ class Replay:
 
     def __init__(self, root: Path, release: str = "") -> None:
         """Raises KmoddError or ValueError where ``root`` holds no module tree."""
-        found = release or newest_release(modules_directory(root))
+        found = release or newest_release(str(modules_directory(root)))
         if found is None:
             raise ValueError(f"{modules_directory(root)} has no module tree")
         trees = Trees(root, found, publish=False)

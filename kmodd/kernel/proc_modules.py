@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """/proc/modules: read as one snapshot, and parsed."""
 
-import os
-from pathlib import Path
+from __future__ import annotations
 
-from kmodd.kernel.base import LoadedModule, ModuleState
+import os
+
+from kmodd.kernel.loaded import LoadedModule, ModuleState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHUNK = 1 << 20
 """Bytes asked of one read; the kernel gives a page at most."""
@@ -16,7 +21,7 @@ _STATES = {state.value: state for state in ModuleState}
 _PERMANENT = "[permanent]"
 
 
-def read_snapshot(path: Path) -> bytes:
+def read_snapshot(path: str | Path) -> bytes:
     """Return the contents of /proc/modules at one moment.
 
     One read(2) is consistent, and holds a page. A longer listing is read until it comes out the
