@@ -1,68 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does through one daemon what another planned: files are sent and modules removed, one by one.
+"""Does through a daemon what was planned here: files are sent and modules removed, one by one.
 
-A private daemon plans with the caller's root and configuration, but it is the daemon that
-kmodctl would have found whose kernel the modules are for.
+What was planned here is by the caller's root and configuration, but it is the daemon that kmodctl
+would have found whose kernel the modules are for.
 """
 
 import errno
 
 from kmodctl.errors import CallError
+from kmodctl.failures import reason_named
+from kmodctl.uploading import insert
+from kmodd.messages import errors
+from kmodd.messages.module_service import (
+    ListModulesRequest,
+    LoadModulesRequest,
+    ModuleResult,
+    RemoveModuleRequest,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kmodctl.client import Client
-    from kmodd.v1 import errors_pb2
-    from kmodd.v1 import module_service_pb2 as pb
+    from kmodctl.api import Api
+    from kmodd.messages import module_service as pb
 
-    Take = Callable[[errors_pb2.Step], errors_pb2.Failure | None]
+    Take = Callable[[errors.Step], errors.Failure | None]
 
 
 def load_through(
-    client: "Client", plans: "Iterable[pb.ModuleResult]", request: "pb.LoadModulesRequest"
+    api: "Api", plans: "Iterable[pb.ModuleResult]", request: "pb.LoadModulesRequest"
 ) -> "list[pb.ModuleResult]":
-    """Take the steps of ``plans`` through ``client`` as ``request`` says; return their results.
+    """Take the steps of ``plans`` through ``api`` as ``request`` says; return their results.
 
     What is loaded is passed over, whether it was before or came with an earlier step. A command of
     the configuration is not run: it is a caller's own, and a daemon runs only its own.
     """
-    loaded = {module.name for module in client.list_modules()}
+    listed = api.modules.list_modules(ListModulesRequest()).modules
+    loaded = {module.name for module in listed}
     results: list[pb.ModuleResult] = []
     for plan in plans:
-        results.append(_loaded_through(client, plan, request, loaded))
-        _note_parameters_in_vain(results[-1], request, client)
-        if request.atomic and results[-1].HasField("failure"):
-            _take_back(results, client)
+        results.append(_loaded_through(api, plan, request, loaded))
+        _note_parameters_in_vain(results[-1], request, api)
+        if request.atomic and results[-1].failure is not None:
+            _take_back(results, api)
             break
     return results
 
 
 def unload_through(
-    client: "Client", plans: "Iterable[pb.ModuleResult]", request: "pb.UnloadModulesRequest"
+    api: "Api", plans: "Iterable[pb.ModuleResult]", request: "pb.UnloadModulesRequest"
 ) -> "list[pb.ModuleResult]":
-    """Take the steps of ``plans`` through ``client`` as ``request`` says; return their results.
+    """Take the steps of ``plans`` through ``api`` as ``request`` says; return their results.
 
     What an earlier step has unloaded is passed over, and what is only unloaded where nothing uses
     it any more while something does.
     """
-    from kmodd.v1 import errors_pb2
-
     unloaded: set[str] = set()
 
-    def take(step: "errors_pb2.Step") -> "errors_pb2.Failure | None":
-        if step.kind == errors_pb2.STEP_KIND_COMMAND:
+    def take(step: "errors.Step") -> "errors.Failure | None":
+        if step.kind == errors.STEP_KIND_COMMAND:
             return _refusal(step, "remove")
-        if step.kind != errors_pb2.STEP_KIND_REMOVE or step.module in unloaded:
-            step.needless = step.kind == errors_pb2.STEP_KIND_REMOVE
+        if step.kind != errors.STEP_KIND_REMOVE or step.module in unloaded:
+            step.needless = step.kind == errors.STEP_KIND_REMOVE
             return None
-        failure = _remove(step, request, client)
+        failure = _remove(step, request, api)
         step.done = failure is None
         if failure is None:
             unloaded.add(step.module)
             return None
-        gone = failure.reason == errors_pb2.ERROR_REASON_MODULE_NOT_LOADED
+        gone = failure.reason == errors.ERROR_REASON_MODULE_NOT_LOADED
         step.needless = step.optional or (gone and not request.first_time)
         return None if step.needless else failure
 
@@ -70,28 +77,26 @@ def unload_through(
 
 
 def _loaded_through(
-    client: "Client",
+    api: "Api",
     plan: "pb.ModuleResult",
     request: "pb.LoadModulesRequest",
     loaded: set[str],
 ) -> "pb.ModuleResult":
     """Take the steps of one plan; the names that are ``loaded`` grow with them."""
-    from kmodd.v1 import errors_pb2
-
     first = frozenset(plan.modules) if request.first_time else frozenset()
     unwelcome = first & loaded
 
-    def take(step: "errors_pb2.Step") -> "errors_pb2.Failure | None":
-        if step.kind not in (errors_pb2.STEP_KIND_INSERT, errors_pb2.STEP_KIND_COMMAND):
+    def take(step: "errors.Step") -> "errors.Failure | None":
+        if step.kind not in (errors.STEP_KIND_INSERT, errors.STEP_KIND_COMMAND):
             return None
         if step.module in unwelcome:
             return _loaded_already(step)
         if step.module in loaded:
             step.needless = True
             return None
-        if step.kind == errors_pb2.STEP_KIND_COMMAND:
+        if step.kind == errors.STEP_KIND_COMMAND:
             return _refusal(step, "install")
-        failure = _insert(step, request, client)
+        failure = _insert(step, request, api)
         step.done = failure is None
         if failure is None:
             loaded.add(step.module)
@@ -110,25 +115,25 @@ def _carried_out(
 
     Of several targets the others have their turn all the same, unless a ``failure_ends`` it all.
     """
-    from kmodd.v1 import module_service_pb2 as pb
-
-    result = pb.ModuleResult(name=plan.name, modules=plan.modules)
-    result.other_failures.extend(plan.other_failures)
-    if plan.HasField("failure"):
-        result.failure.CopyFrom(plan.failure)
+    result = ModuleResult(
+        name=plan.name,
+        modules=[*plan.modules],
+        other_failures=[*plan.other_failures],
+        failure=plan.failure,
+    )
     failed: set[str] = set()
     for planned in plan.steps:
         if planned.target in failed:
             continue
-        step = result.steps.add()
-        step.CopyFrom(planned)
+        step = errors.Step.decode(planned.encode())
+        result.steps.append(step)
         failure = take(step)
         if failure is None or step.optional:
             continue
         failed.add(step.target)
         failure.target = step.target
         if failure_ends or step.target == plan.modules[-1]:
-            result.failure.CopyFrom(failure)
+            result.failure = failure
         else:
             result.other_failures.append(failure)
         if failure_ends:
@@ -138,79 +143,73 @@ def _carried_out(
 
 
 def _note_parameters_in_vain(
-    result: "pb.ModuleResult", request: "pb.LoadModulesRequest", client: "Client"
+    result: "pb.ModuleResult", request: "pb.LoadModulesRequest", api: "Api"
 ) -> None:
     """Ask the daemon which parameters its kernel has otherwise, of a module that is loaded."""
-    from kmodd.v1 import module_service_pb2 as pb
-
-    if result.HasField("failure") or not request.parameters:
+    if result.failure is not None or not request.parameters:
         return
     given = {step.module for step in result.steps if not step.needless}
     for module in result.modules:
         if module not in given:
-            asked = pb.LoadModulesRequest(
+            asked = LoadModulesRequest(
                 names=[module],
                 parameters=request.parameters,
                 dry_run=True,
                 kmod_exact=request.kmod_exact,
                 failure_in_result=True,
             )
-            (told,) = client.load_modules(asked).results
+            (told,) = api.modules.load_modules(asked).results
             ignored = (each for each in told.ignored_parameters if each.module == module)
             result.ignored_parameters.extend(ignored)
 
 
-def _take_back(results: "Sequence[pb.ModuleResult]", client: "Client") -> None:
+def _take_back(results: "Sequence[pb.ModuleResult]", api: "Api") -> None:
     """Unload what was loaded, the last first; what others use by now stays."""
     done = [step for result in results for step in result.steps if step.done]
     for step in reversed(done):
         try:
-            client.remove(step.module)
+            api.modules.remove_module(RemoveModuleRequest(name=step.module))
         except CallError:
             continue
         step.undone = True
 
 
 def _remove(
-    step: "errors_pb2.Step", request: "pb.UnloadModulesRequest", client: "Client"
-) -> "errors_pb2.Failure | None":
+    step: "errors.Step", request: "pb.UnloadModulesRequest", api: "Api"
+) -> "errors.Failure | None":
     """Remove a module; what nothing else needs any more is neither forced nor waited for."""
     force, wait = (False, None) if step.optional else (request.force, request.wait)
     try:
-        step.leaks.extend(client.remove(step.module, force=force, wait=wait))
+        removal = RemoveModuleRequest(name=step.module, force=force, wait=wait)
+        step.leaks += api.modules.remove_module(removal).leaks
     except CallError as error:
         return _failure(error)
     return None
 
 
-def _failure(error: CallError) -> "errors_pb2.Failure":
+def _failure(error: CallError) -> "errors.Failure":
     """Return the failure that a call ended with; raises it where the daemon gave no reason."""
-    from kmodd.v1 import errors_pb2
-
-    reason = f"ERROR_REASON_{error.reason}"
-    try:
-        errors_pb2.ErrorReason.Value(reason)
-    except ValueError:
-        raise error from None
-    return errors_pb2.Failure(
+    reason = reason_named(error.reason)
+    if reason is None:
+        raise error
+    return errors.Failure(
         reason=reason,
         errno_value=error.errno,
         message=error.message,
         module=error.module,
         symbol=error.symbol,
         detail=error.detail,
-        log_lines=error.log_lines,
-        leaks=error.leaks,
+        log_lines=[*error.log_lines],
+        leaks=[*error.leaks],
     )
 
 
 def _insert(
-    step: "errors_pb2.Step", request: "pb.LoadModulesRequest", client: "Client"
-) -> "errors_pb2.Failure | None":
-    from kmodd.v1 import errors_pb2
-
+    step: "errors.Step", request: "pb.LoadModulesRequest", api: "Api"
+) -> "errors.Failure | None":
     try:
-        client.insert(
+        insert(
+            api,
             step.path,
             step.parameters,
             ignore_vermagic=request.ignore_vermagic,
@@ -219,8 +218,8 @@ def _insert(
     except CallError as error:
         return _failure(error)
     except OSError as error:
-        return errors_pb2.Failure(
-            reason=errors_pb2.ERROR_REASON_TREE_UNREADABLE,
+        return errors.Failure(
+            reason=errors.ERROR_REASON_TREE_UNREADABLE,
             errno_value=error.errno or 0,
             message=f"{step.path}: {error.strerror}",
             module=step.module,
@@ -228,20 +227,14 @@ def _insert(
     return None
 
 
-def _loaded_already(step: "errors_pb2.Step") -> "errors_pb2.Failure":
+def _loaded_already(step: "errors.Step") -> "errors.Failure":
     """Return the failure that --first-time asks for where the module itself is loaded."""
-    from kmodd.v1 import errors_pb2
-
-    return errors_pb2.Failure(
-        reason=errors_pb2.ERROR_REASON_MODULE_ALREADY_LOADED, module=step.module
-    )
+    return errors.Failure(reason=errors.ERROR_REASON_MODULE_ALREADY_LOADED, module=step.module)
 
 
-def _refusal(step: "errors_pb2.Step", event: str) -> "errors_pb2.Failure":
-    from kmodd.v1 import errors_pb2
-
-    return errors_pb2.Failure(
-        reason=errors_pb2.ERROR_REASON_COMMAND_REFUSED,
+def _refusal(step: "errors.Step", event: str) -> "errors.Failure":
+    return errors.Failure(
+        reason=errors.ERROR_REASON_COMMAND_REFUSED,
         message=f"the {event} command of {step.module} is not the daemon's own",
         module=step.module,
         detail=step.command,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments into one command. grpc is imported by the command, once there is something to ask."""
+"""Arguments into one command, and whom it asks."""
 
-import gc
 import os
 import sys
 
+from kmodctl.api import Api
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
+from kmodctl.direct import AbsentChannel, DirectChannel
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn
 
-    from kmodctl.client import Client
+    from kmodctl.local import Place
 
 KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
@@ -122,37 +123,55 @@ def _parse(arguments: "Sequence[str] | None") -> Invocation:
 
 
 def _run(invocation: Invocation) -> int:
-    """Read the command's own words and run it; most mistakes are told without grpc."""
+    """Read the command's own words and run it."""
     command = command_module(invocation.command)
     words = command.words(invocation.words) if hasattr(command, "words") else invocation.words
     parser = command_parser(invocation.command)
     parser.exact = invocation.exact
-    options = parser.parse_args(
-        words, CommandOptions(kmod_exact=invocation.exact, connect=lambda: _connect(invocation))
-    )
-    output = Output(invocation.command, json=invocation.json)
-    if getattr(options, "syslog", False):
-        output.use_syslog()
-    if hasattr(command, "check") and not command.check(options, output):
-        return 1
-    try:
-        private = hasattr(command, "is_private") and command.is_private(options)
-        if invocation.tool and not _has_daemon(invocation):
-            _fall_back(invocation, private=private)
-        if private:
-            return int(command.run_private(options, output))
-        return _ask(invocation, command, options, output)
-    except CallError as error:
-        output.error(error.message)
-    except KmodctlError as error:
-        print(f"kmodctl: {error}", file=sys.stderr)
-    except UnicodeEncodeError as error:
-        # The API's strings are UTF-8, and words of a command line may be any bytes.
-        output.error(f"not UTF-8: {error.object!r}")
+    with Api(DirectChannel(invocation.socket, timeout=invocation.timeout)) as daemon:
+        options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
+        options = parser.parse_args(words, options)
+        output = Output(invocation.command, json=invocation.json)
+        if getattr(options, "syslog", False):
+            output.use_syslog()
+        if hasattr(command, "check") and not command.check(options, output):
+            return 1
+        try:
+            return _do(invocation, command, options, output)
+        except CallError as error:
+            output.error(error.message)
+        except KmodctlError as error:
+            print(f"kmodctl: {error}", file=sys.stderr)
+        except UnicodeEncodeError as error:
+            # The API's strings are UTF-8, and words of a command line may be any bytes.
+            output.error(f"not UTF-8: {error.object!r}")
     return 1
 
 
-def _has_daemon(invocation: Invocation) -> bool:
+def _do(
+    invocation: Invocation, command: "ModuleType", options: CommandOptions, output: Output
+) -> int:
+    """Run the command; returns the exit status.
+
+    By the name of a kmod tool it is the real one where there is no daemon, but for what only asks.
+    """
+    private = _says(command, "is_private", options)
+    if invocation.tool and not _has_daemon(options.daemon):
+        if not private and _says(command, "only_asks", options):
+            options.daemon = Api(AbsentChannel())
+            return int(command.run(options, _local_api(_place(command, options)), output))
+        _fall_back(invocation, private=private)
+    if private:
+        return int(command.run_private(options, output))
+    return _ask(invocation, command, options, output)
+
+
+def _says(command: "ModuleType", question: str, options: CommandOptions) -> bool:
+    """Return what the command answers to a question about its options, False where it has none."""
+    return hasattr(command, question) and bool(getattr(command, question)(options))
+
+
+def _has_daemon(daemon: Api) -> bool:
     """Tell whether there is a daemon that kmod's tool may ask by that tool's own name.
 
     One that the environment names is meant, and missed if it is not there. Any other one has to
@@ -160,17 +179,11 @@ def _has_daemon(invocation: Invocation) -> bool:
     """
     if SOCKET_VARIABLE in os.environ:
         return True
-    try:
-        path = find_socket()
-    except NoDaemonError:
-        return False
-    try:
-        client_class = _client_class()
-        from kmodd.v1.daemon_service_pb2 import KERNEL_KIND_LINUX
+    from kmodd.messages.daemon_service import KERNEL_KIND_LINUX
 
-        with client_class(path, timeout=invocation.timeout) as client:
-            return client.status().kernel == KERNEL_KIND_LINUX
-    except (KmodctlError, ImportError):  # another Python may find no grpc that is made for it
+    try:
+        return daemon.status().kernel == KERNEL_KIND_LINUX
+    except KmodctlError:
         return False
 
 
@@ -185,44 +198,51 @@ def _fall_back(invocation: Invocation, *, private: bool) -> None:
             raise
 
 
-def _connect(invocation: Invocation) -> "Client":
-    """Connect to the daemon that kmodctl finds, which is found before grpc is imported."""
-    path = find_socket(invocation.socket)
-    return _client_class()(path, timeout=invocation.timeout)
-
-
-def _client_class() -> "type[Client]":
-    """Import the client, and grpc with it: what that brings along stays until the process ends.
-
-    The collector would look through it again and again, for 4 ms of 75.
-    """
-    gc.disable()
-    try:
-        from kmodctl.client import Client
-    finally:
-        gc.freeze()
-        gc.enable()
-    return Client
-
-
 def _ask(
     invocation: Invocation, command: "ModuleType", options: CommandOptions, output: Output
 ) -> int:
-    """Run the command with a client of the daemon that it is for; returns the exit status.
+    """Run the command with what answers its calls; returns the exit status.
 
-    Where the options ask for a private daemon, ``options.connect`` connects to the other one.
+    That is the daemon, or the files of the place that the options name. A command that does more
+    than one thing at a time has a ``Client``, and grpc with it.
     """
-    place = command.place(options) if hasattr(command, "place") else None
-    if place is None:
-        with _connect(invocation) as client:
-            return int(command.run(options, client, output))
-    from kmodctl.private import private_daemon
+    place = _place(command, options)
+    if place is not None:
+        return int(command.run(options, _local_api(place), output))
+    if not _says(command, "needs_client", options):
+        try:
+            return int(command.run(options, options.daemon, output))
+        except NoDaemonError:
+            if not _can_be_answered_here(invocation, command, options):
+                raise
+            return int(command.run(options, _local_api(), output))
+    path = find_socket(invocation.socket)
+    from kmodctl.client import Client
 
-    with (
-        private_daemon(place) as path,
-        _client_class()(path, timeout=invocation.timeout) as client,
-    ):
-        return int(command.run(options, client, output))
+    with Client(path, timeout=invocation.timeout) as client:
+        return int(command.run_with_client(options, client, output))
+
+
+def _place(command: "ModuleType", options: CommandOptions) -> "Place | None":
+    """Return where the options have the command look in place of asking a daemon, or None."""
+    place: Place | None = command.place(options) if hasattr(command, "place") else None
+    return place
+
+
+def _can_be_answered_here(
+    invocation: Invocation, command: "ModuleType", options: CommandOptions
+) -> bool:
+    """Tell whether a question needs no daemon: it names a release, and nobody names a daemon."""
+    named = invocation.socket is not None or SOCKET_VARIABLE in os.environ
+    has_release = bool(getattr(options, "release", ""))
+    return has_release and not named and _says(command, "only_asks", options)
+
+
+def _local_api(place: "Place | None" = None) -> Api:
+    """Return what answers from files: those of the running system, where no place is named."""
+    from kmodctl.local import LocalChannel, Place
+
+    return Api(LocalChannel(place or Place()))
 
 
 def main_parser() -> Parser:

@@ -11,14 +11,11 @@ import grpc
 
 from kmodctl.errors import CallError, NoDaemonError
 from kmodctl.method import Method, Request, Response, Stream, Unary, Upload
-from kmodctl.nested import TOKEN_VARIABLE
-from kmodctl.sockets import SOCKET_VARIABLE, find_socket
+from kmodctl.nested import metadata_for
+from kmodctl.sockets import find_socket
 
 CHUNK = 256 << 10
 """Bytes of a module file in one message."""
-
-TOKEN_KEY = "kmodd-token"
-"""The key under which the calls of a command of modprobe.d show their token."""
 
 OPTIONS = (("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000))
 """A channel's options: there is no service configuration that could ask for retries, and getting
@@ -41,7 +38,7 @@ class Connection:
         """
         self._path = find_socket(socket)
         self._timeout = timeout
-        self._metadata = _metadata(self._path)
+        self._metadata = metadata_for(self._path)
         self._callables: dict[Method[Any, Any], Callable[..., Any]] = {}
         self._channel = grpc.insecure_channel(f"unix:{_quoted(self._path)}", options=OPTIONS)
 
@@ -126,8 +123,11 @@ class Connection:
         )
         if details is not None:
             from kmodctl.failures import call_error
+            from kmodd.v1.errors_pb2 import Step
 
-            return call_error(details)
+            failed = call_error(details)
+            failed.steps = tuple(Step.FromString(step.encode()) for step in failed.steps)
+            return failed
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return NoDaemonError([self._path])
         return CallError(reason=error.code().name, message=error.details() or error.code().name)
@@ -140,13 +140,3 @@ def _quoted(path: str) -> str:
     from urllib.parse import quote
 
     return quote(path)
-
-
-def _metadata(path: str) -> tuple[tuple[str, str], ...]:
-    """Return what calls on the socket ``path`` show beside themselves.
-
-    A command that the daemon runs finds a token in its environment, and the socket to show it on.
-    """
-    token = os.environ.get(TOKEN_VARIABLE)
-    theirs = os.path.abspath(os.environ.get(SOCKET_VARIABLE, ""))
-    return ((TOKEN_KEY, token),) if token and path == theirs else ()

@@ -11,8 +11,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from kmodd.v1 import errors_pb2
+    from typing import Any
 
 
 _TELLING = frozenset({"ACCESS_DENIED", "KERNEL_PANIC", "MODULE_CRASHED", "MODULE_DENIED"})
@@ -39,9 +38,10 @@ class CallError(KmodctlError):
 
     ``reason`` is a name of ``kmodd.v1.ErrorReason`` without its prefix, or a gRPC status code's
     name where the daemon gave no reason. ``errno`` is positive, 0 where there is none.
-    ``module`` failed, ``target`` was asked for. ``log_lines`` are the kernel's, ``steps`` what
-    was done before, and ``config_problems`` what was wrong with the configuration. ``leaks`` is
-    what the module's code had taken and not given back when it was gone.
+    ``module`` failed, ``target`` was asked for. ``log_lines`` are the kernel's, ``steps`` (each a
+    Step of the API) what was done before, and ``config_problems`` what was wrong with the
+    configuration. ``leaks`` is what the module's code had taken and not given back when it was
+    gone.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class CallError(KmodctlError):
         symbol: str = "",
         detail: str = "",
         log_lines: tuple[str, ...] = (),
-        steps: "tuple[errors_pb2.Step, ...]" = (),
+        steps: "tuple[Any, ...]" = (),
         config_problems: tuple[str, ...] = (),
         leaks: tuple[str, ...] = (),
     ) -> None:

@@ -1,25 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures as messages carry them: what they say, and those of whole calls as exceptions."""
 
-from google.rpc import error_details_pb2, status_pb2
-
 from kmodctl.errors import CallError, cause
-from kmodd.v1 import errors_pb2
+from kmodd.messages.codec import DecodeError
+from kmodd.messages.errors import ERROR_REASON, FailureDetail
+from kmodd.messages.well_known import ErrorInfo, Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.messages.errors import Failure
+
+_PREFIX = "ERROR_REASON_"
 
 
 def call_error(packed: bytes) -> CallError:
     """Return the CallError for a ``google.rpc.Status`` as it comes with a failed call."""
-    status = status_pb2.Status.FromString(packed)
-    info = error_details_pb2.ErrorInfo()
-    detail = errors_pb2.FailureDetail()
-    for each in status.details:
-        if not each.Unpack(info):
-            each.Unpack(detail)
-    facts = info.metadata
+    info, detail = ErrorInfo(), FailureDetail()
+    try:
+        status = Status.decode(packed)
+        for each in status.details:
+            kind = each.type_url.rpartition("/")[2]
+            if kind == "google.rpc.ErrorInfo":
+                info = ErrorInfo.decode(each.value)
+            elif kind == "kmodd.v1.FailureDetail":
+                detail = FailureDetail.decode(each.value)
+    except DecodeError as error:
+        return CallError("INTERNAL", f"the daemon tells a failure that cannot be read: {error}")
+    facts = {entry.key: entry.value for entry in info.metadata}
+    number = facts.get("errno", "0")
     return CallError(
         reason=info.reason,
         message=status.message,
-        errno=int(facts.get("errno", "0")),
+        errno=int(number) if number.isdecimal() else 0,
         module=facts.get("module", ""),
         target=detail.target,
         symbol=facts.get("symbol", ""),
@@ -31,11 +43,17 @@ def call_error(packed: bytes) -> CallError:
     )
 
 
-def reason_of(failure: errors_pb2.Failure) -> str:
+def reason_of(failure: "Failure") -> str:
     """Return the name of a failure's reason, without its prefix."""
-    return errors_pb2.ErrorReason.Name(failure.reason).removeprefix("ERROR_REASON_")
+    return ERROR_REASON.get(failure.reason, str(failure.reason)).removeprefix(_PREFIX)
 
 
-def cause_of(failure: errors_pb2.Failure) -> str:
+def reason_named(name: str) -> int | None:
+    """Return the reason of a name without the prefix; None where there is none."""
+    wanted = _PREFIX + name
+    return next((number for number, each in ERROR_REASON.items() if each == wanted), None)
+
+
+def cause_of(failure: "Failure") -> str:
     """Return why, as CallError.cause does."""
     return cause(reason_of(failure), failure.errno_value, failure.message)

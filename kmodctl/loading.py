@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """modprobe's two actions: a call for each name, and what is printed of what became of it."""
 
-from abc import ABC, abstractmethod
+import os
 from itertools import groupby
 
-from kmodctl.carrying import load_through, unload_through
 from kmodctl.errors import NoDaemonError
 from kmodctl.modprobe_words import Complaints, step_line
 from kmodctl.output import Output
@@ -15,21 +14,20 @@ from kmodctl.unrun import tell_unrun
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import ExitStack
 
-    from kmodctl.client import Client
-    from kmodd.v1 import module_service_pb2 as pb
-    from kmodd.v1.errors_pb2 import Failure, Step
+    from kmodctl.api import Api
+    from kmodd.messages import module_service as pb
+    from kmodd.messages.errors import Failure, Step
 
 
-class _Action(ABC):
+class _Action:
     """What loading and unloading have in common: a call for each name, and what it came to."""
 
     removing = False
 
-    def __init__(self, options: CommandOptions, client: "Client", output: Output) -> None:
+    def __init__(self, options: CommandOptions, api: "Api", output: Output) -> None:
         self._options = options
-        self._client = client
+        self._api = api
         self._output = output
         self._results: list[pb.ModuleResult] = []
         self._problems: list[str] = []
@@ -54,38 +52,40 @@ class _Action(ABC):
             if self._complaints.ended:
                 break
         if self._output.json:
-            self._output.messages(list(self._results))
+            self._output.messages(self._results)
         return int(failed)
 
     def _groups(self, names: "Sequence[str]") -> "Sequence[Sequence[str]]":
         """Return the names that are asked for with one call each time."""
         return [(name,) for name in names]
 
-    @abstractmethod
     def _call(self, names: "Sequence[str]") -> "Sequence[pb.ModuleResult]":
         """Ask for what all of ``names`` stand for, and return what became of each."""
+        raise NotImplementedError
 
-    def _kernels_client(
-        self, request: "pb.LoadModulesRequest | pb.UnloadModulesRequest", stack: "ExitStack"
-    ) -> "Client | None":
-        """Have a private daemon plan for the kernel of the one that kmodctl finds.
+    def _plan_for_the_daemon(
+        self, request: "pb.LoadModulesRequest | pb.UnloadModulesRequest"
+    ) -> None:
+        """Have the plan made for the kernel of the daemon that kmodctl finds.
 
-        Returns the client of that one, which ends with ``stack``; None where there is no daemon
-        and nothing is to be done.
+        Where there is none, and nothing is to be done, it is for the running kernel.
         """
+        from kmodd.messages.module_service import ListModulesRequest, LoadedModules
+
         request.dry_run = True
+        if self._options.show_depends:
+            return  # whatever is loaded
         try:
-            client: Client = stack.enter_context(self._options.connect())
-            request.assumed_loaded.modules.extend(client.list_modules())
+            listed = self._options.daemon.modules.list_modules(ListModulesRequest()).modules
         except NoDaemonError:
             if not self._dry_run:
                 raise
-            return None
-        return client
+            return
+        request.assumed_loaded = LoadedModules(modules=listed)
 
-    @abstractmethod
     def _complain(self, name: str, failure: "Failure", steps: "Sequence[Step]") -> None:
         """Say why ``name`` failed; ``steps`` are those that were taken for it."""
+        raise NotImplementedError
 
     def _tell_problems(self, problems: "Sequence[str]") -> None:
         """Say once what is wrong with the configuration, as libkmod does when it reads it."""
@@ -101,13 +101,13 @@ class _Action(ABC):
             self._show(result.steps)
         for module, parameters in groupby(result.ignored_parameters, lambda each: each.module):
             self._complaints.of_parameters(module, parameters)
-        failed = result.HasField("failure") and not self._is_forgiven(result.failure)
         for failure in result.other_failures:
             if not self._is_forgiven(failure):
                 self._complain(result.name, failure, result.steps)
-        if failed:
-            self._complain(result.name, result.failure, result.steps)
-        return failed
+        if result.failure is None or self._is_forgiven(result.failure):
+            return False
+        self._complain(result.name, result.failure, result.steps)
+        return True
 
     def _is_forgiven(self, _failure: "Failure") -> bool:
         """Tell whether kmod would not mind, and kmodctl is to do as kmod does."""
@@ -138,16 +138,14 @@ class LoadCommand(_Action):
         if not names_place(self._options):
             steps = (step for result in self._results for step in result.steps)
             inserted = (step.path and step.done and not step.undone for step in steps)
-            tell_unrun(self._client, self._output, sum(map(bool, inserted)))
+            tell_unrun(self._api, self._output, sum(map(bool, inserted)))
         return status
 
     def _is_forgiven(self, failure: "Failure") -> bool:
-        from kmodd.v1 import errors_pb2
+        from kmodd.messages.errors import ERROR_REASON_MODULE_NOT_FOUND
 
-        is_alias_of_nothing = failure.reason == errors_pb2.ERROR_REASON_MODULE_NOT_FOUND and bool(
-            failure.target
-        )
-        return self._options.kmod_exact and self._dry_run and is_alias_of_nothing
+        is_alias_of_nothing = failure.reason == ERROR_REASON_MODULE_NOT_FOUND and failure.target
+        return bool(self._options.kmod_exact and self._dry_run and is_alias_of_nothing)
 
     def _groups(self, names: "Sequence[str]") -> "Sequence[Sequence[str]]":
         return [names] if self._options.atomic else super()._groups(names)
@@ -156,14 +154,13 @@ class LoadCommand(_Action):
         request = self._request()
         if not names_place(self._options):
             return self._ask(names, request)
-        from contextlib import ExitStack
+        self._plan_for_the_daemon(request)
+        plans = self._ask(names, request)
+        if self._dry_run:
+            return plans
+        from kmodctl.carrying import load_through
 
-        with ExitStack() as stack:
-            client = self._kernels_client(request, stack)
-            plans = self._ask(names, request)
-            if client is None or self._dry_run:
-                return plans
-            return load_through(client, plans, request)
+        return load_through(self._options.daemon, plans, request)
 
     def _ask(
         self, names: "Sequence[str]", request: "pb.LoadModulesRequest"
@@ -171,27 +168,30 @@ class LoadCommand(_Action):
         """Make the call for names, or for the one file that is named."""
         if len(names) == 1 and names[0].startswith(("/", "./")):
             return self._load_file(names[0], request)
-        request.names.extend(names)
-        response = self._client.load_modules(request)
+        request.names = [*names]
+        response = self._api.modules.load_modules(request)
         self._tell_problems(response.config_problems)
         return response.results
 
     def _load_file(self, path: str, request: "pb.LoadModulesRequest") -> "list[pb.ModuleResult]":
-        from kmodd.v1 import module_service_pb2 as pb
+        from kmodctl.uploading import load_file
+        from kmodd.messages import module_service as pb
+        from kmodd.messages.errors import ERROR_REASON_MODULE_NOT_FOUND, Failure
 
         try:
-            response = self._client.load_file(path, request)
+            response = load_file(self._api, path, request)
         except OSError as error:
-            result = pb.ModuleResult(name=path)
-            result.failure.reason = "ERROR_REASON_MODULE_NOT_FOUND"  # type: ignore[assignment]
-            result.failure.message = str(error.strerror)
-            return [result]
+            failure = Failure(
+                reason=ERROR_REASON_MODULE_NOT_FOUND, message=os.strerror(error.errno or 0)
+            )
+            return [pb.ModuleResult(name=path, failure=failure)]
         self._tell_problems(response.config_problems)
-        response.result.name = path
-        return [response.result]
+        result = response.result or pb.ModuleResult()
+        result.name = path
+        return [result]
 
     def _request(self) -> "pb.LoadModulesRequest":
-        from kmodd.v1 import module_service_pb2 as pb
+        from kmodd.messages import module_service as pb
 
         options = self._options
         parameters = "" if options.all else join_parameters(options.words[1:])
@@ -222,11 +222,12 @@ class UnloadCommand(_Action):
     removing = True
 
     def _call(self, names: "Sequence[str]") -> "Sequence[pb.ModuleResult]":
-        from kmodd.v1 import module_service_pb2 as pb
+        from kmodd.messages import module_service as pb
+        from kmodd.messages.well_known import Duration
 
         options = self._options
         request = pb.UnloadModulesRequest(
-            names=names,
+            names=[*names],
             dry_run=self._dry_run,
             first_time=options.first_time,
             remove_holders=options.remove_holders,
@@ -241,20 +242,20 @@ class UnloadCommand(_Action):
             soft_dependencies_matter=options.kmod_exact and not (options.all or options.quiet),
         )
         if options.wait_msec:
-            request.wait.FromMilliseconds(options.wait_msec)
+            seconds, rest = divmod(options.wait_msec, 1000)
+            request.wait = Duration(seconds=seconds, nanos=rest * 1_000_000)
         if not names_place(options):
             return self._ask(request)
-        from contextlib import ExitStack
+        self._plan_for_the_daemon(request)
+        plans = self._ask(request)
+        if self._dry_run:
+            return plans
+        from kmodctl.carrying import unload_through
 
-        with ExitStack() as stack:
-            client = self._kernels_client(request, stack)
-            plans = self._ask(request)
-            if client is None or self._dry_run:
-                return plans
-            return unload_through(client, plans, request)
+        return unload_through(options.daemon, plans, request)
 
     def _ask(self, request: "pb.UnloadModulesRequest") -> "Sequence[pb.ModuleResult]":
-        response = self._client.unload_modules(request)
+        response = self._api.modules.unload_modules(request)
         self._tell_problems(response.config_problems)
         return response.results
 
@@ -262,8 +263,8 @@ class UnloadCommand(_Action):
         self._complaints.of_unload(name, failure)
 
 
-def _verbosity(options: CommandOptions) -> "pb.Verbosity":
-    from kmodd.v1 import module_service_pb2 as pb
+def _verbosity(options: CommandOptions) -> int:
+    from kmodd.messages import module_service as pb
 
     if options.quiet:
         return pb.VERBOSITY_QUIET

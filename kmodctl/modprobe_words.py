@@ -10,7 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kmodd.v1 import errors_pb2, module_service_pb2
+    from kmodd.messages.errors import Failure, Step
+    from kmodd.messages.module_service import IgnoredParameter
 
 OPTIONS_VARIABLE = "$CMDLINE_OPTS"
 """What a command of modprobe.d says for the parameters."""
@@ -19,32 +20,32 @@ ABSENT = frozenset({"MODULE_NOT_FOUND", "INVALID_NAME", "TREE_NOT_FOUND"})
 """The reasons for which a name stands for nothing."""
 
 
-def step_line(step: "errors_pb2.Step", *, removing: bool) -> str:
+def step_line(step: "Step", *, removing: bool) -> str:
     """Return the line that ``modprobe -v`` prints for a step, "" for one that it does not show."""
-    from kmodd.v1 import errors_pb2
+    from kmodd.messages import errors
 
     match step.kind:
-        case errors_pb2.STEP_KIND_INSERT:
+        case errors.STEP_KIND_INSERT:
             return f"insmod {step.path} {_options(step)}"
-        case errors_pb2.STEP_KIND_REMOVE:
+        case errors.STEP_KIND_REMOVE:
             return f"rmmod {step.module}"
-        case errors_pb2.STEP_KIND_COMMAND if removing:
+        case errors.STEP_KIND_COMMAND if removing:
             return f"remove {_pasted(step)}"
-        case errors_pb2.STEP_KIND_COMMAND:
+        case errors.STEP_KIND_COMMAND:
             return f"install {step.command} {_options(step)}"
-        case errors_pb2.STEP_KIND_BUILTIN:
+        case errors.STEP_KIND_BUILTIN:
             return f"builtin {step.module}"
         case _:
             return ""
 
 
-def _options(step: "errors_pb2.Step") -> str:
+def _options(step: "Step") -> str:
     """Return a step's parameters with the blank that kmod leaves behind the configuration's."""
     configured = step.configured_parameters
     return step.parameters + " " * bool(configured and step.parameters == configured)
 
 
-def _pasted(step: "errors_pb2.Step") -> str:
+def _pasted(step: "Step") -> str:
     """Return the command as kmod would run it, with the parameters pasted in."""
     return step.command.replace(OPTIONS_VARIABLE, step.parameters)
 
@@ -66,9 +67,7 @@ class Complaints:
         self._wait = wait
         self.ended = False
 
-    def of_load(
-        self, name: str, failure: "errors_pb2.Failure", steps: "Iterable[errors_pb2.Step]"
-    ) -> None:
+    def of_load(self, name: str, failure: "Failure", steps: "Iterable[Step]") -> None:
         """Say why ``name`` could not be loaded."""
         from kmodctl.failures import reason_of
 
@@ -81,7 +80,7 @@ class Complaints:
                 self._output.error(line)
         self._kernel_log(failure)
 
-    def of_unload(self, name: str, failure: "errors_pb2.Failure") -> None:
+    def of_unload(self, name: str, failure: "Failure") -> None:
         """Say why ``name`` could not be unloaded."""
         from kmodctl.failures import cause_of, reason_of
 
@@ -107,9 +106,7 @@ class Complaints:
                 self._output.error(f"could not remove '{module}': {cause_of(failure)}")
         self._kernel_log(failure)
 
-    def of_parameters(
-        self, module: str, ignored: "Iterable[module_service_pb2.IgnoredParameter]"
-    ) -> None:
+    def of_parameters(self, module: str, ignored: "Iterable[IgnoredParameter]") -> None:
         """Say which parameters came too late, and what is in force instead."""
         words = ", ".join(map(_ignored, ignored))
         self._output.warning(f"{module} is in the kernel already, ignored: {words}")
@@ -121,21 +118,19 @@ class Complaints:
         self._output.fatal(line)
         self.ended = not self._output.quiet
 
-    def _kernel_log(self, failure: "errors_pb2.Failure") -> None:
+    def _kernel_log(self, failure: "Failure") -> None:
         if self._verbose:
             self._output.kernel_log(failure.log_lines)
 
 
-def _ignored(parameter: "module_service_pb2.IgnoredParameter") -> str:
-    if not parameter.HasField("in_force"):
+def _ignored(parameter: "IgnoredParameter") -> str:
+    if parameter.in_force is None:
         return parameter.given
     name = parameter.given.partition("=")[0]
     return f"{parameter.given} (in force: {name}={parameter.in_force})"
 
 
-def _load_words(
-    target: str, failure: "errors_pb2.Failure", steps: "Iterable[errors_pb2.Step]"
-) -> "Iterator[str]":
+def _load_words(target: str, failure: "Failure", steps: "Iterable[Step]") -> "Iterator[str]":
     """Yield what is wrong with a module that was found."""
     from kmodctl.failures import cause_of, reason_of
 

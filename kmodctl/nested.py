@@ -8,6 +8,8 @@ the daemon's trust in its configuration, not in its callers.
 
 import os
 
+from kmodctl.sockets import SOCKET_VARIABLE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,20 @@ TOKEN_VARIABLE = "KMODD_TOKEN"
 
 CALLERS_VARIABLES = ("CMDLINE_OPTS", "MODPROBE_MODULE")
 """Where a command finds what its caller has said: parameters, and what may be any name."""
+
+
+TOKEN_KEY = "kmodd-token"
+"""The key under which the calls of a command show their token."""
+
+
+def metadata_for(path: str) -> tuple[tuple[str, str], ...]:
+    """Return what calls on the socket ``path`` show beside themselves.
+
+    A command that the daemon runs finds a token in its environment, and the socket to show it on.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    theirs = os.path.abspath(os.environ.get(SOCKET_VARIABLE, ""))
+    return ((TOKEN_KEY, token),) if token and path == theirs else ()
 
 
 def refusal_of(option: str, operands: "Sequence[str]") -> str:

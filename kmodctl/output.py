@@ -5,9 +5,10 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from google.protobuf.message import Message
+    from kmodd.messages.codec import Message
+    from kmodd.messages.well_known import Timestamp
 
 
 class Output:
@@ -48,13 +49,25 @@ class Output:
             sys.stdout.flush()
             print(errors.decode("utf-8", "replace"), end="", file=sys.stderr)
 
-    def messages(self, messages: "list[Message]") -> None:
+    def messages(self, messages: "Sequence[Message]") -> None:
         """Print messages of the API as a JSON list."""
+        from kmodd.messages.as_json import as_json
+
         self.document([as_json(message) for message in messages])
 
     def message(self, message: "Message") -> None:
         """Print one message of the API as JSON."""
+        from kmodd.messages.as_json import as_json
+
         self.document(as_json(message))
+
+    def message_line(self, message: "Message") -> None:
+        """Print one message of the API as JSON, in a line."""
+        import json
+
+        from kmodd.messages.as_json import as_json
+
+        print(json.dumps(as_json(message)))
 
     def document(self, value: object) -> None:
         """Print a value as JSON."""
@@ -116,12 +129,18 @@ def _priority(line: str) -> int:
     return kinds.get(line.partition(":")[0], syslog.LOG_NOTICE)
 
 
-def as_json(message: "Message") -> dict[str, object]:
-    """Return a message of the API as JSON has it: every field, under its name in the proto."""
-    from google.protobuf.json_format import MessageToDict
+def shown_name(names: "Mapping[int, str]", value: int) -> str:
+    """Return what a value of an enum is called where it is shown: its name without the enum's.
 
-    return dict(
-        MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    )
+    ``names`` are those of all values; one that is not known is shown as its number.
+    """
+    prefix = names[0].removesuffix("UNSPECIFIED")
+    return names.get(value, str(value)).removeprefix(prefix).lower()
+
+
+def shown_moment(moment: "Timestamp", precision: str) -> str:
+    """Return a moment in UTC, to "seconds" or "milliseconds"."""
+    from datetime import datetime, timedelta
+
+    passed = timedelta(seconds=moment.seconds, microseconds=moment.nanos // 1000)
+    return (datetime(1970, 1, 1) + passed).isoformat(sep=" ", timespec=precision)

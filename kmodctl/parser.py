@@ -37,6 +37,10 @@ class CommandOptions:
     def __getattr__(self, name: str) -> "Any":
         raise AttributeError(f"no option is called {name}")
 
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: object) -> None: ...
+
 
 class Parser(DeclarationGroup):
     """Reads words as getopt_long(3) does, by what was declared; fails with status 1.

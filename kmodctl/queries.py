@@ -5,27 +5,29 @@ import errno
 import os
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output
+from kmodctl.output import Output, shown_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kmodctl.client import Client
-    from kmodd.v1.database_service_pb2 import ConfigEntry, ModuleInfo, ResolveAliasResponse
+    from kmodctl.api import Api
+    from kmodd.messages.database_service import ConfigEntry, ModuleInfo, ResolveAliasResponse
 
 END_OF_FILES = "\n# End of configuration files. Dumping indexes now:\n\n"
 
 
-def show_configuration(client: "Client", release: str, output: Output) -> int:
+def show_configuration(api: "Api", release: str, output: Output) -> int:
     """Print the configuration and the modules' aliases, as ``modprobe -c`` does."""
-    parts = client.configuration(release)
-    if output.json:
-        from kmodd.v1.database_service_pb2 import GetConfigurationResponse
+    from kmodd.messages.database_service import GetConfigurationRequest, GetConfigurationResponse
 
+    parts = api.databases.get_configuration(GetConfigurationRequest(release=release))
+    if output.json:
         whole = GetConfigurationResponse()
         for part in parts:
-            whole.MergeFrom(part)
+            whole.problems += part.problems
+            whole.entries += part.entries
+            whole.aliases += part.aliases
         output.message(whole)
         return 0
     in_files = True
@@ -43,15 +45,15 @@ def show_configuration(client: "Client", release: str, output: Output) -> int:
 
 
 def _entry(entry: "ConfigEntry") -> str:
-    from kmodd.v1.database_service_pb2 import ConfigDirective
+    from kmodd.messages.database_service import CONFIG_DIRECTIVE
 
-    directive = ConfigDirective.Name(entry.directive).rpartition("_")[2].lower()
+    directive = shown_name(CONFIG_DIRECTIVE, entry.directive)
     name = f"{directive} {entry.name}"
     return name if directive == "blacklist" else f"{name} {entry.text}"
 
 
 def show_symbols(
-    client: "Client", word: str, what: str, release: str, output: Output, *, every: bool = False
+    api: "Api", word: str, what: str, release: str, output: Output, *, every: bool = False
 ) -> int:
     """Print the ``versions`` or the ``exports`` of a module with their CRCs.
 
@@ -60,8 +62,10 @@ def show_symbols(
     """
     tell = output.warning if every else output.fatal
     if _is_path(word):
+        from kmodctl.local import inspect
+
         try:
-            infos = [(word, client.inspect(word))]
+            infos = [(word, inspect(word))]
         except OSError as error:
             if os.path.exists(word):
                 tell(f"could not get {_NOUNS[what]} of {word}: {error.strerror}")
@@ -70,7 +74,7 @@ def show_symbols(
             return 1
     else:
         try:
-            infos = _named(client, word, release, output)
+            infos = _named(api, word, release, output)
         except CallError as error:
             tell(f"Module {word} not found in directory {error.detail}")
             return 1
@@ -93,19 +97,21 @@ def _is_path(word: str) -> bool:
     return "/" in word or (".ko" in word and os.path.isfile(word))
 
 
-def _named(
-    client: "Client", name: str, release: str, output: Output
-) -> "list[tuple[str, ModuleInfo]]":
+def _named(api: "Api", name: str, release: str, output: Output) -> "list[tuple[str, ModuleInfo]]":
     """Return what each module says of itself that ``name`` stands for; raises CallError."""
-    response = client.resolve(name, release)
+    from kmodd.messages.database_service import GetModuleInfoRequest, ResolveAliasRequest
+
+    response = api.databases.resolve_alias(ResolveAliasRequest(name=name, release=release))
     for problem in response.config_problems:
         output.library(problem)
-    asked = {"module_name_only": True, "symbols": True}
-    return [
-        (module, info)
-        for module in response.modules
-        for info in client.module_infos(module, release, **asked)
-    ]
+
+    def infos_of(module: str) -> "list[ModuleInfo]":
+        request = GetModuleInfoRequest(
+            name=module, release=release, module_name_only=True, symbols=True
+        )
+        return api.databases.get_module_info(request).modules
+
+    return [(module, info) for module in response.modules for info in infos_of(module)]
 
 
 def _tell_symbols(
@@ -127,18 +133,19 @@ def _errno(info: "ModuleInfo") -> int:
     return info.error_errno or errno.ENOENT
 
 
-def show_names(
-    client: "Client", names: list[str], release: str, output: Output, *, every: bool
-) -> int:
+def show_names(api: "Api", names: list[str], release: str, output: Output, *, every: bool) -> int:
     """Print the modules that names stand for, as ``modprobe -R`` does.
 
     What is wrong with the configuration is told with the first answer.
     """
+    from kmodd.messages.database_service import ResolveAliasRequest
+
     status = 0
     found: list[ResolveAliasResponse] = []
     for name in names:
         try:
-            response = client.resolve(name, release)
+            request = ResolveAliasRequest(name=name, release=release)
+            response = api.databases.resolve_alias(request)
         except CallError as error:
             tell = output.warning if every else output.fatal
             tell(f"Module {name} not found in directory {error.detail}")
@@ -150,5 +157,5 @@ def show_names(
         if not output.json:
             output.raw("".join(f"{module}\n" for module in response.modules))
     if output.json:
-        output.messages(list(found))
+        output.messages(found)
     return status

@@ -4,16 +4,19 @@
 A command's module has a docstring whose first line is ``name: what it does``, and
 
     configure(parser)               declares its options and operands
-    run(options, client, output)    does it; returns the exit status
+    run(options, api, output)       does it; returns the exit status
 
 and, where it needs them,
 
     words(words)                    returns the words to read in place of those given
     check(options, output)          tells what is wrong with the options, before a daemon is
                                     asked; returns whether to go on
-    place(options)                  returns the private daemon that the options ask for, or None
+    place(options)                  returns where to look in place of asking a daemon, or None
+    only_asks(options)              tells whether nothing is changed, so that files will do
     is_private(options)             tells whether no daemon is needed at all; then
     run_private(options, output)    does it
+    needs_client(options)           tells whether a call stays open beside others; then
+    run_with_client(options, client, output)    does it
 """
 
 TYPE_CHECKING = False

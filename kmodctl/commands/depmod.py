@@ -15,7 +15,11 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
+    from collections.abc import Callable
+    from typing import Any
+
+    from kmodctl.api import Api
+    from kmodd.messages.database_service import Tree
 
 _PRIVATE = {
     "base": "/",
@@ -114,7 +118,7 @@ def _is_release(word: str) -> bool:
 
 
 def run_private(options: CommandOptions, output: Output) -> int:
-    """Build in a process of our own; nothing here needs a daemon."""
+    """Build in this process; nothing here needs a daemon."""
     prefix = options.symbol_prefix
     if prefix is not None and len(prefix) != 1:
         output.fatal("-P only takes a single char")
@@ -135,24 +139,24 @@ def run_private(options: CommandOptions, output: Output) -> int:
         if not path.startswith("/"):
             output.fatal(f"{path}: not absolute path.")
             return 1
-    import json
-    import subprocess
+    from kmodd.oneshot.depmod import Order, depmod
 
-    order = {name: getattr(options, name, default) for name, default in _PRIVATE.items()}
-    order |= {"report_symbols": bool(reports)}
-    order |= {"release": release, "files": files, "symbol_prefix": prefix or ""}
+    order: dict[str, Any] = {
+        name: getattr(options, name, default) for name, default in _PRIVATE.items()
+    }
+    order |= {"report_symbols": bool(reports), "config": tuple(options.config)}
+    order |= {"release": release, "files": tuple(files), "symbol_prefix": prefix or ""}
     order |= {"base": os.path.abspath(options.base)}
     order |= {"output": options.output and os.path.abspath(options.output)}
-    command = [sys.executable, "-m", "kmodd.oneshot.depmod", json.dumps(order)]
-    return subprocess.run(command, check=False).returncode
+    return depmod(Order(**order))
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Have the daemon rebuild, and wait."""
     show = _progress if sys.stderr.isatty() else None
     release = options.words[0] if options.words else ""
     try:
-        tree = client.rebuild_database(release, progress=show)
+        tree = _rebuilt(release, api, show)
     except CallError as error:
         _complain(error, output)
         return 1
@@ -164,6 +168,19 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
     if output.json:
         output.message(tree)
     return 0
+
+
+def _rebuilt(release: str, api: "Api", show: "Callable[[int, int], None] | None") -> "Tree":
+    """Have the daemon rebuild; ``show`` is told files read and files in all meanwhile."""
+    from kmodd.messages.database_service import RebuildDatabaseRequest, Tree
+
+    tree = Tree()
+    for answer in api.databases.rebuild_database(RebuildDatabaseRequest(release=release)):
+        if answer.tree is not None:
+            tree = answer.tree
+        elif answer.progress is not None and show is not None:
+            show(answer.progress.files_read, answer.progress.files_total)
+    return tree
 
 
 def _complain(error: CallError, output: Output) -> None:

@@ -15,8 +15,8 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
-    from kmodd.v1.emulation_service_pb2 import AddDeviceResponse, Device
+    from kmodctl.api import Api
+    from kmodd.messages.emulation_service import AddDeviceResponse, Device
 
 _NOT_FOUND = "MODULE_NOT_FOUND"
 
@@ -37,16 +37,25 @@ def check(options: CommandOptions, output: Output) -> bool:
     return False
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Add, list or remove."""
+    from kmodctl.uploading import sendable
+    from kmodd.messages.emulation_service import (
+        AddDeviceRequest,
+        ListDevicesRequest,
+        RemoveDeviceRequest,
+    )
+
     if options.action == "add":
-        return _add(client.add_device(options.device), output)
+        return _add(
+            api.emulation.add_device(AddDeviceRequest(modalias=sendable(options.device))), output
+        )
     if options.action == "remove":
-        client.remove_device(options.device)
+        api.emulation.remove_device(RemoveDeviceRequest(name=sendable(options.device)))
         return 0
-    devices = client.list_devices()
+    devices = api.emulation.list_devices(ListDevicesRequest()).devices
     if output.json:
-        output.messages(list(devices))
+        output.messages(devices)
         return 0
     for device in devices:
         output.data(_line(device))
@@ -55,15 +64,17 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
 
 def _add(answer: "AddDeviceResponse", output: Output) -> int:
     from kmodctl.failures import reason_of
+    from kmodd.messages.emulation_service import Device
+    from kmodd.messages.module_service import ModuleResult
 
-    device, result = answer.device, answer.result
+    device, result = answer.device or Device(), answer.result or ModuleResult()
     if output.json:
         output.message(answer)
     else:
         output.data(_line(device))
-    if not result.HasField("failure"):
-        return 0
     failure = result.failure
+    if failure is None:
+        return 0
     if reason_of(failure) == _NOT_FOUND:
         if not device.driver:
             output.warning(f"no module answers to {device.modalias}")

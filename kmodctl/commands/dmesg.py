@@ -6,12 +6,12 @@ Each line begins with the seconds since the kernel booted.
 
 import sys
 
-from kmodctl.output import Output, as_json
+from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
+    from kmodctl.api import Api
 
 
 def configure(parser: Parser) -> None:
@@ -21,15 +21,17 @@ def configure(parser: Parser) -> None:
     )
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the records; as JSON, one object a line."""
-    import json
+    from kmodd.messages.kernel_log_service import ReadLogRequest
+    from kmodd.messages.well_known import Duration
 
-    for record in client.read_log(follow=options.follow):
+    answers = api.kernel_log.read_log(ReadLogRequest(follow=options.follow))
+    for record in (record for answer in answers for record in answer.records):
         if output.json:
-            output.data(json.dumps(as_json(record)))
+            output.message_line(record)
         else:
-            uptime = record.uptime
+            uptime = record.uptime or Duration()
             output.data(f"[{uptime.seconds:5d}.{uptime.nanos // 1000:06d}] {record.text}")
         if options.follow:
             sys.stdout.flush()

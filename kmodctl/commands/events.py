@@ -8,15 +8,15 @@ each, in UTC; with --json an object a line. With --follow it goes on until it is
 import sys
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, as_json
+from kmodctl.output import Output, shown_moment, shown_name
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kmodctl.client import Client
-    from kmodd.v1 import module_service_pb2 as pb
+    from kmodctl.api import Api
+    from kmodd.messages import module_service as pb
 
 BEGIN_ANEW = ("EVENTS_GONE", "READER_TOO_SLOW", "RESOURCE_EXHAUSTED")
 """Why a watch ends that can begin anew from what is kept by then."""
@@ -29,13 +29,11 @@ def configure(parser: Parser) -> None:
     )
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the events."""
-    import json
-
-    for message in _kept(client) if not options.follow else _followed(client, output):
+    for message in _kept(api) if not options.follow else _followed(api, output):
         if output.json:
-            output.data(json.dumps(as_json(message)))
+            output.message_line(message)
         else:
             for line in _lines(message):
                 output.data(line)
@@ -44,23 +42,30 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
     return 0
 
 
-def _kept(client: "Client") -> "Iterator[pb.WatchModulesResponse]":
+def _kept(api: "Api") -> "Iterator[pb.WatchModulesResponse]":
     """Yield what is kept of what has happened up to now."""
-    status = client.status()
+    from kmodd.messages.module_service import WatchModulesRequest
+
+    status = api.status()
     if status.oldest_revision == status.newest_revision:
         return
-    for message in client.watch_modules(status.epoch, status.oldest_revision):
+    request = WatchModulesRequest(epoch=status.epoch, revision=status.oldest_revision)
+    for message in api.modules.watch_modules(request):
         yield message
         if message.revision >= status.newest_revision:
             return
 
 
-def _followed(client: "Client", output: Output) -> "Iterator[pb.WatchModulesResponse]":
+def _followed(api: "Api", output: Output) -> "Iterator[pb.WatchModulesResponse]":
     """Yield what is kept and what comes; where that breaks off, say so and begin anew."""
+    from kmodd.messages.daemon_service import GetStatusRequest
+    from kmodd.messages.module_service import WatchModulesRequest
+
     while True:
-        status = client.status()
+        status = api.daemon.get_status(GetStatusRequest())
+        request = WatchModulesRequest(epoch=status.epoch, revision=status.oldest_revision)
         try:
-            yield from client.watch_modules(status.epoch, status.oldest_revision)
+            yield from api.modules.watch_modules(request)
         except CallError as error:
             if error.reason not in BEGIN_ANEW:
                 raise
@@ -69,36 +74,41 @@ def _followed(client: "Client", output: Output) -> "Iterator[pb.WatchModulesResp
 
 def _lines(message: "pb.WatchModulesResponse") -> "Iterator[str]":
     """Yield a line for each thing that a message tells."""
-    moment = message.time.ToDatetime().isoformat(sep=" ", timespec="milliseconds")
-    if message.WhichOneof("content") == "operation":
+    from kmodd.messages.module_service import ModuleChanges
+    from kmodd.messages.well_known import Timestamp
+
+    moment = shown_moment(message.time or Timestamp(), "milliseconds")
+    if message.operation is not None:
         yield f"{moment} {_operation(message.operation)}"
-    for change in message.changes.changes:
+    for change in (message.changes or ModuleChanges()).changes:
         yield f"{moment} {_change(change)}"
 
 
 def _change(change: "pb.ModuleChange") -> str:
-    from kmodd.v1 import module_service_pb2 as pb
+    from kmodd.messages import module_service as pb
 
-    module = change.module
-    kind = pb.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_").lower()
+    module = change.module or pb.Module()
+    kind = shown_name(pb.CHANGE_KIND, change.kind)
     if change.kind == pb.CHANGE_KIND_UNLOADED:
         return f"{kind} {module.name}"
-    state = pb.ModuleState.Name(module.state).removeprefix("MODULE_STATE_").lower()
+    state = shown_name(pb.MODULE_STATE, module.state)
     users = f" by {','.join(module.holders)}" if module.holders else ""
     return f"{kind} {module.name}: {state}, used {module.reference_count}{users}"
 
 
 def _operation(operation: "pb.FinishedOperation") -> str:
-    from kmodd.v1 import module_service_pb2 as pb
+    from kmodd.messages.module_service import OPERATION_ACTION
+    from kmodd.messages.well_known import Duration
 
-    action = pb.OperationAction.Name(operation.action).removeprefix("OPERATION_ACTION_").lower()
+    action = shown_name(OPERATION_ACTION, operation.action)
     words = [f"operation {operation.number}: {action.replace('_', '-')} {operation.what}"]
     if operation.role:
         words.append(f"for {operation.role} {operation.socket}".rstrip())
     for what, names in (("loaded", operation.loaded), ("unloaded", operation.unloaded)):
         if names:
             words.append(f"{what} {' '.join(names)}")
-    if operation.HasField("failure"):
+    if operation.failure is not None:
         words.append(f"failed: {operation.failure.message}")
-    words.append(f"{operation.duration.ToMicroseconds() / 1000:.1f} ms")
+    took = operation.duration or Duration()
+    words.append(f"{took.seconds * 1000 + took.nanos / 1e6:.1f} ms")
     return ", ".join(words)

@@ -17,12 +17,13 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from kmodctl.output import Output
+from kmodctl.output import Output, shown_moment
 from kmodctl.parser import CommandOptions, Parser
 
 if TYPE_CHECKING:
     import subprocess
 
+    from kmodctl.api import Api
     from kmodctl.client import Client
 
 HANDED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
@@ -54,14 +55,24 @@ def check(options: CommandOptions, output: Output) -> bool:
     return bool(options.modules and options.command)
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
-    """Hold the modules while the command runs; returns its exit status."""
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
+    """List the holds, or end one."""
+    from kmodd.messages.module_service import EndHoldRequest
+
     if options.list:
-        _list(client, output)
-        return 0
-    if options.end is not None:
-        client.end_hold(options.end)
-        return 0
+        _list(api, output)
+    else:
+        api.modules.end_hold(EndHoldRequest(hold=options.end))
+    return 0
+
+
+def needs_client(options: CommandOptions) -> bool:
+    """Tell whether a call is to stay open while something else is done."""
+    return not options.list and options.end is None
+
+
+def run_with_client(options: CommandOptions, client: "Client", output: Output) -> int:
+    """Hold the modules while the command runs; returns its exit status."""
     from kmodctl.lasting_hold import LastingHold
 
     take = partial(
@@ -75,13 +86,16 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
         return _run(options.command, output)
 
 
-def _list(client: "Client", output: Output) -> None:
-    holds = client.list_holds()
+def _list(api: "Api", output: Output) -> None:
+    from kmodd.messages.module_service import ListHoldsRequest
+    from kmodd.messages.well_known import Timestamp
+
+    holds = api.modules.list_holds(ListHoldsRequest()).holds
     if output.json:
-        output.messages(list(holds))
+        output.messages(holds)
         return
     for hold in holds:
-        since = hold.began_time.ToDatetime().isoformat(sep=" ", timespec="seconds")
+        since = shown_moment(hold.began_time or Timestamp(), "seconds")
         modules = " ".join(hold.modules)
         output.data(f"{hold.hold}  {since}  {hold.role} {hold.socket}  {modules}  {hold.note}")
 

@@ -12,10 +12,11 @@ from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 from kmodctl.quoting import join_parameters
 from kmodctl.unrun import tell_unrun
+from kmodctl.uploading import insert
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
+    from kmodctl.api import Api
 
 _WORDS = {
     errno.ENOEXEC: "Invalid module format",
@@ -48,15 +49,16 @@ def check(options: CommandOptions, output: Output) -> bool:
     return True
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Upload the file and load it."""
     file, *parameters = options.words
     try:
-        module = client.insert(
+        module = insert(
+            api,
             file,
             join_parameters(parameters),
-            ignore_vermagic=options.force or options.force_vermagic,
-            ignore_modversions=options.force or options.force_modversion,
+            ignore_vermagic=bool(options.force or options.force_vermagic),
+            ignore_modversions=bool(options.force or options.force_modversion),
         )
     except OSError as error:
         doing = "insert" if isinstance(error, IsADirectoryError) else "load"
@@ -71,7 +73,7 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
     if output.json:
         output.message(module)
     if module.why_not_run:
-        tell_unrun(client, output, 1)
+        tell_unrun(api, output, 1)
     return 0
 
 

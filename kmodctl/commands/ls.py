@@ -12,7 +12,7 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
+    from kmodctl.api import Api
 
 
 def configure(parser: Parser) -> None:
@@ -26,11 +26,14 @@ def configure(parser: Parser) -> None:
     parser.add_argument("path", metavar="PATH", nargs="?", default="/", help="an absolute path")
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the names, one a line."""
-    files = client.list_files(options.path)
+    from kmodctl.uploading import sendable
+    from kmodd.messages.emulation_service import ListFilesRequest
+
+    files = api.emulation.list_files(ListFilesRequest(path=sendable(options.path))).files
     if output.json:
-        output.messages(list(files))
+        output.messages(files)
         return 0
     for file in files:
         name = file.path.rpartition("/")[2]
@@ -39,7 +42,7 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
             kind = stat.S_IFDIR if file.is_directory else stat.S_IFREG
             shown = f"{stat.filemode(kind | file.mode)} {file.module or '-'} {shown}"
         output.data(shown)
-    status = client.status()
+    status = api.status()
     if not status.runs_init:
         output.warning(f"modules have made nothing: {status.why_not_run}")
     return 0

@@ -11,7 +11,7 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
+    from kmodctl.api import Api
 
 
 def configure(parser: Parser) -> None:
@@ -29,11 +29,18 @@ def check(options: CommandOptions, output: Output) -> bool:
     return not options.rest
 
 
-def run(_options: CommandOptions, client: "Client", output: Output) -> int:
+def only_asks(_options: CommandOptions) -> bool:
+    """Tell that nothing is changed."""
+    return True
+
+
+def run(_options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the listing as lsmod(8) does."""
-    modules = client.list_modules()
+    from kmodd.messages.module_service import ListModulesRequest
+
+    modules = api.modules.list_modules(ListModulesRequest()).modules
     if output.json:
-        output.messages(list(modules))
+        output.messages(modules)
         return 0
     output.data("Module                  Size  Used by")
     for module in modules:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """modinfo: tell what modules say of themselves
 
-Takes a module's name, an alias, or a module file, which is sent to the daemon. Prints what the
-module's author put into it: licence, description, parameters, aliases; and who signed it. Nothing
-here is verified.
+Takes a module's name, an alias, or a module file, which is read with the caller's own rights.
+Prints what the module's author put into it: licence, description, parameters, aliases; and who
+signed it. Nothing here is verified.
 """
 
 import os
@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kmodctl.client import Client
-    from kmodctl.private import PrivateRoot
-    from kmodd.v1.database_service_pb2 import ModuleInfo, ModuleInfoField
+    from kmodctl.api import Api
+    from kmodctl.local import Place
+    from kmodd.messages.database_service import ModuleInfo, ModuleInfoField
 
 _SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 _HEX_PER_LINE = 20
@@ -54,22 +54,27 @@ def check(options: CommandOptions, output: Output) -> bool:
     return bool(options.modules)
 
 
-def place(options: CommandOptions) -> "PrivateRoot | None":
-    """Another root is for a private daemon."""
+def place(options: CommandOptions) -> "Place | None":
+    """Another root is looked at here."""
     if options.basedir is None:
         return None
-    from kmodctl.private import place_beside
+    from kmodctl.local import place_beside
 
-    return place_beside(options.connect, options.basedir, options.release)
+    return place_beside(options.daemon, options.basedir, options.release)
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def only_asks(_options: CommandOptions) -> bool:
+    """Tell that nothing is changed."""
+    return True
+
+
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Tell of each name; the status is that of all of them."""
     found: list[ModuleInfo] = []
     failed = False
     for name in options.modules:
         try:
-            infos = _infos(name, options, client)
+            infos = _infos(name, options, api)
         except CallError as error:
             output.error(_words(name, options, error))
             failed = True
@@ -80,35 +85,30 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
                 output.raw("".join(_lines(info, options, output)))
             failed |= _complain(info, options, output)
     if output.json:
-        output.messages(list(found))
+        output.messages(found)
     return int(failed)
 
 
-def _infos(name: str, options: CommandOptions, client: "Client") -> "list[ModuleInfo]":
+def _infos(name: str, options: CommandOptions, api: "Api") -> "list[ModuleInfo]":
     if options.modname or not _is_module_file(name):
-        return client.module_infos(name, options.release, module_name_only=options.modname)
+        from kmodd.messages.database_service import GetModuleInfoRequest
+
+        request = GetModuleInfoRequest(
+            name=name, release=options.release, module_name_only=options.modname
+        )
+        return api.databases.get_module_info(request).modules
+    from kmodctl.local import inspect
+
     path = name if name.startswith("/") else f"{os.getcwd()}/{name}"
     try:
-        info = _inspect(name, client)
+        info = inspect(name)
     except OSError as error:
-        from kmodd.v1.database_service_pb2 import ModuleInfo
+        from kmodd.messages.database_service import ModuleInfo
 
         module = os.path.basename(name).partition(".")[0].replace("-", "_")
-        info = ModuleInfo(name=module, error=str(error.strerror), error_errno=error.errno)
+        info = ModuleInfo(name=module, error=str(error.strerror), error_errno=error.errno or 0)
     info.path = path
     return [info]
-
-
-def _inspect(path: str, client: "Client") -> "ModuleInfo":
-    """Have the daemon look at the file, or where it does so for admins alone, look at it here."""
-    try:
-        return client.inspect(path)
-    except CallError as error:
-        if error.reason != "ACCESS_DENIED":
-            raise
-    from kmodctl.private import private_inspect
-
-    return private_inspect(path)
 
 
 def _is_module_file(name: str) -> bool:
@@ -172,8 +172,8 @@ def _all_fields(info: "ModuleInfo") -> "Iterator[tuple[str, str]]":
     yield from ((_key(field), _value(field)) for field in info.fields)
     if info.build_id:
         yield "build-id", _hex(info.build_id)
-    if info.HasField("signature"):
-        signature = info.signature
+    signature = info.signature
+    if signature is not None:
         yield "sig_id", signature.id
         raw = signature.raw_signer
         yield "signer", raw.decode("utf-8", "surrogateescape") if raw else signature.signer

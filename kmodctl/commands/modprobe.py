@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kmodctl.client import Client
-    from kmodctl.private import PrivateRoot
+    from kmodctl.api import Api
+    from kmodctl.local import Place
 
 OPTIONS_VARIABLE = "MODPROBE_OPTIONS"
 
@@ -125,27 +125,33 @@ def check(options: CommandOptions, output: Output) -> bool:
     return True
 
 
-def place(options: CommandOptions) -> "PrivateRoot | None":
-    """Another root or configuration is for a private daemon."""
+def place(options: CommandOptions) -> "Place | None":
+    """Another root or configuration is looked at here."""
     if not names_place(options):
         return None
-    from kmodctl.private import place_beside
+    from kmodctl.local import place_beside
 
     config = tuple(options.config or ())
-    return place_beside(options.connect, options.dirname, options.release, config)
+    return place_beside(options.daemon, options.dirname, options.release, config)
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def only_asks(options: CommandOptions) -> bool:
+    """Tell whether something is to be shown, and nothing done."""
+    shows = options.show_config or options.show_versions or options.show_exports
+    return bool(shows or options.resolve_alias or options.show_depends or options.dry_run)
+
+
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Do what is asked for; the status is that of all names together."""
     if options.show_config:
-        return show_configuration(client, options.release, output)
+        return show_configuration(api, options.release, output)
     if options.show_versions or options.show_exports:
         what = "versions" if options.show_versions else "exports"
         word, release = options.words[0], options.release
-        return show_symbols(client, word, what, release, output, every=options.all)
+        return show_symbols(api, word, what, release, output, every=options.all)
     if options.remove or options.remove_holders:
-        return UnloadCommand(options, client, output).run(options.words)
+        return UnloadCommand(options, api, output).run(options.words)
     names = options.words if options.all else options.words[:1]
     if options.resolve_alias:
-        return show_names(client, names, options.release, output, every=options.all)
-    return LoadCommand(options, client, output).run(names)
+        return show_names(api, names, options.release, output, every=options.all)
+    return LoadCommand(options, api, output).run(names)

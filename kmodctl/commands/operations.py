@@ -4,34 +4,36 @@
 Each line is one operation with its number, and what it does at this moment.
 """
 
-from kmodctl.output import Output
+from kmodctl.output import Output, shown_name
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
-    from kmodd.v1 import daemon_service_pb2
+    from kmodctl.api import Api
+    from kmodd.messages.daemon_service import Operation
 
 
 def configure(_parser: Parser) -> None:
     """There is nothing to choose."""
 
 
-def run(_options: CommandOptions, client: "Client", output: Output) -> int:
+def run(_options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the operations under way."""
-    operations = client.list_operations()
+    from kmodd.messages.daemon_service import ListOperationsRequest
+
+    operations = api.daemon.list_operations(ListOperationsRequest()).operations
     if output.json:
-        output.messages(list(operations))
+        output.messages(operations)
         return 0
     for operation in operations:
         output.data(_line(operation))
     return 0
 
 
-def _line(operation: "daemon_service_pb2.Operation") -> str:
-    from kmodd.v1 import module_service_pb2 as pb
+def _line(operation: "Operation") -> str:
+    from kmodd.messages.module_service import OPERATION_ACTION
 
-    action = pb.OperationAction.Name(operation.action).removeprefix("OPERATION_ACTION_").lower()
+    action = shown_name(OPERATION_ACTION, operation.action)
     words = [f"{operation.number}: {action.replace('_', '-')} {operation.what}"]
     words.append(f"for {operation.role} {operation.socket}".rstrip())
     if operation.parent:

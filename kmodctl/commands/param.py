@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kmodctl.client import Client
-    from kmodd.v1.module_service_pb2 import Parameter
+    from kmodctl.api import Api
+    from kmodd.messages.module_service import Parameter
 
 WRITABLE = 0o222
 """The bits of a mode without any of which a parameter cannot be set."""
@@ -28,20 +28,20 @@ def configure(parser: Parser) -> None:
     add("words", metavar="NAME[=VALUE]", nargs="*", help="a parameter, and what to set it to")
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the parameters, or do what the words say, in order."""
     if not options.words:
-        parameters = client.get_parameters(options.module)
+        parameters = _parameters(options.module, api)
         _list(parameters, output)
-        _tell_unknown(parameters, client, output)
+        _tell_unknown(parameters, api, output)
         return 0
     found = []
     for word in options.words:
         name, equals, value = word.partition("=")
         if equals:
-            found.append(client.set_parameter(options.module, name, value))
+            found.append(_set(options.module, name, value, api))
             continue
-        parameter = _named(name, client.get_parameters(options.module))
+        parameter = _named(name, _parameters(options.module, api))
         if parameter is None:
             output.error(f"module {options.module} shows no parameter '{name}'")
             return 1
@@ -49,8 +49,22 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
         if not output.json:
             output.data(_value(parameter))
     if output.json:
-        output.messages(list(found))
+        output.messages(found)
     return 0
+
+
+def _parameters(module: str, api: "Api") -> "list[Parameter]":
+    from kmodd.messages.module_service import GetParametersRequest
+
+    return api.modules.get_parameters(GetParametersRequest(module=module)).parameters
+
+
+def _set(module: str, parameter: str, value: str, api: "Api") -> "Parameter":
+    """Set a parameter, and return it as the kernel then shows it."""
+    from kmodd.messages.module_service import Parameter, SetParameterRequest
+
+    request = SetParameterRequest(module=module, parameter=parameter, value=value)
+    return api.modules.set_parameter(request).parameter or Parameter()
 
 
 def _named(name: str, parameters: "list[Parameter]") -> "Parameter | None":
@@ -60,7 +74,7 @@ def _named(name: str, parameters: "list[Parameter]") -> "Parameter | None":
 
 def _list(parameters: "list[Parameter]", output: Output) -> None:
     if output.json:
-        output.messages(list(parameters))
+        output.messages(parameters)
         return
     for parameter in parameters:
         facts = ", ".join(_facts(parameter))
@@ -68,11 +82,11 @@ def _list(parameters: "list[Parameter]", output: Output) -> None:
         output.data(f"{parameter.name}={_value(parameter)}  ({facts}){said}")
 
 
-def _tell_unknown(parameters: "list[Parameter]", client: "Client", output: Output) -> None:
+def _tell_unknown(parameters: "list[Parameter]", api: "Api", output: Output) -> None:
     """Say why values are not known where that is for all that only code can tell."""
-    if all(each.HasField("value") for each in parameters):
+    if all(each.value is not None for each in parameters):
         return
-    status = client.status()
+    status = api.status()
     if not status.runs_init:
         output.warning(f"only a module's code can tell the rest: {status.why_not_run}")
 
@@ -81,9 +95,9 @@ def _facts(parameter: "Parameter") -> "Iterator[str]":
     if parameter.type:
         yield parameter.type
     yield "can be set" if parameter.mode & WRITABLE else "read only"
-    if not parameter.HasField("value"):
+    if parameter.value is None:
         yield "value not known"
 
 
 def _value(parameter: "Parameter") -> str:
-    return parameter.value if parameter.HasField("value") else "?"
+    return "?" if parameter.value is None else parameter.value

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kmodctl.client import Client
+    from kmodctl.api import Api
 
 
 def configure(parser: Parser) -> None:
@@ -34,27 +34,30 @@ def check(options: CommandOptions, output: Output) -> bool:
     return bool(options.modules)
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Unload each module."""
-    results = [_remove(name, options, client, output) for name in options.modules]
+    results = [_remove(name, options, api, output) for name in options.modules]
     if output.json:
         output.document(results)
     return int(any(result["reason"] for result in results))
 
 
-def _remove(name: str, options: CommandOptions, client: "Client", output: Output) -> dict[str, str]:
+def _remove(name: str, options: CommandOptions, api: "Api", output: Output) -> dict[str, str]:
     """Unload one module; an argument that is a file stands for the module it holds."""
-    from google.protobuf.duration_pb2 import Duration
+    from kmodd.messages.module_service import RemoveModuleRequest
+    from kmodd.messages.well_known import Duration
 
     is_file = os.path.exists(name)
     module = (os.path.basename(name) if is_file else name).partition(".")[0].replace("-", "_")
     reason = ""
-    wait = Duration()
-    wait.FromMilliseconds(options.wait_msec)
+    seconds, rest = divmod(options.wait_msec, 1000)
+    request = RemoveModuleRequest(
+        name=module if is_file else name,
+        force=options.force,
+        wait=Duration(seconds=seconds, nanos=rest * 1_000_000),
+    )
     try:
-        output.leaks(
-            module, client.remove(module if is_file else name, force=options.force, wait=wait)
-        )
+        output.leaks(module, api.modules.remove_module(request).leaks)
     except CallError as error:
         reason = error.reason
         for line in _words(name, module, error):

@@ -12,8 +12,8 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodctl.client import Client
-    from kmodd.v1.database_service_pb2 import StaticNode
+    from kmodctl.api import Api
+    from kmodd.messages.database_service import StaticNode
 
 FORMATS = ("human", "tmpfiles", "devname")
 
@@ -31,17 +31,19 @@ def configure(parser: Parser) -> None:
     )
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the nodes, or write them into a file whose directory is made if need be."""
+    from kmodd.messages.database_service import GetStaticNodesRequest
+
     try:
-        nodes = client.static_nodes()
+        nodes = api.databases.get_static_nodes(GetStaticNodesRequest()).nodes
     except CallError as error:
         if error.reason != "TREE_NOT_FOUND":
             raise
         output.warning(f"{error.detail}/modules.devname not found - ignoring")
         return 0
     if output.json:
-        output.messages(list(nodes))
+        output.messages(nodes)
         return 0
     text = "".join(_lines(node, options.format) for node in nodes)
     if options.output is None:
@@ -58,7 +60,7 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
 
 
 def _lines(node: "StaticNode", form: str) -> str:
-    from kmodd.v1.database_service_pb2 import DEVICE_KIND_CHARACTER
+    from kmodd.messages.database_service import DEVICE_KIND_CHARACTER
 
     is_character = node.kind == DEVICE_KIND_CHARACTER
     letter = "c" if is_character else "b"

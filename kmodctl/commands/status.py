@@ -5,15 +5,16 @@ Without a name, shows what the daemon is, its kernel, its module tree, and wheth
 the modules' own code. Of a module it shows what the kernel has of it.
 """
 
-from kmodctl.output import Output
+from kmodctl.output import Output, shown_name
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kmodctl.client import Client
-    from kmodd.v1 import daemon_service_pb2, module_service_pb2
+    from kmodctl.api import Api
+    from kmodd.messages.daemon_service import GetStatusResponse
+    from kmodd.messages.module_service import GetModuleResponse
 
 
 def configure(parser: Parser) -> None:
@@ -21,18 +22,20 @@ def configure(parser: Parser) -> None:
     parser.add_argument("modules", metavar="MODULE", nargs="*", help="a loaded module's name")
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the status of the daemon or of modules, a fact a line."""
     if not options.modules:
-        status = client.status()
+        status = api.status()
         if output.json:
             output.message(status)
         else:
             _print(_facts(status), output)
         return 0
-    answers = [client.get_module(name) for name in options.modules]
+    from kmodd.messages.module_service import GetModuleRequest
+
+    answers = [api.modules.get_module(GetModuleRequest(name=name)) for name in options.modules]
     if output.json:
-        output.messages(list(answers))
+        output.messages(answers)
         return 0
     for at, answer in enumerate(answers):
         if at:
@@ -46,30 +49,31 @@ def _print(facts: "Iterable[tuple[str, str]]", output: Output) -> None:
         output.data(f"{name + ':':<10} {value}")
 
 
-def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> "Iterator[tuple[str, str]]":
-    from kmodd.v1 import module_service_pb2 as pb
+def _module_facts(answer: "GetModuleResponse") -> "Iterator[tuple[str, str]]":
+    from kmodd.messages.module_service import INIT_STATE, MODULE_STATE, ORIGIN, Module
 
-    module = answer.module
+    module = answer.module or Module()
     yield "module", module.name
-    state = pb.ModuleState.Name(module.state).removeprefix("MODULE_STATE_").lower()
+    state = shown_name(MODULE_STATE, module.state)
     yield "state", state + (", permanent" if module.permanent else "")
-    init = pb.InitState.Name(module.init_state).removeprefix("INIT_STATE_")
-    why = f": {module.why_not_run}" if init == "NOT_RUN" and module.why_not_run else ""
-    yield "init", init.lower().replace("_", " ") + why
+    init = shown_name(INIT_STATE, module.init_state)
+    why = f": {module.why_not_run}" if init == "not_run" and module.why_not_run else ""
+    yield "init", init.replace("_", " ") + why
     for name in module.stubbed_functions:
         yield "stubbed", name
     sizes = f"{answer.core_size_bytes} core, {answer.init_size_bytes} init"
     yield "size", f"{module.size_bytes} bytes ({sizes})"
     yield "used by", " ".join([str(module.reference_count), *module.holders])
-    yield "origin", pb.Origin.Name(module.origin).removeprefix("ORIGIN_").lower()
+    yield "origin", shown_name(ORIGIN, module.origin)
     yield "holds", str(module.hold_count)
     if module.taints:
         yield "taints", module.taints
     for name, field in (("version", "version"), ("srcversion", "source_version")):
-        if answer.HasField(field):
-            yield name, getattr(answer, field)
+        value = getattr(answer, field)
+        if value is not None:
+            yield name, value
     for parameter in answer.parameters:
-        value = parameter.value if parameter.HasField("value") else "?"
+        value = "?" if parameter.value is None else parameter.value
         yield "parameter", f"{parameter.name}={value}"
     for section in answer.sections:
         yield "section", f"{section.name} {section.address:#x}" if section.address else section.name
@@ -77,14 +81,17 @@ def _module_facts(answer: "module_service_pb2.GetModuleResponse") -> "Iterator[t
         yield "note", f"{note.name} {note.contents.hex()}"
 
 
-def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, str]]:
-    from kmodd.v1 import daemon_service_pb2 as pb
+def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
+    from kmodd.messages.daemon_service import KERNEL_KIND
+    from kmodd.messages.policy import ROLE
+    from kmodd.messages.well_known import Duration
 
-    kind = pb.KernelKind.Name(status.kernel).removeprefix("KERNEL_KIND_").lower()
-    role = pb.Role.Name(status.role).removeprefix("ROLE_").lower()
+    kind = shown_name(KERNEL_KIND, status.kernel)
+    role = shown_name(ROLE, status.role)
     tree = status.tree
+    uptime = status.uptime or Duration()
     facts = [
-        ("daemon", f"kmodd {status.version}, pid {status.pid}, up {status.uptime.seconds} s"),
+        ("daemon", f"kmodd {status.version}, pid {status.pid}, up {uptime.seconds} s"),
         ("kernel", f"{status.release} ({kind})"),
         ("vermagic", status.vermagic or "not known"),
         ("symbols", status.symbol_source),
@@ -104,7 +111,7 @@ def _facts(status: "daemon_service_pb2.GetStatusResponse") -> list[tuple[str, st
         ("root", status.root),
         ("role", role),
     ]
-    if status.HasField("tree"):
+    if tree is not None:
         state = "published" if tree.published else "in memory only"
         facts.append(
             (

@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kmodctl.client import Client
-    from kmodd.v1.database_service_pb2 import ModuleNeeds
+    from kmodctl.api import Api
+    from kmodd.messages.database_service import ModuleNeeds
 
 
 class Lines:
@@ -42,10 +42,19 @@ def configure(parser: Parser) -> None:
     add("module", metavar="MODULE", help="a module's name, or an alias")
 
 
-def run(options: CommandOptions, client: "Client", output: Output) -> int:
+def only_asks(_options: CommandOptions) -> bool:
+    """Tell that nothing is changed."""
+    return True
+
+
+def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Draw the tree of each module that the name stands for."""
+    from kmodd.messages.database_service import GetDependenciesRequest
+    from kmodd.messages.module_service import ListModulesRequest
+
+    request = GetDependenciesRequest(name=options.module, release=options.release)
     try:
-        response = client.dependencies(options.module, options.release)
+        response = api.databases.get_dependencies(request)
     except CallError as error:
         if error.reason not in ("MODULE_NOT_FOUND", "INVALID_NAME"):
             raise
@@ -54,7 +63,10 @@ def run(options: CommandOptions, client: "Client", output: Output) -> int:
     if output.json:
         output.message(response)
         return 0
-    loaded = {module.name for module in client.list_modules()}
+    try:
+        loaded = {each.name for each in api.modules.list_modules(ListModulesRequest()).modules}
+    except CallError:  # a kernel without modules
+        loaded = set()
     picture = _Picture({each.name: each for each in response.modules}, loaded, _lines())
     for name in response.names:
         output.raw("".join(f"{line}\n" for line in picture.draw(name)))

@@ -45,16 +45,18 @@ ENVIRONMENT = (
 )
 
 LINKS = f"""Called by the name of {", ".join(KMOD[:-1])} or {KMOD[-1]}, through a symbolic link,
-kmodctl is that tool. Where no daemon has the running kernel it then executes the real kmod. An
-emulated kernel is only used where KMODD_SOCKET names its daemon."""
+kmodctl is that tool. Where no daemon has the running kernel, it then answers itself what only
+asks, and executes the real kmod for the rest. An emulated kernel is only used where KMODD_SOCKET
+names its daemon."""
 
 SOCKETS = """The daemon is the one of --socket, else of $KMODD_SOCKET, else the user's own where
 there is one, else the system's."""
 
 ROOTS = """Options that name another root or another configuration (-d, -C, -b) are not for a daemon
-that may be root: kmodctl starts one of its own for the call, with the caller's rights, and writes
-nothing there. What it plans is loaded by the daemon that kmodctl finds, to which the files are
-sent, or unloaded there."""
+that may be root: kmodctl reads the databases that are published there, with the caller's rights,
+and writes nothing. What it plans is loaded by the daemon that it finds, to which the files are
+sent, or unloaded there. A module file that is only asked about is read by kmodctl, too, and where
+there is no daemon, so is what names a release (-S, -k)."""
 
 
 SETTINGS_TEXT = """\

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """depmod for one caller: another root, output or configuration, with the caller's own rights.
 
-The shared daemon never opens a path that a caller names. For all that names one ``kmodctl depmod``
-therefore runs ``python -m kmodd.oneshot.depmod ORDER``, in a process and with the rights of its
-own. ORDER is a JSON object with the fields of ``Order``.
+The shared daemon never opens a path that a caller names. All that names one ``kmodctl depmod``
+therefore does in its own process.
 """
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.database import Database
@@ -228,11 +226,8 @@ def _print(stream: TextIO, lines: Iterable[str]) -> None:
     stream.flush()
 
 
-def main(words: list[str]) -> int:
-    """Carry out the order in ``words``; returns depmod's exit status."""
-    fields: dict[str, Any] = json.loads(words[0])
-    fields |= {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    order = Order(**fields)
+def depmod(order: Order) -> int:
+    """Carry out ``order`` and say what depmod says; returns its exit status."""
     try:
         _print(sys.stderr, (f"depmod: {line}" for line in carry_out(order)))
     except KmoddError as error:
@@ -251,7 +246,3 @@ def _complain(error: KmoddError) -> None:
     elif error.reason is Reason.TREE_UNREADABLE:
         lines = [f"FATAL: {error.message}"]
     _print(sys.stderr, (f"depmod: {line}" for line in lines))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

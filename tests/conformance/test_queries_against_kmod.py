@@ -48,7 +48,7 @@ class Debian:
         self.daemon = daemon
         self.kernel = kernel
         self.config = kernel / "no-config"
-        self.config.mkdir()
+        self.config.mkdir(exist_ok=True)
         self.names = sorted(path.name.removesuffix(".ko") for path in tree.directory.rglob("*.ko"))
 
     def ours(self, *words: str) -> Ran:
@@ -64,12 +64,33 @@ class Debian:
         return run_kmod([Case((*begin, *words), self.kernel) for words in commands])
 
 
+class FromFiles(Debian):
+    """The same, answered from the published files rather than by the daemon."""
+
+    def ours(self, *words: str) -> Ran:
+        options = {
+            "modprobe": ("-C", str(self.config), "-d", str(self.tree.root)),
+            "modinfo": ("-b", str(self.tree.root)),
+        }
+        at = next((at for at, word in enumerate(words) if word in options), None)
+        if at is None:
+            return super().ours(*words)
+        return super().ours(*words[: at + 1], *options[words[at]], *words[at + 1 :])
+
+
 @pytest.fixture(scope="module")
-def debian(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+def served(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
     tree = debian_tree.copy(tmp_path_factory.mktemp("debian") / "root")
     kernel = make_kernel(tmp_path_factory.mktemp("kernel"))
     with running_daemon(tree.root, "--no-watch") as daemon:
         yield Debian(tree, daemon, kernel)
+
+
+@pytest.fixture(params=[Debian, FromFiles], ids=["daemon", "files"])
+def debian(served: Debian, request: pytest.FixtureRequest) -> Debian:
+    """Both ways to an answer."""
+    way: type[Debian] = request.param
+    return way(served.tree, served.daemon, served.kernel)
 
 
 def same(ours: Ran, theirs: Ran) -> None:
@@ -162,32 +183,32 @@ def test_symbols_of_files_are_shown_the_same(debian: Debian, option: str) -> Non
 
 
 @pytest.mark.parametrize("form", ["human", "tmpfiles", "devname"])
-def test_device_nodes_are_told_the_same(debian: Debian, tmp_path: Path, form: str) -> None:
+def test_device_nodes_are_told_the_same(served: Debian, tmp_path: Path, form: str) -> None:
     """kmod looks for them at the running kernel's place, so Debian's are put there for it."""
     place = tmp_path / os.uname().release
     place.mkdir()
-    shutil.copy(debian.tree.directory / "modules.devname", place)
+    shutil.copy(served.tree.directory / "modules.devname", place)
     written = tmp_path / "nodes"
     words = ("static-nodes", "-f", form, "-o", str(written))
-    (theirs,) = run_kmod([Case(("kmod", *words), debian.kernel, trees=tmp_path)])
+    (theirs,) = run_kmod([Case(("kmod", *words), served.kernel, trees=tmp_path)])
     expected = written.read_text()
     assert expected
-    same(debian.ours(*words), theirs)
+    same(served.ours(*words), theirs)
     assert written.read_text() == expected
-    assert debian.ours(*words[:3]).output == expected
+    assert served.ours(*words[:3]).output == expected
 
 
-def test_processes_say_the_same_as_calls_in_this_process(debian: Debian) -> None:
-    names = random.Random(SEED + 1).sample(debian.names, PROCESSES)
+def test_processes_say_the_same_as_calls_in_this_process(served: Debian) -> None:
+    names = random.Random(SEED + 1).sample(served.names, PROCESSES)
     tools = [("modprobe", "-D"), ("modprobe", "-R"), ("modinfo",)]
     cases = [(*tools[at % len(tools)], name) for at, name in enumerate(names)]
 
     def as_process(words: Sequence[str]) -> Ran:
-        ran = debian.daemon.kmodctl(*words)
+        ran = served.daemon.kmodctl(*words)
         return Ran(ran.stdout, ran.stderr, ran.returncode)
 
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(as_process, cases))
     # Not at the same time: a call in this process has the environment to itself.
     for words, ran in zip(cases, found, strict=True):
-        same(ran, debian.ours(*words))
+        same(ran, served.ours(*words))

@@ -46,7 +46,7 @@ def in_container(daemon: Daemon, script: str) -> "subprocess.CompletedProcess[st
     bwrap = require("bwrap", "a container needs the package bubblewrap")
     python = Path(sys.prefix, "bin")
     paths = [Path("/usr"), Path(sys.base_prefix), Path(sys.prefix)]
-    paths += [PROJECT / part for part in ("kmodctl", "kmodd/__init__.py", "kmodd/v1")]
+    paths += [PROJECT / part for part in ("kmodctl", "kmodd/__init__.py", "kmodd/messages")]
     links = [each for each in map(Path, ("/bin", "/lib", "/lib64", "/sbin")) if each.is_symlink()]
     whole = [each for each in map(Path, ("/bin", "/lib", "/lib64")) if not each.is_symlink()]
     trees = [each for each in map(Path, ("/usr/lib/modules", "/lib/modules")) if each.is_dir()]

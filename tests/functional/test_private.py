@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that name another root or configuration, which a daemon of the caller's own serves."""
+"""Options that name another root or configuration, which kmodctl reads itself."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, kmodctl, running_daemon, wait_until
+from tests.support.daemon import Daemon, kmodctl, running_daemon
 from tests.support.modules import module_tree
 from tests.support.tree import ModuleTree
 
@@ -21,10 +17,16 @@ def files_of(root: Path) -> dict[str, int]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> ModuleTree:
-    """Another root, without any database and with the only copy of a module."""
+    """Another root, with the only copy of a module."""
     tree = module_tree(tmp_path / "other")
     (tree.directory / "extra/hello.ko").rename(tree.directory / "extra/only.ko")
+    publish(tree)
     return tree
+
+
+def publish(tree: ModuleTree) -> None:
+    """Write the databases of a tree."""
+    assert kmodctl("depmod", "-b", str(tree.root), tree.release).returncode == 0
 
 
 def loaded(daemon: Daemon) -> list[str]:
@@ -46,6 +48,22 @@ def test_another_root_is_asked_without_a_daemon_and_left_as_it_is(other: ModuleT
         f"modprobe: FATAL: Module nosuch not found in directory {other.directory}\n"
     )
     assert files_of(other.root) == before
+
+
+def test_a_root_without_databases_has_no_modules_as_kmod_has_it(tmp_path: Path) -> None:
+    tree = module_tree(tmp_path / "bare")
+    before = files_of(tree.root)
+    for options in (("-D",), ("-R",), ("-n",), ("--show-exports",)):
+        place = ("-d", str(tree.root), "-S", tree.release)
+        result = kmodctl("modprobe", *place, *options, "world")
+        assert (result.stdout, result.returncode) == ("", 1)
+        assert result.stderr == (
+            f"modprobe: FATAL: Module world not found in directory {tree.directory}\n"
+        )
+    told = kmodctl("modinfo", "-b", str(tree.root), "-k", tree.release, "world")
+    assert (told.stdout, told.returncode) == ("", 1)
+    assert told.stderr == "modinfo: ERROR: Module world not found.\n"
+    assert files_of(tree.root) == before
 
 
 def test_modules_of_another_root_are_loaded_into_the_daemons_kernel(
@@ -258,6 +276,7 @@ def test_another_root_is_asked_for_the_release_of_the_daemons_kernel(
     newer = other.directory.with_name("99.1.0-newer")
     newer.mkdir()
     (newer / "only.ko").write_bytes((other.directory / "extra/only.ko").read_bytes())
+    publish(ModuleTree(other.root, newer.name))
     root, extra = str(other.root), other.directory / "extra"
     planned = daemon.kmodctl("modprobe", "-d", root, "-D", "only")
     assert planned.stdout == f"insmod {extra}/only.ko \n"
@@ -287,29 +306,9 @@ def test_another_release_of_the_daemons_root_needs_no_daemon_of_ones_own(
 
 
 def test_a_root_that_is_none_is_told(tmp_path: Path) -> None:
-    result = kmodctl("modprobe", "-d", str(tmp_path / "nowhere"), "-D", "greet")
-    assert result.returncode == 1
-    assert result.stderr.startswith("kmodctl: ")
-    assert "nowhere" in result.stderr
-
-
-def test_a_private_daemon_ends_with_its_call_however_that_ends(other: ModuleTree) -> None:
-    script = (
-        "import os, sys\n"
-        "from kmodctl.private import PrivateRoot, private_daemon\n"
-        f"with private_daemon(PrivateRoot({str(other.root)!r}, {other.release!r})) as socket:\n"
-        "    print(socket, flush=True)\n"
-        "    sys.stdin.read()\n"
+    nowhere = tmp_path / "nowhere"
+    result = kmodctl("modprobe", "-d", str(nowhere), "-S", "6.1.0", "-D", "greet")
+    assert (result.stdout, result.returncode) == ("", 1)
+    assert result.stderr == (
+        f"modprobe: FATAL: Module greet not found in directory {nowhere}/lib/modules/6.1.0\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    socket = Path(process.stdout.readline().strip())
-    assert socket.exists()
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not socket.parent.exists())
-    process.stdout.close()
-    process.stdin.close()

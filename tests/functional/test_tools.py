@@ -103,6 +103,19 @@ def test_a_tool_works_without_any_open_file_as_the_kernel_calls_it(
     assert ran("greet", {"KMODD_REAL_KMOD": str(links.kmod)}) == 7
 
 
+def running_modules() -> str:
+    """What lsmod prints of the machine's kernel: nothing, where it has no modules."""
+    proc = Path("/proc/modules")
+    if not proc.exists():
+        return ""
+    rows = (line.split(" ") for line in proc.read_text().splitlines())
+    text = "Module                  Size  Used by\n"
+    for name, size, count, users, *_ in rows:
+        holders = users.rstrip(",").replace(",[permanent]", "").removeprefix("-")
+        text += f"{name:<19} {int(size):8d}  {count} {holders}".rstrip() + "\n"
+    return text
+
+
 def test_a_users_emulated_kernel_is_not_what_a_tools_caller_means(
     users_daemon: Daemon, links: Links
 ) -> None:
@@ -110,7 +123,8 @@ def test_a_users_emulated_kernel_is_not_what_a_tools_caller_means(
         "XDG_RUNTIME_DIR": str(users_daemon.socket.parents[1]),
         "KMODD_REAL_KMOD": str(links.kmod),
     }
-    assert links.run("lsmod", **environment).stdout == "real kmod: \n"
+    assert links.run("modprobe", "x", **environment).stdout == "real kmod: x\n"
+    assert links.run("lsmod", **environment).stdout == running_modules()
     assert links.run("kmodctl", "lsmod", **environment).returncode == 0
     environment["KMODD_SOCKET"] = str(users_daemon.socket)
     assert links.run("lsmod", **environment).stdout.startswith("Module ")

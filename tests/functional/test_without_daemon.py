@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions of kmod's tools where no daemon answers: from files, and the real kmod for the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.test_tools import Links
+from tests.support.daemon import Daemon, kmodctl, running_daemon
+from tests.support.modules import module_tree
+from tests.support.tree import ModuleTree
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> Links:
+    directory = tmp_path / "sbin"
+    directory.mkdir()
+    return Links(directory)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> ModuleTree:
+    tree = module_tree(tmp_path / "asked")
+    assert kmodctl("depmod", "-b", str(tree.root), tree.release).returncode == 0
+    return tree
+
+
+@pytest.fixture
+def emulated(modules_root: ModuleTree) -> Iterator[Daemon]:
+    """A user's daemon, which is not what a tool's caller means."""
+    with running_daemon(modules_root.root, place="kmodd/kmodd.sock") as daemon:
+        with daemon.client() as client:
+            client.load("greet")
+        yield daemon
+
+
+def test_a_tool_that_only_asks_is_not_the_real_one(links: Links, tree: ModuleTree) -> None:
+    real = {"KMODD_REAL_KMOD": str(links.kmod)}
+    extra = tree.directory / "extra"
+    place = ("-d", str(tree.root), "-S", tree.release)
+    planned = links.run("modprobe", *place, "-D", "world", **real)
+    assert planned.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko \n"
+    assert links.run("modprobe", *place, "-R", "front-door", **real).stdout == "facade\n"
+    assert "alias front_door facade\n" in links.run("modprobe", *place, "-c", **real).stdout
+    basis = ("-b", str(tree.root), "-k", tree.release)
+    told = links.run("modinfo", *basis, "-F", "license", "greet", **real)
+    assert told.stdout == "GPL\n"
+    of_file = links.run("modinfo", "-F", "license", str(extra / "greet.ko"), **real)
+    assert of_file.stdout == "GPL\n"
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("modprobe", ("world",)),
+        ("modprobe", ("-r", "world")),
+        ("modprobe", ("-a", "world", "hello")),
+        ("insmod", ("world.ko",)),
+        ("rmmod", ("world",)),
+        ("depmod", ("-a",)),
+    ],
+)
+def test_a_tool_that_does_something_is_the_real_one(
+    links: Links, tool: str, words: tuple[str, ...]
+) -> None:
+    ran = links.run(tool, *words, KMODD_REAL_KMOD=str(links.kmod))
+    assert (ran.stdout, ran.returncode) == (f"real kmod: {' '.join(words)}\n", 7)
+
+
+def test_a_users_emulated_kernel_has_no_say_in_a_tools_answer(
+    links: Links, tree: ModuleTree, emulated: Daemon
+) -> None:
+    environment = {"XDG_RUNTIME_DIR": str(emulated.socket.parents[1])}
+    place = ("-d", str(tree.root), "-S", tree.release)
+    ran = links.run("modprobe", *place, "-n", "-v", "world", **environment)
+    extra = tree.directory / "extra"
+    assert ran.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko \n"
+    ran = links.run("kmodctl", "modprobe", *place, "-n", "-v", "world", **environment)
+    assert ran.stdout == f"insmod {extra}/world.ko \n"
+
+
+def test_a_question_about_a_release_needs_no_daemon_unless_one_is_named() -> None:
+    missing = "/lib/modules/0.0.0-nosuch"
+    errors = {
+        "modprobe": f"modprobe: FATAL: Module greet not found in directory {missing}\n",
+        "tree": f"tree: ERROR: could not open directory {missing}: No such file or directory\n",
+    }
+    for command, option in (("modprobe", "-D"), ("tree", "-S0.0.0-nosuch")):
+        words = (command, "-S", "0.0.0-nosuch", option)
+        told = kmodctl(*words, "greet")
+        assert (told.stdout, told.stderr, told.returncode) == ("", errors[command], 1)
+        named = kmodctl("--socket", "/nowhere/s", *words, "greet")
+        assert named.stderr.startswith("kmodctl: no daemon answers on /nowhere/s")
+    acting = kmodctl("modprobe", "-S", "0.0.0-nosuch", "greet")
+    assert acting.stderr.startswith("kmodctl: no daemon answers")
+
+
+def test_a_file_is_read_with_the_callers_rights_and_no_daemon(tree: ModuleTree) -> None:
+    file = str(tree.directory / "extra/greet.ko")
+    for words in (("modinfo", file), ("modprobe", "--show-exports", file)):
+        told = kmodctl("--socket", "/nowhere/s", *words)
+        assert "greet" in told.stdout
+        assert (told.stderr, told.returncode) == ("", 0)
+
+
+def test_databases_that_are_damaged_are_told_and_nothing_is_a_traceback(tree: ModuleTree) -> None:
+    place = ("-d", str(tree.root), "-S", tree.release)
+    index = tree.directory / "modules.dep.bin"
+    whole = index.read_bytes()
+    for damaged in (b"no index", whole[: len(whole) // 2], whole[:12], b"\xb0\x07\xf4\x57" * 9):
+        index.write_bytes(damaged)
+        told = kmodctl("modprobe", *place, "-D", "world")
+        assert told.returncode == 1
+        assert told.stderr.startswith(f"modprobe: ERROR: {index}: a damaged index: ")
+        assert told.stderr.count("\n") == 1
