@@ -8,27 +8,13 @@ such command, 126 where it cannot be executed, 128 + N where signal N ended it. 
 the holds of others with --list and end them with --end.
 """
 
-import shlex
-import signal
-import socket
-import sys
-import threading
-from contextlib import closing
-from functools import partial
-from typing import TYPE_CHECKING, Self
-
 from kmodctl.output import Output, shown_moment
 from kmodctl.parser import CommandOptions, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-
     from kmodctl.api import Api
     from kmodctl.client import Client
-
-HANDED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
-"""Signals that the command gets in our place. The terminal sends SIGINT and SIGQUIT to both of us,
-so these we only outlive."""
 
 
 def configure(parser: Parser) -> None:
@@ -73,6 +59,11 @@ def needs_client(options: CommandOptions) -> bool:
 
 def run_with_client(options: CommandOptions, client: "Client", output: Output) -> int:
     """Hold the modules while the command runs; returns its exit status."""
+    import shlex
+    from contextlib import closing
+    from functools import partial
+
+    from kmodctl.held_command import run_command
     from kmodctl.lasting_hold import LastingHold
 
     take = partial(
@@ -83,7 +74,7 @@ def run_with_client(options: CommandOptions, client: "Client", output: Output) -
         use_blacklist=options.use_blacklist,
     )
     with closing(LastingHold(take, output.warning)):
-        return _run(options.command, output)
+        return run_command(options.command, output)
 
 
 def _list(api: "Api", output: Output) -> None:
@@ -98,59 +89,3 @@ def _list(api: "Api", output: Output) -> None:
         since = shown_moment(hold.began_time or Timestamp(), "seconds")
         modules = " ".join(hold.modules)
         output.data(f"{hold.hold}  {since}  {hold.role} {hold.socket}  {modules}  {hold.note}")
-
-
-def _run(command: list[str], output: Output) -> int:
-    """Run ``command`` and return its exit status as a shell has it."""
-    import subprocess
-
-    sys.stdout.flush()
-    with _Relay() as relay:
-        try:
-            child = subprocess.Popen(command)
-        except OSError as error:
-            output.error(f"{command[0]}: {error.strerror}")
-            return 127 if isinstance(error, FileNotFoundError) else 126
-        relay.attach(child)
-        status = child.wait()
-    return 128 - status if status < 0 else status
-
-
-class _Relay:
-    """Hands signals on to a child while the context is open, which begins before the child does.
-
-    A signal may reach any thread, and grpc's take what comes: a main thread that waits for the
-    child then sleeps on. So they are read from the interpreter's wake-up descriptor, which each is
-    written to. A terminal's signals reach the child by themselves. They are caught, not ignored:
-    what is ignored here would be ignored there. For the main thread alone.
-    """
-
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._inbox, self._outside = socket.socketpair()
-        self._outside.setblocking(False)
-        numbers = (*HANDED_ON, signal.SIGINT, signal.SIGQUIT)
-        self._before = {each: signal.signal(each, lambda *_: None) for each in numbers}
-        self._old = signal.set_wakeup_fd(self._outside.fileno(), warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._old)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._outside.close()
-        if self._thread is not None:
-            self._thread.join()
-        self._inbox.close()
-
-    def attach(self, child: "subprocess.Popen[bytes]") -> None:
-        """Hand on to ``child`` what has come by now, and what comes."""
-        self._thread = threading.Thread(target=self._hand_on, args=(child,), daemon=True)
-        self._thread.start()
-
-    def _hand_on(self, child: "subprocess.Popen[bytes]") -> None:
-        while number := self._inbox.recv(1):
-            if number[0] in HANDED_ON:
-                child.send_signal(number[0])
