@@ -146,8 +146,8 @@ class LocalChannel(Channel):
             raise _call_error(error) from None
 
 
-def inspect(path: str) -> "ModuleInfo":
-    """Return what the module file ``path`` says of itself, its symbols included.
+def inspect(path: str, *, symbols: bool = True) -> "ModuleInfo":
+    """Return what the module file ``path`` says of itself, with ``symbols`` these included.
 
     Raises OSError where the file cannot be read, and KmodctlError.
     """
@@ -159,7 +159,7 @@ def inspect(path: str) -> "ModuleInfo":
     with open(path, "rb") as file:
         image = file.read(IMAGE_MAX)
     try:
-        info = info_of_image(image, path)
+        info = info_of_image(image, path, symbols=symbols)
     except KmoddError as error:
         raise KmodctlError(error.message) from None
     message: ModuleInfo = info_message(info, database_service)

@@ -74,7 +74,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     failed = False
     for name in options.modules:
         try:
-            infos = _infos(name, options, api)
+            infos = _infos(name, options, api, symbols=output.json)
         except CallError as error:
             output.error(_words(name, options, error))
             failed = True
@@ -89,7 +89,8 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     return int(failed)
 
 
-def _infos(name: str, options: CommandOptions, api: "Api") -> "list[ModuleInfo]":
+def _infos(name: str, options: CommandOptions, api: "Api", *, symbols: bool) -> "list[ModuleInfo]":
+    """Return what there is to tell; of a file, with ``symbols`` these, too."""
     if options.modname or not _is_module_file(name):
         from kmodd.messages.database_service import GetModuleInfoRequest
 
@@ -101,7 +102,7 @@ def _infos(name: str, options: CommandOptions, api: "Api") -> "list[ModuleInfo]"
 
     path = name if name.startswith("/") else f"{os.getcwd()}/{name}"
     try:
-        info = inspect(name)
+        info = inspect(name, symbols=symbols)
     except OSError as error:
         from kmodd.messages.database_service import ModuleInfo
 

@@ -65,15 +65,15 @@ def info_of_record(record: ModuleRecord, database: Tables, *, symbols: bool = Fa
         return ModuleInfo(name=record.name, path=path, errno=error.errno or 0, error=why)
 
 
-def info_of_image(image: bytes, file_name: str) -> ModuleInfo:
-    """Return what the module file ``image`` says, its symbols included.
+def info_of_image(image: bytes, file_name: str, *, symbols: bool = True) -> ModuleInfo:
+    """Return what the module file ``image`` says, with ``symbols`` these included.
 
     ``file_name`` gives the module its name.
     """
     name = module_name_of_path(file_name)
     try:
         with ModuleFile.parse(image, path=file_name) as module:
-            return _info(module, name, "", symbols=True)
+            return _info(module, name, "", symbols=symbols)
     except ModuleFileError as error:
         return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE], error), error=error.why)
 
