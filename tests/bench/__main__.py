@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "listing", "modules", "plan", "storm")
+BENCHMARKS = ("calls", "depmod", "drop-in", "listing", "modules", "plan", "storm")
 
 
 def main() -> None:
@@ -14,7 +14,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="length of a storm (default: 60)")
     options = parser.parse_args()
     amount = options.seconds if options.name == "storm" else options.repeat
-    importlib.import_module(f"tests.bench.{options.name}").run(amount)
+    name = options.name.replace("-", "_")
+    importlib.import_module(f"tests.bench.{name}").run(amount)
 
 
 if __name__ == "__main__":
