@@ -4,7 +4,7 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "drop-in", "listing", "modules", "plan", "storm")
+BENCHMARKS = ("calls", "depmod", "drop-in", "initramfs", "listing", "modules", "plan", "storm")
 
 
 def main() -> None:
