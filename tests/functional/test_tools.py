@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.trees import Trees
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.tree import ModuleTree
 
@@ -79,6 +80,17 @@ def test_a_link_by_a_tools_name_is_that_tool(daemon: Daemon, links: Links) -> No
 def test_without_a_daemon_the_real_kmod_is_executed(links: Links) -> None:
     ran = links.run("modprobe", "-q", "--", "fs-ext4", KMODD_REAL_KMOD=str(links.kmod))
     assert (ran.stdout, ran.returncode) == ("real kmod: -q -- fs-ext4\n", 7)
+
+
+def test_without_a_daemon_a_question_is_about_the_root_that_it_names(
+    modules_root: ModuleTree, links: Links
+) -> None:
+    Trees(modules_root.root, modules_root.release).rebuild()
+    root, release = str(modules_root.root), modules_root.release
+    told = links.run("modprobe", "-d", root, "-S", release, "-D", "greet")
+    assert told.stdout.splitlines()[-1] == f"insmod {modules_root.directory}/extra/greet.ko "
+    told = links.run("modinfo", "-b", root, "-k", release, "-F", "license", "greet")
+    assert (told.stdout, told.stderr, told.returncode) == ("GPL\n", "", 0)
 
 
 def test_the_real_kmod_is_never_kmodctl_itself(links: Links) -> None:
