@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.release import build, install
+from tests.support.release import build, install, moved
 from tests.support.require import require
 from tests.support.sources import PROJECT
 
@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def installed(whole: Path, tmp_path: Path) -> Path:
     """A copy of it to be damaged."""
-    return Path(shutil.copytree(whole, tmp_path / "kmodd", symlinks=True))
+    return moved(whole, tmp_path / "kmodd")
 
 
 @pytest.fixture
@@ -44,13 +44,19 @@ def real(tmp_path: Path) -> Path:
 
 def lose_packages(installed: Path) -> None:
     """Do what another Python does, which looks elsewhere for what was installed."""
-    for packages in installed.glob("lib/python3*/site-packages"):
-        shutil.rmtree(packages)
+    for packages in installed.glob("lib/python3*"):
+        packages.rename(packages.with_name("python3.0"))
 
 
-def lose_grpc(installed: Path) -> None:
-    (needed,) = installed.glob("lib/python3*/site-packages/needed.pth")
-    needed.unlink()
+def lose_a_part(installed: Path) -> None:
+    (messages,) = installed.glob("lib/python3*/site-packages/kmodd/messages")
+    shutil.rmtree(messages)
+
+
+def lose_text(installed: Path) -> None:
+    """Leave what a power failure leaves of a file that has just been written."""
+    (file,) = installed.glob("lib/python3*/site-packages/kmodctl/parser.py")
+    file.write_text("def main(")
 
 
 def lose_interpreter(installed: Path) -> None:
@@ -58,7 +64,7 @@ def lose_interpreter(installed: Path) -> None:
         python.unlink()
 
 
-LOSSES = (lose_packages, lose_grpc, lose_interpreter)
+LOSSES = (lose_packages, lose_a_part, lose_text, lose_interpreter)
 
 
 def run(program: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -96,6 +102,24 @@ def test_the_link_is_the_real_kmod_where_kmodctl_cannot_run(
     assert ran.stdout.endswith(": -q -- fs-ext4 x\n")
 
 
+def test_the_link_is_the_real_kmod_where_a_part_is_missed_later(
+    installed: Path, daemon: Daemon, real: Path
+) -> None:
+    (part,) = installed.glob("lib/python3*/site-packages/kmodd/messages/module_service.py")
+    part.unlink()
+    told = {"KMODD_SOCKET": str(daemon.socket), "KMODD_REAL_KMOD": str(real)}
+    ran = run(installed / "bin/modprobe", "greet", **told)
+    assert (ran.stderr, ran.returncode) == ("", 7)
+    assert ran.stdout.endswith(": greet\n")
+
+
+def test_the_link_needs_no_grpc(installed: Path, daemon: Daemon) -> None:
+    (needed,) = installed.glob("lib/python3*/site-packages/needed.pth")
+    needed.unlink()
+    ran = run(installed / "bin/modprobe", "-v", "greet", KMODD_SOCKET=str(daemon.socket))
+    assert ran.stdout.endswith("greet.ko \n"), ran.stderr
+
+
 @pytest.mark.parametrize("lose", LOSSES)
 def test_the_machines_own_tool_is_found_without_being_told(
     lose: Callable[[Path], None], installed: Path
@@ -128,9 +152,8 @@ def test_the_link_never_leads_to_itself(lose: Callable[[Path], None], installed:
     for own in ("kmodctl-or-kmod", "modprobe", "kmodctl"):
         ran = run(installed / "bin/modprobe", "x", KMODD_REAL_KMOD=str(installed / "bin" / own))
         assert ran.returncode == 1
-        assert ran.stderr == (
-            "modprobe: kmodctl's packages are missing, and the real modprobe is not found\n"
-        )
+        assert ran.stderr.startswith("modprobe: kmodctl cannot start (")
+        assert ran.stderr.endswith("), and the real modprobe is not found\n")
 
 
 @pytest.mark.parametrize("lose", LOSSES)

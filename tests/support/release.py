@@ -2,6 +2,7 @@
 """The project as others get it: built, and installed in a virtual environment of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -36,15 +37,42 @@ def install(wheel: Path, environment: Path) -> Path:
     What kmodd needs is found where the tests' own interpreter has it. A .pth file in that place is
     not read, so that an editable kmodd there is not found.
     """
+    _make_environment(environment)
+    _pip(environment / "bin/python", "--no-index", str(wheel))
+    return environment
+
+
+def install_editable(source: Path, environment: Path) -> Path:
+    """Install the sources themselves likewise."""
+    _make_environment(environment)
+    _pip(environment / "bin/python", "--no-build-isolation", "-e", str(source))
+    return environment
+
+
+def install_below(wheel: Path, python: Path, option: str, directory: Path) -> None:
+    """Install a wheel in the ``directory`` of pip's ``option``, by the interpreter ``python``."""
+    _pip(python, "--no-index", "--ignore-installed", option, str(directory), str(wheel))
+
+
+def _make_environment(environment: Path) -> None:
     require(find_spec("pip") is not None, "installing a wheel needs pip")
     _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
-    python = str(environment / "bin/python")
-    words = ["--python", python, "install", "-q", "--no-deps", "--no-index", str(wheel)]
-    _run(sys.executable, "-m", "pip", "--disable-pip-version-check", *words)
     (packages,) = environment.glob("lib/python3*/site-packages")
     needed = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     (packages / "needed.pth").write_text("".join(f"{path}\n" for path in needed))
-    return environment
+
+
+def _pip(python: Path, *words: str) -> None:
+    options = ["--disable-pip-version-check", "--python", str(python)]
+    _run(sys.executable, "-m", "pip", *options, "install", "-q", "--no-deps", *words)
+
+
+def moved(environment: Path, place: Path) -> Path:
+    """Copy a virtual environment, with its programs as if they were installed in ``place``."""
+    shutil.copytree(environment, place, symlinks=True)
+    start = place / "bin/kmodd-start"
+    start.write_text(start.read_text().replace(str(environment), str(place), 1))
+    return place
 
 
 def clean_environment() -> Mapping[str, str]:
