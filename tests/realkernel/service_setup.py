@@ -10,6 +10,8 @@ from tests.realkernel.machine import power_off
 
 SYSTEMD = Path("/lib/systemd/systemd")
 SYSTEMD_UNITS = "/newroot/etc/systemd/system"
+VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+SITE = f"/newroot/opt/kmodd/lib/{VERSION}/site-packages"
 CODE = "/opt/kmodd/project:/opt/kmodd/packages"
 
 MASKED = (
@@ -63,12 +65,6 @@ WatchdogSec=16
 TimeoutAbortSec=3
 """
 
-LAUNCHER = """\
-#!/bin/sh
-export PYTHONPATH={path}
-exec {python} -m kmodd "$@"
-"""
-
 TARGET = """\
 [Unit]
 Requires=sysinit.target
@@ -76,15 +72,6 @@ After=sysinit.target
 Wants=kmodd-guest.service
 """
 """All that the guest is for: the host's own services stay out of it."""
-
-CLIENT = """\
-#!{python}
-import sys
-sys.path[:0] = "{path}".split(":")
-from kmodctl.__main__ import main
-main()
-"""
-"""Like what pip makes of kmodctl, which sees by its own name which tool it is."""
 
 GUEST_UNIT = """\
 [Unit]
@@ -107,13 +94,14 @@ def service_setup(project: Path, uploads: Path) -> str:
     """Return the script that prepares the guest's root: the unit as kmodd-service(7) installs it.
 
     The service sees neither /home nor /root nor /tmp, so this Python, its packages and ``project``
-    go below /opt.
+    go below /opt, as in a virtual environment with the programs that pip installs.
     """
-    python = f"/opt/kmodd/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    python = f"/opt/kmodd/python/bin/{VERSION}"
     unit = GUEST_UNIT.format(
         python=python, path=CODE, uploads=uploads, results="/run/out/results", power_off=power_off()
     )
     source = shlex.quote(f"/newroot{project}/systemd")
+    programs = shlex.quote(f"/newroot{project}/kmodctl/share/programs")
     masks = "\n".join(f"ln -s /dev/null {SYSTEMD_UNITS}/{name}.service" for name in MASKED)
     return f"""
 {masks}
@@ -121,13 +109,19 @@ def service_setup(project: Path, uploads: Path) -> str:
 rm -rf /newroot/var/lib/kmodd /newroot/.dockerenv
 mkdir {SYSTEMD_UNITS}/var.mount.d
 {_written(LATE, f"{SYSTEMD_UNITS}/var.mount.d/late.conf")}
-mkdir -p /newroot/opt/kmodd/bin
+mkdir -p /newroot/opt/kmodd/bin {SITE}
 {_bound(sys.base_prefix, "python")}
 {_bound(sysconfig.get_path("purelib"), "packages")}
 {_bound(str(project), "project")}
-{_written(LAUNCHER.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodd")}
-{_written(CLIENT.format(python=python, path=CODE), "/newroot/opt/kmodd/bin/kmodctl")}
+ln -s /opt/kmodd/project/kmodctl /opt/kmodd/project/kmodd {SITE}
+echo /opt/kmodd/packages > {SITE}/packages.pth
+echo 'home = /opt/kmodd/python/bin' > /newroot/opt/kmodd/pyvenv.cfg
+for program in kmodctl kmodctl-or-kmod kmodd; do
+    cp {programs}/kmodctl /newroot/opt/kmodd/bin/$program
+done
+cp {programs}/start.py /newroot/opt/kmodd/bin/kmodd-start
 chmod 755 /newroot/opt/kmodd/bin/*
+ln -s {python} /newroot/opt/kmodd/bin/python3
 ln -s kmodctl /newroot/opt/kmodd/bin/modprobe
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
 cp {source}/kmodd.service {SYSTEMD_UNITS}
