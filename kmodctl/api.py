@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kmodd's API as the commands call it: a stub for each service, imported when it is asked for."""
+"""kmodd's API as the commands call it: stubs and a channel, imported when they are asked for."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class Api:
-    """The services behind a channel; a context manager that closes it.
+    """The services behind a channel, which the first call opens; a context manager that closes it.
 
     Each call raises CallError where it fails, and NoDaemonError where there is no daemon.
     """
 
-    def __init__(self, channel: "Channel") -> None:
-        self._channel = channel
+    def __init__(self, open_channel: "Callable[[], Channel]") -> None:
+        self._open = open_channel
+        self._opened: Channel | None = None
         self._status: GetStatusResponse | None = None
 
     def status(self) -> "GetStatusResponse":
@@ -41,7 +43,14 @@ class Api:
         error: "BaseException | None",
         trace: "TracebackType | None",
     ) -> None:
-        self._channel.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _channel(self) -> "Channel":
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
     @property
     def daemon(self) -> "DaemonServiceStub":

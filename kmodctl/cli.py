@@ -6,7 +6,6 @@ import sys
 
 from kmodctl.api import Api
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
-from kmodctl.direct import AbsentChannel, DirectChannel
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from kmodctl.local import Place
+    from kmodd.messages.channel import Channel
 
 KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
@@ -128,7 +128,7 @@ def _run(invocation: Invocation) -> int:
     words = command.words(invocation.words) if hasattr(command, "words") else invocation.words
     parser = command_parser(invocation.command)
     parser.exact = invocation.exact
-    with Api(DirectChannel(invocation.socket, timeout=invocation.timeout)) as daemon:
+    with Api(lambda: _channel_to_daemon(invocation)) as daemon:
         options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
         options = parser.parse_args(words, options)
         output = Output(invocation.command, json=invocation.json)
@@ -155,14 +155,15 @@ def _do(
 
     By the name of a kmod tool it is the real one where there is no daemon, but for what only asks.
     """
-    private = _says(command, "is_private", options)
-    if invocation.tool and not _has_daemon(options.daemon):
-        if not private and _says(command, "only_asks", options):
-            options.daemon = Api(AbsentChannel())
-            return int(command.run(options, _local_api(_place(command, options)), output))
-        _fall_back(invocation, private=private)
-    if private:
+    if _says(command, "is_private", options):
         return int(command.run_private(options, output))
+    if invocation.tool and not _has_daemon(options.daemon):
+        if _says(command, "only_asks", options):
+            options.daemon = Api(_absent_channel)
+            return int(command.run(options, _local_api(_place(command, options)), output))
+        from kmodctl.fallback import execute_real_kmod
+
+        execute_real_kmod(invocation.command, invocation.words)
     return _ask(invocation, command, options, output)
 
 
@@ -185,17 +186,6 @@ def _has_daemon(daemon: Api) -> bool:
         return daemon.status().kernel == KERNEL_KIND_LINUX
     except KmodctlError:
         return False
-
-
-def _fall_back(invocation: Invocation, *, private: bool) -> None:
-    """Become the real kmod, unless there is none and ``private`` says that no daemon is needed."""
-    from kmodctl.fallback import execute_real_kmod
-
-    try:
-        execute_real_kmod(invocation.command, invocation.words)
-    except KmodctlError:
-        if not private:
-            raise
 
 
 def _ask(
@@ -242,7 +232,19 @@ def _local_api(place: "Place | None" = None) -> Api:
     """Return what answers from files: those of the running system, where no place is named."""
     from kmodctl.local import LocalChannel, Place
 
-    return Api(LocalChannel(place or Place()))
+    return Api(lambda: LocalChannel(place or Place()))
+
+
+def _channel_to_daemon(invocation: Invocation) -> "Channel":
+    from kmodctl.direct import DirectChannel
+
+    return DirectChannel(invocation.socket, timeout=invocation.timeout)
+
+
+def _absent_channel() -> "Channel":
+    from kmodctl.direct import AbsentChannel
+
+    return AbsentChannel()
 
 
 def main_parser() -> Parser:

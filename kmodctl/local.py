@@ -29,9 +29,6 @@ CONFIG_DIRECTORIES = tuple(
 
 COMMAND_LINE = "/proc/cmdline"
 
-IMAGE_MAX = 512 << 20
-"""Bytes of a module file that are read at most."""
-
 
 class Place:
     """Where to look.
@@ -154,12 +151,10 @@ def inspect(path: str, *, symbols: bool = True) -> "ModuleInfo":
     from kmodd.errors import KmoddError
     from kmodd.messages import database_service
     from kmodd.queries.messages import info_message
-    from kmodd.queries.modinfo import info_of_image
+    from kmodd.queries.modinfo import info_of_file
 
-    with open(path, "rb") as file:
-        image = file.read(IMAGE_MAX)
     try:
-        info = info_of_image(image, path, symbols=symbols)
+        info = info_of_file(path, symbols=symbols)
     except KmoddError as error:
         raise KmodctlError(error.message) from None
     message: ModuleInfo = info_message(info, database_service)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which socket the daemon is on. Nothing here imports grpc."""
 
-import _socket
 import os
 
 from kmodctl.errors import NoDaemonError
@@ -44,7 +43,8 @@ def find_socket(given: str | None = None) -> str:
 
 
 def _answers(path: str) -> bool:
-    # socket's own import takes longer than this whole search.
+    import _socket  # socket's own import takes longer than this whole search
+
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         probe.connect(path)

@@ -13,7 +13,7 @@ and, where it needs them,
                                     asked; returns whether to go on
     place(options)                  returns where to look in place of asking a daemon, or None
     only_asks(options)              tells whether nothing is changed, so that files will do
-    is_private(options)             tells whether no daemon is needed at all; then
+    is_private(options)             tells whether no daemon is asked at all, nor the real kmod; then
     run_private(options, output)    does it
     needs_client(options)           tells whether a call stays open beside others; then
     run_with_client(options, client, output)    does it

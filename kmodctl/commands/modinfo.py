@@ -63,6 +63,16 @@ def place(options: CommandOptions) -> "Place | None":
     return place_beside(options.daemon, options.basedir, options.release)
 
 
+def is_private(options: CommandOptions) -> bool:
+    """Tell whether files are all that is asked about."""
+    return not options.modname and all(map(_is_module_file, options.modules))
+
+
+def run_private(options: CommandOptions, output: Output) -> int:
+    """Tell of each file."""
+    return run(options, options.daemon, output)  # which is not asked
+
+
 def only_asks(_options: CommandOptions) -> bool:
     """Tell that nothing is changed."""
     return True

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from itertools import islice
 
-from kmodd.database.trie import read_index
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -182,6 +180,8 @@ def _entry(kind: int, name: str, words: str, directive: Directive, api: Any) -> 
 
 
 def _alias_entries(database: Tables, api: Any) -> Iterator[Any]:
+    from kmodd.database.trie import read_index
+
     for file in INDEXES:
         for key, _, value in read_index(database.files[file]):
             yield api.AliasEntry(alias=key.decode("ascii"), module=value.decode("utf-8", "replace"))

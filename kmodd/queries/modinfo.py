@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import errno
 
-from kmodd.database.text import read_builtin_modinfo
-from kmodd.database.walk import full_path
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import ModuleFile
 from kmodd.names import module_name_of_path
@@ -52,6 +50,8 @@ def info_of_record(record: ModuleRecord, database: Tables, *, symbols: bool = Fa
 
     With ``symbols`` those that the module imports and exports are, too.
     """
+    from kmodd.database.walk import full_path
+
     path = full_path(database.directory, record.path)
     try:
         with ModuleFile.open(path) as module:
@@ -65,21 +65,37 @@ def info_of_record(record: ModuleRecord, database: Tables, *, symbols: bool = Fa
         return ModuleInfo(name=record.name, path=path, errno=error.errno or 0, error=why)
 
 
-def info_of_image(image: bytes, file_name: str, *, symbols: bool = True) -> ModuleInfo:
-    """Return what the module file ``image`` says, with ``symbols`` these included.
+def info_of_image(image: bytes, file_name: str) -> ModuleInfo:
+    """Return what the module file ``image`` says, its symbols included.
 
     ``file_name`` gives the module its name.
     """
     name = module_name_of_path(file_name)
     try:
         with ModuleFile.parse(image, path=file_name) as module:
-            return _info(module, name, "", symbols=symbols)
+            return _info(module, name, "", symbols=True)
     except ModuleFileError as error:
         return ModuleInfo(name=name, errno=_errno(image[:_IDENT_SIZE], error), error=error.why)
 
 
+def info_of_file(path: str, *, symbols: bool = True) -> ModuleInfo:
+    """Return what the module file at ``path`` says, with ``symbols`` these included.
+
+    Raises OSError where it cannot be read.
+    """
+    name = module_name_of_path(path)
+    try:
+        with ModuleFile.open(path) as module:
+            return _info(module, name, "", symbols=symbols)
+    except ModuleFileError as error:
+        return ModuleInfo(name=name, errno=_errno_of(path, error), error=error.why)
+
+
 def info_of_builtin(name: str, database: Tables) -> ModuleInfo:
     """Return what modules.builtin.modinfo says of a module that is built into the kernel."""
+    from kmodd.database.text import read_builtin_modinfo
+    from kmodd.database.walk import full_path
+
     strings = read_builtin_modinfo(database.builtin_modinfo)
     fields = tuple((key, value) for module, key, value in strings if module == name)
     record = database.module(name)
