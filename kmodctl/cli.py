@@ -153,13 +153,15 @@ def _do(
 ) -> int:
     """Run the command; returns the exit status.
 
-    By the name of a kmod tool it is the real one where there is no daemon, but for what only asks.
+    By the name of a kmod tool it is the real one where there is no daemon, but for what only asks,
+    which is answered as that one would.
     """
     if _says(command, "is_private", options):
         return int(command.run_private(options, output))
     if invocation.tool and not _has_daemon(options.daemon):
         if _says(command, "only_asks", options):
             options.daemon = Api(_absent_channel)
+            options.kmod_exact = True
             return int(command.run(options, _local_api(_place(command, options)), output))
         from kmodctl.fallback import execute_real_kmod
 

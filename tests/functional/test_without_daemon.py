@@ -50,6 +50,16 @@ def test_a_tool_that_only_asks_is_not_the_real_one(links: Links, tree: ModuleTre
     assert of_file.stdout == "GPL\n"
 
 
+def test_a_tool_answers_as_the_real_one_would(
+    links: Links, tree: ModuleTree, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("softdep world pre: hello\nsoftdep world pre: noexit\n")
+    words = ("modprobe", "-C", str(own), "-d", str(tree.root), "-S", tree.release, "-D", "world")
+    assert "/noexit.ko" not in links.run(*words).stdout  # kmod minds the first line alone
+    assert "/noexit.ko" in links.run("kmodctl", *words).stdout
+
+
 @pytest.mark.parametrize(
     ("tool", "words"),
     [
