@@ -22,26 +22,44 @@ _kmodctl() {
         esac
     done
     case $command in
-        "") COMPREPLY=($(compgen -W "@FIRST@" -- "$word")) ;;
+        "") _kmodctl_offer @FIRST@ ;;
 @CASES@    esac
 }
 
-# Completes an option of $2, or what $1 says: a module that is loaded or known, a file, one of $3.
+# Offers those of $@ that begin with the word. What they are named is nobody's command: no name is
+# given to compgen -W, which evaluates what it is given.
+_kmodctl_offer() {
+    local each
+    for each; do
+        [[ $each != "$word"* ]] || COMPREPLY+=("$each")
+    done
+}
+
+# Completes an option of those behind $1, or what $1 says: a module that is loaded or known, a
+# file; without any of these, one of the words behind "--".
 _kmodctl_words() {
-    local words=
+    local source=$1 each
+    local -a names=() files=()
+    shift
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "$2" -- "$word"))
+        for each; do
+            [[ $each != -- ]] || break
+            _kmodctl_offer "$each"
+        done
         return
     fi
-    case $1 in
-        choice) words=$3 ;;
-        loaded) words=$(kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//') ;;
-        known) words=$(sed 's/:.*//; s|.*/||; s/[.]ko.*//' \\
+    case $source in
+        choice)
+            while [[ $1 != -- ]]; do shift; done
+            _kmodctl_offer "${@:2}" ;;
+        loaded) mapfile -t names < <(kmodctl lsmod 2>/dev/null | sed '@LOADED@') ;;
+        known) mapfile -t names < <(sed '@KNOWN@' \\
             "/lib/modules/$(uname -r)/modules.dep" 2>/dev/null) ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
-    if [[ $1 == known || $1 == file ]]; then
-        COMPREPLY+=($(compgen -f -- "$word"))
+    _kmodctl_offer "${names[@]}"
+    if [[ $source == known || $source == file ]]; then
+        mapfile -t files < <(compgen -f -- "$word")
+        COMPREPLY+=("${files[@]}")
     fi
 }
 
@@ -97,16 +115,26 @@ function __kmodctl_in
 end
 
 function __kmodctl_loaded
-    kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//'
+    kmodctl lsmod 2>/dev/null | sed '@LOADED@'
 end
 
 function __kmodctl_known
-    sed 's/:.*//; s|.*/||; s/[.]ko.*//' /lib/modules/(uname -r)/modules.dep 2>/dev/null
+    sed '@KNOWN@' /lib/modules/(uname -r)/modules.dep 2>/dev/null
 end
 
 @OPTIONS@
 complete -c kmodctl -f
 @COMMANDS@"""
+
+
+_NO_NAME = "/^[A-Za-z0-9_][A-Za-z0-9_.+,-]*$/!d"
+"""What has sed leave out what could be no module's name, an option, or more than a word."""
+
+_NAMES = {
+    "@LOADED@": f"1d; s/ .*//; {_NO_NAME}",
+    "@KNOWN@": f"s/:.*//; s|.*/||; s/[.]ko.*//; {_NO_NAME}",
+}
+"""What sed makes names of modules with, of lsmod's output and of modules.dep."""
 
 
 def value_name(action: argparse.Action | Declaration) -> str:
@@ -120,7 +148,8 @@ def bash() -> str:
     """Return the completion for bash: options and commands, then what the command is about."""
     cases = "".join(f"        {name}) _kmodctl_words {_bash_words(name)} ;;\n" for name in COMMANDS)
     return (
-        BASH.replace("@TAKING@", "|".join(_taking(main_parser())))
+        _with_names(BASH)
+        .replace("@TAKING@", "|".join(_taking(main_parser())))
         .replace("@FIRST@", " ".join((*_names(main_parser()), *COMMANDS)))
         .replace("@CASES@", cases)
     )
@@ -129,8 +158,14 @@ def bash() -> str:
 def _bash_words(name: str) -> str:
     parser = command_parser(name)
     choices = _choices(parser)
-    options = f'"{" ".join(_names(parser))}"'
-    return f'choice {options} "{choices}"' if choices else f"{_source(name)} {options}"
+    options = " ".join(_names(parser))
+    return f"choice {options} -- {choices}" if choices else f"{_source(name)} {options}"
+
+
+def _with_names(script: str) -> str:
+    for place, text in _NAMES.items():
+        script = script.replace(place, text)
+    return script
 
 
 def zsh() -> str:
@@ -177,7 +212,8 @@ def fish() -> str:
         commands.append(f"complete -c kmodctl -n '__kmodctl_in {name}' {_fish_words(name)}")
         commands += [_fish_option(name, each) for each in command_parser(name).options()]
     return (
-        FISH.replace("@TAKING@", " ".join(_taking(main_parser())))
+        _with_names(FISH)
+        .replace("@TAKING@", " ".join(_taking(main_parser())))
         .replace("@OPTIONS@", "\n".join(options))
         .replace("@COMMANDS@", "".join(f"{line}\n" for line in commands))
     )

@@ -33,7 +33,8 @@ def bash_offers(before: str, *words: str) -> list[str]:
         f'{before}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kmodctl; '
         "printf '%s\\n' \"${COMPREPLY[@]}\""
     )
-    return _run([bash, "-c", script, "bash", *words], {}).split()
+    offers = _run([bash, "-c", script, "bash", *words], {}).splitlines()
+    return [each for each in offers if each]
 
 
 def fish_offers(before: str, line: str, environment: Mapping[str, str]) -> list[str]:

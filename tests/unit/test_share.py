@@ -99,6 +99,74 @@ def test_bash_completes_files(tmp_path: Path) -> None:
     assert bash("kmodctl", "insmod", f"{tmp_path}/so") == [f"{tmp_path}/some.ko"]
 
 
+LISTING = """\
+Module                  Size  Used by
+good_one               16384  0
+$(touch${IFS}@/run)    16384  0
+`touch${IFS}@/run`     16384  0
+-rf                    16384  0
+${x:=good_two}         16384  0
+"""
+"""What lsmod prints where a module's name is made for whoever evaluates it."""
+
+INDEX = """\
+kernel/good-one.ko.xz: kernel/b.ko
+kernel/$(touch${IFS}${PWD}run).ko:
+kernel/a b.ko:
+kernel/*.ko:
+"""
+"""A modules.dep with such names."""
+
+
+def listing(directory: Path) -> Path:
+    path = directory / "listing"
+    path.write_text(LISTING.replace("@", str(directory)))
+    return path
+
+
+def index(directory: Path) -> Path:
+    path = directory / "modules.dep"
+    path.write_text(INDEX)
+    return path
+
+
+def test_bash_evaluates_no_modules_name(tmp_path: Path) -> None:
+    source = f"source '{COMPLETIONS}/kmodctl.bash'; cd {tmp_path}; HOME={tmp_path}"
+    loaded = f"{source}; kmodctl() {{ cat {listing(tmp_path)}; }}"
+    assert bash_offers(loaded, "kmodctl", "rmmod", "") == ["good_one"]
+    known = f'{source}; sed() {{ command sed "$1" {index(tmp_path)}; }}; cd /proc/self/fdinfo'
+    assert bash_offers(known, "kmodctl", "modprobe", "g") == ["good-one"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_bash_offers_a_file_by_its_name_whatever_that_is(tmp_path: Path) -> None:
+    for name in ("a b.ko", "a*.ko", "a$(touch run).ko"):
+        (tmp_path / name).touch()
+    source = f"source '{COMPLETIONS}/kmodctl.bash'; cd {tmp_path}"
+    offers = bash_offers(source, "kmodctl", "insmod", "a")
+    assert sorted(offers) == ["a b.ko", "a$(touch run).ko", "a*.ko"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_fish_evaluates_no_modules_name(tmp_path: Path) -> None:
+    source = f"source '{COMPLETIONS}/kmodctl.fish'; cd {tmp_path}"
+    environment = {"HOME": str(tmp_path)}
+    loaded = f"{source}; function kmodctl; cat {listing(tmp_path)}; end"
+    assert fish_offers(loaded, "kmodctl rmmod ", environment) == ["good_one"]
+    known = f"{source}; function sed; command sed $argv[1] {index(tmp_path)}; end"
+    assert fish_offers(known, "kmodctl modprobe g", environment) == ["good-one"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_zsh_evaluates_no_files_name(tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some/$(touch run).ko").touch()
+    read = f"fpath=('{COMPLETIONS}' $fpath); cd {tmp_path}"
+    completed = zsh_completes(read, "kmodctl insmod some/", tmp_path)
+    assert completed == r"kmodctl insmod some/\$\(touch\ run\).ko "
+    assert not (tmp_path / "run").exists()
+
+
 def test_fish_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
     def fish(line: str) -> list[str]:
         source = f"source '{COMPLETIONS}/kmodctl.fish'"

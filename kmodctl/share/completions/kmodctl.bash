@@ -11,43 +11,61 @@ _kmodctl() {
         esac
     done
     case $command in
-        "") COMPREPLY=($(compgen -W "--socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations hold device ls completion" -- "$word")) ;;
-        lsmod) _kmodctl_words known "-s --syslog -v --verbose -V --version -h --help" ;;
-        insmod) _kmodctl_words file "-f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help" ;;
-        modprobe) _kmodctl_words known "-a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help" ;;
-        rmmod) _kmodctl_words loaded "-f --force -s --syslog -v --verbose -w --wait -V --version -h --help" ;;
-        modinfo) _kmodctl_words known "-a --author -d --description -l --license -p --parameters -n --filename -0 --null -m --modname -F --field -b --basedir -k --set-version -V --version -h --help" ;;
-        depmod) _kmodctl_words file "-a --all -A --quick -e --errsyms -n --show --dry-run -P --symbol-prefix -v --verbose -w --warn -b --basedir -m --moduledir -o --outdir -C --config -E --symvers -F --filesyms -V --version -h --help" ;;
-        param) _kmodctl_words loaded "-V --version -h --help" ;;
-        static-nodes) _kmodctl_words known "-o --output -f --format -V --version -h --help" ;;
-        tree) _kmodctl_words known "-S --set-version -V --version -h --help" ;;
-        dmesg) _kmodctl_words known "-w --follow -V --version -h --help" ;;
-        status) _kmodctl_words loaded "-V --version -h --help" ;;
-        events) _kmodctl_words known "-f --follow -V --version -h --help" ;;
-        operations) _kmodctl_words known "-V --version -h --help" ;;
-        hold) _kmodctl_words known "-u --unload -b --use-blacklist -l --list -e --end -V --version -h --help" ;;
-        device) _kmodctl_words choice "-V --version -h --help" "add list remove" ;;
-        ls) _kmodctl_words file "-l -V --version -h --help" ;;
-        completion) _kmodctl_words choice "-V --version -h --help" "bash zsh fish" ;;
+        "") _kmodctl_offer --socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations hold device ls completion ;;
+        lsmod) _kmodctl_words known -s --syslog -v --verbose -V --version -h --help ;;
+        insmod) _kmodctl_words file -f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help ;;
+        modprobe) _kmodctl_words known -a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help ;;
+        rmmod) _kmodctl_words loaded -f --force -s --syslog -v --verbose -w --wait -V --version -h --help ;;
+        modinfo) _kmodctl_words known -a --author -d --description -l --license -p --parameters -n --filename -0 --null -m --modname -F --field -b --basedir -k --set-version -V --version -h --help ;;
+        depmod) _kmodctl_words file -a --all -A --quick -e --errsyms -n --show --dry-run -P --symbol-prefix -v --verbose -w --warn -b --basedir -m --moduledir -o --outdir -C --config -E --symvers -F --filesyms -V --version -h --help ;;
+        param) _kmodctl_words loaded -V --version -h --help ;;
+        static-nodes) _kmodctl_words known -o --output -f --format -V --version -h --help ;;
+        tree) _kmodctl_words known -S --set-version -V --version -h --help ;;
+        dmesg) _kmodctl_words known -w --follow -V --version -h --help ;;
+        status) _kmodctl_words loaded -V --version -h --help ;;
+        events) _kmodctl_words known -f --follow -V --version -h --help ;;
+        operations) _kmodctl_words known -V --version -h --help ;;
+        hold) _kmodctl_words known -u --unload -b --use-blacklist -l --list -e --end -V --version -h --help ;;
+        device) _kmodctl_words choice -V --version -h --help -- add list remove ;;
+        ls) _kmodctl_words file -l -V --version -h --help ;;
+        completion) _kmodctl_words choice -V --version -h --help -- bash zsh fish ;;
     esac
 }
 
-# Completes an option of $2, or what $1 says: a module that is loaded or known, a file, one of $3.
+# Offers those of $@ that begin with the word. What they are named is nobody's command: no name is
+# given to compgen -W, which evaluates what it is given.
+_kmodctl_offer() {
+    local each
+    for each; do
+        [[ $each != "$word"* ]] || COMPREPLY+=("$each")
+    done
+}
+
+# Completes an option of those behind $1, or what $1 says: a module that is loaded or known, a
+# file; without any of these, one of the words behind "--".
 _kmodctl_words() {
-    local words=
+    local source=$1 each
+    local -a names=() files=()
+    shift
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "$2" -- "$word"))
+        for each; do
+            [[ $each != -- ]] || break
+            _kmodctl_offer "$each"
+        done
         return
     fi
-    case $1 in
-        choice) words=$3 ;;
-        loaded) words=$(kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//') ;;
-        known) words=$(sed 's/:.*//; s|.*/||; s/[.]ko.*//' \
+    case $source in
+        choice)
+            while [[ $1 != -- ]]; do shift; done
+            _kmodctl_offer "${@:2}" ;;
+        loaded) mapfile -t names < <(kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//; /^[A-Za-z0-9_][A-Za-z0-9_.+,-]*$/!d') ;;
+        known) mapfile -t names < <(sed 's/:.*//; s|.*/||; s/[.]ko.*//; /^[A-Za-z0-9_][A-Za-z0-9_.+,-]*$/!d' \
             "/lib/modules/$(uname -r)/modules.dep" 2>/dev/null) ;;
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
-    if [[ $1 == known || $1 == file ]]; then
-        COMPREPLY+=($(compgen -f -- "$word"))
+    _kmodctl_offer "${names[@]}"
+    if [[ $source == known || $source == file ]]; then
+        mapfile -t files < <(compgen -f -- "$word")
+        COMPREPLY+=("${files[@]}")
     fi
 }
 

@@ -22,11 +22,11 @@ function __kmodctl_in
 end
 
 function __kmodctl_loaded
-    kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//'
+    kmodctl lsmod 2>/dev/null | sed '1d; s/ .*//; /^[A-Za-z0-9_][A-Za-z0-9_.+,-]*$/!d'
 end
 
 function __kmodctl_known
-    sed 's/:.*//; s|.*/||; s/[.]ko.*//' /lib/modules/(uname -r)/modules.dep 2>/dev/null
+    sed 's/:.*//; s|.*/||; s/[.]ko.*//; /^[A-Za-z0-9_][A-Za-z0-9_.+,-]*$/!d' /lib/modules/(uname -r)/modules.dep 2>/dev/null
 end
 
 complete -c kmodctl -n '__kmodctl_in' -l socket -r -d 'the daemon\'s socket'
