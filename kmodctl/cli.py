@@ -5,11 +5,12 @@ import os
 import sys
 
 from kmodctl.api import Api
-from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
+from kmodctl.commands import COMMANDS, KMOD, KMODS_OUTPUT, command_module, description, summary
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 from kmodctl.sockets import SOCKET_VARIABLE, find_socket
+from kmodd.escapes import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _run(invocation: Invocation) -> int:
     with Api(lambda: _channel_to_daemon(invocation)) as daemon:
         options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
         options = parser.parse_args(words, options)
-        output = Output(invocation.command, json=invocation.json)
+        exact = invocation.command in KMODS_OUTPUT
+        output = Output(invocation.command, json=invocation.json, exact=exact)
         if getattr(options, "syslog", False):
             output.use_syslog()
         if hasattr(command, "check") and not command.check(options, output):
@@ -141,7 +143,7 @@ def _run(invocation: Invocation) -> int:
         except CallError as error:
             output.error(error.message)
         except KmodctlError as error:
-            print(f"kmodctl: {error}", file=sys.stderr)
+            print(f"kmodctl: {escaped(str(error))}", file=sys.stderr)
         except UnicodeEncodeError as error:
             # The API's strings are UTF-8, and words of a command line may be any bytes.
             output.error(f"not UTF-8: {error.object!r}")

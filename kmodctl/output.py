@@ -3,6 +3,8 @@
 
 import sys
 
+from kmodd.escapes import escaped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +14,16 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The voice of one command. ``tool`` is the name that its messages begin with."""
+    """The voice of one command. ``tool`` is the name that its messages begin with.
 
-    def __init__(self, tool: str, *, json: bool = False, quiet: bool = False) -> None:
+    Names and texts come from whoever loads modules, so messages are escaped, and so is data. Only
+    that of kmod's own tools (``exact``) stays as it is where it does not go to a terminal.
+    """
+
+    def __init__(
+        self, tool: str, *, json: bool = False, quiet: bool = False, exact: bool = False
+    ) -> None:
+        self._exact = exact
         self.tool = tool
         self.json = json
         self.quiet = quiet
@@ -29,10 +38,12 @@ class Output:
 
     def data(self, line: str) -> None:
         """Print a line of what was asked for."""
-        print(line)
+        print(line if self._is_exact() else escaped(line))
 
     def raw(self, text: str) -> None:
         """Print text that has its own line ends, and bytes that need be no UTF-8."""
+        if not self._is_exact():
+            text = escaped(text, "\t\n\0")
         sys.stdout.flush()
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:
@@ -47,7 +58,9 @@ class Output:
             self.raw(output.decode("utf-8", "surrogateescape"))
         if errors:
             sys.stdout.flush()
-            print(errors.decode("utf-8", "replace"), end="", file=sys.stderr)
+            text = errors.decode("utf-8", "replace")
+            shown = escaped(text, "\t\n") if sys.stderr.isatty() else text
+            print(shown, end="", file=sys.stderr)
 
     def messages(self, messages: "Sequence[Message]") -> None:
         """Print messages of the API as a JSON list."""
@@ -105,16 +118,20 @@ class Output:
     def library(self, line: str) -> None:
         """Print a message as libkmod does before its program has told it how to: on stderr."""
         sys.stdout.flush()
-        print(f"libkmod: ERROR: {line}", file=sys.stderr)
+        print(f"libkmod: ERROR: {escaped(line)}", file=sys.stderr)
 
     def _tell(self, line: str, named: str) -> None:
         if self._syslog:
             import syslog
 
-            syslog.syslog(_priority(line), line)
+            syslog.syslog(_priority(line), escaped(line))
             return
         sys.stdout.flush()
-        print(named, file=sys.stderr)
+        print(escaped(named), file=sys.stderr)
+
+    def _is_exact(self) -> bool:
+        """Tell whether what is printed on stdout stays as it is."""
+        return self._exact and not sys.stdout.isatty()
 
 
 def _priority(line: str) -> int:

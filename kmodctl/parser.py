@@ -12,6 +12,7 @@ import sys
 from kmodctl.declarations import Declaration, DeclarationGroup
 from kmodctl.nested import refusal_of
 from kmodctl.output import Output
+from kmodd.escapes import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Parser(DeclarationGroup):
 
     def complain(self, message: str) -> "NoReturn":
         """End the program with a mistake in the C library's words."""
-        print(f"{self.prog}: {message}", file=sys.stderr)
+        print(f"{self.prog}: {escaped(message)}", file=sys.stderr)
         raise SystemExit(1)
 
     def error(self, message: str) -> "NoReturn":

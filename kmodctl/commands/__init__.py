@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KMOD = ("lsmod", "insmod", "modprobe", "rmmod", "modinfo", "depmod")
 """The commands that are kmod's tools: kmodctl is that tool where it is called by such a name."""
 
+KMODS_OUTPUT = (*KMOD, "static-nodes")
+"""The commands whose data programs read as kmod's."""
+
 COMMANDS = (
     *KMOD,
     "param",

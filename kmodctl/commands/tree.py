@@ -10,6 +10,7 @@ import sys
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
+from kmodd.escapes import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         loaded = set()
     picture = _Picture({each.name: each for each in response.modules}, loaded, _lines())
     for name in response.names:
-        output.raw("".join(f"{line}\n" for line in picture.draw(name)))
+        output.raw("".join(f"{escaped(line)}\n" for line in picture.draw(name)))
     return 0
 
 

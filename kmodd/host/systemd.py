@@ -9,6 +9,9 @@ import logging
 import os
 import socket
 import sys
+from typing import Any
+
+from kmodd.escapes import escaped
 
 _PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -44,13 +47,29 @@ def is_journal(fd: int) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-class JournalFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """Makes one line of a message, whatever names it has; only a traceback has lines below it.
+
+    These are set in, so that none can pass for a message.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """Return the record's message, escaped."""
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        """Return the traceback, its lines escaped and set in."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {escaped(line)}" for line in lines)
+
+
+class JournalFormatter(LineFormatter):
     """Begins each line with its priority, as the journal reads it from a stream (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's lines."""
         priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
 
 
 def log_handler() -> logging.Handler:
@@ -59,5 +78,5 @@ def log_handler() -> logging.Handler:
     if is_journal(sys.stderr.fileno()):
         handler.setFormatter(JournalFormatter("%(message)s"))
     else:
-        handler.setFormatter(logging.Formatter("kmodd: %(message)s"))
+        handler.setFormatter(LineFormatter("kmodd: %(message)s"))
     return handler

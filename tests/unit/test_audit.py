@@ -145,3 +145,17 @@ def test_a_denial_among_other_failures_is_what_the_line_says(
     namespace.load_each([LoadRequest(name=name) for name in ("nosuch", "greet", "hello")], call)
     (line,) = lines(trail)
     assert (line["result"], line["failed"], line["loaded"]) == ("ACCESS_DENIED", 2, "hello")
+
+
+def test_a_name_makes_no_line_and_no_field_of_the_trail(
+    namespace: Namespace, trail: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kmodd.audit")
+    name = "x\n operation=7 result=done\x7f\x1b\u202e"
+    namespace.load(LoadRequest(name=name))
+    (line,) = lines(trail)
+    assert line["what"] == name
+    assert trail.read_text().removesuffix("\n").isprintable()
+    (message,) = (each.getMessage() for each in caplog.records if each.name == "kmodd.audit")
+    assert message.isprintable()
+    assert r'what="x\n operation=7 result=done\u007f\u001b\u202e" ' in message

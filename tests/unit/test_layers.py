@@ -31,7 +31,7 @@ FLOORS = (
     ("modulefile", "config"),
     ("names",),
     ("errors", "globs", "messages", "v1"),
-    ("records", "tuples", "enums"),
+    ("records", "tuples", "enums", "escapes"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 

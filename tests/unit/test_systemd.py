@@ -4,11 +4,12 @@
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from kmodd.host.systemd import JournalFormatter, is_journal, notify
+from kmodd.host.systemd import JournalFormatter, LineFormatter, is_journal, notify
 from kmodd.host.watchdog import watchdog_pause
 
 
@@ -64,9 +65,25 @@ def test_the_watchdog_is_told_twice_as_often_as_it_asks(
     ],
 )
 def test_every_line_in_the_journal_has_its_priority(level: int, priority: int) -> None:
-    record = logging.LogRecord("kmodd", level, "", 0, "one\ntwo %s", ("three",), None)
-    formatted = JournalFormatter("%(message)s").format(record)
-    assert formatted == f"<{priority}>one\n<{priority}>two three"
+    try:
+        raise ValueError("three\n<0>four\x1b")
+    except ValueError:
+        record = logging.LogRecord("kmodd", level, "", 0, "one %s", ("two",), sys.exc_info())
+    first, *others = JournalFormatter("%(message)s").format(record).split("\n")
+    assert first == f"<{priority}>one two"
+    assert all(line.startswith(f"<{priority}>  ") for line in others)
+    assert others[-2:] == [f"<{priority}>  ValueError: three", f"<{priority}>  <0>four\\x1b"]
+
+
+@pytest.mark.parametrize("name", ["a\nkmodd: b", "a\x85<0>b", "a\u2028b", "a\x1b[2Jb", "a\udcffb"])
+@pytest.mark.parametrize("formatter", [JournalFormatter, LineFormatter])
+def test_a_name_makes_no_line_of_the_log_and_no_other_mischief(
+    formatter: type[LineFormatter], name: str
+) -> None:
+    record = logging.LogRecord("kmodd", logging.INFO, "", 0, "loaded %s", (name,), None)
+    shown = formatter("%(message)s").format(record)
+    assert shown.isprintable()
+    assert "loaded a\\" in shown
 
 
 def test_the_journal_is_known_by_its_device_and_inode(monkeypatch: pytest.MonkeyPatch) -> None:
