@@ -33,7 +33,7 @@ def notify(*assignments: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    message = "\n".join(assignments).encode("utf-8", "surrogateescape")
+    message = "\n".join(map(escaped, assignments)).encode("utf-8", "surrogateescape")
     with (
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,

@@ -75,6 +75,17 @@ def test_every_line_in_the_journal_has_its_priority(level: int, priority: int) -
     assert others[-2:] == [f"<{priority}>  ValueError: three", f"<{priority}>  <0>four\\x1b"]
 
 
+def test_a_name_makes_no_assignment_for_the_service_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        notify("READY=1", "STATUS=a\nMAINPID=1")
+        assert manager.recv(100) == rb"READY=1" + b"\n" + rb"STATUS=a\x0aMAINPID=1"
+
+
 @pytest.mark.parametrize("name", ["a\nkmodd: b", "a\x85<0>b", "a\u2028b", "a\x1b[2Jb", "a\udcffb"])
 @pytest.mark.parametrize("formatter", [JournalFormatter, LineFormatter])
 def test_a_name_makes_no_line_of_the_log_and_no_other_mischief(
