@@ -6,6 +6,7 @@ import sys
 
 from kmodctl.api import Api
 from kmodctl.commands import COMMANDS, KMOD, KMODS_OUTPUT, command_module, description, summary
+from kmodctl.environment import environment
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
@@ -182,7 +183,7 @@ def _has_daemon(daemon: Api) -> bool:
     One that the environment names is meant, and missed if it is not there. Any other one has to
     have the running kernel: who calls modprobe does not expect an emulated one.
     """
-    if SOCKET_VARIABLE in os.environ:
+    if SOCKET_VARIABLE in environment():
         return True
     from kmodd.messages.daemon_service import KERNEL_KIND_LINUX
 
@@ -227,7 +228,7 @@ def _can_be_answered_here(
     invocation: Invocation, command: "ModuleType", options: CommandOptions
 ) -> bool:
     """Tell whether a question needs no daemon: it names a release, and nobody names a daemon."""
-    named = invocation.socket is not None or SOCKET_VARIABLE in os.environ
+    named = invocation.socket is not None or SOCKET_VARIABLE in environment()
     has_release = bool(getattr(options, "release", ""))
     return has_release and not named and _says(command, "only_asks", options)
 

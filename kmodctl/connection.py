@@ -35,6 +35,11 @@ class Connection:
 
         ``timeout`` bounds each call, in seconds. A call that runs out of time ends the waiting,
         not the work: the daemon finishes what it began. Raises NoDaemonError.
+
+        Root asks root's daemons alone (OthersDaemonError), as ``kmodctl.sockets.check_listener``
+        has it. That is asked of a connection just before grpc makes its own, and not of those that
+        grpc makes later: it protects from a socket that is somebody else's, not from who may
+        put one in a daemon's place.
         """
         self._path = find_socket(socket)
         self._timeout = timeout

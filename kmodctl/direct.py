@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands' calls to a daemon: one at a time, with neither grpc nor protobuf."""
 
-import os
-
-from kmodctl.errors import CallError, NoDaemonError
+from kmodctl.environment import environment
+from kmodctl.errors import CallError, NoDaemonError, OthersDaemonError
 from kmodctl.http2 import Http2Connection, Http2Error
 from kmodctl.nested import metadata_for
 from kmodctl.rpc import ConnectionLostError, RpcError
-from kmodctl.sockets import candidates
+from kmodctl.sockets import candidates, check_listener
 from kmodd.messages.channel import Channel
 from kmodd.messages.codec import DecodeError
 
@@ -36,7 +35,7 @@ class DirectChannel(Channel):
         ``timeout`` bounds each call, in seconds. A call that runs out of time ends the waiting,
         not the work: the daemon finishes what it began.
         """
-        self._candidates = candidates(socket, os.environ)
+        self._candidates = candidates(socket, environment())
         self._timeout = timeout
         self._connection: Http2Connection | None = None
         self._path = ""
@@ -48,7 +47,10 @@ class DirectChannel(Channel):
             self._connection = None
 
     def call(self, method: str, request: "Message", response: "type[Response]") -> "Response":
-        """Make a call with one request and one response; raises CallError, NoDaemonError."""
+        """Make a call with one request and one response.
+
+        Raises CallError, NoDaemonError, and OthersDaemonError before anything is sent.
+        """
         return self.upload(method, (request,), response)
 
     def upload(
@@ -56,7 +58,7 @@ class DirectChannel(Channel):
     ) -> "Response":
         """Make a call with a stream of requests and one response.
 
-        Raises CallError, NoDaemonError, and what making the requests raises.
+        Raises as ``call`` does, and what making the requests raises.
         """
         answers = [*self._exchange(method, requests, response)]
         if len(answers) != 1:
@@ -91,9 +93,15 @@ class DirectChannel(Channel):
         if self._connection is None:
             for path in self._candidates:
                 try:
-                    self._connection = Http2Connection(path)
+                    connection = Http2Connection(path)
                 except OSError:
                     continue
+                try:
+                    check_listener(connection.fileno(), path)
+                except OthersDaemonError:
+                    connection.close()
+                    raise
+                self._connection = connection
                 self._path = path
                 break
             else:

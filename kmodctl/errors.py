@@ -3,6 +3,7 @@
 
 KmodctlError
 ├── NoDaemonError      nobody answers on any of the sockets
+├── OthersDaemonError  a daemon that root does not ask
 └── CallError          the daemon answered that the call failed
 """
 
@@ -31,6 +32,17 @@ class NoDaemonError(KmodctlError):
             "start one with 'kmodd serve', or use 'kmodd run -- COMMAND'"
         )
         self.sockets = tuple(sockets)
+
+
+class OthersDaemonError(KmodctlError):
+    """Another user's daemon listens on ``socket``, and root asks root's alone."""
+
+    def __init__(self, socket: str, user: int) -> None:
+        super().__init__(
+            f"{socket} is not asked: user {user} listens there, and root asks root's daemons alone"
+        )
+        self.socket = socket
+        self.user = user
 
 
 class CallError(KmodctlError):

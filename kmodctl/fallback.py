@@ -8,6 +8,7 @@ then gets what the distribution's own program does.
 import os
 import sys
 
+from kmodctl.environment import environment
 from kmodctl.errors import KmodctlError
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ _DIVERTED = ".distrib"
 
 def execute_real_kmod(tool: str, words: "Sequence[str]") -> None:
     """Become the real ``tool`` with these words; raises KmodctlError where there is none."""
-    program = find_real_kmod(tool, os.environ, sys.argv[0])
+    program = find_real_kmod(tool, environment(), sys.argv[0])
     if program is None:
         raise KmodctlError(
             f"no daemon answers, and the real {tool} is not found; {REAL_KMOD_VARIABLE} may name it"
@@ -33,7 +34,7 @@ def execute_real_kmod(tool: str, words: "Sequence[str]") -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     # kmod is the tool that it is called by the name of.
-    os.execv(program, [tool, *words])
+    os.execve(program, [tool, *words], environment())
 
 
 def find_real_kmod(tool: str, environment: "Mapping[str, str]", own: str) -> str | None:

@@ -108,6 +108,10 @@ class Http2Connection:
         self._idle = 0
         self._idle_since = monotonic()
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._socket.fileno()
+
     def __enter__(self) -> "Self":
         return self
 

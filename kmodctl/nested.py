@@ -8,6 +8,7 @@ the daemon's trust in its configuration, not in its callers.
 
 import os
 
+from kmodctl.environment import environment
 from kmodctl.sockets import SOCKET_VARIABLE
 
 TYPE_CHECKING = False
@@ -30,8 +31,8 @@ def metadata_for(path: str) -> tuple[tuple[str, str], ...]:
 
     A command that the daemon runs finds a token in its environment, and the socket to show it on.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
-    theirs = os.path.abspath(os.environ.get(SOCKET_VARIABLE, ""))
+    token = environment().get(TOKEN_VARIABLE)
+    theirs = os.path.abspath(environment().get(SOCKET_VARIABLE, ""))
     return ((TOKEN_KEY, token),) if token and path == theirs else ()
 
 

@@ -5,8 +5,7 @@ Loads a module after the modules that it depends on; with -r unloads it, and the
 nothing uses any more. $MODPROBE_OPTIONS holds options that come before those given.
 """
 
-import os
-
+from kmodctl.environment import environment
 from kmodctl.loading import LoadCommand, UnloadCommand, names_place
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser, add_wait
@@ -113,7 +112,7 @@ def _add_places(parser: Parser) -> None:
 
 def words(given: "Sequence[str]") -> list[str]:
     """Return the words with those of $MODPROBE_OPTIONS before them."""
-    return [*split_options(os.environ.get(OPTIONS_VARIABLE, "")), *given]
+    return [*split_options(environment().get(OPTIONS_VARIABLE, "")), *given]
 
 
 def check(options: CommandOptions, output: Output) -> bool:

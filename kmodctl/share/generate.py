@@ -50,7 +50,13 @@ asks, and executes the real kmod for the rest. An emulated kernel is only used w
 names its daemon."""
 
 SOCKETS = """The daemon is the one of --socket, else of $KMODD_SOCKET, else the user's own where
-there is one, else the system's."""
+there is one, else the system's. Root asks root's daemons alone: another user's, that --socket or
+$KMODD_SOCKET names, is refused, and a socket in the $XDG_RUNTIME_DIR of another user is passed
+over. For root of a container's user namespace, who listens outside is as good as root."""
+
+NAMES = """Names and texts that modules and callers have brought are shown with their control
+characters, line ends and marks of direction escaped. Only what kmod's commands and static-nodes
+print on stdout stays as it is, unless that is a terminal, and --json has its own escapes."""
 
 ROOTS = """Options that name another root or another configuration (-d, -C, -b) are not for a daemon
 that may be root: kmodctl reads the databases that are published there, with the caller's rights,
@@ -109,6 +115,10 @@ reason = "this machine has none"
 """
 
 
+ENVIRONMENT_TEXT = """These have no say where kmodctl has more rights than who called it: where the
+real user or group is not the one in force, or capabilities came with a file."""
+
+
 def generate(share: Path) -> None:
     """Write all files below ``share``."""
     for path, text in files().items():
@@ -146,7 +156,7 @@ def _kmodctl_page() -> Iterator[str]:
         f"the words, messages and exit statuses of kmod {KMOD_VERSION}; what goes beyond"
     )
     yield from _text("is told as such.")
-    for text in (SOCKETS, ROOTS, LINKS):
+    for text in (SOCKETS, ROOTS, LINKS, NAMES):
         yield from (".PP", *_text(text))
     yield from (".SH OPTIONS", *_options(main.options()))
     yield ".SH COMMANDS"
@@ -155,6 +165,7 @@ def _kmodctl_page() -> Iterator[str]:
     yield ".SH ENVIRONMENT"
     for name, text in ENVIRONMENT:
         yield from (".TP", f".B {name}", text)
+    yield from (".PP", *_text(ENVIRONMENT_TEXT))
     yield from (".SH EXIT STATUS", *_text("0 for success, 1 for anything else."))
     yield from _see_also("kmodctl (1)")
 

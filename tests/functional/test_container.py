@@ -41,12 +41,16 @@ def daemon(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) ->
         yield running
 
 
-def in_container(daemon: Daemon, script: str) -> "subprocess.CompletedProcess[str]":
-    """Run a shell's ``script`` as nobody, with this Python, the client and the socket at hand."""
+def in_container(daemon: Daemon, script: str, *through: str) -> "subprocess.CompletedProcess[str]":
+    """Run a shell's ``script`` as nobody, with this Python, the client and the socket at hand.
+
+    ``through`` are words of a command that runs the shell as its last words.
+    """
     bwrap = require("bwrap", "a container needs the package bubblewrap")
     python = Path(sys.prefix, "bin")
     paths = [Path("/usr"), Path(sys.base_prefix), Path(sys.prefix)]
-    paths += [PROJECT / part for part in ("kmodctl", "kmodd/__init__.py", "kmodd/messages")]
+    parts = ("kmodctl", "kmodd/__init__.py", "kmodd/escapes.py", "kmodd/messages")
+    paths += [PROJECT / part for part in parts]
     links = [each for each in map(Path, ("/bin", "/lib", "/lib64", "/sbin")) if each.is_symlink()]
     whole = [each for each in map(Path, ("/bin", "/lib", "/lib64")) if not each.is_symlink()]
     trees = [each for each in map(Path, ("/usr/lib/modules", "/lib/modules")) if each.is_dir()]
@@ -63,7 +67,7 @@ def in_container(daemon: Daemon, script: str) -> "subprocess.CompletedProcess[st
     for tree in {each.resolve() for each in trees}:
         words += ["--tmpfs", str(tree)]
     words += ["--ro-bind", str(daemon.socket.parents[1] / "net"), str(INSIDE)]
-    command = [bwrap, *words, *_as_nobody(), "sh", "-euc", script]
+    command = [bwrap, *words, *_as_nobody(), *through, "sh", "-euc", script]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -108,3 +112,10 @@ def test_a_container_loads_what_its_socket_allows_and_nothing_else(daemon: Daemo
         assert {each.name for each in admin.list_modules()} == set(rows)
         admin.load("ext4")  # which is there for who may have it
     assert in_container(daemon, "python -m kmodctl modprobe -r br_netfilter").returncode == 0
+
+
+def test_root_of_a_container_of_a_user_asks_the_daemon_outside(daemon: Daemon) -> None:
+    unshare = require("unshare", "a namespace of users needs util-linux")
+    script = "id -u; python -m kmodctl status | grep ^role"
+    ran = in_container(daemon, script, unshare, "--user", "--map-root-user")
+    assert (ran.stdout.split(), ran.stderr) == (["0", "role:", "loader"], "")
