@@ -10,6 +10,7 @@ from kmodd.escapes import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Mapping
 
 SOCKET_VARIABLE = "KMODD_SOCKET"
@@ -66,6 +67,8 @@ def check_listener(connected: int, path: str) -> None:
     """
     if os.geteuid() != 0:
         return
+    import _socket  # socket's own import takes longer than a whole search
+
     same = _socket.socket(fileno=os.dup(connected))
     try:
         _check(same, path)
@@ -73,8 +76,10 @@ def check_listener(connected: int, path: str) -> None:
         same.close()
 
 
-def _check(connected: _socket.socket, path: str) -> None:
-    credentials = connected.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS)
+def _check(connected: "_socket.socket", path: str) -> None:
+    from _socket import SO_PEERCRED, SOL_SOCKET
+
+    credentials = connected.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS)
     process, user, _ = memoryview(credentials).cast("i")
     user &= 0xFFFFFFFF
     if user == 0 or (user == UNMAPPED and _is_outside(process, _uid_map())):
@@ -125,7 +130,7 @@ def _is_passed_over(runtime: str, own: str) -> bool:
 
 
 def _answers(path: str) -> bool:
-    import _socket  # socket's own import takes longer than this whole search
+    import _socket
 
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
