@@ -80,7 +80,7 @@ class Daemon:
                 log.warning("the setting %s takes effect with the next start", name)
         fixed = {name: getattr(self.settings, name) for name in FIXED}
         settings = replace(settings, **fixed)
-        self.parts.namespace.set_policy(DenyList(settings.deny), exact=settings.kmod_exact)
+        self.parts.namespace.set_policy(_deny_list(settings), exact=settings.kmod_exact)
         try:
             self.servers.apply(settings.sockets, self.parts)
         except KmoddError:
@@ -131,7 +131,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
             kernel,
             trees,
             commands,
-            deny=DenyList(settings.deny),
+            deny=_deny_list(settings),
             exact=settings.kmod_exact,
             limits=settings.limits,
             audit=AuditTrail(settings.audit_file),
@@ -258,6 +258,10 @@ def _own_socket(settings: Settings) -> Path:
 def _runs_commands(settings: Settings, kernel: Kernel) -> bool:
     """Tell whether commands of modprobe.d are run."""
     return settings.run_commands or kernel.traits.runs_commands
+
+
+def _deny_list(settings: Settings) -> DenyList:
+    return DenyList(settings.deny, settings.deny_builds)
 
 
 def _asked_store(settings: Settings, kernel: Kernel) -> AskedStore | None:

@@ -112,6 +112,10 @@ allow = ["br_netfilter", "ip_vs*"]
 [[deny]]
 modules = ["floppy"]
 reason = "this machine has none"
+
+[[deny]]
+build_id = "5f3c0a97d2b14e68a1c2f9b4e07d3358c6a1b2d4"
+reason = "this build leaks"
 """
 
 

@@ -235,10 +235,12 @@ class ModuleFile:
         It is compiled into the module's ``struct module`` and need not be the file's name.
         """
         section = self.section(THIS_MODULE)
-        if section is None:
-            return None
+        return None if section is None else self.name_in(self.section_data(section))
+
+    def name_in(self, this_module: bytes) -> str:
+        """Return the name in the bytes of a ``struct module``; raises ModuleFileError."""
         start, size = _NAME_OFFSET[self.elf.bits], _NAME_SIZE[self.elf.bits]
-        name, end, _ = self.section_data(section)[start : start + size].partition(b"\0")
+        name, end, _ = this_module[start : start + size].partition(b"\0")
         if not end:
             raise self.elf.error(f"the name in {THIS_MODULE} does not end")
         return name.decode("utf-8", "surrogateescape")

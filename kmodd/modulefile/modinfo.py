@@ -40,7 +40,12 @@ def read_strings(elf: Elf) -> tuple[str, ...]:
     A single byte is not taken for a string where nothing but NULs is before it and nothing after,
     as libkmod has it. Raises ModuleFileError where the section is too long.
     """
-    data = elf.named_data(b".modinfo", limit=MAX_MODINFO).lstrip(b"\0")
+    return strings_in(elf.named_data(b".modinfo", limit=MAX_MODINFO))
+
+
+def strings_in(data: bytes) -> tuple[str, ...]:
+    """Return the strings in the bytes of a ``.modinfo``, as ``read_strings`` does."""
+    data = data.lstrip(b"\0")
     if len(data) < _SHORTEST:
         return ()
     return tuple(filter(None, data.decode("utf-8", "surrogateescape").split("\0")))

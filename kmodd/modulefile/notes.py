@@ -7,7 +7,12 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kmodd.modulefile.elf import Elf
+
+BUILD_ID_SECTION = ".note.gnu.build-id"
+"""The section that the linker notes the build id in."""
 
 MAX_NOTES = 64 << 10
 """Bytes of notes in the module with the most (Debian's have 36)."""
@@ -21,7 +26,12 @@ def read_build_id(elf: Elf) -> bytes | None:
 
     Raises ModuleFileError where a note reaches past the end of ``.note.gnu.build-id``.
     """
-    data = elf.named_data(b".note.gnu.build-id", limit=MAX_NOTES)
+    data = elf.named_data(BUILD_ID_SECTION.encode(), limit=MAX_NOTES)
+    return next(build_ids_in(data, elf), None)
+
+
+def build_ids_in(data: bytes, elf: Elf) -> Iterator[bytes]:
+    """Yield the build ids among the notes in ``data``; raises ModuleFileError as above."""
     header = struct.Struct(f"{elf.order}3I")
     position = 0
     while position < len(data):
@@ -34,8 +44,7 @@ def read_build_id(elf: Elf) -> bytes | None:
         if begin + size > len(data):
             raise elf.error(f"a note of {size} bytes is cut short")
         if kind == _BUILD_ID and data[start : start + owner_size] == _OWNER:
-            return data[begin : begin + size]
-    return None
+            yield data[begin : begin + size]
 
 
 def _padded(size: int) -> int:

@@ -30,6 +30,7 @@ from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, Watch
 from kmodd.namespace.holding import Holding
 from kmodd.namespace.holds import Hold, Holds
+from kmodd.namespace.identities import check_image
 from kmodd.namespace.load_origins import LoadOrigins, Origin
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.loading import Loading
@@ -336,9 +337,7 @@ class Namespace:
         check_parameters(parameters)
         name = image_name(image, file_name)
         with self._operations.begin("insert", name or file_name, call) as operation:
-            denial = self._planning.policy.deny.denial(module_name(name))
-            if denial is not None:
-                raise denial
+            check_image(self._planning.policy.deny, image, file_name)
             self._runner(operation, call).insert(name, image, parameters, flags)
             self._origins.note_asked([module_name(name)])
         return self.module(name)

@@ -3,9 +3,14 @@
 
 from collections.abc import Iterable
 
+from kmodd.access.caller import Role
 from kmodd.access.rules import check_needed, check_target
+from kmodd.errors import ModuleFileError
+from kmodd.names import module_name
+from kmodd.namespace.identities import Identify
 from kmodd.namespace.operation import Operation
-from kmodd.plan import BuiltinStep, Cause, Plan, module_of
+from kmodd.plan import BuiltinStep, Cause, InsertStep, Plan, Step, module_of
+from kmodd.records import replace
 
 
 def check_module(operation: Operation, event: str, module: str) -> None:
@@ -17,22 +22,66 @@ def check_module(operation: Operation, event: str, module: str) -> None:
     check(operation.caller, module)
 
 
-def check_plans(
-    operation: Operation, event: str, plans: Iterable[Plan], *, requested: bool = False
-) -> None:
+def allowed_loads(
+    operation: Operation, plans: tuple[Plan, ...], identify: Identify, *, requested: bool = False
+) -> tuple[Plan, ...]:
+    """Return ``plans`` as the caller of ``operation`` may have them run; raises AccessError.
+
+    The module that each plan is for must be among those that the caller may have, unless it was
+    ``requested`` by the code of one that is, or by the module's own command. The rest must not be
+    denied. A module goes by the name of its file and by those in there; where a file does not tell
+    a loader's load fails with a ModuleFileError, or goes without it where it can.
+    """
+    if operation.caller.role is Role.ADMIN:
+        return plans
+    return tuple(_allowed_load(operation, plan, identify, requested=requested) for plan in plans)
+
+
+def _allowed_load(operation: Operation, plan: Plan, identify: Identify, *, requested: bool) -> Plan:
+    caller = operation.caller
+    follows = requested or operation.runs("install", plan.target)
+    check = check_needed if follows else check_target
+    check(caller, plan.target)
+    steps: list[Step] = []
+    for step in plan.steps:
+        is_target = module_of(step) == plan.target
+        try:
+            names = _names_of(step, identify)
+        except ModuleFileError:
+            if is_target or _is_required(step):
+                raise
+            continue
+        for name in names:
+            (check if is_target else check_needed)(caller, name)
+        steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def _is_required(step: Step) -> bool:
+    return not isinstance(step, BuiltinStep) and step.required
+
+
+def _names_of(step: Step, identify: Identify) -> Iterable[str]:
+    """Return the names that the module of a step has, its file's first; none where it is builtin.
+
+    Raises ModuleFileError.
+    """
+    named = module_of(step)
+    if isinstance(step, InsertStep):
+        return dict.fromkeys((named, *map(module_name, identify(step.record).names)))
+    return () if isinstance(step, BuiltinStep) else (named,)
+
+
+def check_unloads(operation: Operation, plans: Iterable[Plan]) -> None:
     """Raise AccessError where the caller of ``operation`` may not have one of ``plans`` run.
 
-    The ``event`` is "install" or "remove". The module that each plan is for must be among those
-    that the caller may have, unless it was ``requested`` by the code of one that is, or by the
-    module's own command; and so must the users of a module that are unloaded before it. The rest
+    The module that each plan is for must be among those that the caller may have, unless its own
+    command asks for it; and so must the users of a module that are unloaded before it. The rest
     must not be denied.
     """
     caller = operation.caller
     for plan in plans:
-        if requested:
-            check_needed(caller, plan.target)
-        else:
-            check_module(operation, event, plan.target)
+        check_module(operation, "remove", plan.target)
         for step in plan.steps:
             if isinstance(step, BuiltinStep):
                 continue

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from kmodd.access import rules
+from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import Kernel, LoadedModule
+from kmodd.modulefile.identity import Identity
 from kmodd.namespace.context import RequestContext
+from kmodd.namespace.identities import FileDenials, Identify, Identities, identity_of_image
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
 from kmodd.namespace.parameters import arguments_of
-from kmodd.namespace.permissions import check_plans
+from kmodd.namespace.permissions import allowed_loads, check_unloads
 from kmodd.namespace.runner import Runner
 from kmodd.namespace.uploaded_module import with_uploaded
 from kmodd.plan import DenyList, LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
@@ -82,6 +85,7 @@ class Planning:
         self._names = names
         self._trees = trees
         self._locks = locks
+        self._identities = Identities()
         self.policy = Policy()
 
     def carry_out(self, wanted: ToPlan, runner: Runner, call: RequestContext) -> Outcome:
@@ -101,6 +105,9 @@ class Planning:
                 problems = generation.config.problems
                 try:
                     plans = self._plans(wanted, generation, runner, blacklisted)
+                except OutdatedFileError:
+                    generation = self._trees.rebuild(call.release)
+                    continue
                 except NotFoundError:
                     if generation.is_treeless or generation.number == runner.looked:
                         raise
@@ -147,6 +154,7 @@ class Planning:
         check_parameters(wanted.request.parameters)
         rules.check_parameters(runner.operation.caller, arguments_of(wanted.request.parameters))
         database = generation.database
+        identify = self._identify(wanted, generation)
         if wanted.uploaded is not None:
             database = with_uploaded(database, *wanted.uploaded)
         modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
@@ -157,11 +165,20 @@ class Planning:
             database,
             generation.config,
             loaded,
-            self.policy.deny,
+            FileDenials(self.policy.deny, database, identify),
             blacklisted=blacklisted,
         )
-        check_plans(runner.operation, "install", plans, requested=wanted.requested)
-        return plans
+        return allowed_loads(runner.operation, plans, identify, requested=wanted.requested)
+
+    def _identify(self, wanted: LoadToPlan, generation: Generation) -> Identify:
+        """Return what tells which module a file holds, the one that was sent among them."""
+
+        def identify(record: ModuleRecord) -> Identity:
+            if wanted.uploaded is not None and record.path == wanted.uploaded[0]:
+                return identity_of_image(wanted.uploaded[1], record.path)
+            return self._identities.of(record, generation.database.directory)
+
+        return identify
 
     def _plans_to_unload(
         self, wanted: UnloadToPlan, generation: Generation, runner: Runner
@@ -175,7 +192,7 @@ class Planning:
             if error.reason is Reason.MODULE_IN_USE:
                 self._locks.check_kept(error.module)
             raise
-        check_plans(runner.operation, "remove", plans)
+        check_unloads(runner.operation, plans)
         return plans if request.waits else tuple(map(self._unless_kept, plans))
 
     def _unless_kept(self, plan: Plan) -> Plan:

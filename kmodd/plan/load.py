@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kmodd.config import Config
     from kmodd.database.tables import Tables
+    from kmodd.plan.deny_list import Denials
     from kmodd.plan.requests import LoadRequest
 
 NOTHING_DENIED = DenyList()
@@ -27,7 +28,7 @@ def plan_load(
     database: Tables,
     config: Config,
     loaded: Mapping[str, LoadedModule],
-    deny: DenyList = NOTHING_DENIED,
+    deny: Denials = NOTHING_DENIED,
     *,
     blacklisted: list[str] | None = None,
 ) -> tuple[Plan, ...]:
@@ -38,8 +39,8 @@ def plan_load(
     lists what is loaded already too, but for a module that is itself in the kernel there is
     nothing to do: its plan is empty, or says that it is builtin.
 
-    Where a module that ``deny`` holds would have to be loaded, nothing is; where it is only a soft
-    dependency it is left out.
+    Where a module that ``deny`` is against would have to be loaded, nothing is; where it is only a
+    soft dependency it is left out.
 
     What is wrong with one module is its plan's ``failure``, and the others are loaded all the
     same: NotFoundError (MODULE_NOT_FOUND), StateError (MODULE_DENIED; with ``first_time``
@@ -70,7 +71,7 @@ class _Sources:
     database: Tables
     config: Config
     loaded: Mapping[str, LoadedModule]
-    deny: DenyList
+    deny: Denials
 
     def is_live(self, name: str) -> bool:
         """Tell whether the module is in the kernel, as far as the request minds that."""
@@ -145,7 +146,7 @@ class _Walk:
                 return tuple(steps), not_found(target.name, self._database)
         return tuple(steps), None
 
-    def _denial(self, target: Target) -> StateError | None:
+    def _denial(self, target: Target) -> KmoddError | None:
         """Return why the module must not be loaded, or cannot be without one that must not."""
         if self._sources.deny.is_empty or self._database.is_builtin(target.name):
             return None

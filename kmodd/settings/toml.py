@@ -10,6 +10,7 @@ Everything that is wrong is found at once, and each complaint names the file and
 
 import errno
 import os
+import re
 import stat
 import tomllib
 from collections import Counter
@@ -46,10 +47,14 @@ Check = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A setting that is one value; ``meaning`` is what kmodd.toml(5) says of it."""
+    """A setting that is one value; ``meaning`` is what kmodd.toml(5) says of it.
+
+    In a list of tables it may stand ``instead`` of the setting that is needed there.
+    """
 
     check: Check
     meaning: str
+    instead: str = ""
 
 
 Table = dict[str, "Value | Table | list[Table]"]
@@ -78,12 +83,19 @@ def read_settings(file: Path, base: Settings) -> Settings:
     if problems:
         raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems), detail=str(file))
     denied = values.pop("deny", [])
+    builds = [(each["build_id"], each.get("reason", "")) for each in denied if "build_id" in each]
     for name in ("limits", "timing"):
         if name in values:
             values[name] = replace(getattr(base, name), **values[name])
-    pairs = [(module, each.get("reason", "")) for each in denied for module in each["modules"]]
+    pairs = [
+        (module, each.get("reason", "")) for each in denied for module in each.get("modules", ())
+    ]
     return replace(
-        base, **values, deny=(*base.deny, *pairs), sockets=tuple(sockets) or base.sockets
+        base,
+        **values,
+        deny=(*base.deny, *pairs),
+        deny_builds=(*base.deny_builds, *builds),
+        sockets=tuple(sockets) or base.sockets,
     )
 
 
@@ -174,15 +186,20 @@ class _Document:
         return None
 
     def _row(self, table: Mapping[str, Any], known: Table, key: Key) -> dict[str, Any]:
-        """Check one of a list of tables, of which the first setting must be there."""
+        """Check one of a list of tables, of which the first setting must be there, or its like."""
         needed = next(iter(known))
-        if needed not in table:
-            self._complain(key, f"needs a {needed}")
+        like = [name for name, each in known.items() if _is_instead(each, needed)]
+        if table.keys().isdisjoint((needed, *like)):
+            self._complain(key, f"needs a {' or a '.join((needed, *like))}")
         return self._checked(table, known, key)
 
     def _complain(self, key: Key, what: str) -> None:
         name = ".".join(part for part in key if isinstance(part, str))
         self.problems.append(f"{self.place(key)}: {name} {what}")
+
+
+def _is_instead(wanted: "Value | Table | list[Table]", needed: str) -> bool:
+    return isinstance(wanted, Value) and wanted.instead == needed
 
 
 def _text_of(path: Path) -> str:
@@ -265,6 +282,14 @@ def _patterns(value: Any) -> tuple[str, ...]:
     for pattern in patterns:
         normalise_alias(pattern)
     return patterns
+
+
+def _build_id(value: Any) -> str:
+    """Return a build id in lower hexadecimal digits (ld --build-id: two a byte)."""
+    digits = _string(value).replace(":", "").lower()
+    if not re.fullmatch(r"([0-9a-f]{2})+", digits):
+        raise ValueError("is a build id in hexadecimal digits, two for each byte")
+    return digits
 
 
 def _choice(*words: str) -> Check:
@@ -360,7 +385,15 @@ SETTINGS: Table = {
     "deny": [
         {
             "modules": Value(
-                _patterns, "patterns of modules that are never loaded, nor what needs them"
+                _patterns,
+                "patterns of modules that are never loaded, nor what needs them; a module goes by "
+                "the name of its file and by the one in it",
+            ),
+            "build_id": Value(
+                _build_id,
+                "the build of a module that is never loaded, whatever it is called, in hexadecimal "
+                "digits as 'modinfo -F build-id' or 'readelf -n' shows it",
+                instead="modules",
             ),
             "reason": Value(_string, "what callers are told"),
         }

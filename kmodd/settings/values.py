@@ -110,9 +110,10 @@ class Settings:
 
     ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
     there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
-    of modules that are never loaded, each with a reason. ``kmod_exact`` is kmod to the letter,
-    without what is better here; then nothing is denied. ``load_at_start`` honours modules-load.d.
-    ``audit_file`` gets a line for each operation, where there is one.
+    of modules that are never loaded, each with a reason, and ``deny_builds`` the build ids of such,
+    in lower hexadecimal digits. ``kmod_exact`` is kmod to the letter, without what is better here;
+    then nothing is denied. ``load_at_start`` honours modules-load.d. ``audit_file`` gets a line for
+    each operation, where there is one.
     """
 
     kernel: str = "emulated"
@@ -128,6 +129,7 @@ class Settings:
     modprobe_config: tuple[Path, ...] = ()
     run_commands: bool = False
     deny: tuple[tuple[str, str], ...] = ()
+    deny_builds: tuple[tuple[str, str], ...] = ()
     kmod_exact: bool = False
     load_at_start: bool = False
     audit_file: Path | None = None

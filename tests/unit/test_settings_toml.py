@@ -104,7 +104,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_the_file_are_those_that_there_are() -> None:
-    names = {name for name in Settings.__slots__ if name != "sockets"} | {"socket"}
+    elsewhere = {"sockets", "deny_builds"}
+    names = {name for name in Settings.__slots__ if name not in elsewhere} | {"socket"}
     assert set(SETTINGS) == names
 
 
@@ -122,6 +123,15 @@ def test_drop_ins_come_after_the_file_by_name(tmp_path: Path) -> None:
     assert (settings.release, settings.root) == ("3", Path("/a"))
     assert settings.deny == (("a", ""), ("b", ""))
     assert settings.limits == Limits(streams=9, readers=3)
+
+
+@pytest.mark.parametrize("spelling", ["00ff1a", "00FF1A", "00:ff:1A"])
+def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> None:
+    text = f"[[deny]]\nbuild_id = '{spelling}'\nreason = 'CVE'\n[[deny]]\nmodules = ['a']\n"
+    write(tmp_path / "kmodd.toml", text)
+    settings = read_settings(tmp_path / "kmodd.toml", Settings())
+    assert settings.deny_builds == (("00ff1a", "CVE"),)
+    assert settings.deny == (("a", ""),)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,10 @@ def test_drop_ins_come_after_the_file_by_name(tmp_path: Path) -> None:
         ("limits = 3\n", "1: limits is a table, [limits]"),
         ("socket = 3\n", "1: socket is a list of tables, [[socket]]"),
         ("[[socket]]\nrole = 'admin'\n", "1: socket needs a path"),
-        ("[[deny]]\nreason = 'x'\n", "1: deny needs a modules"),
+        ("[[deny]]\nreason = 'x'\n", "1: deny needs a modules or a build_id"),
+        ("[[deny]]\nbuild_id = 'xyz'\n", "2: deny.build_id is a build id in hexadecimal digits"),
+        ("[[deny]]\nbuild_id = 'abc'\n", "2: deny.build_id is a build id in hexadecimal digits"),
+        ("[[deny]]\nbuild_id = 7\n", "2: deny.build_id is a string"),
         ("[[deny]]\nmodules = ['a[']\n", "2: deny.modules unmatched bracket in 'a['"),
         ("[[deny]]\nmodules = [\n 'a',\n 3]\n", "2: deny.modules is a string"),
         (
