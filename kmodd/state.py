@@ -123,34 +123,56 @@ class AskedStore:
 
     def load(self) -> frozenset[str]:
         """Return the names that were stored last in this life of the kernel."""
+        return self._load()[0]
+
+    def by_loaders(self) -> frozenset[str]:
+        """Return those of them that no admin has asked for; what does not say so, an admin has."""
+        return self._load()[1]
+
+    def _load(self) -> tuple[frozenset[str], frozenset[str]]:
+        nothing = frozenset[str](), frozenset[str]()
         try:
             data = _read_own(self._path)
             if data is None:
-                return frozenset()
-            boot_id, names = _asked(data)
+                return nothing
+            boot_id, names, by_loaders = _asked(data)
         except FileNotFoundError:
-            return frozenset()
+            return nothing
         except (OSError, ValueError, RecursionError, KmoddError) as error:
             log.warning("%s is dropped: %s", self._path, error)
-            return frozenset()
-        return names if boot_id == self._boot_id else frozenset()
+            return nothing
+        return (names, by_loaders) if boot_id == self._boot_id else nothing
 
-    def store(self, names: Collection[str]) -> None:
-        """Keep ``names``, whole or not at all; a directory that takes nothing is told once."""
-        content = {"boot_id": self._boot_id, "modules": sorted(names)}
+    def store(self, names: Collection[str], by_loaders: Collection[str] = ()) -> None:
+        """Keep ``names``, whole or not at all; a directory that takes nothing is told once.
+
+        Of those ``by_loaders`` no admin has asked for.
+        """
+        content = {
+            "boot_id": self._boot_id,
+            "modules": sorted(names),
+            "by_loaders": sorted(by_loaders),
+        }
         _kept(self._path, json.dumps(content, indent=1).encode(), self._complaint)
 
 
-def _asked(data: bytes) -> tuple[str, frozenset[str]]:
-    """Return the boot's id and the names in ``data``; raises ValueError, KmoddError."""
+def _asked(data: bytes) -> tuple[str, frozenset[str], frozenset[str]]:
+    """Return the boot's id and the names in ``data``, all and those that loaders alone asked for.
+
+    Raises ValueError, KmoddError.
+    """
     content = json.loads(data)
     match content:
-        case {"boot_id": str(boot_id), "modules": [*names]} if all(
-            isinstance(name, str) for name in names
-        ):
-            return boot_id, frozenset(check_query(name) for name in names)
+        case {"boot_id": str(boot_id), "modules": [*names]}:
+            return boot_id, _names(names), _names(content.get("by_loaders", []))
         case _:
             raise ValueError("it is not what kmodd writes")
+
+
+def _names(found: object) -> frozenset[str]:
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ValueError("it is not what kmodd writes")
+    return frozenset(map(check_query, found))
 
 
 def _kept(path: Path, data: bytes, complaint: Complaint) -> bool:

@@ -87,8 +87,8 @@ At the start a socket that cannot be had is left out, which the log says, and th
 kmodd only fails where there is none, or where another kmodd listens on one of them.
 
 An observer may look. A loader may also load and unload the modules of its allow list, by name or
-alias, and what these need comes with them. An admin may do everything, and with the kernel linux
-that is to be root.
+alias, and what these need comes with them; what an admin has asked for it cannot unload. An admin
+may do everything, and with the kernel linux that is to be root.
 """
 
 EXAMPLE = """\

@@ -78,6 +78,20 @@ def check_target(caller: Caller, module: str) -> None:
     check_needed(caller, module)
 
 
+def may_have(caller: Caller, module: str) -> bool:
+    """Tell whether ``check_target`` passes; nothing is logged."""
+    if caller.role is Role.ADMIN:
+        return True
+    allowed, denied = _patterns(caller.allow), _patterns(caller.deny)
+    return bool(allowed.select(module)) and not denied.select(module)
+
+
+def check_unasked(caller: Caller, module: str, *, by_admin: bool) -> None:
+    """Raise AccessError where ``module`` is in the kernel since an admin has asked for it."""
+    if by_admin and caller.role is not Role.ADMIN:
+        raise _denied(caller, f"an admin has asked for {module}, which stays", module)
+
+
 def check_needed(caller: Caller, module: str) -> None:
     """Raise AccessError where ``caller`` may not have ``module`` even where another needs it."""
     if caller.role is not Role.ADMIN and _patterns(caller.deny).select(module):

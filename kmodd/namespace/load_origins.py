@@ -5,6 +5,7 @@ import enum
 import threading
 from collections.abc import Collection, Iterable
 
+from kmodd.access.caller import Caller, Role
 from kmodd.state import AskedStore
 
 
@@ -17,7 +18,8 @@ class Origin(enum.Enum):
 
 
 class LoadOrigins:
-    """The origins of the loaded modules. ``_lock`` guards the table, readers need none.
+    """The origins of the loaded modules, and which an admin has asked for. ``_lock`` guards both,
+    readers need none.
 
     Which modules were asked for is stored whenever that changes, where there is a store.
     """
@@ -28,16 +30,25 @@ class LoadOrigins:
         self._store = store
         stored = store.load() if store is not None else frozenset()
         self._origins = {name: Origin.ASKED for name in loaded if name in stored}
+        by_loaders = store.by_loaders() if store is not None else frozenset()
+        self._by_admins = self._origins.keys() - by_loaders
 
     def of(self, name: str) -> Origin:
         """Return why ``name`` is in the kernel; UNKNOWN where another program put it there."""
         return self._origins.get(name, Origin.UNKNOWN)
 
-    def note_asked(self, names: Iterable[str]) -> None:
-        """Note modules that were asked for by name or alias, whoever had loaded them."""
+    def is_admins(self, name: str) -> bool:
+        """Tell whether an admin has asked for ``name``."""
+        return name in self._by_admins
+
+    def note_asked(self, names: Iterable[str], caller: Caller) -> None:
+        """Note modules that ``caller`` asked for by name or alias, whoever had loaded them."""
+        by_admin = caller.role is Role.ADMIN
         with self._lock:
-            fresh = [name for name in names if self._origins.get(name) is not Origin.ASKED]
+            fresh = [name for name in names if self._is_news(name, by_admin=by_admin)]
             self._origins |= dict.fromkeys(fresh, Origin.ASKED)
+            if by_admin:
+                self._by_admins.update(fresh)
             if fresh:
                 self._keep()
 
@@ -50,11 +61,18 @@ class LoadOrigins:
     def forget(self, names: Iterable[str]) -> None:
         """Forget modules that have left the kernel."""
         with self._lock:
+            names = tuple(names)
             gone = [self._origins.pop(name, None) for name in names]
+            self._by_admins.difference_update(names)
             if Origin.ASKED in gone:
                 self._keep()
 
+    def _is_news(self, name: str, *, by_admin: bool) -> bool:
+        if self._origins.get(name) is not Origin.ASKED:
+            return True
+        return by_admin and name not in self._by_admins
+
     def _keep(self) -> None:
         if self._store is not None:
-            asked = (name for name, origin in self._origins.items() if origin is Origin.ASKED)
-            self._store.store(tuple(asked))
+            asked = {name for name, origin in self._origins.items() if origin is Origin.ASKED}
+            self._store.store(asked, asked - self._by_admins)

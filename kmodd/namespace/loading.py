@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kmodd.access.caller import Caller
 from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace.context import RequestContext
@@ -44,7 +45,7 @@ class Loading:
         )
         outcome = self._planning.carry_out(wanted, runner, call)
         if not call.dry_run:
-            self._note_origins(outcome, requested=requested)
+            self._note_origins(outcome, runner.operation.caller, requested=requested)
         if outcome.error or not request.parameters or request.exact or request.ignore_loaded:
             return outcome
         if assumed is not None:  # what is in force there is not known here
@@ -87,7 +88,7 @@ class Loading:
                 outcomes[at] = replace(outcomes[at], steps=tuple(steps))
         return tuple(outcomes)
 
-    def _note_origins(self, outcome: Outcome, *, requested: bool) -> None:
+    def _note_origins(self, outcome: Outcome, caller: Caller, *, requested: bool) -> None:
         """Note which modules somebody asked for, and which came with them."""
         done = (each.step for each in outcome.steps if each.done)
         asked = () if requested else outcome.targets
@@ -98,6 +99,5 @@ class Loading:
         )
         if requested:
             return
-        self._origins.note_asked(
-            target for target in outcome.targets if self._names.find(target) is not None
-        )
+        there = (target for target in outcome.targets if self._names.find(target) is not None)
+        self._origins.note_asked(there, caller)

@@ -44,7 +44,7 @@ from kmodd.namespace.parameters import (
     described_parameters,
     store_parameter,
 )
-from kmodd.namespace.permissions import check_module
+from kmodd.namespace.permissions import check_removal
 from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
 from kmodd.namespace.request_module import RequestAnswers
 from kmodd.namespace.runner import Manner, Runner
@@ -116,7 +116,7 @@ class Namespace:
             commands=commands,
             stopping=self.stopping,
         )
-        self._planning = Planning(kernel, self._names, trees, self._locks)
+        self._planning = Planning(kernel, self._names, trees, self._locks, self._origins)
         self._loading = Loading(kernel, self._names, self._planning, self._origins)
         self._holding = Holding(
             kernel,
@@ -232,7 +232,7 @@ class Namespace:
         if settled is None or call.token:
             return None
         with self._operations.begin("load", settled.names, call):
-            self._origins.note_asked(settled.targets)
+            self._origins.note_asked(settled.targets, call.caller)
             self._holds.keep(settled.targets)
         return settled.answer
 
@@ -339,7 +339,7 @@ class Namespace:
         with self._operations.begin("insert", name or file_name, call) as operation:
             check_image(self._planning.policy.deny, image, file_name)
             self._runner(operation, call).insert(name, image, parameters, flags)
-            self._origins.note_asked([module_name(name)])
+            self._origins.note_asked([module_name(name)], operation.caller)
         return self.module(name)
 
     def remove(
@@ -352,7 +352,7 @@ class Namespace:
         name = self._own_name(name)
         normal = module_name(name)
         with self._operations.begin("remove", name, call) as operation:
-            check_module(operation, "remove", normal)
+            check_removal(operation, normal, self._origins)
             found = self._kernel.module(name)
             if found is None:
                 raise self._builtin(name) or _not_loaded(name)

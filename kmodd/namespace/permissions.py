@@ -4,10 +4,11 @@
 from collections.abc import Iterable
 
 from kmodd.access.caller import Role
-from kmodd.access.rules import check_needed, check_target
+from kmodd.access.rules import check_needed, check_target, check_unasked, may_have
 from kmodd.errors import ModuleFileError
 from kmodd.names import module_name
 from kmodd.namespace.identities import Identify
+from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.operation import Operation
 from kmodd.plan import BuiltinStep, Cause, InsertStep, Plan, Step, module_of
 from kmodd.records import replace
@@ -72,18 +73,40 @@ def _names_of(step: Step, identify: Identify) -> Iterable[str]:
     return () if isinstance(step, BuiltinStep) else (named,)
 
 
-def check_unloads(operation: Operation, plans: Iterable[Plan]) -> None:
-    """Raise AccessError where the caller of ``operation`` may not have one of ``plans`` run.
+def check_removal(operation: Operation, module: str, origins: LoadOrigins) -> None:
+    """Raise AccessError where the caller of ``operation`` may not unload ``module``, which it
+    names: it may not have it, or an admin has asked for it.
+    """
+    check_module(operation, "remove", module)
+    check_unasked(operation.caller, module, by_admin=origins.is_admins(module))
+
+
+def allowed_unloads(
+    operation: Operation, plans: tuple[Plan, ...], origins: LoadOrigins
+) -> tuple[Plan, ...]:
+    """Return ``plans`` as the caller of ``operation`` may have them run; raises AccessError.
 
     The module that each plan is for must be among those that the caller may have, unless its own
-    command asks for it; and so must the users of a module that are unloaded before it. The rest
-    must not be denied.
+    command asks for it, and so must the users of a module that are unloaded before it; and no
+    admin may have asked for one of these. What would go with them and is not so stays.
     """
+    if operation.caller.role is Role.ADMIN:
+        return plans
+    return tuple(_allowed_unload(operation, plan, origins) for plan in plans)
+
+
+def _allowed_unload(operation: Operation, plan: Plan, origins: LoadOrigins) -> Plan:
     caller = operation.caller
-    for plan in plans:
-        check_module(operation, "remove", plan.target)
-        for step in plan.steps:
-            if isinstance(step, BuiltinStep):
-                continue
-            check = check_target if step.cause is Cause.HOLDER else check_needed
-            check(caller, module_of(step))
+    check_removal(operation, plan.target, origins)
+    steps: list[Step] = []
+    for step in plan.steps:
+        module = module_of(step)
+        if isinstance(step, BuiltinStep) or step.cause is Cause.NAMED:
+            steps.append(step)
+        elif step.cause is Cause.HOLDER:
+            check_target(caller, module)
+            check_unasked(caller, module, by_admin=origins.is_admins(module))
+            steps.append(step)
+        elif may_have(caller, module) and not origins.is_admins(module):
+            steps.append(step)
+    return replace(plan, steps=tuple(steps))

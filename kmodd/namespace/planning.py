@@ -14,12 +14,13 @@ from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.modulefile.identity import Identity
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.identities import FileDenials, Identify, Identities, identity_of_image
+from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.outdated import OutdatedFileError, OutdatedPlanError
 from kmodd.namespace.parameters import arguments_of
-from kmodd.namespace.permissions import allowed_loads, check_unloads
+from kmodd.namespace.permissions import allowed_loads, allowed_unloads
 from kmodd.namespace.runner import Runner
 from kmodd.namespace.uploaded_module import with_uploaded
 from kmodd.plan import DenyList, LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
@@ -79,12 +80,18 @@ class Planning:
     """Plans and runs. ``policy`` may be swapped at any time, and counts for the plans made then."""
 
     def __init__(
-        self, kernel: Kernel, names: LoadedNames, trees: Trees, locks: ModuleLocks
+        self,
+        kernel: Kernel,
+        names: LoadedNames,
+        trees: Trees,
+        locks: ModuleLocks,
+        origins: LoadOrigins,
     ) -> None:
         self._kernel = kernel
         self._names = names
         self._trees = trees
         self._locks = locks
+        self._origins = origins
         self._identities = Identities()
         self.policy = Policy()
 
@@ -192,7 +199,7 @@ class Planning:
             if error.reason is Reason.MODULE_IN_USE:
                 self._locks.check_kept(error.module)
             raise
-        check_unloads(runner.operation, plans)
+        plans = allowed_unloads(runner.operation, plans, self._origins)
         return plans if request.waits else tuple(map(self._unless_kept, plans))
 
     def _unless_kept(self, plan: Plan) -> Plan:
