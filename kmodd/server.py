@@ -190,7 +190,7 @@ class SocketServer:
             DatabaseService(parts.trees, uploads, self._stopping), server
         )
         kernel_log_service_pb2_grpc.add_KernelLogServiceServicer_to_server(
-            KernelLogService(parts.kernel, self._stopping), server
+            KernelLogService(parts.kernel, self._admission, self._stopping), server
         )
         daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(
             DaemonService(

@@ -5,6 +5,7 @@ Which role a method takes, and which fields a loader may set, is the API's own w
 """
 
 import logging
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -20,6 +21,8 @@ _ORDER = tuple(Role)
 
 OWN_COMMAND_FIELDS = {"ignore_install_commands": "install", "ignore_remove_commands": "remove"}
 """The fields by which a command gets at its own module, by the event that the command is for."""
+
+_REJECTED = re.compile(r"`(?:.*' ((?:invalid|too large) for parameter `)|.*\Z)", re.DOTALL)
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +109,14 @@ def sees_kernel_memory(caller: Caller) -> bool:
 def sees_private_values(caller: Caller) -> bool:
     """Tell whether ``caller`` is shown parameters whose files not everybody may read."""
     return caller.role is Role.ADMIN
+
+
+def without_value(line: str) -> str:
+    """Return a line of a kernel's about a parameter without the value that it has rejected.
+
+    The kernel quotes it between ` and ' (kernel/params.c); a line may be cut short within it.
+    """
+    return _REJECTED.sub(lambda found: f"a value {found[1] or 'that is not told'}", line, count=1)
 
 
 def sees_callers(caller: Caller) -> bool:

@@ -10,13 +10,16 @@ import grpc
 
 from kmodd.access import rules
 from kmodd.access.caller import Caller, Role
-from kmodd.errors import AccessError, KmoddError
+from kmodd.errors import AccessError, KmoddError, Reason
 from kmodd.kernel.base import Kernel, LoadedModule, ModuleSection
 from kmodd.names import module_name
 from kmodd.namespace import DescribedParameter, Finished, Namespace, Operation, Outcome
 
 TOKEN_KEY = "kmodd-token"
 """The metadata of a call that a command makes, which show what operation runs the command."""
+
+LINE_WHOLE = 512
+"""Characters up to which a line of a kernel's log is surely whole (printk cuts at some 1,000)."""
 
 
 class Admission:
@@ -86,11 +89,25 @@ class Admission:
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the callers of this socket see it."""
-        if rules.sees_log(self._caller, is_private=self._traits.log_is_private):
+        hides_value = error.reason is Reason.INVALID_PARAMETER and not rules.sees_private_values(
+            self._caller
+        )
+        sees_log = rules.sees_log(self._caller, is_private=self._traits.log_is_private)
+        if sees_log and not hides_value:
             return error
         error = error.copy()
         error.log = ()
+        if hides_value:
+            error.message = rules.without_value(error.message)
+            error.args = (error.message,)
         return error
+
+    def shown_line(self, line: str) -> str:
+        """Return a line of the kernel's log, or one that may quote it, as the callers see it."""
+        may_quote = "for parameter `" in line or len(line) > LINE_WHOLE
+        if not may_quote or rules.sees_private_values(self._caller):
+            return line
+        return rules.without_value(line)
 
     def shown(self, outcome: Outcome) -> Outcome:
         """Return ``outcome`` as the callers of this socket see it."""

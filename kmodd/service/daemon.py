@@ -84,7 +84,9 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             open_file_count=_entries("/proc/self/fd") - 1,
             oldest_revision=activity.revisions[0],
             newest_revision=activity.revisions[1],
-            start_failures=map(text, self._namespace.start_failures),
+            start_failures=map(
+                text, map(self._admission.shown_line, self._namespace.start_failures)
+            ),
             kmod_exact=self._namespace.exact,
             tree_refusal=text(self._trees.refusal()),
         )

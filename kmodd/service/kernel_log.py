@@ -3,11 +3,13 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 
 from kmodd.errors import Reason, StateError
-from kmodd.kernel.base import Kernel
+from kmodd.kernel.base import Kernel, LogRecord
+from kmodd.service.admission import Admission
 from kmodd.service.convert import log_message
 from kmodd.v1 import kernel_log_service_pb2 as pb
 from kmodd.v1 import kernel_log_service_pb2_grpc
@@ -22,8 +24,9 @@ WAKE = 0.5
 class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
     """Translates between the API and a kernel's log. ``stopping`` ends every follower."""
 
-    def __init__(self, kernel: Kernel, stopping: threading.Event) -> None:
+    def __init__(self, kernel: Kernel, admission: Admission, stopping: threading.Event) -> None:
         self._kernel = kernel
+        self._admission = admission
         self._stopping = stopping
 
     def ReadLog(  # noqa: N802  # the API's name
@@ -35,10 +38,13 @@ class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
         while True:
             for start in range(0, len(records), BATCH):
                 batch = records[start : start + BATCH]
-                yield pb.ReadLogResponse(records=map(log_message, batch))
+                yield pb.ReadLogResponse(records=map(self._message, batch))
             after = records[-1].sequence if records else after
             if not request.follow or not context.is_active():
                 return
             if self._stopping.is_set():
                 raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             records = self._kernel.wait_log(after, WAKE)
+
+    def _message(self, record: LogRecord) -> pb.LogRecord:
+        return log_message(replace(record, text=self._admission.shown_line(record.text)))

@@ -486,3 +486,23 @@ def test_only_admins_are_told_by_which_socket_and_what_was_denied(guarded: Daemo
         assert len(operations) == (2 if role == "admin" else 1)
         assert sum(bool(operation.socket) for operation in operations) == sockets
         assert sum(bool(operation.role) for operation in operations) == sockets
+
+
+def test_a_value_that_was_rejected_is_for_admins(guarded: Daemon) -> None:
+    with client_of(guarded, "admin") as admin, client_of(guarded, "observer") as observer:
+        before = admin.status()
+        assert reason_of(admin.load, "greet", parameters="times=s3cret") == "INVALID_PARAMETER"
+        admin.load("greet")
+        assert reason_of(admin.set_parameter, "greet", "times", "s3cret2") == "INVALID_PARAMETER"
+        revision = admin.status().newest_revision
+
+        def seen(client: Client) -> str:
+            events = []
+            for event in client.watch_modules(before.epoch, before.newest_revision):
+                events.append(str(event))
+                if event.revision == revision:
+                    break
+            return "".join((*events, *(record.text for record in client.read_log())))
+
+        assert "s3cret" in seen(admin)
+        assert "s3cret" not in seen(observer)
