@@ -26,7 +26,7 @@ from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
-from kmodd.namespace import AuditTrail, Commands, Namespace
+from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts
@@ -166,7 +166,8 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     watches also ends, to be started again, when that alone lets it write where it should.
     """
     outlook = Outlook(_written(settings))
-    rules.log.addFilter(RepeatedWarnings(rules.log))
+    for logger in (rules.log, runner.log):
+        logger.addFilter(RepeatedWarnings(logger))
     with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
         with running(settings) as daemon:
             systemd.notify("READY=1", f"STATUS={daemon.status()}")

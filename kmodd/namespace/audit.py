@@ -11,13 +11,20 @@ import json
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kmodd.access.caller import Caller
-from kmodd.errors import KmoddError
+from kmodd.errors import KmoddError, Reason
+
+WINDOW = 60.0
+"""Seconds within which the lines of operations without effect are counted for each socket."""
+
+LINES = 600
+"""Lines of a socket's operations without effect within that time; the others are counted."""
 
 LINE_MAX = 8192
 """Characters of the names of modules in one line of the trail."""
@@ -59,14 +66,25 @@ class Finished:
 
 
 class AuditTrail:
-    """Writes the trail. ``_lock`` guards the file.
+    """Writes the trail. ``_lock`` guards the file, ``_counting`` what is only counted.
 
-    A file that has been moved away or removed is made anew, as log rotation expects.
+    A file that has been moved away or removed is made anew, as log rotation expects. What has
+    changed the kernel always has a line. Of what has not, a socket has so many within a while, and
+    the same denial one; the rest is told as a count, by result.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """``path`` is the file of JSON lines, None for none; it is opened with the first line."""
+    def __init__(self, path: Path | None = None, window: float = WINDOW) -> None:
+        """``path`` is the file of JSON lines, None for none; it is opened with the first line.
+
+        The counts are told every ``window`` seconds.
+        """
         self._path = path
+        self._window = window
+        self._counting = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._lines: Counter[Caller] = Counter()
+        self._told: set[tuple[Caller, str, str, str]] = set()
+        self._counted: dict[Caller, Counter[str]] = {}
         self._lock = threading.Lock()
         self._fd = -1
         self._broken = False
@@ -77,17 +95,50 @@ class AuditTrail:
         logged = log.isEnabledFor(level)
         if not logged and self._path is None:
             return
-        facts = _facts(finished)
-        if logged:
+        if not finished.acted and not self._has_room(finished):
+            return
+        self._write(_facts(finished), level if logged else None)
+
+    def settle(self) -> None:
+        """Tell the counts of what had no line, and begin anew."""
+        with self._counting:
+            counted, self._counted = self._counted, {}
+            self._lines, self._told = Counter(), set()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        for caller, results in counted.items():
+            self._write(_count_facts(caller, results, self._window), logging.INFO)
+
+    def close(self) -> None:
+        """Tell the counts, and close the file; a later line opens it again."""
+        self.settle()
+        with self._lock:
+            self._close()
+
+    def _has_room(self, finished: Finished) -> bool:
+        """Tell whether an operation without effect is to have a line; else it is counted."""
+        caller, result = finished.caller, finished.result
+        denial = (caller, finished.action, finished.what, result) if result in _DENIALS else None
+        with self._counting:
+            if self._timer is None:
+                self._timer = threading.Timer(self._window, self.settle)
+                self._timer.daemon = True
+                self._timer.start()
+            if denial not in self._told and self._lines[caller] < LINES:
+                self._lines[caller] += 1
+                if denial is not None:
+                    self._told.add(denial)
+                return True
+            self._counted.setdefault(caller, Counter())[result] += 1
+            return False
+
+    def _write(self, facts: Mapping[str, object], level: int | None) -> None:
+        if level is not None:
             log.log(level, "%s", _plain_line(facts))
         if self._path is not None:
             with self._lock:
                 self._append(self._path, json.dumps(facts).encode() + b"\n")
-
-    def close(self) -> None:
-        """Close the file; a later line opens it again."""
-        with self._lock:
-            self._close()
 
     def _append(self, path: Path, line: bytes) -> None:
         try:
@@ -109,6 +160,9 @@ class AuditTrail:
 
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+_DENIALS = (Reason.ACCESS_DENIED.name, Reason.MODULE_DENIED.name)
 
 
 def _is_at(fd: int, path: Path) -> bool:
@@ -138,6 +192,19 @@ def _facts(finished: Finished) -> dict[str, object]:
         facts |= {"names": finished.names, "failed": finished.failed}
     facts["milliseconds"] = round(finished.seconds * 1000, 3)
     return facts
+
+
+def _count_facts(caller: Caller, results: Counter[str], seconds: float) -> dict[str, object]:
+    """Return what the trail says of operations that had no line of their own."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "action": "counted",
+        "socket": caller.socket,
+        "role": caller.role,
+        "count": results.total(),
+        "results": " ".join(f"{name}:{count}" for name, count in sorted(results.items())),
+        "seconds": seconds,
+    }
 
 
 def _plain_line(facts: Mapping[str, object]) -> str:

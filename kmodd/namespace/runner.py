@@ -10,6 +10,7 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
+from kmodd.access.caller import Role
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.names import module_name
@@ -190,7 +191,9 @@ class Runner:
             done = self._run_step(step, generation, outputs)
         except KmoddError as error:
             steps.append(_outcome(step, generation, outputs=outputs))
-            log.info("%s: %s", self.operation, error.message)
+            caller = self.operation.caller
+            socket = None if caller.role is Role.ADMIN else caller.socket
+            log.info("%s: %s", self.operation, error.message, extra={"socket": socket})
             return error
         outcome = _outcome(step, generation, done=done, needless=not done, outputs=outputs)
         if isinstance(step, RemoveStep) and done:

@@ -4,13 +4,15 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kmodd.access.caller import Caller, Role
-from kmodd.errors import KmoddError
+from kmodd.errors import AccessError, KmoddError, Reason, StateError
 from kmodd.kernel.base import InsertFlags
 from kmodd.namespace import AuditTrail, Namespace, RequestContext
+from kmodd.namespace.audit import LINES, Finished
 from kmodd.plan import LoadRequest, UnloadRequest
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_on
@@ -159,3 +161,45 @@ def test_a_name_makes_no_line_and_no_field_of_the_trail(
     (message,) = (each.getMessage() for each in caplog.records if each.name == "kmodd.audit")
     assert message.isprintable()
     assert r'what="x\n operation=7 result=done\u007f\u001b\u202e" ' in message
+
+
+def finished(number: int, **facts: Any) -> Finished:
+    caller = Caller(facts.pop("socket", "/l"), Role.LOADER)
+    return Finished(
+        number=number,
+        action="load",
+        caller=caller,
+        began=0.0,
+        seconds=0.0,
+        **{"what": "x", **facts},
+    )
+
+
+def test_a_flood_of_denials_is_one_line_and_a_count(trail: Path) -> None:
+    audit = AuditTrail(trail)
+    denial = AccessError(Reason.ACCESS_DENIED, "no")
+    for number in range(1000):
+        audit.write(finished(number, acted=False, error=denial))
+    audit.write(finished(1000, acted=False, error=denial, socket="/other"))
+    audit.write(finished(1001, loaded=("m",)))
+    assert [line["operation"] for line in lines(trail)] == [0, 1000, 1001]
+    audit.close()
+    (told,) = lines(trail)[3:]
+    assert told["socket"] == "/l"
+    assert (told["count"], told["results"]) == (999, "ACCESS_DENIED:999")
+
+
+def test_what_changes_nothing_has_so_many_lines_a_socket_and_what_does_has_all(
+    trail: Path,
+) -> None:
+    audit = AuditTrail(trail)
+    failure = StateError(Reason.MODULE_NOT_FOUND, "no")
+    for number in range(LINES + 7):
+        audit.write(finished(number, what=f"x{number}", acted=False, error=failure))
+        audit.write(finished(number, loaded=("m",)))
+    assert len(lines(trail)) == 2 * LINES + 7
+    audit.settle()
+    assert lines(trail)[-1]["results"] == "MODULE_NOT_FOUND:7"
+    audit.write(finished(1, acted=False, error=failure))
+    assert lines(trail)[-1]["operation"] == 1
+    audit.close()
