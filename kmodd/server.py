@@ -115,7 +115,7 @@ class SocketServer:
             self.note_database(self._parts.trees.in_force())
             self._note_kernel()
             self._server.start()
-            self._place.reveal(staged, self._access)
+            self._place.reveal(self._access)
         except RuntimeError as error:
             self.stop()
             raise StateError(Reason.INTERNAL, f"{self._place.path}: {error}") from error

@@ -2,30 +2,35 @@
 """A Unix socket that is safe to listen on: one owner, right mode from the first moment.
 
 grpc takes over a bound path without a word, and unlinks on stopping whatever is there. So a lock
-file beside the socket decides who owns it; the socket is bound under another name in a directory
-that nobody else can enter, gets its mode there, and is then renamed into its place.
+decides who owns the socket; it is bound under another name in a directory that nobody else can
+enter, gets its mode there, and is then shown in its place.
+
+Others may write the socket's own directory, as a container does that has it: nothing that lies
+there is followed, changed or believed, and all that is done there is done by descriptors.
 """
 
-import errno
-import fcntl
 import grp
-import itertools
 import os
 import pwd
+import socket
+import stat
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from kmodd.errors import Reason, RequestError, StateError
+from kmodd.host.directories import by_descriptor, open_directory
+from kmodd.host.socket_lock import SocketLock
+from kmodd.host.staging import Staging
 from kmodd.settings import SocketSettings
 
 PATH_MAX = 107
 """Bytes of the longest path that a Unix socket can have (unix(7), the final NUL left out)."""
 
-
-_numbers = itertools.count()
+_KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFREG: "a file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,56 +60,66 @@ class SocketPlace:
     def __init__(self, path: Path) -> None:
         """Raises RequestError where the path cannot be a socket's."""
         self.path = path
-        self._lock = path.with_name(f"{path.name}.lock")
-        self._staging = path.parent / ".b"
-        self._lock_fd = -1
+        self._lock = SocketLock(path)
+        self._directory = -1
+        self._staging: Staging | None = None
         self._shown: tuple[int, int] | None = None
-        longest = max(len(os.fsencode(each)) for each in (path, self._staging / "ff"))
-        if longest > PATH_MAX:
+        length = len(os.fsencode(path))
+        if length > PATH_MAX:
             raise RequestError(
                 Reason.INVALID_REQUEST,
-                f"{path}: a socket's path has at most {PATH_MAX} bytes, this one needs {longest}",
+                f"{path}: a socket's path has at most {PATH_MAX} bytes, this one has {length}",
             )
 
     def take(self) -> Self:
-        """Take the lock, again where its file has been removed.
+        """Take the socket's directory, made if need be, and the lock; again where one has gone.
 
-        Raises StateError where it cannot be had: with LIMIT_REACHED and the owner's process where
-        another daemon has it.
+        Raises StateError where they cannot be had: with LIMIT_REACHED and the owner's process
+        where another daemon has the lock.
         """
         with _told(self.path):
-            while not self._has_lock():
-                _make_directories(self.path.parent)
-                taken = self._locked()
-                if self._lock_fd >= 0:
-                    os.close(self._lock_fd)
-                self._lock_fd = taken
+            directory = open_directory(self.path.parent)
+            try:
+                self._lock.take(directory)
+            except (OSError, StateError):
+                os.close(directory)
+                raise
+        self._let_go()
+        self._directory = directory
         return self
 
     def stage(self) -> Path:
-        """Return where a socket is to be bound; raises StateError.
+        """Return where a socket is to be bound; raises StateError, as ``reveal`` does.
 
         It is nobody else's name: grpc unlinks it when it stops, and by then the next one may be
         there.
         """
+        self._unstage()
         with _told(self.path):
-            self._staging.mkdir(mode=0o700, exist_ok=True)
-            self._staging.chmod(0o700)
-            staged = self._staging / f"{next(_numbers) % 256:02x}"
-            staged.unlink(missing_ok=True)
-        return staged
+            self._is_free_to_replace()
+            self._staging = Staging(self._directory)
+        return self._staging.path
 
-    def reveal(self, staged: Path, access: SocketAccess) -> None:
-        """Give the bound socket its owner, mode and place; what is there is replaced.
+    def reveal(self, access: SocketAccess) -> None:
+        """Give the socket that was bound its owner, mode and place.
 
-        Raises StateError where the daemon may not give it to that owner or group.
+        What is there is replaced if it is a socket of ours or that nobody listens on. Raises
+        StateError where it is anything else, and where the daemon may not give the socket to that
+        owner or group.
         """
-        self._give(staged, access.owner, access.group)
-        with _told(self.path):
-            staged.chmod(access.mode)
-            shown = _identity(staged)
-            staged.rename(self.path)
-        self._shown = shown
+        staging = self._staging
+        if staging is None:
+            raise StateError(Reason.INTERNAL, f"{self.path}: nothing was bound")
+        try:
+            with _told(self.path), _opened(staging.name, staging.fd) as node:
+                if not stat.S_ISSOCK(os.fstat(node).st_mode):
+                    raise StateError(Reason.INTERNAL, f"{self.path}: somebody took the socket away")
+                self._give(node, access.owner, access.group)
+                os.chmod(by_descriptor(node), access.mode)
+                self._put(staging)
+                self._shown = _identity(os.fstat(node))
+        finally:
+            self._unstage()
 
     def change(self, old: SocketAccess, new: SocketAccess) -> None:
         """Have ``new`` in place of ``old`` as who may connect to the socket that is shown.
@@ -117,83 +132,135 @@ class SocketPlace:
             return
         owner = os.geteuid() if new.owner == -1 != old.owner else new.owner
         group = os.getegid() if new.group == -1 != old.group else new.group
-        with _told(self.path):
-            self.path.chmod(old.mode & new.mode)
+        with _told(self.path), _opened(self.path.name, self._directory) as node:
+            if _identity(os.fstat(node)) != self._shown:
+                return
+            os.chmod(by_descriptor(node), old.mode & new.mode)
             try:
-                self._give(self.path, owner, group)
+                self._give(node, owner, group)
             except StateError:
-                self.path.chmod(old.mode)
+                os.chmod(by_descriptor(node), old.mode)
                 raise
-            self.path.chmod(new.mode)
+            os.chmod(by_descriptor(node), new.mode)
 
     def is_whole(self) -> bool:
         """Tell whether the lock's file and the socket that was shown last are still there."""
-        return self._has_lock() and self.shows()
+        return self._lock.is_held() and self.shows()
 
     def shows(self) -> bool:
         """Tell whether the socket that was shown last is still there."""
-        return self._shown is not None and _identity(self.path) == self._shown
+        try:
+            there = _identity(self.path.parent.stat()) == _identity(os.fstat(self._directory))
+        except OSError:
+            return False
+        return there and self._has_shown()
 
     def leave(self) -> None:
-        """Remove the socket, if it is ours, then give up the lock.
+        """Remove the socket, if it is ours, then give up the lock."""
+        self._unstage()
+        if self._directory >= 0 and self._has_shown():
+            with suppress(OSError):  # what is there by now is somebody else's
+                os.unlink(self.path.name, dir_fd=self._directory)
+        self._let_go()
+        self._lock.release()
 
-        The lock's file stays: it is the lock's name.
+    def _has_shown(self) -> bool:
+        """Tell whether the directory that was taken has the socket that was shown last."""
+        try:
+            status = os.stat(self.path.name, dir_fd=self._directory, follow_symlinks=False)
+        except OSError:
+            return False
+        return _identity(status) == self._shown
+
+    def _put(self, staging: Staging) -> None:
+        """Have the socket that was staged in its place; raises OSError, StateError.
+
+        Where there is nothing it stays so for everybody else: a link replaces nothing. A socket
+        whose place may be taken is replaced in one step.
         """
-        if self.is_whole():
-            self.path.unlink(missing_ok=True)
-        with suppress(OSError):  # another socket may be about to be revealed from there
-            self._staging.rmdir()
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        move = os.rename if self._is_free_to_replace() else os.link
+        try:
+            move(
+                staging.name,
+                self.path.name,
+                src_dir_fd=staging.fd,
+                dst_dir_fd=self._directory,
+            )
+        except FileExistsError:
+            self._is_free_to_replace()
+            raise
 
-    def _give(self, file: Path, owner: int, group: int) -> None:
-        """Give ``file`` to an owner and a group, -1 for those it has; raises StateError."""
-        status = file.stat()
+    def _is_free_to_replace(self) -> bool:
+        """Tell whether there is a socket that was shown here, or that nobody listens on.
+
+        Raises StateError for anything else that is there.
+        """
+        try:
+            with _opened(self.path.name, self._directory) as node:
+                status = os.fstat(node)
+                if _identity(status) == self._shown:
+                    return True
+                found = _KINDS.get(stat.S_IFMT(status.st_mode), "something")
+                if stat.S_ISSOCK(status.st_mode):
+                    found = _listener(node)
+        except FileNotFoundError:
+            return False
+        if found:
+            raise StateError(
+                Reason.INTERNAL, f"{self.path}: cannot listen there: there is {found} of others"
+            )
+        return True
+
+    def _give(self, node: int, owner: int, group: int) -> None:
+        """Give the socket to an owner and a group, -1 for those it has; raises StateError."""
+        status = os.fstat(node)
         if owner in (-1, status.st_uid) and group in (-1, status.st_gid):
             return  # a filter may let nobody call chown(2)
         try:
-            os.chown(file, owner, group)
+            os.chown(by_descriptor(node), owner, group)
         except OSError as error:
             raise StateError(
                 Reason.INTERNAL,
                 f"{self.path}: cannot be given to its owner and group: {error.strerror}",
             ) from error
 
-    def _locked(self) -> int:
-        """Return a descriptor of the lock's file, locked; raises StateError, OSError."""
-        lock_fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _unstage(self) -> None:
+        if self._staging is not None:
+            self._staging.remove()
+            self._staging = None
+
+    def _let_go(self) -> None:
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+
+def _listener(node: int) -> str:
+    """Return who listens on the socket that is open at ``node``, "" for nobody."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.setblocking(False)
         try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(lock_fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(lock_fd)
-            if error.errno != errno.EWOULDBLOCK:
-                raise
-            raise StateError(
-                Reason.LIMIT_REACHED, f"{self.path}: another kmodd (pid {owner}) listens there"
-            ) from None
-        os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, f"{os.getpid()}\n".encode(), 0)
-        return lock_fd
-
-    def _has_lock(self) -> bool:
-        """Tell whether the lock's file is the one that is locked here.
-
-        While that is open no other file has its number.
-        """
-        if self._lock_fd < 0:
-            return False
-        mine = os.fstat(self._lock_fd)
-        return _identity(self._lock) == (mine.st_dev, mine.st_ino)
+            probe.connect(by_descriptor(node))
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        except ConnectionRefusedError:
+            return ""
+        except OSError:  # full, of another type, or not for us
+            return "a socket"
+    return f"a socket (process {struct.unpack('3i', credentials)[0]})"
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and number of the file at ``path``, None where there is none."""
+@contextmanager
+def _opened(name: str, directory: int) -> Iterator[int]:
+    """Yield an O_PATH descriptor of what is at ``name``, be it a link itself; raises OSError."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        status = path.lstat()
-    except OSError:
-        return None
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """Return the device and number of a file."""
     return status.st_dev, status.st_ino
 
 
@@ -207,14 +274,6 @@ def _told(path: Path) -> Iterator[None]:
         raise StateError(
             Reason.INTERNAL, f"{path}: cannot listen there: {where}{error.strerror}"
         ) from error
-
-
-def _make_directories(path: Path) -> None:
-    """Make a directory and those above it, for everybody to enter whatever umask(2) says."""
-    for each in (*reversed(path.parents), path):
-        if not each.exists():
-            each.mkdir(mode=0o755, exist_ok=True)
-            each.chmod(0o755)
 
 
 def _number(settings: SocketSettings, what: str, look_up: Callable[[str], int]) -> int:

@@ -93,9 +93,15 @@ def test_a_container_is_what_it_says(daemon: Daemon) -> None:
     assert ran.stderr == ""
     assert ran.stdout.split() == [
         *(NOBODY, "/run:", "kmodd", "/run/kmodd:", "net"),
-        *("/run/kmodd/net:", "kmodd.sock", "kmodd.sock.lock"),
+        *("/run/kmodd/net:", "kmodd.sock"),
         *("CapEff:", "0" * 16, "CapBnd:", "0" * 16),
     ]
+
+
+def test_a_directory_that_can_only_be_read_is_enough_for_a_container(daemon: Daemon) -> None:
+    ran = in_container(daemon, f"touch {INSIDE}/own || python -m kmodctl status")
+    assert "Read-only file system" in ran.stderr
+    assert (ran.returncode, "loader" in ran.stdout) == (0, True)
 
 
 def test_a_container_loads_what_its_socket_allows_and_nothing_else(daemon: Daemon) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kmodctl import CallError, Client, NoDaemonError
+from kmodd.host.socket_lock import lock_file
 from tests.support.daemon import START, Daemon, wait_until
 from tests.support.tree import ModuleTree
 
@@ -30,7 +31,7 @@ def remove_lock(daemon: Daemon) -> None:
 
 
 def lock(daemon: Daemon) -> Path:
-    return daemon.socket.with_name(f"{daemon.socket.name}.lock")
+    return lock_file(daemon.socket)
 
 
 def is_whole(daemon: Daemon) -> bool:

@@ -213,14 +213,16 @@ place=$1 kmodctl=$2
 shift 2
 mount --bind "$place" /mnt &&
 mount --bind "$kmodctl" /bin/kmod &&
+mount -t tmpfs none /run && mkdir /run/kmodd &&
 for closed in /tmp /var/tmp /dev/shm /run; do
     mount --bind $closed $closed && mount -o remount,bind,ro $closed || exit
 done
+mount -t tmpfs none /run/kmodd || exit
 echo 0 >/proc/sys/user/max_mnt_namespaces && echo 0 >/proc/sys/user/max_user_namespaces || exit
 cd /tmp && umask 077
 exec setpriv --no-new-privs --bounding-set -all,+sys_module,+syslog "$@"
 """
-"""What the unit allows, as far as a user namespace has it; /mnt is what may be written."""
+"""What the unit allows, as far as a user namespace has it; /mnt and /run/kmodd may be written."""
 
 
 def test_commands_with_the_paths_of_kmods_tools_work_within_the_units_bounds(
