@@ -19,7 +19,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from kmodd import __version__
-from kmodd.access.trusted_files import check_files
+from kmodd.access.trusted_files import check_files, first_untrusted
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.ending import end
 from kmodd.host.log import begin_logging
@@ -39,7 +39,7 @@ from kmodd.settings import (
     default_socket,
     default_state,
 )
-from kmodd.settings.toml import read_settings, settings_files, socket_places
+from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, socket_places
 from kmodd.settings.values import CONFIG
 
 EPILOG = """\
@@ -246,7 +246,8 @@ def _check_config(given: Path | None) -> int:
     file = given or default_config()
     if file is None:
         raise RequestError(Reason.INVALID_REQUEST, "no user's directory; give --config FILE")
-    settings = _checked(read_settings(file, Settings()), file)
+    settings = read_settings(file, Settings())
+    _check_trust(file, settings.kernel)
     places = dict(zip(settings.sockets, socket_places(file), strict=False))
     problems = [
         f"{places.get(each, file)}: {why}" for each in settings.sockets for why in faults(each)
@@ -254,6 +255,9 @@ def _check_config(given: Path | None) -> int:
     if problems:
         raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems))
     unit = installed_unit() if file == CONFIG or settings.kernel == "linux" else None
+    if unit:
+        for why in filter(None, map(first_untrusted, _files_of(file))):
+            print(f"kmodd: warning: {file}: not for the linux kernel: {why}", file=sys.stderr)
     for each in settings.sockets:
         for why in (*doubts(each), *(unit_doubts(each, unit) if unit else ())):
             print(f"kmodd: warning: {places.get(each, file)}: {why}", file=sys.stderr)
@@ -265,14 +269,20 @@ def _check_config(given: Path | None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     place = options.socket or default_socket()
+    serving: list[str] = []  # the kernel, once it is chosen: that is for no later file to change
 
     def read() -> Settings:
         file = options.config or default_config()
-        base = Settings(state=default_state(), runtime=default_runtime(), sockets=_sockets(place))
-        settings = base
-        if file is not None and (options.config or file.exists()):
-            settings = _checked(read_settings(file, base), file)
+        settings = Settings(
+            state=default_state(), runtime=default_runtime(), sockets=_sockets(place)
+        )
+        is_read = file is not None and (options.config or file.exists())
+        if file is not None and is_read:
+            settings = read_settings(file, settings)
         settings = _with_options(settings, options)
+        if file is not None and is_read:
+            _check_trust(file, *(serving or [settings.kernel]))
+        serving[:] = serving or [settings.kernel]
         logging.getLogger().setLevel(settings.log_level.upper())
         return settings
 
@@ -294,8 +304,10 @@ def _run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     settings = Settings(log_level="warning")
     if options.config:
-        settings = _checked(read_settings(options.config, settings), options.config)
+        settings = read_settings(options.config, settings)
     settings = _with_options(settings, options)
+    if options.config:
+        _check_trust(options.config, settings.kernel)
     begin_logging()
     logging.getLogger().setLevel(settings.log_level.upper())
     choose_transport()
@@ -315,11 +327,18 @@ def _sockets(place: Path | None) -> tuple[SocketSettings, ...]:
     return (SocketSettings(path=place.absolute()),) if place else ()
 
 
-def _checked(settings: Settings, file: Path) -> Settings:
-    """Return ``settings``; raises TreeError where they are for a real kernel and not root's."""
-    if KERNELS[settings.kernel].traits.trusted_files_only:
-        check_files(settings_files(file))
-    return settings
+def _check_trust(file: Path, kernel: str) -> None:
+    """Raise TreeError where settings that were read are for a real kernel, and not root's alone.
+
+    Who could have made a drop-in and removed it again would have had to write their directory.
+    """
+    if KERNELS[kernel].traits.trusted_files_only:
+        check_files(_files_of(file))
+
+
+def _files_of(file: Path) -> tuple[Path, ...]:
+    """Return what settings are read from, the directory of the drop-ins among it."""
+    return (drop_ins_of(file), *settings_files(file))
 
 
 def _with_options(settings: Settings, options: argparse.Namespace) -> Settings:

@@ -101,9 +101,13 @@ def read_settings(file: Path, base: Settings) -> Settings:
 
 def settings_files(file: Path) -> tuple[Path, ...]:
     """Return ``file`` and its drop-ins in the order in which they are read."""
-    directory = file.with_name(f"{file.name}.d")
-    drop_ins = sorted(directory.glob("*.toml"), key=lambda path: os.fsencode(path.name))
+    drop_ins = sorted(drop_ins_of(file).glob("*.toml"), key=lambda path: os.fsencode(path.name))
     return (file, *drop_ins)[:MAX_FILES]
+
+
+def drop_ins_of(file: Path) -> Path:
+    """Return the directory that holds the drop-ins of ``file``, whether or not there is one."""
+    return file.with_name(f"{file.name}.d")
 
 
 def socket_places(file: Path) -> list[str]:
