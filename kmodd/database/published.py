@@ -22,16 +22,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kmodd.config.files import Objection
+
 FILE_MAX = 1 << 28
 """Bytes of one file that are read at most: as far as the offsets in an index reach."""
 
 
-def read_published(directory: str, release: str) -> Database:
+def read_published(directory: str, release: str, objection: Objection | None = None) -> Database:
     """Return the database that the files in the tree at ``directory`` hold.
 
-    Raises TreeError (TREE_UNREADABLE) where there are none, or one is damaged.
+    A file that there is an ``objection`` to counts as one that is not there. Raises TreeError
+    (TREE_UNREADABLE) where there are none, or one is damaged.
     """
-    files = {name: _read(f"{directory}/{name}") for name in OUTPUTS}
+    files = {name: _read(f"{directory}/{name}", objection) for name in OUTPUTS}
     if not files["modules.dep.bin"]:
         raise TreeError(Reason.TREE_UNREADABLE, f"{directory} has no databases", detail=directory)
     lines = _lines(files["modules.dep.bin"])
@@ -59,7 +62,7 @@ def read_published(directory: str, release: str) -> Database:
             release=release,
             directory=directory,
             records=modules,
-            builtin_modinfo=_read(f"{directory}/modules.builtin.modinfo"),
+            builtin_modinfo=_read(f"{directory}/modules.builtin.modinfo", objection),
         ),
         makings={},
     )
@@ -107,10 +110,12 @@ def _common_order(lines: Mapping[str, Sequence[str]]) -> list[str]:
         return sorted(lines, key=lambda name: len(lines[name]))
 
 
-def _read(path: str) -> bytes:
-    """Return the file's bytes, none where it cannot be read."""
+def _read(path: str, objection: Objection | None) -> bytes:
+    """Return the file's bytes, none where it cannot or is not to be read."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if objection and objection(file.fileno(), path):
+                return b""
             return file.read(FILE_MAX)
     except OSError:
         return b""

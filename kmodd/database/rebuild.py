@@ -13,6 +13,10 @@ from kmodd.database.inventory import Inventory
 from kmodd.database.reading import CORES, Progress
 from kmodd.database.scan import scan
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.config.files import Objection
+
 
 def rebuild(
     directory: str,
@@ -26,6 +30,7 @@ def rebuild(
     progress: Progress | None = None,
     leave_out: bool = False,
     lasting: bool = True,
+    objection: "Objection | None" = None,
 ) -> Database:
     """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
 
@@ -35,7 +40,7 @@ def rebuild(
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
     begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
     modules that cannot be loaded for it; without ``lasting`` it is no previous one for the next.
-    Nothing is written.
+    A file of the kernel's build that there is an ``objection`` to is not read. Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and
     ``build``).
@@ -43,7 +48,14 @@ def rebuild(
     known = previous.inventory if previous else remembered
     with collector_paused(), Assistant() if CORES > 1 else nullcontext() as assistant:
         inventory = scan(
-            directory, release, config, known, only=only, progress=progress, assistant=assistant
+            directory,
+            release,
+            config,
+            known,
+            only=only,
+            progress=progress,
+            assistant=assistant,
+            objection=objection,
         )
         if previous and inventory == previous.inventory and symbol_prefix == previous.symbol_prefix:
             previous.inventory.memory.renew(inventory.memory)

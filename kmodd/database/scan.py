@@ -16,6 +16,10 @@ from kmodd.database.walk import Walk, full_path, is_untouched
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.config.files import Objection
+
 _ORDER_LINE = 32
 """Bytes of a line of modules.order, and rather less (Debian's have 45)."""
 
@@ -35,10 +39,12 @@ def scan(
     only: Iterable[str] | None = None,
     progress: Progress | None = None,
     assistant: Assistant | None = None,
+    objection: "Objection | None" = None,
 ) -> Inventory:
     """Return what the tree at ``directory`` holds; unchanged files come of ``previous``.
 
-    ``only`` are absolute paths of the files to take instead of what a walk finds. Raises
+    ``only`` are absolute paths of the files to take instead of what a walk finds. A file of the
+    kernel's build that there is an ``objection`` to counts as one that cannot be read. Raises
     TreeError: TREE_NOT_FOUND without the directory, TREE_UNREADABLE for a tree that has no end.
     A file or directory that cannot be read is among the problems.
     """
@@ -52,7 +58,7 @@ def scan(
         if assistant and not known and only is None and _looks_large(directory):
             assistant.start()
         records, memory = _read(directory, config, known, only, progress, assistant, problems)
-    order = _read_order(directory, problems)
+    order = _read_order(directory, problems, objection)
     problems += _unreadable(directory, records.values())
     unread: dict[str, str] = {}
     return Inventory(
@@ -60,8 +66,8 @@ def scan(
         directory=directory,
         records=records,
         order=order,
-        builtin=_read_file(directory, "modules.builtin", unread),
-        builtin_modinfo=_read_file(directory, "modules.builtin.modinfo", unread),
+        builtin=_read_file(directory, "modules.builtin", unread, objection),
+        builtin_modinfo=_read_file(directory, "modules.builtin.modinfo", unread, objection),
         problems=tuple(problems),
         unread=unread,
         memory=memory,
@@ -105,10 +111,10 @@ def _unreadable(directory: str, records: Iterable[ModuleRecord]) -> Iterator[str
             yield f"ERROR: failed to load symbols from {path}: {record.error}"
 
 
-def _read_order(directory: str, problems: list[str]) -> bytes | None:
+def _read_order(directory: str, problems: list[str], objection: "Objection | None") -> bytes | None:
     """Return modules.order; that its last line has no end is a problem."""
     unread: dict[str, str] = {}
-    order = _read_file(directory, "modules.order", unread)
+    order = _read_file(directory, "modules.order", unread, objection)
     problems += unread.values()
     if order and not order.endswith(b"\n"):
         line = order.count(b"\n") + 1
@@ -162,17 +168,21 @@ def _choose(
     return good, {name: path for name, path in paths.items() if name not in good}
 
 
-def _read_file(directory: str, name: str, unread: dict[str, str]) -> bytes | None:
+def _read_file(
+    directory: str, name: str, unread: dict[str, str], objection: "Objection | None"
+) -> bytes | None:
     """Return the bytes of a file that the kernel's build leaves beside the modules.
 
     Without it None is returned, and what depmod says of that is put into ``unread``.
     """
+    path = f"{directory}/{name}"
     try:
-        fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
+            why = objection(fd, path) if objection else ""
+            if not why and stat.S_ISREG(os.fstat(fd).st_mode):
                 return file.read()
-            why = "not a regular file"
+            why = why or "not a regular file"
     except OSError as error:
         why = os.strerror(error.errno or 0)
     unread[name] = f"WARNING: could not open {name} at {directory}: {why}"

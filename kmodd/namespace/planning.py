@@ -162,6 +162,7 @@ class Planning:
         rules.check_parameters(runner.operation.caller, arguments_of(wanted.request.parameters))
         database = generation.database
         identify = self._identify(wanted, generation)
+        sent = wanted.uploaded[0] if wanted.uploaded is not None else None
         if wanted.uploaded is not None:
             database = with_uploaded(database, *wanted.uploaded)
         modules = self._kernel.modules() if wanted.assumed is None else wanted.assumed
@@ -174,6 +175,7 @@ class Planning:
             loaded,
             FileDenials(self.policy.deny, database, identify),
             blacklisted=blacklisted,
+            believes=lambda record: record.path == sent or generation.believes(record),
         )
         return allowed_loads(runner.operation, plans, identify, requested=wanted.requested)
 
@@ -194,7 +196,13 @@ class Planning:
         loaded = self._names.by_name(modules)
         request = replace(wanted.request, name=self._names.called(wanted.request.name))
         try:
-            plans = plan_unload(request, generation.database, generation.config, loaded)
+            plans = plan_unload(
+                request,
+                generation.database,
+                generation.config,
+                loaded,
+                believes=generation.believes,
+            )
         except StateError as error:
             if error.reason is Reason.MODULE_IN_USE:
                 self._locks.check_kept(error.module)

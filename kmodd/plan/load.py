@@ -8,6 +8,7 @@ from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.loaded import LoadedModule, ModuleState
 from kmodd.plan.deny_list import DenyList
 from kmodd.plan.lookup import Target, find, not_found, resolve
+from kmodd.plan.soft import softdeps_of
 from kmodd.plan.steps import BuiltinStep, Cause, CommandStep, InsertStep, Plan, Step, StepBudget
 from kmodd.records import record
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kmodd.database.tables import Tables
     from kmodd.plan.deny_list import Denials
     from kmodd.plan.requests import LoadRequest
+    from kmodd.plan.soft import Believes
 
 NOTHING_DENIED = DenyList()
 
@@ -31,6 +33,7 @@ def plan_load(
     deny: Denials = NOTHING_DENIED,
     *,
     blacklisted: list[str] | None = None,
+    believes: Believes | None = None,
 ) -> tuple[Plan, ...]:
     """Plan ``modprobe NAME``: one plan for each module that the name stands for, in kmod's order.
 
@@ -40,7 +43,8 @@ def plan_load(
     nothing to do: its plan is empty, or says that it is builtin.
 
     Where a module that ``deny`` is against would have to be loaded, nothing is; where it is only a
-    soft dependency it is left out.
+    soft dependency it is left out. A module that ``believes`` says no to has no soft dependencies
+    but those of the configuration.
 
     What is wrong with one module is its plan's ``failure``, and the others are loaded all the
     same: NotFoundError (MODULE_NOT_FOUND), StateError (MODULE_DENIED; with ``first_time``
@@ -53,9 +57,10 @@ def plan_load(
         targets = resolve(request.name, database, config).targets
     budget = StepBudget(request.name)
     plans = []
+    sources = _Sources(request, database, config, loaded, deny, believes)
     for target in targets:
         budget.spend(1)
-        plan = _plan_one(target, _Sources(request, database, config, loaded, deny), budget)
+        plan = _plan_one(target, sources, budget)
         if plan is not None:
             plans.append(plan)
         elif blacklisted is not None:
@@ -72,6 +77,7 @@ class _Sources:
     config: Config
     loaded: Mapping[str, LoadedModule]
     deny: Denials
+    believes: Believes | None
 
     def is_live(self, name: str) -> bool:
         """Tell whether the module is in the kernel, as far as the request minds that."""
@@ -217,7 +223,7 @@ class _Walk:
         """Return what the names in the module's soft dependencies stand for, before and after."""
         if name not in self._soft:
             record = self._database.module(name)
-            own = record.softdeps if record else ()
+            own = softdeps_of(record, self._sources.believes)
             pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
             self._soft[name] = self._find_all(pre), self._find_all(post)
         return self._soft[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from kmodd.errors import KmoddError, LimitError, Reason, StateError
 from kmodd.plan.lookup import Target, find, resolve
+from kmodd.plan.soft import softdeps_of
 from kmodd.plan.steps import Cause, CommandStep, Plan, RemoveStep, Step, StepBudget
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kmodd.database.tables import Tables
     from kmodd.kernel.loaded import LoadedModule
     from kmodd.plan.requests import UnloadRequest
+    from kmodd.plan.soft import Believes
 
 MAX_DEPTH = 100
 """Soft dependencies of soft dependencies that a removal follows down."""
@@ -29,11 +31,14 @@ def plan_unload(
     database: Tables,
     config: Config,
     loaded: Mapping[str, LoadedModule],
+    *,
+    believes: Believes | None = None,
 ) -> tuple[Plan, ...]:
     """Plan ``modprobe -r NAME``: one plan for each module that the name stands for.
 
     The first one that cannot be unloaded ends the tuple. A module that is not loaded has an empty
-    plan.
+    plan. A module that ``believes`` says no to has no soft dependencies but those of the
+    configuration.
 
     Raises NotFoundError (MODULE_NOT_FOUND), RequestError (INVALID_NAME), LimitError
     (LIMIT_REACHED), StateError (MODULE_IN_USE, with the users as its detail, separated by spaces;
@@ -42,7 +47,7 @@ def plan_unload(
     these steps before it finds out.
     """
     targets = resolve(request.name, database, config).targets
-    removal = _Removal(request, database, config, loaded)
+    removal = _Removal(request, database, config, loaded, believes)
     plans: list[Plan] = []
     for target in targets:
         failure = None
@@ -99,8 +104,10 @@ class _Removal:
         database: Tables,
         config: Config,
         loaded: Mapping[str, LoadedModule],
+        believes: Believes | None,
     ) -> None:
         self._request = request
+        self._believes = believes
         self._database = database
         self._config = config
         self._state = _References(loaded)
@@ -217,7 +224,7 @@ class _Removal:
         if self._request.ignore_commands:
             return [], []
         record = self._database.module(name)
-        own = record.softdeps if record else ()
+        own = softdeps_of(record, self._believes)
         pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
         return self._find_all(pre), self._find_all(post)
 

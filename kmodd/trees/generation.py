@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kmodd.access.trusted_files import first_untrusted
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
-from kmodd.database import Database, FileStamp
+from kmodd.database import Database, FileStamp, ModuleRecord
 from kmodd.database.inventory import DirectoryListing, Looks
 from kmodd.database.publish import Publication
 from kmodd.database.walk import looks_of, stamp_at, with_own_root
@@ -63,6 +64,10 @@ class Generation:
     trusted_only: bool = False
     unread: tuple[str, ...] = ()
     from_disk: bool = False
+
+    def believes(self, record: ModuleRecord) -> bool:
+        """Tell whether what the file of a module in the tree says of other modules counts."""
+        return not (self.trusted_only and first_untrusted(self.directory / record.path))
 
     @property
     def is_treeless(self) -> bool:

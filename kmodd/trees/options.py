@@ -56,6 +56,10 @@ class TreeOptions:
         """Read the configuration of depmod for one release."""
         return read_depmod_config(self.root, release, objection=self._objection(self.root))
 
+    def tree_objection(self) -> "Objection | None":
+        """Return what has nothing but root's own read of a tree, where that is wanted."""
+        return self._objection(Path("/"))
+
     def _objection(self, root: Path) -> "Objection | None":
         """Return what has nothing but root's own read below ``root``, where that is wanted."""
         return partial(objection, root=root) if self.trusted_only else None

@@ -336,6 +336,7 @@ class Tree:
                 progress=progress,
                 leave_out=True,
                 lasting=self._resident or lasting,
+                objection=self._options.tree_objection(),
             )
         except TreeError as error:
             if old is not None and not (isinstance(old, Generation) and old.from_disk):
@@ -351,7 +352,9 @@ class Tree:
         if self._options.trusted_only:
             check_tree(self.directory)
             check_files(self.directory / name for name in OUTPUTS)
-        return read_published(str(self.directory), self.directory.name)
+        return read_published(
+            str(self.directory), self.directory.name, self._options.tree_objection()
+        )
 
     def _takes_over(self) -> bool:
         """Tell whether a database that was given up is still that of the tree.

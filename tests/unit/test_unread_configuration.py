@@ -4,12 +4,17 @@
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kmodd.database import Database, ModuleRecord
+from kmodd.database.published import read_published
 from kmodd.errors import TreeError
+from kmodd.plan import LoadRequest, module_of, plan_load
 from kmodd.trees import Trees
+from kmodd.trees.options import TreeOptions
 from tests.support.modules import module_tree
 from tests.support.tree import ModuleTree
 from tests.support.trusted import trusted_directory
@@ -159,3 +164,82 @@ def test_a_tree_is_refused_for_what_is_on_the_way_to_it(tree: ModuleTree) -> Non
     with pytest.raises(TreeError, match="could not open directory"):
         trees.rebuild()
     assert trees.refusal() == ""
+
+
+BUILD = (
+    ("modules.builtin", b"kernel/lib/theirs.ko\n"),
+    ("modules.builtin.modinfo", b"theirs.alias=theirs_alias\0"),
+    ("modules.order", b"kernel/world.ko\n"),
+)
+
+
+def build_lists(tree: ModuleTree, owner: int) -> None:
+    for name, content in BUILD:
+        (tree.directory / name).write_bytes(content)
+        os.chown(tree.directory / name, owner, owner)
+
+
+def believed(database: Database) -> tuple[bool, tuple[str, ...], bytes]:
+    """Return what comes of the builtin module and alias, and what is known of it."""
+    aliases = database.search_builtin_aliases("theirs_alias")
+    return database.is_builtin("theirs"), tuple(aliases), database.builtin_modinfo
+
+
+def test_the_lists_of_the_kernels_build_count_where_they_are_roots(tree: ModuleTree) -> None:
+    build_lists(tree, 0)
+    database = trees_of(tree).rebuild().database
+    assert believed(database) == (True, ("theirs",), BUILD[1][1])
+    assert database.inventory.order == BUILD[2][1]
+
+
+def test_the_lists_of_the_kernels_build_that_others_wrote_are_not_believed_and_are_named(
+    tree: ModuleTree,
+) -> None:
+    build_lists(tree, 1000)
+    database = trees_of(tree).rebuild().database
+    assert believed(database) == (False, (), b"")
+    assert database.inventory.order is None
+    for name, _ in BUILD:
+        (line,) = (line for line in database.problems if f"/{name} belongs to user 1000" in line)
+        assert line.startswith("WARNING: ")
+
+
+def test_what_published_files_lack_is_not_taken_from_a_list_that_others_wrote(
+    tree: ModuleTree,
+) -> None:
+    build_lists(tree, 0)
+    published = Trees(tree.root, tree.release, trusted_only=True)
+    published.rebuild()
+    os.chown(tree.directory / "modules.builtin.modinfo", 1000, 1000)
+    objection = TreeOptions(
+        root=tree.root, swapped=lambda: None, trusted_only=True
+    ).tree_objection()
+    database = read_published(str(tree.directory), tree.release, objection)
+    assert database.is_builtin("theirs")
+    assert database.builtin_modinfo == b""
+
+
+def test_the_soft_dependencies_in_a_file_that_others_may_write_are_not_followed(
+    tree: ModuleTree,
+) -> None:
+    generation = trees_of(tree).rebuild()
+    found = generation.database.modules["world"]
+    record = ModuleRecord(found.path, found.name, found.stamp, softdeps=("pre: gplsym",))
+    database = replace(
+        generation.database, modules={**generation.database.modules, "world": record}
+    )
+
+    def planned() -> list[str]:
+        plans = plan_load(
+            LoadRequest(name="world"),
+            database,
+            generation.config,
+            {},
+            believes=generation.believes,
+        )
+        return [module_of(step) for plan in plans for step in plan.steps]
+
+    assert "gplsym" in planned()
+    (tree.directory / record.path).chmod(0o666)
+    assert "gplsym" not in planned()
+    assert "world" in planned()
