@@ -49,8 +49,8 @@ def lose_packages(installed: Path) -> None:
 
 
 def lose_a_part(installed: Path) -> None:
-    (messages,) = installed.glob("lib/python3*/site-packages/kmodd/messages")
-    shutil.rmtree(messages)
+    (commands,) = installed.glob("lib/python3*/site-packages/kmodctl/commands")
+    shutil.rmtree(commands)
 
 
 def lose_text(installed: Path) -> None:
