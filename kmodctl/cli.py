@@ -208,7 +208,8 @@ def _ask(
         try:
             return int(command.run(options, options.daemon, output))
         except NoDaemonError:
-            if not _can_be_answered_here(invocation, command, options):
+            named = invocation.socket is not None or SOCKET_VARIABLE in os.environ
+            if named or not _says(command, "asks_about_files", options):
                 raise
             return int(command.run(options, _local_api(), output))
     path = find_socket(invocation.socket)
@@ -222,15 +223,6 @@ def _place(command: "ModuleType", options: CommandOptions) -> "Place | None":
     """Return where the options have the command look in place of asking a daemon, or None."""
     place: Place | None = command.place(options) if hasattr(command, "place") else None
     return place
-
-
-def _can_be_answered_here(
-    invocation: Invocation, command: "ModuleType", options: CommandOptions
-) -> bool:
-    """Tell whether a question needs no daemon: it names a release, and nobody names a daemon."""
-    named = invocation.socket is not None or SOCKET_VARIABLE in environment()
-    has_release = bool(getattr(options, "release", ""))
-    return has_release and not named and _says(command, "only_asks", options)
 
 
 def _local_api(place: "Place | None" = None) -> Api:

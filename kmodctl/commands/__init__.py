@@ -13,6 +13,8 @@ and, where it needs them,
                                     asked; returns whether to go on
     place(options)                  returns where to look in place of asking a daemon, or None
     only_asks(options)              tells whether nothing is changed, so that files will do
+    asks_about_files(options)       tells whether a release's files are asked about, so that no
+                                    daemon is missed
     is_private(options)             tells whether no daemon is asked at all, nor the real kmod; then
     run_private(options, output)    does it
     needs_client(options)           tells whether a call stays open beside others; then

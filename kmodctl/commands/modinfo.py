@@ -78,6 +78,11 @@ def only_asks(_options: CommandOptions) -> bool:
     return True
 
 
+def asks_about_files(options: CommandOptions) -> bool:
+    """Tell whether a release is named."""
+    return bool(options.release)
+
+
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Tell of each name; the status is that of all of them."""
     found: list[ModuleInfo] = []

@@ -140,6 +140,11 @@ def only_asks(options: CommandOptions) -> bool:
     return bool(shows or options.resolve_alias or options.show_depends or options.dry_run)
 
 
+def asks_about_files(options: CommandOptions) -> bool:
+    """Tell whether a release is named, and nothing done."""
+    return bool(options.release) and only_asks(options)
+
+
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Do what is asked for; the status is that of all names together."""
     if options.show_config:

@@ -31,6 +31,11 @@ def configure(parser: Parser) -> None:
     )
 
 
+def asks_about_files(_options: CommandOptions) -> bool:
+    """Tell that modules.devname says it all."""
+    return True
+
+
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Print the nodes, or write them into a file whose directory is made if need be."""
     from kmodd.messages.database_service import GetStaticNodesRequest

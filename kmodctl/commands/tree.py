@@ -43,9 +43,9 @@ def configure(parser: Parser) -> None:
     add("module", metavar="MODULE", help="a module's name, or an alias")
 
 
-def only_asks(_options: CommandOptions) -> bool:
-    """Tell that nothing is changed."""
-    return True
+def asks_about_files(options: CommandOptions) -> bool:
+    """Tell whether a release is named."""
+    return bool(options.release)
 
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
