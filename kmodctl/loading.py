@@ -272,7 +272,7 @@ def _verbosity(options: CommandOptions) -> int:
 
 
 def names_place(options: CommandOptions) -> bool:
-    """Tell whether another root or configuration is named, which is for a private daemon."""
+    """Tell whether another root or configuration is named, which is looked at here."""
     return options.dirname is not None or bool(options.config)
 
 

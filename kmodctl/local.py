@@ -116,8 +116,12 @@ class LocalChannel(Channel):
         response: "type[Response]",  # noqa: ARG002
     ) -> "Iterator[Response]":
         """Yield the answers to a call; raises CallError."""
-        answers: Iterator[Response] = self._answer(method, request)
-        return answers
+        from kmodd.errors import KmoddError
+
+        try:
+            yield from self._answer(method, request)
+        except KmoddError as error:  # of an index that is read as it is shown
+            raise _call_error(error) from None
 
     def upload(
         self,

@@ -181,10 +181,16 @@ def _entry(kind: int, name: str, words: str, directive: Directive, api: Any) -> 
 
 def _alias_entries(database: Tables, api: Any) -> Iterator[Any]:
     from kmodd.database.trie import read_index
+    from kmodd.errors import TreeError
 
     for file in INDEXES:
-        for key, _, value in read_index(database.files[file]):
-            yield api.AliasEntry(alias=key.decode("ascii"), module=value.decode("utf-8", "replace"))
+        try:
+            for key, _, value in read_index(database.files[file]):
+                alias, module = key.decode("ascii"), value.decode("utf-8", "replace")
+                yield api.AliasEntry(alias=alias, module=module)
+        except TreeError as error:
+            what = f"{database.directory}/{file}: {error.message}"
+            raise TreeError(error.reason, what, detail=database.directory) from None
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

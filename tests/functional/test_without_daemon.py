@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions of kmod's tools where no daemon answers: from files, and the real kmod for the rest."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def test_a_question_about_a_release_needs_no_daemon_unless_one_is_named() -> Non
     assert acting.stderr.startswith("kmodctl: no daemon answers")
 
 
+def test_device_nodes_are_told_without_a_daemon() -> None:
+    told = kmodctl("static-nodes", "-f", "devname")
+    names = Path("/lib/modules", os.uname().release, "modules.devname")
+    if names.exists():
+        lines = [line for line in names.read_text().splitlines() if not line.startswith("#")]
+        assert (told.stdout.splitlines(), told.stderr) == (lines, "")
+    else:
+        assert told.stderr == f"static-nodes: WARNING: {names} not found - ignoring\n"
+    assert told.returncode == 0
+    assert kmodctl("--socket", "/nowhere/s", "static-nodes").returncode == 1
+
+
 def test_a_file_is_read_with_the_callers_rights_and_no_daemon(tree: ModuleTree) -> None:
     file = str(tree.directory / "extra/greet.ko")
     for words in (("modinfo", file), ("modprobe", "--show-exports", file)):
@@ -124,3 +137,9 @@ def test_databases_that_are_damaged_are_told_and_nothing_is_a_traceback(tree: Mo
         assert told.returncode == 1
         assert told.stderr.startswith(f"modprobe: ERROR: {index}: a damaged index: ")
         assert told.stderr.count("\n") == 1
+    aliases = tree.directory / "modules.alias.bin"
+    aliases.write_bytes(aliases.read_bytes()[:40])
+    told = kmodctl("modprobe", *place, "-c")
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"modprobe: ERROR: {aliases}: a damaged index: ")
+    assert told.stderr.count("\n") == 1
