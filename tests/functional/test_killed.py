@@ -73,10 +73,11 @@ def test_whenever_kmodd_is_killed_files_are_whole_and_the_next_one_heals(
         possible.append(databases(tree))
     randomness = random.Random(1)
     torn = 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         with running_daemon(tree.root, "--state", str(tmp_path / "state")) as daemon:
             wait_until(lambda: found(tree) == databases(tree) and not leftovers(tree))
-            kill_while_rebuilding(daemon, tree, states, randomness.uniform(0, LONGEST))
+            after = randomness.uniform(0, LONGEST)
+            kill_while_rebuilding(daemon, tree, states, after, in_writing=bool(number % 2))
         for name, content in found(tree).items():
             assert content in [files[name] for files in possible], name
         torn += found(tree) not in possible or bool(leftovers(tree))
@@ -85,9 +86,12 @@ def test_whenever_kmodd_is_killed_files_are_whole_and_the_next_one_heals(
 
 
 def kill_while_rebuilding(
-    daemon: Daemon, tree: ModuleTree, states: Sequence[Path], after: float
+    daemon: Daemon, tree: ModuleTree, states: Sequence[Path], after: float, *, in_writing: bool
 ) -> None:
-    """Turn a module to and fro, rebuilding every time, and kill the daemon in the midst of it."""
+    """Turn a module to and fro, rebuilding every time, and kill the daemon in the midst of it.
+
+    That is ``after`` so many seconds, and ``in_writing`` not before a file is being written.
+    """
     begun, killed = threading.Event(), threading.Event()
 
     def rebuilding() -> None:
@@ -103,6 +107,8 @@ def kill_while_rebuilding(
     try:
         assert begun.wait(30)
         time.sleep(after)
+        if in_writing:
+            wait_until(lambda: bool(leftovers(tree)), pause=0)
     finally:
         daemon.process.kill()
         daemon.process.wait()
