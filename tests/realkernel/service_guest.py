@@ -336,7 +336,10 @@ def stopped_process(session: Session) -> Record:
 
 
 def journal(_session: Session) -> Record:
-    """The priorities of what kmodd wrote."""
+    """The priorities of what kmodd wrote.
+
+    Whether it tries to keep its records before /var is there depends on how long the boot takes.
+    """
     ours = [entry for entry in journal_entries() if entry.get("SYSLOG_IDENTIFIER") == "kmodd"]
     left_out = [entry for entry in ours if entry["MESSAGE"].endswith("; the socket is left out")]
     return {
@@ -350,6 +353,7 @@ def journal(_session: Session) -> Record:
             if int(entry["PRIORITY"]) <= 4
             and entry not in left_out
             and not entry["MESSAGE"].startswith("refused to ")
+            and not (str(STATE) in entry["MESSAGE"] and " cannot be kept: " in entry["MESSAGE"])
         ],
     }
 
