@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes connections, and carries the bytes between each of them and the server that answers it.
+
+A server of grpc's takes no connection that somebody else has accepted, and does not tell who made
+one. So the daemon accepts them all itself, and connects each to the server by a socket whose name
+stands for it. One thread does that for all of them; it reads no byte's meaning.
+"""
+
+import ctypes
+import errno
+import heapq
+import itertools
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+CHUNK = 64 << 10
+"""Bytes that are carried at a time."""
+
+TAKEN_AT_ONCE = 32
+"""Connections that are taken before those there are get their turn."""
+
+PAUSE = 0.1
+"""Seconds until connections are taken again once there was no descriptor for one."""
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
+# The library's recv and send let another of Python's threads in each time, and then wait until that
+# one lets go: with eight clients that was a third of a call's time. These take some microseconds,
+# and wait for nothing.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_recv, _send = _libc.recv, _libc.send
+for _each in (_recv, _send):
+    _each.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    _each.restype = ctypes.c_ssize_t
+
+log = logging.getLogger(__name__)
+
+Accepted = Callable[[socket.socket], None]
+"""Is given a connection that has been taken, which does not block; owns it from then on."""
+
+
+class Allowance:
+    """Bytes that may be sent at a rate; a second's worth may come at once."""
+
+    def __init__(self, rate: float) -> None:
+        """``rate`` is in bytes a second."""
+        self._rate = rate
+        self._left = rate
+        self._at = time.monotonic()
+
+    def is_full(self) -> bool:
+        """Tell whether nothing has been sent for long enough to count no more."""
+        return self._left + (time.monotonic() - self._at) * self._rate >= self._rate
+
+    def take(self, count: int) -> float:
+        """Take ``count`` bytes, and return in how many seconds there may be more."""
+        now = time.monotonic()
+        self._left = min(self._rate, self._left + (now - self._at) * self._rate) - count
+        self._at = now
+        return max(0.0, -self._left / self._rate)
+
+
+class Carried:
+    """A connection that is carried, and the socket to the server that it goes on by."""
+
+    __slots__ = ("allowance", "far", "is_over", "near", "over")
+
+    def __init__(
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        over: Callable[[], None],
+        allowance: Allowance | None,
+    ) -> None:
+        self.over = over
+        self.allowance = allowance
+        self.is_over = False
+        self.near = _End(self, near)
+        self.far = _End(self, far)
+        self.near.other, self.far.other = self.far, self.near
+
+
+class _End:
+    """One end of what is carried; ``unsent`` are bytes that it would not take yet."""
+
+    __slots__ = (
+        *("carried", "ends_with_it", "events", "fd"),
+        *("other", "rests_until", "socket", "stopped", "unsent"),
+    )
+
+    other: "_End"
+
+    def __init__(self, carried: Carried, end: socket.socket) -> None:
+        self.carried = carried
+        self.socket = end
+        self.fd = end.fileno()
+        self.events = 0
+        self.unsent: bytes | memoryview = b""
+        self.stopped = False
+        """Whether nothing is read from it for a while."""
+        self.rests_until = 0.0
+        """When it may be read from again (time.monotonic) as far as its allowance goes."""
+        self.ends_with_it = False
+        """Whether all is over once what is unsent has been sent."""
+
+
+class Relay:
+    """The thread that takes connections and carries bytes, from ``start`` to ``stop``.
+
+    Its tables are its own: others leave what they want of it in ``_wanted``, and wake it.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wanted: deque[Callable[[], None]] = deque()
+        self._listening: dict[int, tuple[socket.socket, Accepted]] = {}
+        self._ends: dict[int, _End] = {}
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._stopped = False
+        self._buffer = ctypes.create_string_buffer(CHUNK)
+        self._poll.register(self._wake, select.EPOLLIN)
+        self._thread = threading.Thread(target=self._run, name="kmodd-relay", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take and to carry."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End every connection, and take no more."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._awake()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._do_what_is_wanted()
+        for end in list(self._ends.values()):
+            self._end(end.carried)
+        for listener, _ in self._listening.values():
+            listener.close()
+        self._poll.close()
+        os.close(self._wake)
+
+    def listen(self, listener: socket.socket, accepted: Accepted) -> None:
+        """Take the connections of ``listener``, which is the relay's to close from now on."""
+        listener.setblocking(False)
+        self._want(lambda: self._listen(listener, accepted))
+
+    def listen_no_more(self, listener: socket.socket) -> None:
+        """Close ``listener``; what it has not given yet is refused."""
+        self._want(lambda: self._close_listener(listener))
+
+    def end(self, carried: Carried) -> None:
+        """End a connection, once what is to be sent by then has been."""
+        self._want(lambda: self._finish(carried))
+
+    def carry(
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        over: Callable[[], None],
+        allowance: Allowance | None = None,
+    ) -> Carried:
+        """Carry bytes between a client's connection and a server's; for ``accepted`` alone.
+
+        ``over`` is called when that ends, before the server's end is closed. What the client may
+        send is bounded by ``allowance``.
+        """
+        carried = Carried(near, far, over, allowance)
+        for end in (carried.near, carried.far):
+            self._ends[end.fd] = end
+            self._arm(end)
+        return carried
+
+    def _want(self, what: Callable[[], None]) -> None:
+        self._wanted.append(what)
+        self._awake()
+
+    def _awake(self) -> None:
+        with suppress(OSError):
+            os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._turn()
+            except Exception:
+                log.exception("a connection")
+
+    def _turn(self) -> None:
+        """Do what there is to do now, or wait for it."""
+        taking = []
+        for fd, events in self._poll.poll(self._patience()):
+            end = self._ends.get(fd)
+            if end is not None:
+                self._serve(end, events)
+            elif fd == self._wake:
+                self._do_what_is_wanted()
+            else:  # the last: a connection may get the number of one that has just ended
+                taking.append(fd)
+        for fd in taking:
+            self._take(fd)
+        while self._later and self._later[0][0] <= time.monotonic():
+            heapq.heappop(self._later)[2]()
+
+    def _patience(self) -> float:
+        """Return how many seconds to wait at most, -1 for as long as it takes."""
+        return max(0.0, self._later[0][0] - time.monotonic()) if self._later else -1
+
+    def _do_what_is_wanted(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        while self._wanted:
+            self._wanted.popleft()()
+
+    def _after(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), what))
+
+    def _listen(self, listener: socket.socket, accepted: Accepted) -> None:
+        self._listening[listener.fileno()] = listener, accepted
+        self._poll.register(listener, select.EPOLLIN)
+
+    def _close_listener(self, listener: socket.socket) -> None:
+        self._listening.pop(listener.fileno(), None)
+        listener.close()
+
+    def _take(self, fd: int) -> None:
+        """Take connections of the listener ``fd``."""
+        found = self._listening.get(fd)
+        if found is None:
+            return
+        listener, accepted = found
+        for _ in range(TAKEN_AT_ONCE):
+            try:
+                taken, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._poll.unregister(listener)
+                    self._after(PAUSE, lambda: self._take_again(listener))
+                    return
+                continue  # that one has gone (accept(2))
+            taken.setblocking(False)
+            try:
+                accepted(taken)
+            except OSError as error:
+                taken.close()
+                log.debug("a connection is dropped: %s", error.strerror)
+            except Exception:
+                taken.close()
+                log.exception("a connection is dropped")
+
+    def _take_again(self, listener: socket.socket) -> None:
+        if listener.fileno() in self._listening:
+            self._poll.register(listener, select.EPOLLIN)
+
+    def _serve(self, end: _End, events: int) -> None:
+        """Do what an end is ready for."""
+        try:
+            if events & select.EPOLLOUT:
+                self._send_rest(end)
+            if end.carried.is_over:
+                return
+            if end.stopped:
+                if events & (select.EPOLLHUP | select.EPOLLERR):
+                    self._end(end.carried)
+            elif events & ~select.EPOLLOUT:
+                self._receive(end)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(end.carried)
+
+    def _receive(self, end: _End) -> None:
+        """Carry what has come at an end; raises OSError."""
+        count = _recv(end.fd, self._buffer, CHUNK, _AT_ONCE)
+        if count <= 0:
+            if count < 0:
+                _raise()
+            self._finish(end.carried, end)
+            return
+        other = end.other
+        sent = _send(other.fd, self._buffer, count, _AT_ONCE)
+        if sent < count:
+            if sent < 0:
+                if ctypes.get_errno() != errno.EAGAIN:
+                    _raise()
+                sent = 0
+            other.unsent = memoryview(bytes(memoryview(self._buffer)[sent:count]))
+            end.stopped = True
+            self._arm(other)
+            self._arm(end)
+        allowance = end.carried.allowance
+        if allowance is not None and end is end.carried.near:
+            seconds = allowance.take(count)
+            if seconds > 0:
+                end.rests_until = time.monotonic() + seconds
+                end.stopped = True
+                self._arm(end)
+                self._after(seconds, lambda: self._go_on(end))
+
+    def _send_rest(self, end: _End) -> None:
+        """Send what an end would not take before, and then go on reading for it."""
+        if end.unsent:
+            end.unsent = end.unsent[end.socket.send(end.unsent) :]
+        if end.unsent:
+            return
+        if end.ends_with_it:
+            self._end(end.carried)
+            return
+        self._arm(end)
+        self._go_on(end.other)
+
+    def _go_on(self, end: _End) -> None:
+        """Read from an end again, unless there is still a reason not to."""
+        rests = end.rests_until > time.monotonic()
+        if not (end.carried.is_over or end.ends_with_it or end.other.unsent or rests):
+            end.stopped = False
+            self._arm(end)
+
+    def _finish(self, carried: Carried, ended: _End | None = None) -> None:
+        """End a connection once what has come from the end that ``ended`` has been sent on.
+
+        Without one it is what the server has sent.
+        """
+        if carried.is_over:
+            return
+        ended = ended or carried.far
+        if not ended.other.unsent:
+            self._end(carried)
+            return
+        ended.other.ends_with_it = True
+        for end in (carried.near, carried.far):
+            end.stopped = True
+            self._arm(end)
+
+    def _end(self, carried: Carried) -> None:
+        if carried.is_over:
+            return
+        carried.is_over = True
+        try:
+            carried.over()
+        finally:
+            for end in (carried.near, carried.far):
+                del self._ends[end.fd]
+                end.socket.close()  # which takes it out of the poll
+
+    def _arm(self, end: _End) -> None:
+        """Wait for what an end is wanted for; one that is wanted for nothing is left out.
+
+        Otherwise one whose other side has gone would be ready all the time.
+        """
+        wanted = (0 if end.stopped else select.EPOLLIN) | (select.EPOLLOUT if end.unsent else 0)
+        if wanted == end.events:
+            return
+        if not end.events:
+            self._poll.register(end.fd, wanted)
+        elif not wanted:
+            self._poll.unregister(end.fd)
+        else:
+            self._poll.modify(end.fd, wanted)
+        end.events = wanted
+
+
+def _raise() -> NoReturn:
+    """Raise the OSError of the last call."""
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number))
