@@ -267,6 +267,11 @@ class Client(Connection):
         method = DaemonService.GetStatus
         return self._call(method, method.request())
 
+    def who_am_i(self) -> "daemon_service_pb2.WhoAmIResponse":
+        """Return whom the daemon takes this program for, and what it may do."""
+        method = DaemonService.WhoAmI
+        return self._call(method, method.request())
+
     def list_operations(self) -> "list[daemon_service_pb2.Operation]":
         """Return the operations under way, the oldest first."""
         method = DaemonService.ListOperations

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from kmodd.messages.caller import Caller
     from kmodd.messages.codec import Message
     from kmodd.messages.well_known import Timestamp
 
@@ -144,6 +145,19 @@ def _priority(line: str) -> int:
         "WARNING": syslog.LOG_WARNING,
     }
     return kinds.get(line.partition(":")[0], syslog.LOG_NOTICE)
+
+
+def shown_caller(caller: "Caller") -> str:
+    """Return who made a connection: the user, and the process where it is known."""
+    user = caller.user or f"uid {caller.uid}"
+    return f"{user} ({shown_process(caller)})" if caller.pid else user
+
+
+def shown_process(caller: "Caller") -> str:
+    """Return the process that made a connection, and what it belongs to."""
+    container = f"in the container {caller.container}" if caller.container else ""
+    place = container or (f"of {caller.unit}" if caller.unit else "")
+    return f"pid {caller.pid} {caller.command} {place}".rstrip()
 
 
 def shown_name(names: "Mapping[int, str]", value: int) -> str:

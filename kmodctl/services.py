@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         GetStatusResponse,
         ListOperationsRequest,
         ListOperationsResponse,
+        WhoAmIRequest,
+        WhoAmIResponse,
     )
     from kmodd.v1.database_service_pb2 import (
         GetConfigurationRequest,
@@ -91,6 +93,14 @@ class DaemonService:
         "daemon_service_pb2.ListOperationsResponse",
     )
     """Lists the operations under way, the oldest first, and who waits for whom."""
+
+    WhoAmI: "Unary[WhoAmIRequest, WhoAmIResponse]" = Unary(
+        "/kmodd.v1.DaemonService/WhoAmI",
+        "daemon_service_pb2.WhoAmIRequest",
+        "daemon_service_pb2.WhoAmIResponse",
+    )
+    """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
+    connect."""
 
 
 class DatabaseService:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 SOCKET_VARIABLE = "KMODD_SOCKET"
 """Names the daemon's socket in the environment."""
 
-SYSTEM_SOCKETS = ("/run/kmodd/admin/kmodd.sock", "/run/kmodd/observer/kmodd.sock")
+PUBLIC_SOCKET = "/run/kmodd/kmodd.sock"
+"""Where the system's daemon listens for everybody. Root does not try it: there he is what he is at
+the admin's socket, and the service manager may listen there before there is a daemon, which a load
+that the boot needs must not wait for."""
+
+SYSTEM_SOCKETS = ("/run/kmodd/admin/kmodd.sock", PUBLIC_SOCKET, "/run/kmodd/observer/kmodd.sock")
 """Where the system's daemon listens, the more powerful socket first."""
 
 UNMAPPED = 65534
@@ -42,7 +47,7 @@ def candidates(given: str | None, environment: "Mapping[str, str]") -> tuple[str
         own = os.path.join(runtime, "kmodd", "kmodd.sock")
         if os.path.exists(own) and not _is_passed_over(runtime, own):
             return (own,)
-    return SYSTEM_SOCKETS
+    return tuple(path for path in SYSTEM_SOCKETS if path != PUBLIC_SOCKET or os.geteuid() != 0)
 
 
 def find_socket(given: str | None = None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kmodd.access import rules
 from kmodd.access.caller import Role
+from kmodd.access.grants import Grants
 from kmodd.access.trusted_files import objection
 from kmodd.config.modules_load import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
@@ -82,7 +83,7 @@ class Daemon:
         settings = replace(settings, **fixed)
         self.parts.namespace.set_policy(_deny_list(settings), exact=settings.kmod_exact)
         try:
-            self.servers.apply(settings.sockets, self.parts)
+            self.servers.apply(settings.sockets, self.parts, Grants(settings.grants))
         except KmoddError:
             log.error("no socket could be had by the new settings: those of before stay")
         self.commands.set_policy(self.socket, allowed=_runs_commands(settings, self.parts.kernel))
@@ -114,7 +115,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     descriptors.raise_limit()
-    servers = Servers(max(0.0, settings.limits.drain - CLOSING))
+    servers = Servers(max(0.0, settings.limits.drain - CLOSING), systemd.lent_sockets())
     with contextlib.ExitStack() as ending:
         ending.callback(servers.stop)
         servers.claim(settings.sockets)
@@ -140,7 +141,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         parts = Parts(kernel, trees, namespace, settings.limits)
         trees.tell(lambda: servers.note_database(trees.in_force()))
         _tell_kernel(settings, kernel)
-        servers.apply(settings.sockets, parts)
+        servers.apply(settings.sockets, parts, Grants(settings.grants))
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
         with (
             servers.tended(),

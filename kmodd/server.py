@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gRPC server of a socket: services, health, reflection, and how it stops."""
+"""A gRPC server: services, health, reflection, and how it stops.
 
+It listens where nobody can connect but the daemon itself, which connects each caller to it.
+"""
+
+import os
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from tempfile import TemporaryDirectory
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kmodd.access.caller import Role
-from kmodd.errors import KmoddError, Reason, StateError
-from kmodd.host.sockets import SocketPlace, access_of
+from kmodd.errors import Reason, StateError
+from kmodd.host.directories import by_descriptor
+from kmodd.host.socket_lock import lock_directory
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.admission import Admission
+from kmodd.service.connections import Connections
 from kmodd.service.daemon import DaemonService
 from kmodd.service.databases import DatabaseService
 from kmodd.service.emulation import EmulationService
@@ -25,7 +31,7 @@ from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
 from kmodd.service.uploads import Uploads
-from kmodd.settings import Limits, SocketSettings
+from kmodd.settings import Limits
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import (
     daemon_service_pb2,
@@ -62,7 +68,7 @@ GRACE = 2.0
 
 SMALL_MESSAGE = 256 << 10
 """Bytes of a message where nobody may upload: the names in one request need no more, and so the
-calls of a socket that is open to many cannot take all memory."""
+calls of those who are no admins cannot take all memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,109 +82,83 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-class SocketServer:
-    """A server of one socket, from ``start`` to ``stop``; ``settings`` are those it goes by."""
+class ApiServer:
+    """A server of the API, from ``start`` to ``stop``; ``address`` is where to connect to it."""
 
     def __init__(
-        self, place: SocketPlace, settings: SocketSettings, parts: Parts, connections: int
+        self, parts: Parts, connections: Connections, *, for_admins: bool, most: int
     ) -> None:
-        """``connections`` is how many there may be at once.
-
-        Raises RequestError where the settings name a user or group of nobody.
-        """
-        self.settings = settings
-        self._access = access_of(settings)
-        self._others = False  # who has connected may be somebody who could not now
-        self._place = place
+        """``most`` is how many calls may be under way; who is no admin sends small messages."""
         self._parts = parts
-        self._connections = connections
-        self._admission = Admission(settings.caller, parts.kernel, parts.namespace)
+        self._admission = Admission(connections, parts.kernel, parts.namespace)
         self._draining = threading.Event()
         self._stopping = threading.Event()
-        self._over = threading.Event()
-        self._interceptor = Interceptor(parts.limits, self._admission)
+        self._interceptor = Interceptor(self._admission, most)
         self._health = HealthService(self._stopping, self._note_kernel)
+        self._node = -1
+        size = parts.limits.message_bytes
         self._server = grpc.server(
             self._interceptor.threads,
             interceptors=(self._interceptor,),
             maximum_concurrent_rpcs=self._interceptor.most,
-            options=_options(parts.limits, settings.role, connections),
+            options=_options(parts.limits, size if for_admins else min(SMALL_MESSAGE, size)),
         )
         self._add_services()
 
+    @property
+    def address(self) -> str:
+        """Where to connect to: a path to the socket itself, which has no name any more."""
+        return by_descriptor(self._node)
+
     def start(self) -> None:
-        """Bind, listen, and only then show the socket at its path; raises KmoddError."""
+        """Bind and listen; raises StateError where there is no place for that."""
         try:
-            staged = self._place.stage()
-            self._server.add_insecure_port(f"unix:{quote(str(staged))}")
-            self._set_health(_SERVING)
-            self.note_database(self._parts.trees.in_force())
-            self._note_kernel()
-            self._server.start()
-            self._place.reveal(self._access)
-        except RuntimeError as error:
+            self._listen()
+        except (OSError, RuntimeError) as error:
             self.stop()
-            raise StateError(Reason.INTERNAL, f"{self._place.path}: {error}") from error
-        except KmoddError:
-            self.stop()
-            raise
-
-    def goes_on_by(self, settings: SocketSettings) -> bool:
-        """Serve the next calls by ``settings``, on the connections that there are; tell whether so.
-
-        It is not so where larger messages may come, nor where others may connect than those who
-        have, and may do more: then these are to connect anew. Raises RequestError where the
-        settings name a user or group of nobody, and StateError where the socket cannot be theirs.
-        """
-        access, limits = access_of(settings), self._parts.limits
-        before, after = self.settings.caller, settings.caller
-        if _message_bytes(limits, before.role) != _message_bytes(limits, after.role):
-            return False
-        others = self._others or access != self._access
-        if others and not after.may_no_more_than(before):
-            return False
-        self._admission.change(after)
-        try:
-            if access != self._access:
-                self._place.change(self._access, access)
-        except KmoddError:
-            self._admission.change(before)
-            raise
-        self.settings, self._access, self._others = settings, access, others
-        return True
-
-    def again(self) -> "SocketServer":
-        """Return another server that has started by the same settings; raises KmoddError."""
-        server = SocketServer(self._place, self.settings, self._parts, self._connections)
-        server.start()
-        return server
-
-    def retire(self) -> None:
-        """Have clients connect anew for their next call; calls under way go on until they end."""
-        self._over = self._server.stop(threading.TIMEOUT_MAX)
-
-    def is_over(self) -> bool:
-        """Tell whether no call is left after ``retire`` or ``stop``."""
-        return self._over.is_set()
+            raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
+        self._set_health(_SERVING)
+        self.note_database(self._parts.trees.in_force())
+        self._note_kernel()
+        self._server.start()
 
     def drain(self) -> None:
-        """Refuse new mutations."""
+        """Show that no more mutations are begun."""
         self._draining.set()
         self._set_health(_NOT_SERVING)
-        self._interceptor.drain()
-
-    def mutating(self) -> bool:
-        """Tell whether a mutation is being served, or a hold is loading or being released."""
-        return self._interceptor.mutating() or self._parts.namespace.is_busy_for(
-            self.settings.caller.socket
-        )
 
     def stop(self) -> None:
         """End what is left after a while."""
         self._stopping.set()
-        self._over = self._server.stop(GRACE)
-        self._over.wait()
+        self._server.stop(GRACE).wait()
         self._interceptor.close()
+        if self._node >= 0:
+            os.close(self._node)
+            self._node = -1
+
+    def note_database(self, generation: Generation | None) -> None:
+        """Show in the health of DatabaseService whether the kernel's release has its databases.
+
+        It is NOT_SERVING while there are none, or while they cannot be published or renewed; the
+        calls are answered all the same.
+        """
+        healthy = generation is not None and not generation.problem
+        if not self._stopping.is_set():
+            self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
+
+    def _listen(self) -> None:
+        """Have a socket that can be reached by its descriptor alone; raises OSError, RuntimeError.
+
+        grpc binds it by a name in a directory of nobody else's, which is removed at once.
+        """
+        with TemporaryDirectory(dir=lock_directory(), prefix="server-") as directory:
+            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                name = f"{by_descriptor(place)}/{secrets.token_hex(4)}"
+                self._server.add_insecure_port(f"unix:{name}")
+                self._node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            finally:
+                os.close(place)
 
     def _add_services(self) -> None:
         server, parts = self._server, self._parts
@@ -204,16 +184,6 @@ class SocketServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         serve_reflection(server, (*SERVICES, HEALTH_SERVICE))
 
-    def note_database(self, generation: Generation | None) -> None:
-        """Show in the health of DatabaseService whether the kernel's release has its databases.
-
-        It is NOT_SERVING while there are none, or while they cannot be published or renewed; the
-        calls are answered all the same.
-        """
-        healthy = generation is not None and not generation.problem
-        if not self._stopping.is_set():
-            self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
-
     def _note_kernel(self) -> None:
         """Show in the health of ModuleService whether the kernel takes modules at all."""
         if not self._draining.is_set():
@@ -225,12 +195,7 @@ class SocketServer:
             self._health.set(service, status)
 
 
-def _message_bytes(limits: Limits, role: Role) -> int:
-    """Return the bytes of the largest message that callers of a role may send."""
-    return limits.message_bytes if role is Role.ADMIN else min(SMALL_MESSAGE, limits.message_bytes)
-
-
-def _options(limits: Limits, role: Role, connections: int) -> tuple[tuple[str, int], ...]:
+def _options(limits: Limits, message_bytes: int) -> tuple[tuple[str, int], ...]:
     """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h).
 
     A connection may have more streams than there may be calls, so that a client hears of the
@@ -238,8 +203,7 @@ def _options(limits: Limits, role: Role, connections: int) -> tuple[tuple[str, i
     """
     return (
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", _message_bytes(limits, role)),
-        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_connection_idle_ms", round(limits.connection_idle * 1000)),
         ("grpc.http2.min_ping_interval_without_data_ms", round(limits.ping_interval * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -1,44 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The servers of a daemon, one for each socket, and how their settings change."""
+"""The sockets of a daemon, the two servers behind them, and how their settings change.
+
+One server answers admins, the other everybody else: what these send is smaller, and they take no
+thread that an admin needs. Which of them a connection goes to is decided when it is taken.
+"""
 
 import logging
+import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.access.caller import Role
+from kmodd.access.grants import Grants
 from kmodd.errors import KmoddError, Reason
 from kmodd.host.descriptors import connections
+from kmodd.host.relay import Relay
 from kmodd.host.sockets import SocketPlace, access_of
-from kmodd.server import Parts, SocketServer
+from kmodd.listener import Listener
+from kmodd.server import GRACE, ApiServer, Parts
+from kmodd.service.connections import Connections
 from kmodd.settings import SocketSettings
 from kmodd.trees import Generation
 
 LOOK = 1.0
 """Seconds between two looks whether the sockets are still there."""
 
+PAUSE = 0.01
+"""Seconds between two looks whether calls have ended."""
+
 log = logging.getLogger(__name__)
 
 
 class Servers:
-    """The servers of a daemon.
+    """The sockets of a daemon, and its servers.
 
     ``_changing`` has one thread at a time change which there are; ``_lock`` guards all but
     ``_places`` against those that only look meanwhile.
     """
 
-    def __init__(self, drain: float) -> None:
-        """``drain`` is how long mutations may go on when a server stops, in seconds."""
+    def __init__(self, drain: float, lent: Mapping[str, socket.socket] | None = None) -> None:
+        """``drain`` is how long mutations may go on when a server stops, in seconds.
+
+        ``lent`` are listening sockets that the service manager has made, by name and by path.
+        """
         self._drain = drain
+        self._lent = dict(lent or {})
         self._changing = threading.Lock()
         self._lock = threading.Lock()
         self._places: dict[Path, SocketPlace] = {}
-        self._servers: dict[Path, SocketServer] = {}
-        self._leaving: list[SocketServer] = []
+        self._listeners: dict[Path, Listener] = {}
+        self._leaving: list[Listener] = []
         self._refused: dict[Path, str] = {}
         self._lost: dict[Path, str] = {}
+        self._relay = Relay()
+        self._connections = Connections()
+        self._apis: dict[bool, ApiServer] = {}
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
         """Make sure that nobody else listens on these sockets, but for those that cannot be had.
@@ -57,7 +76,7 @@ class Servers:
         if failures and not self._places:
             raise failures[0]
 
-    def apply(self, wanted: Iterable[SocketSettings], parts: Parts) -> None:
+    def apply(self, wanted: Iterable[SocketSettings], parts: Parts, grants: Grants) -> None:
         """Listen on these sockets and no others, and return without waiting for any caller.
 
         What is under way on a socket goes on, by its new settings from the next call; on one that
@@ -68,27 +87,30 @@ class Servers:
         wanted = list(wanted)
         share = connections(parts.limits.connections, len(wanted))
         failures: list[KmoddError] = []
+        for line in grants.unknown:
+            log.warning("%s", line)
         with self._changing:
             refused: dict[Path, str] = {}
+            self._start(wanted, parts)
             for settings in wanted:
                 try:
-                    self._listen(settings, parts, share)
+                    self._listen(settings, parts, grants, share)
                 except KmoddError as error:
                     failures.append(error)
-                    then = "stays as it was" if settings.path in self._servers else "is left out"
+                    then = "stays as it was" if settings.path in self._listeners else "is left out"
                     log.error("%s; the socket %s", error.message, then)
                     refused[settings.path] = error.message
             with self._lock:
                 self._refused = refused
             paths = {settings.path for settings in wanted}
-            if failures and paths.isdisjoint(self._servers):
+            if failures and paths.isdisjoint(self._listeners):
                 raise failures[0]
             self._take_out([path for path in self._places if path not in paths])
 
     def own(self) -> Path:
         """Return where the daemon itself calls: the first socket for admins, where there is one."""
         with self._lock:
-            roles = {path: server.settings.role for path, server in self._servers.items()}
+            roles = {path: each.settings.role for path, each in self._listeners.items()}
         return next((path for path in roles if roles[path] is Role.ADMIN), next(iter(roles)))
 
     def problems(self) -> tuple[str, ...]:
@@ -98,9 +120,8 @@ class Servers:
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in every server's health how the databases of the kernel's release fare."""
-        with self._lock:
-            for server in (*self._servers.values(), *self._leaving):
-                server.note_database(generation)
+        for api in tuple(self._apis.values()):
+            api.note_database(generation)
 
     @contextmanager
     def tended(self) -> Iterator[None]:
@@ -123,90 +144,137 @@ class Servers:
         """Make the sockets and locks again that have been removed, and say so."""
         lost: dict[Path, str] = {}
         with self._changing:
-            for path, server in list(self._servers.items()):
+            for path, listener in list(self._listeners.items()):
                 try:
-                    self._mend(path, server)
+                    self._mend(path, listener)
                 except KmoddError as error:
                     if self._lost.get(path) != error.message:
                         log.error("%s was removed: %s", path, error.message)
                     lost[path] = error.message
             with self._lock:
                 self._lost = lost
-                over = [server for server in self._leaving if server.is_over()]
-                self._leaving = [each for each in self._leaving if each not in over]
-        for server in over:
-            server.stop()
 
     def stop(self) -> None:
-        """End all servers, and give up what was claimed."""
+        """End all that is under way, and give up what was claimed."""
         with self._changing:
             with self._lock:
-                servers = [*self._servers.values(), *self._leaving]
-                self._servers, self._leaving = {}, []
-            self._end(servers)
+                listeners = [*self._listeners.values(), *self._leaving]
+                self._listeners, self._leaving = {}, []
+            for api in self._apis.values():
+                api.drain()
+            self._drain_all(listeners)
+            for api in self._apis.values():
+                api.stop()
+            for listener in listeners:
+                listener.stop()
+            self._relay.stop()
+            for lent in self._lent.values():
+                lent.close()
+            self._apis = {}
             for place in self._places.values():
                 place.leave()
             self._places = {}
 
-    def _listen(self, settings: SocketSettings, parts: Parts, share: int) -> None:
+    def _start(self, wanted: Sequence[SocketSettings], parts: Parts) -> None:
+        """Have the servers that these sockets need, each from the first time on; raises StateError.
+
+        Each takes the calls of as many sockets as there are at its start.
+        """
+        needed = {settings.role is Role.ADMIN for settings in wanted}
+        if any(settings.grants for settings in wanted):
+            needed.add(False)
+        if not self._apis:
+            self._relay.start()
+        most = parts.limits.concurrent_calls * len(wanted)
+        for for_admins in needed - self._apis.keys():
+            api = ApiServer(parts, self._connections, for_admins=for_admins, most=most)
+            api.start()
+            self._apis[for_admins] = api
+
+    def _server_of(self, role: Role) -> ApiServer:
+        return self._apis[role is Role.ADMIN]
+
+    def _listen(self, settings: SocketSettings, parts: Parts, grants: Grants, share: int) -> None:
         """Have a socket by these settings; raises KmoddError, and then it is as it was."""
         path = settings.path
-        old = self._servers.get(path)
-        if old is not None and old.goes_on_by(settings):
+        old = self._listeners.get(path)
+        if old is not None:
+            old.go_on_by(settings, grants)
+            old.most = share
             return
         place = self._places.get(path) or SocketPlace(path)
         try:
-            server = SocketServer(place.take(), settings, parts, share)
-            server.start()
+            listener = Listener(
+                place.take(),
+                settings,
+                grants,
+                parts,
+                self._relay,
+                self._connections,
+                self._server_of,
+            )
+            listener.most = share
+            try:
+                listener.start(self._borrowed(settings))
+            except KmoddError:
+                listener.stop()
+                raise
         except KmoddError:
-            if old is None:
-                place.leave()
-                self._places.pop(path, None)
+            place.leave()
+            self._places.pop(path, None)
             raise
         self._places[path] = place
-        self._put(server)
+        with self._lock:
+            self._listeners[path] = listener
         log.info("listening on %s as %s", path, settings.role)
 
-    def _mend(self, path: Path, server: SocketServer) -> None:
+    def _borrowed(self, settings: SocketSettings) -> socket.socket | None:
+        """Return the socket that the service manager has for this one; it keeps its own."""
+        lent = self._lent.get(settings.name) or self._lent.get(str(settings.path))
+        return lent.dup() if lent is not None else None
+
+    def _mend(self, path: Path, listener: Listener) -> None:
         """Make a socket, or its lock, again if it is not there; raises KmoddError."""
         place = self._places[path]
         if place.is_whole():
             return
         place.take()
         if not place.shows():
-            self._put(server.again())
+            listener.start()
         log.warning("%s or its lock was removed: made again", path)
-
-    def _put(self, server: SocketServer) -> None:
-        """Have ``server`` at its socket; the calls of the one that was there are finished."""
-        with self._lock:
-            old = self._servers.get(server.settings.path)
-            self._servers[server.settings.path] = server
-            if old is not None:
-                self._leaving.append(old)
-        if old is not None:
-            old.retire()
 
     def _take_out(self, paths: Sequence[Path]) -> None:
         """Have nobody else come in there, and end what is under way on a thread of its own."""
         for path in paths:
             self._places.pop(path).leave()
         with self._lock:
-            servers = [self._servers.pop(path) for path in paths if path in self._servers]
-            self._leaving += servers
-        for server in servers:
-            log.info("listening on %s no more", server.settings.path)
-        if servers:
+            listeners = [self._listeners.pop(path) for path in paths if path in self._listeners]
+            self._leaving += listeners
+        for listener in listeners:
+            log.info("listening on %s no more", listener.settings.path)
+        if listeners:
             threading.Thread(
-                target=self._end, args=(servers,), name="kmodd-drain", daemon=True
+                target=self._end, args=(listeners,), name="kmodd-drain", daemon=True
             ).start()
 
-    def _end(self, servers: Sequence[SocketServer]) -> None:
+    def _end(self, listeners: Sequence[Listener]) -> None:
         """Refuse new mutations, let those under way finish within the limit, end the rest."""
-        for server in servers:
-            server.drain()
+        self._drain_all(listeners)
+        for listener in listeners:
+            listener.end()
+        deadline = time.monotonic() + GRACE
+        while any(each.calls.under_way() for each in listeners) and time.monotonic() < deadline:
+            time.sleep(PAUSE)
+        time.sleep(PAUSE)  # for the last word of each call
+        for listener in listeners:
+            listener.stop()
+        with self._lock:
+            self._leaving = [each for each in self._leaving if each not in listeners]
+
+    def _drain_all(self, listeners: Sequence[Listener]) -> None:
+        """Refuse new mutations, and wait for those under way, within the limit."""
+        for listener in listeners:
+            listener.drain()
         deadline = time.monotonic() + self._drain
-        while any(server.mutating() for server in servers) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        for server in servers:
-            server.stop()
+        while any(each.is_mutating() for each in listeners) and time.monotonic() < deadline:
+            time.sleep(PAUSE)

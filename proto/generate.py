@@ -28,7 +28,7 @@ RELEASED = PROTO / "released" / "kmodd.v1.binpb"
 def generate(output: Path) -> None:
     """Write the messages and stubs of both kinds, and the client's methods."""
     _protoc(f"--python_out={output}", f"--pyi_out={output}", f"--grpc_python_out={output}")
-    for stray in output.rglob("*_pb2_grpc.py"):
+    for stray in (output / "kmodd" / "v1").glob("*_pb2_grpc.py"):
         if "service " not in (PROTO / stray.relative_to(output)).with_name(
             stray.name.replace("_pb2_grpc.py", ".proto")
         ).read_text(encoding="utf-8"):

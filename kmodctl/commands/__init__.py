@@ -40,6 +40,7 @@ COMMANDS = (
     "status",
     "events",
     "operations",
+    "whoami",
     "hold",
     "device",
     "ls",

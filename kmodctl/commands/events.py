@@ -8,7 +8,7 @@ each, in UTC; with --json an object a line. With --follow it goes on until it is
 import sys
 
 from kmodctl.errors import CallError
-from kmodctl.output import Output, shown_moment, shown_name
+from kmodctl.output import Output, shown_caller, shown_moment, shown_name
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
@@ -104,6 +104,8 @@ def _operation(operation: "pb.FinishedOperation") -> str:
     words = [f"operation {operation.number}: {action.replace('_', '-')} {operation.what}"]
     if operation.role:
         words.append(f"for {operation.role} {operation.socket}".rstrip())
+    if operation.caller is not None:
+        words.append(f"by {shown_caller(operation.caller)}")
     for what, names in (("loaded", operation.loaded), ("unloaded", operation.unloaded)):
         if names:
             words.append(f"{what} {' '.join(names)}")

@@ -8,7 +8,7 @@ such command, 126 where it cannot be executed, 128 + N where signal N ended it. 
 the holds of others with --list and end them with --end.
 """
 
-from kmodctl.output import Output, shown_moment
+from kmodctl.output import Output, shown_caller, shown_moment
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
@@ -88,4 +88,6 @@ def _list(api: "Api", output: Output) -> None:
     for hold in holds:
         since = shown_moment(hold.began_time or Timestamp(), "seconds")
         modules = " ".join(hold.modules)
-        output.data(f"{hold.hold}  {since}  {hold.role} {hold.socket}  {modules}  {hold.note}")
+        holder = f"  {shown_caller(hold.caller)}" if hold.caller is not None else ""
+        who = f"{hold.role} {hold.socket}{holder}"
+        output.data(f"{hold.hold}  {since}  {who}  {modules}  {hold.note}")

@@ -4,7 +4,7 @@
 Each line is one operation with its number, and what it does at this moment.
 """
 
-from kmodctl.output import Output, shown_name
+from kmodctl.output import Output, shown_caller, shown_name
 from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
@@ -36,6 +36,8 @@ def _line(operation: "Operation") -> str:
     action = shown_name(OPERATION_ACTION, operation.action)
     words = [f"{operation.number}: {action.replace('_', '-')} {operation.what}"]
     words.append(f"for {operation.role} {operation.socket}".rstrip())
+    if operation.caller is not None:
+        words.append(f"by {shown_caller(operation.caller)}")
     if operation.parent:
         words.append(f"asked by a command of {operation.parent}")
     if operation.module:

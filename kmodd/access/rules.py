@@ -32,13 +32,21 @@ def check_method(caller: Caller, method: str, *, is_real: bool) -> None:
 
     ``is_real`` tells whether the daemon serves a real kernel.
     """
-    if caller.role is Role.ADMIN:
-        return
-    policy = policy_of(method)
-    least = policy.role_on_real_kernel if is_real else policy.role
-    if _ORDER.index(caller.role) < _ORDER.index(least):
+    if not may_call(caller, method, is_real=is_real):
         what = method.rpartition("/")[2]
-        raise _denied(caller, f"{what} takes the role {least}")
+        raise _denied(caller, f"{what} takes the role {_least_role(method, is_real=is_real)}")
+
+
+def may_call(caller: Caller, method: str, *, is_real: bool) -> bool:
+    """Tell whether ``check_method`` passes; nothing is logged."""
+    if caller.role is Role.ADMIN:
+        return True
+    return _ORDER.index(caller.role) >= _ORDER.index(_least_role(method, is_real=is_real))
+
+
+def _least_role(method: str, *, is_real: bool) -> Role:
+    policy = policy_of(method)
+    return policy.role_on_real_kernel if is_real else policy.role
 
 
 def check_fields(
@@ -142,5 +150,6 @@ def _patterns(patterns: tuple[str, ...]) -> PatternTable[None]:
 
 def _denied(caller: Caller, why: str, module: str = "") -> AccessError:
     message = f"refused to the {caller.role} socket {caller.socket}: {why}"
-    log.warning("%s", message, extra={"socket": caller.socket})
+    who = f" ({caller.peer})" if caller.peer else ""
+    log.warning("%s%s", message, who, extra={"identity": caller.identity, "said": message})
     return AccessError(Reason.ACCESS_DENIED, message, module=module, detail=why)

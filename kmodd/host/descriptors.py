@@ -11,6 +11,10 @@ SPARE = 512
 command of modprobe.d has three pipes."""
 
 
+PER_CONNECTION = 3
+"""Descriptors that a connection takes."""
+
+
 def raise_limit() -> int:
     """Raise the soft limit of open files to the hard one; returns it (getrlimit(2)).
 
@@ -28,9 +32,9 @@ def connections(wanted: int, sockets: int) -> int:
     """Return how many connections each of ``sockets`` may have, at most ``wanted``.
 
     All of them together leave descriptors for the rest, so that a crowd at one socket keeps
-    nobody from another.
+    nobody from another. Each takes three: the client's, and both ends of the one to the server.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return wanted
-    return max(1, min(wanted, (limit - SPARE) // sockets))
+    return max(1, min(wanted, (limit - SPARE) // (PER_CONNECTION * sockets)))

@@ -9,12 +9,15 @@ WINDOW = 60.0
 """Seconds after which what was said meanwhile is told as a count."""
 
 TOLD = 8
-"""Different warnings for one socket that are logged in words within that time."""
+"""Different warnings for one caller that are logged in words within that time."""
 
 
 class RepeatedWarnings(logging.Filter):
-    """Lets through the first of a logger's warnings for each ``socket`` that a record names, and
-    counts the others. ``_lock`` guards what was let through and what was counted.
+    """Lets through the first of a logger's warnings for each ``identity`` that a record names (who
+    calls, at which socket), and counts the others.
+
+    Two are the same where they have ``said`` the same, be it by different processes; without that,
+    where their messages are. ``_lock`` guards what was let through and what was counted.
     """
 
     def __init__(self, logger: logging.Logger, window: float = WINDOW) -> None:
@@ -28,18 +31,18 @@ class RepeatedWarnings(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether ``record`` is to be logged."""
-        socket: str | None = getattr(record, "socket", None)
-        if socket is None:
+        identity: str | None = getattr(record, "identity", None)
+        if identity is None:
             return True
-        message = record.getMessage()
+        message: str = getattr(record, "said", "") or record.getMessage()
         with self._lock:
             if not self._told:
                 timer = threading.Timer(self._window, self.settle)
                 timer.daemon = True
                 timer.start()
-            told = self._told.setdefault(socket, set())
+            told = self._told.setdefault(identity, set())
             if message in told or len(told) >= TOLD:
-                self._counted[socket] += 1
+                self._counted[identity] += 1
                 return False
             told.add(message)
         return True
@@ -49,7 +52,7 @@ class RepeatedWarnings(logging.Filter):
         with self._lock:
             counted = self._counted
             self._told, self._counted = {}, Counter()
-        for socket, count in counted.items():
+        for identity, count in counted.items():
             self._logger.warning(
-                "the same or the like %d more times within %g s: %s", count, self._window, socket
+                "the same or the like %d more times within %g s: %s", count, self._window, identity
             )

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Unix socket that is safe to listen on: one owner, right mode from the first moment.
 
-grpc takes over a bound path without a word, and unlinks on stopping whatever is there. So a lock
-decides who owns the socket; it is bound under another name in a directory that nobody else can
-enter, gets its mode there, and is then shown in its place.
+A lock decides who owns the socket; it is bound under another name in a directory that nobody else
+can enter, gets its mode there, and is then shown in its place.
 
 Others may write the socket's own directory, as a container does that has it: nothing that lies
 there is followed, changed or believed, and all that is done there is done by descriptors.
@@ -64,6 +63,7 @@ class SocketPlace:
         self._directory = -1
         self._staging: Staging | None = None
         self._shown: tuple[int, int] | None = None
+        self._is_lent = False
         length = len(os.fsencode(path))
         if length > PATH_MAX:
             raise RequestError(
@@ -89,11 +89,7 @@ class SocketPlace:
         return self
 
     def stage(self) -> Path:
-        """Return where a socket is to be bound; raises StateError, as ``reveal`` does.
-
-        It is nobody else's name: grpc unlinks it when it stops, and by then the next one may be
-        there.
-        """
+        """Return where a socket is to be bound; raises StateError, as ``reveal`` does."""
         self._unstage()
         with _told(self.path):
             self._is_free_to_replace()
@@ -117,9 +113,23 @@ class SocketPlace:
                 self._give(node, access.owner, access.group)
                 os.chmod(by_descriptor(node), access.mode)
                 self._put(staging)
-                self._shown = _identity(os.fstat(node))
+                self._shown, self._is_lent = _identity(os.fstat(node)), False
         finally:
             self._unstage()
+
+    def adopt(self, listening: socket.socket) -> None:
+        """Take a socket for the one that is shown which the service manager has made and lent us.
+
+        It stays when we leave. Raises StateError where it is not the one at this path.
+        """
+        with _told(self.path):
+            if listening.getsockname() != str(self.path):
+                raise StateError(
+                    Reason.INTERNAL,
+                    f"{self.path}: the socket that was handed over is {listening.getsockname()!r}",
+                )
+            with _opened(self.path.name, self._directory) as node:
+                self._shown, self._is_lent = _identity(os.fstat(node)), True
 
     def change(self, old: SocketAccess, new: SocketAccess) -> None:
         """Have ``new`` in place of ``old`` as who may connect to the socket that is shown.
@@ -158,7 +168,7 @@ class SocketPlace:
     def leave(self) -> None:
         """Remove the socket, if it is ours, then give up the lock."""
         self._unstage()
-        if self._directory >= 0 and self._has_shown():
+        if self._directory >= 0 and self._has_shown() and not self._is_lent:
             with suppress(OSError):  # what is there by now is somebody else's
                 os.unlink(self.path.name, dir_fd=self._directory)
         self._let_go()

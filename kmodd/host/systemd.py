@@ -23,6 +23,10 @@ _PRIORITIES = (
 """The syslog level for each logging level and those above it."""
 
 
+_FIRST_LENT = 3
+"""The descriptor of the first socket that is handed over (sd_listen_fds(3))."""
+
+
 def notify(*assignments: str) -> None:
     """Send a notification ("READY=1") to the service manager, if there is one that listens.
 
@@ -39,6 +43,32 @@ def notify(*assignments: str) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
     ):
         sender.sendto(message, address)
+
+
+def lent_sockets() -> dict[str, socket.socket]:
+    """Return the sockets that the service manager has made and hands over (sd_listen_fds(3)).
+
+    They are known by their names and by their paths. No program that is started later is told of
+    them, and a second call returns none.
+    """
+    given = {name: os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS")}
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    if given["LISTEN_PID"] != str(os.getpid()) or not given["LISTEN_FDS"].isdecimal():
+        return {}
+    found: dict[str, socket.socket] = {}
+    for at in range(int(given["LISTEN_FDS"])):
+        try:
+            os.set_inheritable(_FIRST_LENT + at, False)
+            lent = socket.socket(fileno=_FIRST_LENT + at)
+        except OSError:
+            continue  # not a socket, or not there
+        if lent.family != socket.AF_UNIX or not isinstance(lent.getsockname(), str):
+            lent.close()
+            continue
+        found[lent.getsockname()] = lent
+        if at < len(names) and names[at]:
+            found[names[at]] = lent
+    return found
 
 
 def is_journal(fd: int) -> bool:

@@ -7,6 +7,7 @@ from kmodd.messages.codec import Message, repeated
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kmodd.messages.channel import Channel
+    from kmodd.messages.caller import Caller
     from kmodd.messages.database_service import Tree
     from kmodd.messages.well_known import Duration, Timestamp
 
@@ -119,6 +120,7 @@ class Operation(Message):
     waits_for_module: str = ""
     waits_for_operation: int = 0
     pinned_modules: "list[str]" = repeated()
+    caller: "Caller | None" = None
 
     FIELDS = (
         (1, "number", "uint64", "", ""),
@@ -133,6 +135,7 @@ class Operation(Message):
         (10, "waits_for_module", "string", "", ""),
         (11, "waits_for_operation", "uint64", "", ""),
         (12, "pinned_modules", "string", "repeated", ""),
+        (13, "caller", "message", "", "caller.Caller"),
     )
 
 
@@ -145,6 +148,32 @@ class ListOperationsResponse(Message):
     FIELDS = (
         (1, "operations", "message", "repeated", "daemon_service.Operation"),
         (2, "next_page_token", "string", "", ""),
+    )
+
+
+class WhoAmIRequest(Message):
+    """Asks who the caller is."""
+
+
+class WhoAmIResponse(Message):
+    """Who the caller is, and what he may do."""
+
+    socket: str = ""
+    role: int = 0
+    caller: "Caller | None" = None
+    allowed_modules: "list[str]" = repeated()
+    denied_modules: "list[str]" = repeated()
+    may_give_parameters: bool = False
+    methods: "list[str]" = repeated()
+
+    FIELDS = (
+        (1, "socket", "string", "", ""),
+        (2, "role", "enum", "", "policy.ROLE"),
+        (3, "caller", "message", "", "caller.Caller"),
+        (4, "allowed_modules", "string", "repeated", ""),
+        (5, "denied_modules", "string", "repeated", ""),
+        (6, "may_give_parameters", "bool", "", ""),
+        (7, "methods", "string", "repeated", ""),
     )
 
 
@@ -168,4 +197,13 @@ class DaemonServiceStub:
         """Lists the operations under way, the oldest first, and who waits for whom."""
         return self._channel.call(
             "/kmodd.v1.DaemonService/ListOperations", request, ListOperationsResponse
+        )
+
+    def who_am_i(
+        self, request: WhoAmIRequest
+    ) -> WhoAmIResponse:
+        """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
+        connect."""
+        return self._channel.call(
+            "/kmodd.v1.DaemonService/WhoAmI", request, WhoAmIResponse
         )

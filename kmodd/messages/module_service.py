@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kmodd.messages.channel import Channel
+    from kmodd.messages.caller import Caller
     from kmodd.messages.errors import Failure, Step
     from kmodd.messages.well_known import Duration, Timestamp
 
@@ -542,6 +543,7 @@ class Hold(Message):
     socket: str = ""
     role: str = ""
     began_time: "Timestamp | None" = None
+    caller: "Caller | None" = None
 
     FIELDS = (
         (1, "hold", "uint64", "", ""),
@@ -551,6 +553,7 @@ class Hold(Message):
         (5, "socket", "string", "", ""),
         (6, "role", "string", "", ""),
         (7, "began_time", "message", "", "well_known.Timestamp"),
+        (8, "caller", "message", "", "caller.Caller"),
     )
 
 
@@ -657,6 +660,7 @@ class FinishedOperation(Message):
     loaded: "list[str]" = repeated()
     unloaded: "list[str]" = repeated()
     failure: "Failure | None" = None
+    caller: "Caller | None" = None
 
     FIELDS = (
         (1, "number", "uint64", "", ""),
@@ -668,6 +672,7 @@ class FinishedOperation(Message):
         (7, "loaded", "string", "repeated", ""),
         (8, "unloaded", "string", "repeated", ""),
         (9, "failure", "message", "", "errors.Failure"),
+        (10, "caller", "message", "", "caller.Caller"),
     )
 
 

@@ -21,10 +21,11 @@ from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason
 
 WINDOW = 60.0
-"""Seconds within which the lines of operations without effect are counted for each socket."""
+"""Seconds within which the lines of operations without effect are counted for each caller: a user
+at a socket."""
 
 LINES = 600
-"""Lines of a socket's operations without effect within that time; the others are counted."""
+"""Lines of a caller's operations without effect within that time; the others are counted."""
 
 LINE_MAX = 8192
 """Characters of the names of modules in one line of the trail."""
@@ -69,7 +70,7 @@ class AuditTrail:
     """Writes the trail. ``_lock`` guards the file, ``_counting`` what is only counted.
 
     A file that has been moved away or removed is made anew, as log rotation expects. What has
-    changed the kernel always has a line. Of what has not, a socket has so many within a while, and
+    changed the kernel always has a line. Of what has not, a caller has so many within a while, and
     the same denial one; the rest is told as a count, by result.
     """
 
@@ -82,9 +83,9 @@ class AuditTrail:
         self._window = window
         self._counting = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._lines: Counter[Caller] = Counter()
-        self._told: set[tuple[Caller, str, str, str]] = set()
-        self._counted: dict[Caller, Counter[str]] = {}
+        self._lines: Counter[str] = Counter()
+        self._told: set[tuple[str, str, str, str]] = set()
+        self._counted: dict[str, tuple[Caller, Counter[str]]] = {}
         self._lock = threading.Lock()
         self._fd = -1
         self._broken = False
@@ -107,7 +108,7 @@ class AuditTrail:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-        for caller, results in counted.items():
+        for caller, results in counted.values():
             self._write(_count_facts(caller, results, self._window), logging.INFO)
 
     def close(self) -> None:
@@ -118,19 +119,19 @@ class AuditTrail:
 
     def _has_room(self, finished: Finished) -> bool:
         """Tell whether an operation without effect is to have a line; else it is counted."""
-        caller, result = finished.caller, finished.result
-        denial = (caller, finished.action, finished.what, result) if result in _DENIALS else None
+        who, result = finished.caller.identity, finished.result
+        denial = (who, finished.action, finished.what, result) if result in _DENIALS else None
         with self._counting:
             if self._timer is None:
                 self._timer = threading.Timer(self._window, self.settle)
                 self._timer.daemon = True
                 self._timer.start()
-            if denial not in self._told and self._lines[caller] < LINES:
-                self._lines[caller] += 1
+            if denial not in self._told and self._lines[who] < LINES:
+                self._lines[who] += 1
                 if denial is not None:
                     self._told.add(denial)
                 return True
-            self._counted.setdefault(caller, Counter())[result] += 1
+            self._counted.setdefault(who, (finished.caller, Counter()))[1][result] += 1
             return False
 
     def _write(self, facts: Mapping[str, object], level: int | None) -> None:
@@ -182,6 +183,7 @@ def _facts(finished: Finished) -> dict[str, object]:
         "what": finished.what,
         "socket": finished.caller.socket,
         "role": finished.caller.role,
+        **_peer_facts(finished.caller),
         "result": finished.result,
         "loaded": " ".join(finished.loaded)[:LINE_MAX],
         "unloaded": " ".join(finished.unloaded)[:LINE_MAX],
@@ -194,6 +196,18 @@ def _facts(finished: Finished) -> dict[str, object]:
     return facts
 
 
+def _peer_facts(caller: Caller) -> dict[str, object]:
+    """Return who made the caller's connection; the process only where it is known."""
+    peer = caller.peer
+    if peer is None:
+        return {}
+    facts: dict[str, object] = {"uid": peer.uid, "gids": " ".join(map(str, sorted(peer.gids)))}
+    if peer.pid:
+        facts |= {"pid": peer.pid, "start_ticks": peer.started, "command": peer.command}
+        facts |= {"unit": peer.unit, "container": peer.container}
+    return facts
+
+
 def _count_facts(caller: Caller, results: Counter[str], seconds: float) -> dict[str, object]:
     """Return what the trail says of operations that had no line of their own."""
     return {
@@ -201,6 +215,7 @@ def _count_facts(caller: Caller, results: Counter[str], seconds: float) -> dict[
         "action": "counted",
         "socket": caller.socket,
         "role": caller.role,
+        **({"uid": caller.peer.uid} if caller.peer else {}),
         "count": results.total(),
         "results": " ".join(f"{name}:{count}" for name, count in sorted(results.items())),
         "seconds": seconds,

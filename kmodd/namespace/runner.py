@@ -192,8 +192,8 @@ class Runner:
         except KmoddError as error:
             steps.append(_outcome(step, generation, outputs=outputs))
             caller = self.operation.caller
-            socket = None if caller.role is Role.ADMIN else caller.socket
-            log.info("%s: %s", self.operation, error.message, extra={"socket": socket})
+            identity = None if caller.role is Role.ADMIN else caller.identity
+            log.info("%s: %s", self.operation, error.message, extra={"identity": identity})
             return error
         outcome = _outcome(step, generation, done=done, needless=not done, outputs=outputs)
         if isinstance(step, RemoveStep) and done:

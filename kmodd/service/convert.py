@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of the daemon as messages of the API."""
 
+import pwd
+from functools import lru_cache
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kmodd.access.caller import Caller
 from kmodd.kernel.base import (
     EmulationReport,
     InitState,
@@ -17,7 +21,13 @@ from kmodd.namespace import DescribedParameter, Origin, StepOutcome
 from kmodd.queries import plans
 from kmodd.queries.messages import text
 from kmodd.trees import TreeSummary
-from kmodd.v1 import database_service_pb2, errors_pb2, kernel_log_service_pb2, module_service_pb2
+from kmodd.v1 import (
+    caller_pb2,
+    database_service_pb2,
+    errors_pb2,
+    kernel_log_service_pb2,
+    module_service_pb2,
+)
 
 _STATES = {
     ModuleState.LIVE: module_service_pb2.MODULE_STATE_LIVE,
@@ -123,6 +133,32 @@ def tree_message(summary: TreeSummary) -> database_service_pb2.Tree:
             for name, reason in summary.left_out
         ],
     )
+
+
+def caller_message(caller: Caller) -> caller_pb2.Caller | None:
+    """Return who made a caller's connection, None for the daemon itself."""
+    peer = caller.peer
+    if peer is None:
+        return None
+    return caller_pb2.Caller(
+        uid=peer.uid,
+        user=text(_user(peer.uid)),
+        gids=sorted(peer.gids),
+        pid=peer.pid,
+        start_ticks=peer.started,
+        command=text(peer.command),
+        unit=text(peer.unit),
+        container=text(peer.container),
+    )
+
+
+@lru_cache(maxsize=256)
+def _user(uid: int) -> str:
+    """Return the name of a user, "" for none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
 
 
 def action_name(action: str) -> str:

@@ -9,11 +9,13 @@ import grpc
 
 from kmodd import __version__
 from kmodd.access.caller import Role
+from kmodd.access.policy import METHODS
+from kmodd.access.rules import may_call
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
-from kmodd.service.convert import action_name, duration, timestamp, tree_message
+from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
 from kmodd.service.pages import page_of
 from kmodd.trees import Trees
 from kmodd.v1 import daemon_service_pb2 as pb
@@ -22,6 +24,7 @@ from kmodd.v1 import daemon_service_pb2_grpc
 _KINDS = {"emulated": pb.KERNEL_KIND_EMULATED, "linux": pb.KERNEL_KIND_LINUX}
 
 _ROLES = {
+    Role.NONE: pb.ROLE_NONE,
     Role.OBSERVER: pb.ROLE_OBSERVER,
     Role.LOADER: pb.ROLE_LOADER,
     Role.ADMIN: pb.ROLE_ADMIN,
@@ -47,9 +50,10 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._started = started
 
     def GetStatus(  # noqa: N802  # the API's name
-        self, _request: pb.GetStatusRequest, _context: grpc.ServicerContext
+        self, _request: pb.GetStatusRequest, context: grpc.ServicerContext
     ) -> pb.GetStatusResponse:
         """Answer with the status."""
+        view = self._admission.view(context)
         listing = self._namespace.listing()
         generation = self._trees.in_force()
         activity = self._namespace.activity()
@@ -69,7 +73,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             symbol_source=text(identity.symbol_source),
             loaded_count=len(listing.modules),
             tree=tree_message(generation.summary) if generation else None,
-            role=_ROLES[self._admission.role],
+            role=_ROLES[view.role],
             epoch=listing.epoch,
             revision=listing.revision,
             boot_id=text(self._kernel.boot_id),
@@ -84,9 +88,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             open_file_count=_entries("/proc/self/fd") - 1,
             oldest_revision=activity.revisions[0],
             newest_revision=activity.revisions[1],
-            start_failures=map(
-                text, map(self._admission.shown_line, self._namespace.start_failures)
-            ),
+            start_failures=map(text, map(view.shown_line, self._namespace.start_failures)),
             kmod_exact=self._namespace.exact,
             tree_refusal=text(self._trees.refusal()),
         )
@@ -100,6 +102,24 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         page = page_of(running, request.page_size, request.page_token, version=version)
         return pb.ListOperationsResponse(
             operations=map(_operation_message, page.items), next_page_token=page.next_token
+        )
+
+    def WhoAmI(  # noqa: N802
+        self, _request: pb.WhoAmIRequest, context: grpc.ServicerContext
+    ) -> pb.WhoAmIResponse:
+        """Answer with the caller."""
+        caller = self._admission.caller(context)
+        is_real = self._kernel.traits.is_real
+        return pb.WhoAmIResponse(
+            socket=text(caller.socket),
+            role=_ROLES[caller.role],
+            caller=caller_message(caller),
+            allowed_modules=map(text, caller.allow),
+            denied_modules=map(text, caller.deny),
+            may_give_parameters=caller.role is Role.ADMIN or caller.parameters,
+            methods=[
+                method for method in sorted(METHODS) if may_call(caller, method, is_real=is_real)
+            ],
         )
 
 
@@ -118,6 +138,7 @@ def _operation_message(running: Running) -> pb.Operation:
         waits_for_module=text(running.waits_for),
         waits_for_operation=running.behind,
         pinned_modules=map(text, sorted(running.pins)),
+        caller=caller_message(operation.caller),
     )
 
 

@@ -26,7 +26,8 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         """Plug in a device; answer with it, and what became of the load for it."""
         device, outcome = self._devices.add(request.modalias, self._call(context))
         return pb.AddDeviceResponse(
-            device=_device_message(device), result=result_message(self._admission.shown(outcome))
+            device=_device_message(device),
+            result=result_message(self._admission.view(context).shown(outcome)),
         )
 
     def ListDevices(  # noqa: N802

@@ -9,7 +9,7 @@ import grpc
 
 from kmodd.namespace import Hold
 from kmodd.queries.messages import problem_lines, text
-from kmodd.service.convert import timestamp
+from kmodd.service.convert import caller_message, timestamp
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.service.requests import load_context, load_requests
@@ -36,10 +36,11 @@ class HoldCalls(ModuleServicer):
         with self._namespace.hold(
             loads, call, unload=request.unload, note=request.note, over=over
         ) as (hold, outcomes):
+            view = self._admission.view(context)
             yield pb.HoldModulesResponse(
                 hold=hold.number,
                 modules=map(text, sorted(hold.pins)),
-                results=[result_message(self._admission.shown(outcome)) for outcome in outcomes],
+                results=[result_message(view.shown(outcome)) for outcome in outcomes],
                 config_problems=problem_lines(outcomes[-1].problems),
             )
             over.wait()
@@ -75,4 +76,5 @@ def _hold_message(hold: Hold) -> pb.Hold:
         socket=text(hold.caller.socket),
         role=hold.caller.role,
         began_time=timestamp(hold.began),
+        caller=caller_message(hold.caller),
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which calls are served at the same time, and how a call's failure leaves the daemon.
 
-A call has a thread from the moment it comes in, up to a bound for the socket. Those that only
+A call has a thread from the moment it comes in, up to a bound for its socket. Those that only
 look, those that change something, streams and holds each have a lane, so that one kind never
 keeps another from being served. Past the bound of its lane a call is answered at once with
 LIMIT_REACHED; but calls that only look are quick, and first wait for their turn.
@@ -11,92 +11,41 @@ would wait in a place where nobody can end the waiting (see served_calls.py).
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from kmodd.access.policy import Lane, policy_of
-from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
+from kmodd.errors import KmoddError, Reason, RequestError, StateError
 from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
-from kmodd.service.served_calls import ServedCalls
-from kmodd.settings import Limits
+from kmodd.service.socket_calls import ServedConnection
+
+if TYPE_CHECKING:
+    from kmodd.service.view import View
 
 REFUSERS = 16
-"""Calls beyond a socket's bound that are told so with a reason; those beyond them get grpc's own
-words for it."""
-
-TURN = 10.0
-"""Seconds that a call which only looks waits for its turn."""
+"""Calls beyond the bounds of all sockets that are told so with a reason; those beyond them get
+grpc's own words for it."""
 
 log = logging.getLogger(__name__)
-
-
-class _Places:
-    """The places in one lane, of which a call takes one. ``_changed`` guards how many are taken."""
-
-    def __init__(self, lane: Lane, bound: int) -> None:
-        self._lane = lane
-        self._bound = bound
-        self._turn = TURN if lane is Lane.READ else 0.0
-        self._changed = threading.Condition()
-        self._taken = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            if self._taken >= self._bound and not self._changed.wait_for(
-                lambda: self._taken < self._bound, self._turn
-            ):
-                raise LimitError(
-                    Reason.LIMIT_REACHED,
-                    f"{self._bound} calls of the kind '{self._lane.value}' are under way already",
-                )
-            self._taken += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._taken -= 1
-            self._changed.notify()
-
-    def taken(self) -> bool:
-        """Tell whether a call has one of them."""
-        with self._changed:
-            return self._taken > 0
 
 
 class Interceptor(grpc.ServerInterceptor):
     """Gives every call its lane, if it is admitted, and turns its exceptions into statuses."""
 
-    def __init__(self, limits: Limits, admission: Admission) -> None:
+    def __init__(self, admission: Admission, most: int) -> None:
+        """``most`` is how many calls may be under way at a server, whatever they come by."""
         self._admission = admission
-        bounds = {
-            Lane.READ: limits.readers,
-            Lane.MUTATION: limits.mutations,
-            Lane.STREAM: limits.streams,
-            Lane.HOLD: limits.holds,
-        }
-        self._places = {lane: _Places(lane, bound) for lane, bound in bounds.items()}
-        self._calls = ServedCalls(limits.concurrent_calls, limits.client_idle)
-        self.most = limits.concurrent_calls + REFUSERS
+        self.most = most + REFUSERS
         self.threads = ThreadPoolExecutor(self.most, thread_name_prefix="kmodd-call")
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
-        self._draining = threading.Event()
-
-    def drain(self) -> None:
-        """Refuse new mutations from now on."""
-        self._draining.set()
-
-    def mutating(self) -> bool:
-        """Tell whether a mutation is being served."""
-        return self._places[Lane.MUTATION].taken()
 
     def close(self) -> None:
         """Let the threads end once they are idle."""
-        self._calls.close()
         self.threads.shutdown(wait=False)
 
     def intercept_service(
@@ -132,19 +81,17 @@ class Interceptor(grpc.ServerInterceptor):
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
         lane = policy_of(method).lane
-        places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with (
-                _failures(method, context, self._admission),
-                self._calls.begin(method, context) as call,
-            ):
-                request = _only(requests) if single else map(_understood, requests)
-                call.goes_on()
-                self._admit(method, lane, request if single else None, context)
-                with places:
-                    _check_there(context)
-                    return behavior(request, context)
+            with _Failures(method, context) as failures:
+                connection = self._connection(context, failures)
+                with connection.calls.begin(method, context, connection) as call:
+                    request = _only(requests) if single else map(_understood, requests)
+                    call.goes_on()
+                    self._admit(method, lane, request if single else None, context, connection)
+                    with connection.calls.place(lane, connection.caller):
+                        _check_there(context)
+                        return behavior(request, context)
 
         return served
 
@@ -152,29 +99,40 @@ class Interceptor(grpc.ServerInterceptor):
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
         lane = policy_of(method).lane
-        places = self._places[lane]
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with (
-                _failures(method, context, self._admission),
-                self._calls.begin(method, context) as call,
-            ):
-                request = _only(requests) if single else map(_understood, requests)
-                call.goes_on()
-                self._admit(method, lane, request if single else None, context)
-                with places:
-                    _check_there(context)
-                    for answer in behavior(request, context):
-                        call.waits()
-                        yield answer  # comes back once the client has taken it
-                        call.goes_on()
+            with _Failures(method, context) as failures:
+                connection = self._connection(context, failures)
+                with connection.calls.begin(method, context, connection) as call:
+                    request = _only(requests) if single else map(_understood, requests)
+                    call.goes_on()
+                    self._admit(method, lane, request if single else None, context, connection)
+                    with connection.calls.place(lane, connection.caller):
+                        _check_there(context)
+                        for answer in behavior(request, context):
+                            call.waits()
+                            yield answer  # comes back once the client has taken it
+                            call.goes_on()
 
         return served
 
-    def _admit(self, method: str, lane: Lane, request: Any, context: grpc.ServicerContext) -> None:
+    def _connection(self, context: grpc.ServicerContext, failures: "_Failures") -> ServedConnection:
+        """Return what a call comes by, whose caller sees its failures; raises AccessError."""
+        connection = self._admission.connections.of(context)
+        failures.view = self._admission.view_of(connection.caller)
+        return connection
+
+    def _admit(
+        self,
+        method: str,
+        lane: Lane,
+        request: Any,
+        context: grpc.ServicerContext,
+        connection: ServedConnection,
+    ) -> None:
         """Raise KmoddError for a call that is not let in; ``request`` is None for a stream."""
-        self._admission.admit(method, request, context)
-        if lane in (Lane.MUTATION, Lane.HOLD) and self._draining.is_set():
+        self._admission.admit(method, request, context, connection)
+        if lane in (Lane.MUTATION, Lane.HOLD) and connection.calls.draining.is_set():
             raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
 
@@ -216,20 +174,20 @@ def _check_there(context: grpc.ServicerContext) -> None:
         context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
 
 
-class _failures:  # noqa: N801  # reads as the statement it is
-    """Turns an exception within the context into the status of the call."""
+class _Failures:
+    """Turns an exception within the context into the status of the call, as ``view`` shows it."""
 
-    def __init__(self, method: str, context: grpc.ServicerContext, admission: Admission) -> None:
+    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
         self._context = context
-        self._admission = admission
+        self.view: View | None = None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KmoddError):
-            abort(self._context, self._admission.shown_error(error))
+            abort(self._context, self.view.shown_error(error) if self.view else error)
         elif isinstance(error, grpc.RpcError):
             return  # the client has gone
         elif isinstance(error, Exception) and self._context.code() is None:

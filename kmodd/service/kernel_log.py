@@ -11,6 +11,7 @@ from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import Kernel, LogRecord
 from kmodd.service.admission import Admission
 from kmodd.service.convert import log_message
+from kmodd.service.view import View
 from kmodd.v1 import kernel_log_service_pb2 as pb
 from kmodd.v1 import kernel_log_service_pb2_grpc
 
@@ -38,7 +39,8 @@ class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
         while True:
             for start in range(0, len(records), BATCH):
                 batch = records[start : start + BATCH]
-                yield pb.ReadLogResponse(records=map(self._message, batch))
+                view = self._admission.view(context)
+                yield pb.ReadLogResponse(records=[_message(record, view) for record in batch])
             after = records[-1].sequence if records else after
             if not request.follow or not context.is_active():
                 return
@@ -46,5 +48,6 @@ class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
                 raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             records = self._kernel.wait_log(after, WAKE)
 
-    def _message(self, record: LogRecord) -> pb.LogRecord:
-        return log_message(replace(record, text=self._admission.shown_line(record.text)))
+
+def _message(record: LogRecord, view: View) -> pb.LogRecord:
+    return log_message(replace(record, text=view.shown_line(record.text)))

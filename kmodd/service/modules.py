@@ -42,7 +42,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self._uploads = uploads
 
     def ListModules(  # noqa: N802  # the API's name
-        self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
+        self, request: pb.ListModulesRequest, context: grpc.ServicerContext
     ) -> pb.ListModulesResponse:
         """Answer with one page of the listing."""
         listing = self._namespace.listing()
@@ -53,36 +53,37 @@ class ModuleService(HoldCalls, WatchCalls):
             version=f"{listing.epoch}-{listing.revision}",
         )
         return pb.ListModulesResponse(
-            modules=self._module_messages(page.items),
+            modules=self._module_messages(page.items, context),
             next_page_token=page.next_token,
             epoch=listing.epoch,
             revision=listing.revision,
         )
 
     def GetModule(  # noqa: N802
-        self, request: pb.GetModuleRequest, _context: grpc.ServicerContext
+        self, request: pb.GetModuleRequest, context: grpc.ServicerContext
     ) -> pb.GetModuleResponse:
         """Answer with one module."""
         details, parameters = self._namespace.details(request.name)
         version, source_version = details.version, details.source_version
-        (message,) = self._module_messages((details.module,))
+        (message,) = self._module_messages((details.module,), context)
+        sections = self._admission.view(context).shown_sections(details.sections)
         return pb.GetModuleResponse(
             module=message,
             core_size_bytes=details.core_size,
             init_size_bytes=details.init_size,
             version=None if version is None else text(version),
             source_version=None if source_version is None else text(source_version),
-            parameters=self._parameters(parameters),
-            sections=map(section_message, self._admission.shown_sections(details.sections)),
+            parameters=self._parameters(parameters, context),
+            sections=map(section_message, sections),
             notes=map(note_message, details.notes),
         )
 
     def GetParameters(  # noqa: N802
-        self, request: pb.GetParametersRequest, _context: grpc.ServicerContext
+        self, request: pb.GetParametersRequest, context: grpc.ServicerContext
     ) -> pb.GetParametersResponse:
         """Answer with the parameters of one module."""
         _, parameters = self._namespace.details(request.module)
-        return pb.GetParametersResponse(parameters=self._parameters(parameters))
+        return pb.GetParametersResponse(parameters=self._parameters(parameters, context))
 
     def SetParameter(  # noqa: N802
         self, request: pb.SetParameterRequest, context: grpc.ServicerContext
@@ -90,7 +91,7 @@ class ModuleService(HoldCalls, WatchCalls):
         """Set a parameter and answer with what has become of it."""
         call = self._asked_by(context)
         now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
-        (parameter,) = self._parameters([now])
+        (parameter,) = self._parameters([now], context)
         return pb.SetParameterResponse(parameter=parameter)
 
     def InsertModule(  # noqa: N802
@@ -104,7 +105,7 @@ class ModuleService(HoldCalls, WatchCalls):
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
-                (message,) = self._module_messages((module,))
+                (message,) = self._module_messages((module,), context)
                 return pb.InsertModuleResponse(module=message)
             load = header.load
             outcome = self._namespace.load_file(
@@ -113,7 +114,7 @@ class ModuleService(HoldCalls, WatchCalls):
                 load_request("", load),
                 load_context(load, self._asked_by(context)),
             )
-        outcome = self._admission.shown(outcome)
+        outcome = self._admission.view(context).shown(outcome)
         if not load.failure_in_result:
             _abort_if_failed(outcome, context)
         return pb.InsertModuleResponse(
@@ -135,7 +136,7 @@ class ModuleService(HoldCalls, WatchCalls):
             outcomes = self._namespace.load_together(loads, call)
         else:
             outcomes = self._namespace.load_each(loads, call)
-        outcomes = tuple(map(self._admission.shown, outcomes))
+        outcomes = tuple(map(self._admission.view(context).shown, outcomes))
         if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         answer = pb.LoadModulesResponse(
@@ -153,7 +154,8 @@ class ModuleService(HoldCalls, WatchCalls):
         names = check_names(request.names, self._limits.names_per_request)
         call = unload_context(request, self._asked_by(context))
         unloads = [unload_request(name, request) for name in names]
-        outcomes = tuple(map(self._admission.shown, self._namespace.unload_each(unloads, call)))
+        view = self._admission.view(context)
+        outcomes = tuple(map(view.shown, self._namespace.unload_each(unloads, call)))
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         return pb.UnloadModulesResponse(
@@ -169,8 +171,11 @@ class ModuleService(HoldCalls, WatchCalls):
         report = self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse(leaks=leaks_told(report))
 
-    def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
-        return [parameter_message(self._admission.shown_parameter(each)) for each in parameters]
+    def _parameters(
+        self, parameters: Iterable[DescribedParameter], context: grpc.ServicerContext
+    ) -> list[pb.Parameter]:
+        view = self._admission.view(context)
+        return [parameter_message(view.shown_parameter(each)) for each in parameters]
 
 
 def _depends_on_no_more(request: pb.LoadModulesRequest, call: RequestContext) -> bool:

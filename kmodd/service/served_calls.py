@@ -8,12 +8,13 @@ without end, and each such call costs a thread or an answer's memory.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import grpc
 
-from kmodd.errors import LimitError, Reason
+from kmodd.errors import KmoddError, LimitError, Reason
 from kmodd.service.cut_off import cut_off
 
 LOOKS = 4
@@ -26,14 +27,17 @@ class ServedCall:
     """One call; within its context it is served, and then the client is to take the answer.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
-    Only the thread that serves the call sets it.
+    Only the thread that serves the call sets it. ``ended`` is called once it is over.
     """
 
-    __slots__ = ("context", "method", "waiting")
+    __slots__ = ("context", "ended", "method", "waiting")
 
-    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
+    def __init__(
+        self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
+    ) -> None:
         self.method = method
         self.context = context
+        self.ended = ended
         self.waiting: float | None = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -68,12 +72,14 @@ class ServedCalls:
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="kmodd-patience", daemon=True).start()
 
-    def begin(self, method: str, context: grpc.ServicerContext) -> ServedCall:
-        """Return a call that has come in, waiting for its request.
+    def begin(
+        self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
+    ) -> ServedCall:
+        """Return a call that has come in, waiting for its request; ``ended`` is called at its end.
 
         Raises LimitError where there are too many, and ends the call whose client has gone.
         """
-        call = ServedCall(method, context)
+        call = ServedCall(method, context, ended)
         with self._lock:
             if len(self._under_way) >= self._bound:
                 raise LimitError(
@@ -85,13 +91,28 @@ class ServedCalls:
             context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
         return call
 
+    def under_way(self) -> bool:
+        """Tell whether a call is."""
+        with self._lock:
+            return bool(self._under_way)
+
+    def end(self, error: KmoddError) -> None:
+        """End the calls under way, whatever they are doing."""
+        with self._lock:
+            calls = tuple(self._under_way)
+        for call in calls:
+            cut_off(call.context, error)
+
     def close(self) -> None:
         """Look for late clients no more."""
         self._closed.set()
 
     def _forget(self, call: ServedCall) -> None:
         with self._lock:
-            self._under_way.discard(call)
+            if call not in self._under_way:
+                return
+            self._under_way.remove(call)
+        call.ended()
 
     def _watch(self) -> None:
         while not self._closed.wait(self._patience / LOOKS):

@@ -16,7 +16,7 @@ from kmodd.v1 import module_service_pb2_grpc
 
 
 class ModuleServicer(module_service_pb2_grpc.ModuleServiceServicer):
-    """A namespace as the callers of one socket have it."""
+    """A namespace as its callers have it."""
 
     def __init__(self, namespace: Namespace, admission: Admission, limits: Limits) -> None:
         self._namespace = namespace
@@ -31,10 +31,13 @@ class ModuleServicer(module_service_pb2_grpc.ModuleServiceServicer):
             gone=gone_event(context),
         )
 
-    def _module_messages(self, modules: Iterable[LoadedModule]) -> Iterator[pb.Module]:
-        """Yield modules with their origin and their holds."""
+    def _module_messages(
+        self, modules: Iterable[LoadedModule], context: grpc.ServicerContext
+    ) -> Iterator[pb.Module]:
+        """Yield modules with their origin and their holds, as whoever makes the call sees them."""
+        view = self._admission.view(context)
         holds = self._namespace.hold_counts()
         for module in modules:
             origin = self._namespace.origin_of(module.name)
-            shown = self._admission.shown_module(module)
+            shown = view.shown_module(module)
             yield module_message(shown, origin, holds.get(module_name(module.name), 0))

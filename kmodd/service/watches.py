@@ -10,10 +10,11 @@ from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace import ChangeKind, Event, Finished, Watch
 from kmodd.queries.messages import text
-from kmodd.service.convert import action_name, duration, module_message, timestamp
+from kmodd.service.convert import action_name, caller_message, duration, module_message, timestamp
 from kmodd.service.cut_off import cut_off
 from kmodd.service.failures import failure_message
 from kmodd.service.servicer import ModuleServicer
+from kmodd.service.view import View
 from kmodd.v1 import module_service_pb2 as pb
 
 WAKE = 0.5
@@ -37,47 +38,54 @@ class WatchCalls(ModuleServicer):
             watch.lost = partial(cut_off, context)
             context.send_initial_metadata(())
             if watch.listing is not None:
-                yield self._snapshot(watch, watch.listing.modules)
+                yield self._snapshot(watch, watch.listing.modules, context)
             while context.is_active():
                 for event in watch.take(WAKE):
-                    if event.finished is None or self._admission.shows(event.finished):
-                        yield self._event(watch.epoch, event)
+                    view = self._admission.view(context)
+                    if event.finished is None or view.shows(event.finished):
+                        yield _event(watch.epoch, event, view)
                 if self._namespace.stopping.is_set():
                     raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
-    def _snapshot(self, watch: Watch, modules: Iterable[LoadedModule]) -> pb.WatchModulesResponse:
+    def _snapshot(
+        self, watch: Watch, modules: Iterable[LoadedModule], context: grpc.ServicerContext
+    ) -> pb.WatchModulesResponse:
         return pb.WatchModulesResponse(
             epoch=watch.epoch,
             revision=watch.revision,
-            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules)),
+            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules, context)),
         )
 
-    def _event(self, epoch: str, event: Event) -> pb.WatchModulesResponse:
-        message = pb.WatchModulesResponse(
-            epoch=epoch, revision=event.revision, time=timestamp(event.time)
-        )
-        if event.finished is not None:
-            message.operation.CopyFrom(self._finished(event.finished))
-            return message
-        for change in event.changes:
-            message.changes.changes.add(
-                kind=_KINDS[change.kind],
-                module=module_message(self._admission.shown_module(change.module)),
-            )
-        return message
 
-    def _finished(self, finished: Finished) -> pb.FinishedOperation:
-        error = self._admission.shown_error(finished.error) if finished.error else None
-        message = pb.FinishedOperation(
-            number=finished.number,
-            action=action_name(finished.action),
-            what=text(finished.what),
-            duration=duration(finished.seconds),
-            loaded=map(text, finished.loaded),
-            unloaded=map(text, finished.unloaded),
-            failure=failure_message(error) if error else None,
-        )
-        if self._admission.shows_callers():
-            message.socket = text(finished.caller.socket)
-            message.role = finished.caller.role
+def _event(epoch: str, event: Event, view: View) -> pb.WatchModulesResponse:
+    message = pb.WatchModulesResponse(
+        epoch=epoch, revision=event.revision, time=timestamp(event.time)
+    )
+    if event.finished is not None:
+        message.operation.CopyFrom(_finished(event.finished, view))
         return message
+    for change in event.changes:
+        message.changes.changes.add(
+            kind=_KINDS[change.kind],
+            module=module_message(view.shown_module(change.module)),
+        )
+    return message
+
+
+def _finished(finished: Finished, view: View) -> pb.FinishedOperation:
+    error = view.shown_error(finished.error) if finished.error else None
+    message = pb.FinishedOperation(
+        number=finished.number,
+        action=action_name(finished.action),
+        what=text(finished.what),
+        duration=duration(finished.seconds),
+        loaded=map(text, finished.loaded),
+        unloaded=map(text, finished.unloaded),
+        failure=failure_message(error) if error else None,
+    )
+    if view.shows_callers():
+        message.socket = text(finished.caller.socket)
+        message.role = finished.caller.role
+        if (caller := caller_message(finished.caller)) is not None:
+            message.caller.CopyFrom(caller)
+    return message

@@ -3,7 +3,8 @@
 
 A file is TOML (https://toml.io). Beside ``FILE`` the directory ``FILE.d`` may hold drop-ins, whose
 names end with ``.toml``; they are read after it in the order of their names. A later value
-replaces an earlier one, and the tables ``[[socket]]`` and ``[[deny]]`` of all files add up.
+replaces an earlier one, and the tables ``[[socket]]``, ``[[grant]]`` and ``[[deny]]`` of all
+files add up.
 
 Everything that is wrong is found at once, and each complaint names the file and the line.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kmodd.access.caller import Role
+from kmodd.access.grants import Grant
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.kernel.opening import KERNELS
 from kmodd.names import normalise_alias
@@ -69,7 +71,7 @@ def read_settings(file: Path, base: Settings) -> Settings:
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    origins: dict[str, list[str]] = {"socket": [], "deny": []}
+    origins: dict[str, list[str]] = {"socket": [], "grant": []}
     for path in settings_files(file):
         document = _Document(path)
         found = document.values()
@@ -78,8 +80,12 @@ def read_settings(file: Path, base: Settings) -> Settings:
         _merge(values, found)
         problems += document.problems
     sockets = [SocketSettings(**each) for each in values.pop("socket", []) if "path" in each]
+    grants = [Grant(**each) for each in values.pop("grant", []) if "role" in each]
     if not problems:
-        problems = list(_socket_conflicts(sockets, origins["socket"]))
+        problems = [
+            *_socket_conflicts(sockets, origins["socket"]),
+            *_grant_conflicts(grants, origins["grant"], sockets),
+        ]
     if problems:
         raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems), detail=str(file))
     denied = values.pop("deny", [])
@@ -95,6 +101,7 @@ def read_settings(file: Path, base: Settings) -> Settings:
         **values,
         deny=(*base.deny, *pairs),
         deny_builds=(*base.deny_builds, *builds),
+        grants=(*base.grants, *grants),
         sockets=tuple(sockets) or base.sockets,
     )
 
@@ -246,10 +253,33 @@ def _socket_conflicts(sockets: list[SocketSettings], places: list[str]) -> Itera
             yield f"{place}: {each.path}: another socket is in this directory; each needs its own"
         if each.role is not Role.LOADER and (each.allow or each.deny or each.parameters):
             yield f"{place}: {each.path}: allow, deny and parameters are for the role loader"
-        if each.role is Role.LOADER and not each.allow:
+        if each.grants and (each.allow or each.deny or each.parameters):
+            yield f"{place}: {each.path}: allow, deny and parameters are for the grants to say"
+        if each.role is Role.LOADER and not (each.allow or each.grants):
             yield f"{place}: {each.path}: a loader without allow may load nothing"
+        if each.default is not Role.NONE and not each.grants:
+            yield f"{place}: {each.path}: default is for a socket with grants"
+    names = Counter(each.name for each in sockets if each.name)
+    for each, place in zip(sockets, places, strict=True):
+        if names[each.name] > 1:
+            yield f"{place}: {each.path}: another socket has the name {each.name!r}"
     if sockets and not any(each.role is Role.ADMIN for each in sockets):
         yield f"{places[0]}: of all sockets none has the role admin"
+
+
+def _grant_conflicts(
+    grants: list[Grant], places: list[str], sockets: list[SocketSettings]
+) -> Iterator[str]:
+    """Yield what is wrong with the grants together."""
+    for grant, place in zip(grants, places, strict=True):
+        if grant.names_nobody:
+            yield f"{place}: grant: needs users, groups, units or containers"
+        if grant.role is not Role.LOADER and (grant.allow or grant.deny or grant.parameters):
+            yield f"{place}: grant: allow, deny and parameters are for the role loader"
+        if grant.role is Role.LOADER and not grant.allow:
+            yield f"{place}: grant: a loader without allow may load nothing"
+    if grants and not any(each.grants for each in sockets):
+        yield f"{places[0]}: grant: no socket goes by the grants (grants = true)"
 
 
 def _boolean(value: Any) -> bool:
@@ -306,7 +336,30 @@ def _choice(*words: str) -> Check:
 
 
 def _role(value: Any) -> Role:
+    return Role(_choice(Role.OBSERVER, Role.LOADER, Role.ADMIN)(value))
+
+
+def _lesser_role(value: Any) -> Role:
+    return Role(_choice(Role.NONE, Role.OBSERVER)(value))
+
+
+def _granted_role(value: Any) -> Role:
     return Role(_choice(*Role)(value))
+
+
+def _users(value: Any) -> tuple[str | int, ...]:
+    return tuple(map(_user, _list(value)))
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    return tuple(map(_string, _list(value)))
+
+
+def _name(value: Any) -> str:
+    """Return a name as FileDescriptorName= takes it (systemd.socket(5))."""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-9;-~]{1,255}", value):
+        raise ValueError("is a name of at most 255 ASCII characters without blanks and colons")
+    return value
 
 
 def _user(value: Any) -> str | int:
@@ -409,6 +462,39 @@ SETTINGS: Table = {
             "mode": Value(_mode, "permission bits; who may write may connect (default: 0o600)"),
             "owner": Value(_user, "name or number of its user (default: kmodd's own)"),
             "group": Value(_user, "name or number of its group (default: kmodd's own)"),
+            "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
+            "deny": Value(
+                _patterns, "patterns of modules that a loader may not have, not even for another"
+            ),
+            "parameters": Value(_boolean, "whether a loader may give parameters (default: false)"),
+            "grants": Value(
+                _boolean,
+                "whether each caller has the role that the first grant gives him which fits, at "
+                "most the socket's; root and kmodd's own user are admins there, but not those in "
+                "a container (default: false)",
+            ),
+            "default": Value(
+                _lesser_role,
+                "what a caller may do whom no grant fits: none or observer (default: none)",
+            ),
+            "name": Value(
+                _name,
+                "what the service manager calls a socket that it has made (FileDescriptorName= in "
+                "systemd.socket(5)); without a name it is known by its path",
+            ),
+        }
+    ],
+    "grant": [
+        {
+            "role": Value(_granted_role, "none, observer, loader or admin"),
+            "users": Value(_users, "names or numbers of users, one of which the caller is"),
+            "groups": Value(_users, "names or numbers of groups, one of which the caller is in"),
+            "units": Value(
+                _globs, "patterns of systemd's units, one of which the caller's process is in"
+            ),
+            "containers": Value(
+                _globs, "patterns of the containers, one of which the caller's process is in"
+            ),
             "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
             "deny": Value(
                 _patterns, "patterns of modules that a loader may not have, not even for another"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kmodd.access.caller import Caller, Role
+from kmodd.access.caller import Role
+from kmodd.access.grants import Grant
 
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
@@ -59,6 +60,14 @@ class Limits:
         30.0, "how long a stop takes at most; changes under way may go on until 5 s before"
     )
     holds: int = _number(32, "holds at the same time, per socket")
+    user_share: float = _number(
+        0.5,
+        "the part of a socket's connections, calls, streams and holds that one user may have who "
+        "is no admin, where others may connect, too",
+    )
+    user_bytes: int = _number(
+        8 << 20, "what such a user may send in a second; more of it is read later"
+    )
     events: int = _number(4096, "changes that are kept for those who follow them")
 
 
@@ -81,6 +90,10 @@ class SocketSettings:
 
     ``owner`` and ``group`` are names or numbers, None for the daemon's own. ``allow`` and ``deny``
     are patterns of modules for a loader, ``parameters`` whether it may give them any.
+
+    With ``grants`` each caller has the role that the rules give him, at most ``role``, and
+    ``default`` where none is for him. ``name`` is what a service manager that made the socket
+    calls it.
     """
 
     path: Path
@@ -91,11 +104,14 @@ class SocketSettings:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     parameters: bool = False
+    grants: bool = False
+    default: Role = Role.NONE
+    name: str = ""
 
     @property
-    def caller(self) -> Caller:
-        """Who asks by this socket."""
-        return Caller(str(self.path), self.role, self.allow, self.deny, self.parameters)
+    def is_shared(self) -> bool:
+        """Whether others than its owner may connect."""
+        return bool(self.mode & 0o022)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +127,10 @@ class Settings:
     ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
     there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
     of modules that are never loaded, each with a reason, and ``deny_builds`` the build ids of such,
-    in lower hexadecimal digits. ``kmod_exact`` is kmod to the letter, without what is better here;
-    then nothing is denied. ``load_at_start`` honours modules-load.d. ``audit_file`` gets a line for
-    each operation, where there is one.
+    in lower hexadecimal digits. ``grants`` are the rules that give a caller a role, where a socket
+    goes by them; the first that fits counts. ``kmod_exact`` is kmod to the letter, without what is
+    better here; then nothing is denied. ``load_at_start`` honours modules-load.d. ``audit_file``
+    gets a line for each operation, where there is one.
     """
 
     kernel: str = "emulated"
@@ -130,6 +147,7 @@ class Settings:
     run_commands: bool = False
     deny: tuple[tuple[str, str], ...] = ()
     deny_builds: tuple[tuple[str, str], ...] = ()
+    grants: tuple[Grant, ...] = ()
     kmod_exact: bool = False
     load_at_start: bool = False
     audit_file: Path | None = None

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from kmodd.v1 import caller_pb2 as _caller_pb2
 from kmodd.v1 import database_service_pb2 as _database_service_pb2
 from kmodd.v1 import module_service_pb2 as _module_service_pb2
 from kmodd.v1 import policy_pb2 as _policy_pb2
@@ -24,6 +25,7 @@ ROLE_UNSPECIFIED: _policy_pb2.Role
 ROLE_OBSERVER: _policy_pb2.Role
 ROLE_LOADER: _policy_pb2.Role
 ROLE_ADMIN: _policy_pb2.Role
+ROLE_NONE: _policy_pb2.Role
 LANE_UNSPECIFIED: _policy_pb2.Lane
 LANE_READ: _policy_pb2.Lane
 LANE_MUTATION: _policy_pb2.Lane
@@ -116,7 +118,7 @@ class ListOperationsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("number", "action", "what", "socket", "role", "began_time", "parent", "module", "command", "waits_for_module", "waits_for_operation", "pinned_modules")
+    __slots__ = ("number", "action", "what", "socket", "role", "began_time", "parent", "module", "command", "waits_for_module", "waits_for_operation", "pinned_modules", "caller")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +131,7 @@ class Operation(_message.Message):
     WAITS_FOR_MODULE_FIELD_NUMBER: _ClassVar[int]
     WAITS_FOR_OPERATION_FIELD_NUMBER: _ClassVar[int]
     PINNED_MODULES_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: _module_service_pb2.OperationAction
     what: str
@@ -141,7 +144,8 @@ class Operation(_message.Message):
     waits_for_module: str
     waits_for_operation: int
     pinned_modules: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[_module_service_pb2.OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[int] = ..., module: _Optional[str] = ..., command: _Optional[str] = ..., waits_for_module: _Optional[str] = ..., waits_for_operation: _Optional[int] = ..., pinned_modules: _Optional[_Iterable[str]] = ...) -> None: ...
+    caller: _caller_pb2.Caller
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[_module_service_pb2.OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[int] = ..., module: _Optional[str] = ..., command: _Optional[str] = ..., waits_for_module: _Optional[str] = ..., waits_for_operation: _Optional[int] = ..., pinned_modules: _Optional[_Iterable[str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class ListOperationsResponse(_message.Message):
     __slots__ = ("operations", "next_page_token")
@@ -150,3 +154,25 @@ class ListOperationsResponse(_message.Message):
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     next_page_token: str
     def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("socket", "role", "caller", "allowed_modules", "denied_modules", "may_give_parameters", "methods")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_MODULES_FIELD_NUMBER: _ClassVar[int]
+    DENIED_MODULES_FIELD_NUMBER: _ClassVar[int]
+    MAY_GIVE_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    socket: str
+    role: _policy_pb2.Role
+    caller: _caller_pb2.Caller
+    allowed_modules: _containers.RepeatedScalarFieldContainer[str]
+    denied_modules: _containers.RepeatedScalarFieldContainer[str]
+    may_give_parameters: bool
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, socket: _Optional[str] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., allowed_modules: _Optional[_Iterable[str]] = ..., denied_modules: _Optional[_Iterable[str]] = ..., may_give_parameters: bool = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...

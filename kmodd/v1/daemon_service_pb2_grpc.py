@@ -45,6 +45,11 @@ class DaemonServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/kmodd.v1.DaemonService/WhoAmI',
+                request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
 
 
 class DaemonServiceServicer(object):
@@ -65,6 +70,13 @@ class DaemonServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Tells whom the daemon takes the caller for, and what he may do. For everybody who can connect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DaemonServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     servicer.ListOperations,
                     request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class DaemonService(object):
             '/kmodd.v1.DaemonService/ListOperations',
             kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsRequest.SerializeToString,
             kmodd_dot_v1_dot_daemon__service__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DaemonService/WhoAmI',
+            kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
+            kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
             options,
             channel_credentials,
             insecure,

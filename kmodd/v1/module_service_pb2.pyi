@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from kmodd.v1 import caller_pb2 as _caller_pb2
 from kmodd.v1 import errors_pb2 as _errors_pb2
 from kmodd.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
@@ -424,7 +425,7 @@ class ListHoldsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class Hold(_message.Message):
-    __slots__ = ("hold", "names", "modules", "note", "socket", "role", "began_time")
+    __slots__ = ("hold", "names", "modules", "note", "socket", "role", "began_time", "caller")
     HOLD_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
@@ -432,6 +433,7 @@ class Hold(_message.Message):
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     BEGAN_TIME_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     hold: int
     names: _containers.RepeatedScalarFieldContainer[str]
     modules: _containers.RepeatedScalarFieldContainer[str]
@@ -439,7 +441,8 @@ class Hold(_message.Message):
     socket: str
     role: str
     began_time: _timestamp_pb2.Timestamp
-    def __init__(self, hold: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., modules: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    caller: _caller_pb2.Caller
+    def __init__(self, hold: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., modules: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ...) -> None: ...
 
 class ListHoldsResponse(_message.Message):
     __slots__ = ("holds", "next_page_token")
@@ -504,7 +507,7 @@ class ModuleChange(_message.Message):
     def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
 
 class FinishedOperation(_message.Message):
-    __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure")
+    __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure", "caller")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
@@ -514,6 +517,7 @@ class FinishedOperation(_message.Message):
     LOADED_FIELD_NUMBER: _ClassVar[int]
     UNLOADED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: OperationAction
     what: str
@@ -523,4 +527,5 @@ class FinishedOperation(_message.Message):
     loaded: _containers.RepeatedScalarFieldContainer[str]
     unloaded: _containers.RepeatedScalarFieldContainer[str]
     failure: _errors_pb2.Failure
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+    caller: _caller_pb2.Caller
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ...) -> None: ...

@@ -12,6 +12,7 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_OBSERVER: _ClassVar[Role]
     ROLE_LOADER: _ClassVar[Role]
     ROLE_ADMIN: _ClassVar[Role]
+    ROLE_NONE: _ClassVar[Role]
 
 class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -24,6 +25,7 @@ ROLE_UNSPECIFIED: Role
 ROLE_OBSERVER: Role
 ROLE_LOADER: Role
 ROLE_ADMIN: Role
+ROLE_NONE: Role
 LANE_UNSPECIFIED: Lane
 LANE_READ: Lane
 LANE_MUTATION: Lane

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import CallError, Client
+from kmodd.v1.daemon_service_pb2 import Operation
 from tests.support.daemon import START, Daemon, running_daemon, wait_until
 from tests.support.tree import ModuleTree
 
@@ -230,6 +232,13 @@ def test_more_holds_than_a_socket_may_have_are_refused(daemon: Daemon) -> None:
         client.remove("greet")
 
 
+def by_whom(operation: Operation) -> str:
+    caller = operation.caller
+    unit = f" of {caller.unit}" if caller.unit else ""
+    user = pwd.getpwuid(caller.uid).pw_name
+    return f"by {user} (pid {caller.pid} {caller.command}{unit})"
+
+
 def test_operations_tell_who_waits_for_what(daemon: Daemon) -> None:
     with (
         daemon.client() as client,
@@ -244,10 +253,11 @@ def test_operations_tell_who_waits_for_what(daemon: Daemon) -> None:
             assert (operation.what, operation.waits_for_operation) == ("world", 0)
             assert operation.role == "admin"
             assert operation.socket == str(daemon.socket)
+            assert (operation.caller.uid, operation.caller.pid) == (os.geteuid(), os.getpid())
             line = daemon.kmodctl("operations").stdout
             assert line == (
                 f"{operation.number}: unload world, for admin {daemon.socket}, "
-                "waits for world to be unused\n"
+                f"{by_whom(operation)}, waits for world to be unused\n"
             )
         assert not waiting.result(START)[0].HasField("failure")
         assert client.list_operations() == []

@@ -15,6 +15,8 @@ from kmodctl import CallError, Client
 from kmodd.v1.module_service_pb2 import LoadModulesRequest
 from tests.support.daemon import START, Daemon, configure, running_daemon, wait_until
 from tests.support.http2 import RawConnection
+from tests.support.identities import connected_as
+from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 SETTINGS = """\
@@ -121,22 +123,34 @@ def test_a_mode_that_changes_is_the_sockets_and_leaves_holds(daemon: Daemon) -> 
 @pytest.mark.parametrize(
     "steps",
     [
-        (('0o600\nallow = ["hello"]', '0o660\nallow = ["*"]'),),
-        (("0o600", "0o660"), ('["hello"]', '["*"]')),
+        (('0o666\nallow = ["hello"]', '0o660\nallow = ["*"]'),),
+        (("0o666", "0o660"), ('["hello"]', '["*"]')),
     ],
     ids=["at once", "one after the other"],
 )
 def test_who_stays_on_a_connection_of_before_gets_nothing_of_what_others_may(
     daemon: Daemon, steps: tuple[tuple[str, str], ...]
 ) -> None:
-    with RawConnection(loader_socket(daemon)) as raw, daemon.client() as admin:
-        watch = raw.call("/kmodd.v1.ModuleService/WatchModules")
-        raw.await_answer(watch)
+    require(os.geteuid() == 0, "only root may be another user")
+    socket = loader_socket(daemon)
+    daemon.socket.parents[1].chmod(0o711)
+    reload(daemon, "0o600", "0o666")
+    request = LoadModulesRequest(names=["greet"]).SerializeToString()
+    load = "/kmodd.v1.ModuleService/LoadModules"
+    with (
+        connected_as(socket, 3001, (5001,)) as (connected, _),
+        RawConnection(socket, connected=connected) as stays,
+        RawConnection(socket) as roots,
+        daemon.client() as admin,
+    ):
+        watch = stays.call("/kmodd.v1.ModuleService/WatchModules")
+        stays.await_answer(watch)
+        assert b"is not among the modules" in roots.answer(load, request)[1]
         for old, new in steps:
             reload(daemon, old, new)
-        request = LoadModulesRequest(names=["greet"]).SerializeToString()
-        assert b"CANCELLED" in raw.end_of(raw.call("/kmodd.v1.ModuleService/LoadModules", request))
+        assert b"refused to the none socket" in stays.answer(load, request)[1]
         assert not admin.list_modules()
+        assert roots.answer(load, request)[0], "who may connect by the new mode, too"
 
 
 def test_no_call_fails_while_modes_and_allow_lists_change(daemon: Daemon) -> None:

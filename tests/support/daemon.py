@@ -85,10 +85,12 @@ def running_daemon(
     settings: str = "",
     seconds: float = START,
     python: str = sys.executable,
+    descriptors: Sequence[int] = (),
 ) -> Iterator[Daemon]:
     """Start ``kmodd serve`` on ``root`` and yield it once it listens; kill it at the end.
 
-    ``seconds`` is how long it may take to listen, ``python`` the interpreter that it is run by.
+    ``seconds`` is how long it may take to listen, ``python`` the interpreter that it is run by,
+    ``descriptors`` what it inherits.
 
     ``place`` is its socket's path in a directory that goes with it, ``through`` a command that
     runs the daemon as its last words. ``settings`` is a kmodd.toml to be used in place of one
@@ -112,6 +114,7 @@ def running_daemon(
                     *arguments,
                 ],
                 stderr=stderr,
+                pass_fds=descriptors,
             )
         try:
             wait_until(lambda: socket.exists() or process.poll() is not None, seconds=seconds)

@@ -52,15 +52,27 @@ class Flag(IntFlag):
 class RawConnection:
     """A connection to a Unix socket that sends what it is told, and reads only when it is told."""
 
-    def __init__(self, path: Path, *, window: int = 65535, preface: bool = True) -> None:
-        """``window`` is how many bytes of each stream the server may send unasked."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        window: int = 65535,
+        preface: bool = True,
+        connected: socket.socket | None = None,
+    ) -> None:
+        """``window`` is how many bytes of each stream the server may send unasked.
+
+        One that is ``connected`` already to ``path`` is gone on with.
+        """
         self._stream = -1
         self._sending = True
         self._ends: dict[int, bytes] = {}
         self._answered: set[int] = set()
-        self._socket = socket.socket(socket.AF_UNIX)
+        self._messages: dict[int, bytes] = {}
+        self._socket = connected or socket.socket(socket.AF_UNIX)
         try:
-            self._socket.connect(str(path))  # waits for its turn, as with a time-out it would not
+            if connected is None:
+                self._socket.connect(str(path))  # waits for its turn: with a time-out it would not
             self._socket.settimeout(PATIENCE)
             if preface:
                 self.send(PREFACE)
@@ -115,6 +127,10 @@ class RawConnection:
         length = claimed if claimed >= 0 else len(data)
         self.send(frame(Kind.DATA, struct.pack(">BI", compressed, length) + data, stream))
 
+    def more(self, stream: int, data: bytes) -> None:
+        """Send bytes of a message whose beginning, with its prefix, has been sent."""
+        self.send(frame(Kind.DATA, data, stream))
+
     def end(self, stream: int) -> None:
         """Say that no more of a call comes."""
         self.send(frame(Kind.DATA, b"", stream, Flag.END_STREAM))
@@ -159,6 +175,13 @@ class RawConnection:
             self._ends.setdefault(of, payload if kind == Kind.HEADERS else b"")
         elif kind == Kind.DATA:
             self._answered.add(of)
+            self._messages.setdefault(of, payload[5:])  # behind the flag and the length
+
+    def answer(self, method: str, message: bytes = b"") -> tuple[bytes, bytes]:
+        """Call a method; returns its (first) message, and its trailers, each "" without any."""
+        stream = self.call(method, message)
+        self.await_answer(stream)
+        return self._messages.get(stream, b""), self._ends.get(stream, b"")
 
     def closed(self) -> bool:
         """Read on until the server closes the connection, and tell that it did."""

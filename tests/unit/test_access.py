@@ -209,22 +209,3 @@ def test_a_loader_has_nothing_else(module: str) -> None:
 def test_what_a_module_needs_follows_it_unless_it_is_denied() -> None:
     check_needed(LOADER, "bridge")
     assert "may not have" in refused(check_needed, LOADER, "llc")
-
-
-@pytest.mark.parametrize(
-    ("this", "no_more"),
-    [
-        (Caller("/s", Role.LOADER, ("a",), ("x",)), True),
-        (Caller("/s", Role.LOADER, ("a",), ("x", "y")), True),
-        (Caller("/s", Role.OBSERVER), True),
-        (Caller("/s", Role.LOADER, ("a", "b"), ("x",)), False),
-        (Caller("/s", Role.LOADER, ("a",)), False),
-        (Caller("/s", Role.LOADER, ("a",), ("x",), parameters=True), False),
-        (Caller("/s", Role.ADMIN), False),
-    ],
-    ids=str,
-)
-def test_a_caller_may_no_more_than_another_by_role_lists_and_parameters(
-    this: Caller, no_more: bool
-) -> None:
-    assert this.may_no_more_than(Caller("/s", Role.LOADER, ("a",), ("x",))) is no_more

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the daemon does with a call of a method that says nothing of itself."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,12 @@ import grpc
 import pytest
 
 from kmodd.access.caller import DAEMON, Caller, Role
+from kmodd.host.relay import Relay
 from kmodd.kernel.emulated import IsolatedKernel
 from kmodd.service.admission import Admission
+from kmodd.service.connections import Connections
 from kmodd.service.interceptor import Interceptor
+from kmodd.service.socket_calls import SocketCalls
 from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
 from tests.support.namespaces import namespace_on
@@ -32,19 +36,37 @@ def new_service() -> Any:
 
 
 @contextmanager
-def serving(root: Path, caller: Caller) -> Iterator[tuple[grpc.Channel, Interceptor]]:
-    """Serve it at a socket of ``caller``'s."""
+def serving(root: Path, caller: Caller) -> Iterator[tuple[grpc.Channel, SocketCalls]]:
+    """Serve it to a client that is taken for ``caller``."""
     namespace, kernel = namespace_on(empty_tree(root), IsolatedKernel)
-    interceptor = Interceptor(Limits(), Admission(caller, kernel, namespace))
+    connections, calls = Connections(), SocketCalls(Limits(), is_shared=False)
+    interceptor = Interceptor(Admission(connections, kernel, namespace), 8)
     server = grpc.server(interceptor.threads, [new_service()], (interceptor,))
-    server.add_insecure_port(f"unix:{root}/s")
+    server.add_insecure_port(f"unix:{root}/server")
     server.start()
+    relay = Relay()
+    relay.start()
+
+    def accepted(taken: socket.socket) -> None:
+        connection = connections.add(caller, calls)
+        far = socket.socket(socket.AF_UNIX)
+        far.bind(connection.address)
+        far.connect(f"{root}/server")
+        far.setblocking(False)
+        relay.carry(taken, far, lambda: connections.remove(connection))
+
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{root}/s")
+    listening.listen()
+    relay.listen(listening, accepted)
     try:
         with grpc.insecure_channel(f"unix:{root}/s") as channel:
-            yield channel, interceptor
+            yield channel, calls
     finally:
+        relay.stop()
         server.stop(None).wait()
         interceptor.close()
+        calls.close()
 
 
 def code_of(channel: grpc.Channel, path: str) -> grpc.StatusCode:
@@ -65,10 +87,19 @@ def test_a_method_without_a_policy_is_refused_to_who_is_no_admin(
 
 
 def test_a_method_without_a_policy_is_refused_by_a_daemon_that_stops(tmp_path: Path) -> None:
-    with serving(tmp_path, DAEMON) as (channel, interceptor):
+    with serving(tmp_path, DAEMON) as (channel, calls):
         assert code_of(channel, NEW) is grpc.StatusCode.OK
-        interceptor.drain()
+        calls.draining.set()
         assert code_of(channel, NEW) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_connection_that_was_not_handed_on_has_no_role(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, DAEMON) as (through, _),
+        grpc.insecure_channel(f"unix:{tmp_path}/server") as beside,
+    ):
+        assert code_of(through, NEW) is grpc.StatusCode.OK
+        assert code_of(beside, NEW) is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_a_method_that_nobody_serves_is_not_there_for_anybody(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FLOORS = (
     ("__main__",),
     ("daemon",),
     ("servers",),
+    ("listener",),
     ("server",),
     ("service", "oneshot"),
     ("namespace",),

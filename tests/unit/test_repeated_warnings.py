@@ -7,6 +7,7 @@ import pytest
 
 from kmodd.access import rules
 from kmodd.access.caller import Caller, Role
+from kmodd.access.peer import Peer
 from kmodd.errors import AccessError
 from kmodd.host.repeated_warnings import TOLD, RepeatedWarnings
 
@@ -32,8 +33,8 @@ def repeated(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> Repeat
     return found
 
 
-def warn(logger: logging.Logger, message: str, socket: str = "/s") -> None:
-    logger.warning("%s", message, extra={"socket": socket})
+def warn(logger: logging.Logger, message: str, identity: str = "/s", **extra: str) -> None:
+    logger.warning("%s", message, extra={"identity": identity, **extra})
 
 
 def test_the_same_warning_is_told_once_and_then_counted(
@@ -76,4 +77,24 @@ def test_what_a_socket_is_refused_is_such_a_warning(caplog: pytest.LogCaptureFix
     with pytest.raises(AccessError):
         rules.check_target(Caller("/s", Role.LOADER), "greet")
     (record,) = caplog.records
-    assert record.socket == "/s"  # type: ignore[attr-defined]
+    assert record.identity == "/s"  # type: ignore[attr-defined]
+
+
+def test_what_several_processes_of_one_user_are_refused_is_the_same(
+    logger: logging.Logger, repeated: RepeatedWarnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger.addFilter(repeated)
+    for pid in (11, 12, 13):
+        warn(logger, f"refused (uid 7, pid {pid} modprobe)", "/s (uid 7)", said="refused")
+    assert messages(caplog) == ["refused (uid 7, pid 11 modprobe)"]
+    warn(logger, "refused (uid 8, pid 14 modprobe)", "/s (uid 8)", said="refused")
+    assert messages(caplog) == ["refused (uid 8, pid 14 modprobe)"]
+
+
+def test_a_denial_names_who_was_denied(caplog: pytest.LogCaptureFixture) -> None:
+    peer = Peer(uid=7, gids=frozenset({7}), pid=11, command="modprobe")
+    with pytest.raises(AccessError) as caught:
+        rules.check_target(Caller("/s", Role.LOADER, peer=peer), "greet")
+    (record,) = caplog.records
+    assert record.getMessage() == f"{caught.value.message} (uid 7, pid 11 modprobe)"
+    assert record.identity == "/s (uid 7)"  # type: ignore[attr-defined]

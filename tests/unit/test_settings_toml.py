@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.access.caller import Role
+from kmodd.access.grants import Grant
 from kmodd.errors import RequestError
 from kmodd.settings import Limits, Settings, SocketSettings, Timing
 from kmodd.settings.toml import MAX_FILE, SETTINGS, read_settings
@@ -53,6 +54,9 @@ upload_idle = 2.5
 [timing]
 debounce = 1
 """
+
+PUBLIC = "[[socket]]\npath = '/a/s'\ngrants = true\n"
+"""A file that has its only socket go by the grants."""
 
 
 def write(path: Path, text: str) -> Path:
@@ -104,8 +108,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_the_file_are_those_that_there_are() -> None:
-    elsewhere = {"sockets", "deny_builds"}
-    names = {name for name in Settings.__slots__ if name not in elsewhere} | {"socket"}
+    elsewhere = {"sockets", "deny_builds", "grants"}
+    names = {name for name in Settings.__slots__ if name not in elsewhere} | {"socket", "grant"}
     assert set(SETTINGS) == names
 
 
@@ -181,10 +185,72 @@ def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> Non
             "[[socket]]\npath = '/a/s'\nrole = 'observer'\n",
             "1: of all sockets none has the role admin",
         ),
+        ("[[socket]]\npath = '/a/s'\nrole = 'none'\n", "3: socket.role is one of"),
+        ("[[socket]]\npath = '/a/s'\nname = 'a:b'\n", "3: socket.name is a name of at most"),
+        (
+            "[[socket]]\npath = '/a/s'\ndefault = 'observer'\n",
+            "1: /a/s: default is for a socket with grants",
+        ),
+        (
+            "[[socket]]\npath = '/a/s'\n[[socket]]\npath = '/b/s'\ngrants = true\n"
+            "role = 'loader'\nallow = ['a']\n",
+            "3: /b/s: allow, deny and parameters are for the grants to say",
+        ),
+        (
+            "[[socket]]\npath = '/a/s'\nname = 'x'\n[[socket]]\npath = '/b/s'\nname = 'x'\n",
+            "1: /a/s: another socket has the name 'x'",
+        ),
+        (PUBLIC + "[[grant]]\nusers = [1]\n", "4: grant needs a role"),
+        (PUBLIC + "[[grant]]\nrole = 'root'\n", "5: grant.role is one of none, observer"),
+        (PUBLIC + "[[grant]]\nrole = 'admin'\n", "4: grant: needs users, groups, units"),
+        (
+            PUBLIC + "[[grant]]\nrole = 'admin'\nusers = [1]\nallow = ['a']\n",
+            "4: grant: allow, deny and parameters are for the role loader",
+        ),
+        (
+            PUBLIC + "[[grant]]\nrole = 'loader'\nusers = [1]\n",
+            "4: grant: a loader without allow may load nothing",
+        ),
+        (PUBLIC + "[[grant]]\nrole = 'admin'\nusers = [-1]\n", "6: grant.users is a name or a"),
+        (
+            "[[socket]]\npath = '/a/s'\n[[grant]]\nrole = 'admin'\nusers = [1]\n",
+            "3: grant: no socket goes by the grants",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     assert problems(write(tmp_path / "kmodd.toml", text))[0].startswith(said)
+
+
+def test_grants_are_read_in_their_order_those_of_drop_ins_behind(tmp_path: Path) -> None:
+    text = PUBLIC + (
+        "default = 'observer'\nmode = 0o666\nname = 'public'\n"
+        "[[grant]]\nrole = 'loader'\nusers = ['a', 7]\ngroups = ['b']\nallow = ['nf_*']\n"
+        "deny = ['nf_x']\nparameters = true\nunits = ['c.*']\ncontainers = ['*']\n"
+    )
+    file = write(tmp_path / "kmodd.toml", text)
+    drop_in = tmp_path / "kmodd.toml.d"
+    drop_in.mkdir()
+    write(drop_in / "more.toml", "[[grant]]\nrole = 'none'\nusers = ['z']\n")
+    found = read_settings(file, Settings())
+    assert found.sockets == (
+        SocketSettings(
+            path=Path("/a/s"), grants=True, default=Role.OBSERVER, mode=0o666, name="public"
+        ),
+    )
+    assert found.grants == (
+        Grant(
+            role=Role.LOADER,
+            users=("a", 7),
+            groups=("b",),
+            units=("c.*",),
+            containers=("*",),
+            allow=("nf_*",),
+            deny=("nf_x",),
+            parameters=True,
+        ),
+        Grant(role=Role.NONE, users=("z",)),
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Grants: the rules by which one socket that is open to all gives each caller a role.
+
+The first rule that fits decides, and no rule takes anything from root. Names of users and groups
+are looked up when the rules are put in force: a directory service must not keep a caller waiting.
+"""
+
+import fnmatch
+import grp
+import os
+import pwd
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kmodd.access.caller import Caller, Role
+from kmodd.access.peer import Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A rule: who is meant, and what that one may do.
+
+    ``users`` and ``groups`` are names or numbers, ``units`` and ``containers`` patterns of what
+    the caller's control group is named for. Of each list that is not empty one entry must fit.
+    ``allow``, ``deny`` and ``parameters`` are for the role loader.
+    """
+
+    role: Role
+    users: tuple[str | int, ...] = ()
+    groups: tuple[str | int, ...] = ()
+    units: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    parameters: bool = False
+
+    @property
+    def names_nobody(self) -> bool:
+        """Whether it does not say who is meant."""
+        return not (self.users or self.groups or self.units or self.containers)
+
+
+class Grants:
+    """The rules in force. ``unknown`` has a line for each name that nobody has."""
+
+    def __init__(self, grants: Iterable[Grant] = ()) -> None:
+        self.unknown: list[str] = []
+        self._rules = tuple(self._rule(grant) for grant in grants)
+
+    def caller(self, socket: str, most: Role, default: Role, peer: Peer) -> Caller:
+        """Return ``peer`` as a caller of ``socket``, with no more than the role ``most``.
+
+        Root and the daemon's own user are admins where they are in no container: root in there may
+        be anybody's. Who is meant by no rule has the role ``default``.
+        """
+        if peer.uid in (0, os.geteuid()) and not peer.is_contained:
+            return Caller(socket, Role.ADMIN.at_most(most), peer=peer)
+        for rule in self._rules:
+            if rule.fits(peer):
+                grant = rule.grant
+                role = grant.role.at_most(most)
+                if role is not Role.LOADER:
+                    return Caller(socket, role, peer=peer)
+                return Caller(socket, role, grant.allow, grant.deny, grant.parameters, peer)
+        return Caller(socket, default.at_most(most), peer=peer)
+
+    def _rule(self, grant: Grant) -> "_Rule":
+        return _Rule(
+            grant,
+            self._numbers("user", grant.users, lambda name: pwd.getpwnam(name).pw_uid),
+            self._numbers("group", grant.groups, lambda name: grp.getgrnam(name).gr_gid),
+        )
+
+    def _numbers(
+        self, what: str, names: tuple[str | int, ...], look_up: Callable[[str], int]
+    ) -> frozenset[int] | None:
+        """Return the numbers of users or groups, None where any will do."""
+        found = set()
+        for name in names:
+            try:
+                found.add(name if isinstance(name, int) else look_up(name))
+            except KeyError:
+                self.unknown.append(f"a grant is for the {what} {name!r}, which is not known here")
+        return frozenset(found) if names else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A grant with the numbers of its users and groups, None for any."""
+
+    grant: Grant
+    uids: frozenset[int] | None
+    gids: frozenset[int] | None
+
+    def fits(self, peer: Peer) -> bool:
+        """Tell whether ``peer`` is meant."""
+        return (
+            (self.uids is None or peer.uid in self.uids)
+            and (self.gids is None or not self.gids.isdisjoint(peer.gids))
+            and _is_named(peer.unit, self.grant.units)
+            and _is_named(peer.container, self.grant.containers)
+        )
+
+
+def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether ``name``, which may be missing, fits one of ``patterns`` if there are any."""
+    if not patterns:
+        return True
+    return bool(name) and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A socket that the daemon listens on, and the connections that have come in by it."""
+
+import os
+import socket
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from kmodd.access.caller import Caller, Role
+from kmodd.access.grants import Grants
+from kmodd.access.peer import Peer
+from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.host.peers import peer_of
+from kmodd.host.relay import Allowance, Carried, Relay
+from kmodd.host.sockets import SocketAccess, SocketPlace, access_of
+from kmodd.server import ApiServer, Parts
+from kmodd.service.connections import Connections
+from kmodd.service.socket_calls import ServedConnection, SocketCalls
+from kmodd.settings import SocketSettings
+
+BACKLOG = 4096
+"""Connections that wait to be taken, as far as the machine allows (net.core.somaxconn)."""
+
+ServerOf = Callable[[Role], ApiServer]
+"""Returns the server that answers the callers of a role."""
+
+
+class Listener:
+    """A socket, from ``start`` to ``stop``; ``settings`` are those it goes by.
+
+    Each connection is given its caller when it is taken, before a byte of it is read. ``_lock``
+    guards the settings and the connections.
+    """
+
+    def __init__(
+        self,
+        place: SocketPlace,
+        settings: SocketSettings,
+        grants: Grants,
+        parts: Parts,
+        relay: Relay,
+        connections: Connections,
+        server_of: ServerOf,
+    ) -> None:
+        """Raises RequestError where the settings name a user or group of nobody."""
+        self.settings = settings
+        self.calls = SocketCalls(parts.limits, is_shared=settings.is_shared)
+        self.most = parts.limits.connections
+        """How many connections there may be at once."""
+        self._access = access_of(settings)
+        self._grants = grants
+        self._place = place
+        self._namespace = parts.namespace
+        self._limits = parts.limits
+        self._relay = relay
+        self._connections = connections
+        self._server_of = server_of
+        self._listening: socket.socket | None = None
+        self._is_lent = False
+        self._lock = threading.Lock()
+        self._live: dict[ServedConnection, Carried] = {}
+        self._users: Counter[int] = Counter()
+        self._allowances: dict[int, Allowance] = {}
+
+    def start(self, inherited: socket.socket | None = None) -> None:
+        """Bind, listen, and only then show the socket at its path; raises StateError.
+
+        One that is ``inherited`` listens already, where it is.
+        """
+        if inherited is not None:
+            try:
+                self._place.adopt(inherited)
+            except KmoddError:
+                inherited.close()
+                raise
+            self._take_from(inherited)
+            self._is_lent = True
+            return
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listening.bind(str(self._place.stage()))
+            listening.listen(BACKLOG)
+            self._place.reveal(self._access)
+        except OSError as error:
+            listening.close()
+            raise StateError(
+                Reason.INTERNAL, f"{self.settings.path}: cannot listen there: {error.strerror}"
+            ) from error
+        except KmoddError:
+            listening.close()
+            raise
+        self._take_from(listening)
+        self._is_lent = False
+
+    def go_on_by(self, settings: SocketSettings, grants: Grants) -> None:
+        """Serve the next calls by ``settings`` and ``grants``, those of the connections there are.
+
+        Connections stay, but for those of callers who could not connect now, and of those who are
+        an admin now and were none or the other way round: these end with the calls under way.
+        Raises RequestError where the settings name a user or group of nobody, and StateError where
+        the socket cannot be theirs; then all is as it was.
+        """
+        access = access_of(settings)
+        if access != self._access:
+            self._place.change(self._access, access)
+        with self._lock:
+            self.settings, self._access, self._grants = settings, access, grants
+            self.calls.is_shared = settings.is_shared
+            leaving = [each for each in self._live if not self._renew(each)]
+        for connection in leaving:
+            self.calls.leave(connection)
+
+    def drain(self) -> None:
+        """Refuse new mutations; who comes to a socket that was lent waits for the next daemon."""
+        self.calls.draining.set()
+        if self._is_lent:
+            self._let_go()
+
+    def is_mutating(self) -> bool:
+        """Tell whether a mutation is being served, or a hold is loading or being released."""
+        return self.calls.mutating() or self._namespace.is_busy_for(str(self.settings.path))
+
+    def end(self) -> None:
+        """Take no more connections, and end the calls under way."""
+        self._let_go()
+        self.calls.end(
+            StateError(Reason.SHUTTING_DOWN, f"kmodd listens on {self.settings.path} no more")
+        )
+
+    def stop(self) -> None:
+        """End what is left, once the calls have."""
+        self._let_go()
+        self.calls.close()
+        with self._lock:
+            live = tuple(self._live.values())
+        for carried in live:
+            self._relay.end(carried)
+
+    def _take_from(self, listening: socket.socket) -> None:
+        self._let_go()
+        self._listening = listening
+        self._relay.listen(listening, self._accept)
+
+    def _let_go(self) -> None:
+        if self._listening is not None:
+            self._relay.listen_no_more(self._listening)
+            self._listening = None
+
+    def _accept(self, taken: socket.socket) -> None:
+        """Have a connection served, or close it where there are too many; raises OSError."""
+        peer = peer_of(taken)
+        with self._lock:
+            caller = self._caller(peer)
+            is_bounded = caller.role is not Role.ADMIN and self.settings.is_shared
+            if not self._has_room(peer.uid, is_bounded=is_bounded):
+                taken.close()
+                return
+            connection = self._connections.add(caller, self.calls)
+            try:
+                far = self._connected(connection)
+            except OSError:
+                self._connections.remove(connection)
+                raise
+            allowance = self._allowance(peer.uid) if is_bounded else None
+            carried = self._relay.carry(taken, far, partial(self._over, connection), allowance)
+            connection.left = partial(self._relay.end, carried)
+            self._live[connection] = carried
+            self._users[peer.uid] += 1
+
+    def _connected(self, connection: ServedConnection) -> socket.socket:
+        """Return a socket that is connected to the server which answers; raises OSError."""
+        far = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        )
+        try:
+            far.bind(connection.address)
+            far.connect(self._server_of(connection.caller.role).address)
+        except OSError:
+            far.close()
+            raise
+        return far
+
+    def _over(self, connection: ServedConnection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.remove(connection)
+        with self._lock:
+            if self._live.pop(connection, None) is not None and connection.caller.peer:
+                uid = connection.caller.peer.uid
+                self._users[uid] -= 1
+                if not self._users[uid]:
+                    del self._users[uid]
+
+    def _caller(self, peer: Peer) -> Caller:
+        """Return ``peer`` as a caller of this socket."""
+        settings = self.settings
+        path = str(settings.path)
+        if settings.grants:
+            return self._grants.caller(path, settings.role, settings.default, peer)
+        return Caller(path, settings.role, settings.allow, settings.deny, settings.parameters, peer)
+
+    def _renew(self, connection: ServedConnection) -> bool:
+        """Give a connection the caller of now; tell whether it stays."""
+        before = connection.caller
+        if before.peer is None:
+            return True
+        may_connect = _may_connect(before.peer, self._access)
+        now = self._caller(before.peer) if may_connect else replace(before, role=Role.NONE)
+        connection.caller = now
+        return may_connect and (before.role is Role.ADMIN) == (now.role is Role.ADMIN)
+
+    def _has_room(self, uid: int, *, is_bounded: bool) -> bool:
+        if len(self._live) >= self.most:
+            return False
+        return not is_bounded or self._users[uid] < max(1, self.most * self._limits.user_share)
+
+    def _allowance(self, uid: int) -> Allowance:
+        """Return what a user may send; it outlives his connections, and is forgotten once full."""
+        found = self._allowances.get(uid)
+        if found is None:
+            for each in [uid for uid, had in self._allowances.items() if had.is_full()]:
+                del self._allowances[each]
+            found = self._allowances[uid] = Allowance(self._limits.user_bytes)
+        return found
+
+
+def _may_connect(peer: Peer, access: SocketAccess) -> bool:
+    """Tell whether ``peer`` could connect to a socket by its mode (unix(7)): it takes writing."""
+    if peer.uid == 0:
+        return True
+    owner = os.geteuid() if access.owner == -1 else access.owner
+    group = os.getegid() if access.group == -1 else access.group
+    if peer.uid == owner:
+        return bool(access.mode & stat.S_IWUSR)
+    if group in peer.gids:
+        return bool(access.mode & stat.S_IWGRP)
+    return bool(access.mode & stat.S_IWOTH)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connections that the daemon has accepted, by the name that their calls come with.
+
+A call's peer, as grpc tells it, is the name of the socket by which the daemon itself connected the
+caller to its server. So the name stands for the connection, and it is in no client's hands.
+"""
+
+import itertools
+import secrets
+
+import grpc
+
+from kmodd.access.caller import Caller
+from kmodd.errors import AccessError, Reason
+from kmodd.service.socket_calls import ServedConnection, SocketCalls
+
+
+class Connections:
+    """Those that there are. Any thread may look one up, one adds and removes them."""
+
+    def __init__(self) -> None:
+        self._life = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+        self._known: dict[str, ServedConnection] = {}
+
+    def add(self, caller: Caller, calls: SocketCalls) -> ServedConnection:
+        """Return a new connection, whose calls are known by its name from now on."""
+        connection = ServedConnection(f"kmodd-{self._life}-{next(self._numbers)}", caller, calls)
+        self._known[_peer(connection)] = connection
+        return connection
+
+    def remove(self, connection: ServedConnection) -> None:
+        """Have the name stand for nothing."""
+        self._known.pop(_peer(connection), None)
+
+    def of(self, context: grpc.ServicerContext) -> ServedConnection:
+        """Return the connection that a call comes by.
+
+        Raises AccessError where there is none: it has ended, or somebody found another way in.
+        """
+        connection = self._known.get(context.peer())
+        if connection is None:
+            raise AccessError(Reason.ACCESS_DENIED, "this connection has no role: it has ended")
+        return connection
+
+
+def _peer(connection: ServedConnection) -> str:
+    """Return what grpc calls the peer of a connection: the scheme, and the name it is bound to."""
+    return f"unix-abstract:{connection.name}"

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls that come in by one socket: how many, of which kind, by which user, and their end."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+import grpc
+
+from kmodd.access.caller import Caller, Role
+from kmodd.access.policy import Lane
+from kmodd.errors import KmoddError, LimitError, Reason
+from kmodd.service.places import Places
+from kmodd.service.served_calls import ServedCall, ServedCalls
+from kmodd.settings import Limits
+
+
+class ServedConnection:
+    """One connection: who called, at which socket, and how many calls are under way.
+
+    ``caller`` is one reference, which is swapped where the socket's settings change. Once
+    ``is_leaving`` is set the connection is to end, and ``left`` is called with the last call.
+    """
+
+    __slots__ = ("caller", "calls", "is_leaving", "left", "name", "under_way")
+
+    def __init__(self, name: str, caller: Caller, calls: "SocketCalls") -> None:
+        self.name = name
+        self.caller = caller
+        self.calls = calls
+        self.under_way = 0
+        self.is_leaving = False
+        self.left: Callable[[], None] = lambda: None
+
+    @property
+    def address(self) -> bytes:
+        """The abstract name to bind the socket to that goes on to the server (unix(7))."""
+        return b"\0" + self.name.encode()
+
+
+class SocketCalls:
+    """The calls of one socket. ``_lock`` guards what users have, and counts of connections.
+
+    Where a socket ``is_shared``, one user who is no admin has a part of it at most, so that who
+    fills his own leaves others theirs.
+    """
+
+    def __init__(self, limits: Limits, *, is_shared: bool) -> None:
+        self.is_shared = is_shared
+        self.draining = threading.Event()
+        self._bounds = {
+            Lane.READ: limits.readers,
+            Lane.MUTATION: limits.mutations,
+            Lane.STREAM: limits.streams,
+            Lane.HOLD: limits.holds,
+        }
+        self._part = limits.user_share
+        self._places = {lane: Places(lane, bound) for lane, bound in self._bounds.items()}
+        self._served = ServedCalls(limits.concurrent_calls, limits.client_idle)
+        self._calls_of_one = max(1, int(limits.concurrent_calls * self._part))
+        self._lock = threading.Lock()
+        self._users: dict[int, _User] = {}
+
+    def begin(
+        self, method: str, context: grpc.ServicerContext, connection: ServedConnection
+    ) -> ServedCall:
+        """Return a call that has come in, waiting for its request.
+
+        Raises LimitError where there are too many, and ends the call whose client has gone.
+        """
+        with self._lock:
+            user = self._user_of(connection.caller)
+            if user is not None and user.calls >= self._calls_of_one:
+                raise LimitError(
+                    Reason.LIMIT_REACHED,
+                    f"{self._calls_of_one} calls of uid {user.uid} are under way at this socket",
+                )
+            self._count(connection, user, 1)
+        ended = partial(self._ended, connection, user)
+        try:
+            return self._served.begin(method, context, ended)
+        except LimitError:
+            ended()
+            raise
+
+    def place(self, lane: Lane, caller: Caller) -> AbstractContextManager[None]:
+        """Return a place for a call; to enter it raises LimitError where there is none."""
+        with self._lock:
+            user = self._user_of(caller)
+            own = None if user is None else user.places(lane)
+        return self._places[lane] if own is None else _both(own, self._places[lane])
+
+    def mutating(self) -> bool:
+        """Tell whether a mutation is being served."""
+        return self._places[Lane.MUTATION].taken()
+
+    def end(self, error: KmoddError) -> None:
+        """End the calls under way."""
+        self._served.end(error)
+
+    def under_way(self) -> bool:
+        """Tell whether a call is under way."""
+        return self._served.under_way()
+
+    def leave(self, connection: ServedConnection) -> None:
+        """Have a connection end as soon as no call of its is under way."""
+        with self._lock:
+            connection.is_leaving = True
+            idle = connection.under_way == 0
+        if idle:
+            connection.left()
+
+    def close(self) -> None:
+        """Look for late clients no more."""
+        self._served.close()
+
+    def _user_of(self, caller: Caller) -> "_User | None":
+        """Return what a user has of a socket, None where he may have all of it; with the lock."""
+        if not self.is_shared or caller.role is Role.ADMIN or caller.peer is None:
+            return None
+        uid = caller.peer.uid
+        user = self._users.get(uid)
+        if user is None:
+            user = self._users[uid] = _User(uid, self._bounds, self._part)
+        return user
+
+    def _ended(self, connection: ServedConnection, user: "_User | None") -> None:
+        with self._lock:
+            self._count(connection, user, -1)
+            left = connection.is_leaving and connection.under_way == 0
+        if left:
+            connection.left()
+
+    def _count(self, connection: ServedConnection, user: "_User | None", change: int) -> None:
+        connection.under_way += change
+        if user is not None:
+            user.calls += change
+            if user.calls == 0:
+                del self._users[user.uid]
+
+
+class _User:
+    """What one user who has calls under way has of a socket: these, and places in each lane."""
+
+    __slots__ = ("_bounds", "_part", "_places", "calls", "uid")
+
+    def __init__(self, uid: int, bounds: Mapping[Lane, int], part: float) -> None:
+        self.uid = uid
+        self.calls = 0
+        self._bounds = bounds
+        self._part = part
+        self._places: dict[Lane, Places] = {}
+
+    def places(self, lane: Lane) -> Places:
+        """Return the user's own places in a lane."""
+        found = self._places.get(lane)
+        if found is None:
+            bound = max(1, int(self._bounds[lane] * self._part))
+            found = self._places[lane] = Places(lane, bound, f" of uid {self.uid}")
+        return found
+
+
+@contextmanager
+def _both(first: Places, second: Places) -> Iterator[None]:
+    with first, second:
+        yield
