@@ -23,6 +23,7 @@ from kmodd.access.trusted_files import check_files, first_untrusted
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.ending import end
 from kmodd.host.log import begin_logging
+from kmodd.host.own_files import is_roots_service, own_files
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.socket_checks import doubts, faults, unit_doubts
 from kmodd.host.transport import choose_transport
@@ -295,6 +296,8 @@ def _serve(options: argparse.Namespace) -> int:
     choose_transport()
     from kmodd.daemon import serve
 
+    if is_roots_service() and KERNELS[settings.kernel].traits.trusted_files_only:
+        check_files(own_files())
     serve(settings, read)
     return 0
 

@@ -67,9 +67,17 @@ def check_tree(directory: Path) -> None:
 
 
 def check_files(files: Iterable[Path]) -> None:
-    """Raise TreeError where one of ``files`` is not trusted."""
+    """Raise TreeError where one of ``files`` is not trusted; the way to a directory is walked once.
+
+    They may be a thousand.
+    """
+    ways: dict[Path, str] = {}
     for file in files:
-        _refuse(first_untrusted(file))
+        directory = file.parent
+        if directory not in ways:
+            ways[directory] = first_untrusted(directory)
+        _refuse(ways[directory] or (first_untrusted(file) if file.is_symlink() else ""))
+        _refuse(_complaint(file))
 
 
 def check_open_file(fd: int, path: Path) -> None:

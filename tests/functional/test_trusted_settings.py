@@ -2,6 +2,7 @@
 """Settings of a daemon on the machine's kernel, which none but root could have written."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+import kmodd
 from tests.support.daemon import START, wait_until
 from tests.support.trusted import trusted_directory
 
 STRANGER = 1000
+
+PACKAGE = Path(kmodd.__file__).parent
 
 
 @pytest.fixture
@@ -112,4 +116,30 @@ def test_sighup_takes_nothing_of_others_whatever_kernel_they_name(
         assert "the settings stay as they are: refused: " in (place / "log").read_text()
         assert not (place / "theirs").exists()
     finally:
+        end(daemon)
+
+
+@pytest.mark.parametrize("module", ["daemon.py", "host/signals.py"])
+def test_a_service_whose_own_files_are_not_roots_does_not_start(place: Path, module: str) -> None:
+    configure(place, "admin")
+    package = place / "kmodd"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    words = [sys.executable, "-m", "kmodd", "serve", "--root", str(place / "root")]
+    words += ["--kernel", "linux", "--config", str(place / "kmodd.toml")]
+    environment = {**os.environ, "PYTHONPATH": str(place), "NOTIFY_SOCKET": str(place / "notify")}
+    os.chown(package / module, STRANGER, STRANGER)
+    ran = subprocess.run(
+        words,
+        env=environment,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START,
+    )
+    said = f"refused: {package / module} belongs to user {STRANGER}, not to root"
+    assert (ran.returncode, said in ran.stderr) == (1, True)
+    del environment["NOTIFY_SOCKET"]  # root at a shell may run a checkout of his user's
+    with subprocess.Popen(words, env=environment, cwd=place) as daemon:
+        wait_until(lambda: (place / "admin/s").exists())
         end(daemon)
