@@ -19,6 +19,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from kmodd import __version__
+from kmodd.access.grants import Grants
 from kmodd.access.trusted_files import check_files, first_untrusted
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.host.ending import end
@@ -40,8 +41,9 @@ from kmodd.settings import (
     default_socket,
     default_state,
 )
-from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, socket_places
+from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, table_places
 from kmodd.settings.values import CONFIG
+from kmodd.settings.words import grant_words, socket_words
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out
@@ -242,14 +244,14 @@ def _check_config(given: Path | None) -> int:
     """Read the settings and say what they come to; raises what ``read_settings`` does.
 
     A socket that no daemon could have is an error, too, with its line; what only keeps the service
-    from having it is a warning.
+    from having it is a warning, and so is a grant for a user or group that nobody has.
     """
     file = given or default_config()
     if file is None:
         raise RequestError(Reason.INVALID_REQUEST, "no user's directory; give --config FILE")
     settings = read_settings(file, Settings())
     _check_trust(file, settings.kernel)
-    places = dict(zip(settings.sockets, socket_places(file), strict=False))
+    places = dict(zip(settings.sockets, table_places(file, "socket"), strict=False))
     problems = [
         f"{places.get(each, file)}: {why}" for each in settings.sockets for why in faults(each)
     ]
@@ -262,9 +264,14 @@ def _check_config(given: Path | None) -> int:
     for each in settings.sockets:
         for why in (*doubts(each), *(unit_doubts(each, unit) if unit else ())):
             print(f"kmodd: warning: {places.get(each, file)}: {why}", file=sys.stderr)
+    for grant, place in zip(settings.grants, table_places(file, "grant"), strict=False):
+        for why in Grants((grant,)).unknown:
+            print(f"kmodd: warning: {place}: {why}", file=sys.stderr)
     print(f"{file} is right")
     for each in settings.sockets:
-        print(f"{each.path} has the role {each.role} and the mode {each.mode:04o}")
+        print(socket_words(each))
+    for number, grant in enumerate(settings.grants, 1):
+        print(f"grant {number}: {grant_words(grant)}")
     return 0
 
 

@@ -117,13 +117,16 @@ def drop_ins_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.d")
 
 
-def socket_places(file: Path) -> list[str]:
-    """Return "FILE:LINE" of each socket of ``file`` and its drop-ins, which can be read."""
+def table_places(file: Path, name: str) -> list[str]:
+    """Return "FILE:LINE" of each table of a list of ``file`` and its drop-ins, which can be read.
+
+    They are in the order in which ``read_settings`` has the tables.
+    """
     places = []
     for path in settings_files(file):
         document = _Document(path)
-        sockets = document.values().get("socket", ())
-        places += [document.place(("socket", at)) for at in range(len(sockets))]
+        tables = document.values().get(name, ())
+        places += [document.place((name, at)) for at in range(len(tables))]
     return places
 
 
