@@ -100,7 +100,7 @@ class DaemonService:
         "daemon_service_pb2.WhoAmIResponse",
     )
     """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
-    connect."""
+    connect. A command of modprobe.d is told who set it off."""
 
 
 class DatabaseService:

@@ -203,7 +203,7 @@ class DaemonServiceStub:
         self, request: WhoAmIRequest
     ) -> WhoAmIResponse:
         """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
-        connect."""
+        connect. A command of modprobe.d is told who set it off."""
         return self._channel.call(
             "/kmodd.v1.DaemonService/WhoAmI", request, WhoAmIResponse
         )

@@ -72,6 +72,7 @@ class DaemonServiceServicer(object):
 
     def WhoAmI(self, request, context):
         """Tells whom the daemon takes the caller for, and what he may do. For everybody who can connect.
+        A command of modprobe.d is told who set it off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
