@@ -50,7 +50,9 @@ asks, and executes the real kmod for the rest. An emulated kernel is only used w
 names its daemon."""
 
 SOCKETS = """The daemon is the one of --socket, else of $KMODD_SOCKET, else the user's own where
-there is one, else the system's. Root asks root's daemons alone: another user's, that --socket or
+there is one, else the system's, by the first that one can connect to of its sockets
+/run/kmodd/admin/kmodd.sock, /run/kmodd/kmodd.sock, which root does not try, and
+/run/kmodd/observer/kmodd.sock. Root asks root's daemons alone: another user's, that --socket or
 $KMODD_SOCKET names, is refused, and a socket in the $XDG_RUNTIME_DIR of another user is passed
 over. For root of a container's user namespace, who listens outside is as good as root."""
 
@@ -67,28 +69,38 @@ there is no daemon, so is what names a release (-S, -k)."""
 
 SETTINGS_TEXT = """\
 A TOML file. The files of the directory beside it are read after it, in the order of their names;
-a later value replaces an earlier one, and the tables of deny and socket of all files add up.
-What is not a setting is an error. On the kernel linux the files must be root's.
+a later value replaces an earlier one, and the tables of deny, grant and socket of all files add
+up. What is not a setting is an error. On the kernel linux the files must be root's.
 
 kmodd check-config says what is wrong and where, also with the user, the group and the directory of
-a socket, and what the installed kmodd.service does not let it have. SIGHUP has a running kmodd read
-the files again; where they are wrong, it keeps what it has. It then takes over deny, kmod_exact,
-run_commands, log_level and socket, and everything else with its next start. Options of the command
-line count for more than the files.
+a socket, and what the installed kmodd.service does not let it have. It lists the grants, and names
+their users and groups that nobody has. SIGHUP has a running kmodd read the files again; where they
+are wrong, it keeps what it has. It then takes over deny, kmod_exact, run_commands, log_level,
+socket and grant, and everything else with its next start. Options of the command line count for
+more than the files.
 
-What is under way on a socket goes on when its settings change: connections, calls, holds, watches
-stay, and the next call is judged by the new settings. Only where others may open the socket than
-before, and may do more, and where it becomes or ceases to be an admin's, clients are to connect
-anew for their next call. A socket whose new settings are wrong (a group that there is not) stays as
-it was, and the log says so. One that is taken out, or whose path changes, ends, and so does what is
-held there.
+What is under way on a socket goes on when its settings or the grants change: connections, calls,
+holds, watches stay, and the next call is judged by the new ones. Only the connections of callers
+who could not connect any more, and of those who become or cease to be admins, end, each with the
+last call that is under way on it. A socket whose new settings are wrong (a group that there is not)
+stays as it was, and the log says so. One that is taken out, or whose path changes, ends, and so
+does what is held there.
 
 At the start a socket that cannot be had is left out, which the log says, and the others serve;
 kmodd only fails where there is none, or where another kmodd listens on one of them.
 
 An observer may look. A loader may also load and unload the modules of its allow list, by name or
 alias, and what these need comes with them; what an admin has asked for it cannot unload. An admin
-may do everything, and with the kernel linux that is to be root.
+may do everything, and with the kernel linux that is to be root. Who has none of these roles may
+ask for whom kmodd takes him (kmodctl whoami), and nothing else.
+
+At a socket with grants it is the grants that give each caller a role, by whom the kernel names for
+his connection. They are tried in the order in which they stand, and the first that fits counts; the
+role of the socket is the most that any of them gives there. Of each of the lists users, groups,
+units and containers that a grant has, one entry must fit. The names of users and groups are looked
+up when kmodd starts and with SIGHUP; one that nobody has fits nobody, which the log says. Patterns
+are the shell's. A process that kmodd cannot tell is in no unit and no container, and of one in more
+than 256 groups only the group in force counts.
 """
 
 EXAMPLE = """\
@@ -108,6 +120,30 @@ role = "loader"
 group = "kmodd-loader"
 mode = 0o660
 allow = ["br_netfilter", "ip_vs*"]
+
+# Everybody may connect to this one, and the grants say what they may do.
+[[socket]]
+path = "/run/kmodd/kmodd.sock"
+role = "loader"
+mode = 0o666
+grants = true
+default = "observer"
+
+[[grant]]
+role = "none"
+containers = ["*"]
+
+[[grant]]
+role = "loader"
+groups = ["netops"]
+allow = ["wireguard", "nf_*"]
+
+[[grant]]
+role = "loader"
+users = ["backup"]
+units = ["backup.service"]
+allow = ["nbd"]
+parameters = true
 
 [[deny]]
 modules = ["floppy"]

@@ -461,7 +461,11 @@ SETTINGS: Table = {
     "socket": [
         {
             "path": Value(_path, "where to listen; each socket has a directory of its own"),
-            "role": Value(_role, "observer, loader or admin (default: admin)"),
+            "role": Value(
+                _role,
+                "observer, loader or admin; with grants the most that one of them gives there "
+                "(default: admin)",
+            ),
             "mode": Value(_mode, "permission bits; who may write may connect (default: 0o600)"),
             "owner": Value(_user, "name or number of its user (default: kmodd's own)"),
             "group": Value(_user, "name or number of its group (default: kmodd's own)"),
@@ -473,8 +477,8 @@ SETTINGS: Table = {
             "grants": Value(
                 _boolean,
                 "whether each caller has the role that the first grant gives him which fits, at "
-                "most the socket's; root and kmodd's own user are admins there, but not those in "
-                "a container (default: false)",
+                "most the socket's; root and kmodd's own user have the socket's, but not where "
+                "they are in a container or a pid namespace of their own (default: false)",
             ),
             "default": Value(
                 _lesser_role,
@@ -482,21 +486,27 @@ SETTINGS: Table = {
             ),
             "name": Value(
                 _name,
-                "what the service manager calls a socket that it has made (FileDescriptorName= in "
-                "systemd.socket(5)); without a name it is known by its path",
+                "what the service manager calls the socket, if it is one that it has made "
+                "(FileDescriptorName= in systemd.socket(5)); otherwise it is known by its path",
             ),
         }
     ],
     "grant": [
         {
-            "role": Value(_granted_role, "none, observer, loader or admin"),
+            "role": Value(
+                _granted_role, "what those may do who are meant: none, observer, loader or admin"
+            ),
             "users": Value(_users, "names or numbers of users, one of which the caller is"),
             "groups": Value(_users, "names or numbers of groups, one of which the caller is in"),
             "units": Value(
-                _globs, "patterns of systemd's units, one of which the caller's process is in"
+                _globs,
+                "patterns of systemd's units, one of which the caller's process is in; that is the "
+                "outermost, such as a service, or the session or the manager of a user",
             ),
             "containers": Value(
-                _globs, "patterns of the containers, one of which the caller's process is in"
+                _globs,
+                "patterns of the containers, one of which the caller's process is in, as kmodctl "
+                "whoami has them there: docker's and podman's by number, machines by name",
             ),
             "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
             "deny": Value(

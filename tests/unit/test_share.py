@@ -226,5 +226,7 @@ def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:
     example = page.partition(".SH EXAMPLE\n.nf\n")[2].partition(".fi")[0]
     file = tmp_path / "kmodd.toml"
     file.write_text(example.replace("\\&", "").replace("\\-", "-"))
-    roles = [each.role for each in read_settings(file, Settings()).sockets]
-    assert roles == ["admin", "observer", "loader"]
+    settings = read_settings(file, Settings())
+    roles = [(each.role, each.grants) for each in settings.sockets]
+    assert roles == [("admin", False), ("observer", False), ("loader", False), ("loader", True)]
+    assert [each.role for each in settings.grants] == ["none", "loader", "loader"]
