@@ -15,6 +15,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from kmodd.access.caller import Role
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from tests.support.daemon import kmodctl, running_daemon, wait_until
@@ -24,6 +25,7 @@ from tests.support.tree import ModuleTree
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "kmodd.service"
+PUBLIC = SYSTEMD / "kmodd-public.socket"
 EXPOSURE = "24"
 """The most that systemd-analyze may find, in tenths."""
 
@@ -265,13 +267,18 @@ def test_commands_with_the_paths_of_kmods_tools_work_within_the_units_bounds(
     assert outputs == [["Module", "hello", "world", "greet"], ["Module", "hello"]]
 
 
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "systemd judges its units itself")
     unit = tmp_path / UNIT.name
     program = Path(sys.executable).with_name("kmodd")
     unit.write_text(UNIT.read_text().replace("/opt/kmodd/bin/kmodd", str(program)))
+    public = tmp_path / PUBLIC.name
+    public.write_text(PUBLIC.read_text())
     answer = subprocess.run(
-        [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+        [analyze, "verify", "--man=no", str(unit), str(public)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
 
@@ -295,3 +302,20 @@ def test_the_example_of_settings_goes_with_the_unit_and_its_groups() -> None:
     assert groups == {each.group for each in settings.sockets if each.group}
     directories = {f"/run/{each}" for each in lines["RuntimeDirectory"].split()}
     assert {str(each.path.parent) for each in settings.sockets} < directories
+
+
+def test_the_public_socket_is_off_in_the_example_and_right_where_it_is_taken_in(
+    tmp_path: Path,
+) -> None:
+    text = (SYSTEMD / "kmodd.toml").read_text()
+    config = tmp_path / "kmodd.toml"
+    config.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE))
+    before = read_settings(SYSTEMD / "kmodd.toml", Settings())
+    settings = read_settings(config, Settings())
+    assert before.grants == ()
+    (public,) = set(settings.sockets) - set(before.sockets)
+    assert (public.mode, public.grants, public.default) == (0o666, True, Role.NONE)
+    assert [each.role for each in settings.grants] == [Role.LOADER, Role.OBSERVER]
+    unit = dict(line.split("=", 1) for line in PUBLIC.read_text().splitlines() if "=" in line)
+    assert unit["ListenStream"] == str(public.path)
+    assert int(unit["SocketMode"], 8) == public.mode
