@@ -2,6 +2,7 @@
 """The manual pages and the completion are those of the parsers, and can be used."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,3 +231,16 @@ def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:
     roles = [(each.role, each.grants) for each in settings.sockets]
     assert roles == [("admin", False), ("observer", False), ("loader", False), ("loader", True)]
     assert [each.role for each in settings.grants] == ["none", "loader", "loader"]
+
+
+def test_the_example_of_the_readme_is_right_beside_an_admins_socket(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    file = tmp_path / "kmodd.toml"
+    file.write_text(f'{example}[[socket]]\npath = "/run/kmodd/admin/kmodd.sock"\n')
+    settings = read_settings(file, Settings())
+    assert [(each.grants, each.default) for each in settings.sockets] == [
+        (True, "observer"),
+        (False, "none"),
+    ]
+    assert [each.groups for each in settings.grants] == [("netops",)]
