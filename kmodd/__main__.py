@@ -50,7 +50,8 @@ kmodd serve         run until SIGTERM; 'serve' may be left out
 kmodd run [-- CMD]  run CMD, or a shell, with a private daemon, which insmod, lsmod,
                     modprobe, rmmod, modinfo, depmod and kmodctl find there;
                     the exit status is CMD's
-kmodd check-config  say whether kmodd.toml is right, and what is wrong where
+kmodd check-config  say whether kmodd.toml is right, what is wrong where, and who may do
+                    what at its sockets
 """
 
 
@@ -117,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
     _add_upkeep(serving)
     checking = actions.add_parser(
-        "check-config", help="say whether kmodd.toml is right, and what is wrong where"
+        "check-config", help="say whether kmodd.toml is right, and who may do what by it"
     )
     checking.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
     private = actions.add_parser(

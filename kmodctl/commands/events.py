@@ -3,6 +3,7 @@
 
 Prints what kmodd has kept of the changes of the listing and of the operations behind them, a line
 each, in UTC; with --json an object a line. With --follow it goes on until it is interrupted.
+Administrators are told who asked for an operation, too.
 """
 
 import sys

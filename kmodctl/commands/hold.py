@@ -5,7 +5,7 @@ Loads the modules with what they need, runs COMMAND, and lets go of them when it
 then nobody unloads them through kmodd. Where the daemon ends meanwhile, COMMAND runs on, and the
 modules are held again once there is a daemon. The exit status is COMMAND's; 127 where there is no
 such command, 126 where it cannot be executed, 128 + N where signal N ended it. Administrators see
-the holds of others with --list and end them with --end.
+the holds of others, and whose they are, with --list and end them with --end.
 """
 
 from kmodctl.output import Output, shown_caller, shown_moment

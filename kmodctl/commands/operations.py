@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """operations: list what is under way, and who waits for whom
 
-Each line is one operation with its number, and what it does at this moment.
+Each line is one operation with its number, who asked for it, and what it does at this moment. Only
+administrators are told.
 """
 
 from kmodctl.output import Output, shown_caller, shown_name

@@ -2,7 +2,8 @@
 """whoami: tell whom the daemon takes one for, and what one may do
 
 The user, the groups and the process are those that the kernel names for the connection; the role
-comes from the socket, or from the grants of kmodd.toml.
+comes from the socket, or from the grants of kmodd.toml. For a loader the modules that it may have
+are told, and for everybody the methods of the API that one may call.
 """
 
 from kmodctl.output import Output, shown_name, shown_process
