@@ -30,7 +30,7 @@ def run(_options: CommandOptions, api: "Api", output: Output) -> int:
         output.message(answer)
         return 0
     for name, value in _facts(answer):
-        output.data(f"{name + ':':<10} {value}")
+        output.data(f"{name + ':':<11} {value}")
     return 0
 
 

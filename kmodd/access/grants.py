@@ -54,14 +54,10 @@ class Grants:
         be anybody's. Who is meant by no rule has the role ``default``.
         """
         if peer.uid in (0, os.geteuid()) and not peer.is_contained:
-            return Caller(socket, Role.ADMIN.at_most(most), peer=peer)
+            return _cut(_ADMIN, most, socket, peer)
         for rule in self._rules:
             if rule.fits(peer):
-                grant = rule.grant
-                role = grant.role.at_most(most)
-                if role is not Role.LOADER:
-                    return Caller(socket, role, peer=peer)
-                return Caller(socket, role, grant.allow, grant.deny, grant.parameters, peer)
+                return _cut(rule.grant, most, socket, peer)
         return Caller(socket, default.at_most(most), peer=peer)
 
     def _rule(self, grant: Grant) -> "_Rule":
@@ -100,6 +96,22 @@ class _Rule:
             and _is_named(peer.unit, self.grant.units)
             and _is_named(peer.container, self.grant.containers)
         )
+
+
+_ADMIN = Grant(role=Role.ADMIN)
+
+
+def _cut(grant: Grant, most: Role, socket: str, peer: Peer) -> Caller:
+    """Return a caller with what ``grant`` gives, at most the role ``most``.
+
+    An admin who is no more than a loader at a socket may load there what he likes.
+    """
+    role = grant.role.at_most(most)
+    if role is not Role.LOADER:
+        return Caller(socket, role, peer=peer)
+    if grant.role is Role.ADMIN:
+        return Caller(socket, role, ("*",), parameters=True, peer=peer)
+    return Caller(socket, role, grant.allow, grant.deny, grant.parameters, peer)
 
 
 def _is_named(name: str, patterns: tuple[str, ...]) -> bool:

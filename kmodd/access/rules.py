@@ -63,7 +63,7 @@ def check_fields(
         if name in granted:
             continue
         if name == "parameters" and not caller.parameters:
-            raise _denied(caller, "this socket may give modules no parameters")
+            raise _denied(caller, "modules may be given no parameters here")
         if not allowed:
             raise _denied(caller, f"the field {name} of a request takes the role {Role.ADMIN}")
 
@@ -149,7 +149,10 @@ def _patterns(patterns: tuple[str, ...]) -> PatternTable[None]:
 
 
 def _denied(caller: Caller, why: str, module: str = "") -> AccessError:
-    message = f"refused to the {caller.role} socket {caller.socket}: {why}"
+    whom = f"the {caller.role} socket {caller.socket}"
+    if caller.role is Role.NONE:
+        whom = f"who has no role at the socket {caller.socket}"
+    message = f"refused to {whom}: {why}"
     who = f" ({caller.peer})" if caller.peer else ""
     log.warning("%s%s", message, who, extra={"identity": caller.identity, "said": message})
     return AccessError(Reason.ACCESS_DENIED, message, module=module, detail=why)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,7 +172,7 @@ def test_each_method_is_open_to_those_whose_grant_has_its_role(
     allowed = order.index(PEOPLE[person]) >= order.index(policy_of(method.path).role)
     with caller(lasting, *person) as (raw, _):
         _, failure = raw.answer(method.path)
-    assert (b"refused to the" in failure) is not allowed
+    assert (b"refused to " in failure) is not allowed
 
 
 @pytest.mark.parametrize(("person", "role"), PEOPLE.items(), ids=str)
@@ -192,7 +193,7 @@ def test_a_granted_loader_loads_what_its_grant_allows(daemon: Daemon) -> None:
         _, refused = raw.answer(
             LOAD, request(names=["world"], parameters="x=1").SerializeToString()
         )
-        assert b"may give modules no parameters" in refused
+        assert b"modules may be given no parameters here" in refused
     with daemon.client() as admin:
         assert [each.name for each in admin.list_modules()] == ["hello"]
 
@@ -215,6 +216,20 @@ def test_a_process_that_ended_before_it_was_taken_is_told_as_its_user_alone(
     finally:
         daemon.process.send_signal(signal.SIGCONT)
     assert (found.uid, found.pid, found.command, found.unit) == (3001, 0, "", "")
+
+
+@pytest.mark.parametrize("through", [(), ("unshare", "--pid", "--fork")], ids=str)
+def test_root_whose_process_ended_before_it_was_taken_is_no_admin(
+    daemon: Daemon, through: Sequence[str]
+) -> None:
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        with caller(daemon, 0, (0,), through=through, stays=False) as (raw, _):
+            daemon.process.send_signal(signal.SIGCONT)
+            found = who(raw)
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    assert (found.caller.uid, found.caller.pid, found.role) == (0, 0, policy_pb2.ROLE_NONE)
 
 
 def test_a_pid_that_another_user_has_by_now_is_nobodys() -> None:
@@ -300,7 +315,7 @@ def test_an_observer_is_not_told_who_others_are(daemon: Daemon) -> None:
 def test_a_denial_names_the_user_and_the_process(daemon: Daemon) -> None:
     with caller(daemon, 3005, (5005,)) as (raw, pid):
         _, refused = raw.answer("/kmodd.v1.ModuleService/ListModules")
-    assert b"refused to the none socket" in refused
+    assert b"refused to who has no role at the socket" in refused
     wait_until(lambda: f"takes the role observer (uid 3005, pid {pid} python" in read(daemon))
 
 
@@ -310,10 +325,16 @@ def read(daemon: Daemon) -> str:
 
 def test_whoami_at_the_command_line(daemon: Daemon) -> None:
     shown = daemon.kmodctl("whoami").stdout
-    assert "user:      0 (root)\n" in shown
-    assert f"socket:    {daemon.socket}\nrole:      admin\n" in shown
+    assert "user:       0 (root)\n" in shown
+    assert f"socket:     {daemon.socket}\nrole:       admin\n" in shown
     assert "WhoAmI" in shown.splitlines()[-1]
     assert json.loads(daemon.kmodctl("--json", "whoami").stdout)["role"] == "ROLE_ADMIN"
+
+
+def test_a_tool_is_told_by_its_own_name(daemon: Daemon) -> None:
+    assert daemon.kmodctl("modprobe", "hello").returncode == 0
+    events = daemon.kmodctl("events").stdout
+    assert re.search(r"operation \d+: load hello, .* by root \(pid \d+ kmodctl", events)
 
 
 def test_a_grant_that_changes_is_in_force_for_connections_that_there_are(daemon: Daemon) -> None:
@@ -383,4 +404,4 @@ def test_what_a_user_sends_too_fast_is_read_later_and_nothing_of_it_is_lost(
             for at in range(0, len(data), 16000):
                 raw.more(stream, data[at : at + 16000])
             raw.end(stream)
-            assert b"this socket may give modules no parameters" in raw.end_of(stream)
+            assert b"modules may be given no parameters here" in raw.end_of(stream)

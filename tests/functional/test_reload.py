@@ -148,7 +148,7 @@ def test_who_stays_on_a_connection_of_before_gets_nothing_of_what_others_may(
         assert b"is not among the modules" in roots.answer(load, request)[1]
         for old, new in steps:
             reload(daemon, old, new)
-        assert b"refused to the none socket" in stays.answer(load, request)[1]
+        assert b"refused to who has no role at the socket" in stays.answer(load, request)[1]
         assert not admin.list_modules()
         assert roots.answer(load, request)[0], "who may connect by the new mode, too"
 

@@ -399,7 +399,7 @@ def test_modinfo_of_a_file_needs_no_role(guarded: Daemon, modules_root: ModuleTr
         (("modprobe", "greet"), "could not insert 'greet': refused to the loader socket "),
         (("modprobe", "-r", "greet"), "could not remove 'greet': refused to the loader socket "),
         (("rmmod", "greet"), "could not remove 'greet': refused to the loader socket "),
-        (("modprobe", "world", "a=1"), "this socket may give modules no parameters"),
+        (("modprobe", "world", "a=1"), "modules may be given no parameters here"),
         (("depmod",), "RebuildDatabase takes the role admin"),
     ],
 )

@@ -76,6 +76,10 @@ def test_the_role_of_the_socket_is_the_most(most: Role) -> None:
             order.index(role), order.index(most)
         )
     assert role_of(peer(0), most=most) is most
+    if most is Role.LOADER:
+        for found in (peer(0), peer(3001)):
+            grants = Grants([Grant(role=Role.ADMIN, users=(3001,))])
+            assert grants.caller("/s", most, Role.NONE, found).allow == ("*",)
     assert role_of(peer(), most=most, default=Role.OBSERVER) is Role.OBSERVER.at_most(most)
 
 
