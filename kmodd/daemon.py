@@ -181,7 +181,10 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
 def _attend(
     daemon: Daemon, inbox: SignalInbox, reread: Callable[[], Settings], outlook: Outlook
 ) -> None:
-    """Do as the signals say until one says to stop; tell the watchdog of a life that is proved."""
+    """Do as the signals say until one says to stop; tell the watchdog of a life that is proved.
+
+    It is told after a reload, too: one after the other would put that off until it is too late.
+    """
     with Watchdog() as watchdog:
         while True:
             try:
@@ -190,22 +193,28 @@ def _attend(
                 if (path := outlook.shut_out_of()) and daemon.is_unused():
                     log.warning("%s can be written by now, but not from here: starting anew", path)
                     return
-                daemon.servers.tend()
-                watchdog.answer(daemon.socket, daemon.status())
-                continue
-            if number is not signal.SIGHUP:
-                log.info("%s: stopping", number.name if number else "end of input")
-                return
-            log.info("reloading")
-            systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            try:
-                settings = reread()
-            except KmoddError as error:
-                log.error("the settings stay as they are: %s", error.message)
-                settings = daemon.settings
-            daemon = daemon.reload(settings)
-            log.info("reloaded")
-            systemd.notify("READY=1", f"STATUS={daemon.status()}")
+            else:
+                if number is not signal.SIGHUP:
+                    log.info("%s: stopping", number.name if number else "end of input")
+                    return
+                daemon = _reloaded(daemon, reread)
+            daemon.servers.tend()
+            watchdog.answer(daemon.socket, daemon.status())
+
+
+def _reloaded(daemon: Daemon, reread: Callable[[], Settings]) -> Daemon:
+    """Have a daemon take over what ``reread`` returns, and tell the service manager."""
+    log.info("reloading")
+    systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        settings = reread()
+    except KmoddError as error:
+        log.error("the settings stay as they are: %s", error.message)
+        settings = daemon.settings
+    daemon = daemon.reload(settings)
+    log.info("reloaded")
+    systemd.notify("READY=1", f"STATUS={daemon.status()}")
+    return daemon
 
 
 def _written(settings: Settings) -> Iterator[Path]:

@@ -47,8 +47,11 @@ class Watchdog:
         self._check.close()
 
     def answer(self, socket: Path, status: str) -> None:
-        """Give a sign of life, with a line of ``status``, if the daemon answers on ``socket``."""
-        if self._check.answers(socket, self.pause or 0):
+        """Give a sign of life, with a line of ``status``, if the daemon answers on ``socket``.
+
+        Where none is wanted nothing is done.
+        """
+        if self.pause is not None and self._check.answers(socket, self.pause):
             notify("WATCHDOG=1", f"STATUS={status}")
 
 

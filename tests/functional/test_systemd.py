@@ -105,6 +105,19 @@ def test_the_watchdog_hears_of_a_daemon_that_answers_and_of_no_other(
         wait_until(daemon.socket.exists)
 
 
+def test_the_watchdog_hears_of_a_daemon_that_is_reloaded_again_and_again(
+    modules_root: ModuleTree, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "3600000000")
+    with running_daemon(modules_root.root) as daemon:
+        assert told(manager)["READY"] == "1"
+        for _ in range(2):
+            daemon.process.send_signal(signal.SIGHUP)
+            assert [next(iter(told(manager))) for _ in range(3)] == [
+                *("RELOADING", "READY", "WATCHDOG")
+            ]
+
+
 REMOUNTING = """
 mount -t tmpfs none "$1" && cp -a "$1.disk/." "$1" && mount -o remount,ro "$1" || exit
 place=$1
