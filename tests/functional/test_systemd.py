@@ -15,8 +15,10 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from kmodctl.sockets import PUBLIC_SOCKET
 from kmodd.access.caller import Role
-from kmodd.settings import Settings
+from kmodd.host.descriptors import connections
+from kmodd.settings import Limits, Settings
 from kmodd.settings.toml import read_settings
 from tests.support.daemon import kmodctl, running_daemon, wait_until
 from tests.support.modules import MODULES
@@ -26,7 +28,7 @@ from tests.support.tree import ModuleTree
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "kmodd.service"
 PUBLIC = SYSTEMD / "kmodd-public.socket"
-EXPOSURE = "24"
+EXPOSURE = "22"
 """The most that systemd-analyze may find, in tenths."""
 
 
@@ -303,8 +305,30 @@ def test_systemd_finds_little_to_attack_in_the_unit() -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+def lines_of(unit: Path) -> dict[str, str]:
+    """The settings of a unit, of several of one name the last."""
+    return dict(line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line)
+
+
+def test_the_unit_has_descriptors_for_the_connections_of_its_sockets_and_the_public_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = int(lines_of(UNIT)["LimitNOFILE"])
+    monkeypatch.setattr("resource.getrlimit", lambda _: (most, most))
+    sockets = read_settings(SYSTEMD / "kmodd.toml", Settings()).sockets
+    assert connections(Limits().connections, len(sockets) + 1) == Limits().connections
+
+
+def test_the_public_socket_is_where_a_client_looks_and_the_unit_may_put_it() -> None:
+    lines = lines_of(PUBLIC)
+    assert lines["ListenStream"] == PUBLIC_SOCKET
+    assert lines["Service"] == UNIT.name
+    directories = lines_of(UNIT)["RuntimeDirectory"].split()
+    assert str(Path(PUBLIC_SOCKET).parent) in [f"/run/{each}" for each in directories]
+
+
 def test_the_example_of_settings_goes_with_the_unit_and_its_groups() -> None:
-    lines = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line)
+    lines = lines_of(UNIT)
     groups = {
         line.split()[1]
         for line in (SYSTEMD / "sysusers.d/kmodd.conf").read_text().splitlines()
@@ -329,6 +353,6 @@ def test_the_public_socket_is_off_in_the_example_and_right_where_it_is_taken_in(
     (public,) = set(settings.sockets) - set(before.sockets)
     assert (public.mode, public.grants, public.default) == (0o666, True, Role.NONE)
     assert [each.role for each in settings.grants] == [Role.LOADER, Role.OBSERVER]
-    unit = dict(line.split("=", 1) for line in PUBLIC.read_text().splitlines() if "=" in line)
+    unit = lines_of(PUBLIC)
     assert unit["ListenStream"] == str(public.path)
     assert int(unit["SocketMode"], 8) == public.mode
