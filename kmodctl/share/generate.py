@@ -99,8 +99,9 @@ his connection. They are tried in the order in which they stand, and the first t
 role of the socket is the most that any of them gives there. Of each of the lists users, groups,
 units and containers that a grant has, one entry must fit. The names of users and groups are looked
 up when kmodd starts and with SIGHUP; one that nobody has fits nobody, which the log says. Patterns
-are the shell's. A process that kmodd cannot tell is in no unit and no container, and of one in more
-than 256 groups only the group in force counts.
+are the shell's. For a process that kmodd cannot tell, since it has ended, no grant counts from the
+first on that is for its user and names units or containers, and root's has what the others give.
+Of a process in more than 256 groups only the group in force counts.
 """
 
 EXAMPLE = """\

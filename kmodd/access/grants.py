@@ -52,10 +52,16 @@ class Grants:
 
         Root and the daemon's own user are admins where they are in no container: root in there may
         be anybody's. Who is meant by no rule has the role ``default``.
+
+        A process that cannot be told may have been in any container or unit: it ends as soon as it
+        likes. So its user is no admin for being root, and where a rule asks for what it was in, no
+        later one is for it, and ``default`` is with no more than that rule gives.
         """
-        if peer.uid in (0, os.geteuid()) and not peer.is_contained:
+        if peer.uid in (0, os.geteuid()) and peer.pid and not peer.is_contained:
             return _cut(_ADMIN, most, socket, peer)
         for rule in self._rules:
+            if not peer.pid and rule.asks_for_process and rule.is_for_user(peer):
+                return Caller(socket, default.at_most(most).at_most(rule.grant.role), peer=peer)
             if rule.fits(peer):
                 return _cut(rule.grant, most, socket, peer)
         return Caller(socket, default.at_most(most), peer=peer)
@@ -88,13 +94,23 @@ class _Rule:
     uids: frozenset[int] | None
     gids: frozenset[int] | None
 
+    @property
+    def asks_for_process(self) -> bool:
+        """Whether it goes by what a process is in."""
+        return bool(self.grant.units or self.grant.containers)
+
     def fits(self, peer: Peer) -> bool:
         """Tell whether ``peer`` is meant."""
         return (
-            (self.uids is None or peer.uid in self.uids)
-            and (self.gids is None or not self.gids.isdisjoint(peer.gids))
+            self.is_for_user(peer)
             and _is_named(peer.unit, self.grant.units)
             and _is_named(peer.container, self.grant.containers)
+        )
+
+    def is_for_user(self, peer: Peer) -> bool:
+        """Tell whether the user and the groups of ``peer`` are meant."""
+        return (self.uids is None or peer.uid in self.uids) and (
+            self.gids is None or not self.gids.isdisjoint(peer.gids)
         )
 
 

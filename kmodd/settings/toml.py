@@ -478,7 +478,8 @@ SETTINGS: Table = {
                 _boolean,
                 "whether each caller has the role that the first grant gives him which fits, at "
                 "most the socket's; root and kmodd's own user have the socket's, but not where "
-                "they are in a container or a pid namespace of their own (default: false)",
+                "they are in a container or a pid namespace of their own, nor where the process "
+                "has ended by then (default: false)",
             ),
             "default": Value(
                 _lesser_role,

@@ -273,6 +273,19 @@ def test_a_container_without_a_user_namespace_is_no_admin_and_one_with_is_its_us
     assert (found.caller.uid, found.role) == (3001, policy_pb2.ROLE_OBSERVER)
 
 
+def test_root_of_a_container_is_no_admin_once_the_process_has_ended(daemon: Daemon) -> None:
+    bwrap = require("bwrap", "a container needs the package bubblewrap")
+    words = (bwrap, "--unshare-pid", "--dev-bind", "/", "/", "--proc", "/proc")
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        with caller(daemon, 0, (0,), through=words, stays=False) as (raw, _):
+            daemon.process.send_signal(signal.SIGCONT)
+            found = who(raw)
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    assert (found.caller.uid, found.caller.pid, found.role) == (0, 0, policy_pb2.ROLE_NONE)
+
+
 def test_audit_holds_operations_and_events_say_who(daemon: Daemon) -> None:
     request = module_service_pb2.HoldModulesRequest(
         load=module_service_pb2.LoadModulesRequest(names=["hello"])

@@ -14,10 +14,11 @@ from kmodd.access.peer import Peer, owner_of
 DOCKER = "8d8a64ff18a9d5a8c7cdae5b6e2c5f4a8d8a64ff18a9d5a8c7cdae5b6e2c5f4a"
 
 
-def peer(uid: int = 3001, *gids: int, unit: str = "", container: str = "") -> Peer:
+def peer(uid: int = 3001, *gids: int, pid: int = 100, unit: str = "", container: str = "") -> Peer:
     return Peer(
         uid=uid,
         gids=frozenset(gids or (uid,)),
+        pid=pid,
         unit=unit,
         container=container,
         is_contained=bool(container),
@@ -90,6 +91,32 @@ def test_root_and_the_daemons_user_are_admins_but_not_in_a_container() -> None:
     assert role_of(peer(0, container="web")) is Role.NONE
     allowed = Grant(role=Role.LOADER, containers=("web",), allow=("a",))
     assert role_of(peer(0, container="web"), allowed) is Role.LOADER
+
+
+def test_root_whose_process_cannot_be_told_is_no_admin() -> None:
+    gone = peer(0, pid=0)
+    assert role_of(gone) is Role.NONE
+    assert role_of(gone, default=Role.OBSERVER) is Role.OBSERVER
+    assert role_of(gone, Grant(role=Role.LOADER, users=(0,), allow=("a",))) is Role.LOADER
+
+
+@pytest.mark.parametrize(("units", "containers"), [(("x.service",), ()), ((), ("x",))])
+def test_to_one_whose_process_cannot_be_told_no_grant_counts_from_one_for_processes_on(
+    units: tuple[str, ...], containers: tuple[str, ...]
+) -> None:
+    def grant(role: Role, *users: int) -> Grant:
+        allow = ("a",) if role is Role.LOADER else ()
+        return Grant(role=role, users=users, units=units, containers=containers, allow=allow)
+
+    gone = peer(3001, pid=0)
+    before = Grant(role=Role.OBSERVER, users=(3001,))
+    later = Grant(role=Role.ADMIN, users=(3001,))
+    assert role_of(peer(3001), grant(Role.NONE), later) is Role.ADMIN
+    assert role_of(gone, grant(Role.NONE), later) is Role.NONE
+    assert role_of(gone, grant(Role.NONE), later, default=Role.OBSERVER) is Role.NONE
+    assert role_of(gone, grant(Role.LOADER), later, default=Role.OBSERVER) is Role.OBSERVER
+    assert role_of(gone, before, grant(Role.NONE), later) is Role.OBSERVER
+    assert role_of(gone, grant(Role.NONE, 3002), later) is Role.ADMIN
 
 
 def test_names_are_looked_up_and_one_that_nobody_has_fits_nobody() -> None:
