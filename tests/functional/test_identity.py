@@ -232,12 +232,13 @@ def test_root_whose_process_ended_before_it_was_taken_is_no_admin(
     assert (found.caller.uid, found.caller.pid, found.role) == (0, 0, policy_pb2.ROLE_NONE)
 
 
-def test_a_pid_that_another_user_has_by_now_is_nobodys() -> None:
+@pytest.mark.parametrize("kernel", ["new", "old"])
+def test_a_pid_that_another_user_has_by_now_is_nobodys(kernel: str) -> None:
     """In a pid namespace, where the next number can be chosen."""
     require("unshare", "a pid namespace needs unshare of util-linux")
     script = Path(__file__).parents[1] / "support" / "reused_pid.py"
     ran = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, script],
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, script, kernel],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,

@@ -17,6 +17,9 @@ from pathlib import Path
 
 PR_SET_DUMPABLE = 4
 
+UNKNOWN_OPTION = 0x7FFFFFFF
+"""An option of sockets that no kernel has, in place of one that older ones do not have."""
+
 
 @contextmanager
 def connected_as(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first process of a pid namespace: finds out who connected once the pid is another's.
 
-It prints what ``peer_of`` says, as JSON, and whether another process really had the number.
+It prints what ``peer_of`` says, as JSON, and whether another process really had the number. With
+the argument "old" the kernel has no descriptor of a peer's process.
 """
 
 import json
@@ -13,14 +14,17 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from kmodd.host import peers
 from kmodd.host.peers import peer_of
-from tests.support.identities import connected_as
+from tests.support.identities import UNKNOWN_OPTION, connected_as
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
-def main() -> None:
+def main(kernel: str) -> None:
     """Have a process connect and end, and another one have its number."""
+    if kernel == "old":
+        peers.SO_PEERPIDFD = UNKNOWN_OPTION
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listening:
         os.chmod(directory, 0o711)
         path = Path(directory, "s")
@@ -39,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
