@@ -24,6 +24,7 @@ from kmodctl import Client, KmodctlError
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
 from tests.realkernel.guest import hints
+from tests.realkernel.public_socket import callers, killed_under_calls, one_who_has_ended
 from tests.realkernel.scenarios import (
     Record,
     Session,
@@ -74,9 +75,12 @@ def main(arguments: Sequence[str]) -> None:
             hints_in_its_network,
             strangers,
             roles,
+            callers,
+            one_who_has_ended,
             reloaded,
             reloaded_while_a_loader_waits,
             killed_while_loading,
+            killed_under_calls,
             stopped_process,
             journal,
             ended,

@@ -50,6 +50,35 @@ allow = ["greet", "world"]
 """
 """A drop-in for kmodd.toml: a socket in a directory that nobody has prepared."""
 
+PUBLIC_SOCKET = """\
+[[socket]]
+path = "/run/kmodd/kmodd.sock"
+name = "public"
+grants = true
+mode = 0o666
+
+[[grant]]
+role = "observer"
+users = ["games"]
+
+[[grant]]
+role = "loader"
+groups = ["kmodd-loader"]
+allow = ["greet", "world"]
+
+[[grant]]
+role = "loader"
+units = ["kmodd-net*.service"]
+allow = ["gplsym"]
+parameters = true
+
+[[grant]]
+role = "loader"
+containers = ["web"]
+allow = ["world"]
+"""
+"""The socket of kmodd-public.socket, and who may do what there."""
+
 BAD_SOCKET = """\
 [[socket]]
 path = "/run/kmodd/unmade/kmodd.sock"
@@ -69,9 +98,9 @@ TARGET = """\
 [Unit]
 Requires=sysinit.target
 After=sysinit.target
-Wants=kmodd-guest.service
+Wants=sockets.target kmodd-guest.service
 """
-"""All that the guest is for: the host's own services stay out of it."""
+"""All that the guest is for: the host's own services stay out of it, but for their sockets."""
 
 GUEST_UNIT = """\
 [Unit]
@@ -124,7 +153,7 @@ chmod 755 /newroot/opt/kmodd/bin/*
 ln -s {python} /newroot/opt/kmodd/bin/python3
 ln -s kmodctl /newroot/opt/kmodd/bin/modprobe
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
-cp {source}/kmodd.service {SYSTEMD_UNITS}
+cp {source}/kmodd.service {source}/kmodd-public.socket {SYSTEMD_UNITS}
 mkdir -p /newroot/etc/sysusers.d /newroot/etc/tmpfiles.d /newroot/etc/kmodd/kmodd.toml.d
 cp {source}/sysusers.d/kmodd.conf /newroot/etc/sysusers.d
 cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d
@@ -132,8 +161,9 @@ chroot /newroot systemd-sysusers kmodd.conf
 cp {source}/kmodd.toml /newroot/etc/kmodd
 {_written(SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/test.toml")}
 {_written(BAD_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/bad.toml")}
-mkdir -p {SYSTEMD_UNITS}/sysinit.target.wants {SYSTEMD_UNITS}/kmodd.service.d
-ln -s ../kmodd.service {SYSTEMD_UNITS}/sysinit.target.wants
+{_written(PUBLIC_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/public.toml")}
+chroot /newroot systemctl --quiet enable kmodd.service kmodd-public.socket
+mkdir {SYSTEMD_UNITS}/kmodd.service.d
 {_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
 {_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
 {_written(TARGET, f"{SYSTEMD_UNITS}/default.target")}

@@ -8,6 +8,7 @@ from tests.realkernel.boots import Outcomes
 
 CAP_SYS_MODULE, CAP_SYSLOG = 16, 34
 BAD_SOCKET = "/run/kmodd/unmade/kmodd.sock: the group 'kmodd-unmade' is not known here"
+GUEST_UNIT = "kmodd-guest.service"
 NOTICED = 5.0
 """Seconds that the guest's systemd may take from its signal to the process, and from its end."""
 
@@ -104,6 +105,68 @@ def test_each_role_may_do_what_it_is_for(service: Outcomes) -> None:
     assert (record["test"]["load"]["world"], record["test"]["unload"]["world"]) == ({}, {})
 
 
+def test_whoever_asks_at_the_public_socket_is_known_and_gets_what_a_grant_says(
+    service: Outcomes,
+) -> None:
+    found = {name: record["who"] for name, record in service.of("callers").items()}
+    roles = {name: who["role"].removeprefix("ROLE_").lower() for name, who in found.items()}
+    assert roles == {
+        "user": "observer",
+        "group": "loader",
+        "unit": "loader",
+        "container": "loader",
+        "namespace": "none",
+        "stranger": "none",
+        "root": "admin",
+        "root by himself": "admin",
+    }
+    callers = {name: who["caller"] for name, who in found.items()}
+    assert {name: (caller["user"], caller["unit"]) for name, caller in callers.items()} == {
+        "user": ("games", GUEST_UNIT),
+        "group": ("bin", GUEST_UNIT),
+        "unit": ("sys", "kmodd-network.service"),
+        "container": ("root", "machine-web.scope"),
+        "namespace": ("root", GUEST_UNIT),
+        "stranger": ("nobody", GUEST_UNIT),
+        "root": ("root", GUEST_UNIT),
+        "root by himself": ("root", GUEST_UNIT),
+    }
+    assert {caller["command"] for caller in callers.values()} == {"kmodctl"}
+    assert [each.get("container", "") for each in callers.values()].count("web") == 1
+    assert callers["container"]["container"] == "web"
+    records = service.of("callers")
+    known = {name for name, record in records.items() if record["is_its_process"]}
+    assert records.keys() - known == {"namespace"}  # which has a number of its own in there
+
+
+def test_who_may_load_at_the_public_socket_loads_that_and_nothing_else(service: Outcomes) -> None:
+    loads = {name: record["load"] for name, record in service.of("callers").items()}
+    assert loads == {
+        "user": [1, 1],
+        "group": [0, 1],
+        "unit": [1, 0],
+        "container": [0, 1],
+        "namespace": [1, 1],
+        "stranger": [1, 1],
+        "root": [0, 0],
+        "root by himself": [0, 0],
+    }
+
+
+def test_a_user_needs_not_say_which_socket(service: Outcomes) -> None:
+    sockets = {name: record["who"]["socket"] for name, record in service.of("callers").items()}
+    assert sockets.pop("root by himself") == "/run/kmodd/admin/kmodd.sock"
+    assert set(sockets.values()) == {"/run/kmodd/kmodd.sock"}
+
+
+def test_one_who_has_ended_is_known_as_a_user_and_as_no_process(service: Outcomes) -> None:
+    record = service.of("one_who_has_ended")
+    release = tuple(map(int, record["release"].split("-")[0].split(".")[:2]))
+    assert record["has_descriptors"] == (release >= (6, 5))
+    assert (record["is_user"], record["role"]) == (True, "ROLE_OBSERVER")
+    assert record["process"] == [0, "", ""]
+
+
 def test_a_reload_puts_new_configuration_in_force(service: Outcomes) -> None:
     record = service.of("reloaded")
     assert (record["same"], record["load"]) == (True, {})
@@ -130,13 +193,24 @@ def test_killed_in_the_middle_of_loads_it_comes_back_with_the_kernels_listing(
     assert record["holds"] == [1, 0]
 
 
+def test_killed_under_calls_it_leaves_nobody_at_the_public_socket_without_an_answer(
+    service: Outcomes,
+) -> None:
+    record = service.of("killed_under_calls")
+    assert record["unit"] == {"ActiveState": "active", "NRestarts": "3"}
+    assert record["socket"] == "active"
+    assert record["refusals"] == [0]
+    assert min(record["before"], record["meanwhile"]) > 0
+    assert record["ends"] == ["0"]
+
+
 def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) -> None:
-    assert service.of("stopped_process")["unit"] == {"ActiveState": "active", "NRestarts": "3"}
+    assert service.of("stopped_process")["unit"] == {"ActiveState": "active", "NRestarts": "4"}
 
 
 def test_the_journal_has_priorities(service: Outcomes) -> None:
     record = service.of("journal")
-    assert record["listening"] == ["6"] * (4 * 4)  # four starts
+    assert record["listening"] == ["6"] * (5 * 5)  # five starts
     assert [line.rpartition(": ")[2] for line in record["warnings"]] == [
         "Read-only file system; the databases are in force in memory",
         "starting anew",

@@ -59,10 +59,12 @@ class RawConnection:
         window: int = 65535,
         preface: bool = True,
         connected: socket.socket | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         """``window`` is how many bytes of each stream the server may send unasked.
 
-        One that is ``connected`` already to ``path`` is gone on with.
+        One that is ``connected`` already to ``path`` is gone on with. ``patience`` is how many
+        seconds the server has for a frame.
         """
         self._stream = -1
         self._sending = True
@@ -73,7 +75,7 @@ class RawConnection:
         try:
             if connected is None:
                 self._socket.connect(str(path))  # waits for its turn: with a time-out it would not
-            self._socket.settimeout(PATIENCE)
+            self._socket.settimeout(patience)
             if preface:
                 self.send(PREFACE)
                 self.send(frame(Kind.SETTINGS, struct.pack(">HI", INITIAL_WINDOW_SIZE, window)))

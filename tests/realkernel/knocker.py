@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Knocks at a socket until its standard input ends: ``knocker.py SOCKET``.
+
+It prints "answered" once it was answered for the first time, and in the end, as JSON, for each
+knock when it began (time.monotonic), the errno of connect(2), and the status of its call.
+"""
+
+import json
+import re
+import select
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.realkernel.service_unit import PATIENCE
+from tests.support.http2 import RawConnection
+
+CALL = "/kmodd.v1.ModuleService/ListModules"
+PAUSE = 0.25
+"""Seconds between two knocks: each waits on a thread of its own for what becomes of it."""
+
+THREADS = 256
+
+Knock = tuple[float, int, str]
+
+
+def main(path: Path) -> None:
+    """Knock, whatever becomes of the knocks before."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        knocks = [pool.submit(knock, path)]
+        knocks[0].result()
+        print("answered", flush=True)
+        while not select.select([sys.stdin], [], [], PAUSE)[0]:
+            knocks.append(pool.submit(knock, path))
+        print(json.dumps([each.result() for each in knocks]))
+
+
+def knock(path: Path) -> Knock:
+    """Connect, and call once; "" is the status of a call whose connection ended before it did."""
+    began = time.monotonic()
+    try:
+        connection = RawConnection(path, patience=PATIENCE)
+    except OSError as error:
+        return began, error.errno or -1, ""
+    with connection:
+        try:
+            trailers = connection.end_of(connection.call(CALL))
+        except OSError:
+            return began, 0, ""
+    status = re.search(rb"grpc-status.(\d+)", trailers, re.DOTALL)
+    return began, 0, status[1].decode() if status else ""
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
