@@ -77,8 +77,7 @@ class Listener:
             except KmoddError:
                 inherited.close()
                 raise
-            self._take_from(inherited)
-            self._is_lent = True
+            self._take_from(inherited, is_lent=True)
             return
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
@@ -94,7 +93,6 @@ class Listener:
             listening.close()
             raise
         self._take_from(listening)
-        self._is_lent = False
 
     def go_on_by(self, settings: SocketSettings, grants: Grants) -> None:
         """Serve the next calls by ``settings`` and ``grants``, those of the connections there are.
@@ -140,8 +138,9 @@ class Listener:
         for carried in live:
             self._relay.end(carried)
 
-    def _take_from(self, listening: socket.socket) -> None:
+    def _take_from(self, listening: socket.socket, *, is_lent: bool = False) -> None:
         self._let_go()
+        self._is_lent = is_lent
         self._listening = listening
         self._relay.listen(listening, self._accept)
 
@@ -151,9 +150,12 @@ class Listener:
             self._listening = None
 
     def _accept(self, taken: socket.socket) -> None:
-        """Have a connection served, or close it where there are too many; raises OSError."""
+        """Have a connection served, or close it where there may be none; raises OSError."""
         peer = peer_of(taken)
         with self._lock:
+            if self._is_lent and not _may_connect(peer, self._access):
+                taken.close()  # whatever mode the service manager has given it
+                return
             caller = self._caller(peer)
             is_bounded = caller.role is not Role.ADMIN and self.settings.is_shared
             if not self._has_room(peer.uid, is_bounded=is_bounded):

@@ -488,7 +488,8 @@ SETTINGS: Table = {
             "name": Value(
                 _name,
                 "what the service manager calls the socket, if it is one that it has made "
-                "(FileDescriptorName= in systemd.socket(5)); otherwise it is known by its path",
+                "(FileDescriptorName= in systemd.socket(5)); otherwise it is known by its path; it "
+                "has the manager's mode, and who may not connect by this one is not served",
             ),
         }
     ],

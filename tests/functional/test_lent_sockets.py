@@ -15,6 +15,8 @@ import pytest
 from kmodctl import Client
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.http2 import RawConnection
+from tests.support.identities import connected_as
+from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 SETTINGS = """
@@ -25,7 +27,7 @@ path = "@/admin/s"
 path = "{lent}"
 {name}
 role = "observer"
-mode = 0o666
+mode = {mode}
 """
 
 LIST = "/kmodd.v1.ModuleService/ListModules"
@@ -55,9 +57,13 @@ def lent() -> Iterator[socket.socket]:
 
 @contextmanager
 def serving(
-    tree: ModuleTree, lent: socket.socket, names: str, name: str = 'name = "public"'
+    tree: ModuleTree,
+    lent: socket.socket,
+    names: str,
+    name: str = 'name = "public"',
+    mode: int = 0o666,
 ) -> Iterator[Daemon]:
-    settings = SETTINGS.format(lent=lent.getsockname(), name=name)
+    settings = SETTINGS.format(lent=lent.getsockname(), name=name, mode=mode)
     through = (sys.executable, "-c", HAND_OVER, str(lent.fileno()), names)
     with running_daemon(
         tree.root,
@@ -105,7 +111,7 @@ def test_nobody_is_refused_while_the_daemon_starts_anew(
 def test_a_socket_at_another_path_is_not_taken_for_the_one_of_its_name(
     modules_root: ModuleTree, lent: socket.socket
 ) -> None:
-    settings = SETTINGS.format(lent="@/public/s", name='name = "public"')
+    settings = SETTINGS.format(lent="@/public/s", name='name = "public"', mode=0o666)
     through = (sys.executable, "-c", HAND_OVER, str(lent.fileno()), "public")
     with running_daemon(
         modules_root.root,
@@ -144,6 +150,26 @@ def test_commands_of_the_daemon_are_told_of_no_socket(
         for each in opened.iterdir():
             with suppress(FileNotFoundError):  # closed by now
                 assert each.stat().st_ino != ours
+
+
+def test_who_may_connect_by_the_settings_alone_is_served_whatever_the_mode_of_it(
+    modules_root: ModuleTree, lent: socket.socket
+) -> None:
+    require(os.geteuid() == 0, "only root may be another user")
+    place = Path(lent.getsockname())
+    place.parent.chmod(0o711)
+    place.chmod(0o666)
+    with serving(modules_root, lent, "public", mode=0o660):
+        with (
+            connected_as(place, 3001, (os.getegid(),)) as (connected, _),
+            RawConnection(place, connected=connected) as raw,
+        ):
+            assert b"grpc-status\x010" in raw.end_of(raw.call(LIST))
+        with connected_as(place, 3001, (5001,)) as (connected, _):
+            connected.settimeout(30)
+            assert connected.recv(1) == b""
+        with Client(str(place)) as client:
+            assert client.list_modules() == []
 
 
 def reload(daemon: Daemon, config: Path, text: str) -> None:
