@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A socket that the daemon listens on, and the connections that have come in by it."""
 
+import logging
 import os
 import socket
 import stat
@@ -24,6 +25,8 @@ from kmodd.settings import SocketSettings
 
 BACKLOG = 4096
 """Connections that wait to be taken, as far as the machine allows (net.core.somaxconn)."""
+
+log = logging.getLogger(__name__)
 
 ServerOf = Callable[[Role], ApiServer]
 """Returns the server that answers the callers of a role."""
@@ -69,16 +72,18 @@ class Listener:
     def start(self, inherited: socket.socket | None = None) -> None:
         """Bind, listen, and only then show the socket at its path; raises StateError.
 
-        One that is ``inherited`` listens already, where it is.
+        One that is ``inherited`` listens already, where it is, unless it was removed there.
         """
         if inherited is not None:
             try:
-                self._place.adopt(inherited)
+                is_there = self._place.adopt(inherited)
             except KmoddError:
                 inherited.close()
                 raise
-            self._take_from(inherited, is_lent=True)
-            return
+            if is_there:
+                self._take_from(inherited, is_lent=True)
+                return
+            inherited.close()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             listening.bind(str(self._place.stage()))
@@ -93,6 +98,8 @@ class Listener:
             listening.close()
             raise
         self._take_from(listening)
+        if inherited is not None:
+            log.warning("%s was removed: made again", self.settings.path)
 
     def go_on_by(self, settings: SocketSettings, grants: Grants) -> None:
         """Serve the next calls by ``settings`` and ``grants``, those of the connections there are.

@@ -117,10 +117,11 @@ class SocketPlace:
         finally:
             self._unstage()
 
-    def adopt(self, listening: socket.socket) -> None:
+    def adopt(self, listening: socket.socket) -> bool:
         """Take a socket for the one that is shown which the service manager has made and lent us.
 
-        It stays when we leave. Raises StateError where it is not the one at this path.
+        It stays when we leave. False where it has been removed from its path: there is nothing, or
+        no socket that somebody listens on. Raises StateError where it never was at this path.
         """
         with _told(self.path):
             if listening.getsockname() != str(self.path):
@@ -128,8 +129,15 @@ class SocketPlace:
                     Reason.INTERNAL,
                     f"{self.path}: the socket that was handed over is {listening.getsockname()!r}",
                 )
-            with _opened(self.path.name, self._directory) as node:
-                self._shown, self._is_lent = _identity(os.fstat(node)), True
+            try:
+                with _opened(self.path.name, self._directory) as node:
+                    status = os.fstat(node)
+                    if not (stat.S_ISSOCK(status.st_mode) and _listener(node)):
+                        return False
+                    self._shown, self._is_lent = _identity(status), True
+            except FileNotFoundError:
+                return False
+        return True
 
     def change(self, old: SocketAccess, new: SocketAccess) -> None:
         """Have ``new`` in place of ``old`` as who may connect to the socket that is shown.

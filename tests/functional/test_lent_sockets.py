@@ -139,6 +139,48 @@ def test_one_that_somebody_removes_is_made_again(
     assert not place.exists()
 
 
+@pytest.mark.parametrize("is_left", [False, True], ids=["nothing", "a dead socket"])
+def test_one_that_was_removed_before_the_daemon_came_is_made_again(
+    modules_root: ModuleTree,
+    lent: socket.socket,
+    is_left: bool,
+) -> None:
+    place = Path(lent.getsockname())
+    place.unlink()
+    if is_left:  # as one is that a daemon made in its place, and was killed
+        with socket.socket(socket.AF_UNIX) as made_again:
+            made_again.bind(str(place))
+            made_again.listen()
+    with serving(modules_root, lent, "public") as daemon:
+        assert f"{place} was removed: made again" in daemon.log.read_text()
+        with Client(str(place)) as client:
+            assert client.list_modules() == []
+        assert daemon.stop() == 0
+    assert not place.exists()
+
+
+def test_one_that_something_else_lies_in_the_place_of_is_left_out_and_that_said(
+    modules_root: ModuleTree, lent: socket.socket
+) -> None:
+    place = Path(lent.getsockname())
+    place.unlink()
+    place.write_text("of others")
+    settings = SETTINGS.format(lent=place, name='name = "public"', mode=0o666)
+    through = (sys.executable, "-c", HAND_OVER, str(lent.fileno()), "public")
+    with running_daemon(
+        modules_root.root,
+        place="admin/s",
+        settings=settings,
+        through=through,
+        descriptors=(lent.fileno(),),
+    ) as daemon:
+        said = f"{place}: cannot listen there: there is a file of others; the socket is left out"
+        wait_until(lambda: said in daemon.log.read_text())
+        with daemon.client() as client:
+            assert client.list_modules() == []
+    assert place.read_text() == "of others"
+
+
 def test_commands_of_the_daemon_are_told_of_no_socket(
     modules_root: ModuleTree, lent: socket.socket
 ) -> None:
