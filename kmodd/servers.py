@@ -106,6 +106,7 @@ class Servers:
             if failures and paths.isdisjoint(self._listeners):
                 raise failures[0]
             self._take_out([path for path in self._places if path not in paths])
+        self._warn_of_unanswered(paths)
 
     def own(self) -> Path:
         """Return where the daemon itself calls: the first socket for admins, where there is one."""
@@ -227,6 +228,12 @@ class Servers:
         with self._lock:
             self._listeners[path] = listener
         log.info("listening on %s as %s", path, settings.role)
+
+    def _warn_of_unanswered(self, paths: Iterable[Path]) -> None:
+        """Say which sockets are lent that are not among ``paths``: whoever connects there waits."""
+        lent = {each.getsockname() for each in self._lent.values()}
+        for path in sorted(lent.difference(map(str, paths))):
+            log.warning("%s: nobody answers there: no [[socket]] is for what systemd made", path)
 
     def _borrowed(self, settings: SocketSettings) -> socket.socket | None:
         """Return the socket that the service manager has for this one; it keeps its own."""

@@ -231,8 +231,11 @@ def test_one_that_is_wanted_no_more_and_then_again_is_taken_again(
         whole = config.read_text()
         without = whole[: whole.rindex("[[socket]]")]
         reload(daemon, config, without)
-        assert daemon.log.read_text().endswith(f"listening on {place} no more\nkmodd: reloaded\n")
+        unwanted = f"{place}: nobody answers there: no [[socket]] is for what systemd made"
+        assert f"listening on {place} no more\n" in daemon.log.read_text()
+        assert daemon.log.read_text().count(unwanted) == 1
         reload(daemon, config, whole)
+        assert daemon.log.read_text().count(unwanted) == 1
         assert f"listening on {place} as observer\nkmodd: reloaded\n" in daemon.log.read_text()
         with Client(str(place)) as client:
             assert client.list_modules() == []
