@@ -18,7 +18,7 @@ from kmodd.host.peers import SO_PEERPIDFD
 from kmodd.v1.daemon_service_pb2 import WhoAmIResponse
 from kmodd.v1.policy_pb2 import Role
 from tests.realkernel.scenarios import Record, Session
-from tests.realkernel.service_unit import main_pid, shown, systemctl, wait_for_another
+from tests.realkernel.service_unit import main_pid, shown, wait_for_another
 from tests.support.http2 import RawConnection
 
 PUBLIC_SOCKET = "/run/kmodd/kmodd.sock"
@@ -167,5 +167,5 @@ def killed_under_calls(session: Session) -> Record:
         "meanwhile": sum(gone < began <= back for began, *_ in knocked),
         "ends": sorted(set(ends)),
         "unit": shown("ActiveState", "NRestarts"),
-        "socket": systemctl("is-active", "kmodd-public.socket").strip(),
+        "socket": shown("ActiveState", unit="kmodd-public.socket"),
     }

@@ -100,6 +100,7 @@ def started(session: Session) -> Record:
         "published": is_published(),
         "problem": status.tree.problem,
         "log": next(record.text for record in session.client.read_log()),
+        "hides_processes": "hidepid=invisible" in Path(f"/proc/{main_pid()}/mountinfo").read_text(),
         "capabilities": next(
             line.split()[1]
             for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines()
@@ -356,7 +357,7 @@ def journal(_session: Session) -> Record:
             for entry in ours
             if int(entry["PRIORITY"]) <= 4
             and entry not in left_out
-            and not entry["MESSAGE"].startswith("refused to ")
+            and not entry["MESSAGE"].startswith(("refused to ", "the same or the like "))
             and not (str(STATE) in entry["MESSAGE"] and " cannot be kept: " in entry["MESSAGE"])
         ],
     }
