@@ -3,6 +3,7 @@
 
     KmoddError                    a reason, an errno, and the thing that failed
     ├── ModuleFileError           a file that is not a kernel module, or that lies about itself
+    ├── KernelImageError          a file that is no kernel's image, or that lies about itself
     ├── TreeError                 a module tree that is not there, or cannot be read or written
     │   └── CycleError            modules of a tree that need each other in a cycle
     ├── NotFoundError             a name or alias that nothing in the tree answers to
@@ -191,6 +192,15 @@ class ModuleFileError(KmoddError):
         errno: int = 0,
     ) -> None:
         super().__init__(reason, f"{path}: {why}" if path else why, detail=path, errno=errno)
+        self.path = path
+        self.why = why
+
+
+class KernelImageError(KmoddError):
+    """A file that is no kernel's image, or whose headers, stream or tables lie about themselves."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(Reason.TREE_UNREADABLE, f"{path}: {why}", detail=path)
         self.path = path
         self.why = why
 
