@@ -88,7 +88,7 @@ def unpack(data: bytes, *, path: str, limit: int = MAX_IMAGE) -> Unpacked:
         raise ModuleFileError(path, why, errno=errno.ENOMEM) from error
 
 
-class _GzipDecoder:
+class GzipDecoder:
     """zlib's decoder for one gzip member, in the shape of lzma's and zstd's."""
 
     def __init__(self) -> None:
@@ -97,17 +97,21 @@ class _GzipDecoder:
 
     @property
     def eof(self) -> bool:
+        """Whether the member's end is reached."""
         return self._zlib.eof
 
     @property
     def needs_input(self) -> bool:
+        """Whether there is no more output without more input."""
         return not self._waiting and not self._zlib.unconsumed_tail
 
     @property
     def unused_data(self) -> bytes:
+        """What is behind the member."""
         return self._zlib.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Take in ``data``, and return at most ``max_length`` bytes; raises zlib.error."""
         output = self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
         # zlib may have taken all input and still hold output back.
         self._waiting = len(output) == max_length
@@ -117,7 +121,7 @@ class _GzipDecoder:
 def _decoder_at(data: bytes, position: int, compression: Compression) -> _Decoder:
     """Return a decoder for the stream at ``position``."""
     if compression is Compression.GZIP:
-        return _GzipDecoder()
+        return GzipDecoder()
     if compression is Compression.XZ:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ)
     from kmodd.modulefile.zstd_frames import FRAME_HEADER, frame_decoder

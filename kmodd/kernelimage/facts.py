@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image says of its kernel, all of it read at once; and as bytes, to be kept.
+
+The format of those is this project's own: a line with its name and version, a line with the SHA-256
+of all that follows, and JSON.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from kmodd.errors import KernelImageError, ModuleFileError
+from kmodd.kernelimage.btf import BTF_BEGINNING, Btf, Layouts
+from kmodd.kernelimage.certificates import read_trusted
+from kmodd.kernelimage.exports import read_kernel_exports
+from kmodd.kernelimage.parameters import read_directories
+from kmodd.kernelimage.payload import unwrapped
+from kmodd.kernelimage.sections import KernelSections
+from kmodd.kernelimage.words import read_banner, read_vermagic
+from kmodd.modulefile.exports import ExportedSymbol
+
+HEADER = b"kmodd kernel image 1\n"
+"""Another version is another header, and what is kept under the old one is read again."""
+
+_DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
+
+
+class ImageStamp(NamedTuple):
+    """What changes with an image: what is kept of it is of the file that has this stamp."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image says of its kernel.
+
+    ``vermagic`` is empty, and ``exports`` and ``directories`` (the names that are in /sys/module
+    before any module is loaded) are None, where it does not say. ``certificates`` are those that
+    the kernel trusts, X.509 in DER.
+    """
+
+    release: str
+    banner: str
+    vermagic: str = ""
+    exports: tuple[ExportedSymbol, ...] | None = None
+    directories: frozenset[str] | None = None
+    certificates: tuple[bytes, ...] = ()
+
+
+@contextmanager
+def opened(path: str) -> Iterator[KernelSections]:
+    """Give the sections of the kernel in the image at ``path``.
+
+    Raises KernelImageError, also for what goes wrong with the tables while the context is open.
+    """
+    try:
+        with unwrapped(path) as kernel:
+            yield KernelSections(kernel)
+    except ModuleFileError as error:
+        raise KernelImageError(path, error.why) from error
+
+
+def read_facts(path: str) -> ImageFacts:
+    """Return what the image at ``path`` says; its memory is given back by then.
+
+    Raises KernelImageError where it cannot be read, is no image, or lies about itself.
+    """
+    with opened(path) as kernel:
+        release, banner = read_banner(kernel)
+        return ImageFacts(
+            release=release,
+            banner=banner,
+            vermagic=read_vermagic(kernel, release),
+            exports=read_kernel_exports(kernel),
+            directories=read_directories(kernel),
+            certificates=read_trusted(kernel),
+        )
+
+
+def layouts_of(kernel: KernelSections) -> Layouts | None:
+    """Return the kernel's types; None where it has none. Raises KernelImageError.
+
+    In a flat kernel they are found by what they begin with.
+    """
+    for region in kernel.searched(".BTF"):
+        start = region.data.find(BTF_BEGINNING) if kernel.elf is None else 0
+        if start >= 0:
+            return Layouts(Btf(region.data[start:], kernel.path))
+    return None
+
+
+def stamp_of(path: str) -> ImageStamp:
+    """Return the stamp of the file as it is now; raises OSError."""
+    status = os.stat(path)
+    return ImageStamp(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def dump_facts(facts: ImageFacts, stamp: ImageStamp) -> bytes:
+    """Return what ``load_facts`` makes the same of again."""
+    exports = facts.exports
+    content = {
+        "stamp": list(stamp),
+        "release": facts.release,
+        "banner": facts.banner,
+        "vermagic": facts.vermagic,
+        "exports": None if exports is None else _columns(exports),
+        "directories": None if facts.directories is None else sorted(facts.directories),
+        "certificates": [each.hex() for each in facts.certificates],
+    }
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return b"%b%b\n%b" % (HEADER, hashlib.sha256(body).hexdigest().encode(), body)
+
+
+def _columns(exports: tuple[ExportedSymbol, ...]) -> list[list[Any]]:
+    """Return a list for each field: JSON is half as large that way."""
+    return [[each[field] for each in exports] for field in range(len(ExportedSymbol._fields))]
+
+
+def load_facts(data: bytes, stamp: ImageStamp) -> ImageFacts | None:
+    """Return what ``data`` has of the image with that stamp; None where it is of another.
+
+    Raises ValueError for bytes of another version, and for any that are damaged.
+    """
+    start = len(HEADER) + _DIGEST_SIZE
+    body = data[start:]
+    if not data.startswith(HEADER):
+        raise ValueError("it is of another version")
+    if data[len(HEADER) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise ValueError("it is damaged: its checksum is wrong")
+    content = json.loads(body)
+    if ImageStamp(*content["stamp"]) != stamp:
+        return None
+    exports, directories = content["exports"], content["directories"]
+    return ImageFacts(
+        release=content["release"],
+        banner=content["banner"],
+        vermagic=content["vermagic"],
+        exports=None if exports is None else tuple(map(ExportedSymbol, *exports)),
+        directories=None if directories is None else frozenset(directories),
+        certificates=tuple(map(bytes.fromhex, content["certificates"])),
+    )

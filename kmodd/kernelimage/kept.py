@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image says, read once and kept: to unpack one takes up to a second."""
+
+import logging
+from typing import Protocol
+
+from kmodd.errors import KernelImageError
+from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+
+log = logging.getLogger(__name__)
+
+
+class ImageKeeper(Protocol):
+    """Keeps bytes for an image; what others could have written it does not give back."""
+
+    def load(self, image: str) -> bytes | None:
+        """Return what was kept for the image at that path, if there is anything to trust."""
+
+    def save(self, image: str, data: bytes) -> None:
+        """Keep ``data`` for it, if that can be."""
+
+
+def facts_of(path: str, keeper: ImageKeeper | None) -> ImageFacts:
+    """Return what the image at ``path`` says, from what is kept of the very same file or anew.
+
+    Raises KernelImageError.
+    """
+    try:
+        stamp = stamp_of(path)
+    except OSError as error:
+        raise KernelImageError(path, f"it cannot be read: {error.strerror}") from error
+    data = keeper.load(path) if keeper else None
+    if data is not None:
+        try:
+            kept = load_facts(data, stamp)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("what was kept of %s is dropped: %s", path, error)
+        else:
+            if kept is not None:
+                return kept
+    facts = read_facts(path)
+    # What was read while somebody put another file there is not kept as that one's.
+    if keeper is not None and _is_still(path, stamp):
+        keeper.save(path, dump_facts(facts, stamp))
+    return facts
+
+
+def _is_still(path: str, stamp: object) -> bool:
+    try:
+        return stamp_of(path) == stamp
+    except OSError:
+        return False

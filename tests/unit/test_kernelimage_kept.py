@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of an image is of that very file, or it is read anew."""
+
+from pathlib import Path
+
+import pytest
+
+from kmodd.errors import KernelImageError
+from kmodd.kernelimage import facts_of, kept
+from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+from tests.support.kernel_image import BANNER, BASE, Linked, vmlinux_sections, write_vmlinux
+
+
+class Memory:
+    """Keeps bytes in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load(self, image: str) -> bytes | None:
+        return self.kept.get(image)
+
+    def save(self, image: str, data: bytes) -> None:
+        self.kept[image] = data
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    (tmp_path / "vmlinuz").write_bytes(write_vmlinux(vmlinux_sections()))
+    return str(tmp_path / "vmlinuz")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the images that are read, in order."""
+    read: list[str] = []
+
+    def noted(path: str) -> ImageFacts:
+        read.append(path)
+        return read_facts(path)
+
+    monkeypatch.setattr(kept, "read_facts", noted)
+    return read
+
+
+def test_an_image_is_read_once(path: str, reads: list[str]) -> None:
+    memory = Memory()
+    first = facts_of(path, memory)
+    assert facts_of(path, memory) == first == read_facts(path)
+    assert reads == [path]
+    facts_of(path, None)
+    assert reads == [path, path]
+
+
+def test_another_image_in_its_place_is_read(path: str, reads: list[str]) -> None:
+    memory = Memory()
+    facts_of(path, memory)
+    Path(path).write_bytes(write_vmlinux(vmlinux_sections()[:-1]))
+    assert facts_of(path, memory).certificates == ()
+    assert facts_of(path, memory).certificates == ()
+    assert reads == [path, path]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:0],
+        lambda data: data[:-1],
+        lambda data: data.replace(b"kernel image 1", b"kernel image 0"),
+        lambda data: data.replace(b"_printk", b"_prints"),
+    ],
+)
+def test_what_is_damaged_is_dropped(
+    path: str, reads: list[str], damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert callable(damage)
+    memory = Memory()
+    first = facts_of(path, memory)
+    memory.kept[path] = damage(memory.kept[path])
+    assert facts_of(path, memory) == first
+    assert reads == [path, path]
+    assert "is dropped: it is" in caplog.text
+    assert facts_of(path, memory) == first
+    assert reads == [path, path]
+
+
+def test_what_an_image_does_not_say_is_kept_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "vmlinuz"
+    said = Linked(".rodata", BASE, BANNER.encode() + b"\0")
+    strings = Linked("__ksymtab_strings", BASE + 0x1000, b"\0")
+    for sections in ([said], [said, strings]):
+        path.write_bytes(write_vmlinux(sections))
+        facts, stamp = read_facts(str(path)), stamp_of(str(path))
+        assert load_facts(dump_facts(facts, stamp), stamp) == facts
+
+
+def test_an_image_that_is_changed_while_it_is_read_is_not_kept(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(path: str) -> ImageFacts:
+        facts = read_facts(path)
+        Path(path).write_bytes(b"")
+        return facts
+
+    monkeypatch.setattr(kept, "read_facts", changed)
+    memory = Memory()
+    assert facts_of(path, memory).exports
+    assert memory.kept == {}
+
+
+def test_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KernelImageError, match="it cannot be read: No such file"):
+        facts_of(str(tmp_path / "none"), Memory())
