@@ -36,6 +36,7 @@ from kmodd.settings import (
     Settings,
     SocketSettings,
     check_command_line,
+    default_cache,
     default_config,
     default_runtime,
     default_socket,
@@ -171,7 +172,7 @@ def _add_upkeep(parser: argparse.ArgumentParser) -> None:
         "--state",
         metavar="DIR",
         type=Path,
-        help="where to keep what was read of the trees, for a quicker next start "
+        help="where to keep what was read of trees and kernels' images, for a quicker next start "
         "(default: /var/lib/kmodd for root, "
         "~/.local/state/kmodd for a user)",
     )
@@ -326,7 +327,7 @@ def _run(options: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
         sockets = _sockets(options.socket or Path(directory, "kmodd.sock"))
-        with running(replace(settings, sockets=sockets)) as daemon:
+        with running(replace(settings, sockets=sockets), images=default_cache()) as daemon:
             if not command:
                 command = [os.environ.get("SHELL") or "/bin/sh"]
                 print(f"kmodd: a shell on {daemon.kernel}; 'exit' ends both", file=sys.stderr)

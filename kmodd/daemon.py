@@ -33,7 +33,7 @@ from kmodd.plan import DenyList
 from kmodd.server import Parts
 from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
-from kmodd.state import AskedStore, RecordStore
+from kmodd.state import AskedStore, ImageStore, RecordStore
 from kmodd.trees import Trees, modules_directory
 from kmodd.trees.watcher import watching
 
@@ -109,9 +109,10 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Daemon]:
+def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemon]:
     """Run a daemon in this process while the context is open.
 
+    ``images`` is where what is read of kernels' images is kept, if not in the directory for state.
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     descriptors.raise_limit()
@@ -121,7 +122,7 @@ def running(settings: Settings) -> Iterator[Daemon]:
         servers.claim(settings.sockets)
         trees = _trees(settings)
         _build(trees)
-        kernel = _kernel(settings, trees)
+        kernel = _kernel(settings, trees, images or settings.state)
         ending.callback(kernel.close)
         commands = Commands(
             _own_socket(settings),
@@ -298,8 +299,8 @@ def _trees(settings: Settings) -> Trees:
     )
 
 
-def _kernel(settings: Settings, trees: Trees) -> Kernel:
-    """Return the kernel, opened; raises KmoddError."""
+def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
+    """Return the kernel, opened; raises KmoddError. What an image says is kept in ``images``."""
 
     def modules() -> Mapping[str, ModuleRecord]:
         generation = trees.in_force()
@@ -310,6 +311,7 @@ def _kernel(settings: Settings, trees: Trees) -> Kernel:
         root=trees.root,
         trees=trees.directory,
         modules=modules,
+        images=ImageStore(images) if images else None,
         command_line=settings.kernel_command_line,
         run_code=settings.run_code,
     )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a daemon keeps for its next start: what it read of each tree, and what it was asked for.
+"""What a daemon keeps for its next start: what it read of trees and of kernels' images, and what it
+was asked for.
 
 A store that cannot be written is done without, and one that is damaged or that somebody else could
 have written is dropped.
@@ -22,6 +23,9 @@ from kmodd.names import check_query
 
 STORE_MAX = 256 << 20
 """Bytes of a store that are read at most; Debian's tree takes 2 MB."""
+
+IMAGES_MAX = 16
+"""Images of which something is kept at most, the last ones; each takes half a megabyte."""
 
 FIRST_PAUSE = 2.0
 """Seconds after which what could not be kept is tried again; each pause is twice the last."""
@@ -107,6 +111,40 @@ class RecordStore:
     def _path(self, tree: str) -> Path:
         name = hashlib.sha256(os.fsencode(tree)).hexdigest()[:32]
         return self._directory / f"{name}.records"
+
+
+class ImageStore:
+    """A directory with a file for each kernel's image that was read last.
+
+    Several daemons may share it: each writes a file whole, and what one cannot use it drops.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._complaint = Complaint()
+
+    def load(self, image: str) -> bytes | None:
+        """Return what was kept of the image at that path; None where there is nothing to trust."""
+        path = self._path(image)
+        try:
+            return _read_own(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("%s is dropped: %s", path, error)
+            return None
+
+    def save(self, image: str, data: bytes) -> None:
+        """Keep ``data`` of it, whole or not at all; a directory that takes nothing is told once."""
+        _kept(self._path(image), data, self._complaint)
+        with suppress(OSError):
+            kept = sorted(self._directory.glob("*.image"), key=lambda each: each.stat().st_mtime_ns)
+            for path in kept[:-IMAGES_MAX]:
+                path.unlink()
+
+    def _path(self, image: str) -> Path:
+        name = hashlib.sha256(os.fsencode(image)).hexdigest()[:32]
+        return self._directory / f"{name}.image"
 
 
 class AskedStore:

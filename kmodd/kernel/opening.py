@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import DAEMONS_OWN, MACHINES_OWN, Kernel, KernelTraits
+
+if TYPE_CHECKING:
+    from kmodd.kernelimage import ImageKeeper
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +22,16 @@ class KernelOptions:
     """What a kernel is opened with.
 
     One that is not the machine's is that of ``release``, found in the system root ``root`` whose
-    trees are in ``trees``; ``modules`` tells the records of the release's modules by name. It is
-    booted with ``command_line``; with ``run_code`` it runs modules' own code, where the emulator's
-    library is installed.
+    trees are in ``trees``; ``modules`` tells the records of the release's modules by name, and
+    ``images`` keeps what its image says. It is booted with ``command_line``; with ``run_code`` it
+    runs modules' own code, where the emulator's library is installed.
     """
 
     release: str
     root: Path
     trees: Path
     modules: Callable[[], Mapping[str, Any]]
+    images: "ImageKeeper | None" = None
     command_line: str = ""
     run_code: bool = True
 
@@ -60,7 +64,9 @@ def open_kernel(name: str, options: KernelOptions) -> Kernel:
 def _emulated(options: KernelOptions) -> Kernel:
     from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 
-    source = VmlinuxSource(options.root, options.release, options.trees, options.modules)
+    source = VmlinuxSource(
+        options.root, options.release, options.trees, options.modules, options.images
+    )
     return IsolatedKernel(
         options.release,
         source,

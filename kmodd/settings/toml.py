@@ -420,7 +420,7 @@ SETTINGS: Table = {
         "whether the emulated kernel runs modules' own code: where it does not, each init counts "
         "as a success (default: true, where kmodd's extra 'emulator' is installed)",
     ),
-    "state": Value(_path, "the directory where what was read of the trees is kept"),
+    "state": Value(_path, "the directory where what was read of trees and kernels' images is kept"),
     "runtime": Value(
         _path, "the directory where what a reboot may take is kept: which modules were asked for"
     ),

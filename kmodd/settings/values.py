@@ -174,6 +174,12 @@ def default_state() -> Path | None:
     return Path(home) / "kmodd" if home.startswith("/") else None
 
 
+def default_cache() -> Path | None:
+    """Return where a user's private daemons share what they read; None for one without a home."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "kmodd" if home.startswith("/") else None
+
+
 def default_runtime() -> Path | None:
     """Return where this user's daemon keeps what a reboot may take; None where there is no place.
 

@@ -151,9 +151,10 @@ def trusted_list(certificates: Sequence[bytes] = CERTIFICATES, *, made: int | No
     return listed + padding + struct.pack("<QQ", len(listed), first)
 
 
-def vmlinux_sections() -> list[Linked]:
-    """Return all sections of a small kernel."""
-    said = bytes(3) + BANNER.encode() + b"\0" + VERMAGIC.encode() + b"\0"
+def vmlinux_sections(release: str = RELEASE) -> list[Linked]:
+    """Return all sections of a small kernel of that release."""
+    words = (BANNER + "\0" + VERMAGIC + "\0").replace(RELEASE, release)
+    said = bytes(3) + words.encode()
     init = b"\x55" * 16 + trusted_list() + b"\x55" * 16
     return [
         Linked(".rodata", BASE, said),

@@ -13,7 +13,7 @@ from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
 from kmodd.kernel.emulated.release.certificates import parse_certificate, read_certificates
-from kmodd.kernel.emulated.release.vmlinux import VmlinuxSource
+from kmodd.kernel.emulated.release.source import VmlinuxSource
 from tests.support.elf_writer import ModuleSpec, append_signature, write_module
 from tests.support.emulated import SAMPLE, kernel, refusal, vmlinux
 from tests.support.require import require

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.state import ASKED, AskedStore, RecordStore, Retries
+from kmodd.state import ASKED, IMAGES_MAX, AskedStore, ImageStore, RecordStore, Retries
 from kmodd.trees import Trees
 from tests.support.modules import module_tree
 
@@ -70,6 +70,44 @@ def test_a_record_that_others_could_write_is_dropped(tmp_path: Path) -> None:
     (tmp_path / ASKED).unlink()
     os.symlink("/etc/passwd", tmp_path / ASKED)
     assert store.load() == frozenset()
+
+
+def test_what_was_read_of_an_image_is_kept_for_that_one(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "state")
+    assert store.load("/boot/vmlinuz-a") is None
+    store.save("/boot/vmlinuz-a", b"a")
+    store.save("/boot/vmlinuz-b", b"b")
+    assert (store.load("/boot/vmlinuz-a"), store.load("/boot/vmlinuz-b")) == (b"a", b"b")
+    for path in (tmp_path / "state").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o620)
+    assert store.load("/boot/vmlinuz-a") is None
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+    assert store.load("/boot/vmlinuz-b") is None
+
+
+def test_the_last_images_are_kept_and_no_others(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    (tmp_path / "other").touch()
+    for number in range(IMAGES_MAX + 3):
+        store.save(f"/boot/{number}", b"x")
+        (path,) = (each for each in tmp_path.glob("*.image") if each.stat().st_mtime_ns > 10**12)
+        os.utime(path, ns=(number, number))
+    kept = [number for number in range(IMAGES_MAX + 3) if store.load(f"/boot/{number}")]
+    assert kept == list(range(3, IMAGES_MAX + 3))
+    assert (tmp_path / "other").exists()
+
+
+def test_where_no_image_can_be_kept_that_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    store = ImageStore(tmp_path / "file/state")
+    store.save("/boot/a", b"x")
+    store.save("/boot/a", b"x")
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 def test_a_directory_that_takes_nothing_is_told_of_once(

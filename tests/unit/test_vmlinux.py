@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the emulated kernel's own symbols come from."""
 
+import errno
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,16 +10,30 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import ModuleRecord
+from kmodd.errors import Reason
+from kmodd.kernel.base import InsertFlags
+from kmodd.kernel.emulated import EmulatedKernel
 from kmodd.kernel.emulated.release.build_options import BuildOptions, parse_build_options
+from kmodd.kernel.emulated.release.source import VmlinuxSource
 from kmodd.kernel.emulated.release.vmlinux import (
     FROM_MODULES,
     CoreSymbol,
     MachineType,
     Sample,
     Vmlinux,
-    VmlinuxSource,
 )
-from tests.support.elf_writer import ModuleSpec, append_signature, write_module
+from kmodd.state import ImageStore
+from tests.support.elf_writer import Import, ModuleSpec, append_signature, write_module
+from tests.support.emulated import refusal
+from tests.support.kernel_image import (
+    EXPORTS,
+    VERMAGIC,
+    bz_image,
+    pack,
+    vmlinux_sections,
+    write_vmlinux,
+)
+from tests.support.kernel_image import RELEASE as OF_IMAGE
 from tests.support.modules import SOURCES
 from tests.support.records import RELEASE, record
 from tests.support.signatures import signature_by
@@ -29,6 +45,9 @@ SYMVERS = (
     "nonsense\n"
     "0xzz\tbad\tvmlinux\tEXPORT_SYMBOL\t\n"
 )
+
+
+IMAGE = bz_image(pack(write_vmlinux(vmlinux_sections()), "zstd"))
 
 
 def modules(*records: ModuleRecord) -> Mapping[str, ModuleRecord]:
@@ -67,6 +86,88 @@ def test_an_absolute_link_to_the_headers_stays_in_the_root(tmp_path: Path) -> No
     (tree / "build").symlink_to("/usr/src/headers")
     vmlinux = VmlinuxSource(tmp_path, RELEASE, tmp_path / "lib/modules", dict)()
     assert set(vmlinux.symbols) == {"_printk", "gpl_do"}
+
+
+def image_in(root: Path, release: str = OF_IMAGE, data: bytes = IMAGE) -> Path:
+    """Put the small kernel's image into a root as that of ``release``."""
+    path = root / f"boot/vmlinuz-{release}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_the_image_goes_before_a_symvers_and_before_guesses(tmp_path: Path) -> None:
+    place = tmp_path / f"lib/modules/{OF_IMAGE}/build"
+    place.mkdir(parents=True)
+    (place / "Module.symvers").write_text(SYMVERS)
+    path = image_in(tmp_path)
+    tree = modules(record("greet", needs=["nosuch"]))
+    vmlinux = VmlinuxSource(tmp_path, OF_IMAGE, tmp_path / "lib/modules", lambda: tree)()
+    assert vmlinux.symbols == {
+        name: CoreSymbol(crc, gpl_only, namespace) for name, crc, gpl_only, namespace in EXPORTS
+    }
+    assert vmlinux.source == str(path)
+    assert vmlinux.vermagic == VERMAGIC
+
+
+def test_what_the_image_does_not_export_is_an_unknown_symbol(tmp_path: Path) -> None:
+    image_in(tmp_path)
+    tree = modules(record("user", needs=["nosuch"]))
+    source = VmlinuxSource(tmp_path, OF_IMAGE, tmp_path / "lib/modules", lambda: tree)
+    spec = ModuleSpec(imports=(Import("nosuch_do"),), vermagic=VERMAGIC, versions=())
+    error = refusal(EmulatedKernel(OF_IMAGE, source), write_module(spec))
+    assert (error.reason, error.symbol) == (Reason.UNKNOWN_SYMBOL, "nosuch_do")
+
+
+def test_the_image_tells_which_parts_of_the_kernel_have_a_directory(tmp_path: Path) -> None:
+    directory = tmp_path / "lib/modules" / OF_IMAGE
+    directory.mkdir(parents=True)
+    (directory / "modules.builtin").write_text("kernel/mm/kfence/core.ko\nkernel/loud.ko\n")
+    (directory / "modules.builtin.modinfo").write_bytes(b"core.parmtype=quiet:int\0")
+    image_in(tmp_path)
+    source = VmlinuxSource(tmp_path, OF_IMAGE, tmp_path / "lib/modules", dict)
+    assert source().builtins.names == {"core", "loud"}
+    assert source().builtins.with_directory == {"kernel", "loud", "with_version"}
+    one = EmulatedKernel(OF_IMAGE, source)
+    error = refusal(one, write_module(ModuleSpec(name="loud", vermagic=VERMAGIC, versions=())))
+    assert error.errno == errno.EINVAL
+    one.init_module(
+        write_module(ModuleSpec(name="core", vermagic=VERMAGIC, versions=())), "", InsertFlags.NONE
+    )
+    assert [each.name for each in one.modules()] == ["core"]
+
+
+@pytest.mark.parametrize(
+    ("release", "data", "why"),
+    [
+        (OF_IMAGE, IMAGE[:-2000], "tells nothing: .*is not within the file"),
+        (OF_IMAGE, b"", "tells nothing: .*neither a kernel nor"),
+        ("6.2.0", IMAGE, f"is no image of 6.2.0, but of {OF_IMAGE}"),
+    ],
+)
+def test_an_image_that_is_of_no_use_is_told_of_and_done_without(
+    tmp_path: Path, release: str, data: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    image_in(tmp_path, release, data)
+    tree = modules(record("greet", needs=["printk"]))
+    vmlinux = VmlinuxSource(tmp_path, release, tmp_path / "lib/modules", lambda: tree)()
+    assert set(vmlinux.symbols) == {"printk_do"}
+    assert vmlinux.source == FROM_MODULES
+    assert re.search(why, caplog.text)
+
+
+def test_a_start_reads_no_image_that_an_earlier_one_has_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image_in(tmp_path)
+    store = ImageStore(tmp_path / "state")
+    trees = tmp_path / "lib/modules"
+    first = VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)()
+    monkeypatch.delattr("kmodd.kernelimage.kept.read_facts")
+    assert VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)() == first
+    path.touch()
+    with pytest.raises(NameError):
+        VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)
 
 
 def test_without_one_the_kernel_offers_what_modules_import_and_none_exports(

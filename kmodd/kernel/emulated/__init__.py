@@ -17,13 +17,13 @@ reporting       the log, the taints, what a system call is refused with
 """
 
 from kmodd.kernel.emulated.process.isolated import IsolatedKernel
+from kmodd.kernel.emulated.release.source import VmlinuxSource
 from kmodd.kernel.emulated.release.vmlinux import (
     Builtins,
     CoreSymbol,
     MachineType,
     Sample,
     Vmlinux,
-    VmlinuxSource,
 )
 from kmodd.kernel.emulated.system_calls.kernel import EmulatedKernel
 

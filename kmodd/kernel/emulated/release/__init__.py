@@ -2,6 +2,7 @@
 """What a kernel is before it has loaded a module.
 
 vmlinux                     its symbols, version magic, built-in modules
+source                      where these are known from: its image, its build, its modules
 build_options               its configuration, as far as the loader minds it
 certificates                those of the keys that its modules are signed with
 """
