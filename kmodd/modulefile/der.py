@@ -41,6 +41,16 @@ def elements(data: bytes) -> list[Element]:
     return found
 
 
+def first_element(data: bytes) -> Element:
+    """Return the first element of ``data``, whatever is behind it; raises ValueError."""
+    size = 2 + data[1] if len(data) > 1 else 0
+    if size and data[1] & 0x80:
+        digits = data[1] & 0x7F
+        size = 2 + digits + int.from_bytes(data[2 : 2 + digits], "big")
+    (found,) = elements(data[:size])
+    return found
+
+
 def dotted(identifier: bytes) -> str:
     """Return an object identifier as people write it (X.690, section 8.19); raises ValueError."""
     if not identifier or identifier[-1] & 0x80:

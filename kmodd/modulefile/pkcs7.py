@@ -59,15 +59,13 @@ class SignerInfo:
     ``name`` is the common name of the issuer of the signer's certificate, the last part of the
     name where it has none, and ``key_id`` that certificate's serial number; or the name is empty
     and ``key_id`` the subject key identifier. ``hash_algorithm`` is an object identifier with dots
-    where it has no name here. ``signs_attributes`` tells that what is signed are attributes, of
-    which the content is one.
+    where it has no name here.
     """
 
     name: str
     key_id: bytes
     hash_algorithm: str
     signature: bytes
-    signs_attributes: bool = False
 
 
 def read_signer(message: bytes) -> SignerInfo | None:
@@ -94,9 +92,8 @@ def _first_signer(message: bytes) -> SignerInfo:
     # Signed attributes and the algorithm of the signature stand before the signature.
     signature, *_ = [value for tag, value in rest if tag == OCTETS]
     name, key_id = _identify(identifier)
-    with_attributes = any(tag == CONTEXT_0 for tag, _ in rest)
     hash_name = HASHES.get(algorithm) or _OTHER_HASHES.get(algorithm) or dotted(algorithm)
-    return SignerInfo(name, key_id, hash_name, signature, with_attributes)
+    return SignerInfo(name, key_id, hash_name, signature)
 
 
 def _identify(identifier: Element) -> tuple[str, bytes]:

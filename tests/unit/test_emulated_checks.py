@@ -55,12 +55,6 @@ def of_release(release: str, **changes: Any) -> ModuleSpec:
     return ModuleSpec(vermagic=VERMAGIC.replace(VERMAGIC.split()[0], release), **changes)
 
 
-def test_a_signature_by_the_releases_key_is_good() -> None:
-    one = kernel(sample=SIGNED, boot=ENFORCED)
-    one.init_module(append_signature(PLAIN, signature_by(KEY)), "", InsertFlags.NONE)
-    assert one.modules()[0].taints == ""
-
-
 def test_a_signature_by_another_key_taints_unless_signatures_are_enforced() -> None:
     stranger = append_signature(PLAIN, signature_by(b"\x56"))
     one = kernel(sample=SIGNED)

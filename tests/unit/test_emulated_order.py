@@ -10,6 +10,7 @@ from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol
 from kmodd.kernel.emulated.release.build_options import BuildOptions
+from kmodd.keys import parse_certificate
 from tests.support.elf_object import SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE
 from tests.support.elf_writer import (
     MODULE_LAYOUT,
@@ -23,7 +24,7 @@ from tests.support.elf_writer import (
 )
 from tests.support.emulated import CORE, SAMPLE, exporting, importing, kernel, load, refusal
 from tests.support.param_writer import Param
-from tests.support.signatures import signature_by
+from tests.support.signatures import certificate_of, signature_by, signed_with_key
 
 KEY = b"\x12\x34"
 PARAMETERS = "count=many"
@@ -54,12 +55,14 @@ MENDINGS = (
 
 
 def signed(spec: ModuleSpec) -> bytes:
-    return append_signature(write_module(spec), signature_by(KEY))
+    image = write_module(spec)
+    return append_signature(image, signature_by(KEY, signature=signed_with_key(image)))
 
 
 def test_of_all_that_is_wrong_the_first_is_told_in_the_kernels_order() -> None:
     one = kernel(
         sample=replace(SAMPLE, key=KEY),
+        certificates=(parse_certificate(certificate_of(KEY)),),
         symbols={**CORE, "module_layout": CoreSymbol(MODULE_LAYOUT[1])},
         options=BuildOptions(livepatch=False),
         boot={"command_line": "module.sig_enforce module_blacklist=evil"},

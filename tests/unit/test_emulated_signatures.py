@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signatures of modules on a root that has the certificate of its kernel's key."""
+"""Signatures of modules, on a kernel that has the certificate of their key and on one without."""
 
 import errno
 import subprocess
@@ -12,10 +12,12 @@ import pytest
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import EmulatedKernel, IsolatedKernel
-from kmodd.kernel.emulated.release.certificates import parse_certificate, read_certificates
+from kmodd.kernel.emulated.release.certificates import read_certificates
 from kmodd.kernel.emulated.release.source import VmlinuxSource
+from kmodd.keys import parse_certificate
 from tests.support.elf_writer import ModuleSpec, append_signature, write_module
-from tests.support.emulated import SAMPLE, kernel, refusal, vmlinux
+from tests.support.emulated import SAMPLE, kernel, log, refusal, vmlinux
+from tests.support.kernel_image import CERTIFICATES, RELEASE, vmlinux_sections, write_vmlinux
 from tests.support.require import require
 from tests.support.signatures import certificate_of, signature_by, signed_with_key
 
@@ -60,10 +62,31 @@ def test_a_signature_of_a_key_that_is_not_there_taints_as_ever() -> None:
     assert one.modules()[0].taints == "E"
 
 
-def test_a_certificate_tells_its_key_by_both_of_its_names() -> None:
-    assert CERTIFICATE.key_ids == (SERIAL, KEY_ID)
-    assert (CERTIFICATE.modulus.bit_length(), CERTIFICATE.exponent) == (1024, 65537)
-    assert parse_certificate(certificate_of(SERIAL)).key_ids == (SERIAL,)
+def test_without_a_certificate_no_signature_is_good() -> None:
+    one = kernel(sample=SAMPLE_OF_KEY)
+    one.init_module(signed(PLAIN), "", InsertFlags.NONE)
+    assert one.modules()[0].taints == "E"
+    error = refusal(kernel(sample=SAMPLE_OF_KEY, boot=ENFORCED), signed(PLAIN))
+    assert error.errno == errno.EKEYREJECTED
+    assert error.log == ("Loading of module with unavailable key is rejected",)
+
+
+def test_a_signature_of_attributes_is_no_modules() -> None:
+    error = refusal(of_its_builder(), signed(PLAIN, attributes=b"\x30\0"))
+    assert error.errno == errno.EKEYREJECTED
+    assert error.log == ("PKCS7: Invalid module sig (has authattrs)",)
+
+
+def test_an_algorithm_that_is_not_verified_is_told_by_its_name() -> None:
+    image = signed(PLAIN, algorithm=bytes.fromhex("608648016503040312"))
+    told = "kmodd does not verify ML-DSA-65, which this module is signed with"
+    one = of_its_builder()
+    one.init_module(image, "", InsertFlags.NONE)
+    assert one.modules()[0].taints == "E"
+    assert told in log(one)
+    error = refusal(of_its_builder(boot=ENFORCED), image)
+    assert error.errno == errno.EKEYREJECTED
+    assert error.log == (told, "Loading of module with unsupported crypto is rejected")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +94,6 @@ def test_a_certificate_tells_its_key_by_both_of_its_names() -> None:
     [
         certificate_of(SERIAL)[:-1],
         certificate_of(SERIAL) + b"\0",
-        certificate_of(SERIAL, algorithm=b"\x2a"),
         b"",
         b"-----BEGIN CERTIFICATE-----",
     ],
@@ -104,6 +126,16 @@ def test_the_certificate_is_found_beside_the_headers_and_reaches_the_kernels_pro
         isolated.close()
 
 
+def test_the_image_has_the_certificates_that_are_trusted(tmp_path: Path) -> None:
+    (tmp_path / "boot").mkdir()
+    (tmp_path / f"boot/vmlinuz-{RELEASE}").write_bytes(write_vmlinux(vmlinux_sections()))
+    build = tmp_path / f"lib/modules/{RELEASE}/build/certs"
+    build.mkdir(parents=True)
+    (build / "signing_key.x509").write_bytes(certificate_of(b"\x77"))
+    found = VmlinuxSource(tmp_path, RELEASE, tmp_path / "lib/modules", dict)().certificates
+    assert [each.der for each in found] == [*CERTIFICATES, certificate_of(b"\x77")]
+
+
 def test_what_openssl_makes_is_understood(tmp_path: Path) -> None:
     require("openssl", "a key and a signature of its own need openssl")
     module = tmp_path / "module"
@@ -119,7 +151,7 @@ def test_what_openssl_makes_is_understood(tmp_path: Path) -> None:
     image = append_signature(PLAIN, (tmp_path / "signature").read_bytes())
     one = kernel(
         certificates=(certificate,),
-        sample=replace(SAMPLE, key=certificate.key_ids[0]),
+        sample=replace(SAMPLE, key=certificate.serial),
         boot=ENFORCED,
     )
     one.init_module(image, "", InsertFlags.NONE)

@@ -28,7 +28,7 @@ FLOORS = (
     ("trees", "host"),
     ("plan", "state", "settings"),
     ("kernel", "database"),
-    ("access", "kernelimage"),
+    ("access", "kernelimage", "keys"),
     ("modulefile", "config"),
     ("names",),
     ("errors", "globs", "messages", "v1"),
@@ -84,7 +84,7 @@ def test_an_import_that_runs_up_is_found_however_it_is_written(tmp_path: Path, l
 
 @pytest.mark.parametrize(
     "room",
-    ["plan", "config", "modulefile", "kernelimage", "names", "access", "settings"],
+    ["plan", "config", "modulefile", "kernelimage", "keys", "names", "access", "settings"],
 )
 def test_a_pure_room_knows_no_daemon_no_thread_and_no_process(room: str) -> None:
     known = frozenset().union(*map(imported_names, sources_of(room)))

@@ -14,7 +14,7 @@ from kmodd.kernel.emulated.execution.cpu import Cpu
 from kmodd.kernel.emulated.load import checks
 from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_headers, set_up
-from kmodd.kernel.emulated.load.signature import Keys, check_signature
+from kmodd.kernel.emulated.load.signature import check_signature
 from kmodd.kernel.emulated.load.symbols import (
     Resolver,
     check_exports,
@@ -81,8 +81,9 @@ class ModuleLoad:
             enforced = (
                 vmlinux.options.signatures_enforced or self.around.command_line.signatures_enforced
             )
-            keys = Keys(vmlinux.key, vmlinux.certificates)
-            state = check_signature(image, flags, keys, enforced=enforced, printk=log.printk)
+            state = check_signature(
+                image, flags, vmlinux.certificates, enforced=enforced, printk=log.printk
+            )
             image, good = image[: state.module_size], state.good
         return image, good
 

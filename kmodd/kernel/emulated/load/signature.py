@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signature check, which comes before all others (kernel/module/signing.c).
 
-Nobody hands us the public keys that are built into a kernel. A signature counts as good when it
-names the key that the release's own modules are signed with. Where the root has that key's
-certificate, the signature is verified as well (certificates.py), but for one of signed attributes,
-which sign-file does not make, and one with a hash that Python does not have.
+A signature is verified with the certificates that the kernel trusts; without its image and its
+build there are none, and no signature is good.
 """
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated.release.certificates import Certificate, is_made_by, is_verifiable
 from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal
-from kmodd.modulefile.pkcs7 import HASHES, SignerInfo, read_signer
+from kmodd.keys import Certificate, Verdicts, read_signers, unverified_algorithm, verify
 from kmodd.modulefile.signature import MARKER
 
 TRAILER_SIZE = 12
@@ -32,19 +30,15 @@ _REASONS = {
 """What can be tolerated as long as signatures are not enforced, in the kernel's words."""
 
 
+_ERRORS = {
+    Verdicts.GOOD: 0,
+    Verdicts.UNKNOWN_KEY: errno.ENOKEY,
+    Verdicts.UNSUPPORTED: errno.ENOPKG,
+    Verdicts.REJECTED: errno.EKEYREJECTED,
+}
+
 _DAMAGED = "the appended signature is damaged"
 _FATAL = {errno.EKEYREJECTED: "the appended signature is not of this module"}
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What is known of the keys that a kernel trusts.
-
-    ``id`` is that of the key of the release's own modules, empty where they are not signed.
-    """
-
-    id: bytes = b""
-    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,12 @@ class SignatureState:
 
 
 def check_signature(
-    image: bytes, flags: InsertFlags, keys: Keys, *, enforced: bool, printk: Printk
+    image: bytes,
+    flags: InsertFlags,
+    trusted: Sequence[Certificate],
+    *,
+    enforced: bool,
+    printk: Printk,
 ) -> SignatureState:
     """Look at what is appended to ``image`` (module_sig_check).
 
@@ -67,7 +66,7 @@ def check_signature(
     # With its version information taken away a module is no longer what was signed.
     if not flags & _MANGLING and len(image) > len(MARKER) and image.endswith(MARKER):
         size -= len(MARKER)
-        size, problem = _verify(image, size, keys, printk)
+        size, problem = _verify(image, size, trusted, printk)
         if not problem:
             return SignatureState(size, good=True)
     reason = _REASONS.get(problem)
@@ -80,7 +79,9 @@ def check_signature(
     return SignatureState(size, good=False)
 
 
-def _verify(image: bytes, size: int, keys: Keys, printk: Printk) -> tuple[int, int]:
+def _verify(
+    image: bytes, size: int, trusted: Sequence[Certificate], printk: Printk
+) -> tuple[int, int]:
     """Return the size of the module proper and 0, or an errno (mod_verify_sig, mod_check_sig)."""
     if size <= TRAILER_SIZE:
         return size, errno.EBADMSG
@@ -95,17 +96,12 @@ def _verify(image: bytes, size: int, keys: Keys, printk: Printk) -> tuple[int, i
         printk(Level.ERR, "module: PKCS#7 signature info has unexpected non-zero params")
         return size, errno.EBADMSG
     module_size = size - TRAILER_SIZE - length
-    signer = read_signer(image[module_size : module_size + length])
-    if signer is None:
+    try:
+        signers = read_signers(image[module_size : module_size + length])
+    except ValueError:
         return module_size, errno.EBADMSG
-    if signer.hash_algorithm not in HASHES.values():
-        return module_size, errno.ENOPKG
-    return module_size, _trust(image[:module_size], signer, keys)
-
-
-def _trust(content: bytes, signer: SignerInfo, keys: Keys) -> int:
-    """Return 0 for a signature by a key of the kernel's, or an errno (pkcs7_validate_trust)."""
-    for certificate in keys.certificates:
-        if signer.key_id in certificate.key_ids and is_verifiable(signer):
-            return 0 if is_made_by(certificate, signer, content) else errno.EKEYREJECTED
-    return 0 if keys.id and signer.key_id == keys.id else errno.ENOKEY
+    for name in filter(None, map(unverified_algorithm, signers)):
+        printk(Level.WARNING, f"kmodd does not verify {name}, which this module is signed with")
+    if any(signer.has_attributes for signer in signers):
+        printk(Level.WARNING, "PKCS7: Invalid module sig (has authattrs)")
+    return module_size, _ERRORS[verify(image[:module_size], signers, trusted)]

@@ -24,9 +24,9 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
-from kmodd.kernel.emulated.release.certificates import Certificate
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
+from kmodd.keys import parse_certificate
 
 LEAKS_MAX = 4096
 """Leaks that an answer tells of; they are all in the log."""
@@ -69,10 +69,7 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         "options": {
             name: getattr(vmlinux.options, name) for name in BuildOptions.__dataclass_fields__
         },
-        "certificates": [
-            [[key_id.hex() for key_id in each.key_ids], hex(each.modulus), each.exponent]
-            for each in vmlinux.certificates
-        ],
+        "certificates": [each.der.hex() for each in vmlinux.certificates],
         "symbols": [
             [name, each.crc, each.gpl_only, each.namespace]
             for name, each in vmlinux.symbols.items()
@@ -99,8 +96,7 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
         builtins=Builtins(*map(frozenset, message["builtins"])),
         options=BuildOptions(**message["options"]),
         certificates=tuple(
-            Certificate(tuple(map(bytes.fromhex, ids)), int(modulus, 16), exponent)
-            for ids, modulus, exponent in message["certificates"]
+            parse_certificate(bytes.fromhex(each)) for each in message["certificates"]
         ),
     )
 

@@ -16,7 +16,11 @@ from typing import Protocol
 
 from kmodd.errors import KernelImageError, ModuleFileError
 from kmodd.kernel.emulated.release.build_options import read_build_options
-from kmodd.kernel.emulated.release.certificates import CERTIFICATE_PLACES, read_certificates
+from kmodd.kernel.emulated.release.certificates import (
+    CERTIFICATE_PLACES,
+    parse_certificates,
+    read_certificates,
+)
 from kmodd.kernel.emulated.release.vmlinux import (
     FROM_MODULES,
     Builtins,
@@ -101,9 +105,12 @@ class VmlinuxSource:
         self._seen: Modules | None = None
         self._vmlinux = Vmlinux(release)
         self._options = read_build_options(root, release)
-        self._certificates = read_certificates(find_in_root(root, release, CERTIFICATE_PLACES))
         path = find_image(root, release)
         self._image = read_image(path, release, images) if path else None
+        self._certificates = (
+            *parse_certificates(self._image.certificates if self._image else ()),
+            *read_certificates(find_in_root(root, release, CERTIFICATE_PLACES)),
+        )
         self._symbols, self._source = _symbols_of(self._image, path, find_symvers(root, release))
 
     def __call__(self) -> Vmlinux:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from kmodd.kernel.emulated.release.build_options import BuildOptions
-from kmodd.kernel.emulated.release.certificates import Certificate
+from kmodd.keys import Certificate
 
 FROM_MODULES = "what the tree's modules import"
 
@@ -67,7 +67,7 @@ class Vmlinux:
 
     ``vermagic`` is empty and ``sample`` None where no module of the tree tells; then what depends
     on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
-    those of the keys that modules are signed with, as far as the root has them.
+    those of the keys that signatures are verified with, as far as the root has them.
     """
 
     release: str
