@@ -2,7 +2,7 @@
 """LZ4 as kernels are packed with it: the legacy frame (lz4's doc/lz4_Frame_format.md), whose blocks
 hold 8 MiB each, and the blocks themselves (doc/lz4_Block_format.md).
 
-Python's library has no decoder. This one takes some 5 s for a kernel of 60 MB.
+Python's library has no decoder. This one takes 0.9 s for Debian's 6.1, of 66 MB.
 """
 
 import struct

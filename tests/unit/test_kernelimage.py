@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelImageError, Reason
-from kmodd.kernelimage import find_image, read_facts
+from kmodd.kernelimage import find_image, layouts_of, opened, read_facts
 from kmodd.kernelimage.facts import ImageFacts
 from kmodd.kernelimage.lz4 import Lz4Error, unpack_block
 from kmodd.kernelimage.payload import unwrapped
+from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import (
     BANNER,
     BASE,
@@ -117,6 +118,24 @@ def test_a_flat_kernel_says_what_needs_no_table(tmp_path: Path) -> None:
 def test_a_kernel_of_few_sections_says_little(tmp_path: Path) -> None:
     said = Linked(".rodata", BASE, BANNER.encode() + b"\0")
     assert facts(tmp_path, write_vmlinux([said])) == ImageFacts(RELEASE, BANNER.strip())
+
+
+def test_a_file_of_types_alone_tells_its_types(tmp_path: Path) -> None:
+    """As headers packages have a ``vmlinux`` of one section, for modules to be built with."""
+    writer = BtfWriter()
+    number = writer.integer("long unsigned int", 8)
+    path = image(tmp_path, write_vmlinux([Linked(".BTF", 0, writer.data())]))
+    with opened(path) as kernel:
+        layouts = layouts_of(kernel)
+        assert layouts is not None
+        assert layouts.size_of(number) == 8
+    with pytest.raises(KernelImageError, match="no banner"):
+        read_facts(path)
+    for kernel_file in (flat_kernel(bytes(20) + writer.data()), write_vmlinux([])):
+        with opened(image(tmp_path, kernel_file)) as kernel:
+            layouts = layouts_of(kernel)
+            assert (layouts is None) is kernel_file.startswith(b"\x7fELF")
+            assert layouts is None or layouts.pointer_size == 8
 
 
 def test_lz4_repeats_what_it_has_written() -> None:
