@@ -10,17 +10,21 @@ payload, unpacking, lz4     from the file that boots to the kernel in it
 sections                    the kernel's sections by name and by address
 exports, parameters,
 certificates, words         what some of them say
-btf/                        the kernel's types
+btf/, questions             the kernel's types, and what is asked of them
 facts, kept                 all that is asked of an image, and how it is kept
 """
 
 from kmodd.kernelimage.facts import ImageFacts, layouts_of, opened, read_facts
 from kmodd.kernelimage.kept import ImageKeeper, facts_of
 from kmodd.kernelimage.places import find_image
+from kmodd.kernelimage.questions import Answers, LayoutQuestion, answer
 
 __all__ = [
+    "Answers",
     "ImageFacts",
     "ImageKeeper",
+    "LayoutQuestion",
+    "answer",
     "facts_of",
     "find_image",
     "layouts_of",

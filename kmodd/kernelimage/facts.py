@@ -8,7 +8,7 @@ of all that follows, and JSON.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from kmodd.kernelimage.certificates import read_trusted
 from kmodd.kernelimage.exports import read_kernel_exports
 from kmodd.kernelimage.parameters import read_directories
 from kmodd.kernelimage.payload import unwrapped
+from kmodd.kernelimage.questions import Answers, LayoutQuestion, answer, digest_of
 from kmodd.kernelimage.sections import KernelSections
 from kmodd.kernelimage.words import read_banner, read_vermagic
 from kmodd.modulefile.exports import ExportedSymbol
@@ -45,7 +46,8 @@ class ImageFacts:
 
     ``vermagic`` is empty, and ``exports`` and ``directories`` (the names that are in /sys/module
     before any module is loaded) are None, where it does not say. ``certificates`` are those that
-    the kernel trusts, X.509 in DER.
+    the kernel trusts, X.509 in DER. ``layouts`` are the answers to what was asked of its types,
+    None for a kernel that has none.
     """
 
     release: str
@@ -54,6 +56,7 @@ class ImageFacts:
     exports: tuple[ExportedSymbol, ...] | None = None
     directories: frozenset[str] | None = None
     certificates: tuple[bytes, ...] = ()
+    layouts: Answers | None = None
 
 
 @contextmanager
@@ -69,13 +72,16 @@ def opened(path: str) -> Iterator[KernelSections]:
         raise KernelImageError(path, error.why) from error
 
 
-def read_facts(path: str) -> ImageFacts:
+def read_facts(path: str, questions: Sequence[LayoutQuestion] = ()) -> ImageFacts:
     """Return what the image at ``path`` says; its memory is given back by then.
+
+    ``questions`` are what is asked of its types.
 
     Raises KernelImageError where it cannot be read, is no image, or lies about itself.
     """
     with opened(path) as kernel:
         release, banner = read_banner(kernel)
+        layouts = layouts_of(kernel) if questions else None
         return ImageFacts(
             release=release,
             banner=banner,
@@ -83,6 +89,7 @@ def read_facts(path: str) -> ImageFacts:
             exports=read_kernel_exports(kernel),
             directories=read_directories(kernel),
             certificates=read_trusted(kernel),
+            layouts=None if layouts is None else answer(layouts, questions),
         )
 
 
@@ -106,8 +113,11 @@ def stamp_of(path: str) -> ImageStamp:
     )
 
 
-def dump_facts(facts: ImageFacts, stamp: ImageStamp) -> bytes:
-    """Return what ``load_facts`` makes the same of again."""
+def dump_facts(
+    facts: ImageFacts, stamp: ImageStamp, questions: Sequence[LayoutQuestion] = ()
+) -> bytes:
+    """Return what ``load_facts`` makes the same of again, for the same questions."""
+    layouts = facts.layouts
     exports = facts.exports
     content = {
         "stamp": list(stamp),
@@ -117,6 +127,8 @@ def dump_facts(facts: ImageFacts, stamp: ImageStamp) -> bytes:
         "exports": None if exports is None else _columns(exports),
         "directories": None if facts.directories is None else sorted(facts.directories),
         "certificates": [each.hex() for each in facts.certificates],
+        "asked": digest_of(questions),
+        "answers": None if layouts is None else [layouts.get(each) for each in questions],
     }
     body = json.dumps(content, separators=(",", ":")).encode()
     return b"%b%b\n%b" % (HEADER, hashlib.sha256(body).hexdigest().encode(), body)
@@ -127,8 +139,12 @@ def _columns(exports: tuple[ExportedSymbol, ...]) -> list[list[Any]]:
     return [[each[field] for each in exports] for field in range(len(ExportedSymbol._fields))]
 
 
-def load_facts(data: bytes, stamp: ImageStamp) -> ImageFacts | None:
-    """Return what ``data`` has of the image with that stamp; None where it is of another.
+def load_facts(
+    data: bytes, stamp: ImageStamp, questions: Sequence[LayoutQuestion] = ()
+) -> ImageFacts | None:
+    """Return what ``data`` has of the image with that stamp, and of the answers to these questions.
+
+    None where it is of another image, or others were asked.
 
     Raises ValueError for bytes of another version, and for any that are damaged.
     """
@@ -139,8 +155,9 @@ def load_facts(data: bytes, stamp: ImageStamp) -> ImageFacts | None:
     if data[len(HEADER) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise ValueError("it is damaged: its checksum is wrong")
     content = json.loads(body)
-    if ImageStamp(*content["stamp"]) != stamp:
+    if ImageStamp(*content["stamp"]) != stamp or content["asked"] != digest_of(questions):
         return None
+    answers = content["answers"]
     exports, directories = content["exports"], content["directories"]
     return ImageFacts(
         release=content["release"],
@@ -149,4 +166,10 @@ def load_facts(data: bytes, stamp: ImageStamp) -> ImageFacts | None:
         exports=None if exports is None else tuple(map(ExportedSymbol, *exports)),
         directories=None if directories is None else frozenset(directories),
         certificates=tuple(map(bytes.fromhex, content["certificates"])),
+        layouts=None if answers is None else _given(questions, answers),
     )
+
+
+def _given(questions: Sequence[LayoutQuestion], answers: list[int | None]) -> Answers:
+    pairs = zip(questions, answers, strict=True)
+    return {question: value for question, value in pairs if value is not None}

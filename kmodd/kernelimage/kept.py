@@ -2,10 +2,12 @@
 """What an image says, read once and kept: to unpack one takes up to a second."""
 
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from kmodd.errors import KernelImageError
 from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+from kmodd.kernelimage.questions import LayoutQuestion
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +22,12 @@ class ImageKeeper(Protocol):
         """Keep ``data`` for it, if that can be."""
 
 
-def facts_of(path: str, keeper: ImageKeeper | None) -> ImageFacts:
+def facts_of(
+    path: str, keeper: ImageKeeper | None, questions: Sequence[LayoutQuestion] = ()
+) -> ImageFacts:
     """Return what the image at ``path`` says, from what is kept of the very same file or anew.
 
+    ``questions`` are what is asked of its types.
     Raises KernelImageError.
     """
     try:
@@ -32,16 +37,16 @@ def facts_of(path: str, keeper: ImageKeeper | None) -> ImageFacts:
     data = keeper.load(path) if keeper else None
     if data is not None:
         try:
-            kept = load_facts(data, stamp)
+            kept = load_facts(data, stamp, questions)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("what was kept of %s is dropped: %s", path, error)
         else:
             if kept is not None:
                 return kept
-    facts = read_facts(path)
+    facts = read_facts(path, questions)
     # What was read while somebody put another file there is not kept as that one's.
     if keeper is not None and _is_still(path, stamp):
-        keeper.save(path, dump_facts(facts, stamp))
+        keeper.save(path, dump_facts(facts, stamp, questions))
     return facts
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.kernelimage import ImageFacts, layouts_of, opened, read_facts
+from kmodd.kernel.emulated.abi import structures
+from kmodd.kernel.emulated.abi.structures.declaring import Structure
+from kmodd.kernelimage import ImageFacts, answer, layouts_of, opened, read_facts
 from kmodd.kernelimage.btf import Layouts
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.symvers import read_symvers
@@ -135,3 +137,20 @@ def test_the_kernel_tells_its_functions_its_names_and_its_variables_per_processo
     variables = layouts.variables(".data..percpu")
     assert len(variables) > 300
     assert variables["runqueues"].size == layouts.size_of(variables["runqueues"].type)
+
+
+def test_what_is_typed_in_of_structures_is_what_6_1_says(
+    types: tuple[Layouts, Path], debian_tree: DebianTree
+) -> None:
+    if not debian_tree.release.startswith("6.1."):
+        pytest.skip("the numbers are those of 6.1, and apt has another release")
+    declared = [
+        field
+        for each in vars(structures).values()
+        if isinstance(each, Structure)
+        for field in each.declared()
+    ]
+    answers = answer(types[0], [field.question for field in declared])
+    typed_in = {field.question: field.number for field in declared}
+    assert len(typed_in) > 300
+    assert answers == typed_in

@@ -21,10 +21,10 @@ ROOMS = (
     "execution",
     "functions",
     "machine",
-    "abi",
-    "hardware",
     "modules",
     "release",
+    "abi",
+    "hardware",
     "reporting",
 )
 """From top to bottom. The package itself, which says what others get, is above them all."""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept of an image is of that very file, or it is read anew."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from kmodd.errors import KernelImageError
-from kmodd.kernelimage import facts_of, kept
+from kmodd.kernelimage import LayoutQuestion, facts_of, kept
 from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import BANNER, BASE, Linked, vmlinux_sections, write_vmlinux
 
 
@@ -35,9 +37,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the images that are read, in order."""
     read: list[str] = []
 
-    def noted(path: str) -> ImageFacts:
+    def noted(path: str, questions: Sequence[LayoutQuestion]) -> ImageFacts:
         read.append(path)
-        return read_facts(path)
+        return read_facts(path, questions)
 
     monkeypatch.setattr(kept, "read_facts", noted)
     return read
@@ -84,6 +86,30 @@ def test_what_is_damaged_is_dropped(
     assert reads == [path, path]
 
 
+def test_what_is_asked_of_the_types_is_kept_with_its_answers(
+    tmp_path: Path, reads: list[str]
+) -> None:
+    writer = BtfWriter()
+    number = writer.integer("int", 4)
+    writer.structure("new", 8, [("one", number, 0), ("two", number, 32), ("bits", number, 33)])
+    path = tmp_path / "vmlinuz"
+    types = Linked(".BTF", BASE + 0x40000, writer.data())
+    path.write_bytes(write_vmlinux([*vmlinux_sections(), types]))
+    size = LayoutQuestion(("old", "new"), (), is_size=True)
+    offset = LayoutQuestion(("new",), ("first", "two"), is_size=False)
+    width = LayoutQuestion(("new",), ("one",), is_size=True)
+    within = LayoutQuestion(("new",), ("bits",), is_size=False)
+    missing = LayoutQuestion(("old",), ("one",), is_size=False)
+    memory, questions = Memory(), (size, offset, width, within, missing)
+    for _ in range(2):
+        found = facts_of(str(path), memory, questions)
+        assert found.layouts == {size: 8, offset: 4, width: 4}
+    assert reads == [str(path)]
+    assert facts_of(str(path), memory, (missing,)).layouts == {}
+    assert facts_of(str(path), memory).layouts is None
+    assert reads == [str(path)] * 3
+
+
 def test_what_an_image_does_not_say_is_kept_as_such(tmp_path: Path) -> None:
     path = tmp_path / "vmlinuz"
     said = Linked(".rodata", BASE, BANNER.encode() + b"\0")
@@ -97,8 +123,8 @@ def test_what_an_image_does_not_say_is_kept_as_such(tmp_path: Path) -> None:
 def test_an_image_that_is_changed_while_it_is_read_is_not_kept(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def changed(path: str) -> ImageFacts:
-        facts = read_facts(path)
+    def changed(path: str, questions: Sequence[LayoutQuestion]) -> ImageFacts:
+        facts = read_facts(path, questions)
         Path(path).write_bytes(b"")
         return facts
 

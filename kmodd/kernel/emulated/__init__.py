@@ -9,10 +9,10 @@ load            a load, step by step: headers, signature, checks, symbols
 execution       who runs modules' code: nobody, or the processor, which gives it its place
 functions       the kernel functions that modules call, a file for each family
 machine         the kernel's part of a call: scheduler, heap, ledger, crashes
-abi             what modules are compiled against: prototypes, structures, printk formats
-hardware        an x86-64 processor, its memory, what a device says it is
 modules         a module's file and its ``struct module``; the table of modules
 release         what a kernel is before it has loaded a module
+abi             what modules are compiled against: prototypes, structures, printk formats
+hardware        an x86-64 processor, its memory, what a device says it is
 reporting       the log, the taints, what a system call is refused with
 """
 

@@ -79,13 +79,13 @@ class Bus:
     """A kind of bus.
 
     ``match`` finds the entry of a driver's table that a device fits, 0 for none. ``probe`` offers
-    the device to the driver with that entry, and returns what the driver says. ``remove`` is where
+    the device to the driver with that entry, and returns what the driver says. ``remove`` tells where
     the driver has the function that lets go of a device. ``forget`` is called when it has.
     """
 
     match: Callable[[Machine, BusDevice, Driver], int]
     probe: Callable[[Machine, BusDevice, Driver, int], int]
-    remove: int
+    remove: Callable[[], int]
     forget: Callable[[Machine, BusDevice], None] = lambda _machine, _device: None
 
 
@@ -232,7 +232,7 @@ def unbind(machine: Machine, device: BusDevice) -> None:
     driver = device.driver
     if driver is None:
         return
-    remove = machine.memory.number(driver.address + BUSES[device.bus].remove)
+    remove = machine.memory.number(driver.address + BUSES[device.bus].remove())
     try:
         if remove:
             machine.invoke(remove, device.address)

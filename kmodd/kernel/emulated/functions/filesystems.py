@@ -71,9 +71,10 @@ def _make_entry(machine: Machine, parent: int, above: int, name: bytes = b"/") -
         _count(machine, parent, 1)
     else:
         memory.put(entry + DENTRY.inode, _make_inode(machine, above))
-    for head in (entry + DENTRY.siblings, entry + DENTRY.children):
-        memory.put(head + LIST_HEAD.next, head)
-        memory.put(head + LIST_HEAD.previous, head)
+    if DENTRY.has("siblings", "children"):  # since 6.8 they are lists without a head's other end
+        for head in (entry + DENTRY.siblings, entry + DENTRY.children):
+            memory.put(head + LIST_HEAD.next, head)
+            memory.put(head + LIST_HEAD.previous, head)
     return entry
 
 

@@ -21,7 +21,7 @@ from kmodd.kernel.emulated.functions.bus import (
     remove_device,
 )
 from kmodd.kernel.emulated.functions.kobjects import device_name, set_name
-from kmodd.kernel.emulated.functions.pci import CONFIGURATION, CONFIGURATION_SIZE
+from kmodd.kernel.emulated.functions.pci import CONFIGURATION_SIZE, configuration_at
 from kmodd.kernel.emulated.functions.platform_bus import (
     make_platform_device,
     name_platform_device,
@@ -160,7 +160,7 @@ def _make_pci_device(machine: Machine, identity: PciIdentity) -> BusDevice:
     """Return a device in the first free slot; each has its bus, and all are in one domain."""
     names, memory = _names(machine), machine.memory
     at = next(each for each in count(1) if _pci_name(each) not in names)
-    address = machine.heap.allocate(CONFIGURATION + CONFIGURATION_SIZE)
+    address = machine.heap.allocate(configuration_at() + CONFIGURATION_SIZE)
     base, bus = address + PCI_DEVICE.device, address + PCI_DEVICE.size
     memory.put(address + PCI_DEVICE.bus, bus)
     memory.put(bus + PCI_BUS.system_data, bus + PCI_BUS.size)
@@ -178,7 +178,7 @@ def _make_pci_device(machine: Machine, identity: PciIdentity) -> BusDevice:
     memory.put(base + DEVICE.dma_mask, address + PCI_DEVICE.dma_mask)
     memory.put(base + DEVICE.coherent_dma_mask, _DMA_32)
     memory.put(base + KOBJECT.references, 1, 4)
-    _fill_configuration(machine, address + CONFIGURATION, identity)
+    _fill_configuration(machine, address + configuration_at(), identity)
     set_name(machine, base, _pci_name(at).encode())
     return BusDevice(address, base, "pci")
 

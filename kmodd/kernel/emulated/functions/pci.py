@@ -34,9 +34,6 @@ _ANY = 0xFFFFFFFF
 _SYSTEM_DATA_SIZE = 40
 
 CONFIGURATION_SIZE = 256
-CONFIGURATION = PCI_DEVICE.size + PCI_BUS.size + _SYSTEM_DATA_SIZE
-"""Where the configuration space is in the memory of a PCI device, behind its bus."""
-
 _WRITABLE = frozenset({4, 5, 12, 13, 60})
 """The bytes of an empty configuration space that keep what is written: the command, the cache
 line's size, the latency, the interrupt line."""
@@ -98,11 +95,16 @@ def pci_unregister_driver(machine: Machine, address: int) -> None:
     remove_driver(machine, address)
 
 
+def configuration_at() -> int:
+    """Return where the configuration space is in the memory of a PCI device, behind its bus."""
+    return PCI_DEVICE.size + PCI_BUS.size + _SYSTEM_DATA_SIZE
+
+
 def _pci_forget(machine: Machine, device: BusDevice) -> None:
     machine.memory.put(device.address + PCI_DEVICE.driver, 0)
 
 
-BUSES["pci"] = Bus(_pci_match, _pci_probe, PCI_DRIVER.remove, _pci_forget)
+BUSES["pci"] = Bus(_pci_match, _pci_probe, lambda: PCI_DRIVER.remove, _pci_forget)
 
 
 def _configuration(machine: Machine, device: int, where: int, size: int) -> tuple[int, int]:
@@ -117,7 +119,7 @@ def _configuration(machine: Machine, device: int, where: int, size: int) -> tupl
         return 0, _BAD_REGISTER
     if not 0 <= where < CONFIGURATION_SIZE:
         return 0, -errno.EINVAL
-    return device + CONFIGURATION + where, 0
+    return device + configuration_at() + where, 0
 
 
 def _read(machine: Machine, device: int, where: int, value: int, size: int) -> int:

@@ -352,4 +352,4 @@ def platform_get_irq(machine: Machine, device: int, number: int) -> int:
     return machine.memory.number(resource, 4) or -errno.EINVAL
 
 
-BUSES["platform"] = Bus(_platform_match, _platform_probe, PLATFORM_DRIVER.remove)
+BUSES["platform"] = Bus(_platform_match, _platform_probe, lambda: PLATFORM_DRIVER.remove)

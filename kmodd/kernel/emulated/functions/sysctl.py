@@ -59,7 +59,7 @@ def _entries(machine: Machine, table: int) -> Iterator[int]:
 
 def _is_valid(machine: Machine, entry: int, name: str, *, is_known: bool) -> bool:
     """Tell whether an entry can be taken, and log why not; a directory has entries of its own."""
-    if machine.memory.number(entry + SYSCTL_ENTRY.child):
+    if SYSCTL_ENTRY.has("child") and machine.memory.number(entry + SYSCTL_ENTRY.child):
         return True
     why = ""
     if is_known:

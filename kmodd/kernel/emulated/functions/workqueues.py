@@ -54,16 +54,17 @@ def queue_work(
     queue: int,
     work: int,
     *,
-    function_at: int = WORK.function,
+    function_at: int | None = None,
     is_marked: bool = True,
 ) -> int:
     """Queue work, unless it is queued and has not begun; return whether it was.
 
-    Work ``is_marked`` while it is pending, where it has a word for that.
+    Its function is at ``function_at``, where it is not a ``struct work_struct``. Work ``is_marked``
+    while it is pending, where it has a word for that.
     """
     if _is_pending(machine, work):
         return 0
-    code = machine.memory.number(work + function_at)
+    code = machine.memory.number(work + (WORK.function if function_at is None else function_at))
 
     def begin() -> int | None:
         if not _may_begin(machine, queued):

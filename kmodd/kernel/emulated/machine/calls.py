@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
+from kmodd.kernel.emulated.abi.structures import MissingFieldError
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.trampoline import TRAMPOLINE
@@ -136,6 +137,9 @@ class SystemCalls:
             return function(self._kernel, trapped.arguments)
         except (Crash, Suspended, Exited):
             raise
+        except MissingFieldError as missing:
+            self._stubs.note(self.taker()[0], name, str(missing))
+            return 0
         except Exception as error:
             raise self._faults.blame(error, name, trapped.slot) from error
 

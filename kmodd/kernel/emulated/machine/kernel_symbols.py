@@ -186,7 +186,21 @@ _TABLES = {
 _SAME = {"jiffies_64": "jiffies"}
 """Names for one variable."""
 
-_CPU_INFO = struct.Struct("<4B24xBB6xi")
+_CPU_FIELDS = (
+    ("<B", "family", CPU_FAMILY),
+    ("<B", "vendor", CPU_VENDOR),
+    ("<B", "model", CPU_MODEL),
+    ("<B", "stepping", CPU_STEPPING),
+    ("<B", "virtual_bits", 48),
+    ("<B", "physical_bits", 40),
+    ("<i", "level", 13),
+    ("<16s", "name", b"QEMU emulated"),
+    ("<I", "cache_size", 512),
+    ("<Q", "loops_per_jiffy", 8_000_000),
+    ("<H", "cores", 1),
+    ("<H", "flush_size", 64),
+)
+"""What the processor says of itself, where a kernel keeps it."""
 
 
 class KernelSymbols:
@@ -358,14 +372,10 @@ class KernelSymbols:
 
 def _cpu_info() -> bytes:
     """Return ``struct cpuinfo_x86`` as far as modules look at it."""
-    head = _CPU_INFO.pack(CPU_FAMILY, CPU_VENDOR, CPU_MODEL, CPU_STEPPING, 48, 40, 13)
-    words = [FEATURES.get(number, 0) for number in range(PROCESSOR.feature_words)]
+    words = [FEATURES.get(number, 0) for number in range(PROCESSOR.features_size // 4)]
     info = bytearray(PROCESSOR.size)
-    info[: len(head)] = head
     struct.pack_into(f"<{len(words)}I", info, PROCESSOR.features, *words)
-    struct.pack_into("<16s", info, PROCESSOR.model, b"QEMU emulated")
-    struct.pack_into("<I", info, PROCESSOR.cache_size, 512)
-    struct.pack_into("<Q", info, PROCESSOR.loops_per_jiffy, 8_000_000)
-    struct.pack_into("<H", info, PROCESSOR.cores, 1)
-    struct.pack_into("<H", info, PROCESSOR.flush_size, 64)
+    for layout, name, value in _CPU_FIELDS:
+        if PROCESSOR.has(name):
+            struct.pack_into(layout, info, getattr(PROCESSOR, name), value)
     return bytes(info)

@@ -13,12 +13,12 @@ class Stubs:
         self._printk = printk
         self._called: dict[str, dict[str, None]] = {}
 
-    def note(self, module: str, name: str) -> None:
-        """Say, once for each module, that a function is not modelled."""
+    def note(self, module: str, name: str, why: str = "") -> None:
+        """Say, once for each module, that a function is not modelled, or why not here."""
         known = self._called.setdefault(module, {})
         if name not in known:
             known[name] = None
-            self._printk(Level.DEBUG, f"kmodd: {module}: stubbed: {name}")
+            self._printk(Level.DEBUG, f"kmodd: {module}: stubbed: {name}{why and f' ({why})'}")
 
     def called_by(self, module: str) -> tuple[str, ...]:
         """Return the names of those that ``module`` has called."""

@@ -22,10 +22,12 @@ from kmodd.kernel.base import (
     ModuleState,
     ParameterValue,
 )
+from kmodd.kernel.emulated.abi.structures import QUESTIONS
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
+from kmodd.kernelimage import Answers
 from kmodd.keys import parse_certificate
 
 LEAKS_MAX = 4096
@@ -69,6 +71,7 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         "options": {
             name: getattr(vmlinux.options, name) for name in BuildOptions.__dataclass_fields__
         },
+        "layouts": vmlinux.layouts and [vmlinux.layouts.get(each) for each in QUESTIONS],
         "certificates": [each.der.hex() for each in vmlinux.certificates],
         "symbols": [
             [name, each.crc, each.gpl_only, each.namespace]
@@ -95,10 +98,16 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
         source=message["source"],
         builtins=Builtins(*map(frozenset, message["builtins"])),
         options=BuildOptions(**message["options"]),
+        layouts=message["layouts"] and _layouts(message["layouts"]),
         certificates=tuple(
             parse_certificate(bytes.fromhex(each)) for each in message["certificates"]
         ),
     )
+
+
+def _layouts(answers: list[int | None]) -> Answers:
+    pairs = zip(QUESTIONS, answers, strict=True)
+    return {question: answer for question, answer in pairs if answer is not None}
 
 
 def pack_module(module: LoadedModule) -> list[Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kmodd.errors import KernelImageError, ModuleFileError
+from kmodd.kernel.emulated.abi.structures import QUESTIONS
 from kmodd.kernel.emulated.release.build_options import read_build_options
 from kmodd.kernel.emulated.release.certificates import (
     CERTIFICATE_PLACES,
@@ -142,6 +143,7 @@ class VmlinuxSource:
             builtins=read_builtins(self._directory, image.directories if image else None),
             options=self._options,
             certificates=self._certificates,
+            layouts=image.layouts if image else None,
         )
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:
@@ -207,7 +209,7 @@ def read_image(path: Path, release: str, images: ImageKeeper | None) -> ImageFac
     An image of another release is of none.
     """
     try:
-        facts = facts_of(str(path), images)
+        facts = facts_of(str(path), images, QUESTIONS)
     except KernelImageError as error:
         log.warning("the kernel's image tells nothing: %s", error.message)
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from kmodd.kernel.emulated.release.build_options import BuildOptions
+from kmodd.kernelimage import Answers
 from kmodd.keys import Certificate
 
 FROM_MODULES = "what the tree's modules import"
@@ -67,7 +68,8 @@ class Vmlinux:
 
     ``vermagic`` is empty and ``sample`` None where no module of the tree tells; then what depends
     on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
-    those of the keys that signatures are verified with, as far as the root has them.
+    those of the keys that signatures are verified with, as far as the root has them. ``layouts``
+    are those of its structures, None where they are not known.
     """
 
     release: str
@@ -78,6 +80,7 @@ class Vmlinux:
     builtins: Builtins = field(default_factory=Builtins)
     options: BuildOptions = field(default_factory=BuildOptions)
     certificates: tuple[Certificate, ...] = ()
+    layouts: Answers | None = None
 
     @property
     def version(self) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the fields of the kernel's structures are: the one place that is asked.
 
-Offsets and sizes in bytes, of Linux 6.1 on x86-64 as Debian builds it (pahole, or the compiler's
-offsetof).
+Offsets and sizes in bytes: what the kernel's own image says (``adopt``), or else those of Linux 6.1
+on x86-64 as Debian builds it. They are one process's, which has one kernel.
 """
 
+from kmodd.kernel.emulated.abi.structures.declaring import MissingFieldError, Structure
 from kmodd.kernel.emulated.abi.structures.drivers import (
     ATTRIBUTE,
     ATTRIBUTE_GROUP,
@@ -110,6 +111,7 @@ from kmodd.kernel.emulated.abi.structures.tasks import (
     WAIT_QUEUE,
     WORK,
 )
+from kmodd.kernelimage import Answers
 
 __all__ = [
     "ADDRESS_SPACE",
@@ -179,6 +181,7 @@ __all__ = [
     "PROCESSOR",
     "PROCESSOR_ID",
     "PROTOCOL_FAMILY",
+    "QUESTIONS",
     "RATE_LIMIT",
     "REQUEST_QUEUE",
     "RESOURCE",
@@ -205,4 +208,20 @@ __all__ = [
     "WAIT_ENTRY",
     "WAIT_QUEUE",
     "WORK",
+    "MissingFieldError",
+    "adopt",
 ]
+
+_ALL = tuple(each for each in vars().values() if isinstance(each, Structure))
+
+QUESTIONS = tuple(each.question for structure in _ALL for each in structure.declared())
+"""What a kernel is asked for them."""
+
+
+def adopt(answers: Answers | None) -> None:
+    """Have all structures be those of the kernel that gave ``answers``, of 6.1 without any.
+
+    Before anything of that kernel is run.
+    """
+    for structure in _ALL:
+        structure.adopt(answers)

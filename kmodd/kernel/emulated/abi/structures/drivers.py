@@ -1,246 +1,225 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects, devices, drivers and their buses."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
 
-@dataclass(frozen=True, slots=True)
-class _KernelObject:
+
+class _KernelObject(Structure, of="kobject"):
     """``struct kobject``"""
 
-    name: int = 0
-    parent: int = 24
-    kset: int = 32
-    type: int = 40
-    references: int = 56
-    flags: int = 60
-    size: int = 64
+    name: int = at(0)
+    parent: int = at(24)
+    kset: int = at(32)
+    type: int = at(40, "ktype")
+    references: int = at(56, "kref")
+    flags: int = at(60, "state_initialized")
+    size: int = whole(64)
 
 
-@dataclass(frozen=True, slots=True)
-class _KernelSet:
+class _KernelSet(Structure, of="kset"):
     """``struct kset``"""
 
-    object: int = 24
+    object: int = at(24, "kobj")
 
 
-@dataclass(frozen=True, slots=True)
-class _ObjectType:
+class _ObjectType(Structure, of="kobj_type"):
     """``struct kobj_type``"""
 
-    release: int = 0
-    groups: int = 16
+    release: int = at(0)
+    groups: int = at(16, "default_groups")
 
 
-@dataclass(frozen=True, slots=True)
-class _Device:
+class _Device(Structure, of="device"):
     """``struct device``"""
 
-    parent: int = 64
-    init_name: int = 80
-    type: int = 88
-    bus: int = 96
-    driver: int = 104
-    platform_data: int = 112
-    driver_data: int = 120
-    dma_mask: int = 576
-    coherent_dma_mask: int = 584
-    number: int = 660
-    device_class: int = 688
-    groups: int = 696
-    release: int = 704
-    size: int = 752
+    parent: int = at(64)
+    init_name: int = at(80)
+    type: int = at(88)
+    bus: int = at(96)
+    driver: int = at(104)
+    platform_data: int = at(112)
+    driver_data: int = at(120)
+    dma_mask: int = at(576)
+    coherent_dma_mask: int = at(584)
+    number: int = at(660, "devt")
+    device_class: int = at(688, "class")
+    groups: int = at(696)
+    release: int = at(704)
+    size: int = whole(752)
 
 
-@dataclass(frozen=True, slots=True)
-class _DeviceType:
+class _DeviceType(Structure, of="device_type"):
     """``struct device_type``"""
 
-    groups: int = 8
-    release: int = 32
+    groups: int = at(8)
+    release: int = at(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
+class _Class(Structure, of="class"):
     """``struct class``"""
 
-    name: int = 0
-    groups: int = 16
-    device_groups: int = 24
-    release: int = 56
-    device_release: int = 64
-    size: int = 120
+    name: int = at(0)
+    groups: int = at(16, "class_groups")
+    device_groups: int = at(24, "dev_groups")
+    release: int = at(56, "class_release")
+    device_release: int = at(64, "dev_release")
+    size: int = whole(120)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bus:
+class _Bus(Structure, of="bus_type"):
     """``struct bus_type``"""
 
-    name: int = 0
-    groups: int = 24
-    device_groups: int = 32
-    driver_groups: int = 40
+    name: int = at(0)
+    groups: int = at(24, "bus_groups")
+    device_groups: int = at(32, "dev_groups")
+    driver_groups: int = at(40, "drv_groups")
 
 
-@dataclass(frozen=True, slots=True)
-class _Attribute:
+class _Attribute(Structure, of="attribute"):
     """``struct attribute``, which all kinds of attributes begin with"""
 
-    name: int = 0
-    mode: int = 8
+    name: int = at(0)
+    mode: int = at(8)
 
 
-@dataclass(frozen=True, slots=True)
-class _AttributeGroup:
+class _AttributeGroup(Structure, of="attribute_group"):
     """``struct attribute_group``"""
 
-    name: int = 0
-    is_visible: int = 8
-    is_binary_visible: int = 16
-    attributes: int = 24
-    binaries: int = 32
+    name: int = at(0)
+    is_visible: int = at(8)
+    is_binary_visible: int = at(16, "is_bin_visible")
+    attributes: int = at(24, "attrs")
+    binaries: int = at(32, "bin_attrs")
 
 
-@dataclass(frozen=True, slots=True)
-class _Driver:
+class _Driver(Structure, of="device_driver"):
     """``struct device_driver``"""
 
-    name: int = 0
-    bus: int = 8
-    owner: int = 16
-    groups: int = 104
-    device_groups: int = 112
+    name: int = at(0)
+    bus: int = at(8)
+    owner: int = at(16)
+    groups: int = at(104)
+    device_groups: int = at(112, "dev_groups")
 
 
-@dataclass(frozen=True, slots=True)
-class _PlatformDriver:
+class _PlatformDriver(Structure, of="platform_driver"):
     """``struct platform_driver``"""
 
-    probe: int = 0
-    remove: int = 8
-    driver: int = 48
-    id_table: int = 192
+    probe: int = at(0)
+    remove: int = at(8)
+    driver: int = at(48)
+    id_table: int = at(192)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlatformDevice:
+class _PlatformDevice(Structure, of="platform_device"):
     """``struct platform_device``"""
 
-    name: int = 0
-    id: int = 8
-    is_automatic: int = 12
-    device: int = 16
-    dma_mask: int = 768
-    resource_count: int = 792
-    resource: int = 800
-    id_entry: int = 808
-    size: int = 832
+    name: int = at(0)
+    id: int = at(8)
+    is_automatic: int = at(12, "id_auto")
+    device: int = at(16, "dev")
+    dma_mask: int = at(768, "platform_dma_mask")
+    resource_count: int = at(792, "num_resources")
+    resource: int = at(800)
+    id_entry: int = at(808)
+    size: int = whole(832)
 
 
-@dataclass(frozen=True, slots=True)
-class _PciDriver:
+class _PciDriver(Structure, of="pci_driver"):
     """``struct pci_driver``"""
 
-    name: int = 16
-    id_table: int = 24
-    probe: int = 32
-    remove: int = 40
-    driver: int = 120
+    name: int = at(16)
+    id_table: int = at(24)
+    probe: int = at(32)
+    remove: int = at(40)
+    driver: int = at(120)
 
 
-@dataclass(frozen=True, slots=True)
-class _PciDevice:
+class _PciDevice(Structure, of="pci_dev"):
     """``struct pci_dev``"""
 
-    bus: int = 16
-    function: int = 56
-    vendor: int = 60
-    device_id: int = 62
-    subsystem_vendor: int = 64
-    subsystem_device: int = 66
-    device_class: int = 68
-    driver: int = 128
-    dma_mask: int = 136
-    device: int = 208
-    size: int = 2632
+    bus: int = at(16)
+    function: int = at(56, "devfn")
+    vendor: int = at(60)
+    device_id: int = at(62, "device")
+    subsystem_vendor: int = at(64)
+    subsystem_device: int = at(66)
+    device_class: int = at(68, "class")
+    driver: int = at(128)
+    dma_mask: int = at(136)
+    device: int = at(208, "dev")
+    size: int = whole(2632)
 
 
-@dataclass(frozen=True, slots=True)
-class _PciBus:
+class _PciBus(Structure, of="pci_bus"):
     """``struct pci_bus``"""
 
-    system_data: int = 200
-    number: int = 216
-    size: int = 1056
+    system_data: int = at(200, "sysdata")
+    number: int = at(216)
+    size: int = whole(1056)
 
 
-@dataclass(frozen=True, slots=True)
-class _SpiDriver:
+class _SpiDriver(Structure, of="spi_driver"):
     """``struct spi_driver``"""
 
-    driver: int = 32
+    driver: int = at(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlatformDeviceId:
+class _PlatformDeviceId(Structure, of="platform_device_id"):
     """``struct platform_device_id``"""
 
-    name_size: int = 20
-    size: int = 32
+    name_size: int = bytes_of(20, "name")
+    size: int = whole(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlatformDeviceInfo:
+class _PlatformDeviceInfo(Structure, of="platform_device_info"):
     """``struct platform_device_info``"""
 
-    parent: int = 0
-    name: int = 24
-    id: int = 32
-    resources: int = 40
-    resource_count: int = 48
-    data: int = 56
-    data_size: int = 64
+    parent: int = at(0)
+    name: int = at(24)
+    id: int = at(32)
+    resources: int = at(40, "res")
+    resource_count: int = at(48, "num_res")
+    data: int = at(56)
+    data_size: int = at(64, "size_data")
 
 
-@dataclass(frozen=True, slots=True)
-class _PciDeviceId:
+class _PciDeviceId(Structure, of="pci_device_id"):
     """``struct pci_device_id``"""
 
-    size: int = 40
+    size: int = whole(40)
 
 
-@dataclass(frozen=True, slots=True)
-class _Resource:
+class _Resource(Structure, of="resource"):
     """``struct resource``"""
 
-    start: int = 0
-    end: int = 8
-    name: int = 16
-    flags: int = 24
-    size: int = 64
+    start: int = at(0)
+    end: int = at(8)
+    name: int = at(16)
+    flags: int = at(24)
+    size: int = whole(64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Misc:
+class _Misc(Structure, of="miscdevice"):
     """``struct miscdevice``"""
 
-    minor: int = 0
-    name: int = 8
-    this_device: int = 48
-    node_name: int = 64
-    mode: int = 72
+    minor: int = at(0)
+    name: int = at(8)
+    this_device: int = at(48)
+    node_name: int = at(64, "nodename")
+    mode: int = at(72)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cdev:
+class _Cdev(Structure, of="cdev"):
     """``struct cdev``, which begins with an object"""
 
-    operations: int = 72
-    list: int = 80
-    number: int = 96
-    count: int = 100
-    size: int = 104
+    operations: int = at(72, "ops")
+    list: int = at(80)
+    number: int = at(96, "dev")
+    count: int = at(100)
+    size: int = whole(104)
 
 
 KOBJECT: Final = _KernelObject()

@@ -1,157 +1,142 @@
 # SPDX-License-Identifier: Apache-2.0
 """File systems, block devices, settings in /proc/sys."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, whole
 
-@dataclass(frozen=True, slots=True)
-class _Dentry:
+
+class _Dentry(Structure, of="dentry"):
     """``struct dentry``; ``super_block`` is that of its file system"""
 
-    flags: int = 0
-    parent: int = 24
-    name_length: int = 36
-    name: int = 40
-    inode: int = 48
-    count: int = 92
-    operations: int = 96
-    super_block: int = 104
-    siblings: int = 144
-    children: int = 160
-    size: int = 192
+    flags: int = at(0, "d_flags")
+    parent: int = at(24, "d_parent")
+    name_length: int = at(36, "d_name.len")
+    name: int = at(40, "d_name.name")
+    inode: int = at(48, "d_inode")
+    count: int = at(92, "d_lockref.count")
+    operations: int = at(96, "d_op")
+    super_block: int = at(104, "d_sb")
+    siblings: int = at(144, "d_child")
+    children: int = at(160, "d_subdirs")
+    size: int = whole(192)
 
 
-@dataclass(frozen=True, slots=True)
-class _DentryOperations:
+class _DentryOperations(Structure, of="dentry_operations"):
     """``struct dentry_operations``"""
 
-    release: int = 48
-    iput: int = 64
+    release: int = at(48, "d_release")
+    iput: int = at(64, "d_iput")
 
 
-@dataclass(frozen=True, slots=True)
-class _LockedCount:
+class _LockedCount(Structure, of="lockref"):
     """``struct lockref``"""
 
-    count: int = 4
+    count: int = at(4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inode:
+class _Inode(Structure, of="inode"):
     """``struct inode``"""
 
-    mode: int = 0
-    super_block: int = 40
-    mapping: int = 48
-    count: int = 344
-    pages: int = 376
-    size: int = 632
+    mode: int = at(0, "i_mode")
+    super_block: int = at(40, "i_sb")
+    mapping: int = at(48, "i_mapping")
+    count: int = at(344, "i_count")
+    pages: int = at(376, "i_data")
+    size: int = whole(632)
 
 
-@dataclass(frozen=True, slots=True)
-class _AddressSpace:
+class _AddressSpace(Structure, of="address_space"):
     """``struct address_space``"""
 
-    host: int = 0
+    host: int = at(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _SuperBlock:
+class _SuperBlock(Structure, of="super_block"):
     """``struct super_block``"""
 
-    type: int = 40
-    root: int = 104
-    dentry_operations: int = 1064
-    size: int = 1472
+    type: int = at(40, "s_type")
+    root: int = at(104, "s_root")
+    dentry_operations: int = at(1064, "s_d_op", "__s_d_op")
+    size: int = whole(1472)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(Structure, of="vfsmount"):
     """``struct vfsmount``"""
 
-    root: int = 0
-    super_block: int = 8
+    root: int = at(0, "mnt_root")
+    super_block: int = at(8, "mnt_sb")
 
 
-@dataclass(frozen=True, slots=True)
-class _FileSystem:
+class _FileSystem(Structure, of="file_system_type"):
     """``struct file_system_type``"""
 
-    init_context: int = 16
-    owner: int = 48
+    init_context: int = at(16, "init_fs_context")
+    owner: int = at(48)
 
 
-@dataclass(frozen=True, slots=True)
-class _FileSystemContext:
+class _FileSystemContext(Structure, of="fs_context"):
     """``struct fs_context``"""
 
-    operations: int = 0
-    type: int = 40
-    root: int = 64
-    size: int = 152
+    operations: int = at(0, "ops")
+    type: int = at(40, "fs_type")
+    root: int = at(64)
+    size: int = whole(152)
 
 
-@dataclass(frozen=True, slots=True)
-class _ContextOperations:
+class _ContextOperations(Structure, of="fs_context_operations"):
     """``struct fs_context_operations``"""
 
-    get_tree: int = 32
+    get_tree: int = at(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Disk:
+class _Disk(Structure, of="gendisk"):
     """``struct gendisk``"""
 
-    part0: int = 64
-    operations: int = 72
-    queue: int = 80
-    size: int = 672
+    part0: int = at(64)
+    operations: int = at(72, "fops")
+    queue: int = at(80)
+    size: int = whole(672)
 
 
-@dataclass(frozen=True, slots=True)
-class _DiskOperations:
+class _DiskOperations(Structure, of="block_device_operations"):
     """``struct block_device_operations``"""
 
-    free_disk: int = 88
+    free_disk: int = at(88)
 
 
-@dataclass(frozen=True, slots=True)
-class _RequestQueue:
+class _RequestQueue(Structure, of="request_queue"):
     """``struct request_queue``"""
 
-    data: int = 128
-    disk: int = 160
-    size: int = 968
+    data: int = at(128, "queuedata")
+    disk: int = at(160)
+    size: int = whole(968)
 
 
-@dataclass(frozen=True, slots=True)
-class _BlockDevice:
+class _BlockDevice(Structure, of="block_device"):
     """``struct block_device``"""
 
-    sectors: int = 8
-    disk: int = 856
-    queue: int = 864
-    size: int = 928
+    sectors: int = at(8, "bd_nr_sectors")
+    disk: int = at(856, "bd_disk")
+    queue: int = at(864, "bd_queue")
+    size: int = whole(928)
 
 
-@dataclass(frozen=True, slots=True)
-class _SysctlEntry:
+class _SysctlEntry(Structure, of="ctl_table"):
     """``struct ctl_table``, one of its entries"""
 
-    name: int = 0
-    mode: int = 20
-    child: int = 24
-    handler: int = 32
-    size: int = 64
+    name: int = at(0, "procname")
+    mode: int = at(20)
+    child: int = at(24)
+    handler: int = at(32, "proc_handler")
+    size: int = whole(64)
 
 
-@dataclass(frozen=True, slots=True)
-class _SysctlHeader:
+class _SysctlHeader(Structure, of="ctl_table_header"):
     """``struct ctl_table_header``"""
 
-    table: int = 0
-    table_argument: int = 32
+    table: int = at(0, "ctl_table")
+    table_argument: int = at(32, "ctl_table_arg")
 
 
 DENTRY: Final = _Dentry()

@@ -1,205 +1,192 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all parts use: lists, trees, hash tables, pages, transforms, the processor."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
 
-@dataclass(frozen=True, slots=True)
-class _ListHead:
+
+class _ListHead(Structure, of="list_head"):
     """``struct list_head``"""
 
-    next: int = 0
-    previous: int = 8
+    next: int = at(0)
+    previous: int = at(8, "prev")
 
 
-@dataclass(frozen=True, slots=True)
-class _TreeNode:
+class _TreeNode(Structure, of="rb_node"):
     """``struct rb_node``; the lowest bits of ``parent`` are the colour"""
 
-    parent: int = 0
-    right: int = 8
-    left: int = 16
+    parent: int = at(0, "__rb_parent_color")
+    right: int = at(8, "rb_right")
+    left: int = at(16, "rb_left")
 
 
-@dataclass(frozen=True, slots=True)
-class _HashTable:
+class _HashTable(Structure, of="rhashtable"):
     """``struct rhashtable``, and ``struct rhltable``; ``parameters`` is a copy"""
 
-    buckets: int = 0
-    key_size: int = 8
-    most: int = 12
-    parameters: int = 16
-    is_list: int = 56
+    buckets: int = at(0, "tbl")
+    key_size: int = at(8, "key_len")
+    most: int = at(12, "max_elems")
+    parameters: int = at(16, "p")
+    is_list: int = at(56, "rhlist")
 
 
-@dataclass(frozen=True, slots=True)
-class _HashParameters:
+class _HashParameters(Structure, of="rhashtable_params"):
     """``struct rhashtable_params``"""
 
-    key_size: int = 2
-    head: int = 6
-    hash_of_object: int = 24
-    compare: int = 32
-    size: int = 40
+    key_size: int = at(2, "key_len")
+    head: int = at(6, "head_offset")
+    hash_of_object: int = at(24, "obj_hashfn")
+    compare: int = at(32, "obj_cmpfn")
+    size: int = whole(40)
 
 
-@dataclass(frozen=True, slots=True)
-class _HashListEntry:
+class _HashListEntry(Structure, of="rhlist_head"):
     """``struct rhlist_head``; ``same`` is the next one with the same key"""
 
-    next: int = 0
-    same: int = 8
+    next: int = at(0, "rhead")
+    same: int = at(8, "next")
 
 
-@dataclass(frozen=True, slots=True)
-class _MatchToken:
+class _MatchToken(Structure, of="match_token"):
     """``struct match_token``"""
 
-    token: int = 0
-    pattern: int = 8
-    size: int = 16
+    token: int = at(0)
+    pattern: int = at(8)
+    size: int = whole(16)
 
 
-@dataclass(frozen=True, slots=True)
-class _Substring:
+class _Substring(Structure, of="substring_t"):
     """``substring_t``"""
 
-    start: int = 0
-    end: int = 8
-    size: int = 16
+    start: int = at(0, "from")
+    end: int = at(8, "to")
+    size: int = whole(16)
 
 
-@dataclass(frozen=True, slots=True)
-class _BucketTable:
+class _BucketTable(Structure, of="bucket_table"):
     """``struct bucket_table``"""
 
-    count: int = 0
-    buckets: int = 64
+    count: int = at(0, "size")
+    buckets: int = at(64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Structure, of="page"):
     """``struct page``"""
 
-    references: int = 52
+    references: int = at(52, "_refcount")
 
 
-@dataclass(frozen=True, slots=True)
-class _PerCpuCounter:
+class _PerCpuCounter(Structure, of="percpu_counter"):
     """``struct percpu_counter``"""
 
-    count: int = 8
+    count: int = at(8)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shash:
+class _Shash(Structure, of="crypto_shash"):
     """``struct crypto_shash``"""
 
-    algorithm: int = 32
+    algorithm: int = at(32, "base.__crt_alg")
 
 
-@dataclass(frozen=True, slots=True)
-class _ShashAlgorithm:
+class _ShashAlgorithm(Structure, of="shash_alg"):
     """``struct shash_alg``; its functions come first"""
 
-    base: int = 96
+    base: int = at(96)
 
 
-@dataclass(frozen=True, slots=True)
-class _CryptoAlgorithm:
+class _CryptoAlgorithm(Structure, of="crypto_alg"):
     """``struct crypto_alg``, which a ``struct shash_alg`` has as its base"""
 
-    name: int = 56
-    driver_name: int = 184
-    name_size: int = 128
+    name: int = at(56, "cra_name")
+    driver_name: int = at(184, "cra_driver_name")
+    name_size: int = bytes_of(128, "cra_name")
 
 
-@dataclass(frozen=True, slots=True)
-class _Scatterlist:
+class _Scatterlist(Structure, of="scatterlist"):
     """``struct scatterlist``; the lowest bits of ``page`` tell a chain and the end"""
 
-    page: int = 0
-    offset: int = 8
-    length: int = 12
-    size: int = 32
+    page: int = at(0, "page_link")
+    offset: int = at(8)
+    length: int = at(12)
+    size: int = whole(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _ScatterlistIterator:
+class _ScatterlistIterator(Structure, of="sg_mapping_iter"):
     """``struct sg_mapping_iter`` with its ``struct sg_page_iter``"""
 
-    page: int = 0
-    address: int = 8
-    length: int = 16
-    consumed: int = 24
-    entry: int = 32
-    page_number: int = 40
-    entries_left: int = 44
-    is_begun: int = 48
-    offset: int = 56
-    remaining: int = 60
-    flags: int = 64
-    size: int = 72
+    page: int = at(0)
+    address: int = at(8, "addr")
+    length: int = at(16)
+    consumed: int = at(24)
+    entry: int = at(32, "piter.sg")
+    page_number: int = at(40, "piter.sg_pgoffset")
+    entries_left: int = at(44, "piter.__nents")
+    is_begun: int = at(48, "piter.__pg_advance")
+    offset: int = at(56, "__offset")
+    remaining: int = at(60, "__remaining")
+    flags: int = at(64, "__flags")
+    size: int = whole(72)
 
 
-@dataclass(frozen=True, slots=True)
-class _Processor:
+class _Processor(Structure, of="cpuinfo_x86"):
     """``struct cpuinfo_x86``"""
 
-    features: int = 40
-    feature_words: int = 24
-    model: int = 152
-    cache_size: int = 216
-    loops_per_jiffy: int = 240
-    cores: int = 256
-    flush_size: int = 262
-    size: int = 288
+    features: int = at(40, "x86_capability")
+    features_size: int = bytes_of(96, "x86_capability")
+    family: int = at(0, "x86")
+    vendor: int = at(1, "x86_vendor")
+    model: int = at(2, "x86_model")
+    stepping: int = at(3, "x86_stepping")
+    virtual_bits: int = at(28, "x86_virt_bits")
+    physical_bits: int = at(29, "x86_phys_bits")
+    level: int = at(36, "cpuid_level")
+    name: int = at(152, "x86_model_id")
+    cache_size: int = at(216, "x86_cache_size")
+    loops_per_jiffy: int = at(240)
+    cores: int = at(256, "x86_max_cores")
+    flush_size: int = at(262, "x86_clflush_size")
+    size: int = whole(288)
 
 
-@dataclass(frozen=True, slots=True)
-class _ProcessorId:
+class _ProcessorId(Structure, of="x86_cpu_id"):
     """``struct x86_cpu_id``"""
 
-    vendor: int = 0
-    family: int = 2
-    model: int = 4
-    steppings: int = 6
-    feature: int = 8
-    size: int = 24
+    vendor: int = at(0)
+    family: int = at(2)
+    model: int = at(4)
+    steppings: int = at(6)
+    feature: int = at(8)
+    size: int = whole(24)
 
 
-@dataclass(frozen=True, slots=True)
-class _RateLimit:
+class _RateLimit(Structure, of="ratelimit_state"):
     """``struct ratelimit_state``; ``interval`` is in ticks"""
 
-    interval: int = 4
-    burst: int = 8
-    printed: int = 12
-    missed: int = 16
-    began: int = 24
+    interval: int = at(4)
+    burst: int = at(8)
+    printed: int = at(12)
+    missed: int = at(16)
+    began: int = at(24, "begin")
 
 
-@dataclass(frozen=True, slots=True)
-class _Idr:
+class _Idr(Structure, of="idr"):
     """``struct idr``; ``following`` is behind the last of ``idr_alloc_cyclic``"""
 
-    following: int = 20
+    following: int = at(20, "idr_next")
 
 
-@dataclass(frozen=True, slots=True)
-class _CryptoQueue:
+class _CryptoQueue(Structure, of="crypto_queue"):
     """``struct crypto_queue``"""
 
-    length: int = 24
-    most: int = 28
+    length: int = at(24, "qlen")
+    most: int = at(28, "max_qlen")
 
 
-@dataclass(frozen=True, slots=True)
-class _ParallelInstance:
+class _ParallelInstance(Structure, of="padata_instance"):
     """``struct padata_instance``"""
 
-    kobject: int = 72
+    kobject: int = at(72, "kobj")
 
 
 LIST_HEAD: Final = _ListHead()

@@ -1,75 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
 """``struct module``, its parameters, and the tables in its sections."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
 
-@dataclass(frozen=True, slots=True)
-class _Module:
+
+class _Module(Structure, of="module"):
     """``struct module``; ``name`` has ``name_size`` bytes with its NUL (MODULE_NAME_LEN)"""
 
-    state: int = 0
-    name: int = 24
-    name_size: int = 56
+    state: int = at(0)
+    name: int = at(24)
+    name_size: int = bytes_of(56, "name")
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameter:
+class _Parameter(Structure, of="kernel_param"):
     """``struct kernel_param``"""
 
-    name: int = 0
-    operations: int = 16
-    mode: int = 24
-    place: int = 32
-    size: int = 40
+    name: int = at(0)
+    operations: int = at(16, "ops")
+    mode: int = at(24, "perm")
+    place: int = at(32, "arg")
+    size: int = whole(40)
 
 
-@dataclass(frozen=True, slots=True)
-class _ParameterOperations:
+class _ParameterOperations(Structure, of="kernel_param_ops"):
     """``struct kernel_param_ops``"""
 
-    set: int = 8
-    get: int = 16
-    free: int = 24
+    set: int = at(8)
+    get: int = at(16)
+    free: int = at(24)
 
 
-@dataclass(frozen=True, slots=True)
-class _ParameterArray:
+class _ParameterArray(Structure, of="kparam_array"):
     """``struct kparam_array``; ``count`` points at how many elements there are"""
 
-    most: int = 0
-    element_size: int = 4
-    count: int = 8
-    elements: int = 24
+    most: int = at(0, "max")
+    element_size: int = at(4, "elemsize")
+    count: int = at(8, "num")
+    elements: int = at(24, "elem")
 
 
-@dataclass(frozen=True, slots=True)
-class _ParameterString:
+class _ParameterString(Structure, of="kparam_string"):
     """``struct kparam_string``"""
 
-    most: int = 0
-    text: int = 8
+    most: int = at(0, "maxlen")
+    text: int = at(8, "string")
 
 
-@dataclass(frozen=True, slots=True)
-class _BugEntry:
+class _BugEntry(Structure, of="bug_entry"):
     """``struct bug_entry``; ``address`` and ``file`` are distances from themselves"""
 
-    address: int = 0
-    file: int = 4
-    line: int = 8
-    flags: int = 10
-    size: int = 12
+    address: int = at(0, "bug_addr_disp")
+    file: int = at(4, "file_disp")
+    line: int = at(8)
+    flags: int = at(10)
+    size: int = whole(12)
 
 
-@dataclass(frozen=True, slots=True)
-class _JumpEntry:
+class _JumpEntry(Structure, of="jump_entry"):
     """``struct jump_entry``; all are distances from themselves"""
 
-    code: int = 0
-    target: int = 4
-    key: int = 8
+    code: int = at(0)
+    target: int = at(4)
+    key: int = at(8)
 
 
 MODULE: Final = _Module()

@@ -1,122 +1,111 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network: its only name space, devices, sockets."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
 
-@dataclass(frozen=True, slots=True)
-class _Net:
+
+class _Net(Structure, of="net"):
     """``struct net``; ``devices`` and the lists are list heads"""
 
-    list: int = 32
-    exit_list: int = 48
-    devices: int = 152
-    proc: int = 168
-    proc_stat: int = 176
-    loopback: int = 336
-    generic: int = 3144
+    list: int = at(32)
+    exit_list: int = at(48)
+    devices: int = at(152, "dev_base_head")
+    proc: int = at(168, "proc_net")
+    proc_stat: int = at(176, "proc_net_stat")
+    loopback: int = at(336, "loopback_dev")
+    generic: int = at(3144, "gen")
 
 
-@dataclass(frozen=True, slots=True)
-class _PernetOperations:
+class _PernetOperations(Structure, of="pernet_operations"):
     """``struct pernet_operations``; ``data_size`` is that of what it has in each name space"""
 
-    init: int = 16
-    pre_exit: int = 24
-    exit: int = 32
-    exit_batch: int = 40
-    id: int = 56
-    data_size: int = 64
+    init: int = at(16)
+    pre_exit: int = at(24)
+    exit: int = at(32)
+    exit_batch: int = at(40)
+    id: int = at(56)
+    data_size: int = at(64, "size")
 
 
-@dataclass(frozen=True, slots=True)
-class _NetDevice:
+class _NetDevice(Structure, of="net_device"):
     """``struct net_device``"""
 
-    name: int = 0
-    address: int = 816
-    operations: int = 208
-    is_freed: int = 1260
-    destructor: int = 1264
-    space: int = 1280
-    device: int = 1336
-    link_operations: int = 2128
-    size: int = 2432
+    name: int = at(0)
+    address: int = at(816, "dev_addr")
+    operations: int = at(208, "netdev_ops")
+    is_freed: int = at(1260, "needs_free_netdev")
+    destructor: int = at(1264, "priv_destructor")
+    space: int = at(1280, "nd_net")
+    device: int = at(1336, "dev")
+    link_operations: int = at(2128, "rtnl_link_ops")
+    size: int = whole(2432)
 
 
-@dataclass(frozen=True, slots=True)
-class _NetDeviceOperations:
+class _NetDeviceOperations(Structure, of="net_device_ops"):
     """``struct net_device_ops``"""
 
-    init: int = 0
-    uninit: int = 8
+    init: int = at(0, "ndo_init")
+    uninit: int = at(8, "ndo_uninit")
 
 
-@dataclass(frozen=True, slots=True)
-class _Socket:
+class _Socket(Structure, of="socket"):
     """``struct socket``"""
 
-    sock: int = 24
-    operations: int = 32
+    sock: int = at(24, "sk")
+    operations: int = at(32, "ops")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sock:
+class _Sock(Structure, of="sock"):
     """``struct sock``"""
 
-    protocol: int = 528
-    socket: int = 624
+    protocol: int = at(528, "sk_prot_creator")
+    socket: int = at(624, "sk_socket")
 
 
-@dataclass(frozen=True, slots=True)
-class _SocketOperations:
+class _SocketOperations(Structure, of="proto_ops"):
     """``struct proto_ops``; ``functions`` is where nothing but functions begins"""
 
-    functions: int = 16
+    functions: int = at(16, "release")
 
 
-@dataclass(frozen=True, slots=True)
-class _FragmentQueues:
+class _FragmentQueues(Structure, of="fqdir"):
     """``struct fqdir``"""
 
-    fragments: int = 24
-    net: int = 32
-    size: int = 320
+    fragments: int = at(24, "f")
+    net: int = at(32)
+    size: int = whole(320)
 
 
-@dataclass(frozen=True, slots=True)
-class _LinkOperations:
+class _LinkOperations(Structure, of="rtnl_link_ops"):
     """``struct rtnl_link_ops``"""
 
-    kind: int = 16
+    kind: int = at(16)
 
 
-@dataclass(frozen=True, slots=True)
-class _ProtocolFamily:
+class _ProtocolFamily(Structure, of="net_proto_family"):
     """``struct net_proto_family``"""
 
-    number: int = 0
+    number: int = at(0, "family")
 
 
-@dataclass(frozen=True, slots=True)
-class _NetlinkFamily:
+class _NetlinkFamily(Structure, of="genl_family"):
     """``struct genl_family``; ``name`` has ``name_size`` bytes with its NUL (GENL_NAMSIZ)"""
 
-    number: int = 0
-    name: int = 8
-    name_size: int = 16
+    number: int = at(0, "id")
+    name: int = at(8)
+    name_size: int = bytes_of(16, "name")
 
 
-@dataclass(frozen=True, slots=True)
-class _Congestion:
+class _Congestion(Structure, of="tcp_congestion_ops"):
     """``struct tcp_congestion_ops``"""
 
-    threshold: int = 0
-    avoid: int = 8
-    control: int = 56
-    undo: int = 64
-    name: int = 88
+    threshold: int = at(0, "ssthresh")
+    avoid: int = at(8, "cong_avoid")
+    control: int = at(56, "cong_control")
+    undo: int = at(64, "undo_cwnd")
+    name: int = at(88)
 
 
 NET: Final = _Net()

@@ -1,140 +1,126 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks, and what they wait for: wait queues, work, timers."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+
+class _Task(Structure, of="task_struct"):
     """``struct task_struct``; ``name`` has ``name_size`` bytes with its NUL (TASK_COMM_LEN)"""
 
-    state: int = 24
-    pid: int = 2416
-    real_credentials: int = 2952
-    credentials: int = 2960
-    name: int = 2976
-    name_spaces: int = 3064
-    name_size: int = 16
+    state: int = at(24, "__state", "state")
+    pid: int = at(2416)
+    real_credentials: int = at(2952, "real_cred")
+    credentials: int = at(2960, "cred")
+    name: int = at(2976, "comm")
+    name_spaces: int = at(3064, "nsproxy")
+    name_size: int = bytes_of(16, "comm")
 
 
-@dataclass(frozen=True, slots=True)
-class _NameSpaces:
+class _NameSpaces(Structure, of="nsproxy"):
     """``struct nsproxy``"""
 
-    uts: int = 8
-    net: int = 40
+    uts: int = at(8, "uts_ns")
+    net: int = at(40, "net_ns")
 
 
-@dataclass(frozen=True, slots=True)
-class _UtsName:
+class _UtsName(Structure, of="uts_namespace"):
     """``struct uts_namespace``; its strings come first"""
 
-    string_size: int = 65
+    string_size: int = bytes_of(65, "name.sysname")
 
 
-@dataclass(frozen=True, slots=True)
-class _Credentials:
+class _Credentials(Structure, of="cred"):
     """``struct cred``"""
 
-    usage: int = 0
-    thread_keyring: int = 104
+    usage: int = at(0)
+    thread_keyring: int = at(104)
 
 
-@dataclass(frozen=True, slots=True)
-class _WaitQueue:
+class _WaitQueue(Structure, of="wait_queue_head"):
     """``struct wait_queue_head``"""
 
-    entries: int = 8
+    entries: int = at(8, "head")
 
 
-@dataclass(frozen=True, slots=True)
-class _WaitEntry:
+class _WaitEntry(Structure, of="wait_queue_entry"):
     """``struct wait_queue_entry``"""
 
-    flags: int = 0
-    task: int = 8
-    function: int = 16
-    link: int = 24
+    flags: int = at(0)
+    task: int = at(8, "private")
+    function: int = at(16, "func")
+    link: int = at(24, "entry")
 
 
-@dataclass(frozen=True, slots=True)
-class _Completion:
+class _Completion(Structure, of="completion"):
     """``struct completion``"""
 
-    done: int = 0
+    done: int = at(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(Structure, of="work_struct"):
     """``struct work_struct``, and ``struct delayed_work``, which has a timer behind it"""
 
-    data: int = 0
-    function: int = 24
-    expires: int = 48
+    data: int = at(0)
+    function: int = at(24, "func")
+    expires: int = at(48, "timer.expires", of="delayed_work")
 
 
-@dataclass(frozen=True, slots=True)
-class _Tasklet:
+class _Tasklet(Structure, of="tasklet_struct"):
     """``struct tasklet_struct``; with ``takes_itself`` its function gets it, else its data"""
 
-    state: int = 8
-    count: int = 16
-    takes_itself: int = 20
-    function: int = 24
-    data: int = 32
-    size: int = 40
+    state: int = at(8)
+    count: int = at(16)
+    takes_itself: int = at(20, "use_callback")
+    function: int = at(24, "func")
+    data: int = at(32)
+    size: int = whole(40)
 
 
-@dataclass(frozen=True, slots=True)
-class _ThreadWorker:
+class _ThreadWorker(Structure, of="kthread_worker"):
     """``struct kthread_worker``"""
 
-    task: int = 40
+    task: int = at(40)
 
 
-@dataclass(frozen=True, slots=True)
-class _ThreadWork:
+class _ThreadWork(Structure, of="kthread_work"):
     """``struct kthread_work``"""
 
-    function: int = 16
+    function: int = at(16, "func")
 
 
-@dataclass(frozen=True, slots=True)
-class _Timer:
+class _Timer(Structure, of="timer_list"):
     """``struct timer_list``; ``pending`` is not 0 while it is armed"""
 
-    pending: int = 8
-    expires: int = 16
-    function: int = 24
-    flags: int = 32
+    pending: int = at(8, "entry.pprev")
+    expires: int = at(16)
+    function: int = at(24)
+    flags: int = at(32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Hrtimer:
+class _Hrtimer(Structure, of="hrtimer"):
     """``struct hrtimer``"""
 
-    expires: int = 24
-    soft_expires: int = 32
-    function: int = 40
-    state: int = 56
-    size: int = 64
+    expires: int = at(24, "node.expires")
+    soft_expires: int = at(32, "_softexpires")
+    function: int = at(40)
+    state: int = at(56, "state", "is_queued")
+    size: int = whole(64)
 
 
-@dataclass(frozen=True, slots=True)
-class _TimeSpec:
+class _TimeSpec(Structure, of="timespec64"):
     """``struct timespec64``"""
 
-    seconds: int = 0
-    nanoseconds: int = 8
+    seconds: int = at(0, "tv_sec")
+    nanoseconds: int = at(8, "tv_nsec")
 
 
-@dataclass(frozen=True, slots=True)
-class _CycleCounter:
+class _CycleCounter(Structure, of="cyclecounter"):
     """``struct cyclecounter``; ``shift`` is that of its fractions"""
 
-    read: int = 0
-    shift: int = 20
+    read: int = at(0)
+    shift: int = at(20)
 
 
 TASK: Final = _Task()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of a kernel's types at once: the answers are kept, and the types need not be."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from kmodd.kernelimage.btf import Layouts
+
+
+class LayoutQuestion(NamedTuple):
+    """Where a field is, or how large it or its structure is; all in bytes.
+
+    ``structures`` and ``fields`` are names, of which the first counts that a kernel has: things are
+    renamed. A field's has those that it is in before it, with dots between. Without ``fields`` it
+    is the structure that is asked for.
+    """
+
+    structures: tuple[str, ...]
+    fields: tuple[str, ...]
+    is_size: bool
+
+
+Answers = Mapping[LayoutQuestion, int]
+"""The answers that there are: what a kernel does not have has none."""
+
+
+def answer(layouts: Layouts, questions: Iterable[LayoutQuestion]) -> dict[LayoutQuestion, int]:
+    """Return the answers; raises KernelImageError where the types are not in order.
+
+    A field that does not begin with a byte is not there: nothing could be looked at alone.
+    """
+    found = {}
+    for question in questions:
+        value = _answer(layouts, question)
+        if value is not None:
+            found[question] = value
+    return found
+
+
+def digest_of(questions: Iterable[LayoutQuestion]) -> str:
+    """Return what tells these questions from others."""
+    return hashlib.sha256(json.dumps([*questions]).encode()).hexdigest()
+
+
+def _answer(layouts: Layouts, question: LayoutQuestion) -> int | None:
+    for structure in question.structures:
+        if not question.fields:
+            size = layouts.structure_size(structure)
+            if size is not None:
+                return size
+        for path in question.fields:
+            field = layouts.field(structure, path)
+            if field is not None and not field.bit_offset % 8:
+                return field.size if question.is_size else field.offset
+    return None
