@@ -12,7 +12,7 @@ from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import DAEMONS_OWN, MACHINES_OWN, Kernel, KernelTraits
 
 if TYPE_CHECKING:
-    from kmodd.kernelimage import ImageKeeper
+    from kmodd.kernelimage.kept import ImageKeeper
 
 log = logging.getLogger(__name__)
 

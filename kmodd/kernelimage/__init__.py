@@ -11,23 +11,8 @@ sections                    the kernel's sections by name and by address
 exports, parameters,
 certificates, words         what some of them say
 btf/, questions             the kernel's types, and what is asked of them
-facts, kept                 all that is asked of an image, and how it is kept
+reading                     all that is asked of an image
+facts, kept                 the answers, and how they are kept
+
+Each is taken from its own module: what unpacks an image takes a while to import.
 """
-
-from kmodd.kernelimage.facts import ImageFacts, layouts_of, opened, read_facts
-from kmodd.kernelimage.kept import ImageKeeper, facts_of
-from kmodd.kernelimage.places import find_image
-from kmodd.kernelimage.questions import Answers, LayoutQuestion, answer
-
-__all__ = [
-    "Answers",
-    "ImageFacts",
-    "ImageKeeper",
-    "LayoutQuestion",
-    "answer",
-    "facts_of",
-    "find_image",
-    "layouts_of",
-    "opened",
-    "read_facts",
-]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image says of its kernel, all of it read at once; and as bytes, to be kept.
+"""What an image says of its kernel, and the same as bytes, to be kept.
 
 The format of those is this project's own: a line with its name and version, a line with the SHA-256
 of all that follows, and JSON.
@@ -8,20 +8,11 @@ of all that follows, and JSON.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kmodd.errors import KernelImageError, ModuleFileError
-from kmodd.kernelimage.btf import BTF_BEGINNING, Btf, Layouts
-from kmodd.kernelimage.certificates import read_trusted
-from kmodd.kernelimage.exports import read_kernel_exports
-from kmodd.kernelimage.parameters import read_directories
-from kmodd.kernelimage.payload import unwrapped
-from kmodd.kernelimage.questions import Answers, LayoutQuestion, answer, digest_of
-from kmodd.kernelimage.sections import KernelSections
-from kmodd.kernelimage.words import read_banner, read_vermagic
+from kmodd.kernelimage.questions import Answers, LayoutQuestion, digest_of
 from kmodd.modulefile.exports import ExportedSymbol
 
 HEADER = b"kmodd kernel image 1\n"
@@ -57,52 +48,6 @@ class ImageFacts:
     directories: frozenset[str] | None = None
     certificates: tuple[bytes, ...] = ()
     layouts: Answers | None = None
-
-
-@contextmanager
-def opened(path: str) -> Iterator[KernelSections]:
-    """Give the sections of the kernel in the image at ``path``.
-
-    Raises KernelImageError, also for what goes wrong with the tables while the context is open.
-    """
-    try:
-        with unwrapped(path) as kernel:
-            yield KernelSections(kernel)
-    except ModuleFileError as error:
-        raise KernelImageError(path, error.why) from error
-
-
-def read_facts(path: str, questions: Sequence[LayoutQuestion] = ()) -> ImageFacts:
-    """Return what the image at ``path`` says; its memory is given back by then.
-
-    ``questions`` are what is asked of its types.
-
-    Raises KernelImageError where it cannot be read, is no image, or lies about itself.
-    """
-    with opened(path) as kernel:
-        release, banner = read_banner(kernel)
-        layouts = layouts_of(kernel) if questions else None
-        return ImageFacts(
-            release=release,
-            banner=banner,
-            vermagic=read_vermagic(kernel, release),
-            exports=read_kernel_exports(kernel),
-            directories=read_directories(kernel),
-            certificates=read_trusted(kernel),
-            layouts=None if layouts is None else answer(layouts, questions),
-        )
-
-
-def layouts_of(kernel: KernelSections) -> Layouts | None:
-    """Return the kernel's types; None where it has none. Raises KernelImageError.
-
-    In a flat kernel they are found by what they begin with.
-    """
-    for region in kernel.searched(".BTF"):
-        start = region.data.find(BTF_BEGINNING) if kernel.elf is None else 0
-        if start >= 0:
-            return Layouts(Btf(region.data[start:], kernel.path))
-    return None
 
 
 def stamp_of(path: str) -> ImageStamp:

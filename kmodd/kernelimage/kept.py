@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kmodd.errors import KernelImageError
-from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, stamp_of
 from kmodd.kernelimage.questions import LayoutQuestion
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,13 @@ def facts_of(
     if data is not None:
         try:
             kept = load_facts(data, stamp, questions)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             log.warning("what was kept of %s is dropped: %s", path, error)
         else:
             if kept is not None:
                 return kept
+    from kmodd.kernelimage.reading import read_facts
+
     facts = read_facts(path, questions)
     # What was read while somebody put another file there is not kept as that one's.
     if keeper is not None and _is_still(path, stamp):

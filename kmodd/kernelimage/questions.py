@@ -4,9 +4,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kmodd.kernelimage.btf import Layouts
+if TYPE_CHECKING:
+    from kmodd.kernelimage.btf import Layouts
 
 
 class LayoutQuestion(NamedTuple):
@@ -26,7 +27,7 @@ Answers = Mapping[LayoutQuestion, int]
 """The answers that there are: what a kernel does not have has none."""
 
 
-def answer(layouts: Layouts, questions: Iterable[LayoutQuestion]) -> dict[LayoutQuestion, int]:
+def answer(layouts: "Layouts", questions: Iterable[LayoutQuestion]) -> dict[LayoutQuestion, int]:
     """Return the answers; raises KernelImageError where the types are not in order.
 
     A field that does not begin with a byte is not there: nothing could be looked at alone.
@@ -44,7 +45,7 @@ def digest_of(questions: Iterable[LayoutQuestion]) -> str:
     return hashlib.sha256(json.dumps([*questions]).encode()).hexdigest()
 
 
-def _answer(layouts: Layouts, question: LayoutQuestion) -> int | None:
+def _answer(layouts: "Layouts", question: LayoutQuestion) -> int | None:
     for structure in question.structures:
         if not question.fields:
             size = layouts.structure_size(structure)

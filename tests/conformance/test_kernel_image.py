@@ -10,8 +10,10 @@ import pytest
 
 from kmodd.kernel.emulated.abi import structures
 from kmodd.kernel.emulated.abi.structures.declaring import Structure
-from kmodd.kernelimage import ImageFacts, answer, layouts_of, opened, read_facts
 from kmodd.kernelimage.btf import Layouts
+from kmodd.kernelimage.facts import ImageFacts
+from kmodd.kernelimage.questions import answer
+from kmodd.kernelimage.reading import layouts_of, opened, read_facts
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.symvers import read_symvers
 from tests.support.debian import DebianTree, headers

@@ -20,7 +20,7 @@ from kmodd.kernel.emulated.abi.structures import (
     adopt,
 )
 from kmodd.kernel.emulated.abi.structures.declaring import DeclaredField, Structure
-from kmodd.kernelimage import Answers, LayoutQuestion
+from kmodd.kernelimage.questions import Answers, LayoutQuestion
 from kmodd.modulefile import ModuleFile
 from tests.support.modules import module_tree
 from tests.support.require import require_emulator

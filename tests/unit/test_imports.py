@@ -196,6 +196,13 @@ def test_what_needs_no_daemon_imports_neither_grpc_nor_a_service(name: str) -> N
     assert not loaded & {"grpc", "kmodd.service", "kmodd.daemon", "kmodd.server"}
 
 
+@pytest.mark.parametrize("name", ["kmodd.kernel.emulated", "kmodd.kernel.emulated.process.child"])
+def test_an_emulated_kernel_imports_nothing_that_unpacks_an_image(name: str) -> None:
+    loaded = modules_after(f"import {name}")
+    assert {name, "kmodd.kernelimage.questions"} <= loaded
+    assert not loaded & {"kmodd.kernelimage.reading", "kmodd.kernelimage.unpacking", "bz2"}
+
+
 def test_the_client_imports_nothing_of_the_daemon_but_its_stubs() -> None:
     loaded = modules_after("import kmodctl, kmodctl.cli; kmodctl.Client")
     assert "grpc" in loaded

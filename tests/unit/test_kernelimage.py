@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelImageError, Reason
-from kmodd.kernelimage import find_image, layouts_of, opened, read_facts
 from kmodd.kernelimage.facts import ImageFacts
 from kmodd.kernelimage.lz4 import Lz4Error, unpack_block
 from kmodd.kernelimage.payload import unwrapped
+from kmodd.kernelimage.places import find_image
+from kmodd.kernelimage.reading import layouts_of, opened, read_facts
 from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import (
     BANNER,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelImageError
-from kmodd.kernelimage import layouts_of, opened, read_facts
 from kmodd.kernelimage.btf import Btf, BtfKind, Layouts
+from kmodd.kernelimage.reading import layouts_of, opened, read_facts
 from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import (
     BASE,

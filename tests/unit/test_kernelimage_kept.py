@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from kmodd.errors import KernelImageError
-from kmodd.kernelimage import LayoutQuestion, facts_of, kept
-from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, read_facts, stamp_of
+from kmodd.kernelimage import reading
+from kmodd.kernelimage.facts import ImageFacts, dump_facts, load_facts, stamp_of
+from kmodd.kernelimage.kept import facts_of
+from kmodd.kernelimage.questions import LayoutQuestion
+from kmodd.kernelimage.reading import read_facts
 from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import BANNER, BASE, Linked, vmlinux_sections, write_vmlinux
 
@@ -41,7 +44,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(path)
         return read_facts(path, questions)
 
-    monkeypatch.setattr(kept, "read_facts", noted)
+    monkeypatch.setattr(reading, "read_facts", noted)
     return read
 
 
@@ -128,7 +131,7 @@ def test_an_image_that_is_changed_while_it_is_read_is_not_kept(
         Path(path).write_bytes(b"")
         return facts
 
-    monkeypatch.setattr(kept, "read_facts", changed)
+    monkeypatch.setattr(reading, "read_facts", changed)
     memory = Memory()
     assert facts_of(path, memory).exports
     assert memory.kept == {}

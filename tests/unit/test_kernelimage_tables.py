@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from kmodd.errors import KernelImageError
-from kmodd.kernelimage import opened
 from kmodd.kernelimage.certificates import read_trusted
 from kmodd.kernelimage.exports import read_kernel_exports
 from kmodd.kernelimage.parameters import read_directories
+from kmodd.kernelimage.reading import opened
 from kmodd.modulefile.exports import ExportedSymbol
 from tests.support.kernel_image import (
     BASE,

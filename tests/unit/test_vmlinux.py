@@ -163,10 +163,10 @@ def test_a_start_reads_no_image_that_an_earlier_one_has_read(
     store = ImageStore(tmp_path / "state")
     trees = tmp_path / "lib/modules"
     first = VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)()
-    monkeypatch.delattr("kmodd.kernelimage.kept.read_facts")
+    monkeypatch.delattr("kmodd.kernelimage.reading.read_facts")
     assert VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)() == first
     path.touch()
-    with pytest.raises(NameError):
+    with pytest.raises(ImportError):
         VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)
 
 

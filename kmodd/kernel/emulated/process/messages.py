@@ -27,7 +27,7 @@ from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
 from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX
-from kmodd.kernelimage import Answers
+from kmodd.kernelimage.questions import Answers
 from kmodd.keys import parse_certificate
 
 LEAKS_MAX = 4096

@@ -30,7 +30,9 @@ from kmodd.kernel.emulated.release.vmlinux import (
     Sample,
     Vmlinux,
 )
-from kmodd.kernelimage import ImageFacts, ImageKeeper, facts_of, find_image
+from kmodd.kernelimage.facts import ImageFacts
+from kmodd.kernelimage.kept import ImageKeeper, facts_of
+from kmodd.kernelimage.places import find_image
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import THIS_MODULE

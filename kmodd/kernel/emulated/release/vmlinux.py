@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from kmodd.kernel.emulated.release.build_options import BuildOptions
-from kmodd.kernelimage import Answers
+from kmodd.kernelimage.questions import Answers
 from kmodd.keys import Certificate
 
 FROM_MODULES = "what the tree's modules import"

@@ -111,7 +111,7 @@ from kmodd.kernel.emulated.abi.structures.tasks import (
     WAIT_QUEUE,
     WORK,
 )
-from kmodd.kernelimage import Answers
+from kmodd.kernelimage.questions import Answers
 
 __all__ = [
     "ADDRESS_SPACE",

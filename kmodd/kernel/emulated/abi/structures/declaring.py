@@ -12,7 +12,7 @@ run. Of several names the first that a kernel has counts: fields are renamed, an
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
-from kmodd.kernelimage import Answers, LayoutQuestion
+from kmodd.kernelimage.questions import Answers, LayoutQuestion
 
 
 class MissingFieldError(Exception):
