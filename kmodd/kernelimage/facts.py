@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kmodd.kernelimage.questions import Answers, LayoutQuestion, digest_of
 from kmodd.modulefile.exports import ExportedSymbol
 
-HEADER = b"kmodd kernel image 1\n"
+HEADER = b"kmodd kernel image 2\n"
 """Another version is another header, and what is kept under the old one is read again."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
@@ -99,7 +99,15 @@ def load_facts(
         raise ValueError("it is of another version")
     if data[len(HEADER) : start] != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise ValueError("it is damaged: its checksum is wrong")
-    content = json.loads(body)
+    try:
+        return _facts(json.loads(body), stamp, questions)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("it is not what kmodd writes") from error
+
+
+def _facts(
+    content: dict[str, Any], stamp: ImageStamp, questions: Sequence[LayoutQuestion]
+) -> ImageFacts | None:
     if ImageStamp(*content["stamp"]) != stamp or content["asked"] != digest_of(questions):
         return None
     answers = content["answers"]

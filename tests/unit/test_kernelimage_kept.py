@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept of an image is of that very file, or it is read anew."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,17 @@ class Memory:
 
     def save(self, image: str, data: bytes) -> None:
         self.kept[image] = data
+
+
+def body_of(data: bytes) -> bytes:
+    """Return what the checksum of kept bytes is of."""
+    return data.split(b"\n", 2)[2]
+
+
+def checked(data: bytes, body: bytes) -> bytes:
+    """Return kept bytes with another body, and the checksum of that."""
+    digest = hashlib.sha256(body).hexdigest().encode()
+    return b"\n".join((data.split(b"\n", 1)[0], digest, body))
 
 
 @pytest.fixture
@@ -71,8 +83,15 @@ def test_another_image_in_its_place_is_read(path: str, reads: list[str]) -> None
     [
         lambda data: data[:0],
         lambda data: data[:-1],
-        lambda data: data.replace(b"kernel image 1", b"kernel image 0"),
+        lambda data: data.replace(b"kernel image 2", b"kernel image 1"),
         lambda data: data.replace(b"_printk", b"_prints"),
+        lambda data: checked(data, b"[]"),
+        lambda data: checked(data, b"{}"),
+        lambda data: checked(data, b"{"),
+        lambda data: checked(data, body_of(data).replace(b'"asked":', b'"said":')),
+        lambda data: checked(
+            data, body_of(data).replace(b'"directories":[', b'"directories":7,"x":[')
+        ),
     ],
 )
 def test_what_is_damaged_is_dropped(
@@ -84,7 +103,7 @@ def test_what_is_damaged_is_dropped(
     memory.kept[path] = damage(memory.kept[path])
     assert facts_of(path, memory) == first
     assert reads == [path, path]
-    assert "is dropped: it is" in caplog.text
+    assert f"what was kept of {path} is dropped: " in caplog.text
     assert facts_of(path, memory) == first
     assert reads == [path, path]
 
