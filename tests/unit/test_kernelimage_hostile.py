@@ -12,6 +12,8 @@ import pytest
 
 from kmodd.errors import KernelImageError
 from kmodd.kernelimage.btf import Btf, BtfKind, Layouts
+from kmodd.kernelimage.facts import dump_facts, load_facts, stamp_of
+from kmodd.kernelimage.questions import LayoutQuestion
 from kmodd.kernelimage.reading import layouts_of, opened, read_facts
 from tests.support.btf_writer import BtfWriter
 from tests.support.kernel_image import (
@@ -29,6 +31,12 @@ MUTATIONS = int(os.environ.get("KMODD_MUTATIONS", "6000"))
 """Damaged images that are read: 100,000 take about two minutes."""
 
 SEEDS = 4
+
+QUESTIONS = (
+    LayoutQuestion(("outer",), (), is_size=True),
+    LayoutQuestion(("gone", "outer"), ("y", "all"), is_size=False),
+    LayoutQuestion(("alias",), ("x",), is_size=True),
+)
 
 
 def types() -> bytes:
@@ -75,15 +83,17 @@ def attempt(question: Callable[..., object], *about: object) -> None:
 
 def ask(path: str) -> bool:
     """Ask all of the image at ``path``; returns whether it could be read."""
-    try:
-        facts = read_facts(path)
-    except KernelImageError:
-        facts = None
     with suppress(KernelImageError), opened(path) as kernel:
         layouts = layouts_of(kernel)
         if layouts is not None:
             ask_types(layouts)
-    return facts is not None
+    try:
+        facts = read_facts(path, QUESTIONS)
+    except KernelImageError:
+        return False
+    stamp = stamp_of(path)
+    assert load_facts(dump_facts(facts, stamp, QUESTIONS), stamp, QUESTIONS) == facts
+    return True
 
 
 def damaged(data: bytes, dice: random.Random) -> bytes:
