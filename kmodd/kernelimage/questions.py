@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from kmodd.kernelimage.btf import Layouts
 
 
+VALUE_MAX = 1 << 20
+"""Bytes of an offset or a size at most; a task has 9,792."""
+
+
 class LayoutQuestion(NamedTuple):
     """Where a field is, or how large it or its structure is; all in bytes.
 
@@ -50,9 +54,10 @@ def _answer(layouts: "Layouts", question: LayoutQuestion) -> int | None:
         if not question.fields:
             size = layouts.structure_size(structure)
             if size is not None:
-                return size
+                return size if size <= VALUE_MAX else None
         for path in question.fields:
             field = layouts.field(structure, path)
             if field is not None and not field.bit_offset % 8:
-                return field.size if question.is_size else field.offset
+                value = field.size if question.is_size else field.offset
+                return value if value <= VALUE_MAX else None
     return None

@@ -153,6 +153,6 @@ def test_what_is_typed_in_of_structures_is_what_6_1_says(
         for field in each.declared()
     ]
     answers = answer(types[0], [field.question for field in declared])
-    typed_in = {field.question: field.number for field in declared}
+    typed_in = {field.question: field.number for field in declared if field.number is not None}
     assert len(typed_in) > 300
     assert answers == typed_in

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the fields of structures are: as the kernel says that is served, by its own names."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kmodd.kernel.base import InsertFlags
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.base import EmulationReport, InitState, InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, VmlinuxSource
 from kmodd.kernel.emulated.abi import structures
 from kmodd.kernel.emulated.abi.structures import (
@@ -20,11 +22,10 @@ from kmodd.kernel.emulated.abi.structures import (
     adopt,
 )
 from kmodd.kernel.emulated.abi.structures.declaring import DeclaredField, Structure
-from kmodd.kernelimage.questions import Answers, LayoutQuestion
+from kmodd.kernelimage.questions import VALUE_MAX, Answers, LayoutQuestion
 from kmodd.modulefile import ModuleFile
 from tests.support.modules import module_tree
 from tests.support.require import require_emulator
-from tests.support.tree import ModuleTree
 
 DECLARED: tuple[DeclaredField, ...] = tuple(
     field
@@ -36,7 +37,7 @@ DECLARED: tuple[DeclaredField, ...] = tuple(
 
 def answers_of_6_1(**changes: int | None) -> dict[LayoutQuestion, int]:
     """Return what Debian's 6.1 answers; ``changes`` are by the kernel's names of fields."""
-    found = {each.question: each.number for each in DECLARED}
+    found = {each.question: each.number for each in DECLARED if each.number is not None}
     for name, number in changes.items():
         (question,) = (each for each in found if each.fields[:1] == (name,) and not each.is_size)
         del found[question]
@@ -59,7 +60,7 @@ def test_without_an_answer_the_numbers_are_those_of_6_1() -> None:
 
 
 def test_questions_have_the_kernels_names() -> None:
-    assert len(QUESTIONS) == len(DECLARED)
+    assert set(QUESTIONS) == {each.question for each in DECLARED}
     assert LayoutQuestion(("task_struct",), ("__state", "state"), is_size=False) in QUESTIONS
     assert LayoutQuestion(("task_struct",), ("comm",), is_size=True) in QUESTIONS
     assert LayoutQuestion(("dentry",), (), is_size=True) in QUESTIONS
@@ -94,29 +95,81 @@ def test_a_kernel_without_any_of_a_structure_lacks_its_size_too() -> None:
         assert MODULE.name
 
 
-def load_gadget(tree: ModuleTree, layouts: Answers) -> tuple[tuple[str, ...], list[str]]:
-    """Load a driver into a kernel with these structures; return what was stubbed, and the log."""
+def booted(root: Path, layouts: Answers, *names: str) -> tuple[IsolatedKernel, list[bytes]]:
+    """Boot a kernel with these structures, and return it with modules that it is to load."""
+    require_emulator()
+    tree = module_tree(root)
     source = VmlinuxSource(tree.root, tree.release, tree.directory.parent, dict)
-    with ModuleFile.open(str(tree.directory / "extra/gadget.ko")) as file:
-        needs = {each.name: CoreSymbol() for each in file.undefined()}
-        vmlinux = replace(source(), symbols=needs, layouts=layouts)
-        kernel = IsolatedKernel(tree.release, lambda: vmlinux)
-        try:
-            kernel.init_module(file.image, "", InsertFlags.NONE)
-            report = kernel.modules()[0].report
-            assert report is not None
-            return report.stubbed, [record.text for record in kernel.read_log()]
-        finally:
-            kernel.close()
+    symbols: dict[str, CoreSymbol] = {}
+    images = []
+    for name in names:
+        with ModuleFile.open(str(tree.directory / f"extra/{name}.ko")) as file:
+            symbols |= {each.name: CoreSymbol() for each in file.undefined()}
+            images.append(file.image)
+    vmlinux = replace(source(), symbols=symbols, layouts=layouts)
+    return IsolatedKernel(tree.release, lambda: vmlinux), images
+
+
+def load(root: Path, name: str, layouts: Answers) -> tuple[EmulationReport, list[str]]:
+    """Load a module into a kernel with these structures; return what is told, and the log."""
+    kernel, images = booted(root, layouts, name)
+    try:
+        kernel.init_module(images[0], "", InsertFlags.NONE)
+        report = kernel.modules()[0].report
+        assert report is not None
+        return report, [record.text for record in kernel.read_log()]
+    finally:
+        kernel.close()
+
+
+def test_a_driver_is_registered_where_its_structure_is_known(tmp_path: Path) -> None:
+    report, _ = load(tmp_path, "gadget", answers_of_6_1())
+    assert (report.init, report.stubbed) == (InitState.RAN, ())
 
 
 def test_a_function_that_needs_what_is_not_there_is_told_as_stubbed(tmp_path: Path) -> None:
-    require_emulator()
-    tree = module_tree(tmp_path)
     layouts = answers_of_6_1()
-    assert load_gadget(tree, layouts)[0] == ()
     del layouts[LayoutQuestion(("platform_driver",), ("driver",), is_size=False)]
-    stubbed, lines = load_gadget(tree, layouts)
-    assert stubbed == ("__platform_driver_register",)
+    report, lines = load(tmp_path, "gadget", layouts)
+    assert report.stubbed == ("__platform_driver_register",)
     why = "(struct platform_driver has no driver here)"
     assert f"kmodd: gadget: stubbed: __platform_driver_register {why}" in lines
+
+
+@pytest.mark.parametrize(
+    "damage", [{}, answers_of_6_1(comm=1 << 40), answers_of_6_1(x86_model_id=1 << 20)]
+)
+def test_no_code_is_run_on_structures_of_which_no_machine_can_be_made(
+    tmp_path: Path, damage: Answers
+) -> None:
+    report, lines = load(tmp_path, "hello", damage)
+    assert report.init is InitState.NOT_RUN
+    assert report.why_not_run.startswith("the structures that the kernel's image tells of are not")
+    assert not any("panic" in line for line in lines)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_an_image_tells_of_structures_the_kernel_answers(
+    tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    layouts = {
+        question: number if dice.randrange(10) else dice.randrange(dice.choice((256, VALUE_MAX)))
+        for question, number in answers_of_6_1().items()
+        if dice.randrange(100)
+    }
+    kernel, images = booted(tmp_path, layouts, "hello", "gadget", "shelf", "leaky")
+    ends: list[Reason | None] = []
+    try:
+        for image in images:
+            try:
+                kernel.init_module(image, "", InsertFlags.NONE)
+            except KernelError as error:
+                ends.append(error.reason)
+            else:
+                ends.append(None)
+    finally:
+        kernel.close()
+    expected = {None, Reason.MODULE_CRASHED, Reason.KERNEL_PANIC, Reason.KERNEL_REFUSED}
+    assert len(ends) == len(images)
+    assert set(ends) <= expected

@@ -2,6 +2,7 @@
 """Modules and their functions on the emulated machine."""
 
 import errno
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
@@ -10,7 +11,7 @@ import kmodd.kernel.emulated.functions.everything  # noqa: F401  # declares the 
 from kmodd.errors import Reason
 from kmodd.kernel.base import Device, KernelFile
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
-from kmodd.kernel.emulated.abi.structures import MODULE
+from kmodd.kernel.emulated.abi.structures import MODULE, MissingFieldError
 from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
@@ -33,6 +34,9 @@ from kmodd.modulefile import ElfMachine
 _COMING, _LIVE, _GOING = 1, 0, 2
 """The states in ``struct module`` (enum module_state)."""
 
+NOT_IN_ORDER = "the structures that the kernel's image tells of are not in order"
+"""Why no code is run where no machine can be made of what an image says."""
+
 LEAKS_TOLD = 20
 """Lines of the log for what one module never gave back."""
 
@@ -40,7 +44,8 @@ LEAKS_TOLD = 20
 class Processor:
     """Runs modules' code; what it knows of them is guarded by the machine's lock.
 
-    ``_making`` sees to it that there is one machine, whose first modules may come all at once.
+    ``_making`` sees to it that there is one machine, whose first modules may come all at once, or
+    that it is known why there is none (``_unmade``).
     """
 
     runs_code = True
@@ -50,14 +55,26 @@ class Processor:
         self._services = services
         self._making = Lock()
         self._machine: Machine | None = None
+        self._unmade = ""
         self._images: dict[StructModule, ModuleImage] = {}
 
     @property
     def machine(self) -> Machine:
-        """The machine, which is made when the first module comes."""
+        """The machine, which is made when the first module comes.
+
+        Raises Refusal where none can be made: an image may tell of any structures. That is tried
+        once, since a machine takes its memory before it is known.
+        """
         with self._making:
+            if self._machine is None and not self._unmade:
+                try:
+                    MODULE.require("state", "name")
+                    machine = Machine(self._services)
+                except (MissingFieldError, BadAddress, struct.error) as error:
+                    self._unmade = f"{NOT_IN_ORDER}: {error}"
+            if self._unmade:
+                raise Refusal(Reason.KERNEL_REFUSED, errno.ENODEV, self._unmade)
             if self._machine is None:
-                machine = Machine(self._services)
                 self._placer = Placer(machine.memory, machine.per_cpu, self._resolve)
                 self._machine = machine
             return self._machine
@@ -68,7 +85,11 @@ class Processor:
         if elf.bits != 64 or elf.machine != ElfMachine.X86_64:
             mod.why_not_run = "its processor is not emulated, only x86-64 is"
             return
-        machine = self.machine
+        try:
+            machine = self.machine
+        except Refusal as refusal:
+            mod.why_not_run = refusal.message
+            return
         with machine.lock:
             try:
                 image = self._placer.place(file, mod, imports)

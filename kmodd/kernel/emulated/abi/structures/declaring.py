@@ -20,11 +20,11 @@ class MissingFieldError(Exception):
 
 
 class DeclaredField(NamedTuple):
-    """An attribute, what a kernel is asked for it, and what Debian's 6.1 answers."""
+    """An attribute, what a kernel is asked for it, and what Debian's 6.1 answers, if it does."""
 
     name: str
     question: LayoutQuestion
-    number: int
+    number: int | None
 
 
 class _Declared:
@@ -32,7 +32,7 @@ class _Declared:
     this; where it has none, the kernel does not have the field.
     """
 
-    def __init__(self, number: int, names: tuple[str, ...], kind: str, of: str = "") -> None:
+    def __init__(self, number: int | None, names: tuple[str, ...], kind: str, of: str = "") -> None:
         self.number = number
         self.of = of
         self._kind = kind
@@ -61,6 +61,11 @@ def at(number: int, *names: str, of: str = "") -> Any:
     none. It is in another structure where ``of`` names one, which has this one at its beginning.
     """
     return _Declared(number, names, "offset", of)
+
+
+def since_6_1(*names: str) -> Any:
+    """Declare a field that 6.1 does not have."""
+    return _Declared(None, names, "offset")
 
 
 def bytes_of(number: int, *names: str) -> Any:
@@ -97,6 +102,11 @@ class Structure:
     def has(self, *names: str) -> bool:
         """Tell whether this kernel has these fields."""
         return all(name in self.__dict__ for name in names)
+
+    def require(self, *names: str) -> None:
+        """Raise MissingFieldError where this kernel lacks one of these fields."""
+        for name in names:
+            getattr(self, name)
 
     @classmethod
     def declared(cls) -> Iterator[DeclaredField]:
