@@ -8,14 +8,14 @@ of all that follows, and JSON.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kmodd.kernelimage.questions import Answers, LayoutQuestion, digest_of
 from kmodd.modulefile.exports import ExportedSymbol
 
-HEADER = b"kmodd kernel image 2\n"
+HEADER = b"kmodd kernel image 3\n"
 """Another version is another header, and what is kept under the old one is read again."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
@@ -38,7 +38,8 @@ class ImageFacts:
     ``vermagic`` is empty, and ``exports`` and ``directories`` (the names that are in /sys/module
     before any module is loaded) are None, where it does not say. ``certificates`` are those that
     the kernel trusts, X.509 in DER. ``layouts`` are the answers to what was asked of its types,
-    None for a kernel that has none.
+    None for a kernel that has none. ``per_cpu`` are its variables of which each processor has its
+    own, with their bytes, as far as the types tell them.
     """
 
     release: str
@@ -48,6 +49,7 @@ class ImageFacts:
     directories: frozenset[str] | None = None
     certificates: tuple[bytes, ...] = ()
     layouts: Answers | None = None
+    per_cpu: Mapping[str, int] = field(default_factory=dict)
 
 
 def stamp_of(path: str) -> ImageStamp:
@@ -72,6 +74,7 @@ def dump_facts(
         "exports": None if exports is None else _columns(exports),
         "directories": None if facts.directories is None else sorted(facts.directories),
         "certificates": [each.hex() for each in facts.certificates],
+        "per_cpu": dict(facts.per_cpu),
         "asked": digest_of(questions),
         "answers": None if layouts is None else [layouts.get(each) for each in questions],
     }
@@ -120,6 +123,7 @@ def _facts(
         directories=None if directories is None else frozenset(directories),
         certificates=tuple(map(bytes.fromhex, content["certificates"])),
         layouts=None if answers is None else _given(questions, answers),
+        per_cpu=content["per_cpu"],
     )
 
 

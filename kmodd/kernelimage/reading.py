@@ -19,6 +19,9 @@ from kmodd.kernelimage.questions import LayoutQuestion, answer
 from kmodd.kernelimage.sections import KernelSections
 from kmodd.kernelimage.words import read_banner, read_vermagic
 
+PER_CPU_MAX = 64 << 10
+"""Bytes of a variable that each processor has at most; stacks are the largest."""
+
 
 @contextmanager
 def opened(path: str) -> Iterator[KernelSections]:
@@ -51,7 +54,13 @@ def read_facts(path: str, questions: Sequence[LayoutQuestion] = ()) -> ImageFact
             directories=read_directories(kernel),
             certificates=read_trusted(kernel),
             layouts=None if layouts is None else answer(layouts, questions),
+            per_cpu={} if layouts is None else _per_cpu(layouts),
         )
+
+
+def _per_cpu(layouts: Layouts) -> dict[str, int]:
+    variables = layouts.variables(".data..percpu").values()
+    return {each.name: each.size for each in variables if each.size <= PER_CPU_MAX}
 
 
 def layouts_of(kernel: KernelSections) -> Layouts | None:

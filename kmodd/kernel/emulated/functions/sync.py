@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import COMPLETION, LIST_HEAD, TASK, WAIT_ENTRY, WAIT_QUEUE
-from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -30,7 +29,7 @@ machine_code(
 
 def current(machine: Machine) -> int:
     """Return the ``struct task_struct`` of what is running."""
-    return machine.memory.number(addresses.PER_CPU + machine.kernel_symbols.address("current_task"))
+    return machine.memory.number(machine.kernel_symbols.current_at)
 
 
 def wake(machine: Machine, struct: int, mode: int = _NORMAL) -> bool:

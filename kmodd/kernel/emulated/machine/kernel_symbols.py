@@ -7,8 +7,10 @@ A name that is known as neither gets zeros that can be read, and that trap when 
 import struct
 from collections.abc import Callable, Mapping
 
+from kmodd.kernel.emulated.abi import per_cpu
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, Function
 from kmodd.kernel.emulated.abi.structures import (
+    HOT_VARIABLES,
     NAME_SPACES,
     NET,
     PARAMETER_OPERATIONS,
@@ -32,7 +34,10 @@ UNKNOWN_SIZE = 512
 """Bytes for a symbol that nothing is known of."""
 
 STACK_CANARY = 0x28
-"""Where in the per-CPU area the compiler finds the stack protector's value."""
+"""Where in the per-CPU area the compiler finds the stack protector's value, until Linux 6.15."""
+
+CANARY = 0x5EED5EED5EED5E00
+"""That value."""
 
 TASK_SIZE = 16 << 10
 """Bytes that a task has: its ``struct task_struct``, and more that nobody looks at."""
@@ -58,50 +63,8 @@ def _ctype(code: int) -> int:
     return 0x10
 
 
-_PER_CPU = {
-    "current_task": 8,
-    "pcpu_hot": 64,
-    "cpu_number": 4,
-    "this_cpu_off": 8,
-    "__preempt_count": 4,
-    "cpu_info": 512,
-    "kernel_cpustat": 128,
-    "kstat": 128,
-    "irq_stat": 256,
-    "softnet_data": 4096,
-    "numa_node": 4,
-    "cpu_core_map": 8,
-    "cpu_sibling_map": 8,
-    "cpu_die_map": 8,
-    "cpu_llc_shared_map": 8,
-    "cpu_llc_id": 4,
-    "cpu_tlbstate": 256,
-    "cpu_tss_rw": 16384,
-    "cpu_hw_events": 4096,
-    "x86_cpu_to_apicid": 2,
-    "bpf_prog_active": 4,
-    "dirty_throttle_leaks": 4,
-    "hrtimer_bases": 1024,
-    "tick_cpu_device": 64,
-    "cpu_loops_per_jiffy": 8,
-    "nmi_stats": 64,
-    "gdt_page": 4096,
-    "fpu_fpregs_owner_ctx": 8,
-    "processors": 8,
-    "acpi_cpu_tlbstate": 8,
-    "vm_event_states": 2048,
-    "perf_cpu_context": 512,
-    "hardirqs_enabled": 4,
-    "hardirq_context": 4,
-    "__softirq_pending": 4,
-    "msr_misc_features_shadow": 8,
-    "spec_ctrl_current": 8,
-    "x86_spec_ctrl_current": 8,
-}
-"""Variables of which each processor has its own: their bytes."""
-
 _MASKS = frozenset({"cpu_core_map", "cpu_sibling_map", "cpu_llc_shared_map", "cpu_die_map"})
-"""Those of them that point at a mask of processors (cpumask_var_t)."""
+"""Variables per processor that point at a mask of processors (cpumask_var_t)."""
 
 _SIZES = {
     "__per_cpu_offset": 8192 * 8,
@@ -183,8 +146,14 @@ _TABLES = {
 }
 """Tables of the library (lib/ctype.c, lib/hexdump.c, lib/bitrev.c)."""
 
-_SAME = {"jiffies_64": "jiffies"}
-"""Names for one variable."""
+_SAME = {
+    "jiffies_64": "jiffies",
+    "const_pcpu_hot": "pcpu_hot",
+    "const_current_task": "current_task",
+    "const_cpu_current_top_of_stack": "cpu_current_top_of_stack",
+    "__ref_stack_chk_guard": "__stack_chk_guard",
+}
+"""Names for one variable (arch/x86/kernel/vmlinux.lds.S)."""
 
 _CPU_FIELDS = (
     ("<B", "family", CPU_FAMILY),
@@ -242,8 +211,9 @@ class KernelSymbols:
     def _make(self, name: str) -> int:
         if name in _SAME:
             return self.address(_SAME[name])
-        if name in _PER_CPU:
-            return self._make_per_cpu(name)
+        size = per_cpu.size_of(name)
+        if size is not None:
+            return self._make_per_cpu(name, size)
         function = self._functions.get(name)
         if function is not None:
             return self._make_function(function.code)
@@ -297,21 +267,25 @@ class KernelSymbols:
             if name in self._functions:
                 self._cpu.memory.put(address + offset, self.address(name))
 
-    def _make_per_cpu(self, name: str) -> int:
+    def _make_per_cpu(self, name: str, size: int) -> int:
         offset = self._next_per_cpu
-        self._next_per_cpu += max(64, -(-_PER_CPU[name] // 64) * 64)
+        self._next_per_cpu += max(64, -(-size // 64) * 64)
+        if self._next_per_cpu > addresses.PER_CPU_OF_MODULES:
+            raise BadAddress(addresses.PER_CPU + offset)
         if name in _MASKS:
             self._cpu.memory.put(addresses.PER_CPU + offset, self.address("__cpu_online_mask"))
+        elif name == "__stack_chk_guard":
+            self._cpu.memory.put(addresses.PER_CPU + offset, CANARY)
         return offset
 
     def _set_up_processor(self) -> None:
         memory = self._cpu.memory
-        memory.put(addresses.PER_CPU + STACK_CANARY, 0x5EED5EED5EED5E00)
+        memory.put(addresses.PER_CPU + STACK_CANARY, CANARY)
         task = self.main_task = self._object(TASK_SIZE)
         memory.write(task + TASK.name, b"insmod")
         memory.put(task + TASK.pid, 1, 4)
         self._set_up_spaces(task)
-        memory.put(addresses.PER_CPU + self.address("current_task"), task)
+        memory.put(self.current_at, task)
         memory.put(addresses.PER_CPU + self.address("this_cpu_off"), addresses.PER_CPU)
         memory.write(addresses.PER_CPU + self.address("cpu_info"), _cpu_info())
         self._net_generic, self._list_head = self._object(64 << 10), self._object(16)
@@ -337,8 +311,7 @@ class KernelSymbols:
 
     def run_as(self, task: int) -> None:
         """Have ``current`` be a task, or the system call's own where it is 0."""
-        where = addresses.PER_CPU + self.address("current_task")
-        self._cpu.memory.put(where, task or self.main_task)
+        self._cpu.memory.put(self.current_at, task or self.main_task)
 
     def make_task(self, name: bytes, number: int) -> int:
         """Return a new ``struct task_struct``, a copy of the system call's own."""
@@ -360,8 +333,17 @@ class KernelSymbols:
         return self._list_head, self.address("init_net") + NET.exit_list
 
     @property
+    def current_at(self) -> int:
+        """Where the processor has its task. From 6.2 to 6.14 that is in a structure (pcpu_hot)."""
+        if HOT_VARIABLES.has("current_task"):
+            return addresses.PER_CPU + self.address("pcpu_hot") + HOT_VARIABLES.current_task
+        return addresses.PER_CPU + self.address("current_task")
+
+    @property
     def preempt_count(self) -> int:
         """Where it is counted what keeps the task from being interrupted; 4 bytes."""
+        if HOT_VARIABLES.has("preempt_count"):
+            return addresses.PER_CPU + self.address("pcpu_hot") + HOT_VARIABLES.preempt_count
         return addresses.PER_CPU + self.address("__preempt_count")
 
     @property

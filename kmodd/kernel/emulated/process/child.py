@@ -25,7 +25,7 @@ from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
-from kmodd.kernel.emulated.abi.structures import adopt
+from kmodd.kernel.emulated.abi import per_cpu, structures
 from kmodd.kernel.emulated.process.messages import (
     pack_details,
     pack_device,
@@ -159,7 +159,8 @@ class KernelServer:
         os._exit(0)
 
     def _boot(self, message: Message) -> None:
-        adopt(self._vmlinux.layouts)
+        structures.adopt(self._vmlinux.layouts)
+        per_cpu.adopt(self._vmlinux.per_cpu)
         self._kernel = EmulatedKernel(
             self._vmlinux.release,
             lambda: self._vmlinux,

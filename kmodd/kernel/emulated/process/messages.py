@@ -71,7 +71,8 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         "options": {
             name: getattr(vmlinux.options, name) for name in BuildOptions.__dataclass_fields__
         },
-        "layouts": vmlinux.layouts and [vmlinux.layouts.get(each) for each in QUESTIONS],
+        "layouts": _packed(vmlinux.layouts),
+        "per_cpu": dict(vmlinux.per_cpu),
         "certificates": [each.der.hex() for each in vmlinux.certificates],
         "symbols": [
             [name, each.crc, each.gpl_only, each.namespace]
@@ -98,14 +99,21 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
         source=message["source"],
         builtins=Builtins(*map(frozenset, message["builtins"])),
         options=BuildOptions(**message["options"]),
-        layouts=message["layouts"] and _layouts(message["layouts"]),
+        per_cpu=message["per_cpu"],
+        layouts=_layouts(message["layouts"]),
         certificates=tuple(
             parse_certificate(bytes.fromhex(each)) for each in message["certificates"]
         ),
     )
 
 
-def _layouts(answers: list[int | None]) -> Answers:
+def _packed(layouts: Answers | None) -> list[int | None] | None:
+    return None if layouts is None else [layouts.get(each) for each in QUESTIONS]
+
+
+def _layouts(answers: list[int | None] | None) -> Answers | None:
+    if answers is None:
+        return None
     pairs = zip(QUESTIONS, answers, strict=True)
     return {question: answer for question, answer in pairs if answer is not None}
 

@@ -146,6 +146,7 @@ class VmlinuxSource:
             options=self._options,
             certificates=self._certificates,
             layouts=image.layouts if image else None,
+            per_cpu=image.per_cpu if image else {},
         )
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:

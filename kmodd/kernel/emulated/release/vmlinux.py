@@ -69,7 +69,8 @@ class Vmlinux:
     ``vermagic`` is empty and ``sample`` None where no module of the tree tells; then what depends
     on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
     those of the keys that signatures are verified with, as far as the root has them. ``layouts``
-    are those of its structures, None where they are not known.
+    are those of its structures, None where they are not known, and ``per_cpu`` its variables of
+    which each processor has its own, with their bytes.
     """
 
     release: str
@@ -81,6 +82,7 @@ class Vmlinux:
     options: BuildOptions = field(default_factory=BuildOptions)
     certificates: tuple[Certificate, ...] = ()
     layouts: Answers | None = None
+    per_cpu: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def version(self) -> tuple[int, int]:

@@ -3,7 +3,13 @@
 
 from typing import Final
 
-from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
+from kmodd.kernel.emulated.abi.structures.declaring import (
+    Structure,
+    at,
+    bytes_of,
+    since_6_1,
+    whole,
+)
 
 
 class _Task(Structure, of="task_struct"):
@@ -16,6 +22,13 @@ class _Task(Structure, of="task_struct"):
     name: int = at(2976, "comm")
     name_spaces: int = at(3064, "nsproxy")
     name_size: int = bytes_of(16, "comm")
+
+
+class _HotVariables(Structure, of="pcpu_hot"):
+    """``struct pcpu_hot``, which 6.1 does not have: variables per processor that go together"""
+
+    current_task: int = since_6_1()
+    preempt_count: int = since_6_1()
 
 
 class _NameSpaces(Structure, of="nsproxy"):
@@ -124,6 +137,7 @@ class _CycleCounter(Structure, of="cyclecounter"):
 
 
 TASK: Final = _Task()
+HOT_VARIABLES: Final = _HotVariables()
 NAME_SPACES: Final = _NameSpaces()
 UTS_NAME: Final = _UtsName()
 CREDENTIALS: Final = _Credentials()
