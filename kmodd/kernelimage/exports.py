@@ -24,6 +24,9 @@ STRINGS = "__ksymtab_strings"
 
 _FLAG_GPL_ONLY = 1
 
+_FEW = 64
+"""CRCs that may all point into one section by chance, were they offsets."""
+
 
 class _Form(NamedTuple):
     """How an entry is written: its words, of how many bytes, and whether they are offsets."""
@@ -162,7 +165,3 @@ def _pointed_at(kernel: KernelSections, table: SectionBytes) -> list[int] | None
             return None
         crcs.append(struct.unpack_from(f"{kernel.order}I", region.data, start)[0])
     return crcs
-
-
-_FEW = 64
-"""Entries that may all point into one section by chance."""
