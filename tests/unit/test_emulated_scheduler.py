@@ -109,3 +109,77 @@ def test_a_task_that_runs_has_no_second_turn_within_its_own() -> None:
     outer.is_running = True
     host.scheduler.yield_()
     assert host.ran == [1]
+
+
+def periodic(host: Host, key: int, ticks: int, module: str, fired: list[str]) -> None:
+    """Arm a timer that arms itself again whenever it fires."""
+
+    def fire() -> None:
+        fired.append(module)
+        periodic(host, key, ticks, module, fired)
+
+    host.scheduler.arm(key, host.ticks + ticks, module, fire)
+
+
+def test_what_others_have_begun_before_a_call_has_one_turn_behind_it() -> None:
+    fired = list[str]()
+    host = Host()
+    for key in range(50):
+        periodic(host, key, 10, "other", fired)
+    host.scheduler.settle("other")
+    fired.clear()
+    periodic(host, 99, SETTLE_SECONDS * HZ // 5, "mine", fired)
+    before = host.ticks
+    host.scheduler.settle("mine")
+    assert (fired.count("mine"), fired.count("other")) == (5, 50)
+    assert host.ticks == before + SETTLE_SECONDS * HZ
+    fired.clear()
+    host.scheduler.settle("third")
+    assert (fired.count("mine"), fired.count("other")) == (1, 50)
+
+
+def test_what_a_call_has_begun_for_others_has_all_of_the_time_behind_it() -> None:
+    fired = list[str]()
+    host = Host()
+    periodic(host, 1, 1, "other", fired)
+    host.scheduler.settle("other")
+    fired.clear()
+    periodic(host, 2, SETTLE_SECONDS * HZ // 4, "other", fired)
+    host.scheduler.settle("mine")
+    assert len(fired) == 1 + 4
+
+
+def test_a_call_about_no_module_gives_all_the_same_time() -> None:
+    fired = list[str]()
+    host = Host()
+    periodic(host, 1, SETTLE_SECONDS * HZ // 4, "other", fired)
+    host.scheduler.settle("other")
+    host.scheduler.settle()
+    assert len(fired) == 8
+
+
+def test_who_sleeps_again_and_again_is_woken_once_behind_the_calls_of_others() -> None:
+    host = Host(lambda: host.ticks + 10)
+    host.start(0)
+    host.scheduler.settle("module")
+    before = len(host.ran)
+    assert before > 100
+    host.scheduler.settle("other")
+    # Once as it was left, once as it is woken, and once as the time behind the call is over.
+    assert len(host.ran) == before + 3
+
+
+def test_a_timer_that_is_late_can_be_forgotten_by_one_that_fires() -> None:
+    fired = list[str]()
+    host = Host()
+    periodic(host, 1, 5, "other", fired)
+    host.scheduler.settle("other")
+    fired.clear()
+    host.scheduler.arm(2, host.ticks + 100, "mine", lambda: fired.append(str(forget())))
+
+    def forget() -> bool:
+        return host.scheduler.disarm(1)
+
+    host.scheduler.settle("mine")
+    assert fired == ["other", "True"]
+    assert not host.scheduler.is_armed(1)

@@ -57,6 +57,7 @@ class Processor:
         self._machine: Machine | None = None
         self._unmade = ""
         self._images: dict[StructModule, ModuleImage] = {}
+        self._by_name: dict[str, StructModule] = {}
 
     @property
     def machine(self) -> Machine:
@@ -98,6 +99,7 @@ class Processor:
                 raise format_refusal(why) from error
             machine.add_image(image)
             self._images[mod] = image
+            self._by_name[mod.name] = mod
             follow_switched_keys(machine, image)
             if image.this_module:
                 machine.memory.put(image.this_module + MODULE.state, _COMING, 4)
@@ -157,7 +159,7 @@ class Processor:
         if mod not in self._images:
             return
         with suppress(Refusal), self._outside("what was begun") as machine:
-            machine.tasks.settle()
+            machine.tasks.settle(mod.name)
 
     def exit(self, mod: StructModule) -> None:
         """Run the module's exit."""
@@ -197,6 +199,7 @@ class Processor:
             machine.remove_image(image)
             self._placer.take_away(image)
             del self._images[mod]
+            del self._by_name[mod.name]
 
     def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
         """Make a device and have the drivers of its bus probe it."""
@@ -237,8 +240,9 @@ class Processor:
             try:
                 yield machine
             finally:
-                for mod in self._images:
-                    self._note(mod)
+                for name in machine.stubs.take_new():
+                    if name in self._by_name:
+                        self._note(self._by_name[name])
 
     @contextmanager
     def _entering(

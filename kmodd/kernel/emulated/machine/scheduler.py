@@ -4,10 +4,14 @@
 There is one processor, and nobody is interrupted: a task goes on until it waits for something or
 ends, then it is another's turn, always in the order in which they came. When nobody can go on,
 the clock does, to the next thing that is due. So what happens is the same each time.
+
+Behind a system call some of the machine's time passes. What the call is about has all of it; what
+others have begun before has one turn in it, and is late for the rest, as timers may be on a busy
+machine: else a call would last the longer the more modules with timers there are.
 """
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -93,6 +97,8 @@ class Scheduler:
         self._timers: list[_Timer] = []
         self._by_key: dict[int, _Timer] = {}
         self._armed = 0
+        self._known_timers = 0
+        self._known_tasks: frozenset[Task] = frozenset()
 
     def add(self, task: Task) -> None:
         """Let a task have its turn from now on."""
@@ -140,15 +146,22 @@ class Scheduler:
                 return None
         return None
 
-    def settle(self) -> None:
-        """Let all go on until they come to rest, and then some time pass."""
+    def settle(self, module: str = "") -> None:
+        """Let all go on until they come to rest, and then some time pass behind a call.
+
+        Of what others than ``module`` had begun before the call, each timer fires once at most,
+        and of what sleeps, time wakes each once; all of it has its time where no module is named.
+        """
         end = self._clock.ticks + SETTLE_SECONDS * HZ
+        others = _Others(module, self._known_timers, self._known_tasks) if module else None
         for _ in range(TURNS_MAX):
             if self._turn():
                 continue
             if self._next_due() is None or self._clock.ticks >= end:
-                return
-            self._pass_time(end)
+                break
+            self._pass_time(end, others)
+        self._known_timers = self._armed
+        self._known_tasks = frozenset(self._tasks)
 
     def yield_(self) -> None:
         """Let everybody else who can have a turn."""
@@ -165,21 +178,76 @@ class Scheduler:
                 any_ran |= self._host.run_task(task, result)
         return any_ran
 
-    def _next_due(self) -> int | None:
-        dues = [task.due for task in self._tasks if task.due is not None and not task.is_running]
-        if self._timers:
-            dues.append(self._timers[0].due)
+    def _next_due(self, others: "_Others | None" = None) -> int | None:
+        """Return when something is due next, of others what may have a turn still."""
+        dues = [
+            task.due
+            for task in self._tasks
+            if task.due is not None
+            and not task.is_running
+            and (others is None or others.may_wake(task))
+        ]
+        timer = self._first_timer(others)
+        if timer is not None:
+            dues.append(timer.due)
         return min(dues, default=None)
 
-    def _pass_time(self, limit: int | None) -> bool:
+    def _first_timer(self, others: "_Others | None") -> _Timer | None:
+        """Return the timer that is to fire next."""
+        may_fire = (each for each in self._timers if others is None or others.may_fire(each))
+        return next(may_fire, None)
+
+    def _pass_time(self, limit: int | None, others: "_Others | None" = None) -> bool:
         """Let time pass to when something is due, but not over ``limit``; False for never."""
         clock = self._clock
-        dues = [due for due in (self._next_due(), limit) if due is not None]
+        dues = [due for due in (self._next_due(others), limit) if due is not None]
         if not dues:
             return False
         clock.advance(max(min(dues) - clock.ticks, 0))
-        while self._timers and self._timers[0].due <= clock.ticks:
-            timer = self._timers.pop(0)
-            del self._by_key[timer.key]
+        if others is not None:
+            others.note_woken(self._tasks, clock.ticks)
+        while (timer := self._first_timer(others)) is not None and timer.due <= clock.ticks:
+            self.disarm(timer.key)
+            if others is not None:
+                others.note_fired(timer)
             self._host.interrupt(timer.module, timer.fire)
         return True
+
+
+class _Others:
+    """What was begun before a call by others than the module that the call is about.
+
+    Timers are told by their keys, as one that is armed anew is the same to who armed it.
+    """
+
+    def __init__(self, module: str, last_number: int, tasks: frozenset[Task]) -> None:
+        """``last_number`` is that of the last timer which was armed before the call."""
+        self._module = module
+        self._last_number = last_number
+        self._tasks = tasks
+        self._fired: set[int] = set()
+        self._woken: set[Task] = set()
+
+    def may_fire(self, timer: _Timer) -> bool:
+        """Tell whether a timer has not had its turn."""
+        return timer.key not in self._fired
+
+    def may_wake(self, task: Task) -> bool:
+        """Tell whether a task that sleeps has not had its turn."""
+        return task not in self._woken
+
+    def note_fired(self, timer: _Timer) -> None:
+        """Note that a timer fires; what the call is about, or has armed, may do so again."""
+        if timer.module != self._module and timer.number <= self._last_number:
+            self._fired.add(timer.key)
+
+    def note_woken(self, tasks: Iterable[Task], now: int) -> None:
+        """Note that time has come to ``now``, for whoever sleeps until then."""
+        self._woken.update(
+            each
+            for each in tasks
+            if each in self._tasks
+            and each.module != self._module
+            and each.due is not None
+            and each.due <= now
+        )

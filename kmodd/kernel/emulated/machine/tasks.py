@@ -70,10 +70,13 @@ class Tasks:
             raise crash.hung_task(HUNG_SECONDS, self._faults.scene(self._calls.caller))
         return result
 
-    def settle(self) -> None:
-        """Let what code has begun go on, until all comes to rest."""
+    def settle(self, module: str = "") -> None:
+        """Let what code has begun go on, until all comes to rest, and some time pass.
+
+        All of that time is for what ``module`` has begun, or what the call has; "" for all.
+        """
         self._deferred.run()
-        self.scheduler.settle()
+        self.scheduler.settle(module)
         self._deferred.run()
 
     def run_task(self, task: Task, result: int) -> bool:

@@ -3,12 +3,12 @@
 
 import errno
 import threading
-from bisect import insort
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import LoadedModule
+from kmodd.kernel.emulated.modules.address_ranges import AddressRanges
 from kmodd.kernel.emulated.modules.struct_module import BASE_REFERENCE, State, StructModule
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol
 from kmodd.kernel.emulated.reporting.refusal import Refusal
@@ -48,7 +48,7 @@ class ModuleTable:
         self.mutex = threading.Condition()
         self._modules: dict[str, StructModule] = {}
         self._exports: dict[str, Export] = {}
-        self._ranges: list[tuple[int, int]] = []
+        self._ranges = AddressRanges(MODULES_VADDR, MODULES_END, GUARD)
         self._listed: dict[str, LoadedModule] = {}
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._untold: dict[str, LoadedModule | None] = {}
@@ -217,19 +217,14 @@ class ModuleTable:
 
     def _take_range(self, name: str, size: int) -> int:
         """Take the lowest gap that ``size`` bytes and a guard page fit in; return its address."""
-        address = MODULES_VADDR
-        for start, length in self._ranges:
-            if address + size + GUARD <= start:
-                break
-            address = start + length + GUARD
-        if address + size > MODULES_END:
+        address = self._ranges.take(size)
+        if address is None:
             why = f"{name}: no room for {size} bytes of module"
             raise Refusal(Reason.KERNEL_REFUSED, errno.ENOMEM, why)
-        insort(self._ranges, (address, size))
         return address
 
     def _give_back(self, address: int, size: int) -> None:
-        self._ranges.remove((address, size))
+        self._ranges.give_back(address, size)
 
     def _give_back_init(self, mod: StructModule) -> None:
         if mod.init_address:
