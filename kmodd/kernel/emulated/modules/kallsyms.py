@@ -39,7 +39,7 @@ class SymbolPlace:
 class FunctionNames:
     """The addresses of a module's functions, and their names in the order of its table."""
 
-    __slots__ = ("_addresses", "_names", "_sorted")
+    __slots__ = ("_addresses", "_known", "_names", "_sorted")
 
     def __init__(
         self, symbols: SymbolColumns, addresses: Sequence[int], placed: Container[int]
@@ -54,6 +54,7 @@ class FunctionNames:
         names = symbols.raw_names(kept, limit=NAMES_MAX)
         self._names = b"\0".join(names) if names else bytes(max(len(kept) - 1, 0))
         self._sorted: list[tuple[int, int]] | None = None
+        self._known: dict[int, str] = {}
 
     def nearest(self, address: int, low: int, end: int) -> tuple[str, int, int]:
         """Return the function that ``address`` is in, its start and its end.
@@ -72,5 +73,12 @@ class FunctionNames:
         above = at + 1
         if above < len(functions) and functions[above][0] < end:
             end = functions[above][0]
-        name = self._names.split(b"\0")[functions[first][1]]
-        return name.decode("utf-8", "surrogateescape"), start, end
+        return self._name(functions[first][1]), start, end
+
+    def _name(self, place: int) -> str:
+        """Return a name by its place in the table; the same few are asked for again and again."""
+        name = self._known.get(place)
+        if name is None:
+            name = self._names.split(b"\0")[place].decode("utf-8", "surrogateescape")
+            self._known[place] = name
+        return name
