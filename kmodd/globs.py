@@ -157,7 +157,7 @@ class PatternTable(Generic[Value]):
                 if query.accepts(query.run(START, glob))
             )
             found = sorted([*found, *matching], key=lambda each: each[0])
-        return tuple(value for _, value in found)
+        return tuple([value for _, value in found]) if found else ()
 
     def first(self, name: str) -> Value | None:
         """Return the first value whose pattern matches ``name``, if there is one."""

@@ -15,7 +15,8 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import compress, takewhile
+from operator import is_not
 from typing import Self
 
 from kmodd.errors import LimitError, Reason, StateError
@@ -269,6 +270,23 @@ def difference(before: Sequence[LoadedModule], after: Sequence[LoadedModule]) ->
     A kernel puts what it loads before everything else. So a module that has another place among
     those that stay, or another address, has gone and come back.
     """
+    oldest, now = before[::-1], after[::-1]
+    changed: list[Change] = []
+    # Mostly all that was there is there still, the very same values but for a few.
+    for old, new in compress(zip(oldest, now, strict=False), map(is_not, oldest, now)):
+        if (new.name, new.address) != (old.name, old.address):
+            return _difference(before, after)
+        if new != old:
+            changed.append(Change(ChangeKind.CHANGED, new))
+    gone = (Change(ChangeKind.UNLOADED, module) for module in reversed(oldest[len(now) :]))
+    loaded = (Change(ChangeKind.LOADED, module) for module in now[len(oldest) :])
+    return (*gone, *loaded, *changed)
+
+
+def _difference(
+    before: Sequence[LoadedModule], after: Sequence[LoadedModule]
+) -> tuple[Change, ...]:
+    """Return the same where a module in the midst of others has gone."""
     coming = deque(reversed(after))
     changes: list[Change] = []
     kept: list[Change] = []
@@ -278,7 +296,7 @@ def difference(before: Sequence[LoadedModule], after: Sequence[LoadedModule]) ->
             changes.append(Change(ChangeKind.UNLOADED, old))
             continue
         coming.popleft()
-        if new != old:
+        if new is not old and new != old:
             kept.append(Change(ChangeKind.CHANGED, new))
     loaded = (Change(ChangeKind.LOADED, module) for module in coming)
     return (*reversed(changes), *loaded, *kept)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 
 from kmodd.access.caller import Role
+from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import EmulationReport, InsertFlags, LoadedModule, ModuleState
 from kmodd.names import module_name
@@ -108,10 +108,7 @@ class Runner:
             return _loads(step) and is_live
 
         return [
-            replace(
-                _outcome(step, generation, needless=is_needless(step)),
-                target=plan.target,
-            )
+            _outcome(step, generation, needless=is_needless(step), target=plan.target)
             for plan in plans
             for step in plan.steps
         ]
@@ -285,11 +282,10 @@ def _outcome(
     done: bool = False,
     needless: bool = False,
     outputs: Sequence[CommandOutput] = (),
+    target: str = "",
 ) -> StepOutcome:
-    path = str(_path_of(step, generation)) if isinstance(step, InsertStep) else ""
+    path = ""
+    if isinstance(step, InsertStep):
+        path = full_path(generation.database.directory, step.record.path)
     output = outputs[-1] if outputs else None
-    return StepOutcome(step, path, done, needless, output=output)
-
-
-def _path_of(step: InsertStep, generation: Generation) -> Path:
-    return generation.directory / step.record.path
+    return StepOutcome(step, path, done, needless, output=output, target=target)

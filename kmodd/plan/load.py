@@ -14,7 +14,7 @@ from kmodd.records import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kmodd.config import Config
     from kmodd.database.tables import Tables
@@ -131,26 +131,33 @@ class _Walk:
         self._database = sources.database
         self._config = sources.config
         self._listed: list[tuple[Target, Cause]] = []
-        self._soft: dict[str, tuple[list[Target], list[Target]]] = {}
+        self._soft: dict[str, tuple[Sequence[Target], Sequence[Target]]] = {}
         self._budget = budget
 
     def steps(self) -> tuple[tuple[Step, ...], KmoddError | None]:
         """Return the steps, and the error they end with if the named module cannot be had."""
         self._walk()
-        required = {self._named, *self._dependencies(self._named)}
+        needed = {each.name for each in self._dependencies(self._named)}
         steps: list[Step] = []
         for target, cause in self._listed:
+            is_named = self._is_named(target)
+            is_itself = not target.alias and not target.named
+            required = is_named or (is_itself and target.name in needed)
             denial = self._denial(target)
-            if denial is not None and target in required:
+            if denial is not None and required:
                 return (), denial
             if denial is not None:
                 continue
-            step = self._step(target, cause, required=target in required)
+            step = self._step(target, cause, is_named=is_named, required=required)
             if step is not None:
                 steps.append(step)
-            elif target == self._named and not self._request.ignore_loaded:
+            elif is_named and not self._request.ignore_loaded:
                 return tuple(steps), not_found(target.name, self._database)
         return tuple(steps), None
+
+    def _is_named(self, target: Target) -> bool:
+        """Tell whether it is the module that the walk began with."""
+        return target.name == self._named.name and target == self._named
 
     def _denial(self, target: Target) -> KmoddError | None:
         """Return why the module must not be loaded, or cannot be without one that must not."""
@@ -174,28 +181,31 @@ class _Walk:
                 self._listed.append((target, cause))
             elif do is _Do.VISIT and target not in visited:
                 visited.add(target)
-                alone = target == self._named and self._request.ignore_commands
+                alone = self._is_named(target) and self._request.ignore_commands
                 dependencies = self._dependencies(target)
                 self._budget.spend(1 + len(dependencies))
                 stack.append((_Do.LIST if alone else _Do.SURROUND, target, cause))
                 stack += [(_Do.SURROUND, each, Cause.DEPENDENCY) for each in reversed(dependencies)]
             elif do is _Do.SURROUND:
                 before, after = self._soft_dependencies(target.name)
+                if not before and not after:
+                    self._listed.append((target, cause))
+                    continue
                 self._budget.spend(len(before) + len(after))
                 stack += [(_Do.VISIT, each, Cause.SOFT) for each in reversed(after)]
                 stack.append((_Do.LIST, target, cause))
                 stack += [(_Do.VISIT, each, Cause.SOFT) for each in reversed(before)]
 
-    def _step(self, target: Target, cause: Cause, *, required: bool) -> Step | None:
+    def _step(self, target: Target, cause: Cause, *, is_named: bool, required: bool) -> Step | None:
         """Return the step for a module, or None for one that there is nothing to be had of."""
         builtin = self._database.is_builtin(target.name)
         if builtin and not self._request.ignore_loaded:
             return BuiltinStep(target.name, cause)
         configured = self._config.options_of(target.name, target.alias)
-        given = self._request.parameters if target == self._named else ""
-        options = " ".join(filter(None, (configured, given)))
+        given = self._request.parameters if is_named else ""
+        options = f"{configured} {given}" if configured and given else configured or given
         command = None
-        if not self._ignores_command(target):
+        if not self._ignores_command(target, is_named=is_named):
             command = self._config.install_of(target.name, named=target.named)
         if command is not None:
             return CommandStep(
@@ -208,9 +218,9 @@ class _Walk:
             return InsertStep(record, options, cause, required, flags, configured, first_time)
         return BuiltinStep(target.name, cause) if builtin else None
 
-    def _ignores_command(self, target: Target) -> bool:
+    def _ignores_command(self, target: Target, *, is_named: bool) -> bool:
         """Tell whether the install command is set aside: by -i, or by kmod's way with softdeps."""
-        if target == self._named and self._request.ignore_commands:
+        if is_named and self._request.ignore_commands:
             return True
         return self._request.exact and any(self._soft_dependencies(target.name))
 
@@ -219,11 +229,13 @@ class _Walk:
             return []
         return [Target(each.name, "") for each in self._database.dependencies(target.name)]
 
-    def _soft_dependencies(self, name: str) -> tuple[list[Target], list[Target]]:
+    def _soft_dependencies(self, name: str) -> tuple[Sequence[Target], Sequence[Target]]:
         """Return what the names in the module's soft dependencies stand for, before and after."""
         if name not in self._soft:
             record = self._database.module(name)
             own = softdeps_of(record, self._sources.believes)
+            if not own and not self._config.softdeps:
+                return (), ()
             pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
             self._soft[name] = self._find_all(pre), self._find_all(post)
         return self._soft[name]

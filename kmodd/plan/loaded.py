@@ -19,7 +19,10 @@ def odd_names(modules: Sequence[LoadedModule]) -> dict[str, str]:
     Of several it is the newest's; ``modules`` are the newest first.
     """
     # Most names are identifiers, which are in normal form, and that is quickly seen.
-    unusual = (each.name for each in reversed(modules) if not each.name.isidentifier())
+    names = [each.name for each in reversed(modules)]
+    if all(map(str.isidentifier, names)):
+        return {}
+    unusual = (name for name in names if not name.isidentifier())
     return {module_name(name): name for name in unusual if name != module_name(name)}
 
 

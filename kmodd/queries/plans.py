@@ -31,8 +31,9 @@ def step_message(step: Step, path: str, target: str, errors: Any) -> Any:
             message.optional = not step.required
             message.kind = errors.STEP_KIND_INSERT
             message.module = text(record.name)
-            message.parameters = text(parameters)
-            message.configured_parameters = text(configured)
+            if parameters:
+                message.parameters = text(parameters)
+                message.configured_parameters = text(configured)
         case RemoveStep(name=name):
             message.optional = not step.required
             message.kind = errors.STEP_KIND_REMOVE

@@ -103,10 +103,11 @@ def step_message(outcome: StepOutcome) -> errors_pb2.Step:
     message: errors_pb2.Step = plans.step_message(
         outcome.step, outcome.path, outcome.target, errors_pb2
     )
-    message.done = outcome.done
-    message.needless = outcome.needless
-    message.undone = outcome.undone
-    message.leaks.extend(leaks_told(outcome.report))
+    for field in ("done", "needless", "undone"):
+        if getattr(outcome, field):
+            setattr(message, field, True)
+    if outcome.report is not None:
+        message.leaks.extend(leaks_told(outcome.report))
     if outcome.output is not None:
         message.output = outcome.output.output
         message.error_output = outcome.output.error_output

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Epochs, revisions, and following them."""
 
+import random
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -9,7 +10,8 @@ from kmodd.access.caller import Caller
 from kmodd.errors import LimitError, Reason, StateError
 from kmodd.kernel.base import LoadedModule, ModuleState
 from kmodd.namespace.audit import Finished
-from kmodd.namespace.events import ChangeKind, Journal, difference
+from kmodd.namespace.events import ChangeKind, Journal, _difference, difference
+from kmodd.records import replace
 from tests.support.replay import replay
 
 A, B, C = (LoadedModule(name, 1, 0, (), address=at) for at, name in enumerate("abc", 1))
@@ -57,6 +59,25 @@ def test_a_difference_leads_from_one_listing_to_the_next(
 ) -> None:
     assert sorted(kinds(before, after)) == sorted(expected)
     assert replay(before, [difference(before, after)]) == after
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_quick_way_to_a_difference_finds_what_the_other_does(seed: int) -> None:
+    chance = random.Random(seed)
+    before: list[LoadedModule] = []
+    for number in range(60):
+        after = list(before)
+        for _ in range(chance.choice((0, 1, 1, 2, 5))):
+            kind = chance.choice(("load", "load", "change", "unload-newest", "unload"))
+            if kind == "load":
+                after.insert(0, LoadedModule(f"m{chance.randrange(20)}", 1, 0, (), address=number))
+            elif after and kind == "change":
+                at = chance.randrange(len(after))
+                after[at] = replace(after[at], refcount=chance.randrange(3))
+            elif after:
+                del after[0 if kind == "unload-newest" else chance.randrange(len(after))]
+        assert difference(before, after) == _difference(before, after)
+        before = after
 
 
 def test_the_revision_grows_with_every_difference_and_with_nothing_else() -> None:
