@@ -4,16 +4,20 @@
 import argparse
 import importlib
 
-BENCHMARKS = ("calls", "depmod", "drop-in", "initramfs", "listing", "modules", "plan", "storm")
+BENCHMARKS = (
+    *("calls", "change", "depmod", "drop-in", "idle", "initramfs", "listing", "modules", "plan"),
+    "storm",
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--repeat", type=int, default=7, help="runs of each row (default: 7)")
-    parser.add_argument("--seconds", type=int, default=60, help="length of a storm (default: 60)")
+    length = "length of a storm, or of doing nothing (default: 60)"
+    parser.add_argument("--seconds", type=int, default=60, help=length)
     options = parser.parse_args()
-    amount = options.seconds if options.name == "storm" else options.repeat
+    amount = options.seconds if options.name in ("idle", "storm") else options.repeat
     name = options.name.replace("-", "_")
     importlib.import_module(f"tests.bench.{name}").run(amount)
 

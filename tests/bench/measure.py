@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measuring two programs side by side."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from tests.support.spending import processor_seconds
 
 Action = Callable[[], object]
 
@@ -62,3 +65,14 @@ def memory(pid: int, field: str) -> float:
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     raise ValueError(field)
+
+
+def process_tree_seconds(pid: int) -> float:
+    """Return the seconds that processors have spent on a process, its children, and those that it
+    has waited for.
+    """
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(each) for task in tasks for each in task.read_text().split()]
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    ended = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return processor_seconds(pid) + ended + sum(map(process_tree_seconds, children))
