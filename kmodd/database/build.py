@@ -19,7 +19,7 @@ from kmodd.database.order import (
     wanted_symbols,
 )
 from kmodd.database.parts import Made, Part
-from kmodd.errors import CycleError
+from kmodd.errors import CycleError, TreeError
 from kmodd.names import symbol_key
 
 T = TypeVar("T")
@@ -68,12 +68,14 @@ def build(
     One that is not ``lasting`` is of no use as the previous one, and takes less memory.
 
     ``symbol_prefix`` is taken off the symbols that begin with it (``depmod -P``). With
-    ``leave_out`` modules in a dependency cycle, and those that need one, are not among the others.
+    ``leave_out`` modules in a dependency cycle, and those that need one, are not among the others,
+    and dependencies that modules.dep has no room for cost its files alone.
 
     Raises TreeError: CycleError, or LIMIT_REACHED where the files would grow beyond their format.
     """
+    makings = _Makings(previous, lasting=lasting)
     try:
-        return _built(inventory, _Makings(previous, lasting=lasting), symbol_prefix, assistant)
+        return _built(inventory, makings, symbol_prefix, assistant, leave_out=leave_out)
     except CycleError as error:
         if not leave_out:
             raise
@@ -82,7 +84,8 @@ def build(
         name: record for name, record in inventory.records.items() if name not in cycles.left_out
     }
     makings = _Makings(previous, lasting=lasting)
-    database = _built(replace(inventory, records=good), makings, symbol_prefix, None)
+    among_good = replace(inventory, records=good)
+    database = _built(among_good, makings, symbol_prefix, None, leave_out=leave_out)
     return replace(database, inventory=inventory, cycles=cycles)
 
 
@@ -91,6 +94,8 @@ def _built(
     makings: _Makings,
     symbol_prefix: str,
     assistant: Assistant | None,
+    *,
+    leave_out: bool,
 ) -> Database:
     modules = in_order(inventory, makings)
     given = _columns(inventory, modules, symbol_prefix)
@@ -107,7 +112,8 @@ def _built(
         (names, exports, imports),
         lambda _: resolve(names, direct_dependencies(wanted, owners)),
     )
-    parts = _parts(given, needs, symbol_files, makings)
+    dependencies, unwritable = _dependency_part(given, needs, makings, leave_out=leave_out)
+    parts = (dependencies, *_parts(given, symbol_files, makings))
     return Database(
         release=inventory.release,
         directory=inventory.directory,
@@ -121,6 +127,7 @@ def _built(
         inventory=inventory,
         makings=makings.made,
         symbol_prefix=symbol_prefix,
+        unwritable=unwritable,
     )
 
 
@@ -158,20 +165,32 @@ def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: 
     )
 
 
+def _dependency_part(
+    given: _Columns, needs: Dependencies, makings: _Makings, *, leave_out: bool
+) -> tuple[Part, str]:
+    """Return modules.dep and its index; none of them, with the reason, where they are too large."""
+    names, paths = given.names, given.paths
+    make = partial(files.dependency_files, names, paths, needs)
+    try:
+        return makings.part("dependencies", (paths, needs), make), ""
+    except TreeError as error:
+        if not leave_out:
+            raise
+        return Part({}), error.message
+
+
 def _parts(
     given: _Columns,
-    needs: Dependencies,
     symbol_files: Callable[[files.SymbolPart | None], files.SymbolPart],
     makings: _Makings,
 ) -> tuple[Part, ...]:
-    """Return all files, in the order in which depmod writes them."""
-    names, paths, aliases = given.names, given.paths, given.aliases
+    """Return all other files, in the order in which depmod writes them."""
+    names, aliases = given.names, given.aliases
     soft = given.softdeps, given.weakdeps
     builtin = given.builtin, given.modinfo, given.unread
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
     get = makings.part
     return (
-        get("dependencies", (paths, needs), partial(files.dependency_files, names, paths, needs)),
         get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
         get("soft", soft, lambda _: files.softdep_files(*soft)),
         get("symbols", (names, given.exports), symbol_files),

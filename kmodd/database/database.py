@@ -58,7 +58,9 @@ class Database:
     these names as (module, text). ``files`` maps each file's name to its bytes in the order in
     which depmod writes them. ``file_problems`` are what depmod warns of as it makes each of them,
     in the same order. ``cycles`` is why some modules of the tree are not among these,
-    None where all are. ``inventory`` and ``makings`` serve the next build alone.
+    None where all are. ``unwritable`` says why the files of dependencies cannot be made, which are
+    not among the ``files`` then, "" where they can. ``inventory`` and ``makings`` serve the next
+    build alone.
     """
 
     release: str
@@ -74,6 +76,7 @@ class Database:
     makings: Mapping[str, Made]
     symbol_prefix: str = ""
     cycles: CycleError | None = None
+    unwritable: str = ""
 
     @property
     def problems(self) -> tuple[str, ...]:

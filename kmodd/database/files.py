@@ -6,6 +6,7 @@ order of priority is its priority in the indexes, 0 being the highest.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -68,11 +69,15 @@ def dependency_files(
     _check_size(paths, needs)
     encoded = dict(zip(names, map(text.encode, paths), strict=True))
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
+    uses = Counter(needs.closures.values())
     lines = []
     keys = _Keys()
     owners = {}
     for name, path in encoded.items():
-        line = b"%b:%b" % (path, needed[needs.closures[name]])
+        closure = needs.closures[name]
+        uses[closure] -= 1
+        # A text goes with its last use, since all of them take as much as the lines do.
+        line = b"%b:%b" % (path, needed[closure] if uses[closure] else needed.pop(closure))
         lines.append(line)
         key = text.encode(name)
         if keys.holds(key):
@@ -80,7 +85,7 @@ def dependency_files(
     # A line is as good as a name: each module has its own.
     index = write_name_index(owners, lines, previous.index if previous else None)
     return NamePart(
-        {"modules.dep": b"".join(b"%b\n" % line for line in lines), "modules.dep.bin": index.data},
+        {"modules.dep": b"\n".join([*lines, b""]), "modules.dep.bin": index.data},
         {"modules.dep.bin": tuple(keys.problems)},
         index=index,
     )

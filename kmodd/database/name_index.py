@@ -25,6 +25,10 @@ from kmodd.database.trie_writer import (
     together,
 )
 
+LARGE = 1 << 24
+"""Bytes of names with which an index is not kept for the next one, which would double what it
+takes: such names are lines of modules.dep with thousands of paths each."""
+
 LIMB_MIN, LIMB_MAX = 16, 512
 """Keys of a limb. Smaller ones cost more to keep than to write, larger ones are hit too often."""
 
@@ -73,9 +77,13 @@ def write_name_index(
     keys = _patched(known, owners, changed) if few else sorted(owners)
     check_keys(changed)
     values = _NameValues(keys, owners, places)
-    trunk = _Trunk(keys, values if few else values.all(), values, known)
+    is_large = sum(map(len, names)) > LARGE
+    made = _OneByOne(values) if is_large else values if few else values.all()
+    trunk = _Trunk(keys, made, values, known)
     if few:
         trunk.touched = sorted(bisect_left(keys, key) for key in changed)
+    if is_large:
+        return NameIndex(finished(trunk))
     return NameIndex(finished(trunk), keys, owners, places, trunk.limbs)
 
 
@@ -111,6 +119,11 @@ class _NameValues(dict[int, bytes]):
             for names in map(self.owners.__getitem__, self.keys_in_order)
         ]
 
+    def value(self, at: int) -> bytes:
+        """Return the values part of one key, which is not kept."""
+        names = self.owners[self.keys_in_order[at]]
+        return together([record(self.places[name], name) for name in names])
+
     def _value(self, names: tuple[bytes, ...]) -> bytes:
         return together([self._record(name) for name in names])
 
@@ -119,6 +132,16 @@ class _NameValues(dict[int, bytes]):
         if made is None:
             made = self._records[name] = record(self.places[name], name)
         return made
+
+
+class _OneByOne:
+    """The values parts of an index of which no two are to be in memory at a time."""
+
+    def __init__(self, names: _NameValues) -> None:
+        self._names = names
+
+    def __getitem__(self, at: int) -> bytes:
+        return self._names.value(at)
 
 
 class _Trunk(TrieWriter):

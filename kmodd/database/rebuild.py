@@ -39,7 +39,8 @@ def rebuild(
     (see ``kmodd.database.cache``) save the reading. ``only`` (absolute paths) stands in for all
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
     begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
-    modules that cannot be loaded for it; without ``lasting`` it is no previous one for the next.
+    modules that cannot be loaded for it, nor is a modules.dep that would be too large, which costs
+    that file and its index; without ``lasting`` it is no previous one for the next.
     A file of the kernel's build that there is an ``objection`` to is not read. Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and

@@ -87,6 +87,8 @@ def carry_out(order: Order) -> Iterator[str]:
         yield from _symbol_problems(order, database, kernel)
     if database.cycles:
         raise database.cycles
+    if database.unwritable:
+        raise TreeError(Reason.LIMIT_REACHED, database.unwritable)
     yield from _file_problems(order, database)
     if order.print_only:
         texts = (text for name, text in database.files.items() if not name.endswith(".bin"))

@@ -90,6 +90,9 @@ class Publisher:
         if database.cycles:
             self.problem = database.cycles.message
             return None
+        if database.unwritable:
+            self._note_problem(f"{self._directory}: {database.unwritable}")
+            return None
         if not database.inventory.records:
             self.problem = ""
             if self.is_quiet():
@@ -135,9 +138,7 @@ class Publisher:
                     self.note_removal()
                 self.problem = ""
                 return None
-            if self.problem != error.message:
-                log.warning("%s; the databases are in force in memory", error.message)
-            self.problem = error.message
+            self._note_problem(error.message)
             return None
         self._stamps = publication.stamps
         self.problem = ""
@@ -151,6 +152,12 @@ class Publisher:
             if counts and self._is_contest():
                 return None
         return publication
+
+    def _note_problem(self, why: str) -> None:
+        """Note why the files are not those in force, and log it once."""
+        if self.problem != why:
+            log.warning("%s; the databases are in force in memory", why)
+        self.problem = why
 
     def _is_contest(self) -> bool:
         """Note that others wrote over our files; the second time soon after, give in."""

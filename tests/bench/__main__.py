@@ -5,8 +5,8 @@ import argparse
 import importlib
 
 BENCHMARKS = (
-    *("calls", "change", "depmod", "drop-in", "idle", "initramfs", "listing", "modules", "plan"),
-    "storm",
+    *("calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "listing"),
+    *("modules", "plan", "storm"),
 )
 
 

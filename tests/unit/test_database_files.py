@@ -3,7 +3,7 @@
 
 import pytest
 
-from kmodd.database import trie
+from kmodd.database import name_index, trie
 from kmodd.database.files import (
     alias_files,
     builtin_files,
@@ -47,6 +47,22 @@ def test_dependencies_that_would_fill_the_memory_are_refused_before_they_do() ->
     with pytest.raises(TreeError) as caught:
         dependency_files(names, paths, needs)
     assert caught.value.reason is Reason.LIMIT_REACHED
+
+
+def test_lines_of_great_length_make_the_same_files_and_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"m{place}" for place in range(300)]
+    needs = resolve(names, [range(max(place - 3, 0), place) for place in range(300)])
+    paths = [f"kernel/{name}.ko" for name in names]
+    usual = dependency_files(names, paths, needs)
+    assert usual.index.keys
+    monkeypatch.setattr(name_index, "LARGE", 1000)
+    for previous in (None, usual):
+        large = dependency_files(names, paths, needs, previous)
+        assert (large.files, large.problems) == (usual.files, usual.problems)
+        assert large.index == name_index.NameIndex(large.index.data)
+    assert dependency_files(names, paths, needs, large).files == usual.files
 
 
 def test_a_name_that_no_index_can_hold_is_a_problem_and_stays_in_the_text() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from kmodd.database import files
 from kmodd.database.database import OUTPUTS
 from kmodd.database.publish import place_of, publish
 from kmodd.errors import Reason, TreeError
 from kmodd.trees import Trees
+from kmodd.trees.requested_rebuild import RequestedRebuild
 from kmodd.trees.tree import Tree
-from tests.support.small_tree import add_module, empty_tree
+from tests.support.small_tree import add_graph, add_module, empty_tree
 from tests.support.tree import ModuleTree
 
 
@@ -79,3 +81,37 @@ def test_nothing_is_published_into_another_directory_than_that_which_was_scanned
         publish({"modules.dep": b"kernel/lower.ko:\n"}, str(tree.directory), place=scanned)
     assert refused.value.reason is Reason.TREE_NOT_FOUND
     assert not (tree.directory / "modules.dep").exists()
+
+
+def test_where_modules_dep_has_no_room_for_all_the_modules_are_served_from_memory(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_graph(tree, [("top", "middle"), ("middle", "bottom"), ("top", "bottom")])
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "OFFSET_MASK", 40)
+        generation = trees.current()
+        assert [each.name for each in generation.database.dependencies("top")] == [
+            "bottom",
+            "middle",
+        ]
+        assert generation.database.search_aliases("of_the_base") == ("lower",)
+        assert generation.publication is None
+        assert "modules.dep would have" in generation.problem
+        assert not any((tree.directory / name).exists() for name in OUTPUTS)
+        trees.tree().mend()
+        trees.rebuild()
+        assert caplog.text.count("modules.dep would have") == 1
+    add_module(tree, "kernel/another.ko")
+    assert trees.rebuild().problem == ""
+    assert b"kernel/top.ko: kernel/middle.ko" in databases(tree.directory)["modules.dep"]
+
+
+def test_a_rebuild_that_is_asked_for_tells_that_modules_dep_has_no_room(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_graph(tree, [("top", "bottom")])
+    monkeypatch.setattr(files, "OFFSET_MASK", 10)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with pytest.raises(TreeError, match=r"modules\.dep would have"):
+        RequestedRebuild(trees, tree.release).result()
