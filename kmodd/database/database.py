@@ -8,12 +8,14 @@ on undisturbed.
 from __future__ import annotations
 
 from kmodd.database import trie
+from kmodd.database.closures import highest_first
 from kmodd.records import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kmodd.database.closures import Closure
     from kmodd.database.inventory import Inventory, ModuleRecord
     from kmodd.database.parts import Made
     from kmodd.errors import CycleError
@@ -31,22 +33,15 @@ class Dependencies:
     """Which module needs which, closed: everything that must be there before it.
 
     ``order`` names all modules, each one after all that it needs. A closure is a set of
-    positions in ``order`` as the bits of an integer, so that trees in which everything needs
-    everything stay cheap.
+    positions in ``order`` (see closures.py); the same sets are in the same form.
     """
 
     order: tuple[str, ...]
-    closures: Mapping[str, int]
+    closures: Mapping[str, Closure]
 
     def users_first(self, name: str) -> list[str]:
         """Return all that ``name`` needs, each one before what itself needs (modules.dep)."""
-        needed: list[str] = []
-        rest = self.closures[name]
-        while rest:
-            position = rest.bit_length() - 1
-            needed.append(self.order[position])
-            rest ^= 1 << position
-        return needed
+        return [self.order[position] for position in highest_first(self.closures[name])]
 
 
 @record(kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from kmodd.database import text
+from kmodd.database.closures import Closure, count, parted
 from kmodd.database.database import Dependencies
 from kmodd.database.device_nodes import device_node
 from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
@@ -94,25 +95,24 @@ def dependency_files(
 def _check_size(paths: Sequence[str], needs: Dependencies) -> None:
     """Raise TreeError before dependencies are spelled out that no index would have room for."""
     longest = max(map(len, paths), default=0) + 1
-    size = longest * sum(closure.bit_count() for closure in needs.closures.values())
+    size = longest * sum(map(count, needs.closures.values()))
     if size > OFFSET_MASK:
         raise TreeError(Reason.LIMIT_REACHED, f"modules.dep would have some {size >> 20} MiB")
 
 
-def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[int, bytes]:
+def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[Closure, bytes]:
     """Return the text of each closure: its paths, the last in the order first.
 
     Very often all that follows the first path is what that module itself needs, so the texts are
     built from each other, the leaves first.
     """
-    texts: dict[int, bytes] = {0: b""}
+    texts: dict[Closure, bytes] = {0: b"", b"": b""}
     for closure in map(needs.closures.__getitem__, needs.order):
         parts = []
         rest = closure
         while rest not in texts:
-            first = rest.bit_length() - 1
+            first, rest = parted(rest)
             parts.append(b" " + paths[first])
-            rest ^= 1 << first
         parts.append(texts[rest])
         texts[closure] = b"".join(parts)
     return texts

@@ -8,11 +8,15 @@ with the same alias is tried first, and what the files hold byte for byte.
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from kmodd.database.closures import Closure, united
 from kmodd.database.cycles import Graph, cycle_error
 from kmodd.database.database import Dependencies
 from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
 from kmodd.database.text import encode
 from kmodd.names import symbol_key
+
+LARGE = 16_384
+"""Modules of a tree of which each needs few of all."""
 
 
 def priority_order(paths: Mapping[str, str], lines: Iterable[str]) -> tuple[str, ...]:
@@ -105,18 +109,37 @@ def resolve(names: Sequence[str], graph: Graph) -> Dependencies:
     if len(order) < len(names):
         raise cycle_error(names, graph)
     order.reverse()
-    bits = [0] * len(names)
-    closures = [0] * len(names)
+    closures = _scattered(graph, order) if len(names) > LARGE else _close(graph, order)
+    return Dependencies(
+        order=tuple(names[place] for place in order),
+        closures=dict(zip(names, closures, strict=True)),
+    )
+
+
+def _close(graph: Graph, order: Iterable[int]) -> list[Closure]:
+    """Return what each module needs as bits; ``order`` has what is needed first."""
+    bits = [0] * len(graph)
+    closures = [0] * len(graph)
     for position, place in enumerate(order):
         bits[place] = 1 << position
         closure = 0
         for needed in graph[place]:
             closure |= bits[needed] | closures[needed]
         closures[place] = closure
-    return Dependencies(
-        order=tuple(names[place] for place in order),
-        closures=dict(zip(names, closures, strict=True)),
-    )
+    return [*closures]
+
+
+def _scattered(graph: Graph, order: Iterable[int]) -> list[Closure]:
+    """Return the same where bits would take more than a gigabyte for 100,000 modules."""
+    positions = [0] * len(graph)
+    closures: list[Closure] = [b""] * len(graph)
+    for position, place in enumerate(order):
+        positions[place] = position
+        needed = graph[place]
+        if needed:
+            below = [closures[each] for each in needed]
+            closures[place] = united([positions[each] for each in needed], below)
+    return closures
 
 
 def _users_before_needed(graph: Graph) -> list[int]:

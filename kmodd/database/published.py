@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from kmodd.database import text
+from kmodd.database.closures import packed
 from kmodd.database.database import OUTPUTS, Database, Dependencies
 from kmodd.database.inventory import Inventory, ModuleRecord
 from kmodd.database.trie import read_index
@@ -85,10 +86,10 @@ def _dependencies(needs: Mapping[str, tuple[str, ...]]) -> Dependencies:
     """
     known = {name: [each for each in line if each in needs] for name, line in needs.items()}
     order = _common_order(known)
-    bits = {name: 1 << position for position, name in enumerate(order)}
+    places = {name: position for position, name in enumerate(order)}
     return Dependencies(
         order=tuple(order),
-        closures={name: sum({bits[each] for each in line}) for name, line in known.items()},
+        closures={name: packed({places[each] for each in line}) for name, line in known.items()},
     )
 
 

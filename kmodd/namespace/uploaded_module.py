@@ -4,6 +4,7 @@
 from dataclasses import replace
 
 from kmodd.database import Database, Dependencies, ModuleRecord
+from kmodd.database.closures import bits_of
 from kmodd.database.inventory import NO_STAMP
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
@@ -58,6 +59,6 @@ def _with_needs(database: Database, record: ModuleRecord) -> Dependencies:
         key = f"symbol:{symbol_key(symbol)}"
         owner = next(iter(database.search_symbols(key)), record.name)
         if owner != record.name:
-            closure |= needs.closures[owner] | 1 << places[owner]
+            closure |= bits_of(needs.closures[owner]) | 1 << places[owner]
     order = needs.order if record.name in places else (*needs.order, record.name)
     return Dependencies(order=order, closures={**needs.closures, record.name: closure})
