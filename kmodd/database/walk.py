@@ -68,6 +68,18 @@ class Walk:
         A file that is not known is not looked at, since it is to be read. Raises TreeError
         (TREE_UNREADABLE) for a tree that has no end.
         """
+        try:
+            root = os.open(self.directory, _OPEN_DIRECTORY)
+        except OSError:
+            root = -1
+        try:
+            yield from self._files(root)
+        finally:
+            if root >= 0:
+                os.close(root)
+
+    def _files(self, root: int) -> Iterator[tuple[str, bool]]:
+        """Yield the same; ``root`` is the tree's directory, -1 where it cannot be opened."""
         pending: list[tuple[str, tuple[_Place, ...]]]
         pending = [(each, ()) for each in (*self._config.externals, "")]
         visits = 0
@@ -83,12 +95,19 @@ class Walk:
                     f"{self.directory} has more than {MAX_DIRECTORIES} directories",
                 )
             listing = self._listing(path, status)
-            stamps = self._stamps
+            stamps, stat_of = self._stamps, os.stat
             for file in listing.files:
                 if file not in stamps:
                     yield file, False
-                elif found := self._stat(file):
-                    yield file, is_same(stamps[file], found)
+                    continue
+                try:
+                    found = stat_of(file, dir_fd=root)  # the tree's own path is looked up once
+                except OSError:
+                    lost = self._stat(file)
+                    if lost is None:
+                        continue
+                    found = lost
+                yield file, is_same(stamps[file], found)
             directories = list(listing.directories)
             for link in listing.links:
                 target = self._stat(link)
