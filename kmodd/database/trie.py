@@ -41,6 +41,7 @@ SPAN = struct.Struct("BB")
 
 _STAR, _QUESTION, _BRACKET, _ESCAPE = b"*?[\\"
 _WILDCARDS = (_STAR, _QUESTION, _BRACKET)
+_SPECIAL = frozenset((*_WILDCARDS, _ESCAPE))
 _BYTES = tuple(bytes((byte,)) for byte in range(256))
 
 Entry = tuple[bytes, int, bytes]
@@ -188,16 +189,21 @@ def search_wild(index: bytes | mmap, query: str) -> tuple[str, ...]:
 def _steps(matcher: Matcher, way: _Way, node: _Node) -> list[tuple[_Way, int, int]]:
     """Return where the search goes from ``node``, in order: into children, then to its values."""
     steps = []
-    onward_bytes: Iterable[int] = range(node.first, node.first + len(node.children))
+    onward: Iterable[tuple[int, int]] = enumerate(node.children, node.first)
     if not way.wild:
         byte = matcher.next_byte(way.state)
-        onward_bytes = _WILDCARDS if byte in _WILDCARDS else (*_WILDCARDS, byte)
-    for byte in onward_bytes:
-        child = node.child(byte)
-        if child:
-            onward = way.over(matcher, _BYTES[byte])
-            if onward.state:
-                steps.append((onward, child, 0))
+        wanted = _WILDCARDS if byte in _WILDCARDS else (*_WILDCARDS, byte)
+        onward = [(byte, node.child(byte)) for byte in wanted]
+    state, wild, tail = way
+    for byte, child in onward:
+        if not child:
+            continue
+        if tail or byte in _SPECIAL:
+            after = way.over(matcher, _BYTES[byte])
+            if after.state:
+                steps.append((after, child, 0))
+        elif reached := matcher.literal(state, byte):  # as nearly all characters are
+            steps.append((_Way(reached, wild), child, 0))
     if node.values_at and matcher.accepts(matcher.run(way.state, way.tail)):
         steps.append((way, 0, node.values_at))
     return steps
