@@ -16,8 +16,9 @@ from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
 from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
-from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import BadAddress, has_room
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
+from kmodd.kernel.emulated.hardware.x86_64 import ROOM
 from kmodd.kernel.emulated.machine.crash import Crash
 from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -63,11 +64,14 @@ class Processor:
     def machine(self) -> Machine:
         """The machine, which is made when the first module comes.
 
-        Raises Refusal where none can be made: an image may tell of any structures. That is tried
-        once, since a machine takes its memory before it is known.
+        Raises Refusal where none can be made: an image may tell of any structures, which is tried
+        once, since a machine takes its memory before it is known; or there is no room for one.
         """
         with self._making:
             if self._machine is None and not self._unmade:
+                if not has_room(ROOM):
+                    why = f"no room for a machine with {ROOM >> 20} MiB of addresses (ulimit -v)"
+                    raise Refusal(Reason.KERNEL_REFUSED, errno.ENOMEM, why)
                 try:
                     MODULE.require("state", "name")
                     machine = Machine(self._services)

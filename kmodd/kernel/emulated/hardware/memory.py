@@ -24,6 +24,16 @@ _MAP_NORESERVE = 0x4000
 _MASK = (1 << 64) - 1
 
 
+def has_room(size: int) -> bool:
+    """Tell whether this process may map ``size`` bytes more (RLIMIT_AS of getrlimit(2))."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    try:
+        mmap.mmap(-1, size, flags=flags).close()
+    except OSError:
+        return False
+    return True
+
+
 class BadAddress(Exception):  # noqa: N818  # not this program's error
     """A kernel function was handed an address where nothing is."""
 

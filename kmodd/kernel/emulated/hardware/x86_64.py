@@ -37,6 +37,11 @@ TRANSLATIONS_SIZE = 16 << 20
 """Bytes for what the emulator's library translates code to; it begins anew when they are full.
 Its own choice is 1 GiB, of which what was once used is never given back."""
 
+ROOM = 2700 << 20
+"""Bytes of addresses that a processor takes: 1.6 GiB for its memory, 1 GiB that the emulator's
+library maps for translations whatever it uses of them, and some for their administration. Where
+they are not to be had, the library ends the process."""
+
 ARGUMENTS = 6
 """Arguments that come in registers (the psABI's; the kernel's functions have no floats)."""
 

@@ -66,11 +66,18 @@ def main(socket_fd: int, lifeline_fd: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     die_with(lifeline_fd)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_MAX, ADDRESS_SPACE_MAX))
+    bound(resource.RLIMIT_CORE, 0)
+    bound(resource.RLIMIT_AS, ADDRESS_SPACE_MAX)
     threading.stack_size(STACK_SIZE)
     channel = Channel(socket.socket(fileno=socket_fd), limit=TO_KERNEL_MAX, takes_descriptors=True)
     KernelServer(channel).serve()
+
+
+def bound(kind: int, most: int) -> None:
+    """Let this process have at most ``most`` of ``kind`` (getrlimit(2)); a lower bound stays."""
+    bounds = [most, *resource.getrlimit(kind)]
+    least = min(each for each in bounds if each != resource.RLIM_INFINITY)
+    resource.setrlimit(kind, (least, least))
 
 
 def die_with(lifeline_fd: int) -> None:
