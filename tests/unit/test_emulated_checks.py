@@ -15,7 +15,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import CoreSymbol
+from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel
 from kmodd.kernel.emulated.load.boot_command_line import BootCommandLine, parse_command_line
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.modulefile import SectionType
@@ -33,6 +33,7 @@ from tests.support.elf_writer import (
 )
 from tests.support.emulated import (
     CORE,
+    RELEASE,
     SAMPLE,
     exporting,
     file_refusal,
@@ -41,6 +42,7 @@ from tests.support.emulated import (
     load,
     log,
     refusal,
+    vmlinux,
 )
 from tests.support.param_writer import Param
 from tests.support.signatures import signature_by
@@ -89,8 +91,9 @@ def test_a_signature_that_is_cut_short_is_refused_even_if_none_is_needed(tail: b
     assert (error.errno, error.log) == (errno.EBADMSG, ())
 
 
-def test_files_that_cannot_be_a_module(tmp_path: Path) -> None:
-    one = kernel()
+@pytest.mark.parametrize("isolated", [False, True])
+def test_files_that_cannot_be_a_module(tmp_path: Path, isolated: bool) -> None:
+    one = IsolatedKernel(RELEASE, vmlinux) if isolated else kernel()
     (tmp_path / "module").write_bytes(PLAIN)
     (tmp_path / "empty").touch()
     for path, flags, code in (
@@ -106,6 +109,7 @@ def test_files_that_cannot_be_a_module(tmp_path: Path) -> None:
     with pytest.raises(KernelError) as refused:
         one.finit_module(fd, "", InsertFlags.NONE)
     assert refused.value.errno == errno.EBADF
+    one.close()
 
 
 def test_unknown_flags_are_refused(tmp_path: Path) -> None:

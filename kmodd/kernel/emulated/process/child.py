@@ -199,13 +199,13 @@ class KernelServer:
         self._channel.send(answer)
 
     def _insert(self, kernel: EmulatedKernel, message: Message) -> None:
-        fd = message["fd"]
+        fd, mode, size = message["fd"], message["mode"], message["size"]
         flags = InsertFlags(message["flags"])
         try:
             if not message["image"]:
-                kernel.finit_module(fd, message["parameters"], flags)
+                kernel.finit_file(fd, (mode, size), message["parameters"], flags)
                 return
-            image = os.pread(fd, os.fstat(fd).st_size, 0)
+            image = os.pread(fd, size, 0)
         finally:
             os.close(fd)
         kernel.init_module(image, message["parameters"], flags)

@@ -48,6 +48,7 @@ from kmodd.kernel.emulated.process.messages import (
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
+from kmodd.kernel.emulated.system_calls.image_file import file_status
 from kmodd.kernel.emulated.system_calls.kernel import no_modprobe, print_banner
 from kmodd.modulefile import Compression
 
@@ -214,14 +215,15 @@ class IsolatedKernel:
             boot.end(KernelError(Reason.SHUTTING_DOWN, "the kernel is halted"), END_SECONDS)
 
     def _insert(self, fd: int, parameters: str, flags: InsertFlags, *, image: bool) -> None:
-        message = {"do": "insert", "parameters": parameters, "flags": int(flags), "image": image}
         try:
-            os.fstat(fd)
+            # The kernel's process may not ask, as that call takes the path of any file, too.
+            mode, size = file_status(fd)
         except OSError as error:
             raise KernelError(
                 Reason.KERNEL_REFUSED, "not an open file", errno=error.errno or errno.EBADF
             ) from error
-        self._call({**message, "fd": True}, unpack_nothing, fd)
+        message = {"do": "insert", "parameters": parameters, "flags": int(flags), "image": image}
+        self._call({**message, "fd": True, "mode": mode, "size": size}, unpack_nothing, fd)
 
     def _call(self, message: Message, unpack: Unpack, fd: int | None = None) -> Any:
         """Make a call and return its value; raises KernelError."""

@@ -2,8 +2,6 @@
 """The emulated kernel: a module table, and the system calls that change it."""
 
 import errno
-import os
-import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -45,9 +43,10 @@ from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
+from kmodd.kernel.emulated.system_calls.image_file import FileStatus, read_image
 from kmodd.kernel.emulated.system_calls.lookup import look_up
 from kmodd.kernel.taints import mask_of
-from kmodd.modulefile import MAX_IMAGE, Compression, detect_compression
+from kmodd.modulefile import Compression, detect_compression
 from kmodd.modulefile.decompression import decompress
 
 WRITABLE = 0o222
@@ -148,7 +147,13 @@ class EmulatedKernel:
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, decompressing it where need be."""
-        self._call(lambda: self._finit_module(fd, parameters, flags))
+        self.finit_file(fd, None, parameters, flags)
+
+    def finit_file(
+        self, fd: int, found: FileStatus | None, parameters: str, flags: InsertFlags
+    ) -> None:
+        """Do so; ``found`` is what fstat(2) told of the file, where this process may not ask."""
+        self._call(lambda: self._finit_module(fd, found, parameters, flags))
 
     def init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         """Load the module ``image``."""
@@ -265,28 +270,21 @@ class EmulatedKernel:
             except Refusal as refusal:
                 raise refusal.about(name, lines) from None
 
-    def _finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
+    def _finit_module(
+        self, fd: int, found: FileStatus | None, parameters: str, flags: InsertFlags
+    ) -> None:
         if int(flags) & ~_KNOWN_FLAGS:
             raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, "unknown flags")
-        self._load(self._read(fd), parameters, flags)
+        self._load(self._read(fd, found), parameters, flags)
 
     def _init_module(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         if not flags:  # which init_module(2) has none of
             check_length(image, self._vmlinux())
         self._load(image, parameters, flags)
 
-    def _read(self, fd: int) -> bytes:
+    def _read(self, fd: int, found: FileStatus | None) -> bytes:
         """Return the uncompressed module in the file at ``fd`` (kernel_read_file)."""
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or not status.st_size:
-                raise Refusal(Reason.KERNEL_REFUSED, errno.EINVAL, "not a file with a module in it")
-            if status.st_size > MAX_IMAGE:
-                raise Refusal(Reason.IMAGE_TOO_LARGE, errno.EFBIG, f"more than {MAX_IMAGE} bytes")
-            data = os.pread(fd, status.st_size, 0)
-        except OSError as error:
-            why = f"cannot read the module: {error.strerror}"
-            raise Refusal(Reason.KERNEL_REFUSED, error.errno or errno.EIO, why) from error
+        data = read_image(fd, found)
         if detect_compression(data[:8]) is Compression.NONE:
             return data
         try:
