@@ -184,6 +184,7 @@ def test_one_that_something_else_lies_in_the_place_of_is_left_out_and_that_said(
 def test_commands_of_the_daemon_are_told_of_no_socket(
     modules_root: ModuleTree, lent: socket.socket
 ) -> None:
+    require(os.geteuid() == 0, "the kernel's process shows what it has to root alone")
     with serving(modules_root, lent, "public") as daemon:
         environment = Path(f"/proc/{daemon.kernel_pid()}/environ").read_bytes()
         assert b"LISTEN_" not in environment

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.kernel.emulated import IsolatedKernel
-from kmodd.kernel.emulated.process.child import ADDRESS_SPACE_MAX
+from kmodd.kernel.emulated.process.confinement import ADDRESS_SPACE_MAX
 from tests.support.elf_writer import ModuleSpec
 from tests.support.emulated import RELEASE, load, vmlinux
 from tests.support.require import require_emulator

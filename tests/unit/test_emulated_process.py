@@ -33,6 +33,7 @@ from tests.support.emulated import (
     vmlinux,
 )
 from tests.support.param_writer import Param
+from tests.support.require import require
 
 SECONDS = 30.0
 
@@ -216,6 +217,9 @@ NONSENSE = [
     b'\0\0\0\x22{"is":"log","level":"3","text":"x"}',
     b'\0\0\0\x2c{"is":"changed","modules":[["x"]],"gone":[]}',
     b'\0\0\0\x23{"is":"changed","modules":{},"gone"}',
+    b'\0\0\0\x0b{"is":"up"}',
+    b'\0\0\0\x19{"is":"up","undone":[9]}',
+    b'\0\0\0\x1d{"is":"up","undone":[[99,1]]}',
     b'\0\0\0\x3b{"is":"request","call":9,"number":1,"name":"x","wait":true}',
     b'\0\0\0\x38{"is":"request","call":9,"number":1,"name":"x","wait":1}',
 ]
@@ -232,7 +236,7 @@ def test_a_kernel_that_talks_nonsense_panics(said: bytes, monkeypatch: pytest.Mo
     )
     genuine = boot.command
     monkeypatch.setattr(
-        boot, "command", lambda end, _line: [sys.executable, "-c", script, str(end)]
+        boot, "command", lambda end, *_, **__: [sys.executable, "-c", script, str(end)]
     )
     one = Isolated()
     monkeypatch.setattr(boot, "command", genuine)
@@ -246,7 +250,7 @@ def test_last_words_are_logged_and_a_kernel_that_never_comes_up_is_not_booted_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = "import sys; sys.exit('no such luck')"
-    monkeypatch.setattr(boot, "command", lambda *_: [sys.executable, "-c", script])
+    monkeypatch.setattr(boot, "command", lambda *_, **__: [sys.executable, "-c", script])
     one = Isolated()
 
     def panics() -> list[str]:
@@ -274,6 +278,7 @@ def test_signals_that_mean_the_daemon_are_not_for_it(isolated: Isolated, number:
 
 
 def test_it_has_no_files_but_its_own(tmp_path: Path) -> None:
+    require(os.geteuid() == 0, "the process shows its files to root alone")
     inherited = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(inherited, True)
     one = Isolated()

@@ -77,6 +77,11 @@ _TELLS_ADDRESS = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
 _INVALID_OPCODE = 6
 
 
+def import_library() -> None:
+    """Import what the emulator's library does not before its first processor of this kind."""
+    unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+
+
 class X86_64:  # noqa: N801  # its name
     """The processor with its memory; for one thread at a time."""
 

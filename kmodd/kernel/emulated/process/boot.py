@@ -56,7 +56,7 @@ LAST_WORDS_MAX = 4096
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from kmodd.kernel.emulated.process.child import main; "
-    "main(int(sys.argv[2]), int(sys.argv[3]))"
+    "main(int(sys.argv[2]), int(sys.argv[3]), runs_code=sys.argv[4] == '1')"
 )
 
 Unpack = Callable[[object], Any]
@@ -134,7 +134,7 @@ class Boot:
         self._sent: Vmlinux | None = None
         self._symbols: Mapping[str, CoreSymbol] | None = None
         self._ready = threading.Event()
-        self._start_process()
+        self._start_process(orders)
         threading.Thread(
             target=self._run, args=(orders, vmlinux), name="kmodd-kernel", daemon=True
         ).start()
@@ -188,7 +188,7 @@ class Boot:
 
     def kill(self) -> list[str]:
         """End the process at once, and return the last lines that it wrote to stderr."""
-        self._process.kill()
+        self._kill()
         return self._bury(None)
 
     def end(self, error: KernelError, seconds: float) -> None:
@@ -197,7 +197,7 @@ class Boot:
         self._channel.close()
         self._bury(seconds)
 
-    def _start_process(self) -> None:
+    def _start_process(self, orders: Message) -> None:
         """Start the process; raises OSError."""
         with ExitStack() as ours, ExitStack() as theirs:
             end, other_end = socket.socketpair()
@@ -208,7 +208,7 @@ class Boot:
             lifeline, self._lifeline = _pipe(theirs, ours, 0)
             _limit_sending(end)
             self._process = subprocess.Popen(
-                command(other_end.fileno(), lifeline),
+                command(other_end.fileno(), lifeline, runs_code=orders["run_code"]),
                 pass_fds=(other_end.fileno(), lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -297,12 +297,25 @@ class Boot:
             return f"the kernel's process ended with status {status}"
         return f"the kernel's process was ended by {_signal_name(-status)}"
 
+    def _kill(self) -> None:
+        """Have the system kill the process, which a root without CAP_KILL may not: it is another
+        user's.
+        """
+        with suppress(PermissionError):
+            self._process.kill()
+        self._cut_lifeline()
+
+    def _cut_lifeline(self) -> None:
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            os.close(lifeline)
+
     def _bury(self, seconds: float | None) -> list[str]:
         """Wait for the process, which is killed where it takes longer than ``seconds``."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             self._process.wait()
         self._channel.close()
         try:
@@ -310,7 +323,7 @@ class Boot:
         except OSError:
             words = b""
         os.close(self._stderr)
-        os.close(self._lifeline)
+        self._cut_lifeline()
         return words.decode("utf-8", "replace").splitlines()
 
 
@@ -329,12 +342,16 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def command(socket_fd: int, lifeline: int) -> list[str]:
-    """Return the command that the kernel's process is started with."""
+def command(socket_fd: int, lifeline: int, *, runs_code: bool) -> list[str]:
+    """Return the command that the kernel's process is started with.
+
+    It has to know ``runs_code`` before it is told anything else.
+    """
     # Isolated: neither the caller's environment nor the working directory has a say.
     paths = [str(Path(kmodd.__file__).parents[1]), *map(os.path.abspath, sys.path)]
     python = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP]
-    return [*python, json.dumps(paths), str(socket_fd), str(lifeline)]
+    numbers = [str(socket_fd), str(lifeline), str(int(runs_code))]
+    return [*python, json.dumps(paths), *numbers]
 
 
 def _limit_sending(end: socket.socket) -> None:

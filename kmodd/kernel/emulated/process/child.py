@@ -5,6 +5,9 @@ It is started by boot.py with a socket and a lifeline, and does what the daemon 
 each call, so that a module in its init holds up nobody else. Every change of the listing and
 every line of the log goes to the daemon at once, before the answer to the call that it is due to.
 It ends with the daemon, whatever it is doing, and it ends itself where it is in disorder.
+
+Before it reads a byte from the daemon it imports all that it will ever need, and gives up the rest
+(confinement.py).
 """
 
 import errno
@@ -12,7 +15,6 @@ import fcntl
 import gc
 import itertools
 import os
-import resource
 import select
 import signal
 import socket
@@ -20,12 +22,20 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
 from kmodd.kernel.emulated.abi import per_cpu, structures
+from kmodd.kernel.emulated.execution.cpu import why_not
+from kmodd.kernel.emulated.process.confinement import (
+    Undone,
+    give_up_privileges,
+    give_up_system_calls,
+)
 from kmodd.kernel.emulated.process.messages import (
     pack_details,
     pack_device,
@@ -39,9 +49,6 @@ from kmodd.kernel.emulated.process.wire import REQUESTS_MAX, TO_KERNEL_MAX, Chan
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog
 from kmodd.kernel.emulated.system_calls.kernel import EmulatedKernel
-
-ADDRESS_SPACE_MAX = 8 << 30
-"""Bytes of memory that the kernel's process may map: a module may be 512 MiB, and compressed."""
 
 STACK_SIZE = 1 << 20
 """Bytes of the stack of a thread that makes a call."""
@@ -60,24 +67,44 @@ DISORDER = 70
 """The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
 
 
-def main(socket_fd: int, lifeline_fd: int) -> None:
+IMPORTED_LATE = (
+    "encodings.unicode_escape",
+    "kmodd.modulefile.exports",
+    "kmodd.modulefile.relocations",
+    "kmodd.modulefile.symbols",
+    "kmodd.modulefile.versions",
+    "kmodd.modulefile.zstd_frames",
+)
+"""What is imported by functions, when they first need it; there are no files by then."""
+
+
+def main(socket_fd: int, lifeline_fd: int, *, runs_code: bool) -> None:
     """Serve the daemon at the other end of the socket until it goes."""
     # A terminal, or whoever ends all of a service's processes, means the daemon.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    die_with(lifeline_fd)
-    bound(resource.RLIMIT_CORE, 0)
-    bound(resource.RLIMIT_AS, ADDRESS_SPACE_MAX)
     threading.stack_size(STACK_SIZE)
     channel = Channel(socket.socket(fileno=socket_fd), limit=TO_KERNEL_MAX, takes_descriptors=True)
-    KernelServer(channel).serve()
+    import_all(runs_code=runs_code)
+    undone = give_up_privileges()
+    # As the user that it is now, whom the system asks whether the signal may be sent.
+    die_with(lifeline_fd)
+    undone += give_up_system_calls()
+    KernelServer(channel, undone).serve()
 
 
-def bound(kind: int, most: int) -> None:
-    """Let this process have at most ``most`` of ``kind`` (getrlimit(2)); a lower bound stays."""
-    bounds = [most, *resource.getrlimit(kind)]
-    least = min(each for each in bounds if each != resource.RLIM_INFINITY)
-    resource.setrlimit(kind, (least, least))
+def import_all(*, runs_code: bool) -> None:
+    """Import what would be imported later, and nothing after that."""
+    for name in IMPORTED_LATE:
+        # What Python was built without is missed when it is needed.
+        with suppress(ImportError):
+            import_module(name)
+    if not why_not(wanted=runs_code):
+        import_module("kmodd.kernel.emulated.execution.processor")
+        import_module("kmodd.kernel.emulated.hardware.x86_64").import_library()
+    # An import that was forgotten says so, whatever files there still are.
+    sys.path.clear()
+    sys.path_importer_cache.clear()
 
 
 def die_with(lifeline_fd: int) -> None:
@@ -105,8 +132,10 @@ class KernelServer:
     has asked for a module waits for the reply, which the listening thread hands to it.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, undone: Undone) -> None:
+        """``undone`` is what the daemon is told that this process did not give up."""
         self._channel = channel
+        self._undone = undone
         self._vmlinux = Vmlinux("")
         self._kernel: EmulatedKernel | None = None
         self._turn = threading.Lock()
@@ -143,8 +172,10 @@ class KernelServer:
         except BrokenPipeError:
             os._exit(0)
         except BaseException:
-            traceback.print_exc(file=sys.stderr)
-            os._exit(DISORDER)
+            try:
+                traceback.print_exc(file=sys.stderr)
+            finally:
+                os._exit(DISORDER)
 
     def _next_call(self) -> Message:
         """Return the next call, once what comes before it is done; ends the process at the end."""
@@ -181,7 +212,7 @@ class KernelServer:
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG)
-        self._channel.send({"is": "up"})
+        self._channel.send({"is": "up", "undone": self._undone})
 
     def _call(self, message: Message) -> None:
         """Make one call and answer it; what is not a refusal is the end."""

@@ -44,6 +44,7 @@ from kmodd.kernel.emulated.process.messages import (
     unpack_files,
     unpack_nothing,
     unpack_report,
+    unpack_undone,
 )
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
@@ -101,6 +102,7 @@ class IsolatedKernel:
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
         self._short_boots = 0
+        self._undone: tuple[str, ...] = ()
         self._requested: Answer = no_modprobe
         with self._lock:
             self._start_boot()
@@ -308,8 +310,15 @@ class IsolatedKernel:
                     self._listing = None
                 case "up":
                     boot.is_up = True
+                    self._tell_undone(unpack_undone(message.get("undone")))
                 case _:
                     raise ProtocolError("a message of an unknown kind")
+
+    def _tell_undone(self, undone: tuple[str, ...]) -> None:
+        """Log what the process could not give up; once, as the next boot cannot either."""
+        if undone != self._undone:
+            self._undone = undone
+            log.debug("the emulated kernel's process does without: %s", ", ".join(undone))
 
     def _panic(self, boot: Boot, why: str) -> None:
         """Report the end of a boot, and begin the next; only once for each boot."""

@@ -6,6 +6,7 @@ nothing: they raise ProtocolError where a value is not of the type and size that
 to that process comes from the daemon, and is trusted there.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from kmodd.kernel.base import (
     ParameterValue,
 )
 from kmodd.kernel.emulated.abi.structures import QUESTIONS
+from kmodd.kernel.emulated.process.confinement import STEPS
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernel.emulated.release.vmlinux import Builtins, CoreSymbol, MachineType, Sample, Vmlinux
@@ -295,6 +297,11 @@ def unpack_error(value: object) -> KernelError:
     )
 
 
+def unpack_undone(value: object) -> tuple[str, ...]:
+    """Return what the kernel's process did not give up, each step with the reason."""
+    return each(_undone_step, value)
+
+
 def unpack_nothing(value: object) -> None:
     """Take the answer to a call that has none but its success."""
     if value is not None:
@@ -320,6 +327,12 @@ def each(read: Callable[[object], T], value: object) -> tuple[T, ...]:
     if not isinstance(value, list) or len(value) > LIST_MAX:
         raise ProtocolError(f"{str(value)[:40]!r} where a list was due")
     return tuple(map(read, value))
+
+
+def _undone_step(value: object) -> str:
+    place, code = _list(value, 2)
+    step, _ = STEPS[number(place, most=len(STEPS) - 1)]
+    return f"{step} ({os.strerror(number(code, most=ERRNO_MAX))})"
 
 
 def _optional_text(value: object) -> str | None:
