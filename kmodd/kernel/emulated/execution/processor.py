@@ -93,6 +93,8 @@ class Processor:
         try:
             machine = self.machine
         except Refusal as refusal:
+            if not self._unmade:  # there may be room for the next one
+                raise
             mod.why_not_run = refusal.message
             return
         with machine.lock:
