@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from kmodd.confinement import strangers
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import IsolatedKernel
 from kmodd.kernel.emulated.process import boot
-from kmodd.kernel.emulated.process.confinement import STEPS, THREADS_MAX, strangers
+from kmodd.kernel.emulated.process.confinement import STEPS, THREADS_MAX
 from kmodd.modulefile import Compression
 from tests.support.compression import compress
 from tests.support.daemon import wait_until

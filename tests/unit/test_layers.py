@@ -32,7 +32,7 @@ FLOORS = (
     ("modulefile", "config"),
     ("names",),
     ("errors", "globs", "messages", "v1"),
-    ("records", "tuples", "enums", "escapes"),
+    ("records", "tuples", "enums", "escapes", "confinement"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 
