@@ -126,6 +126,21 @@ def running_daemon(
             sys.stderr.write(log.read_text(errors="replace"))  # pytest shows it with a failure
 
 
+def status_of(pid: int | str) -> dict[str, list[str]]:
+    """Return the words of each line of /proc/PID/status, by its name."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: words.split() for name, _, words in (line.partition(":") for line in lines)}
+
+
+def may_give_up_all() -> bool:
+    """Tell whether this process has the privileges that take one to give up all the others.
+
+    They are CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT and CAP_SYS_ADMIN.
+    """
+    held = int(status_of("self")["CapEff"][0], 16)
+    return all(held >> number & 1 for number in (6, 7, 8, 18, 21))
+
+
 def configure(daemon: Daemon, tree: ModuleTree, text: str) -> None:
     """Have ``text`` as the tree's modprobe.d, in force."""
     directory = tree.root / "etc/modprobe.d"

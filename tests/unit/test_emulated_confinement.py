@@ -21,12 +21,10 @@ from kmodd.kernel.emulated.process import boot
 from kmodd.kernel.emulated.process.confinement import STEPS, THREADS_MAX
 from kmodd.modulefile import Compression
 from tests.support.compression import compress
-from tests.support.daemon import wait_until
+from tests.support.daemon import may_give_up_all, status_of, wait_until
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.emulated import RELEASE, load, log, vmlinux
 from tests.support.require import require, require_emulator
-
-AS_ROOT = os.geteuid() == 0
 
 GIVE_UP = """
 import ctypes, errno, json, os, resource, socket, sys, threading
@@ -109,13 +107,8 @@ def run(script: str, *through: str) -> Any:
     return json.loads(ran.stdout)
 
 
-def status_of(pid: int) -> dict[str, list[str]]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-
-
 def require_root() -> None:
-    require(AS_ROOT, "only root has privileges to give up")
+    require(may_give_up_all(), "only root has all these privileges to give up")
 
 
 def test_a_kernel_that_has_run_code_has_no_privilege_left() -> None:
@@ -333,7 +326,7 @@ def test_what_was_not_given_up_is_logged_once(
     one.close()
     lines = [each.message for each in caplog.records if each.levelno == logging.DEBUG]
     assert lines == [
-        "the emulated kernel's process does without: a network of its own"
+        "the emulated kernel's process was refused: a network of its own"
         " (Operation not permitted), a filter of system calls (Function not implemented)"
     ]
 

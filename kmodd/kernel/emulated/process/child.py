@@ -66,7 +66,6 @@ are in any."""
 DISORDER = 70
 """The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
 
-
 IMPORTED_LATE = (
     "encodings.unicode_escape",
     "kmodd.modulefile.exports",

@@ -318,7 +318,7 @@ class IsolatedKernel:
         """Log what the process could not give up; once, as the next boot cannot either."""
         if undone != self._undone:
             self._undone = undone
-            log.debug("the emulated kernel's process does without: %s", ", ".join(undone))
+            log.debug("the emulated kernel's process was refused: %s", ", ".join(undone))
 
     def _panic(self, boot: Boot, why: str) -> None:
         """Report the end of a boot, and begin the next; only once for each boot."""
