@@ -18,7 +18,7 @@ import pytest
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel
+from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, Vmlinux
 from kmodd.kernel.emulated.process import boot
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.emulated import (
@@ -264,6 +264,24 @@ def test_last_words_are_logged_and_a_kernel_that_never_comes_up_is_not_booted_fo
     with pytest.raises(KernelError) as refused:
         load(one, ModuleSpec())
     assert refused.value.errno == errno.EIO
+    one.close()
+
+
+def test_a_process_that_ends_before_it_is_told_anything_has_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    genuine, script = boot.Boot._send_vmlinux, "import sys; sys.exit('no such luck')"
+
+    def send_to_nobody(self: boot.Boot, what: Vmlinux) -> None:
+        self._process.wait()
+        genuine(self, what)
+
+    monkeypatch.setattr(boot.Boot, "_send_vmlinux", send_to_nobody)
+    monkeypatch.setattr(boot, "command", lambda *_, **__: [sys.executable, "-c", script])
+    one = Isolated()
+    until(lambda: sum(line.startswith("Kernel panic") for line in log(one)) == 5)
+    line = "Kernel panic - not syncing: the kernel's process ended with status 1"
+    assert log(one)[1:4] == [line, "no such luck", f"---[ end {line} ]---"]
     one.close()
 
 

@@ -240,6 +240,9 @@ class Boot:
             why = self._receive()
         except ProtocolError as error:
             why = f"the kernel's process talks nonsense: {error}"
+        except ConnectionError:
+            # It has ended before it was told anything.
+            why = self._cause_of_death()
         except OSError as error:
             why = f"the kernel's process cannot be reached: {error.strerror}"
         finally:
