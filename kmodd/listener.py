@@ -50,11 +50,11 @@ class Listener:
         server_of: ServerOf,
     ) -> None:
         """Raises RequestError where the settings name a user or group of nobody."""
+        self._access = access_of(settings)
         self.settings = settings
         self.calls = SocketCalls(parts.limits, is_shared=settings.is_shared)
         self.most = parts.limits.connections
         """How many connections there may be at once."""
-        self._access = access_of(settings)
         self._grants = grants
         self._place = place
         self._namespace = parts.namespace

@@ -174,6 +174,18 @@ def test_no_call_fails_while_modes_and_allow_lists_change(daemon: Daemon) -> Non
     assert calls
 
 
+def test_a_socket_that_cannot_be_had_leaves_nothing_behind(daemon: Daemon) -> None:
+    wrong = LOADER.replace("loader/s", "other/s") + 'group = "no-such-group"\n'
+    config = daemon.socket.parents[1] / "kmodd.toml"
+    config.write_text(config.read_text() + wrong.replace("@", str(daemon.socket.parents[1])))
+    reload(daemon, "0o600", "0o660")
+    with daemon.client() as client:
+        before = client.status().thread_count
+        for old, new in (("0o660", "0o600"), ("0o600", "0o660")) * 3:
+            reload(daemon, old, new)
+        assert client.status().thread_count <= before + 2
+
+
 def test_a_mode_that_changes_is_the_sockets_own_file(daemon: Daemon) -> None:
     socket = loader_socket(daemon)
     before = socket.stat()
