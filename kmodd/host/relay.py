@@ -32,7 +32,9 @@ PAUSE = 0.1
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-_AT_ONCE = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_READABLE = select.EPOLLIN
+
+_AT_ONCE = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 # The library's recv and send let another of Python's threads in each time, and then wait until that
 # one lets go: with eight clients that was a third of a call's time. These take some microseconds,
@@ -90,6 +92,18 @@ class Carried:
         self.near.other, self.far.other = self.far, self.near
 
 
+class Watched:
+    """A connection that another process serves, and of which the end alone is of interest here."""
+
+    __slots__ = ("fd", "is_over", "near", "over")
+
+    def __init__(self, near: socket.socket, over: Callable[[], None]) -> None:
+        self.near = near
+        self.fd = near.fileno()
+        self.over = over
+        self.is_over = False
+
+
 class _End:
     """One end of what is carried; ``unsent`` are bytes that it would not take yet."""
 
@@ -124,12 +138,13 @@ class Relay:
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._wanted: deque[Callable[[], None]] = deque()
-        self._listening: dict[int, tuple[socket.socket, Accepted]] = {}
-        self._ends: dict[int, _End] = {}
+        self._sources: dict[int, tuple[socket.socket, Callable[[], None]]] = {}
+        self._ends: dict[int, _End | Watched] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._stopped = False
         self._buffer = ctypes.create_string_buffer(CHUNK)
+        self._place = ctypes.addressof(self._buffer)
         self._poll.register(self._wake, select.EPOLLIN)
         self._thread = threading.Thread(target=self._run, name="kmodd-relay", daemon=True)
 
@@ -147,24 +162,29 @@ class Relay:
             self._thread.join()
         self._do_what_is_wanted()
         for end in list(self._ends.values()):
-            self._end(end.carried)
-        for listener, _ in self._listening.values():
-            listener.close()
+            self._end(end if isinstance(end, Watched) else end.carried)
+        for source, _ in self._sources.values():
+            source.close()
         self._poll.close()
         os.close(self._wake)
 
     def listen(self, listener: socket.socket, accepted: Accepted) -> None:
         """Take the connections of ``listener``, which is the relay's to close from now on."""
         listener.setblocking(False)
-        self._want(lambda: self._listen(listener, accepted))
+        self._want(lambda: self._add(listener, lambda: self._take(listener, accepted)))
+
+    def attend(self, source: socket.socket, ready: Callable[[], None]) -> None:
+        """Call ``ready`` whenever there is something to be received at ``source``, which is the
+        relay's to close from now on."""
+        self._want(lambda: self._add(source, ready))
 
     def listen_no_more(self, listener: socket.socket) -> None:
         """Close ``listener``; what it has not given yet is refused."""
         self._want(lambda: self._close_listener(listener))
 
-    def end(self, carried: Carried) -> None:
+    def end(self, connection: Carried | Watched) -> None:
         """End a connection, once what is to be sent by then has been."""
-        self._want(lambda: self._finish(carried))
+        self._want(lambda: self._finish(connection))
 
     def carry(
         self,
@@ -184,6 +204,16 @@ class Relay:
             self._arm(end)
         return carried
 
+    def watch(self, near: socket.socket, over: Callable[[], None]) -> Watched:
+        """Call ``over`` when a connection has ended that another process serves; for ``accepted``.
+
+        Nothing is read from it here. To end it ends it for who serves it, too.
+        """
+        watched = Watched(near, over)
+        self._ends[watched.fd] = watched
+        self._poll.register(watched.fd, select.EPOLLRDHUP)
+        return watched
+
     def _want(self, what: Callable[[], None]) -> None:
         self._wanted.append(what)
         self._awake()
@@ -202,22 +232,28 @@ class Relay:
     def _turn(self) -> None:
         """Do what there is to do now, or wait for it."""
         taking = []
-        for fd, events in self._poll.poll(self._patience()):
-            end = self._ends.get(fd)
-            if end is not None:
-                self._serve(end, events)
+        ready = self._poll.poll(self._patience() if self._later else -1)
+        # All are looked up first: a new connection may get the number of one that ends meanwhile.
+        ends = [self._ends.get(fd) for fd, _ in ready]
+        for end, (fd, events) in zip(ends, ready, strict=True):
+            if isinstance(end, _End):
+                if not end.carried.is_over:
+                    self._serve(end, events)
+            elif end is not None:
+                self._end(end)
             elif fd == self._wake:
                 self._do_what_is_wanted()
-            else:  # the last: a connection may get the number of one that has just ended
+            else:
                 taking.append(fd)
         for fd in taking:
-            self._take(fd)
+            if source := self._sources.get(fd):
+                source[1]()
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2]()
 
     def _patience(self) -> float:
-        """Return how many seconds to wait at most, -1 for as long as it takes."""
-        return max(0.0, self._later[0][0] - time.monotonic()) if self._later else -1
+        """Return in how many seconds something is due."""
+        return max(0.0, self._later[0][0] - time.monotonic())
 
     def _do_what_is_wanted(self) -> None:
         with suppress(BlockingIOError):
@@ -228,20 +264,16 @@ class Relay:
     def _after(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), what))
 
-    def _listen(self, listener: socket.socket, accepted: Accepted) -> None:
-        self._listening[listener.fileno()] = listener, accepted
-        self._poll.register(listener, select.EPOLLIN)
+    def _add(self, source: socket.socket, ready: Callable[[], None]) -> None:
+        self._sources[source.fileno()] = source, ready
+        self._poll.register(source, select.EPOLLIN)
 
     def _close_listener(self, listener: socket.socket) -> None:
-        self._listening.pop(listener.fileno(), None)
+        self._sources.pop(listener.fileno(), None)
         listener.close()
 
-    def _take(self, fd: int) -> None:
-        """Take connections of the listener ``fd``."""
-        found = self._listening.get(fd)
-        if found is None:
-            return
-        listener, accepted = found
+    def _take(self, listener: socket.socket, accepted: Accepted) -> None:
+        """Take connections of a listener."""
         for _ in range(TAKEN_AT_ONCE):
             try:
                 taken, _ = listener.accept()
@@ -264,12 +296,15 @@ class Relay:
                 log.exception("a connection is dropped")
 
     def _take_again(self, listener: socket.socket) -> None:
-        if listener.fileno() in self._listening:
+        if listener.fileno() in self._sources:
             self._poll.register(listener, select.EPOLLIN)
 
     def _serve(self, end: _End, events: int) -> None:
         """Do what an end is ready for."""
         try:
+            if events == _READABLE and not end.stopped:  # as it nearly always is
+                self._receive(end)
+                return
             if events & select.EPOLLOUT:
                 self._send_rest(end)
             if end.carried.is_over:
@@ -286,14 +321,14 @@ class Relay:
 
     def _receive(self, end: _End) -> None:
         """Carry what has come at an end; raises OSError."""
-        count = _recv(end.fd, self._buffer, CHUNK, _AT_ONCE)
+        count = _recv(end.fd, self._place, CHUNK, _AT_ONCE)
         if count <= 0:
             if count < 0:
                 _raise()
             self._finish(end.carried, end)
             return
         other = end.other
-        sent = _send(other.fd, self._buffer, count, _AT_ONCE)
+        sent = _send(other.fd, self._place, count, _AT_ONCE)
         if sent < count:
             if sent < 0:
                 if ctypes.get_errno() != errno.EAGAIN:
@@ -331,12 +366,15 @@ class Relay:
             end.stopped = False
             self._arm(end)
 
-    def _finish(self, carried: Carried, ended: _End | None = None) -> None:
+    def _finish(self, carried: Carried | Watched, ended: _End | None = None) -> None:
         """End a connection once what has come from the end that ``ended`` has been sent on.
 
         Without one it is what the server has sent.
         """
         if carried.is_over:
+            return
+        if isinstance(carried, Watched):
+            self._end(carried)
             return
         ended = ended or carried.far
         if not ended.other.unsent:
@@ -347,16 +385,25 @@ class Relay:
             end.stopped = True
             self._arm(end)
 
-    def _end(self, carried: Carried) -> None:
+    def _end(self, carried: Carried | Watched) -> None:
         if carried.is_over:
             return
         carried.is_over = True
+        if isinstance(carried, Watched):
+            ends = [(carried.fd, carried.near)]
+        else:
+            ends = [(end.fd, end.socket) for end in (carried.near, carried.far)]
         try:
             carried.over()
         finally:
-            for end in (carried.near, carried.far):
-                del self._ends[end.fd]
-                end.socket.close()  # which takes it out of the poll
+            for fd, end in ends:
+                del self._ends[fd]
+                # Closing it leaves it in the poll where another process has it, too.
+                with suppress(OSError):
+                    self._poll.unregister(fd)
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
 
     def _arm(self, end: _End) -> None:
         """Wait for what an end is wanted for; one that is wanted for nothing is left out.
