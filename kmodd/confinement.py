@@ -27,6 +27,14 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION = 0x20080522
 """What the C library's headers call so (sched.h, linux/prctl.h, linux/capability.h)."""
 
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+"""Calls that have the same number on every architecture (asm-generic/unistd.h)."""
+
+_LANDLOCK_VERSION = 1
+_LANDLOCK_RIGHTS = (0, 13, 14, 15, 15, 16)
+"""How many rights to files each version of Landlock knows, the last of these and later ones as
+many as the last (linux/landlock.h)."""
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 libc.syscall.restype = ctypes.c_long
@@ -66,6 +74,26 @@ def leave_files() -> None:
     """Have an empty root, in which no name leads to a file (chroot(2))."""
     os.chroot(EMPTY_DIRECTORY)
     os.chdir("/")
+
+
+def open_no_files() -> None:
+    """Have no file be opened, made or changed by its name from now on (landlock(7)).
+
+    What is open stays open, and sockets can be connected to.
+    """
+    version = libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)
+    if version < 0:
+        check(version)
+    rights = _LANDLOCK_RIGHTS[min(version, len(_LANDLOCK_RIGHTS) - 1)]
+    ruleset_attr = struct.pack("=Q", (1 << rights) - 1)
+    size = ctypes.c_size_t(len(ruleset_attr))
+    ruleset = libc.syscall(_LANDLOCK_CREATE_RULESET, ruleset_attr, size, 0)
+    if ruleset < 0:
+        check(ruleset)
+    try:
+        check(libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0))
+    finally:
+        os.close(ruleset)
 
 
 def empty_bounding_set() -> None:

@@ -15,8 +15,9 @@ from kmodd.access.caller import Caller, Role
 from kmodd.access.grants import Grants
 from kmodd.access.peer import Peer
 from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.front_server import FrontServer
 from kmodd.host.peers import peer_of
-from kmodd.host.relay import Allowance, Carried, Relay
+from kmodd.host.relay import Carried, Relay, Watched
 from kmodd.host.sockets import SocketAccess, SocketPlace, access_of
 from kmodd.server import ApiServer, Parts
 from kmodd.service.connections import Connections
@@ -28,7 +29,7 @@ BACKLOG = 4096
 
 log = logging.getLogger(__name__)
 
-ServerOf = Callable[[Role], ApiServer]
+ServerOf = Callable[[Role], ApiServer | FrontServer]
 """Returns the server that answers the callers of a role."""
 
 
@@ -65,9 +66,8 @@ class Listener:
         self._listening: socket.socket | None = None
         self._is_lent = False
         self._lock = threading.Lock()
-        self._live: dict[ServedConnection, Carried] = {}
+        self._live: dict[ServedConnection, Carried | Watched] = {}
         self._users: Counter[int] = Counter()
-        self._allowances: dict[int, Allowance] = {}
 
     def start(self, inherited: socket.socket | None = None) -> None:
         """Bind, listen, and only then show the socket at its path; raises StateError.
@@ -169,29 +169,15 @@ class Listener:
                 taken.close()
                 return
             connection = self._connections.add(caller, self.calls)
+            server = self._server_of(caller.role)
             try:
-                far = self._connected(connection)
+                served = server.serve(taken, connection, partial(self._over, connection))
             except OSError:
                 self._connections.remove(connection)
                 raise
-            allowance = self._allowance(peer.uid) if is_bounded else None
-            carried = self._relay.carry(taken, far, partial(self._over, connection), allowance)
-            connection.left = partial(self._relay.end, carried)
-            self._live[connection] = carried
+            connection.left = partial(self._relay.end, served)
+            self._live[connection] = served
             self._users[peer.uid] += 1
-
-    def _connected(self, connection: ServedConnection) -> socket.socket:
-        """Return a socket that is connected to the server which answers; raises OSError."""
-        far = socket.socket(
-            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        )
-        try:
-            far.bind(connection.address)
-            far.connect(self._server_of(connection.caller.role).address)
-        except OSError:
-            far.close()
-            raise
-        return far
 
     def _over(self, connection: ServedConnection) -> None:
         """Forget a connection that has ended."""
@@ -225,15 +211,6 @@ class Listener:
         if len(self._live) >= self.most:
             return False
         return not is_bounded or self._users[uid] < max(1, self.most * self._limits.user_share)
-
-    def _allowance(self, uid: int) -> Allowance:
-        """Return what a user may send; it outlives his connections, and is forgotten once full."""
-        found = self._allowances.get(uid)
-        if found is None:
-            for each in [uid for uid, had in self._allowances.items() if had.is_full()]:
-                del self._allowances[each]
-            found = self._allowances[uid] = Allowance(self._limits.user_bytes)
-        return found
 
 
 def _may_connect(peer: Peer, access: SocketAccess) -> bool:

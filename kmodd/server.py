@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gRPC server: services, health, reflection, and how it stops.
+"""The API as it is served: services, health, reflection, and how that stops; and the server that
+answers admins, which is one of grpc's in this process.
 
 It listens where nobody can connect but the daemon itself, which connects each caller to it.
 """
 
 import os
 import secrets
+import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd.errors import Reason, StateError
 from kmodd.host.directories import by_descriptor
+from kmodd.host.relay import Carried, Relay
 from kmodd.host.socket_lock import lock_directory
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
@@ -30,6 +35,7 @@ from kmodd.service.interceptor import Interceptor
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
+from kmodd.service.socket_calls import ServedConnection
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits
 from kmodd.trees import Generation, Trees
@@ -66,10 +72,6 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
-SMALL_MESSAGE = 256 << 10
-"""Bytes of a message where nobody may upload: the names in one request need no more, and so the
-calls of those who are no admins cannot take all memory."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -82,59 +84,32 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-class ApiServer:
-    """A server of the API, from ``start`` to ``stop``; ``address`` is where to connect to it."""
+class ServedApi:
+    """The API, with what shows how it fares; ``interceptor`` is in front of all its methods."""
 
-    def __init__(
-        self, parts: Parts, connections: Connections, *, for_admins: bool, most: int
-    ) -> None:
-        """``most`` is how many calls may be under way; who is no admin sends small messages."""
+    def __init__(self, parts: Parts, connections: Connections, most: int) -> None:
+        """``most`` is how many calls may be under way."""
         self._parts = parts
         self._admission = Admission(connections, parts.kernel, parts.namespace)
         self._draining = threading.Event()
         self._stopping = threading.Event()
-        self._interceptor = Interceptor(self._admission, most)
+        self.interceptor = Interceptor(self._admission, most)
         self._health = HealthService(self._stopping, self._note_kernel)
-        self._node = -1
-        size = parts.limits.message_bytes
-        self._server = grpc.server(
-            self._interceptor.threads,
-            interceptors=(self._interceptor,),
-            maximum_concurrent_rpcs=self._interceptor.most,
-            options=_options(parts.limits, size if for_admins else min(SMALL_MESSAGE, size)),
-        )
-        self._add_services()
 
-    @property
-    def address(self) -> str:
-        """Where to connect to: a path to the socket itself, which has no name any more."""
-        return by_descriptor(self._node)
-
-    def start(self) -> None:
-        """Bind and listen; raises StateError where there is no place for that."""
-        try:
-            self._listen()
-        except (OSError, RuntimeError) as error:
-            self.stop()
-            raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
+    def begin(self) -> None:
+        """Show that it is served."""
         self._set_health(_SERVING)
         self.note_database(self._parts.trees.in_force())
         self._note_kernel()
-        self._server.start()
 
     def drain(self) -> None:
         """Show that no more mutations are begun."""
         self._draining.set()
         self._set_health(_NOT_SERVING)
 
-    def stop(self) -> None:
-        """End what is left after a while."""
+    def end_streams(self) -> None:
+        """Have the streams end that would go on for ever."""
         self._stopping.set()
-        self._server.stop(GRACE).wait()
-        self._interceptor.close()
-        if self._node >= 0:
-            os.close(self._node)
-            self._node = -1
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in the health of DatabaseService whether the kernel's release has its databases.
@@ -146,22 +121,9 @@ class ApiServer:
         if not self._stopping.is_set():
             self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
 
-    def _listen(self) -> None:
-        """Have a socket that can be reached by its descriptor alone; raises OSError, RuntimeError.
-
-        grpc binds it by a name in a directory of nobody else's, which is removed at once.
-        """
-        with TemporaryDirectory(dir=lock_directory(), prefix="server-") as directory:
-            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                name = f"{by_descriptor(place)}/{secrets.token_hex(4)}"
-                self._server.add_insecure_port(f"unix:{name}")
-                self._node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            finally:
-                os.close(place)
-
-    def _add_services(self) -> None:
-        server, parts = self._server, self._parts
+    def add_to(self, server: Any) -> None:
+        """Add all methods to a grpc.Server, or to what takes them as one does."""
+        parts = self._parts
         uploads = Uploads(parts.limits, self._draining)
         module_service_pb2_grpc.add_ModuleServiceServicer_to_server(
             ModuleService(parts.namespace, uploads, parts.limits, self._admission), server
@@ -195,7 +157,71 @@ class ApiServer:
             self._health.set(service, status)
 
 
-def _options(limits: Limits, message_bytes: int) -> tuple[tuple[str, int], ...]:
+class ApiServer:
+    """The server that answers admins, from ``start`` to ``stop``."""
+
+    def __init__(self, api: ServedApi, relay: Relay, limits: Limits) -> None:
+        self.api = api
+        self._relay = relay
+        self._node = -1
+        self._server = grpc.server(
+            api.interceptor.threads,
+            interceptors=(api.interceptor,),
+            maximum_concurrent_rpcs=api.interceptor.most,
+            options=_options(limits),
+        )
+        api.add_to(self._server)
+
+    def start(self) -> None:
+        """Bind and listen; raises StateError where there is no place for that."""
+        try:
+            self._listen()
+        except (OSError, RuntimeError) as error:
+            self.stop()
+            raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
+        self.api.begin()
+        self._server.start()
+
+    def serve(
+        self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
+    ) -> Carried:
+        """Serve a connection, and call ``over`` when it has ended; raises OSError."""
+        far = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        )
+        try:
+            far.bind(connection.address)
+            far.connect(by_descriptor(self._node))
+        except OSError:
+            far.close()
+            raise
+        return self._relay.carry(taken, far, over)
+
+    def stop(self) -> None:
+        """End what is left after a while."""
+        self.api.end_streams()
+        self._server.stop(GRACE).wait()
+        self.api.interceptor.close()
+        if self._node >= 0:
+            os.close(self._node)
+            self._node = -1
+
+    def _listen(self) -> None:
+        """Have a socket that can be reached by its descriptor alone; raises OSError, RuntimeError.
+
+        grpc binds it by a name in a directory of nobody else's, which is removed at once.
+        """
+        with TemporaryDirectory(dir=lock_directory(), prefix="server-") as directory:
+            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                name = f"{by_descriptor(place)}/{secrets.token_hex(4)}"
+                self._server.add_insecure_port(f"unix:{name}")
+                self._node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            finally:
+                os.close(place)
+
+
+def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h).
 
     A connection may have more streams than there may be calls, so that a client hears of the
@@ -203,7 +229,7 @@ def _options(limits: Limits, message_bytes: int) -> tuple[tuple[str, int], ...]:
     """
     return (
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_connection_idle_ms", round(limits.connection_idle * 1000)),
         ("grpc.http2.min_ping_interval_without_data_ms", round(limits.ping_interval * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -16,11 +16,12 @@ from pathlib import Path
 from kmodd.access.caller import Role
 from kmodd.access.grants import Grants
 from kmodd.errors import KmoddError, Reason
+from kmodd.front_server import FrontServer
 from kmodd.host.descriptors import connections
 from kmodd.host.relay import Relay
 from kmodd.host.sockets import SocketPlace, access_of
 from kmodd.listener import Listener
-from kmodd.server import GRACE, ApiServer, Parts
+from kmodd.server import GRACE, ApiServer, Parts, ServedApi
 from kmodd.service.connections import Connections
 from kmodd.settings import SocketSettings
 from kmodd.trees import Generation
@@ -57,7 +58,7 @@ class Servers:
         self._lost: dict[Path, str] = {}
         self._relay = Relay()
         self._connections = Connections()
-        self._apis: dict[bool, ApiServer] = {}
+        self._apis: dict[bool, ApiServer | FrontServer] = {}
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
         """Make sure that nobody else listens on these sockets, but for those that cannot be had.
@@ -121,8 +122,8 @@ class Servers:
 
     def note_database(self, generation: Generation | None) -> None:
         """Show in every server's health how the databases of the kernel's release fare."""
-        for api in tuple(self._apis.values()):
-            api.note_database(generation)
+        for server in tuple(self._apis.values()):
+            server.api.note_database(generation)
 
     @contextmanager
     def tended(self) -> Iterator[None]:
@@ -161,11 +162,11 @@ class Servers:
             with self._lock:
                 listeners = [*self._listeners.values(), *self._leaving]
                 self._listeners, self._leaving = {}, []
-            for api in self._apis.values():
-                api.drain()
+            for server in self._apis.values():
+                server.api.drain()
             self._drain_all(listeners)
-            for api in self._apis.values():
-                api.stop()
+            for server in self._apis.values():
+                server.stop()
             for listener in listeners:
                 listener.stop()
             self._relay.stop()
@@ -188,11 +189,12 @@ class Servers:
             self._relay.start()
         most = parts.limits.concurrent_calls * len(wanted)
         for for_admins in needed - self._apis.keys():
-            api = ApiServer(parts, self._connections, for_admins=for_admins, most=most)
-            api.start()
-            self._apis[for_admins] = api
+            api = ServedApi(parts, self._connections, most)
+            server = (ApiServer if for_admins else FrontServer)(api, self._relay, parts.limits)
+            server.start()
+            self._apis[for_admins] = server
 
-    def _server_of(self, role: Role) -> ApiServer:
+    def _server_of(self, role: Role) -> ApiServer | FrontServer:
         return self._apis[role is Role.ADMIN]
 
     def _listen(self, settings: SocketSettings, parts: Parts, grants: Grants, share: int) -> None:

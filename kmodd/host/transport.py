@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How grpc reads the daemon's sockets, which it looks up in the environment when it is imported."""
+"""How grpc reads sockets, which it looks up in the environment when it is imported, and how a call
+of its is ended: what grpc itself offers no way to."""
 
 import os
 import sys
 from importlib.metadata import version
+from typing import Any
+
+TOKEN_KEY = "kmodd-token"
+"""The metadata of a call that a command makes, which show what operation runs the command."""
+
+STATUS_KEY = "grpc-status-details-bin"
+"""The metadata behind a call that have the details of its status (google.rpc.Status)."""
 
 VARIABLE = "GRPC_EXPERIMENTS"
 
@@ -30,3 +38,27 @@ def choose_transport() -> None:
         import grpc  # noqa: F401
     finally:
         del os.environ[VARIABLE]  # the daemon's commands may have another grpc
+
+
+def transport_environment() -> dict[str, str]:
+    """Return the environment of a process that is to read sockets as this one does."""
+    given = os.environ.get(VARIABLE)
+    if given is None and version("grpcio").startswith(CHOOSING):
+        given = CHOICE
+    return {} if given is None else {VARIABLE: given}
+
+
+def cancel_call(context: Any, code: int, message: str) -> None:
+    """End the call of a grpc.ServicerContext from outside its own thread; may be called twice.
+
+    grpc offers cancel() for that, after which the client sees CANCELLED and learns of no reason.
+    The call beneath the context takes a status too, though no details, and sends it past what the
+    client has not read. The context has had it under this name since grpcio 1.0; where it has not
+    any more, the call is ended all the same, without the reason.
+    """
+    try:
+        call = context._rpc_event.call
+    except AttributeError:
+        context.cancel()
+    else:
+        call.cancel(code, message)

@@ -9,15 +9,13 @@ import grpc
 
 from kmodd.access import rules
 from kmodd.access.caller import Caller
+from kmodd.host.transport import TOKEN_KEY
 from kmodd.kernel.base import Kernel
 from kmodd.names import module_name
 from kmodd.namespace import Namespace, Operation
 from kmodd.service.connections import Connections
 from kmodd.service.socket_calls import ServedConnection
 from kmodd.service.view import View
-
-TOKEN_KEY = "kmodd-token"
-"""The metadata of a call that a command makes, which show what operation runs the command."""
 
 
 class Admission:

@@ -26,12 +26,12 @@ class Connections:
     def add(self, caller: Caller, calls: SocketCalls) -> ServedConnection:
         """Return a new connection, whose calls are known by its name from now on."""
         connection = ServedConnection(f"kmodd-{self._life}-{next(self._numbers)}", caller, calls)
-        self._known[_peer(connection)] = connection
+        self._known[connection.peer] = connection
         return connection
 
     def remove(self, connection: ServedConnection) -> None:
         """Have the name stand for nothing."""
-        self._known.pop(_peer(connection), None)
+        self._known.pop(connection.peer, None)
 
     def of(self, context: grpc.ServicerContext) -> ServedConnection:
         """Return the connection that a call comes by.
@@ -42,8 +42,3 @@ class Connections:
         if connection is None:
             raise AccessError(Reason.ACCESS_DENIED, "this connection has no role: it has ended")
         return connection
-
-
-def _peer(connection: ServedConnection) -> str:
-    """Return what grpc calls the peer of a connection: the scheme, and the name it is bound to."""
-    return f"unix-abstract:{connection.name}"

@@ -9,6 +9,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from kmodd.errors import KmoddError
+from kmodd.host.transport import STATUS_KEY
 from kmodd.namespace import Outcome
 from kmodd.queries import plans
 from kmodd.queries.messages import text
@@ -25,8 +26,6 @@ OUTPUT_MAX = 1024
 
 FIELD_MAX = 512
 """Characters of one piece of metadata in an ErrorInfo."""
-
-STATUS_KEY = "grpc-status-details-bin"
 
 
 def abort(

@@ -19,19 +19,26 @@ from kmodd.settings import Limits
 class ServedConnection:
     """One connection: who called, at which socket, and how many calls are under way.
 
-    ``caller`` is one reference, which is swapped where the socket's settings change. Once
+    ``caller`` is one reference, which is swapped where the socket's settings change. ``number`` is
+    what a front knows it by. Once
     ``is_leaving`` is set the connection is to end, and ``left`` is called with the last call.
     """
 
-    __slots__ = ("caller", "calls", "is_leaving", "left", "name", "under_way")
+    __slots__ = ("caller", "calls", "is_leaving", "left", "name", "number", "under_way")
 
     def __init__(self, name: str, caller: Caller, calls: "SocketCalls") -> None:
         self.name = name
+        self.number = 0
         self.caller = caller
         self.calls = calls
         self.under_way = 0
         self.is_leaving = False
         self.left: Callable[[], None] = lambda: None
+
+    @property
+    def peer(self) -> str:
+        """What grpc calls the peer of the connection: the scheme, and the name it is bound to."""
+        return f"unix-abstract:{self.name}"
 
     @property
     def address(self) -> bytes:

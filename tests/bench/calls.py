@@ -29,6 +29,16 @@ CALLS = 2000
 SECONDS = 3.0
 """How long many clients call together."""
 
+SETTINGS = """
+[[socket]]
+path = "@/loader/s"
+role = "loader"
+allow = ["*"]
+
+[[socket]]
+path = "@/admin/s"
+"""
+
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -42,11 +52,13 @@ def run(repeat: int) -> None:
         add_graph(tree, EDGES)
         for name in INPUTS:
             (tree.directory / name).touch()
-        with running_daemon(tree.root, "--no-watch", "--log-level", "warning") as daemon:
+        words = ("--no-watch", "--log-level", "warning")
+        with running_daemon(tree.root, *words, place="admin/s", settings=SETTINGS) as daemon:
             socket = str(daemon.socket)
             # These fork, which a process that has a connection had better not.
             rates = {clients: _rate(socket, clients) for clients in (1, 8, 64)}
             rows, warm = _beside_modprobe(socket, tree, tool, repeat)
+            rows.append(_through_the_front(daemon.socket, repeat))
             rows.append(_lsmod(socket, max(repeat, 15)))
     print_table("calls", rows)
     percentiles = quantiles(warm, n=100)
@@ -92,6 +104,19 @@ def _beside_modprobe(
             side_by_side("unload and load of one module", repeat, pair, modprobe_pairs),
         ]
     return rows, warm
+
+
+def _through_the_front(socket: Path, repeat: int) -> Row:
+    """Compare a loader's calls, which a process of its own reads, with an admin's."""
+    name = MODULES[-1]
+    with Client(str(socket.parents[1] / "loader" / "s")) as loader, Client(str(socket)) as admin:
+        loader.load(name)
+
+        def calls(client: Client) -> float:
+            return median(timed(lambda: client.load(name)) for _ in range(CALLS // repeat))
+
+        what = "LoadModules by a loader beside an admin's"
+        return side_by_side(what, repeat, lambda: calls(loader), lambda: calls(admin), 2.2)
 
 
 def _lsmod(socket: str, repeat: int) -> Row:

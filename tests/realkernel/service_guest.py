@@ -101,12 +101,31 @@ def started(session: Session) -> Record:
         "problem": status.tree.problem,
         "log": next(record.text for record in session.client.read_log()),
         "hides_processes": "hidepid=invisible" in Path(f"/proc/{main_pid()}/mountinfo").read_text(),
-        "capabilities": next(
-            line.split()[1]
-            for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines()
-            if line.startswith("CapEff:")
-        ),
+        "capabilities": rights_of(main_pid())["CapEff"],
+        "front": rights_of(front_pid()),
     }
+
+
+def rights_of(pid: int) -> dict[str, str]:
+    """Return the lines of a process's status that tell what it may (proc_pid_status(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return {name: fields[name] for name in ("CapPrm", "CapEff", "CapInh", "NoNewPrivs")}
+
+
+def front_pid() -> int:
+    """Return the process that reads what those send who are no admins, once it is ready."""
+
+    def found() -> list[int]:
+        tasks = Path(f"/proc/{main_pid()}/task").glob("*/children")
+        children = [int(pid) for task in tasks for pid in task.read_text().split()]
+        command = b"kmodd.front.process"
+        fronts = [pid for pid in children if command in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in fronts if rights_of(pid)["NoNewPrivs"] == "1"]
+
+    wait_until(lambda: any(int(rights_of(pid)["CapEff"], 16) == 0 for pid in found()))
+    (front,) = found()
+    return front
 
 
 def is_published() -> bool:

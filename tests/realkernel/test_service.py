@@ -19,6 +19,10 @@ def test_systemd_starts_it_with_two_capabilities_and_a_database(service: Outcome
     assert (unit["ActiveState"], unit["NRestarts"]) == ("active", "0")
     assert int(record["capabilities"], 16) == 1 << CAP_SYS_MODULE | 1 << CAP_SYSLOG
     assert record["log"].startswith("Linux version ")
+    assert record["front"] == {
+        **dict.fromkeys(("CapPrm", "CapEff", "CapInh"), "0" * 16),
+        "NoNewPrivs": "1",
+    }
 
 
 def test_it_serves_a_tree_that_cannot_be_written_and_writes_it_when_it_can_be(

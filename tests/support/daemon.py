@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,25 @@ class Daemon:
 
     def kernel_pid(self) -> int:
         """Return the process that the daemon's emulated kernel is in."""
+        (found,) = self._children(b"kmodd.kernel.emulated.process.child")
+        return found
+
+    def front_pid(self) -> int:
+        """Return the process that reads what those send who are no admins; waits for it."""
+        wait_until(lambda: bool(self._children(b"kmodd.front.process")))
+        (found,) = self._children(b"kmodd.front.process")
+        return found
+
+    def _children(self, what: bytes) -> list[int]:
+        """Return the daemon's children whose command line has ``what``."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        (child,) = (pid for task in tasks for pid in task.read_text().split())
-        return int(child)
+        children = [int(pid) for task in tasks for pid in task.read_text().split()]
+        found = []
+        for pid in children:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                if what in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
 
     def health(self, service: str) -> str:
         """What the daemon says of one of its services: SERVING or NOT_SERVING."""

@@ -106,6 +106,13 @@ class RawConnection:
     def begin(self, method: str, *more: tuple[str, str]) -> int:
         """Send the headers of a call to "/package.Service/Method"; returns its stream."""
         self._stream += 2
+        block = self.fields_of(method, *more)
+        self.send(frame(Kind.HEADERS, block, self._stream, Flag.END_HEADERS))
+        return self._stream
+
+    @staticmethod
+    def fields_of(method: str, *more: tuple[str, str]) -> bytes:
+        """Return the headers of a call as a HEADERS frame has them."""
         headers = (
             (":method", "POST"),
             (":scheme", "http"),
@@ -115,9 +122,7 @@ class RawConnection:
             ("te", "trailers"),
             *more,
         )
-        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in headers)
-        self.send(frame(Kind.HEADERS, block, self._stream, Flag.END_HEADERS))
-        return self._stream
+        return b"".join(b"\0" + _text(name) + _text(value) for name, value in headers)
 
     def message(
         self, stream: int, data: bytes, *, claimed: int = -1, compressed: bool = False

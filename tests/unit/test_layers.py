@@ -21,10 +21,11 @@ FLOORS = (
     ("daemon",),
     ("servers",),
     ("listener",),
+    ("front_server",),
     ("server",),
     ("service", "oneshot"),
     ("namespace",),
-    ("queries",),
+    ("queries", "front"),
     ("trees", "host"),
     ("plan", "state", "settings"),
     ("kernel", "database"),
@@ -99,7 +100,7 @@ def test_grpc_is_known_to_the_service_and_those_above_it() -> None:
         for room in floor
         if room != "v1" and any("grpc" in imported_names(path) for path in sources_of(room))
     }
-    assert knowing == {"service", "server", "host"}
+    assert knowing == {"front", "service", "server", "host"}
 
 
 def test_a_class_is_the_only_one_of_its_name() -> None:

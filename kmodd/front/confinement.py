@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the front gives up before it reads a byte of a stranger's.
+
+It keeps what it needs to serve connections that it is given: threads, memory, sockets of its own.
+"""
+
+import resource
+from functools import partial
+
+from kmodd import confinement
+
+THREADS_MAX = 16384
+"""Threads that a front may have: one for each call, and one more for each that uploads."""
+
+CAPABILITIES = "no capabilities"
+"""The step that a front of root's must not leave out."""
+
+OPEN_FILES = 65536
+"""Descriptors that it may have: three for each connection."""
+
+
+def give_up_privileges(memory: int) -> list[str]:
+    """Give up all rights, and have at most ``memory`` bytes of data.
+
+    Returns what was refused, a sentence each. There must be no other thread.
+    """
+    refused = []
+    for what, step in (
+        ("a network of its own", confinement.leave_network),
+        ("an empty bounding set", confinement.empty_bounding_set),
+        ("no groups", confinement.leave_groups),
+        ("a user of its own", partial(confinement.become_a_stranger, THREADS_MAX)),
+        (CAPABILITIES, confinement.drop_capabilities),
+        ("no new privileges", confinement.gain_nothing),
+        ("no traces", confinement.hide),
+        ("no files", confinement.open_no_files),
+        ("a bound on memory", partial(confinement.bound, resource.RLIMIT_DATA, memory)),
+        ("no picture of a crash", partial(confinement.bound, resource.RLIMIT_CORE, 0)),
+        ("no growing files", partial(confinement.bound, resource.RLIMIT_FSIZE, 0)),
+        ("a bound on descriptors", partial(confinement.bound, resource.RLIMIT_NOFILE, OPEN_FILES)),
+    ):
+        try:
+            step()
+        except OSError as error:
+            refused.append(f"{what}: {error.strerror}")
+    return refused
