@@ -231,7 +231,7 @@ def test_what_the_front_kept_is_told(tmp_path: Path) -> None:
         [Frame(FrameKind.OPEN, 1, Opening(1, INSERT, "").packed())] * 2,
         [Frame(FrameKind.OPEN, 1, Opening(1, INSERT, "").packed()), Frame(FrameKind.STATUS, 1)],
         [Frame(FrameKind.OPEN, 1, Opening(1, INSERT, "").packed()), Frame(FrameKind.INITIAL, 1)],
-        [Frame(FrameKind.OPEN, n, Opening(1, INSERT, "").packed()) for n in range(40)],
+        [Frame(FrameKind.OPEN, n, Opening(1, INSERT, "").packed()) for n in range(60)],
     ],
     ids=["no opening", "twice", "a status", "metadata", "too many"],
 )
@@ -242,6 +242,14 @@ def test_a_frame_that_was_not_to_come_ends_the_front(tmp_path: Path, frames: lis
         front.thread.join(30)
         assert not front.thread.is_alive()
         assert len(front.raised) == 1
+
+
+def test_a_front_that_is_full_may_be_late_with_the_end_of_calls(tmp_path: Path) -> None:
+    with played(tmp_path) as front:
+        for stream in range(30):  # of 24 that there may be, and nobody says that one is over
+            front.ask(stream)
+            assert front.status_of(stream).code == 0
+        assert front.thread.is_alive()
 
 
 def test_more_requests_than_there_is_credit_for_end_the_front(tmp_path: Path) -> None:
