@@ -49,13 +49,16 @@ class Listener:
         relay: Relay,
         connections: Connections,
         server_of: ServerOf,
+        most: int,
     ) -> None:
-        """Raises RequestError where the settings name a user or group of nobody."""
+        """There may be ``most`` connections at once.
+
+        Raises RequestError where the settings name a user or group of nobody.
+        """
         self._access = access_of(settings)
         self.settings = settings
         self.calls = SocketCalls(parts.limits, is_shared=settings.is_shared)
-        self.most = parts.limits.connections
-        """How many connections there may be at once."""
+        self.most = most
         self._grants = grants
         self._place = place
         self._namespace = parts.namespace

@@ -6,13 +6,11 @@ It listens where nobody can connect but the daemon itself, which connects each c
 """
 
 import os
-import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -20,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd.errors import Reason, StateError
 from kmodd.host.directories import by_descriptor
+from kmodd.host.nameless import nameless
 from kmodd.host.relay import Carried, Relay
-from kmodd.host.socket_lock import lock_directory
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.admission import Admission
@@ -175,7 +173,7 @@ class ApiServer:
     def start(self) -> None:
         """Bind and listen; raises StateError where there is no place for that."""
         try:
-            self._listen()
+            self._node = nameless(lambda path: self._server.add_insecure_port(f"unix:{path}"))
         except (OSError, RuntimeError) as error:
             self.stop()
             raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
@@ -205,20 +203,6 @@ class ApiServer:
         if self._node >= 0:
             os.close(self._node)
             self._node = -1
-
-    def _listen(self) -> None:
-        """Have a socket that can be reached by its descriptor alone; raises OSError, RuntimeError.
-
-        grpc binds it by a name in a directory of nobody else's, which is removed at once.
-        """
-        with TemporaryDirectory(dir=lock_directory(), prefix="server-") as directory:
-            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                name = f"{by_descriptor(place)}/{secrets.token_hex(4)}"
-                self._server.add_insecure_port(f"unix:{name}")
-                self._node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            finally:
-                os.close(place)
 
 
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:

@@ -215,8 +215,8 @@ class Servers:
                 self._relay,
                 self._connections,
                 self._server_of,
+                share,
             )
-            listener.most = share
             try:
                 listener.start(self._borrowed(settings))
             except KmoddError:

@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from tempfile import TemporaryDirectory
 
 import grpc
 
 from kmodd.front.confinement import give_up_privileges
 from kmodd.front.wire import ANSWER_MAX, CREDITS, Frame, FrameKind, Opening, Status, Wire
 from kmodd.host.directories import by_descriptor
+from kmodd.host.nameless import nameless
 from kmodd.host.relay import Allowance, Relay
-from kmodd.host.socket_lock import lock_directory
-from kmodd.host.transport import STATUS_KEY, TOKEN_KEY, cancel_call
+from kmodd.host.transport import STATUS_KEY, TOKEN_KEY, abstract_peer, cancel_call
 
 STACK = 256 << 10
 """Bytes of a thread's stack: there may be as many threads as calls."""
@@ -33,7 +32,8 @@ STACK = 256 << 10
 class FrontSettings:
     """What a front is told at its start. Sizes in bytes, times in seconds.
 
-    ``streaming`` are the methods that take a stream of requests, ``methods`` all that there are.
+    ``methods`` are all that there are, ``streaming`` those that take a stream of requests, and
+    ``answering`` those that answer with one.
     """
 
     methods: tuple[str, ...]
@@ -237,13 +237,8 @@ class _Front:
 
     def listen(self) -> None:
         """Have a place to connect to that has no name."""
-        with TemporaryDirectory(dir=lock_directory(), prefix="front-") as directory:
-            place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            name = f"{by_descriptor(place)}/s"
-            self._server.add_insecure_port(f"unix:{name}")
-            self._node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.chmod(by_descriptor(self._node), 0o666)
-            os.close(place)
+        self._node = nameless(lambda path: self._server.add_insecure_port(f"unix:{path}"))
+        os.chmod(by_descriptor(self._node), 0o666)  # for whom this process becomes
 
     def run(self) -> None:
         """Serve what comes until the daemon has gone."""
@@ -262,7 +257,7 @@ class _Front:
         near.setblocking(False)
         far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         name = f"kmodd-{self._life}-{number}"
-        peer = f"unix-abstract:{name}"
+        peer = abstract_peer(name)
         far.bind(b"\0" + name.encode())
         far.connect(by_descriptor(self._node))
         far.setblocking(False)

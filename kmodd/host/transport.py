@@ -31,13 +31,13 @@ def choose_transport() -> None:
     """Import grpc with the choice made, unless whoever starts the daemon has made one."""
     if "grpc" in sys.modules:
         raise RuntimeError("grpc has been imported already")
-    if VARIABLE in os.environ or not version("grpcio").startswith(CHOOSING):
+    if VARIABLE in os.environ:
         return
-    os.environ[VARIABLE] = CHOICE
+    os.environ |= transport_environment()
     try:
         import grpc  # noqa: F401
     finally:
-        del os.environ[VARIABLE]  # the daemon's commands may have another grpc
+        os.environ.pop(VARIABLE, None)  # the daemon's commands may have another grpc
 
 
 def transport_environment() -> dict[str, str]:
@@ -46,6 +46,11 @@ def transport_environment() -> dict[str, str]:
     if given is None and version("grpcio").startswith(CHOOSING):
         given = CHOICE
     return {} if given is None else {VARIABLE: given}
+
+
+def abstract_peer(name: str) -> str:
+    """Return what grpc calls a peer that is bound to an abstract name (unix(7))."""
+    return f"unix-abstract:{name}"
 
 
 def cancel_call(context: Any, code: int, message: str) -> None:

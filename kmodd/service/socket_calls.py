@@ -11,6 +11,7 @@ import grpc
 from kmodd.access.caller import Caller, Role
 from kmodd.access.policy import Lane
 from kmodd.errors import KmoddError, LimitError, Reason
+from kmodd.host.transport import abstract_peer
 from kmodd.service.places import Places
 from kmodd.service.served_calls import ServedCall, ServedCalls
 from kmodd.settings import Limits
@@ -37,8 +38,8 @@ class ServedConnection:
 
     @property
     def peer(self) -> str:
-        """What grpc calls the peer of the connection: the scheme, and the name it is bound to."""
-        return f"unix-abstract:{self.name}"
+        """What grpc calls the peer of the connection."""
+        return abstract_peer(self.name)
 
     @property
     def address(self) -> bytes:
