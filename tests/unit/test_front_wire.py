@@ -126,6 +126,7 @@ class Played:
                 served.serve()
             except WireError as error:
                 self.raised.append(error)
+                self._wire.close()  # as the daemon does
 
         self.thread = threading.Thread(target=serve)
         self.thread.start()
