@@ -175,7 +175,8 @@ def test_where_mounts_are_shared_a_commands_still_are_not() -> None:
 
 
 def test_what_a_command_leaves_running_may_go_on_writing(commands: Commands) -> None:
-    result = run(commands, "yes & echo $! >&2")
+    begun = "until read name </proc/$!/comm && [ $name = yes ]; do :; done"
+    result = run(commands, f"yes & {begun}; echo $! >&2")
     process = int(result.error_output)
     try:
         assert result.failure is None
