@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
 
+JSON_HELP = "print JSON"
+"""What ``--json`` does, before a command's name and after it."""
+
 
 class Invocation:
     """One run of kmodctl: the command, its words, and what was said before it.
@@ -129,10 +132,10 @@ def _parse(arguments: "Sequence[str] | None") -> Invocation:
     parser = main_parser()
     options, operands = parser.read(arguments, operands_end=True)
     if not operands:
-        parser.error("missing command")
+        show_main_help(parser)
     command, *words = operands
     if command not in COMMANDS:
-        parser.error(f"unknown command '{command}'")
+        _unknown_command(parser, command)
     return Invocation(
         command,
         words,
@@ -153,7 +156,7 @@ def _run(invocation: Invocation) -> int:
         options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
         options = parser.parse_args(words, options)
         exact = invocation.command in KMODS_OUTPUT
-        output = Output(invocation.command, json=invocation.json, exact=exact)
+        output = Output(parser.prog, json=invocation.json or options.json, exact=exact)
         if getattr(options, "syslog", False):
             output.use_syslog()
         if hasattr(command, "check") and not command.check(options, output):
@@ -163,7 +166,8 @@ def _run(invocation: Invocation) -> int:
         except CallError as error:
             output.error(error.message)
         except KmodctlError as error:
-            print(f"kmodctl: {escaped(str(error))}", file=sys.stderr)
+            program = "kmodctl" if exact else parser.prog
+            print(f"{program}: {escaped(str(error))}", file=sys.stderr)
         except UnicodeEncodeError as error:
             # The API's strings are UTF-8, and words of a command line may be any bytes.
             output.error(f"not UTF-8: {error.object!r}")
@@ -270,6 +274,7 @@ def main_parser() -> Parser:
         usage="%(prog)s [options] COMMAND [command's options]",
         description="Load, list and unload kernel modules through kmodd.",
         keeps_lines=True,
+        suggests=True,
     )
     add = parser.add_argument
     add("--socket", metavar="PATH", help="the daemon's socket")
@@ -279,7 +284,7 @@ def main_parser() -> Parser:
         type=_seconds,
         help="how long to wait for an answer; the work goes on",
     )
-    add("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help=JSON_HELP)
     add(
         "--kmod-exact",
         dest="exact",
@@ -287,19 +292,31 @@ def main_parser() -> Parser:
         help="do as kmod does, without what is better here",
     )
     add("-V", "--version", action=_show_version, help="show the version and exit")
-    add("-h", "--help", action=_show_main_help, help="show this help and exit")
+    add("-h", "--help", action=show_main_help, help="show this help and exit")
     return parser
 
 
 def command_parser(name: str) -> Parser:
-    """Return the parser of the command ``name``."""
+    """Return the parser of the command ``name``.
+
+    kmod's tools keep their names, words and options; ours are called by two words and help where
+    one is misspelt.
+    """
     command = command_module(name)
-    parser = Parser(prog=name, description=summary(command), epilog=description(command))
+    is_ours = name not in KMODS_OUTPUT
+    parser = Parser(
+        prog=f"kmodctl {name}" if is_ours else name,
+        description=summary(command),
+        epilog=description(command),
+        suggests=is_ours,
+    )
     command.configure(parser)
     known = {option for action in parser.options() for option in action.option_strings}
+    group = parser if is_ours else parser.extensions
+    group.add_argument("--json", action="store_true", help=JSON_HELP)
     for letter, option, action, text in (
         ("-V", "--version", _show_version, "show the version and exit"),
-        ("-h", "--help", _show_help, "show this help and exit"),
+        ("-h", "--help", show_help, "show this help and exit"),
     ):
         if option not in known:
             names = (option,) if letter in known else (letter, option)
@@ -307,7 +324,14 @@ def command_parser(name: str) -> Parser:
     return parser
 
 
-def _show_help(parser: Parser) -> "NoReturn":
+def _unknown_command(parser: Parser, word: str) -> "NoReturn":
+    """End the program for a command that there is not, with those that may have been meant."""
+    from kmodctl.suggestions import did_you_mean
+
+    parser.complain(f"unknown command '{word}'{did_you_mean(word, COMMANDS) or '. See -h.'}")
+
+
+def show_help(parser: Parser) -> "NoReturn":
     """Print the help on stdout and exit."""
     from kmodctl.help import help_of
 
@@ -315,11 +339,11 @@ def _show_help(parser: Parser) -> "NoReturn":
     raise SystemExit(0)
 
 
-def _show_main_help(parser: Parser) -> "NoReturn":
+def show_main_help(parser: Parser) -> "NoReturn":
     """Print the help with the list of commands and exit."""
     lines = [f"  {name:<14}{summary(command_module(name))}" for name in COMMANDS]
-    parser.epilog = "\n".join(["commands:", *lines, "", "'kmodctl COMMAND -h' tells of one."])
-    _show_help(parser)
+    parser.epilog = "\n".join(["commands:", *lines, "", "'kmodctl help COMMAND' tells of one."])
+    show_help(parser)
 
 
 def _show_version(_parser: Parser) -> "NoReturn":

@@ -49,8 +49,9 @@ class Parser(DeclarationGroup):
     ``prog`` is what its messages begin with. Options added to ``extensions`` are those that kmod
     does not have: they have to be spelled out, so that they make no shortened option ambiguous,
     and ``parse_args`` does not know them where ``exact`` is set. Where ``behind`` is set, the words
-    behind ``--`` are no operands but a list of that name. The rest is for the help: ``usage`` where
-    the operands do not tell it, and whether the lines of the text stay as they are.
+    behind ``--`` are no operands but a list of that name. One that ``suggests`` names the options
+    that a misspelt one may have been, which the C library does not. The rest is for the help:
+    ``usage`` where the operands do not tell it, and whether the lines of the text stay as they are.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Parser(DeclarationGroup):
         description: str = "",
         epilog: str = "",
         keeps_lines: bool = False,
+        suggests: bool = False,
     ) -> None:
         super().__init__([], extensions=False)
         self.extensions = DeclarationGroup(self.declarations, extensions=True)
@@ -69,6 +71,7 @@ class Parser(DeclarationGroup):
         self.description = description
         self.epilog = epilog
         self.keeps_lines = keeps_lines
+        self.suggests = suggests
         self.exact = False
         self.behind = ""
 
@@ -170,11 +173,20 @@ class Parser(DeclarationGroup):
             (option, declaration) for option, declaration in known if not declaration.is_extension
         ]
         if not known:
-            self.complain(f"unrecognized option '{word}'")
+            names = [each for one in self.options() for each in one.option_strings]
+            self.complain(f"unrecognized option '{word}'{self._suggestion(name, names)}")
         if any(declaration is not known[0][1] for _, declaration in known):
             possibilities = " ".join(f"'{option}'" for option, _ in known)
             self.complain(f"option '{word}' is ambiguous; possibilities: {possibilities}")
         return known[0]
+
+    def _suggestion(self, word: str, known: "Sequence[str]") -> str:
+        """Return the words on which of those known a misspelt word may have been."""
+        if not self.suggests:
+            return ""
+        from kmodctl.suggestions import did_you_mean
+
+        return did_you_mean(word, known)
 
     def _read_short(self, word: str, rest: "Iterator[str]", options: CommandOptions) -> None:
         """Read a word of one-letter options, the last of which may take what follows."""
@@ -221,7 +233,8 @@ class Parser(DeclarationGroup):
             self.error(f"{declaration.name}: invalid value '{text}'")
         if declaration.choices is not None and value not in declaration.choices:
             choices = ", ".join(map(str, declaration.choices))
-            self.error(f"{declaration.name}: '{text}' is none of {choices}")
+            suggestion = self._suggestion(text, declaration.choices) or ". See -h."
+            self.complain(f"{declaration.name}: '{text}' is none of {choices}{suggestion}")
         return value
 
     def _bind(self, operands: list[str], options: CommandOptions) -> None:

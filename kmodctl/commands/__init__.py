@@ -45,6 +45,7 @@ COMMANDS = (
     "device",
     "ls",
     "completion",
+    "help",
 )
 """All commands, in the order in which the help lists them."""
 

@@ -214,18 +214,14 @@ def _kmodctl_page() -> Iterator[str]:
 def _command(name: str) -> Iterator[str]:
     """Yield the section of one command."""
     command, parser = command_module(name), command_parser(name)
-    usage = usage_of(parser).split(maxsplit=2)[2].strip()
+    usage = usage_of(parser).partition(f" {name} ")[2]
     yield from (f".SS {_escape(name)} {_escape(' '.join(usage.split()))}",)
     yield from _text(f"{summary(command).capitalize()}.")
     yield from (".PP", *_text(description(command)), ".PP")
     common = {name for action in main_parser().options() for name in action.option_strings}
-    own = [
-        action
-        for action in parser.options()
-        if not action.is_extension and not common.issuperset(action.option_strings)
-    ]
-    yield from _options(own)
-    beyond = [action for action in parser.options() if action.is_extension]
+    told = [each for each in parser.options() if not common.issuperset(each.option_strings)]
+    yield from _options(each for each in told if not each.is_extension)
+    beyond = [each for each in told if each.is_extension]
     if beyond:
         yield from (".PP", *_text("Beyond kmod:"), *_options(beyond))
 

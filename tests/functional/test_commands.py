@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from kmodctl.commands import COMMANDS
 from tests.support.daemon import Daemon, kmodctl
 from tests.support.modules import SOURCES
 from tests.support.small_tree import add_module
 from tests.support.tree import ModuleTree
+
+NO_DAEMON = (
+    "no daemon answers on /nowhere/kmodd.sock; "
+    "start one with 'kmodd serve', or use 'kmodd run -- COMMAND'"
+)
 
 HEADER = "Module                  Size  Used by\n"
 
@@ -262,18 +268,48 @@ def test_follow_prints_what_comes(daemon: Daemon) -> None:
 
 def test_without_a_daemon_one_line_tells_what_was_tried() -> None:
     result = kmodctl("lsmod", environment={"KMODD_SOCKET": "/nowhere/kmodd.sock"})
-    assert result.stderr == (
-        "kmodctl: no daemon answers on /nowhere/kmodd.sock; "
-        "start one with 'kmodd serve', or use 'kmodd run -- COMMAND'\n"
-    )
-    assert result.returncode == 1
+    assert (result.stderr, result.returncode) == (f"kmodctl: {NO_DAEMON}\n", 1)
+
+
+def test_without_a_command_and_with_help_all_commands_are_told() -> None:
+    bare = kmodctl()
+    for name in COMMANDS:
+        assert f"\n  {name} " in bare.stdout
+    assert (bare.stderr, bare.returncode) == ("", 0)
+    for word in ("help", "--help", "-h"):
+        assert kmodctl(word).stdout == bare.stdout
+
+
+@pytest.mark.parametrize("command", ["tree", "modprobe", "static-nodes", "help"])
+def test_help_tells_of_a_command_what_its_own_option_does(command: str) -> None:
+    told = kmodctl("help", command)
+    program = f"kmodctl {command}" if command in ("tree", "help") else command
+    assert told.stdout.startswith(f"usage: {program} [options]")
+    assert (told.stdout, told.stderr, told.returncode) == (kmodctl(command, "-h").stdout, "", 0)
+
+
+@pytest.mark.parametrize("words", [["lsmod"], ["tree", "world"], ["modinfo", "greet"]])
+def test_json_is_asked_for_before_and_after_the_command(words: list[str], daemon: Daemon) -> None:
+    daemon.kmodctl("modprobe", "world")
+    before = daemon.kmodctl("--json", *words).stdout
+    assert json.loads(before)
+    assert daemon.kmodctl(*words, "--json").stdout == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "kmodctl: missing command. See -h."),
         (["nosuch"], "kmodctl: unknown command 'nosuch'. See -h."),
+        (["modprob"], "kmodctl: unknown command 'modprob'. Did you mean modprobe?"),
+        (["--sokcet", "s"], "kmodctl: unrecognized option '--sokcet'. Did you mean --socket?"),
+        (["tree", "--jsno"], "kmodctl tree: unrecognized option '--jsno'. Did you mean --json?"),
+        (["tree"], "kmodctl tree: missing MODULE. See -h."),
+        (
+            ["device", "ad", "x"],
+            "kmodctl device: add|list|remove: 'ad' is none of add, list, remove. Did you mean add?",
+        ),
+        (["tree", "greet"], f"kmodctl tree: {NO_DAEMON}"),
+        (["--kmod-exact", "lsmod", "--json"], "lsmod: unrecognized option '--json'"),
         (["--timeout", "x", "lsmod"], "kmodctl: --timeout: invalid value 'x'. See -h."),
         (["modprobe", "--nosuch", "greet"], "modprobe: unrecognized option '--nosuch'"),
         (["modprobe"], "modprobe: ERROR: missing parameters. See -h."),
@@ -282,7 +318,7 @@ def test_without_a_daemon_one_line_tells_what_was_tried() -> None:
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_1(arguments: list[str], message: str) -> None:
-    result = kmodctl(*arguments)
+    result = kmodctl(*arguments, environment={"KMODD_SOCKET": "/nowhere/kmodd.sock"})
     assert (result.stderr, result.returncode) == (f"{message}\n", 1)
 
 

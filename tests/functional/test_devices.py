@@ -146,6 +146,6 @@ def test_kmodctl_says_what_became_of_a_device(daemon: Daemon) -> None:
     assert daemon.kmodctl("device", "remove", "kmodd-gadget.0").returncode == 0
     alone = daemon.kmodctl("device", "add", "platform:nobodys")
     assert alone.stdout == "nobodys.0  platform:nobodys  no driver\n"
-    assert alone.stderr == "device: WARNING: no module answers to platform:nobodys\n"
+    assert alone.stderr == "kmodctl device: WARNING: no module answers to platform:nobodys\n"
     for words in (["add"], ["list", "x"], ["remove", "x"], ["add", "usb:v1"], ["paint"]):
         assert daemon.kmodctl("device", *words).returncode == 1

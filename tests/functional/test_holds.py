@@ -202,7 +202,7 @@ def test_hold_tells_when_the_hold_was_lost_and_leaves_the_command_alone(daemon: 
             (hold,) = client.list_holds()
             assert daemon.kmodctl("hold", "--end", str(hold.hold)).returncode == 0
             assert process.stderr is not None
-            warning = "hold: WARNING: the hold is lost: an administrator has ended hold 1\n"
+            warning = "kmodctl hold: WARNING: the hold is lost: an administrator has ended hold 1\n"
             assert process.stderr.readline() == warning
             process.communicate("\n", timeout=START)
         assert process.returncode == 5

@@ -36,7 +36,7 @@ def test_what_is_wrong_with_a_parameter_is_said(daemon: Daemon) -> None:
     ):
         answer = daemon.kmodctl("param", *words)
         assert (answer.stdout, answer.returncode) == ("", 1)
-        assert answer.stderr == f"param: ERROR: {message}\n"
+        assert answer.stderr == f"kmodctl param: ERROR: {message}\n"
 
 
 def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> None:
@@ -68,4 +68,7 @@ def test_the_status_of_a_module_is_what_the_kernel_has_of_it(daemon: Daemon) -> 
     assert (greet["module"]["name"], greet["core_size_bytes"]) == ("greet", "16384")
     assert "version" not in world
     absent = daemon.kmodctl("status", "nosuch")
-    assert (absent.stderr, absent.returncode) == ("status: ERROR: module nosuch is not loaded\n", 1)
+    assert (absent.stderr, absent.returncode) == (
+        "kmodctl status: ERROR: module nosuch is not loaded\n",
+        1,
+    )

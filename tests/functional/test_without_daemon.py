@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions of kmod's tools where no daemon answers: from files, and the real kmod for the rest."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,17 +93,18 @@ def test_a_users_emulated_kernel_has_no_say_in_a_tools_answer(
 
 
 def test_a_question_about_a_release_needs_no_daemon_unless_one_is_named() -> None:
-    missing = "/lib/modules/0.0.0-nosuch"
+    missing, absent = "/lib/modules/0.0.0-nosuch", os.strerror(errno.ENOENT)
     errors = {
         "modprobe": f"modprobe: FATAL: Module greet not found in directory {missing}\n",
-        "tree": f"tree: ERROR: could not open directory {missing}: No such file or directory\n",
+        "tree": f"kmodctl tree: ERROR: could not open directory {missing}: {absent}\n",
     }
     for command, option in (("modprobe", "-D"), ("tree", "-S0.0.0-nosuch")):
         words = (command, "-S", "0.0.0-nosuch", option)
         told = kmodctl(*words, "greet")
         assert (told.stdout, told.stderr, told.returncode) == ("", errors[command], 1)
         named = kmodctl("--socket", "/nowhere/s", *words, "greet")
-        assert named.stderr.startswith("kmodctl: no daemon answers on /nowhere/s")
+        program = "kmodctl tree" if command == "tree" else "kmodctl"
+        assert named.stderr.startswith(f"{program}: no daemon answers on /nowhere/s")
     acting = kmodctl("modprobe", "-S", "0.0.0-nosuch", "greet")
     assert acting.stderr.startswith("kmodctl: no daemon answers")
 

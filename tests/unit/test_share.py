@@ -219,7 +219,8 @@ def test_kmodctl_prints_the_completion_for_a_shell_without_a_daemon(shell: str) 
 def test_kmodctl_has_no_completion_for_another_shell() -> None:
     ran = run_here(None, "completion", "csh")
     assert (ran.status, ran.output) == (1, "")
-    assert ran.errors == "completion: bash|zsh|fish: 'csh' is none of bash, zsh, fish. See -h.\n"
+    wrong = "bash|zsh|fish: 'csh' is none of bash, zsh, fish. Did you mean zsh?"
+    assert ran.errors == f"kmodctl completion: {wrong}\n"
 
 
 def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:
