@@ -139,7 +139,11 @@ class _Walk:
         self._walk()
         needed = {each.name for each in self._dependencies(self._named)}
         steps: list[Step] = []
+        once = self._request.ignore_loaded and not self._request.exact
+        listed: set[str] = set()
         for target, cause in self._listed:
+            if once and target.name in listed:
+                continue
             is_named = self._is_named(target)
             is_itself = not target.alias and not target.named
             required = is_named or (is_itself and target.name in needed)
@@ -151,6 +155,7 @@ class _Walk:
             step = self._step(target, cause, is_named=is_named, required=required)
             if step is not None:
                 steps.append(step)
+                listed.add(target.name)
             elif is_named and not self._request.ignore_loaded:
                 return tuple(steps), not_found(target.name, self._database)
         return tuple(steps), None

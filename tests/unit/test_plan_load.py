@@ -138,6 +138,14 @@ def test_all_lines_of_a_modules_own_softdeps_count_but_for_kmod() -> None:
     assert words(load("journal", exact=True)) == ["+crc_fast", "+journal"]
 
 
+def test_what_is_planned_as_if_nothing_were_loaded_lists_a_module_once_but_for_kmod() -> None:
+    config = "softdep vfat pre: fs-msdos"
+    assert words(load("vfat", config, ignore_loaded=True)) == ["+crc", "+fat", "+msdos", "+vfat"]
+    twice = ["+crc", "+fat", "+crc", "+fat", "+msdos", "+vfat"]
+    assert words(load("vfat", config, ignore_loaded=True, exact=True)) == twice
+    assert words(load("vfat", config)) == twice
+
+
 def test_in_kmod_a_configuration_that_sorts_earlier_replaces_a_modules_own_softdeps() -> None:
     early = load("journal", "softdep journal post: nls", file="a.conf", exact=True)
     assert words(early) == ["+journal", "+nls"]
