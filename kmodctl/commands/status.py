@@ -7,6 +7,7 @@ the modules' own code. Of a module it shows what the kernel has of it.
 
 from kmodctl.output import Output, shown_name
 from kmodctl.parser import CommandOptions, Parser
+from kmodctl.styles import BAD, GOOD, ODD, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from kmodctl.api import Api
     from kmodd.messages.daemon_service import GetStatusResponse
     from kmodd.messages.module_service import GetModuleResponse
+
+
+_WRONG = ("problem", "left out", "at start")
+"""What is only told where something is wrong."""
+
+_STATES = {
+    "live": GOOD,
+    "ran": GOOD,
+    "run": GOOD,
+    "coming": ODD,
+    "going": ODD,
+    "not run": ODD,
+    "failed": BAD,
+}
+"""How states are shown, by their first words."""
 
 
 def configure(parser: Parser) -> None:
@@ -46,7 +62,9 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
 
 def _print(facts: "Iterable[tuple[str, str]]", output: Output) -> None:
     for name, value in facts:
-        output.data(f"{name + ':':<10} {value}")
+        state = value.partition(":")[0].partition(",")[0]
+        style = BAD if name in _WRONG else _STATES.get(state) if name in ("init", "state") else None
+        output.data(f"{name + ':':<10} ", value if style is None else Styled(value, style))
 
 
 def _module_facts(answer: "GetModuleResponse") -> "Iterator[tuple[str, str]]":
@@ -98,11 +116,7 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
         ("boot id", status.boot_id or "not known"),
         ("taints", f"{status.taints} ({status.taint_mask})" if status.taint_mask else "none"),
         ("init", "run" if status.runs_init else f"not run: {status.why_not_run}"),
-        (
-            "modules",
-            f"{status.loaded_count} loaded: {status.asked_count} asked for, "
-            f"{status.dependency_count} as dependencies",
-        ),
+        ("modules", _counts(status)),
         (
             "under way",
             f"{status.operation_count} operations, {status.hold_count} holds, "
@@ -128,3 +142,15 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
         facts.append(("database", f"none: {why}"))
     facts += [("at start", failure) for failure in status.start_failures]
     return facts
+
+
+def _counts(status: "GetStatusResponse") -> str:
+    """Return how many modules are loaded, and how they came to be."""
+    others = status.loaded_count - status.asked_count - status.dependency_count
+    dependencies = "a dependency" if status.dependency_count == 1 else "dependencies"
+    counts = [
+        f"{status.asked_count} asked for",
+        f"{status.dependency_count} as {dependencies}",
+        *([f"{others} by others"] if others > 0 else ()),
+    ]
+    return f"{status.loaded_count} loaded: {', '.join(counts)}"

@@ -76,3 +76,12 @@ def parameters_of(modinfo: tuple[tuple[str, str], ...]) -> tuple[DeclaredParamet
         DeclaredParameter(name, texts.get("parmtype", ""), texts.get("parm", ""))
         for name, texts in found.items()
     )
+
+
+def common_vermagic(found: Iterable[str]) -> str:
+    """Return the version magic that most of a tree's modules have; empty where none has one."""
+    counts: dict[str, int] = {}
+    for each in found:
+        if each:
+            counts[each] = counts.get(each, 0) + 1
+    return max(counts, key=counts.__getitem__, default="")

@@ -17,7 +17,7 @@ from kmodd.errors import LimitError, NotFoundError, Reason, StateError
 from kmodd.kernel.base import LoadedModule
 
 NOTE_MAX = 64
-"""Characters of the words that a holder may say of itself."""
+"""Characters of the words that a holder may say of itself; longer ones end in an ellipsis."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Holds:
                 )
             self._taken[caller.socket] += 1
             self._last_number += 1
-            note = "".join(letter if letter.isprintable() else "?" for letter in note[:NOTE_MAX])
+            note = "".join(letter if letter.isprintable() else "?" for letter in _cut(note))
             hold = Hold(number=self._last_number, caller=caller, names=names, note=note, over=over)
             self._holds[hold.number] = hold
             return hold
@@ -149,3 +149,7 @@ def with_needs(names: Iterable[str], loaded: Mapping[str, LoadedModule]) -> set[
     }:
         found |= more
     return found
+
+
+def _cut(note: str) -> str:
+    return note if len(note) <= NOTE_MAX else f"{note[: NOTE_MAX - 1]}…"

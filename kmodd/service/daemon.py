@@ -12,12 +12,13 @@ from kmodd.access.caller import Role
 from kmodd.access.policy import METHODS
 from kmodd.access.rules import may_call
 from kmodd.kernel.base import Emulation, Kernel
+from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
 from kmodd.service.pages import page_of
-from kmodd.trees import Trees
+from kmodd.trees import Generation, Trees
 from kmodd.v1 import daemon_service_pb2 as pb
 from kmodd.v1 import daemon_service_pb2_grpc
 
@@ -48,6 +49,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._namespace = namespace
         self._admission = admission
         self._started = started
+        self._magic: tuple[Generation | None, str] = (None, "")
 
     def GetStatus(  # noqa: N802  # the API's name
         self, _request: pb.GetStatusRequest, context: grpc.ServicerContext
@@ -67,7 +69,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             kernel=_KINDS[self._kernel.kind],
             release=text(self._kernel.release),
             root=text(str(self._trees.root)),
-            vermagic=text(identity.vermagic),
+            vermagic=text(identity.vermagic or self._vermagic(generation)),
             runs_init=emulation is None or emulation.runs_init,
             why_not_run=emulation.why_not_run if emulation else "",
             symbol_source=text(identity.symbol_source),
@@ -92,6 +94,15 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             kmod_exact=self._namespace.exact,
             tree_refusal=text(self._trees.refusal()),
         )
+
+    def _vermagic(self, generation: Generation | None) -> str:
+        """Return the version magic that a tree's modules have; they are looked through once."""
+        known, magic = self._magic
+        if known is not generation:
+            records = generation.database.modules.values() if generation else ()
+            magic = common_vermagic(each.vermagic for each in records)
+            self._magic = (generation, magic)
+        return magic
 
     def ListOperations(  # noqa: N802
         self, request: pb.ListOperationsRequest, _context: grpc.ServicerContext

@@ -163,5 +163,5 @@ def test_status_and_the_listing_tell_why_modules_are_there(daemon: Daemon) -> No
         "greet": "ORIGIN_DEPENDENCY",
     }
     status = daemon.kmodctl("status").stdout
-    assert "2 loaded: 1 asked for, 1 as dependencies" in status
+    assert "2 loaded: 1 asked for, 1 as a dependency\n" in status
     assert "0 operations, 0 holds, 0 watches" in status

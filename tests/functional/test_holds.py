@@ -216,6 +216,14 @@ def test_hold_lists_the_holds_there_are(daemon: Daemon) -> None:
         assert '"note": "a test"' in daemon.kmodctl("--json", "hold", "--list").stdout
 
 
+def test_a_hold_tells_where_its_note_was_cut(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        for note in ("a" * 64, "b" * 65):
+            client.hold("greet", note=note)
+        notes = [hold.note for hold in client.list_holds()]
+    assert notes == ["a" * 64, "b" * 63 + "…"]
+
+
 def test_more_holds_than_a_socket_may_have_are_refused(daemon: Daemon) -> None:
     with daemon.client() as client:
         holds = [client.hold("greet") for _ in range(32)]

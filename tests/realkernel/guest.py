@@ -67,6 +67,7 @@ def status(session: Session) -> Record:
         "kernel": int(answer.kernel),
         "release": answer.release,
         "runs_init": answer.runs_init,
+        "vermagic": answer.vermagic,
         "loaded": answer.loaded_count,
         "in_proc": [line.split()[0] for line in proc_modules()],
         "first_lines": [record.text for record in session.client.read_log()][:3],

@@ -24,6 +24,7 @@ def test_the_daemon_serves_the_running_kernel(real: Outcomes, debian_tree: Debia
     status = real.of("status")
     assert status["kernel"] == daemon_service_pb2.KERNEL_KIND_LINUX
     assert (status["release"], status["runs_init"]) == (debian_tree.release, True)
+    assert status["vermagic"].split()[0] == debian_tree.release
     assert status["loaded"] == len(status["in_proc"])
     assert status["first_lines"][0].startswith(f"Linux version {debian_tree.release} ")
 

@@ -9,7 +9,6 @@ themselves: what they import and none of them exports, the kernel must offer.
 import logging
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +35,7 @@ from kmodd.kernelimage.places import find_image
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import THIS_MODULE
+from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.modulefile.symvers import read_symvers
 from kmodd.names import module_name_of_path
 
@@ -129,7 +129,9 @@ class VmlinuxSource:
         for module in modules.values():
             self._exported.update(name for name, _ in module.exports)
         image = self._image
-        vermagic = (image.vermagic if image else "") or common_vermagic(modules.values())
+        vermagic = (image.vermagic if image else "") or common_vermagic(
+            each.vermagic for each in modules.values()
+        )
         sample = self._sample(modules, vermagic)
         symbols = self._symbols
         if symbols is None:
@@ -270,9 +272,3 @@ def symbols_from_modules(
     for module in modules:
         imported.update(module.imports)
     return dict.fromkeys(imported - exported, CoreSymbol())
-
-
-def common_vermagic(modules: Iterable[TreeModule]) -> str:
-    """Return the version magic that most of ``modules`` carry; empty where none has one."""
-    counts = Counter(module.vermagic for module in modules if module.vermagic)
-    return counts.most_common(1)[0][0] if counts else ""
