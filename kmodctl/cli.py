@@ -6,6 +6,7 @@ import sys
 
 from kmodctl.api import Api
 from kmodctl.commands import COMMANDS, KMOD, KMODS_OUTPUT, command_module, description, summary
+from kmodctl.declarations import DeclarationGroup
 from kmodctl.environment import environment
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
 from kmodctl.output import Output
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 KMOD_VERSION = 34
 """The version of kmod whose words and ways these are."""
 
-JSON_HELP = "print JSON"
-"""What ``--json`` does, before a command's name and after it."""
+COLORS = ("auto", "always", "never")
+"""When there are colours, as ls(1) has it."""
 
 
 class Invocation:
@@ -35,7 +36,9 @@ class Invocation:
     ``tool`` tells that the command was called by its own name, as kmod's tools are.
     """
 
-    __slots__ = ("command", "exact", "json", "socket", "timeout", "tool", "words")
+    __slots__ = (
+        *("color", "command", "exact", "json", "no_pager", "socket", "timeout", "tool", "words"),
+    )
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class Invocation:
         timeout: float | None = None,
         *,
         json: bool = False,
+        color: str = "auto",
+        no_pager: bool = False,
         exact: bool = False,
         tool: bool = False,
     ) -> None:
@@ -53,6 +58,8 @@ class Invocation:
         self.socket = socket
         self.timeout = timeout
         self.json = json
+        self.color = color
+        self.no_pager = no_pager
         self.exact = exact
         self.tool = tool
 
@@ -142,6 +149,8 @@ def _parse(arguments: "Sequence[str] | None") -> Invocation:
         options.socket,
         options.timeout,
         json=options.json,
+        color=options.color,
+        no_pager=options.no_pager,
         exact=options.exact,
     )
 
@@ -155,23 +164,37 @@ def _run(invocation: Invocation) -> int:
     with Api(lambda: _channel_to_daemon(invocation)) as daemon:
         options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
         options = parser.parse_args(words, options)
-        exact = invocation.command in KMODS_OUTPUT
-        output = Output(parser.prog, json=invocation.json or options.json, exact=exact)
+        output = _output(invocation, options, parser.prog)
         if getattr(options, "syslog", False):
             output.use_syslog()
         if hasattr(command, "check") and not command.check(options, output):
             return 1
+        if not getattr(options, "follow", False):
+            output.page()
         try:
-            return _do(invocation, command, options, output)
+            try:
+                return _do(invocation, command, options, output)
+            finally:
+                output.finish()
         except CallError as error:
             output.error(error.message)
         except KmodctlError as error:
-            program = "kmodctl" if exact else parser.prog
+            program = "kmodctl" if invocation.command in KMODS_OUTPUT else parser.prog
             print(f"{program}: {escaped(str(error))}", file=sys.stderr)
         except UnicodeEncodeError as error:
             # The API's strings are UTF-8, and words of a command line may be any bytes.
             output.error(f"not UTF-8: {error.object!r}")
     return 1
+
+
+def _output(invocation: Invocation, options: CommandOptions, program: str) -> Output:
+    """Return the voice of the command, as what stands before and after its name has it."""
+    json = invocation.json or options.json
+    if invocation.command in KMODS_OUTPUT:
+        return Output(program, json=json, exact=True)
+    color = options.color or invocation.color
+    pages = not (options.no_pager or invocation.no_pager)
+    return Output(program, json=json, color=color, pages=pages)
 
 
 def _do(
@@ -284,7 +307,8 @@ def main_parser() -> Parser:
         type=_seconds,
         help="how long to wait for an answer; the work goes on",
     )
-    add("--json", action="store_true", help=JSON_HELP)
+    _add_shown(parser, color="auto")
+    _add_json(parser)
     add(
         "--kmod-exact",
         dest="exact",
@@ -312,8 +336,9 @@ def command_parser(name: str) -> Parser:
     )
     command.configure(parser)
     known = {option for action in parser.options() for option in action.option_strings}
-    group = parser if is_ours else parser.extensions
-    group.add_argument("--json", action="store_true", help=JSON_HELP)
+    _add_json(parser if is_ours else parser.extensions)
+    if is_ours:
+        _add_shown(parser, color=None)
     for letter, option, action, text in (
         ("-V", "--version", _show_version, "show the version and exit"),
         ("-h", "--help", show_help, "show this help and exit"),
@@ -322,6 +347,24 @@ def command_parser(name: str) -> Parser:
             names = (option,) if letter in known else (letter, option)
             parser.add_argument(*names, action=action, help=text)
     return parser
+
+
+def _add_json(to: DeclarationGroup) -> None:
+    """Add what all commands have, before their name and after it."""
+    to.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_shown(to: DeclarationGroup, color: str | None) -> None:
+    """Add what our own commands have, before their name and after it; ``color`` is the default."""
+    add = to.add_argument
+    add(
+        "--color",
+        metavar="WHEN",
+        choices=COLORS,
+        default=color,
+        help="auto, always or never; auto is for a terminal, unless NO_COLOR is set",
+    )
+    add("--no-pager", action="store_true", help="print all at once, however long it is")
 
 
 def _unknown_command(parser: Parser, word: str) -> "NoReturn":

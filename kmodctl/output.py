@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from kmodctl.pager import Pager
+    from kmodctl.styles import Styled
     from kmodd.messages.caller import Caller
     from kmodd.messages.codec import Message
     from kmodd.messages.well_known import Timestamp
@@ -18,17 +20,42 @@ class Output:
     """The voice of one command. ``tool`` is the name that its messages begin with.
 
     Names and texts come from whoever loads modules, so messages are escaped, and so is data. Only
-    that of kmod's own tools (``exact``) stays as it is where it does not go to a terminal.
+    that of kmod's own tools (``exact``) stays as it is where it does not go to a terminal, and has
+    neither colours (``color`` is "auto", "always" or "never") nor a pager.
     """
 
     def __init__(
-        self, tool: str, *, json: bool = False, quiet: bool = False, exact: bool = False
+        self,
+        tool: str,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        exact: bool = False,
+        color: str = "auto",
+        pages: bool = True,
     ) -> None:
         self._exact = exact
         self.tool = tool
         self.json = json
         self.quiet = quiet
         self._syslog = False
+        self._color = "never" if exact else color
+        self._pages = pages and not exact
+        self._pager: Pager | None = None
+
+    def page(self) -> None:
+        """Have a pager show what is printed from now on, if it is more than a terminal shows."""
+        if not self._pages or not sys.stdout.isatty():
+            return
+        from kmodctl.pager import Pager, is_wanted
+
+        self._pager = Pager() if is_wanted() else None
+
+    def finish(self) -> None:
+        """Show what is still to be shown; nothing is printed afterwards."""
+        if self._pager is not None:
+            self._pager.finish()
+            self._pager = None
 
     def use_syslog(self) -> None:
         """Send messages to syslog(3) from now on, as kmod's ``-s`` does."""
@@ -37,14 +64,17 @@ class Output:
         syslog.openlog(self.tool, syslog.LOG_CONS, syslog.LOG_DAEMON)
         self._syslog = True
 
-    def data(self, line: str) -> None:
-        """Print a line of what was asked for."""
-        print(line if self._is_exact() else escaped(line))
+    def data(self, *pieces: "str | Styled") -> None:
+        """Print a line of what was asked for, in one or more pieces."""
+        self._print(f"{''.join(map(self._shown, pieces))}\n")
 
     def raw(self, text: str) -> None:
         """Print text that has its own line ends, and bytes that need be no UTF-8."""
         if not self._is_exact():
             text = escaped(text, "\t\n\0")
+        if self._pager is not None:
+            self._pager.write(text)
+            return
         sys.stdout.flush()
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:
@@ -81,13 +111,13 @@ class Output:
 
         from kmodd.messages.as_json import as_json
 
-        print(json.dumps(as_json(message)))
+        self._print(f"{json.dumps(as_json(message))}\n")
 
     def document(self, value: object) -> None:
         """Print a value as JSON."""
         import json
 
-        print(json.dumps(value, indent=2))
+        self._print(f"{json.dumps(value, indent=2)}\n")
 
     def warning(self, line: str) -> None:
         """Say that something is odd."""
@@ -114,21 +144,43 @@ class Output:
     def say(self, line: str) -> None:
         """Print a message that says itself what kind it is."""
         if not self.quiet:
-            self._tell(line, f"{self.tool}: {line}")
+            self._tell(line)
 
     def library(self, line: str) -> None:
         """Print a message as libkmod does before its program has told it how to: on stderr."""
         sys.stdout.flush()
         print(f"libkmod: ERROR: {escaped(line)}", file=sys.stderr)
 
-    def _tell(self, line: str, named: str) -> None:
+    def _tell(self, line: str) -> None:
         if self._syslog:
             import syslog
 
             syslog.syslog(_priority(line), escaped(line))
             return
-        sys.stdout.flush()
-        print(escaped(named), file=sys.stderr)
+        if self._pager is None:
+            sys.stdout.flush()
+        line = escaped(line)
+        if self._color != "never":
+            from kmodctl.styles import with_style
+
+            line = with_style(line, self._color, sys.stderr)
+        print(f"{escaped(self.tool)}: {line}", file=sys.stderr)
+
+    def _print(self, text: str) -> None:
+        """Print text that has its line ends and is escaped."""
+        if self._pager is None:
+            sys.stdout.write(text)
+        else:
+            self._pager.write(text)
+
+    def _shown(self, piece: "str | Styled") -> str:
+        """Return a piece of a line as it is printed."""
+        if isinstance(piece, str):
+            return piece if self._is_exact() else escaped(piece)
+        from kmodctl.styles import is_coloured, styled
+
+        text = escaped(piece.text)
+        return styled(text, piece.style) if is_coloured(self._color, sys.stdout) else text
 
     def _is_exact(self) -> bool:
         """Tell whether what is printed on stdout stays as it is."""

@@ -12,6 +12,7 @@ import os
 
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
+from kmodctl.styles import BAD, GOOD, ODD, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         output.messages(devices)
         return 0
     for device in devices:
-        output.data(_line(device))
+        output.data(*_pieces(device))
     return 0
 
 
@@ -71,7 +72,7 @@ def _add(answer: "AddDeviceResponse", output: Output) -> int:
     if output.json:
         output.message(answer)
     else:
-        output.data(_line(device))
+        output.data(*_pieces(device))
     failure = result.failure
     if failure is None:
         return 0
@@ -84,15 +85,15 @@ def _add(answer: "AddDeviceResponse", output: Output) -> int:
     return 1
 
 
-def _line(device: "Device") -> str:
-    words = [device.name, device.modalias]
+def _pieces(device: "Device") -> "list[str | Styled]":
+    """Return the line of a device, in pieces."""
+    style = ODD
     if device.driver:
         of = f" of {device.driver_module}" if device.driver_module else ""
-        words.append(f"driver {device.driver}{of}")
+        driver, style = f"driver {device.driver}{of}", GOOD
     elif device.probe_errno:
-        words.append(f"no driver, refused: {os.strerror(device.probe_errno)}")
+        driver, style = f"no driver, refused: {os.strerror(device.probe_errno)}", BAD
     else:
-        words.append("no driver")
-    if device.owner:
-        words.append(f"brought by {device.owner}")
-    return "  ".join(words)
+        driver = "no driver"
+    owner = f"  brought by {device.owner}" if device.owner else ""
+    return [f"{device.name}  {device.modalias}  ", Styled(driver, style), owner]

@@ -11,6 +11,7 @@ import sys
 from kmodctl.errors import CallError
 from kmodctl.output import Output, shown_caller, shown_moment, shown_name
 from kmodctl.parser import CommandOptions, Parser
+from kmodctl.styles import BAD, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         if output.json:
             output.message_line(message)
         else:
-            for line in _lines(message):
-                output.data(line)
+            for pieces in _lines(message):
+                output.data(*pieces)
         if options.follow:
             sys.stdout.flush()
     return 0
@@ -73,16 +74,18 @@ def _followed(api: "Api", output: Output) -> "Iterator[pb.WatchModulesResponse]"
             output.warning(f"events are missing here: {error.message}")
 
 
-def _lines(message: "pb.WatchModulesResponse") -> "Iterator[str]":
-    """Yield a line for each thing that a message tells."""
+def _lines(message: "pb.WatchModulesResponse") -> "Iterator[tuple[str | Styled, ...]]":
+    """Yield a line, in pieces, for each thing that a message tells."""
     from kmodd.messages.module_service import ModuleChanges
     from kmodd.messages.well_known import Timestamp
 
     moment = shown_moment(message.time or Timestamp(), "milliseconds")
     if message.operation is not None:
-        yield f"{moment} {_operation(message.operation)}"
+        operation = _operation(message.operation)
+        failed = message.operation.failure is not None
+        yield f"{moment} ", Styled(operation, BAD) if failed else operation
     for change in (message.changes or ModuleChanges()).changes:
-        yield f"{moment} {_change(change)}"
+        yield (f"{moment} {_change(change)}",)
 
 
 def _change(change: "pb.ModuleChange") -> str:

@@ -10,7 +10,7 @@ import sys
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
-from kmodd.escapes import escaped
+from kmodctl.styles import FAINT, GOOD, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         loaded = set()
     picture = _Picture({each.name: each for each in response.modules}, loaded, _lines())
     for name in response.names:
-        output.raw("".join(f"{escaped(line)}\n" for line in picture.draw(name)))
+        for pieces in picture.draw(name):
+            output.data(*pieces)
     return 0
 
 
@@ -88,12 +89,12 @@ class _Picture:
         self._lines = lines
         self._drawn: set[str] = set()
 
-    def draw(self, name: str) -> "Iterator[str]":
-        """Yield the lines of the tree of ``name``."""
-        yield self._label(name, "")
+    def draw(self, name: str) -> "Iterator[list[str | Styled]]":
+        """Yield the lines of the tree of ``name``, each in pieces."""
+        yield self._label(name)
         yield from self._below(name, "")
 
-    def _below(self, name: str, indent: str) -> "Iterator[str]":
+    def _below(self, name: str, indent: str) -> "Iterator[list[str | Styled]]":
         """Yield the lines below ``name``; a stack of our own, as chains may be long."""
         stack = [(indent, iter(self._children(name)))]
         self._drawn.add(name)
@@ -106,7 +107,8 @@ class _Picture:
             below, how, is_last = child
             seen = below in self._drawn and bool(self._children(below))
             line = self._lines.last if is_last else self._lines.branch
-            yield indent + line + self._label(below, how) + (" (see above)" if seen else "")
+            label = self._label(below, how)
+            yield [indent + line, *label, *([Styled(" (see above)", FAINT)] if seen else ())]
             if not seen:
                 self._drawn.add(below)
                 onward = self._lines.blank if is_last else self._lines.down
@@ -120,9 +122,12 @@ class _Picture:
         found += [(each, "softdep, after") for each in needs.soft_after]
         return [(each, how, at == len(found)) for at, (each, how) in enumerate(found, 1)]
 
-    def _label(self, name: str, how: str) -> str:
+    def _label(self, name: str, how: str = "") -> "list[str | Styled]":
+        """Return the pieces of what is told of a module."""
         state = "builtin" if self._needs[name].builtin else ""
         if name in self._loaded:
             state = "loaded"
-        notes = ", ".join(filter(None, (how, state)))
-        return f"{name} ({notes})" if notes else name
+        if not how and not state:
+            return [name]
+        style = GOOD if state else FAINT
+        return [name, " (", Styled(", ".join(filter(None, (how, state))), style), ")"]

@@ -40,6 +40,12 @@ which only the table of methods is generated."""
 ENVIRONMENT = (
     ("KMODD_SOCKET", "The daemon's socket, where \\fB\\-\\-socket\\fR does not say."),
     ("XDG_RUNTIME_DIR", "Where a user's own daemon listens: \\fIkmodd/kmodd.sock\\fR in there."),
+    ("NO_COLOR", "Set to anything, there are no colours unless \\fB\\-\\-color\\fR asks for them."),
+    (
+        "KMODCTL_PAGER, PAGER",
+        "What shows more than the terminal does, the first that is set; empty or \\fIcat\\fR "
+        "for nothing. Without them it is \\fBless\\fR(1) or \\fBmore\\fR(1).",
+    ),
     ("MODPROBE_OPTIONS", "Options of modprobe that come before those given."),
     ("KMODD_REAL_KMOD", "The preserved kmod, which is executed where no daemon answers."),
 )
