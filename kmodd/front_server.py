@@ -21,7 +21,8 @@ import kmodd
 from kmodd.front.confinement import CAPABILITIES
 from kmodd.front.process import FrontSettings
 from kmodd.front.wire import REQUEST_MAX, Wire, WireError
-from kmodd.host.relay import Relay, Watched
+from kmodd.host.carried import Watched
+from kmodd.host.relay import Relay
 from kmodd.host.transport import transport_environment
 from kmodd.server import GRACE, ServedApi
 from kmodd.service.fronted import FrontedCalls, Methods

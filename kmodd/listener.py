@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kmodd.access.caller import Caller, Role
 from kmodd.access.grants import Grants
@@ -17,12 +18,15 @@ from kmodd.access.peer import Peer
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.front_server import FrontServer
 from kmodd.host.peers import peer_of
-from kmodd.host.relay import Carried, Relay, Watched
+from kmodd.host.relay import Relay
 from kmodd.host.sockets import SocketAccess, SocketPlace, access_of
 from kmodd.server import ApiServer, Parts
 from kmodd.service.connections import Connections
 from kmodd.service.socket_calls import ServedConnection, SocketCalls
 from kmodd.settings import SocketSettings
+
+if TYPE_CHECKING:
+    from kmodd.host.carried import Carried, Watched
 
 BACKLOG = 4096
 """Connections that wait to be taken, as far as the machine allows (net.core.somaxconn)."""

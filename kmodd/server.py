@@ -5,7 +5,9 @@ answers admins, which is one of grpc's in this process.
 It listens where nobody can connect but the daemon itself, which connects each caller to it.
 """
 
+import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -17,9 +19,11 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd.errors import Reason, StateError
+from kmodd.host.carried import Carried
 from kmodd.host.directories import by_descriptor
 from kmodd.host.nameless import nameless
-from kmodd.host.relay import Carried, Relay
+from kmodd.host.relay import Relay
+from kmodd.host.shortcut import Shortcut
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.admission import Admission
@@ -69,6 +73,8 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,7 @@ class ApiServer:
         self.api = api
         self._relay = relay
         self._node = -1
+        self._shortcut = Shortcut()
         self._server = grpc.server(
             api.interceptor.threads,
             interceptors=(api.interceptor,),
@@ -174,30 +181,43 @@ class ApiServer:
         """Bind and listen; raises StateError where there is no place for that."""
         try:
             self._node = nameless(lambda path: self._server.add_insecure_port(f"unix:{path}"))
+            self.api.begin()
+            self._server.start()
+            self._try_shortcut()
         except (OSError, RuntimeError) as error:
             self.stop()
             raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
-        self.api.begin()
-        self._server.start()
 
     def serve(
         self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
     ) -> Carried:
         """Serve a connection, and call ``over`` when it has ended; raises OSError."""
-        far = socket.socket(
-            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        )
+        far = self._connected(connection.address)
+        far.setblocking(False)
+        shortcut = self._shortcut if self._shortcut.is_open() else None
+        return self._relay.carry(taken, far, over, shortcut=shortcut)
+
+    def _connected(self, address: bytes) -> socket.socket:
+        """Return a connection to the server by the name ``address``; raises OSError."""
+        far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            far.bind(connection.address)
+            far.bind(address)
             far.connect(by_descriptor(self._node))
         except OSError:
             far.close()
             raise
-        return self._relay.carry(taken, far, over)
+        return far
+
+    def _try_shortcut(self) -> None:
+        """Find out whether the server can have connections themselves; raises OSError."""
+        far = self._connected(f"\0kmodd-trial-{secrets.token_hex(8)}".encode())
+        if not self._shortcut.try_out(far):
+            log.info("grpc does not take connections as they are: their bytes are carried")
 
     def stop(self) -> None:
         """End what is left after a while."""
         self.api.end_streams()
+        self._shortcut.close()
         self._server.stop(GRACE).wait()
         self.api.interceptor.close()
         if self._node >= 0:

@@ -19,9 +19,10 @@ import grpc
 
 from kmodd.front.confinement import give_up_privileges
 from kmodd.front.wire import ANSWER_MAX, CREDITS, Frame, FrameKind, Opening, Status, Wire
+from kmodd.host.allowance import Allowance
 from kmodd.host.directories import by_descriptor
 from kmodd.host.nameless import nameless
-from kmodd.host.relay import Allowance, Relay
+from kmodd.host.relay import Relay
 from kmodd.host.transport import STATUS_KEY, TOKEN_KEY, abstract_peer, cancel_call
 
 STACK = 256 << 10

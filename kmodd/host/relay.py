@@ -21,6 +21,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from kmodd.host.allowance import Allowance
+from kmodd.host.carried import Carried, CarriedEnd, Watched
+from kmodd.host.shortcut import Shortcut
+
 CHUNK = 64 << 10
 """Bytes that are carried at a time."""
 
@@ -29,6 +33,10 @@ TAKEN_AT_ONCE = 32
 
 PAUSE = 0.1
 """Seconds until connections are taken again once there was no descriptor for one."""
+
+PROMPT = 5.0
+"""Seconds after which a server's first bytes are too late for the shortcut: whatever held it up, it
+may be about to give the connection up."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -51,83 +59,6 @@ Accepted = Callable[[socket.socket], None]
 """Is given a connection that has been taken, which does not block; owns it from then on."""
 
 
-class Allowance:
-    """Bytes that may be sent at a rate; a second's worth may come at once."""
-
-    def __init__(self, rate: float) -> None:
-        """``rate`` is in bytes a second."""
-        self._rate = rate
-        self._left = rate
-        self._at = time.monotonic()
-
-    def is_full(self) -> bool:
-        """Tell whether nothing has been sent for long enough to count no more."""
-        return self._left + (time.monotonic() - self._at) * self._rate >= self._rate
-
-    def take(self, count: int) -> float:
-        """Take ``count`` bytes, and return in how many seconds there may be more."""
-        now = time.monotonic()
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate) - count
-        self._at = now
-        return max(0.0, -self._left / self._rate)
-
-
-class Carried:
-    """A connection that is carried, and the socket to the server that it goes on by."""
-
-    __slots__ = ("allowance", "far", "is_over", "near", "over")
-
-    def __init__(
-        self,
-        near: socket.socket,
-        far: socket.socket,
-        over: Callable[[], None],
-        allowance: Allowance | None,
-    ) -> None:
-        self.over = over
-        self.allowance = allowance
-        self.is_over = False
-        self.near = _End(self, near)
-        self.far = _End(self, far)
-        self.near.other, self.far.other = self.far, self.near
-
-
-class Watched:
-    """A connection that another process serves, and of which the end alone is of interest here."""
-
-    __slots__ = ("fd", "is_over", "near", "over")
-
-    def __init__(self, near: socket.socket, over: Callable[[], None]) -> None:
-        self.near = near
-        self.fd = near.fileno()
-        self.over = over
-        self.is_over = False
-
-
-class _End:
-    """One end of what is carried; ``unsent`` are bytes that it would not take yet."""
-
-    __slots__ = (
-        *("carried", "ends_with_it", "events", "fd"),
-        *("other", "rests_until", "socket", "stopped", "unsent"),
-    )
-
-    other: "_End"
-
-    def __init__(self, carried: Carried, end: socket.socket) -> None:
-        self.carried = carried
-        self.socket = end
-        self.fd = end.fileno()
-        self.events = 0
-        self.unsent: bytes | memoryview = b""
-        self.stopped = False
-        """Whether nothing is read from it for a while."""
-        self.rests_until = 0.0
-        """When it may be read from again (time.monotonic) as far as its allowance goes."""
-        self.ends_with_it = False
-        """Whether all is over once what is unsent has been sent."""
-
-
 class Relay:
     """The thread that takes connections and carries bytes, from ``start`` to ``stop``.
 
@@ -139,7 +70,7 @@ class Relay:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._wanted: deque[Callable[[], None]] = deque()
         self._sources: dict[int, tuple[socket.socket, Callable[[], None]]] = {}
-        self._ends: dict[int, _End | Watched] = {}
+        self._ends: dict[int, CarriedEnd | Watched] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._stopped = False
@@ -192,13 +123,16 @@ class Relay:
         far: socket.socket,
         over: Callable[[], None],
         allowance: Allowance | None = None,
+        shortcut: Shortcut | None = None,
     ) -> Carried:
         """Carry bytes between a client's connection and a server's; for ``accepted`` alone.
 
         ``over`` is called when that ends, before the server's end is closed. What the client may
-        send is bounded by ``allowance``.
+        send is bounded by ``allowance``. With a ``shortcut`` the server, which speaks first, is to
+        have the client's connection itself as soon as it has spoken.
         """
-        carried = Carried(near, far, over, allowance)
+        carried = Carried(near, far, over, allowance, shortcut)
+        carried.near.stopped = shortcut is not None
         for end in (carried.near, carried.far):
             self._ends[end.fd] = end
             self._arm(end)
@@ -236,7 +170,7 @@ class Relay:
         # All are looked up first: a new connection may get the number of one that ends meanwhile.
         ends = [self._ends.get(fd) for fd, _ in ready]
         for end, (fd, events) in zip(ends, ready, strict=True):
-            if isinstance(end, _End):
+            if isinstance(end, CarriedEnd):
                 if not end.carried.is_over:
                     self._serve(end, events)
             elif end is not None:
@@ -299,11 +233,16 @@ class Relay:
         if listener.fileno() in self._sources:
             self._poll.register(listener, select.EPOLLIN)
 
-    def _serve(self, end: _End, events: int) -> None:
+    def _serve(self, end: CarriedEnd, events: int) -> None:
         """Do what an end is ready for."""
         try:
             if events == _READABLE and not end.stopped:  # as it nearly always is
                 self._receive(end)
+                if end.carried.is_new:
+                    self._take_shortcut(end.carried)
+                return
+            if end.carried.is_direct:
+                self._end(end.carried)
                 return
             if events & select.EPOLLOUT:
                 self._send_rest(end)
@@ -319,7 +258,7 @@ class Relay:
         except OSError:
             self._end(end.carried)
 
-    def _receive(self, end: _End) -> None:
+    def _receive(self, end: CarriedEnd) -> None:
         """Carry what has come at an end; raises OSError."""
         count = _recv(end.fd, self._place, CHUNK, _AT_ONCE)
         if count <= 0:
@@ -347,7 +286,26 @@ class Relay:
                 self._arm(end)
                 self._after(seconds, lambda: self._go_on(end))
 
-    def _send_rest(self, end: _End) -> None:
+    def _take_shortcut(self, carried: Carried) -> None:
+        """Let the server have the client's connection, now that it has spoken; raises OSError."""
+        carried.is_new = False
+        near, far = carried.near, carried.far
+        if carried.is_over:
+            return
+        carried.is_direct = (
+            carried.shortcut is not None
+            and not near.unsent
+            and time.monotonic() - carried.began < PROMPT
+            and carried.shortcut.replace(far.socket, near.socket)
+        )
+        if not carried.is_direct:
+            self._go_on(near)
+            return
+        del self._ends[far.fd]
+        near.events = select.EPOLLRDHUP
+        self._poll.register(near.fd, near.events)
+
+    def _send_rest(self, end: CarriedEnd) -> None:
         """Send what an end would not take before, and then go on reading for it."""
         if end.unsent:
             end.unsent = end.unsent[end.socket.send(end.unsent) :]
@@ -359,14 +317,14 @@ class Relay:
         self._arm(end)
         self._go_on(end.other)
 
-    def _go_on(self, end: _End) -> None:
+    def _go_on(self, end: CarriedEnd) -> None:
         """Read from an end again, unless there is still a reason not to."""
         rests = end.rests_until > time.monotonic()
         if not (end.carried.is_over or end.ends_with_it or end.other.unsent or rests):
             end.stopped = False
             self._arm(end)
 
-    def _finish(self, carried: Carried | Watched, ended: _End | None = None) -> None:
+    def _finish(self, carried: Carried | Watched, ended: CarriedEnd | None = None) -> None:
         """End a connection once what has come from the end that ``ended`` has been sent on.
 
         Without one it is what the server has sent.
@@ -377,7 +335,7 @@ class Relay:
             self._end(carried)
             return
         ended = ended or carried.far
-        if not ended.other.unsent:
+        if carried.is_direct or not ended.other.unsent:
             self._end(carried)
             return
         ended.other.ends_with_it = True
@@ -391,6 +349,9 @@ class Relay:
         carried.is_over = True
         if isinstance(carried, Watched):
             ends = [(carried.fd, carried.near)]
+        elif carried.is_direct and carried.shortcut:
+            carried.shortcut.forget(carried.near.socket)
+            ends = [(carried.near.fd, carried.near.socket)]
         else:
             ends = [(end.fd, end.socket) for end in (carried.near, carried.far)]
         try:
@@ -405,7 +366,7 @@ class Relay:
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
 
-    def _arm(self, end: _End) -> None:
+    def _arm(self, end: CarriedEnd) -> None:
         """Wait for what an end is wanted for; one that is wanted for nothing is left out.
 
         Otherwise one whose other side has gone would be ready all the time.

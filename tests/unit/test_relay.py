@@ -11,7 +11,9 @@ from contextlib import suppress
 
 import pytest
 
-from kmodd.host.relay import CHUNK, Allowance, Carried, Relay
+from kmodd.host.allowance import Allowance
+from kmodd.host.carried import Carried
+from kmodd.host.relay import CHUNK, Relay
 
 PATIENCE = 60.0
 
