@@ -12,7 +12,6 @@ would wait in a place where nobody can end the waiting (see served_calls.py).
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -23,6 +22,7 @@ from kmodd.errors import KmoddError, Reason, RequestError, StateError
 from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
 from kmodd.service.socket_calls import ServedConnection
+from kmodd.service.threads import CallThreads
 
 if TYPE_CHECKING:
     from kmodd.service.view import View
@@ -41,12 +41,12 @@ class Interceptor(grpc.ServerInterceptor):
         """``most`` is how many calls may be under way at a server, whatever they come by."""
         self._admission = admission
         self.most = most + REFUSERS
-        self.threads = ThreadPoolExecutor(self.most, thread_name_prefix="kmodd-call")
+        self.threads = CallThreads(self.most, "kmodd-call")
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
 
     def close(self) -> None:
         """Let the threads end once they are idle."""
-        self.threads.shutdown(wait=False)
+        self.threads.shutdown()
 
     def intercept_service(
         self,
