@@ -100,6 +100,10 @@ class AuditTrail:
             return
         self._write(_facts(finished), level if logged else None)
 
+    def has_what_is_unchanged(self) -> bool:
+        """Tell whether an operation that neither did anything nor failed is written anywhere."""
+        return self._path is not None or log.isEnabledFor(logging.DEBUG)
+
     def settle(self) -> None:
         """Tell the counts of what had no line, and begin anew."""
         with self._counting:

@@ -3,12 +3,21 @@
 
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kmodd.access.caller import DAEMON, Caller
 from kmodd.kernel.base import LoadedModule
 
-NEVER = threading.Event()
-"""What is set once a caller has gone, for a caller that stays; nobody sets it."""
+
+class Gone(Protocol):
+    """What is set once nobody waits for an answer any more, such as a threading.Event."""
+
+    def is_set(self) -> bool:
+        """Tell whether that is so."""
+
+
+NEVER: Gone = threading.Event()
+"""The same for a caller that stays; nobody sets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class RequestContext:
     caller: Caller = DAEMON
     wait: float = 0.0
     nested_options: str = ""
-    gone: threading.Event = field(default=NEVER, compare=False)
+    gone: Gone = field(default=NEVER, compare=False)
 
 
 USUAL = RequestContext()

@@ -44,6 +44,9 @@ class LoadOrigins:
     def note_asked(self, names: Iterable[str], caller: Caller) -> None:
         """Note modules that ``caller`` asked for by name or alias, whoever had loaded them."""
         by_admin = caller.role is Role.ADMIN
+        names = tuple(names)
+        if not any(self._is_news(name, by_admin=by_admin) for name in names):
+            return
         with self._lock:
             fresh = [name for name in names if self._is_news(name, by_admin=by_admin)]
             self._origins |= dict.fromkeys(fresh, Origin.ASKED)

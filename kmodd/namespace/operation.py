@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import AccessError, KmoddError, Reason, StateError
-from kmodd.namespace.context import NEVER
+from kmodd.namespace.context import NEVER, Gone
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
 
@@ -36,7 +35,7 @@ class Operation:
         what: str,
         caller: Caller = DAEMON,
         parent: "Operation | None" = None,
-        gone: "threading.Event" = NEVER,
+        gone: Gone = NEVER,
     ) -> None:
         """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it, and
         ``gone`` is set once that waits no more.

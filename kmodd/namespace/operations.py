@@ -3,8 +3,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 from kmodd.errors import KmoddError, Reason, StateError
@@ -38,24 +37,15 @@ class Operations:
         self._under_way: dict[int, Operation] = {}
         self._last_number = 0
 
-    @contextmanager
-    def begin(self, action: str, what: str, call: RequestContext) -> Iterator[Operation]:
+    def begin(
+        self, action: str, what: str, call: RequestContext
+    ) -> AbstractContextManager[Operation]:
         """Open an operation for the calling thread; its pins and its token end with it.
 
-        A failure that is not raised is left in its ``error``. Raises StateError (OPERATION_ENDED)
-        where the call's token is of no operation under way.
+        A failure that is not raised is left in its ``error``. To enter it raises StateError
+        (OPERATION_ENDED) where the call's token is of no operation under way.
         """
-        started = time.monotonic()
-        with self._opened(action, what[:WHAT_MAX], call) as operation:
-            try:
-                yield operation
-            except KmoddError as error:
-                operation.error = error
-                raise
-            finally:
-                operation.finish_up()
-                if not call.dry_run:
-                    self._tell(operation, time.monotonic() - started)
+        return _Opened(self, action, what[:WHAT_MAX], call)
 
     def end_name(self, operation: Operation, error: KmoddError | None) -> None:
         """End what was done for one of several names, with its pins; ``error`` is its failure."""
@@ -86,21 +76,20 @@ class Operations:
         with self._lock:
             return not self._under_way and self._locks.idle()
 
-    @contextmanager
-    def _opened(self, action: str, what: str, call: RequestContext) -> Iterator[Operation]:
+    def open(self, action: str, what: str, call: RequestContext) -> Operation:
+        """Return a new operation that is under way; raises as ``begin`` does."""
         with self._lock:
-            parent = self._holder_of(call.token)
+            parent = self._holder_of(call.token) if call.token else None
             self._last_number += 1
             operation = Operation(self._last_number, action, what, call.caller, parent, call.gone)
             self._under_way[operation.number] = operation
-        outer = _current.set(operation)
-        try:
-            yield operation
-        finally:
-            _current.reset(outer)
-            self._locks.release(operation)
-            with self._lock:
-                del self._under_way[operation.number]
+        return operation
+
+    def close(self, operation: Operation) -> None:
+        """End an operation with its pins."""
+        self._locks.release(operation)
+        with self._lock:
+            del self._under_way[operation.number]
 
     def _holder_of(self, token: str) -> Operation | None:
         """Return the operation of a token, None for no token; with the lock held."""
@@ -113,7 +102,11 @@ class Operations:
             Reason.OPERATION_ENDED, "the operation that this call belongs to is not under way"
         )
 
-    def _tell(self, operation: Operation, seconds: float) -> None:
+    def tell(self, operation: Operation, seconds: float) -> None:
+        """Tell the audit trail and the watchers of an operation that took so many seconds."""
+        has_effect = operation.acted or operation.error is not None
+        if not has_effect and not self.audit.has_what_is_unchanged():
+            return
         finished = Finished(
             number=operation.number,
             action=operation.action,
@@ -129,8 +122,40 @@ class Operations:
             failed=operation.failed,
         )
         self.audit.write(finished)
-        if operation.acted or operation.error is not None:
+        if has_effect:
             self._journal.note(finished)
+
+
+class _Opened:
+    """An operation from its start to its end, for a ``with``."""
+
+    __slots__ = ("_action", "_call", "_operation", "_operations", "_outer", "_started", "_what")
+
+    def __init__(
+        self, operations: Operations, action: str, what: str, call: RequestContext
+    ) -> None:
+        self._operations = operations
+        self._action = action
+        self._what = what
+        self._call = call
+
+    def __enter__(self) -> Operation:
+        self._started = time.monotonic()
+        self._operation = self._operations.open(self._action, self._what, self._call)
+        self._outer = _current.set(self._operation)
+        return self._operation
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        operation = self._operation
+        try:
+            if isinstance(error, KmoddError):
+                operation.error = error
+            operation.finish_up()
+            if not self._call.dry_run:
+                self._operations.tell(operation, time.monotonic() - self._started)
+        finally:
+            _current.reset(self._outer)
+            self._operations.close(operation)
 
 
 def _to_keep(error: KmoddError) -> KmoddError:

@@ -52,10 +52,10 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._magic: tuple[Generation | None, str] = (None, "")
 
     def GetStatus(  # noqa: N802  # the API's name
-        self, _request: pb.GetStatusRequest, context: grpc.ServicerContext
+        self, _request: pb.GetStatusRequest, _context: grpc.ServicerContext
     ) -> pb.GetStatusResponse:
         """Answer with the status."""
-        view = self._admission.view(context)
+        view = self._admission.view()
         listing = self._namespace.listing()
         generation = self._trees.in_force()
         activity = self._namespace.activity()
@@ -116,10 +116,10 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         )
 
     def WhoAmI(  # noqa: N802
-        self, _request: pb.WhoAmIRequest, context: grpc.ServicerContext
+        self, _request: pb.WhoAmIRequest, _context: grpc.ServicerContext
     ) -> pb.WhoAmIResponse:
         """Answer with the caller."""
-        caller = self._admission.caller(context)
+        caller = self._admission.caller()
         is_real = self._kernel.traits.is_real
         return pb.WhoAmIResponse(
             socket=text(caller.socket),

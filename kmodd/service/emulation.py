@@ -4,9 +4,9 @@
 import grpc
 
 from kmodd.kernel.base import Device
-from kmodd.namespace import Devices, RequestContext
+from kmodd.namespace import Devices
 from kmodd.queries.messages import text
-from kmodd.service.admission import Admission, gone_event, token_of
+from kmodd.service.admission import Admission
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
 from kmodd.v1 import emulation_service_pb2 as pb
@@ -21,13 +21,13 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         self._admission = admission
 
     def AddDevice(  # noqa: N802  # the API's name
-        self, request: pb.AddDeviceRequest, context: grpc.ServicerContext
+        self, request: pb.AddDeviceRequest, _context: grpc.ServicerContext
     ) -> pb.AddDeviceResponse:
         """Plug in a device; answer with it, and what became of the load for it."""
-        device, outcome = self._devices.add(request.modalias, self._call(context))
+        device, outcome = self._devices.add(request.modalias, self._admission.asked_by())
         return pb.AddDeviceResponse(
             device=_device_message(device),
-            result=result_message(self._admission.view(context).shown(outcome)),
+            result=result_message(self._admission.view().shown(outcome)),
         )
 
     def ListDevices(  # noqa: N802
@@ -42,10 +42,10 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
         )
 
     def RemoveDevice(  # noqa: N802
-        self, request: pb.RemoveDeviceRequest, context: grpc.ServicerContext
+        self, request: pb.RemoveDeviceRequest, _context: grpc.ServicerContext
     ) -> pb.RemoveDeviceResponse:
         """Unplug a device."""
-        self._devices.remove(request.name, self._call(context))
+        self._devices.remove(request.name, self._admission.asked_by())
         return pb.RemoveDeviceResponse()
 
     def ListFiles(  # noqa: N802
@@ -66,13 +66,6 @@ class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
                 for each in page.items
             ),
             next_page_token=page.next_token,
-        )
-
-    def _call(self, context: grpc.ServicerContext) -> RequestContext:
-        return RequestContext(
-            token=token_of(context),
-            caller=self._admission.caller(context),
-            gone=gone_event(context),
         )
 
 

@@ -29,14 +29,14 @@ class HoldCalls(ModuleServicer):
         """Load, answer once, and hold for as long as the call lives."""
         wanted = load_requests(request.load, self._limits.names_per_request)
         loads = [replace(load, ignore_loaded=False) for load in wanted]
-        call = replace(load_context(request.load, self._asked_by(context)), dry_run=False)
+        call = replace(load_context(request.load, self._admission), dry_run=False)
         over = threading.Event()
         if not context.add_callback(over.set):
             return  # the client has gone before anything was done for it
         with self._namespace.hold(
             loads, call, unload=request.unload, note=request.note, over=over
         ) as (hold, outcomes):
-            view = self._admission.view(context)
+            view = self._admission.view()
             yield pb.HoldModulesResponse(
                 hold=hold.number,
                 modules=map(text, sorted(hold.pins)),
@@ -59,10 +59,10 @@ class HoldCalls(ModuleServicer):
         )
 
     def EndHold(  # noqa: N802
-        self, request: pb.EndHoldRequest, context: grpc.ServicerContext
+        self, request: pb.EndHoldRequest, _context: grpc.ServicerContext
     ) -> pb.EndHoldResponse:
         """End a hold, and wait until that is done."""
-        hold = self._namespace.end_hold(request.hold, self._asked_by(context))
+        hold = self._namespace.end_hold(request.hold, self._admission.asked_by())
         hold.closed.wait(END_PATIENCE)
         return pb.EndHoldResponse()
 

@@ -81,6 +81,7 @@ class Interceptor(grpc.ServerInterceptor):
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
         lane = policy_of(method).lane
+        changes = lane in (Lane.MUTATION, Lane.HOLD)
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             with _Failures(method, context) as failures:
@@ -88,7 +89,11 @@ class Interceptor(grpc.ServerInterceptor):
                 with connection.calls.begin(method, context, connection) as call:
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
-                    self._admit(method, lane, request if single else None, context, connection)
+                    self._admission.admit(
+                        method, request if single else None, context, connection, call
+                    )
+                    if changes and connection.calls.draining.is_set():
+                        raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
                     with connection.calls.place(lane, connection.caller):
                         _check_there(context)
                         return behavior(request, context)
@@ -99,6 +104,7 @@ class Interceptor(grpc.ServerInterceptor):
         self, method: str, behavior: Callable[..., Any], *, single: bool
     ) -> Callable[..., Any]:
         lane = policy_of(method).lane
+        changes = lane in (Lane.MUTATION, Lane.HOLD)
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             with _Failures(method, context) as failures:
@@ -106,7 +112,11 @@ class Interceptor(grpc.ServerInterceptor):
                 with connection.calls.begin(method, context, connection) as call:
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
-                    self._admit(method, lane, request if single else None, context, connection)
+                    self._admission.admit(
+                        method, request if single else None, context, connection, call
+                    )
+                    if changes and connection.calls.draining.is_set():
+                        raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
                     with connection.calls.place(lane, connection.caller):
                         _check_there(context)
                         for answer in behavior(request, context):
@@ -121,19 +131,6 @@ class Interceptor(grpc.ServerInterceptor):
         connection = self._admission.connections.of(context)
         failures.view = self._admission.view_of(connection.caller)
         return connection
-
-    def _admit(
-        self,
-        method: str,
-        lane: Lane,
-        request: Any,
-        context: grpc.ServicerContext,
-        connection: ServedConnection,
-    ) -> None:
-        """Raise KmoddError for a call that is not let in; ``request`` is None for a stream."""
-        self._admission.admit(method, request, context, connection)
-        if lane in (Lane.MUTATION, Lane.HOLD) and connection.calls.draining.is_set():
-            raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
 
 class _Malformed:

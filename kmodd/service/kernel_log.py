@@ -39,7 +39,7 @@ class KernelLogService(kernel_log_service_pb2_grpc.KernelLogServiceServicer):
         while True:
             for start in range(0, len(records), BATCH):
                 batch = records[start : start + BATCH]
-                view = self._admission.view(context)
+                view = self._admission.view()
                 yield pb.ReadLogResponse(records=[_message(record, view) for record in batch])
             after = records[-1].sequence if records else after
             if not request.follow or not context.is_active():

@@ -2,7 +2,6 @@
 """ModuleService: list, load, unload."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import grpc
 
@@ -42,7 +41,7 @@ class ModuleService(HoldCalls, WatchCalls):
         self._uploads = uploads
 
     def ListModules(  # noqa: N802  # the API's name
-        self, request: pb.ListModulesRequest, context: grpc.ServicerContext
+        self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
     ) -> pb.ListModulesResponse:
         """Answer with one page of the listing."""
         listing = self._namespace.listing()
@@ -53,45 +52,45 @@ class ModuleService(HoldCalls, WatchCalls):
             version=f"{listing.epoch}-{listing.revision}",
         )
         return pb.ListModulesResponse(
-            modules=self._module_messages(page.items, context),
+            modules=self._module_messages(page.items),
             next_page_token=page.next_token,
             epoch=listing.epoch,
             revision=listing.revision,
         )
 
     def GetModule(  # noqa: N802
-        self, request: pb.GetModuleRequest, context: grpc.ServicerContext
+        self, request: pb.GetModuleRequest, _context: grpc.ServicerContext
     ) -> pb.GetModuleResponse:
         """Answer with one module."""
         details, parameters = self._namespace.details(request.name)
         version, source_version = details.version, details.source_version
-        (message,) = self._module_messages((details.module,), context)
-        sections = self._admission.view(context).shown_sections(details.sections)
+        (message,) = self._module_messages((details.module,))
+        sections = self._admission.view().shown_sections(details.sections)
         return pb.GetModuleResponse(
             module=message,
             core_size_bytes=details.core_size,
             init_size_bytes=details.init_size,
             version=None if version is None else text(version),
             source_version=None if source_version is None else text(source_version),
-            parameters=self._parameters(parameters, context),
+            parameters=self._parameters(parameters),
             sections=map(section_message, sections),
             notes=map(note_message, details.notes),
         )
 
     def GetParameters(  # noqa: N802
-        self, request: pb.GetParametersRequest, context: grpc.ServicerContext
+        self, request: pb.GetParametersRequest, _context: grpc.ServicerContext
     ) -> pb.GetParametersResponse:
         """Answer with the parameters of one module."""
         _, parameters = self._namespace.details(request.module)
-        return pb.GetParametersResponse(parameters=self._parameters(parameters, context))
+        return pb.GetParametersResponse(parameters=self._parameters(parameters))
 
     def SetParameter(  # noqa: N802
-        self, request: pb.SetParameterRequest, context: grpc.ServicerContext
+        self, request: pb.SetParameterRequest, _context: grpc.ServicerContext
     ) -> pb.SetParameterResponse:
         """Set a parameter and answer with what has become of it."""
-        call = self._asked_by(context)
+        call = self._admission.asked_by()
         now = self._namespace.set_parameter(request.module, request.parameter, request.value, call)
-        (parameter,) = self._parameters([now], context)
+        (parameter,) = self._parameters([now])
         return pb.SetParameterResponse(parameter=parameter)
 
     def InsertModule(  # noqa: N802
@@ -101,20 +100,20 @@ class ModuleService(HoldCalls, WatchCalls):
         with self._uploads.receive(requests) as (header, image):
             if not header.HasField("load"):
                 flags = insert_flags(header.ignore_vermagic, header.ignore_modversions)
-                call = self._asked_by(context)
+                call = self._admission.asked_by()
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
-                (message,) = self._module_messages((module,), context)
+                (message,) = self._module_messages((module,))
                 return pb.InsertModuleResponse(module=message)
             load = header.load
             outcome = self._namespace.load_file(
                 image,
                 header.file_name,
                 load_request("", load),
-                load_context(load, self._asked_by(context)),
+                load_context(load, self._admission),
             )
-        outcome = self._admission.view(context).shown(outcome)
+        outcome = self._admission.view().shown(outcome)
         if not load.failure_in_result:
             _abort_if_failed(outcome, context)
         return pb.InsertModuleResponse(
@@ -125,18 +124,19 @@ class ModuleService(HoldCalls, WatchCalls):
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
     ) -> pb.LoadModulesResponse:
         """Load each name, or all of them together."""
-        call = load_context(request, self._asked_by(context))
         key = request.SerializeToString()
-        settled: pb.LoadModulesResponse | None = self._namespace.settled_answer(key, call)
+        asked_by = self._admission.asked_by()
+        settled: pb.LoadModulesResponse | None = self._namespace.settled_answer(key, asked_by)
         if settled is not None:
             return settled
+        call = load_context(request, self._admission)
         basis = self._namespace.basis()
         loads = load_requests(request, self._limits.names_per_request)
         if request.atomic:
             outcomes = self._namespace.load_together(loads, call)
         else:
             outcomes = self._namespace.load_each(loads, call)
-        outcomes = tuple(map(self._admission.view(context).shown, outcomes))
+        outcomes = tuple(map(self._admission.view().shown, outcomes))
         if len(loads) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
         answer = pb.LoadModulesResponse(
@@ -152,9 +152,9 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.UnloadModulesResponse:
         """Unload each name."""
         names = check_names(request.names, self._limits.names_per_request)
-        call = unload_context(request, self._asked_by(context))
+        call = unload_context(request, self._admission)
         unloads = [unload_request(name, request) for name in names]
-        view = self._admission.view(context)
+        view = self._admission.view()
         outcomes = tuple(map(view.shown, self._namespace.unload_each(unloads, call)))
         if len(names) == 1 and not request.failure_in_result:
             _abort_if_failed(outcomes[0], context)
@@ -164,17 +164,15 @@ class ModuleService(HoldCalls, WatchCalls):
         )
 
     def RemoveModule(  # noqa: N802
-        self, request: pb.RemoveModuleRequest, context: grpc.ServicerContext
+        self, request: pb.RemoveModuleRequest, _context: grpc.ServicerContext
     ) -> pb.RemoveModuleResponse:
         """Unload one module alone."""
-        call = replace(self._asked_by(context), wait=wait_of(request))
+        call = self._admission.asked_by(wait=wait_of(request))
         report = self._namespace.remove(request.name, call, force=request.force)
         return pb.RemoveModuleResponse(leaks=leaks_told(report))
 
-    def _parameters(
-        self, parameters: Iterable[DescribedParameter], context: grpc.ServicerContext
-    ) -> list[pb.Parameter]:
-        view = self._admission.view(context)
+    def _parameters(self, parameters: Iterable[DescribedParameter]) -> list[pb.Parameter]:
+        view = self._admission.view()
         return [parameter_message(view.shown_parameter(each)) for each in parameters]
 
 

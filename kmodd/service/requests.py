@@ -3,13 +3,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace import RequestContext
 from kmodd.plan import LoadRequest
 from kmodd.queries.plans import assumed_modules, load_request
+from kmodd.service.admission import Admission
 from kmodd.v1 import module_service_pb2 as pb
 
 LONGEST_WAIT = 3600.0
@@ -40,10 +40,9 @@ def check_names(names: Iterable[str], most: int) -> list[str]:
     return names
 
 
-def load_context(request: pb.LoadModulesRequest, asked_by: RequestContext) -> RequestContext:
+def load_context(request: pb.LoadModulesRequest, admission: Admission) -> RequestContext:
     """Return how a load is to be carried out for who asks for it."""
-    return replace(
-        asked_by,
+    return admission.asked_by(
         release=request.release,
         dry_run=request.dry_run,
         assumed=_assumed(request),
@@ -51,10 +50,9 @@ def load_context(request: pb.LoadModulesRequest, asked_by: RequestContext) -> Re
     )
 
 
-def unload_context(request: pb.UnloadModulesRequest, asked_by: RequestContext) -> RequestContext:
+def unload_context(request: pb.UnloadModulesRequest, admission: Admission) -> RequestContext:
     """Return how an unload is to be carried out for who asks for it."""
-    return replace(
-        asked_by,
+    return admission.asked_by(
         release=request.release,
         dry_run=request.dry_run,
         assumed=_assumed(request),

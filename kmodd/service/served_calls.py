@@ -27,10 +27,11 @@ class ServedCall:
     """One call; within its context it is served, and then the client is to take the answer.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
-    Only the thread that serves the call sets it. ``ended`` is called once it is over.
+    Only the thread that serves the call sets it. ``ended`` is called once it is over, and from then
+    on it ``is_set``, as an event is: its client waits no more, whoever ended it.
     """
 
-    __slots__ = ("context", "ended", "method", "waiting")
+    __slots__ = ("_is_over", "context", "ended", "method", "waiting")
 
     def __init__(
         self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
@@ -39,6 +40,7 @@ class ServedCall:
         self.context = context
         self.ended = ended
         self.waiting: float | None = time.monotonic()
+        self._is_over = False
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +60,14 @@ class ServedCall:
     def goes_on(self) -> None:
         """Note that the client did its part."""
         self.waiting = None
+
+    def is_set(self) -> bool:
+        """Tell whether it is over."""
+        return self._is_over
+
+    def set(self) -> None:
+        """Note that it is over."""
+        self._is_over = True
 
 
 class ServedCalls:
@@ -108,6 +118,7 @@ class ServedCalls:
         self._closed.set()
 
     def _forget(self, call: ServedCall) -> None:
+        call.set()
         with self._lock:
             if call not in self._under_way:
                 return

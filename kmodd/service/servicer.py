@@ -3,12 +3,10 @@
 
 from collections.abc import Iterable, Iterator
 
-import grpc
-
 from kmodd.kernel.base import LoadedModule
 from kmodd.names import module_name
-from kmodd.namespace import Namespace, RequestContext
-from kmodd.service.admission import Admission, gone_event, token_of
+from kmodd.namespace import Namespace
+from kmodd.service.admission import Admission
 from kmodd.service.convert import module_message
 from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
@@ -23,19 +21,9 @@ class ModuleServicer(module_service_pb2_grpc.ModuleServiceServicer):
         self._admission = admission
         self._limits = limits
 
-    def _asked_by(self, context: grpc.ServicerContext) -> RequestContext:
-        """Return who makes the call, and how it is learnt that it waits no more."""
-        return RequestContext(
-            token=token_of(context),
-            caller=self._admission.caller(context),
-            gone=gone_event(context),
-        )
-
-    def _module_messages(
-        self, modules: Iterable[LoadedModule], context: grpc.ServicerContext
-    ) -> Iterator[pb.Module]:
+    def _module_messages(self, modules: Iterable[LoadedModule]) -> Iterator[pb.Module]:
         """Yield modules with their origin and their holds, as whoever makes the call sees them."""
-        view = self._admission.view(context)
+        view = self._admission.view()
         holds = self._namespace.hold_counts()
         for module in modules:
             origin = self._namespace.origin_of(module.name)

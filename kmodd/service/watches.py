@@ -38,22 +38,20 @@ class WatchCalls(ModuleServicer):
             watch.lost = partial(cut_off, context)
             context.send_initial_metadata(())
             if watch.listing is not None:
-                yield self._snapshot(watch, watch.listing.modules, context)
+                yield self._snapshot(watch, watch.listing.modules)
             while context.is_active():
                 for event in watch.take(WAKE):
-                    view = self._admission.view(context)
+                    view = self._admission.view()
                     if event.finished is None or view.shows(event.finished):
                         yield _event(watch.epoch, event, view)
                 if self._namespace.stopping.is_set():
                     raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
 
-    def _snapshot(
-        self, watch: Watch, modules: Iterable[LoadedModule], context: grpc.ServicerContext
-    ) -> pb.WatchModulesResponse:
+    def _snapshot(self, watch: Watch, modules: Iterable[LoadedModule]) -> pb.WatchModulesResponse:
         return pb.WatchModulesResponse(
             epoch=watch.epoch,
             revision=watch.revision,
-            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules, context)),
+            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules)),
         )
 
 
