@@ -80,8 +80,12 @@ class Timing:
         3.0, "the same for a tree that only loses files: nothing is written into it before"
     )
     debounce_max: float = _number(5.0, "how long after the first change that is put off at most")
-    look: float = _number(10.0, "how often the time of each file is looked at, events or not")
-    poll: float = _number(2.0, "the same where the file system tells of no changes")
+    look: float = _number(
+        10.0,
+        "how often the time of each file is looked at where the file system may not tell of all"
+        " changes; a sixth as often, and by directory, where it does",
+    )
+    poll: float = _number(2.0, "the same for a tree that has changed without being told of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

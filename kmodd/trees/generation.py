@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in force for a release: with its database in memory, or with that on disk alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp, ModuleRecord
 from kmodd.database.inventory import DirectoryListing, Looks
-from kmodd.database.publish import Publication
+from kmodd.database.publish import Place, Publication
 from kmodd.database.walk import looks_of, stamp_at, with_own_root
 
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
@@ -198,11 +198,45 @@ def is_built_of(found: Generation | GivenUp, database: Database) -> bool:
     return found.mark == _mark_of(database.files)
 
 
+class TreePlaces:
+    """Where the directories of what is in force are: worked out once, and swapped as one."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, frozenset[Place]] = (None, frozenset())
+
+    def of(self, found: Generation | GivenUp | None) -> frozenset[Place] | None:
+        """Return the places, None where the directories are not all that modules can come by."""
+        memory = found.database.inventory.memory if isinstance(found, Generation) else None
+        if found is None or (memory is not None and not memory.complete):
+            return None
+        key, known = self._known
+        source = found if memory is None else memory.listings
+        if key is not source:
+            identities = _identities(found)
+            if identities is None:
+                return None
+            known = frozenset((device, inode) for device, inode, *_ in identities)
+            self._known = source, known
+        return known
+
+
+def _identities(found: Generation | GivenUp) -> Iterable[tuple[int, int, int, int]] | None:
+    if isinstance(found, Generation):
+        return [each.identity for each in found.database.inventory.listings.values()]
+    looks = found.shown()
+    return [identity for _, identity in looks.directories] if looks else None
+
+
 def links_of(generation: Generation) -> tuple[Path, ...]:
-    """Return the directories outside the tree that links in it lead to."""
+    """Return the directories outside the tree that links in it, or depmod.d's externals, lead to.
+
+    What is below another of them is left out.
+    """
     listings = generation.database.inventory.listings
     links = (link for listing in listings.values() for link in listing.links if link in listings)
-    return tuple(Path(generation.directory, link).resolve() for link in links)
+    tops = (path for path in listings if path.startswith("/"))
+    externals = (path for path in tops if path.rpartition("/")[0] not in listings)
+    return tuple(Path(generation.directory, path).resolve() for path in (*links, *externals))
 
 
 def inputs_of(directory: Path) -> tuple[FileStamp, ...]:

@@ -1,182 +1,164 @@
 # SPDX-License-Identifier: Apache-2.0
-"""watchdog, as far as it goes: which directories changed, by the release that it concerns."""
+"""The queue in which the kernel tells what happens in directories (inotify(7)), by watchdog."""
 
-import logging
+import ctypes
+import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from termios import FIONREAD
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
+from watchdog.observers.inotify_c import Inotify, InotifyConstants, InotifyEvent, inotify_rm_watch
+
+IN_MODIFY = InotifyConstants.IN_MODIFY
+IN_CLOSE_WRITE = InotifyConstants.IN_CLOSE_WRITE
+IN_MOVED_FROM = InotifyConstants.IN_MOVED_FROM
+IN_MOVED_TO = InotifyConstants.IN_MOVED_TO
+IN_CREATE = InotifyConstants.IN_CREATE
+IN_DELETE = InotifyConstants.IN_DELETE
+IN_DELETE_SELF = InotifyConstants.IN_DELETE_SELF
+IN_Q_OVERFLOW = InotifyConstants.IN_Q_OVERFLOW
+IN_IGNORED = InotifyConstants.IN_IGNORED
+IN_ISDIR = InotifyConstants.IN_ISDIR
+
+CHANGES = (
+    IN_MODIFY
+    | InotifyConstants.IN_ATTRIB
+    | IN_CLOSE_WRITE
+    | IN_MOVED_FROM
+    | IN_MOVED_TO
+    | IN_CREATE
+    | IN_DELETE
+    | IN_DELETE_SELF
+    | InotifyConstants.IN_MOVE_SELF
+    | InotifyConstants.IN_ONLYDIR
 )
-from watchdog.observers import Observer
+"""What can mean a change; opening and reading, which we do ourselves, do not."""
 
-from kmodd.database.publish import is_temporary
-from kmodd.trees.generation import INPUTS
+_EVENT_SIZE = 16
+"""Bytes of a struct inotify_event without its name, which is padded to a multiple of as many."""
 
-if TYPE_CHECKING:
-    from watchdog.observers.api import BaseObserver, ObservedWatch
+_libc = ctypes.CDLL(None)
+_quick_libc = ctypes.PyDLL(None)
+"""For what is done in a microsecond: the interpreter's lock is kept, which others wait to take."""
 
-CHANGES: list[type[FileSystemEvent]] = [
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-]
-"""The events that can mean a change; opening and reading, which we do ourselves, are not, and a
-directory's own change only repeats that of its entry."""
+_LOCAL_TYPES = frozenset(
+    {
+        *(0xEF53, 0x5846_5342, 0x9123_683E, 0xCA45_1A4E),  # ext2 to ext4, XFS, Btrfs, bcachefs
+        *(0xF2F5_2010, 0x2FC1_2FC1, 0x3153_464A, 0x5265_4973),  # F2FS, ZFS, JFS, ReiserFS
+        *(0x0102_1994, 0x8584_58F6, 0x794C_7630),  # tmpfs, ramfs, overlayfs
+        *(0x7371_7368, 0xE0F5_E1E2, 0x28CD_3D45, 0x7275),  # squashfs, EROFS, cramfs, romfs
+        *(0x3434, 0x72B6, 0x2405_1905),  # NILFS2, JFFS2, UBIFS
+        *(0x9660, 0x1501_3346, 0x4D44, 0x2011_BAB0),  # ISO 9660, UDF, FAT, exFAT
+    }
+)
+"""File systems that none but this machine's kernel changes, by f_type (statfs(2), linux/magic.h).
 
-REMOVALS = (DirDeletedEvent, FileDeletedEvent)
-"""The events that take something away. (Where something moves to is looked at in any case.)"""
-
-log = logging.getLogger(__name__)
-
-Touch = Callable[[str], None]
+What is not among them may have others who write to it, of whom inotify does not tell: NFS, SMB,
+9P, FUSE and such as nobody knows yet.
+"""
 
 
-class DirectoryObserver:
-    """Watches the directory of trees, all below it, and other directories that concern all trees.
+@dataclass(frozen=True, slots=True)
+class DirectoryEvent:
+    """What happened: to the entry ``name`` of the directory that ``watch`` is for, or to itself.
 
-    Its methods are called by one thread; ``touch`` and ``removed`` (with a release), and
-    ``touch_all``, are called by watchdog's. ``removed`` is for what is only taken away.
+    One of IN_Q_OVERFLOW has the watch -1, and says that there were events which nobody has.
     """
 
-    def __init__(
-        self, modules: Path, touch: Touch, removed: Touch, touch_all: Callable[[], None]
-    ) -> None:
-        self._modules = modules
-        self._touch = touch
-        self._removed = removed
-        self._touch_all = touch_all
-        self._observer: BaseObserver | None = None
-        self._watched: dict[Path, tuple[int, int]] = {}
-        self._linked: dict[Path, ObservedWatch] = {}
-        self._failed = False
+    watch: int
+    mask: int
+    name: str
 
-    def watch(self, directories: Iterable[Path]) -> bool:
-        """Watch those of ``directories`` that exist; returns whether that is another set.
 
-        A directory that was removed and made again is another one. Where watching fails, which
-        is logged once, the next call tries again.
+LOST = DirectoryEvent(-1, IN_Q_OVERFLOW, "")
+
+
+class ChangeQueue(Inotify):
+    """A queue of events, for one thread at a time.
+
+    watchdog's threads above it are left out: they deliver late, and with them nobody knows whether
+    all was told. What it hides is told here: a directory that may not be watched, and a queue that
+    overflowed. Its tables of paths are its own; what is told goes by the numbers of watches.
+    """
+
+    def __init__(self, directory: str) -> None:
+        """Begin with one directory. Raises OSError as ``add`` does, and EMFILE past the user's
+        limit of queues or descriptors.
         """
-        found = {path: _identity(path) for path in directories}
-        present = {path: identity for path, identity in found.items() if identity}
-        alive = self._observer is not None and self._observer.is_alive()
-        if present == self._watched and alive:
-            return False
-        self.stop()
-        if self._start(present):
-            self._watched = present
-            return True
-        return False
-
-    def watch_linked(self, directories: Mapping[Path, str]) -> None:
-        """Watch directories elsewhere, each with all below it, for the release it belongs to."""
-        observer = self._observer
-        if observer is None or directories.keys() == self._linked.keys():
-            return
-        for path in self._linked.keys() - directories.keys():
-            observer.unschedule(self._linked.pop(path))
-        for path in directories.keys() - self._linked.keys():
-            handler = _Events(partial(self._linked_changed, directories[path]))
-            try:
-                self._linked[path] = observer.schedule(
-                    handler, str(path), recursive=True, event_filter=CHANGES
-                )
-            except OSError as error:
-                self._complain(path, error)
-
-    def stop(self) -> None:
-        """Watch nothing any more."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-        self._observer = None
-        self._watched = {}
-        self._linked = {}
-
-    def _start(self, directories: Iterable[Path]) -> bool:
         try:
-            observer = Observer()
-            for path in directories:
-                below = path == self._modules
-                events = _Events(self._config_changed)
-                if below:
-                    events = _Events(self._tree_changed, self._tree_lost)
-                observer.schedule(events, str(path), recursive=below, event_filter=CHANGES)
-            observer.start()
-        except OSError as error:
-            self._complain(self._modules, error)
-            return False
-        self._observer = observer
-        self._failed = False
-        return True
+            super().__init__(os.fsencode(directory), event_mask=CHANGES)
+        except OSError:
+            if hasattr(self, "_kill_w"):
+                self._close_resources()
+            raise
+        os.set_inheritable(self.fd, False)
 
-    def _complain(self, path: Path, error: OSError) -> None:
-        if not self._failed:
-            log.warning("%s cannot be watched (%s); looking instead", path, error.strerror)
-        self._failed = True
+    def add(self, directory: str) -> int:
+        """Have all CHANGES in a directory told, and return the number of that watch.
 
-    def _config_changed(self, _path: str) -> None:
-        self._touch_all()
+        It is the same number for the same directory. Raises OSError: ENOSPC past the user's limit
+        of watches, ENOENT, ENOTDIR, EACCES.
+        """
+        path = os.fsencode(directory)
+        self.add_watch(path)
+        watch = self._wd_for_path[path]
+        if watch < 0:  # so it takes EACCES
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), directory)
+        return watch
 
-    def _linked_changed(self, release: str, _path: str) -> None:
-        self._touch(release)
+    def remove(self, watch: int) -> None:
+        """Have no more told by ``watch``, which may have ended by itself.
 
-    def _tree_changed(self, path: str) -> None:
-        release, _, inside = path.removeprefix(f"{self._modules}/").partition("/")
-        if not is_output(inside):
-            self._touch(release)
+        Unlike ``remove_watch``, that leaves the path of what was told before and is read later.
+        """
+        inotify_rm_watch(self.fd, watch)
 
-    def _tree_lost(self, path: str) -> None:
-        release, _, inside = path.removeprefix(f"{self._modules}/").partition("/")
-        if not is_output(inside):
-            self._removed(release)
+    def events(self) -> Iterator[DirectoryEvent]:
+        """Yield what has been told until now, without waiting."""
+        while ready := self._bytes_ready():
+            try:
+                events = self.read_events(event_buffer_size=ready)
+            except KeyError:  # a path that it had under two numbers
+                yield LOST
+                continue
+            self.clear_move_records()
+            if sum(map(_size, events)) < ready:
+                yield LOST
+            for event in events:
+                yield DirectoryEvent(event.wd, event.mask, os.fsdecode(event.name))
 
+    def close(self) -> None:
+        """End the queue with all its watches."""
+        self._close_resources()
 
-class _Events(FileSystemEventHandler):
-    """Hands the paths of what may have changed to ``changed``, of what has gone to ``lost``."""
-
-    def __init__(
-        self, changed: Callable[[str], None], lost: Callable[[str], None] | None = None
-    ) -> None:
-        self._changed = changed
-        self._lost = lost or changed
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Pass on the paths of the event."""
-        tell = self._lost if isinstance(event, REMOVALS) else self._changed
-        for path in (event.src_path, event.dest_path):
-            if path and isinstance(path, (bytes, str)):
-                tell(os.fsdecode(path))
+    def _bytes_ready(self) -> int:
+        ready = ctypes.c_int()
+        _quick_libc.ioctl(self.fd, ctypes.c_ulong(FIONREAD), ctypes.byref(ready))
+        return ready.value
 
 
-def is_output(inside: str) -> bool:
-    """Tell whether a path, relative to a release's directory, is of a file that depmod writes."""
-    if is_temporary(inside):
-        return True
-    return inside.startswith("modules.") and "/" not in inside and inside not in INPUTS
+def tells_all(directory: str) -> bool:
+    """Tell whether a directory's file system is one of which inotify tells every change.
+
+    False where that cannot be known.
+    """
+    status = ctypes.create_string_buffer(512)
+    if _libc.statfs(os.fsencode(directory), status) != 0:
+        return False
+    kind = _FILE_SYSTEM_TYPE.unpack_from(status)[0]
+    return kind & 0xFFFF_FFFF in _LOCAL_TYPES
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell one directory from another of the same name; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+_FILE_SYSTEM_TYPE = struct.Struct("I" if platform.machine() == "s390x" else "L")
+"""f_type, the first field of struct statfs: a word but on s390x."""
+
+
+def _size(event: InotifyEvent) -> int:
+    """Return the bytes that an event was: what the kernel had, and watchdog does not tell of, is
+    an overflow.
+    """
+    length = len(event.name)
+    return _EVENT_SIZE * (2 + length // _EVENT_SIZE) if length else _EVENT_SIZE

@@ -11,6 +11,7 @@ from kmodd.access.trusted_files import objection
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.state import RecordStore
+from kmodd.trees.sight import Sight
 from kmodd.trees.unread import Unread
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class TreeOptions:
     another generation than before, or none, on the thread that brought it about.
     ``command_line`` is the kernel's. ``trusted_only`` refuses trees, and leaves out configuration,
     that others than root may write (see access/trusted_files.py); ``unread`` tells of that.
+    ``sight`` is what the trees are observed by.
     ``patience`` is how long after a removal nothing is written into a tree, in seconds.
     """
 
@@ -41,6 +43,7 @@ class TreeOptions:
     command_line: str = ""
     trusted_only: bool = False
     unread: Unread = field(default_factory=Unread)
+    sight: Sight = field(default_factory=Sight)
     patience: float = PATIENCE
 
     def config(self) -> Config:

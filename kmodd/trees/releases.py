@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
 from kmodd.trees.generation import Generation, TreeSummary, no_summary
 from kmodd.trees.options import PATIENCE, TreeOptions
+from kmodd.trees.sight import Observer
 from kmodd.trees.tree import Tree, no_tree
 
 
@@ -56,6 +57,15 @@ class Trees:
         self._changed = threading.Condition()
         self._trees: dict[str, Tree] = {}
         self._swaps = 0
+
+    @contextmanager
+    def observed_by(self, observer: Observer) -> Iterator[None]:
+        """Have no tree looked at for changes that ``observer`` would have told of."""
+        self._options.sight.observer = observer
+        try:
+            yield
+        finally:
+            self._options.sight.observer = None
 
     def releases(self) -> tuple[str, ...]:
         """Return the names of the releases that have a directory, in order."""
@@ -113,11 +123,13 @@ class Trees:
         return self.tree(release).rebuild(progress=progress, insist=insist)
 
     def confirm(self, generation: Generation) -> Generation:
-        """Return the generation that tells what is on disk; ``generation``'s number if it does."""
-        current = self.current(generation.release)
-        if current.number != generation.number or self.tree(generation.release).is_fresh():
-            return current
-        return self.rebuild(generation.release)
+        """Return the generation that tells what is on disk; ``generation``'s number if it does.
+
+        Raises TreeError, as ``Tree.confirm`` does.
+        """
+        tree = self.tree(generation.release)
+        current = tree.current()
+        return current if current.number != generation.number else tree.confirm(current)
 
     def tree(self, release: str = "") -> Tree:
         """Return one release's tree; raises TreeError where it has no directory."""

@@ -14,7 +14,7 @@ from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
 from kmodd.database.database import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh
-from kmodd.database.publish import Publication
+from kmodd.database.publish import Place, Publication
 from kmodd.database.published import read_published
 from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
@@ -24,6 +24,7 @@ from kmodd.state import RecordStore, Retries
 from kmodd.trees.generation import (
     Generation,
     GivenUp,
+    TreePlaces,
     TreeSummary,
     given_up,
     inputs_of,
@@ -32,6 +33,7 @@ from kmodd.trees.generation import (
 )
 from kmodd.trees.options import TreeOptions
 from kmodd.trees.publisher import Publisher
+from kmodd.trees.sight import SharedLook
 
 PROBLEMS_LOGGED = 20
 """Problems of one tree that are logged; the rest is told by ListTrees."""
@@ -69,6 +71,8 @@ class Tree:
         self._read_at = 0.0
         self._read_by: tuple[tuple[FileStamp, ...], DepmodConfig] = ((), DepmodConfig())
         self._misses_files = False
+        self._look = SharedLook(directory.name, options.sight)
+        self._places = TreePlaces()
 
     @property
     def generation(self) -> Generation | None:
@@ -129,6 +133,28 @@ class Tree:
         """
         if not self._takes_over():
             self.rebuild()
+
+    def confirm(self, generation: Generation) -> Generation:
+        """Return what is in force once no file has come or gone that it does not know of.
+
+        ``generation`` is in force now. The tree is not looked at where that can be told without;
+        see sight.py. Raises as ``rebuild`` does.
+        """
+        asked = time.monotonic()
+        if self._look.answers(asked, self.places()):
+            return generation
+        with self._look.lock:
+            if self._look.answers(asked, self.places()):
+                return self.current()
+            began = time.monotonic()
+            if not self.is_fresh():
+                return self.rebuild()
+            self._look.note(began)
+            return generation
+
+    def places(self) -> frozenset[Place] | None:
+        """Return the tree's directories, None where others may come to have modules of it."""
+        return self._places.of(self._in_force)
 
     def is_fresh(self) -> bool:
         """Tell whether no file has come or gone since the last scan: a millisecond's look."""
@@ -265,6 +291,7 @@ class Tree:
             published = old.publication if old else None
             generation = self._published(generation, published, asked=insist, again=again)
         self._read_by = inputs, depmod_config
+        self._look.note(self._read_at)
         if self._resident or insist or generation.from_disk:
             self._swap(generation)
         else:

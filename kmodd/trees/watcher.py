@@ -3,9 +3,10 @@
 
 An event is only a hint: it says that a tree may have changed, and quiet after it brings the
 rebuild, which finds out by itself what has. Events get lost: the kernel's queue overflows, the
-number of watches has a limit, network filesystems send none, watchdog goes deaf when a watched
-directory is removed. So every tree is also looked at from time to time, more often for a while
-once a change came without an event.
+number of watches has a limit, of what others do to a network file system there are none, nor of
+what is written through a hard link from elsewhere. So every tree is also looked at from time to
+time: rarely, and by its directories, where all of these are watched and on a file system that is
+this machine's own; more often for a while once a change came without an event.
 """
 
 import logging
@@ -19,7 +20,7 @@ from kmodd.config import config_directories
 from kmodd.errors import KmoddError
 from kmodd.settings import Timing
 from kmodd.trees.debounce import Debouncer
-from kmodd.trees.inotify import DirectoryObserver
+from kmodd.trees.observer import DirectoryObserver
 from kmodd.trees.releases import Trees
 from kmodd.trees.tree import Tree
 
@@ -29,6 +30,12 @@ STILL_LOOKS = 30
 Hard links to its files, and mounts, change a tree without an event, but once.
 """
 
+RARELY = 6
+"""How many times as long it is between two looks at a tree whose changes are all told of."""
+
+FILES = 10
+"""One in so many of these looks is at the files, too: their times tell of hard links."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,31 +43,39 @@ log = logging.getLogger(__name__)
 def watching(trees: Trees, timing: Timing) -> Iterator[None]:
     """Keep the trees up to date while the context is open."""
     watcher = Watcher(trees, timing)
-    watcher.start()
-    try:
-        yield
-    finally:
-        watcher.stop()
+    with trees.observed_by(watcher.observer):
+        watcher.start()
+        try:
+            yield
+        finally:
+            watcher.stop()
 
 
 class Watcher:
     """Keeps the trees up to date from ``start`` to ``stop``, on threads of its own.
 
-    ``_silent`` and the times of the next look belong to the thread that looks around. ``_silent``
-    has the trees that change without events, and for how many looks they have not changed.
+    What is noted of looks belongs to the thread that looks around. ``_silent`` has the trees that
+    change without events, and for how many looks they have not changed; ``_rare`` those whose
+    changes are all told of, and how often they were looked at since.
     """
 
     def __init__(self, trees: Trees, timing: Timing) -> None:
         self._trees = trees
         self._timing = timing
         self._stopping = threading.Event()
+        self._is_remounted = threading.Event()
         self._debouncer = Debouncer(self._rebuild, timing)
-        self._observer = DirectoryObserver(
-            trees.directory, self._debouncer.touch, self._note_removal, self.touch_all
+        self.observer = DirectoryObserver(
+            trees.directory,
+            touch=self._debouncer.touch,
+            removed=self._note_removal,
+            touch_all=self.touch_all,
+            mounted=self._is_remounted.set,
         )
         self._thread = threading.Thread(target=self._look_around, name="kmodd-watcher", daemon=True)
         self._next_look: dict[str, float] = {}
         self._silent: dict[str, int] = {}
+        self._rare: dict[str, int] = {}
 
     def start(self) -> None:
         """Begin to watch; where the directory of trees is missing, wait for it to come."""
@@ -71,7 +86,7 @@ class Watcher:
         self._stopping.set()
         self._thread.join()
         self._debouncer.stop()
-        self._observer.stop()
+        self.observer.stop()
         for tree in self._trees.known():
             tree.keep_records(insist=True)
 
@@ -105,8 +120,12 @@ class Watcher:
         self._tick()
 
     def _tick(self) -> None:
-        if self._observer.watch((self._trees.directory, *self._config_directories())):
+        if self.observer.watch((self._trees.directory, *self._config_directories())):
             self.touch_all()
+        self.observer.watch_linked(self._linked_directories())
+        if self._is_remounted.is_set():
+            self._is_remounted.clear()
+            self._next_look.clear()
         self._trees.forget_missing()
         for release in self._trees.releases():
             if self._stopping.is_set():
@@ -116,7 +135,6 @@ class Watcher:
             self._look_at(release)
             tree.keep_records()
             tree.give_up_unused()
-        self._observer.watch_linked(self._linked_directories())
 
     def _look_at(self, release: str) -> None:
         """Find a change that no event told of; look more often where that was needed."""
@@ -126,20 +144,42 @@ class Watcher:
         tree, recent = self._trees.tree(release), 2 * self._timing.debounce_max
         if now - self._debouncer.last_touch(release) < recent:
             self._note_events(release)
-        elif self._has_changed(tree):
+        elif self._has_changed(tree, directories_only=self._rare.get(release, 0) % FILES > 0):
             self._note_silence(release)
         elif release in self._silent:
             self._note_stillness(release)
-        pause = self._timing.poll if release in self._silent else self._timing.look
-        self._next_look[release] = time.monotonic() + pause
+        self._next_look[release] = time.monotonic() + self._pause(tree)
 
-    def _has_changed(self, tree: Tree) -> bool:
+    def _pause(self, tree: Tree) -> float:
+        """Return the seconds until the next look at a tree that was looked at just now."""
+        release, timing = tree.directory.name, self._timing
+        recent = 2 * timing.debounce_max
+        is_restless = time.monotonic() - self._debouncer.last_touch(release) < recent
+        if self._is_told_of_all(tree) and release not in self._silent and not is_restless:
+            self._rare[release] = self._rare.get(release, 0) + 1
+            return RARELY * timing.look
+        self._rare.pop(release, None)
+        return timing.poll if release in self._silent else timing.look
+
+    def _is_told_of_all(self, tree: Tree) -> bool:
+        """Tell whether all changes of a tree come with events; watch anew where no longer."""
+        places = tree.places()
+        if places is None:
+            return False
+        if self.observer.covers(places):
+            return True
+        if tree.directory.name in self._rare:
+            self.observer.start_anew()
+        return False
+
+    def _has_changed(self, tree: Tree, *, directories_only: bool) -> bool:
         """Read the tree anew if it is not as it was, and tell whether that made a difference.
 
         Another directory in its place (a mount) makes none: there will not be one each time.
         """
         before, replaced = tree.summary, tree.is_replaced()
-        if before is None or (tree.is_untouched() and not replaced):
+        is_still = tree.is_fresh() if directories_only else tree.is_untouched()
+        if before is None or (is_still and not replaced):
             return False
         self._rebuild(tree.directory.name)
         return not replaced and tree.summary is not None and tree.summary.number != before.number
@@ -168,13 +208,13 @@ class Watcher:
         for kind in ("modprobe.d", "depmod.d"):
             yield from map(Path, config_directories(self._trees.root, kind))
 
-    def _linked_directories(self) -> dict[Path, str]:
-        """The directories outside a tree that links in it lead to (DKMS), and whose tree it is."""
-        return {
-            directory: tree.directory.name
-            for tree in self._trees.known()
-            for directory in tree.linked_directories()
-        }
+    def _linked_directories(self) -> dict[Path, frozenset[str]]:
+        """The directories outside of trees that they lead to (DKMS), and whose trees do."""
+        found: dict[Path, frozenset[str]] = {}
+        for tree in self._trees.known():
+            for directory in tree.linked_directories():
+                found[directory] = found.get(directory, frozenset()) | {tree.directory.name}
+        return found
 
     def _rebuild(self, release: str) -> None:
         if release not in self._trees.releases():

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which trees change, as far as inotify tells; and whether it tells all of it."""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from kmodd.database.publish import Place, is_temporary, place_of
+from kmodd.trees.generation import INPUTS
+from kmodd.trees.inotify import (
+    IN_CREATE,
+    IN_DELETE,
+    IN_DELETE_SELF,
+    IN_IGNORED,
+    IN_ISDIR,
+    IN_MOVED_FROM,
+    IN_MOVED_TO,
+    IN_Q_OVERFLOW,
+    ChangeQueue,
+    DirectoryEvent,
+)
+from kmodd.trees.watches import WatchedDirectory, Watches
+
+MOUNTS = Path("/proc/self/mountinfo")
+"""poll(2) tells of each change of the mounts, of which inotify knows nothing (proc(5))."""
+
+NEVER = float("-inf")
+
+log = logging.getLogger(__name__)
+
+Touch = Callable[[str], None]
+
+
+class DirectoryObserver:
+    """Watches the directory of trees, all below it, and other directories that concern all trees.
+
+    ``_lock`` guards the watches and the times, and is held from when events are read until what
+    they say has been noted. ``watch``, ``watch_linked``, ``start_anew`` and ``stop`` are called by
+    one thread. ``touch`` and ``removed`` (with a release), ``touch_all`` and ``mounted`` are called
+    by whichever thread reads the events, under the lock. ``removed`` is for what is only taken
+    away.
+    """
+
+    def __init__(
+        self,
+        modules: Path,
+        *,
+        touch: Touch,
+        removed: Touch,
+        touch_all: Callable[[], None],
+        mounted: Callable[[], None],
+    ) -> None:
+        self._modules = modules
+        self._touch = touch
+        self._removed = removed
+        self._touch_all = touch_all
+        self._mounted = mounted
+        self._lock = threading.Lock()
+        self._queue: ChangeQueue | None = None
+        self._watches: Watches | None = None
+        self._thread: threading.Thread | None = None
+        self._ending = -1
+        self._watched: dict[Path, Place] = {}
+        self._linked: Mapping[Path, frozenset[str]] = {}
+        self._changed: dict[str, float] = {}
+        self._all_changed = NEVER
+        self._is_lost = False
+        self._failed = False
+
+    def watch(self, directories: Iterable[Path]) -> bool:
+        """Watch those of ``directories`` that exist; returns whether that is another set.
+
+        A directory that was removed and made again is another one. So is all where events were
+        lost. Where watching fails, which is logged once, the next call tries again.
+        """
+        found = {path: place_of(str(path)) for path in directories}
+        present = {path: place for path, place in found.items() if place}
+        alive = self._thread is not None and self._thread.is_alive()
+        if present == self._watched and alive and not self._is_lost:
+            return False
+        self.stop()
+        if self._start(present):
+            self._watched = present
+            return True
+        return False
+
+    def watch_linked(self, directories: Mapping[Path, frozenset[str]]) -> None:
+        """Watch directories elsewhere, each with all below it, for the releases it belongs to."""
+        with self._lock:
+            if self._watches is None or directories == self._linked:
+                return
+            for path in self._linked.keys() - directories.keys():
+                self._watches.drop(str(path))
+            for path, releases in directories.items():
+                self._watches.add(str(path), deep=True, releases=releases)
+                self._changed.update(dict.fromkeys(releases, time.monotonic()))
+            self._linked = directories
+
+    def covers(self, places: Collection[Place]) -> bool:
+        """Tell whether no change in the directories at ``places`` goes unnoticed.
+
+        Each is watched, on a file system that none but this kernel changes, and no event was lost.
+        """
+        with self._lock:
+            self._take()
+            return self._watches is not None and not self._is_lost and self._watches.covers(places)
+
+    def changed_at(self, release: str) -> float:
+        """Return when a tree last changed as far as is known by now (time.monotonic).
+
+        Nothing is waited for: what the kernel has told until the call is taken into account.
+        """
+        with self._lock:
+            self._take()
+            return max(self._changed.get(release, NEVER), self._all_changed)
+
+    def start_anew(self) -> None:
+        """Have the next ``watch`` begin anew: there are directories that are not watched."""
+        with self._lock:
+            self._is_lost = True
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        if self._thread is not None:
+            os.eventfd_write(self._ending, 1)
+            self._thread.join()
+            os.close(self._ending)
+        with self._lock:
+            if self._queue is not None:
+                self._queue.close()
+            self._thread = self._queue = self._watches = None
+        self._watched = {}
+        self._linked = {}
+
+    def _start(self, directories: Collection[Path]) -> bool:
+        with self._lock:
+            if not directories:
+                return False
+            try:
+                self._queue = ChangeQueue(str(next(iter(directories))))
+            except OSError as error:
+                self._complain(self._modules, error)
+                return False
+            self._failed = self._is_lost = False
+            self._watches = Watches(self._queue, self._complain)
+            for path in directories:
+                self._watches.add(str(path), deep=path == self._modules)
+            self._all_changed = time.monotonic()
+            self._ending = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._queue.fd,), name="kmodd-inotify", daemon=True
+        )
+        self._thread.start()
+        return True
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        if not self._failed:
+            log.warning("%s cannot be watched (%s); looking instead", path, error.strerror)
+        self._failed = True
+
+    def _run(self, events: int) -> None:
+        """Note events as they come, until the end."""
+        polled = select.poll()
+        polled.register(events, select.POLLIN)
+        polled.register(self._ending, select.POLLIN)
+        mounts = -1
+        with suppress(OSError):
+            mounts = os.open(MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+            polled.register(mounts, select.POLLPRI)
+        try:
+            while self._ending not in (ready := [fd for fd, _ in polled.poll()]):
+                with self._lock:
+                    if mounts in ready:
+                        self._all_changed = time.monotonic()
+                        self._mounted()
+                    self._take()
+        finally:
+            if mounts >= 0:
+                os.close(mounts)
+
+    def _take(self) -> None:
+        """Note what the kernel has told until now; the lock is held."""
+        if self._queue is None:
+            return
+        for event in self._queue.events():
+            if event.mask & IN_Q_OVERFLOW:
+                self._is_lost = True
+                self._all_changed = time.monotonic()
+                self._touch_all()
+                continue
+            assert self._watches is not None
+            watched = self._watches.find(event.watch)
+            if watched is not None:
+                self._follow(self._watches, watched, event)
+                self._tell(watched, event)
+
+    def _follow(self, watches: Watches, watched: WatchedDirectory, event: DirectoryEvent) -> None:
+        """Watch a directory that has come, and no longer one that has gone."""
+        if event.mask & IN_IGNORED:
+            watches.forget(event.watch)
+        elif event.mask & IN_ISDIR and event.name and watched.is_deep:
+            path = f"{watched.path}/{event.name}"
+            if event.mask & IN_MOVED_FROM:
+                watches.drop(path)
+            elif event.mask & (IN_CREATE | IN_MOVED_TO):
+                watches.add(path, deep=True, releases=watched.releases)
+
+    def _tell(self, watched: WatchedDirectory, event: DirectoryEvent) -> None:
+        """Tell of the trees that an event concerns."""
+        path = f"{watched.path}/{event.name}" if event.name else watched.path
+        above = f"{self._modules}/"
+        if path.startswith(above):
+            release, _, inside = path.removeprefix(above).partition("/")
+            if not is_output(inside):
+                self._note(release, is_removal=bool(event.mask & (IN_DELETE | IN_DELETE_SELF)))
+        elif not watched.is_deep:
+            self._touch_all()
+        for release in watched.releases:
+            self._note(release, is_removal=False)
+
+    def _note(self, release: str, *, is_removal: bool) -> None:
+        # After what has come is watched: who looked before does not know of what came meanwhile.
+        self._changed[release] = time.monotonic()
+        (self._removed if is_removal else self._touch)(release)
+
+
+def is_output(inside: str) -> bool:
+    """Tell whether a path, relative to a release's directory, is of a file that depmod writes."""
+    if is_temporary(inside):
+        return True
+    return inside.startswith("modules.") and "/" not in inside and inside not in INPUTS

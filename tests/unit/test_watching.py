@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon looks at while nothing changes, and what it is told of: counted, not timed."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmodd.settings import Timing
+from kmodd.trees import Generation, Trees, observer, watches
+from kmodd.trees.inotify import ChangeQueue
+from kmodd.trees.tree import Tree
+from kmodd.trees.watcher import FILES, RARELY, Watcher, watching
+from tests.support.daemon import wait_until
+from tests.support.require import require
+from tests.support.small_tree import add_module, empty_tree
+from tests.support.tree import ModuleTree
+
+AT_ONCE = Timing(debounce=0.0, debounce_removal=0.0, debounce_max=0.0, look=0.0, poll=0.01)
+"""For trees that are looked at with each tick."""
+
+SELDOM = Timing(debounce=3600.0, debounce_removal=3600.0, debounce_max=3600.0, look=3600.0)
+"""For trees that nobody reads but who asks for what is not there."""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> ModuleTree:
+    """A root with a tree of one module."""
+    tree = empty_tree(tmp_path / "root")
+    add_module(tree, "kernel/drivers/lower.ko")
+    return tree
+
+
+def at_rest(trees: Trees) -> Generation:
+    """Return what is in force once the tree is known to its last directory."""
+    while trees.rebuild() and trees.tree().places() is None:
+        time.sleep(0.01)
+    return trees.current()
+
+
+@contextmanager
+def observed(tree: ModuleTree) -> Iterator[Trees]:
+    """Give the trees of a root while they are watched, and all of them are known."""
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    trees.rebuild()
+    with watching(trees, SELDOM):
+        wait_until(lambda: trees._options.sight.observer is not None)
+        wait_until(lambda: is_told_of_all(trees))
+        yield trees
+
+
+@contextmanager
+def unstarted(trees: Trees, timing: Timing) -> Iterator[Watcher]:
+    """Give a watcher whose ticks the test makes; the first is made."""
+    watcher = Watcher(trees, timing)
+    try:
+        with trees.observed_by(watcher.observer):
+            watcher._tick()
+            wait_until(lambda: trees.tree().places() is not None or bool(trees.rebuild()))
+            yield watcher
+    finally:
+        watcher._debouncer.stop()
+        watcher.observer.stop()
+
+
+def is_told_of_all(trees: Trees) -> bool:
+    at_rest(trees)
+    eyes, places = trees._options.sight.observer, trees.tree().places()
+    return eyes is not None and places is not None and eyes.covers(places)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Note each call of a method of trees."""
+    calls: list[str] = []
+    method: Callable[[Tree], object] = getattr(Tree, name)
+
+    def call(tree: Tree) -> object:
+        calls.append(name)
+        return method(tree)
+
+    monkeypatch.setattr(Tree, name, call)
+    return calls
+
+
+def test_of_a_tree_whose_changes_are_all_told_of_nothing_is_looked_at(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with observed(tree) as trees:
+        generation = at_rest(trees)
+        looked: list[object] = []
+        stat = os.stat
+
+        def looking(path: "os.PathLike[str] | str", **options: Any) -> os.stat_result:
+            if str(path).startswith(str(tree.directory)):
+                looked.append(path)
+            return stat(path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", looking)
+            assert {trees.confirm(generation).number for _ in range(1000)} == {generation.number}
+        assert len(looked) < 10  # the watcher's own thread may come by
+
+
+def move_in(tree: ModuleTree) -> None:
+    add_module(tree, "../aside/deep/newcomer.ko")
+    (tree.directory.parent / "aside").rename(tree.directory / "kernel/moved")
+
+
+def put_into_new_directory(tree: ModuleTree) -> None:
+    add_module(tree, "kernel/a/b/c/newcomer.ko")
+
+
+def rename_over(tree: ModuleTree) -> None:
+    module = tree.directory / "kernel/drivers/lower.ko"
+    module.rename(module.with_name("newcomer.ko"))
+
+
+@pytest.mark.parametrize("change", [move_in, put_into_new_directory, rename_over])
+def test_what_came_just_now_is_known_to_the_next_question(
+    tree: ModuleTree, change: Callable[[ModuleTree], None]
+) -> None:
+    with observed(tree) as trees:
+        before = at_rest(trees)
+        assert trees.confirm(before).number == before.number
+        change(tree)
+        after = trees.confirm(before)
+        assert after.number == before.number + 1
+        assert "newcomer" in after.database.modules
+
+
+def test_what_comes_into_a_directory_that_has_just_come_is_told_of(tree: ModuleTree) -> None:
+    with observed(tree) as trees:
+        (tree.directory / "updates/dkms").mkdir(parents=True)
+        wait_until(lambda: is_told_of_all(trees))
+        before = trees.current()
+        add_module(tree, "updates/dkms/newcomer.ko")
+        assert "newcomer" in trees.confirm(before).database.modules
+
+
+def test_a_linked_directory_and_what_is_below_it_are_watched(
+    tree: ModuleTree, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "dkms"
+    (elsewhere / "below").mkdir(parents=True)
+    (tree.directory / "updates").symlink_to(elsewhere)
+    with observed(tree) as trees:
+        before = at_rest(trees)
+        (elsewhere / "below/newcomer.ko").write_bytes(
+            (tree.directory / "kernel/drivers/lower.ko").read_bytes()
+        )
+        assert "newcomer" in trees.confirm(before).database.modules
+
+
+def test_where_not_all_is_told_of_two_looks_answer_for_a_second(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "tells_all", lambda _: False)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with watching(trees, SELDOM):
+        generation = at_rest(trees)
+        time.sleep(1.0)
+        looks, began = counted(monkeypatch, "is_fresh"), time.monotonic()
+        while not looks or time.monotonic() < began + 0.5:
+            assert trees.confirm(generation).number == generation.number
+        assert len(looks) <= 1 + 2 * (time.monotonic() - began)
+
+
+def test_one_look_serves_all_who_wait_for_it(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    generation = at_rest(trees)
+    looks = counted(monkeypatch, "is_fresh")
+    look, asked = trees.tree()._look, threading.Barrier(9)
+
+    def ask() -> int:
+        asked.wait()
+        return trees.confirm(generation).number
+
+    with ThreadPoolExecutor(8) as pool:
+        with look.lock:
+            answers = [pool.submit(ask) for _ in range(8)]
+            asked.wait()
+            time.sleep(0.2)  # all of them wait for the lock by then
+        assert {each.result() for each in answers} == {generation.number}
+    assert len(looks) == 1
+
+
+def test_a_tree_that_is_not_watched_is_looked_at_for_each_question(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    generation = at_rest(trees)
+    looks = counted(monkeypatch, "is_fresh")
+    for _ in range(5):
+        trees.confirm(generation)
+    assert len(looks) == 5
+    add_module(tree, "kernel/newcomer.ko")
+    assert "newcomer" in trees.confirm(generation).database.modules
+
+
+def test_past_the_limit_of_watches_the_tree_is_looked_at(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_queue: ChangeQueue, _directory: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ChangeQueue, "add", refuse)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with watching(trees, SELDOM):
+        wait_until(lambda: "cannot be watched" in caplog.text)
+        before = at_rest(trees)
+        add_module(tree, "kernel/newcomer.ko")
+        wait_until(lambda: "newcomer" in trees.confirm(before).database.modules)
+    assert caplog.text.count("cannot be watched") == 1
+
+
+def test_events_that_were_lost_have_all_watched_anew(tree: ModuleTree) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with unstarted(trees, SELDOM) as watcher:
+        wait_until(lambda: is_told_of_all(trees))
+        before, noise = trees.current(), tree.directory / "kernel/noise"
+        with watcher.observer._lock:
+            for _ in range(limit // 2 + 1):
+                noise.touch()
+                noise.unlink()
+            add_module(tree, "kernel/unheard/newcomer.ko")
+        assert not is_told_of_all(trees)
+        assert "newcomer" in trees.confirm(before).database.modules
+        watcher._tick()
+        assert is_told_of_all(trees)
+
+
+def test_one_look_of_many_at_a_quiet_tree_is_at_its_files(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with unstarted(trees, AT_ONCE) as watcher:
+        wait_until(lambda: is_told_of_all(trees))
+        wait_until(lambda: not watcher._debouncer._due)
+        watcher._rare.clear()
+        by_directory = counted(monkeypatch, "is_fresh")
+        at_files = counted(monkeypatch, "is_untouched")
+        for _ in range(3 * FILES):
+            watcher._next_look.clear()
+            watcher._tick()
+        assert (len(at_files), len(by_directory)) == (3, 3 * (FILES - 1))
+
+
+@pytest.mark.parametrize(("is_local", "times"), [(True, RARELY), (False, 1)])
+def test_a_tree_whose_changes_are_all_told_of_is_looked_at_rarely(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch, is_local: bool, times: int
+) -> None:
+    monkeypatch.setattr(watches, "tells_all", lambda _: is_local)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    with unstarted(trees, Timing(debounce=0.0, debounce_max=0.0, look=7.0)) as watcher:
+        at_rest(trees)
+        assert watcher._pause(trees.tree()) == 7.0 * times
+
+
+def wakes() -> int:
+    """Return how often the threads that follow the trees have slept so far (proc(5))."""
+    names = ("kmodd-watcher", "kmodd-rebuild", "kmodd-inotify")
+    numbers = [each.native_id for each in threading.enumerate() if each.name in names]
+    assert len(numbers) == len(names)
+    lines = [Path(f"/proc/self/task/{number}/status").read_text() for number in numbers]
+    return sum(int(each.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for each in lines)
+
+
+def test_who_follows_quiet_trees_wakes_once_in_two_seconds(tree: ModuleTree) -> None:
+    quiet = Timing(debounce=0.0, debounce_max=0.0)
+    with watching(Trees(tree.root, tree.release, patience=0.0), quiet):
+        time.sleep(3.0)  # what begins has begun
+        before, began = wakes(), time.monotonic()
+        time.sleep(4.0)
+        # A wake may find the interpreter taken by this test's own thread, and sleep twice.
+        assert wakes() - before <= 2 * ((time.monotonic() - began) / quiet.poll + 1)
+
+
+MOUNTING = """
+import subprocess, sys
+from pathlib import Path
+from tests.support.tree import ModuleTree
+from tests.unit.test_watching import at_rest, observed
+tree = ModuleTree(root=Path(sys.argv[1]), release=sys.argv[2])
+with observed(tree) as trees:
+    before = at_rest(trees)
+    assert trees.confirm(before).number == before.number
+    mount = ["mount", "--bind", sys.argv[3], tree.directory / "kernel"]
+    subprocess.run(mount, check=True)
+    while "mounted" not in trees.confirm(before).database.modules:
+        pass
+"""
+
+
+def test_a_mount_over_a_directory_of_the_tree_is_told_of(tree: ModuleTree, tmp_path: Path) -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    probe = subprocess.run([*unshare, "true"], capture_output=True, check=False)
+    require(probe.returncode == 0, f"no user namespaces here: {probe.stderr.decode().strip()}")
+    other = empty_tree(tmp_path / "other")
+    add_module(other, "mounted.ko")
+    words = (str(tree.root), tree.release, str(other.directory))
+    ran = subprocess.run(
+        [*unshare, sys.executable, "-c", MOUNTING, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_what_depmod_writes_is_no_change() -> None:
+    assert observer.is_output("modules.dep")
+    assert not observer.is_output("modules.order")
+    assert not observer.is_output("kernel/modules.dep")
