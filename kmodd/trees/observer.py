@@ -106,18 +106,19 @@ class DirectoryObserver:
 
         Each is watched, on a file system that none but this kernel changes, and no event was lost.
         """
-        with self._lock:
-            self._take()
-            return self._watches is not None and not self._is_lost and self._watches.covers(places)
+        return self.last_change("", places)[1]
 
-    def changed_at(self, release: str) -> float:
+    def last_change(self, release: str, places: Collection[Place] | None) -> tuple[float, bool]:
         """Return when a tree last changed as far as is known by now (time.monotonic).
 
-        Nothing is waited for: what the kernel has told until the call is taken into account.
+        And tell whether no change in its directories goes unnoticed. Nothing is waited for: what
+        the kernel has told until the call is taken into account.
         """
         with self._lock:
             self._take()
-            return max(self._changed.get(release, NEVER), self._all_changed)
+            changed = max(self._changed.get(release, NEVER), self._all_changed)
+            watches = self._watches if places is not None and not self._is_lost else None
+            return changed, bool(watches and places is not None and watches.covers(places))
 
     def start_anew(self) -> None:
         """Have the next ``watch`` begin anew: there are directories that are not watched."""

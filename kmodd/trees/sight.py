@@ -22,11 +22,11 @@ NEVER = float("-inf")
 class Observer(Protocol):
     """Who is told of changes."""
 
-    def covers(self, places: Collection[Place]) -> bool:
-        """Tell whether no change in the directories at ``places`` goes unnoticed."""
+    def last_change(self, release: str, places: Collection[Place] | None) -> tuple[float, bool]:
+        """Return when a tree last changed as far as is known by now (time.monotonic).
 
-    def changed_at(self, release: str) -> float:
-        """Return when a tree last changed as far as is known by now (time.monotonic)."""
+        And tell whether no change in the directories at ``places`` goes unnoticed.
+        """
 
 
 class Sight:
@@ -62,7 +62,7 @@ class SharedLook:
         if last >= asked:
             return True
         observer = self._sight.observer
-        if observer is None or observer.changed_at(self._release) >= last:
+        if observer is None:
             return False
-        is_told_of_all = places is not None and observer.covers(places)
-        return is_told_of_all or asked - first < 1.0
+        changed, is_told_of_all = observer.last_change(self._release, places)
+        return changed < last and (is_told_of_all or asked - first < 1.0)

@@ -41,14 +41,23 @@ class Watches:
         self._by_number: dict[int, WatchedDirectory] = {}
         self._places: set[Place] = set()
         self._local: dict[int, bool] = {}
+        self._covered: Collection[Place] = ()
 
     def find(self, number: int) -> WatchedDirectory | None:
         """Return what a watch is for."""
         return self._by_number.get(number)
 
     def covers(self, places: Collection[Place]) -> bool:
-        """Tell whether every change in these directories is told of."""
-        return self._places.issuperset(places)
+        """Tell whether every change in these directories is told of.
+
+        ``places`` that do not change are compared once, as long as no watch ends.
+        """
+        if places is self._covered:
+            return True
+        is_covered = self._places.issuperset(places)
+        if is_covered:
+            self._covered = places
+        return is_covered
 
     def add(self, directory: str, *, deep: bool, releases: Collection[str] = ()) -> None:
         """Watch a directory for ``releases``, with all below it where that is to be ``deep``.
@@ -83,6 +92,7 @@ class Watches:
         watched = self._by_number.pop(number, None)
         if watched is not None:
             self._places.discard(watched.place)
+            self._covered = ()
 
     def _add(self, path: str, *, deep: bool) -> WatchedDirectory:
         # Another one in its place from here on is told of by the directory that it is in.

@@ -75,7 +75,7 @@ def unstarted(trees: Trees, timing: Timing) -> Iterator[Watcher]:
 def is_told_of_all(trees: Trees) -> bool:
     at_rest(trees)
     eyes, places = trees._options.sight.observer, trees.tree().places()
-    return eyes is not None and places is not None and eyes.covers(places)
+    return eyes is not None and eyes.last_change(trees.release, places)[1]
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
