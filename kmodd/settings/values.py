@@ -75,7 +75,11 @@ class Limits:
 class Timing:
     """How the daemon follows a directory. Times in seconds."""
 
-    debounce: float = _number(0.3, "how long a tree must be quiet before it is read anew")
+    debounce: float = _number(
+        0.3,
+        "how long a tree must be quiet before it is read anew; a third of that where all that came"
+        " did so within a second and no file is being written",
+    )
     debounce_removal: float = _number(
         3.0, "the same for a tree that only loses files: nothing is written into it before"
     )

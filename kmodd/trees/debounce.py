@@ -7,6 +7,13 @@ from collections.abc import Callable
 
 from kmodd.settings import Timing
 
+BURST = 1.0
+"""Seconds from a first change to the last that it came at once with: what takes longer, as the
+installation of a kernel does, is likely to go on after a pause."""
+
+READY = 1 / 3
+"""Part of the quiet that is waited for after what is complete."""
+
 
 class Debouncer:
     """Calls ``act`` for a key once the key has been quiet for a while, on a thread of its own.
@@ -26,8 +33,12 @@ class Debouncer:
         self._thread = threading.Thread(target=self._run, name="kmodd-rebuild", daemon=True)
         self._thread.start()
 
-    def touch(self, key: str, *, removal: bool = False) -> None:
-        """Note that ``key`` has changed just now; a ``removal`` only takes something from it."""
+    def touch(self, key: str, going_on: bool = False, *, removal: bool = False) -> None:
+        """Note that ``key`` has changed just now; a ``removal`` only takes something from it.
+
+        ``going_on`` tells that the change is not complete. What is, and came within BURST, needs
+        no more than a part of the quiet.
+        """
         now = time.monotonic()
         with self._changed:
             self._touched[key] = now
@@ -35,7 +46,9 @@ class Debouncer:
                 self._due[key] = now + self._timing.debounce_removal
             else:
                 first = self._first.setdefault(key, now)
-                self._due[key] = min(now + self._timing.debounce, first + self._timing.debounce_max)
+                is_ready = not going_on and now - first < BURST
+                quiet = self._timing.debounce * (READY if is_ready else 1.0)
+                self._due[key] = min(now + quiet, first + self._timing.debounce_max)
             self._changed.notify()
 
     def last_touch(self, key: str) -> float:

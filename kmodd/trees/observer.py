@@ -11,13 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from kmodd.database.publish import Place, is_temporary, place_of
+from kmodd.database.walk import SKIPPED
 from kmodd.trees.generation import INPUTS
 from kmodd.trees.inotify import (
+    IN_CLOSE_WRITE,
     IN_CREATE,
     IN_DELETE,
     IN_DELETE_SELF,
     IN_IGNORED,
     IN_ISDIR,
+    IN_MODIFY,
     IN_MOVED_FROM,
     IN_MOVED_TO,
     IN_Q_OVERFLOW,
@@ -29,11 +32,18 @@ from kmodd.trees.watches import WatchedDirectory, Watches
 MOUNTS = Path("/proc/self/mountinfo")
 """poll(2) tells of each change of the mounts, of which inotify knows nothing (proc(5))."""
 
+WRITING = 1.0
+"""Seconds after the last write to a file that is still open in which it counts as being written."""
+
+CHANGED_MAX = 1024
+"""Releases of which it is noted when each has changed."""
+
 NEVER = float("-inf")
 
 log = logging.getLogger(__name__)
 
-Touch = Callable[[str], None]
+Touch = Callable[[str, bool], None]
+"""Called with a release, and whether one of its files is being written."""
 
 
 class DirectoryObserver:
@@ -41,9 +51,10 @@ class DirectoryObserver:
 
     ``_lock`` guards the watches and the times, and is held from when events are read until what
     they say has been noted. ``watch``, ``watch_linked``, ``start_anew`` and ``stop`` are called by
-    one thread. ``touch`` and ``removed`` (with a release), ``touch_all`` and ``mounted`` are called
-    by whichever thread reads the events, under the lock. ``removed`` is for what is only taken
-    away.
+    one thread. ``touch``, ``removed`` (with a release), ``touch_all`` and ``mounted`` are called by
+    whichever thread reads the events, under the lock, once for many events. ``removed`` is for what
+    is only taken away. ``_writing`` has the files that are being written, with the time of the last
+    write and the releases that it concerns.
     """
 
     def __init__(
@@ -51,7 +62,7 @@ class DirectoryObserver:
         modules: Path,
         *,
         touch: Touch,
-        removed: Touch,
+        removed: Callable[[str], None],
         touch_all: Callable[[], None],
         mounted: Callable[[], None],
     ) -> None:
@@ -69,6 +80,7 @@ class DirectoryObserver:
         self._linked: Mapping[Path, frozenset[str]] = {}
         self._changed: dict[str, float] = {}
         self._all_changed = NEVER
+        self._writing: dict[str, tuple[float, frozenset[str]]] = {}
         self._is_lost = False
         self._failed = False
 
@@ -186,48 +198,86 @@ class DirectoryObserver:
 
     def _take(self) -> None:
         """Note what the kernel has told until now; the lock is held."""
-        if self._queue is None:
+        if self._queue is None or self._watches is None:
             return
+        news = _News()
         for event in self._queue.events():
             if event.mask & IN_Q_OVERFLOW:
-                self._is_lost = True
+                self._is_lost = news.all_changed = True
                 self._all_changed = time.monotonic()
-                self._touch_all()
                 continue
-            assert self._watches is not None
             watched = self._watches.find(event.watch)
             if watched is not None:
                 self._follow(self._watches, watched, event)
-                self._tell(watched, event)
+                self._gather(news, watched, event)
+        self._tell(news)
 
     def _follow(self, watches: Watches, watched: WatchedDirectory, event: DirectoryEvent) -> None:
         """Watch a directory that has come, and no longer one that has gone."""
         if event.mask & IN_IGNORED:
             watches.forget(event.watch)
-        elif event.mask & IN_ISDIR and event.name and watched.is_deep:
+        elif event.mask & IN_ISDIR and watched.is_deep and event.name not in ("", *SKIPPED):
             path = f"{watched.path}/{event.name}"
             if event.mask & IN_MOVED_FROM:
                 watches.drop(path)
             elif event.mask & (IN_CREATE | IN_MOVED_TO):
                 watches.add(path, deep=True, releases=watched.releases)
 
-    def _tell(self, watched: WatchedDirectory, event: DirectoryEvent) -> None:
-        """Tell of the trees that an event concerns."""
+    def _gather(self, news: "_News", watched: WatchedDirectory, event: DirectoryEvent) -> None:
+        """Gather which trees an event concerns; the end of a watch is told of by what ended it."""
+        if event.mask & IN_IGNORED:
+            return
         path = f"{watched.path}/{event.name}" if event.name else watched.path
         above = f"{self._modules}/"
+        concerned = set(watched.releases)
         if path.startswith(above):
             release, _, inside = path.removeprefix(above).partition("/")
             if not is_output(inside):
-                self._note(release, is_removal=bool(event.mask & (IN_DELETE | IN_DELETE_SELF)))
+                concerned.add(release)
+                if event.mask & (IN_DELETE | IN_DELETE_SELF) and not watched.releases:
+                    news.removed.add(release)
+                    concerned.clear()
         elif not watched.is_deep:
-            self._touch_all()
-        for release in watched.releases:
-            self._note(release, is_removal=False)
+            news.all_changed = True
+        news.changed |= concerned
+        if event.mask & IN_MODIFY:
+            self._writing[path] = time.monotonic(), frozenset(concerned)
+        elif event.mask & (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_DELETE):
+            self._writing.pop(path, None)
 
-    def _note(self, release: str, *, is_removal: bool) -> None:
-        # After what has come is watched: who looked before does not know of what came meanwhile.
-        self._changed[release] = time.monotonic()
-        (self._removed if is_removal else self._touch)(release)
+    def _tell(self, news: "_News") -> None:
+        """Tell of the trees that a batch of events concerns.
+
+        Once what has come is watched: who looked before does not know of what came meanwhile.
+        """
+        now = time.monotonic()
+        if len(self._changed) > CHANGED_MAX:
+            self._changed.clear()
+            self._all_changed = now
+        self._changed.update(dict.fromkeys(news.changed | news.removed, now))
+        self._writing = {
+            path: (when, releases)
+            for path, (when, releases) in self._writing.items()
+            if now - when < WRITING
+        }
+        written = {each for _, releases in self._writing.values() for each in releases}
+        if news.all_changed:
+            self._touch_all()
+        for release in news.removed:
+            self._removed(release)
+        for release in news.changed:
+            self._touch(release, release in written)
+
+
+class _News:
+    """What some events come to: the releases that have changed, and that only lose something."""
+
+    __slots__ = ("all_changed", "changed", "removed")
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
+        self.removed: set[str] = set()
+        self.all_changed = False
 
 
 def is_output(inside: str) -> bool:
