@@ -7,7 +7,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from kmodd.database.publish import Place, is_temporary, place_of
@@ -27,10 +26,8 @@ from kmodd.trees.inotify import (
     ChangeQueue,
     DirectoryEvent,
 )
+from kmodd.trees.mount_table import MountTable
 from kmodd.trees.watches import WatchedDirectory, Watches
-
-MOUNTS = Path("/proc/self/mountinfo")
-"""poll(2) tells of each change of the mounts, of which inotify knows nothing (proc(5))."""
 
 WRITING = 1.0
 """Seconds after the last write to a file that is still open in which it counts as being written."""
@@ -74,6 +71,7 @@ class DirectoryObserver:
         self._lock = threading.Lock()
         self._queue: ChangeQueue | None = None
         self._watches: Watches | None = None
+        self._mounts: MountTable | None = None
         self._thread: threading.Thread | None = None
         self._ending = -1
         self._watched: dict[Path, Place] = {}
@@ -129,8 +127,9 @@ class DirectoryObserver:
         with self._lock:
             self._take()
             changed = max(self._changed.get(release, NEVER), self._all_changed)
-            watches = self._watches if places is not None and not self._is_lost else None
-            return changed, bool(watches and places is not None and watches.covers(places))
+            if places is None or self._is_lost or self._watches is None or self._mounts is None:
+                return changed, False
+            return changed, self._mounts.fd >= 0 and self._watches.covers(places)
 
     def start_anew(self) -> None:
         """Have the next ``watch`` begin anew: there are directories that are not watched."""
@@ -146,7 +145,9 @@ class DirectoryObserver:
         with self._lock:
             if self._queue is not None:
                 self._queue.close()
-            self._thread = self._queue = self._watches = None
+            if self._mounts is not None:
+                self._mounts.close()
+            self._thread = self._queue = self._watches = self._mounts = None
         self._watched = {}
         self._linked = {}
 
@@ -160,6 +161,7 @@ class DirectoryObserver:
                 self._complain(self._modules, error)
                 return False
             self._failed = self._is_lost = False
+            self._mounts = MountTable()
             self._watches = Watches(self._queue, self._complain)
             for path in directories:
                 self._watches.add(str(path), deep=path == self._modules)
@@ -181,27 +183,30 @@ class DirectoryObserver:
         polled = select.poll()
         polled.register(events, select.POLLIN)
         polled.register(self._ending, select.POLLIN)
-        mounts = -1
-        with suppress(OSError):
-            mounts = os.open(MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
-            polled.register(mounts, select.POLLPRI)
+        # The table that is looked at under the lock tells others apart from what it has told them.
+        mounts = MountTable()
+        if mounts.fd >= 0:
+            polled.register(mounts.fd, select.POLLPRI)
         try:
-            while self._ending not in (ready := [fd for fd, _ in polled.poll()]):
+            while self._ending not in [fd for fd, _ in polled.poll()]:
                 with self._lock:
-                    if mounts in ready:
-                        self._all_changed = time.monotonic()
-                        self._mounted()
                     self._take()
         finally:
-            if mounts >= 0:
-                os.close(mounts)
+            mounts.close()
 
     def _take(self) -> None:
         """Note what the kernel has told until now; the lock is held."""
-        if self._queue is None or self._watches is None:
+        if self._queue is None or self._watches is None or self._mounts is None:
+            return
+        if self._mounts.has_changed():
+            self._watches.forget_file_systems()
+            self._all_changed = time.monotonic()
+            self._mounted()
+        events = [*self._queue.events()]
+        if not events:
             return
         news = _News()
-        for event in self._queue.events():
+        for event in events:
             if event.mask & IN_Q_OVERFLOW:
                 self._is_lost = news.all_changed = True
                 self._all_changed = time.monotonic()

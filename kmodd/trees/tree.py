@@ -142,7 +142,7 @@ class Tree:
         """
         asked = time.monotonic()
         if self._look.answers(asked, self.places()):
-            return generation
+            return self.generation or generation  # which a rebuild may have put in force just now
         with self._look.lock:
             if self._look.answers(asked, self.places()):
                 return self.current()

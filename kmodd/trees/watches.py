@@ -94,6 +94,10 @@ class Watches:
             self._places.discard(watched.place)
             self._covered = ()
 
+    def forget_file_systems(self) -> None:
+        """Forget which file systems are this machine's own: others may have their numbers now."""
+        self._local.clear()
+
     def _add(self, path: str, *, deep: bool) -> WatchedDirectory:
         # Another one in its place from here on is told of by the directory that it is in.
         status = os.stat(path)
