@@ -48,7 +48,7 @@ def _all_are(directory: str, identities: Iterable[tuple[str, tuple[int, int, int
     """Tell whether the directories with these paths still have these identities."""
     for path, identity in identities:
         try:
-            status = os.stat(os.path.join(directory, path))
+            status = os.stat(full_path(directory, path))
         except OSError:
             return False
         if (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns) != identity:

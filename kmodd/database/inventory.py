@@ -81,15 +81,21 @@ class Looks:
     modules: tuple[tuple[str, FileStamp], ...]
 
     def packed(self) -> bytes:
-        """Return the same in a fifth of the memory."""
+        """Return the same in a fifth of the memory, the two apart."""
         modules = [(path, tuple(stamp)) for path, stamp in self.modules]
-        return marshal.dumps((self.directories, modules))
+        return marshal.dumps((marshal.dumps(self.directories), marshal.dumps(modules)))
 
     @classmethod
     def unpacked(cls, data: bytes) -> Looks:
         """Return what ``packed`` made bytes of."""
-        directories, modules = marshal.loads(data)
+        directories, modules = map(marshal.loads, marshal.loads(data))
         return cls(directories, tuple([(path, FileStamp(*stamp)) for path, stamp in modules]))
+
+    @classmethod
+    def directories_alone(cls, data: bytes) -> Looks:
+        """Return the same without the modules, in a tenth of the time."""
+        directories, _ = marshal.loads(data)
+        return cls(marshal.loads(directories), ())
 
 
 class ScanMemory:

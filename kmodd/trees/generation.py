@@ -122,6 +122,13 @@ class GivenUp:
         directory = str(self.summary.directory)
         return with_own_root(directory, Looks.unpacked(self.looks), self.root)
 
+    def shown_directories(self) -> Looks | None:
+        """Return the same of the directories alone."""
+        if self.looks is None:
+            return None
+        directory = str(self.summary.directory)
+        return with_own_root(directory, Looks.directories_alone(self.looks), self.root)
+
     def with_database(self, database: Database) -> Generation:
         """Return the generation again, with what the files on disk say as its database."""
         return Generation(
@@ -223,7 +230,7 @@ class TreePlaces:
 def _identities(found: Generation | GivenUp) -> Iterable[tuple[int, int, int, int]] | None:
     if isinstance(found, Generation):
         return [each.identity for each in found.database.inventory.listings.values()]
-    looks = found.shown()
+    looks = found.shown_directories()
     return [identity for _, identity in looks.directories] if looks else None
 
 

@@ -160,7 +160,7 @@ class Tree:
         """Tell whether no file has come or gone since the last scan: a millisecond's look."""
         found = self._in_force
         if isinstance(found, GivenUp):
-            looks = found.shown()
+            looks = found.shown_directories()
             return looks is not None and has_fresh_directories(str(self.directory), looks)
         return found is not None and (found.from_disk or is_fresh(found.database.inventory))
 
