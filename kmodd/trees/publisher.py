@@ -15,6 +15,7 @@ from kmodd.database.freshness import has_lost_none
 from kmodd.database.presence import has_module
 from kmodd.database.publish import Place, Publication, place_of, publish, withdraw
 from kmodd.errors import Reason, TreeError
+from kmodd.trees.sight import Sight
 
 CONTEST = 60.0
 """Seconds within which a second overwriting by others is a contest, which kmodd leaves alone."""
@@ -30,12 +31,16 @@ class Publisher:
     files are not those in force, "" if they are, or if they only have to wait.
     """
 
-    def __init__(self, directory: Path, patience: float) -> None:
-        """``patience`` is how long after a removal nothing is written, in seconds."""
+    def __init__(self, directory: Path, patience: float, sight: Sight) -> None:
+        """``patience`` is how long after a removal nothing is written, in seconds.
+
+        ``sight`` has removals noted that have not been told of yet.
+        """
         self.problem = ""
         self.is_contested = False
         self._directory = directory
         self._patience = patience
+        self._sight = sight
         self._removed_at = -patience
         self._overwritten_at = -CONTEST
         self._stamps: Mapping[str, FileStamp] = {}
@@ -123,6 +128,7 @@ class Publisher:
         began = time.monotonic()
 
         def wanted() -> bool:
+            self._sight.hear()
             return has_module(directory) and self._removed_at <= began
 
         def whole() -> bool:

@@ -35,6 +35,11 @@ class Sight:
     def __init__(self) -> None:
         self.observer: Observer | None = None
 
+    def hear(self) -> None:
+        """Have what the kernel has told until now noted by those whom it concerns."""
+        if self.observer is not None:
+            self.observer.last_change("", None)
+
 
 class SharedLook:
     """When one tree was looked at last, as a whole or for what has come and gone.

@@ -62,7 +62,7 @@ class Tree:
         self._resident = resident
         self._options = options
         self._in_force: Generation | GivenUp | None = None
-        self._publisher = Publisher(directory, options.patience)
+        self._publisher = Publisher(directory, options.patience, options.sight)
         self._rebuilding = threading.Lock()
         self._started = 0
         self._finished = 0

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from kmodd.database import publish
 from kmodd.settings import Timing
 from kmodd.trees import Generation, Trees, observer, watches
 from kmodd.trees.inotify import ChangeQueue
+from kmodd.trees.observer import DirectoryObserver
 from kmodd.trees.tree import Tree
 from kmodd.trees.watcher import FILES, RARELY, Watcher, watching
 from tests.support.daemon import wait_until
@@ -336,3 +338,26 @@ def test_what_depmod_writes_is_no_change() -> None:
     assert observer.is_output("modules.dep")
     assert not observer.is_output("modules.order")
     assert not observer.is_output("kernel/modules.dep")
+
+
+def test_a_removal_that_has_just_begun_keeps_files_from_being_written(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody reads the events but who asks.
+    monkeypatch.setattr(DirectoryObserver, "_run", lambda _observer, _events: None)
+    notes = tree.directory / "kernel/drivers/notes"
+    notes.touch()
+    trees = Trees(tree.root, tree.release, patience=3600.0)
+    with unstarted(trees, SELDOM):
+        wait_until(lambda: is_told_of_all(trees))
+        before = (tree.directory / "modules.dep").read_bytes()
+        add_module(tree, "kernel/drivers/more.ko")
+        check = publish._check_stays
+
+        def remove_first(*words: Any) -> None:
+            notes.unlink(missing_ok=True)
+            check(*words)
+
+        monkeypatch.setattr(publish, "_check_stays", remove_first)
+        assert trees.rebuild().publication is None
+        assert (tree.directory / "modules.dep").read_bytes() == before
