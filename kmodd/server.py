@@ -5,9 +5,6 @@ answers admins, which is one of grpc's in this process.
 It listens where nobody can connect but the daemon itself, which connects each caller to it.
 """
 
-import logging
-import os
-import secrets
 import socket
 import threading
 import time
@@ -18,12 +15,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kmodd.errors import Reason, StateError
+from kmodd.errors import StateError
 from kmodd.host.carried import Carried
-from kmodd.host.directories import by_descriptor
-from kmodd.host.nameless import nameless
 from kmodd.host.relay import Relay
-from kmodd.host.shortcut import Shortcut
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.service.admission import Admission
@@ -37,6 +31,7 @@ from kmodd.service.interceptor import Interceptor
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
+from kmodd.service.resting import RestingServer
 from kmodd.service.socket_calls import ServedConnection
 from kmodd.service.uploads import Uploads
 from kmodd.settings import Limits
@@ -167,62 +162,54 @@ class ApiServer:
     def __init__(self, api: ServedApi, relay: Relay, limits: Limits) -> None:
         self.api = api
         self._relay = relay
-        self._node = -1
-        self._shortcut = Shortcut()
-        self._server = grpc.server(
-            api.interceptor.threads,
-            interceptors=(api.interceptor,),
-            maximum_concurrent_rpcs=api.interceptor.most,
-            options=_options(limits),
-        )
-        api.add_to(self._server)
+        self._limits = limits
+        self._server = RestingServer(self._made)
 
     def start(self) -> None:
         """Bind and listen; raises StateError where there is no place for that."""
         try:
-            self._node = nameless(lambda path: self._server.add_insecure_port(f"unix:{path}"))
-            self.api.begin()
             self._server.start()
-            self._try_shortcut()
-        except (OSError, RuntimeError) as error:
+        except StateError:
             self.stop()
-            raise StateError(Reason.INTERNAL, f"no server can be had: {error}") from error
+            raise
+        self.api.begin()
 
     def serve(
         self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
     ) -> Carried:
         """Serve a connection, and call ``over`` when it has ended; raises OSError."""
-        far = self._connected(connection.address)
-        far.setblocking(False)
-        shortcut = self._shortcut if self._shortcut.is_open() else None
-        return self._relay.carry(taken, far, over, shortcut=shortcut)
 
-    def _connected(self, address: bytes) -> socket.socket:
-        """Return a connection to the server by the name ``address``; raises OSError."""
-        far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        def ended() -> None:
+            self._server.leave()
+            over()
+
+        far, shortcut = self._server.connect(connection.address)
         try:
-            far.bind(address)
-            far.connect(by_descriptor(self._node))
+            return self._relay.carry(taken, far, ended, shortcut=shortcut)
         except OSError:
             far.close()
+            self._server.leave()
             raise
-        return far
 
-    def _try_shortcut(self) -> None:
-        """Find out whether the server can have connections themselves; raises OSError."""
-        far = self._connected(f"\0kmodd-trial-{secrets.token_hex(8)}".encode())
-        if not self._shortcut.try_out(far):
-            log.info("grpc does not take connections as they are: their bytes are carried")
+    def rest(self) -> None:
+        """Have no threads of grpc's while nobody is connected; to be called now and then."""
+        self._server.rest()
 
     def stop(self) -> None:
         """End what is left after a while."""
         self.api.end_streams()
-        self._shortcut.close()
-        self._server.stop(GRACE).wait()
+        self._server.stop(GRACE)
         self.api.interceptor.close()
-        if self._node >= 0:
-            os.close(self._node)
-            self._node = -1
+
+    def _made(self) -> grpc.Server:
+        server = grpc.server(
+            self.api.interceptor.threads,
+            interceptors=(self.api.interceptor,),
+            maximum_concurrent_rpcs=self.api.interceptor.most,
+            options=_options(self._limits),
+        )
+        self.api.add_to(server)
+        return server
 
 
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:

@@ -127,12 +127,18 @@ class Servers:
 
     @contextmanager
     def tended(self) -> Iterator[None]:
-        """While the context is open, make sockets again that somebody removes."""
+        """While the context is open, make sockets again that somebody removes.
+
+        And have no more threads than are of use.
+        """
         over = threading.Event()
 
         def tend() -> None:
             while not over.wait(LOOK):
                 self.tend()
+                for server in tuple(self._apis.values()):
+                    if isinstance(server, ApiServer):
+                        server.rest()
 
         tending = threading.Thread(target=tend, name="kmodd-sockets", daemon=True)
         tending.start()

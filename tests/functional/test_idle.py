@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon does while nothing happens: its wake-ups are counted, whatever they take."""
+
+import time
+from pathlib import Path
+
+from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.tree import ModuleTree
+
+WAKES = 2.0
+"""Wake-ups a second that a daemon at rest is allowed, of all its threads and processes."""
+
+SECONDS = 6.0
+
+
+def tasks(daemon: Daemon) -> list[Path]:
+    """Return the threads of the daemon and of its children."""
+    own = list(Path(f"/proc/{daemon.process.pid}/task").iterdir())
+    children = {pid for each in own for pid in (each / "children").read_text().split()}
+    return own + [task for pid in children for task in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def wakes(daemon: Daemon) -> int:
+    """Return how often they have slept so far (proc_pid_status(5))."""
+    texts = [(each / "status").read_text() for each in tasks(daemon)]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+
+def names(daemon: Daemon) -> set[str]:
+    return {(each / "comm").read_text().strip() for each in tasks(daemon)}
+
+
+def test_a_daemon_at_rest_wakes_twice_a_second_at_most(modules_root: ModuleTree) -> None:
+    with running_daemon(modules_root.root) as daemon:
+        with daemon.client() as client:
+            client.list_files()
+        wait_until(lambda: "event_engine" not in names(daemon))
+        time.sleep(2.0)  # what ended just now is still ending
+        before, began = wakes(daemon), time.monotonic()
+        time.sleep(SECONDS)
+        assert wakes(daemon) - before <= WAKES * (time.monotonic() - began)
+
+
+def test_a_daemon_that_rests_answers_who_calls(modules_root: ModuleTree) -> None:
+    with running_daemon(modules_root.root) as daemon:
+        for _ in range(2):
+            wait_until(lambda: "event_engine" not in names(daemon))
+            assert daemon.kmodctl("status").returncode == 0
