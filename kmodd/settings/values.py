@@ -77,8 +77,8 @@ class Timing:
 
     debounce: float = _number(
         0.3,
-        "how long a tree must be quiet before it is read anew; a third of that where all that came"
-        " did so within a second and no file is being written",
+        "how long a tree must be quiet before it is read anew; where no file is being written,"
+        " no longer than things have come so far, but a tenth of it",
     )
     debounce_removal: float = _number(
         3.0, "the same for a tree that only loses files: nothing is written into it before"

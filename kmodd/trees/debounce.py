@@ -7,19 +7,16 @@ from collections.abc import Callable
 
 from kmodd.settings import Timing
 
-BURST = 1.0
-"""Seconds from a first change to the last that it came at once with: what takes longer, as the
-installation of a kernel does, is likely to go on after a pause."""
-
-READY = 1 / 3
-"""Part of the quiet that is waited for after what is complete."""
+READY = 1 / 10
+"""Part of the quiet that is waited for at least, after what is complete."""
 
 
 class Debouncer:
     """Calls ``act`` for a key once the key has been quiet for a while, on a thread of its own.
 
     A key that is only taken from must be quiet for longer, and that is not cut short. ``_changed``
-    guards the tables of times and wakes the thread.
+    guards the tables of times and wakes the thread. ``_began`` is when what comes without a pause
+    has begun to come, whatever was done about it since.
     """
 
     def __init__(self, act: Callable[[str], None], timing: Timing) -> None:
@@ -27,6 +24,7 @@ class Debouncer:
         self._timing = timing
         self._changed = threading.Condition()
         self._first: dict[str, float] = {}
+        self._began: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._touched: dict[str, float] = {}
         self._stopped = False
@@ -36,19 +34,23 @@ class Debouncer:
     def touch(self, key: str, going_on: bool = False, *, removal: bool = False) -> None:
         """Note that ``key`` has changed just now; a ``removal`` only takes something from it.
 
-        ``going_on`` tells that the change is not complete. What is, and came within BURST, needs
-        no more than a part of the quiet.
+        ``going_on`` tells that the change is not complete. After what is, it is waited as long as
+        things have come so far, and no longer than after what is not: a file that was put in place
+        is ready, a copy of many and the installation of a kernel are likely to go on.
         """
         now = time.monotonic()
         with self._changed:
+            if now - self._touched.get(key, float("-inf")) > self._timing.debounce:
+                self._began[key] = now
             self._touched[key] = now
             if removal and key not in self._first:
                 self._due[key] = now + self._timing.debounce_removal
             else:
                 first = self._first.setdefault(key, now)
-                is_ready = not going_on and now - first < BURST
-                quiet = self._timing.debounce * (READY if is_ready else 1.0)
-                self._due[key] = min(now + quiet, first + self._timing.debounce_max)
+                self._due[key] = min(
+                    now + self._quiet(key, now, going_on=going_on),
+                    first + self._timing.debounce_max,
+                )
             self._changed.notify()
 
     def last_touch(self, key: str) -> float:
@@ -62,6 +64,13 @@ class Debouncer:
             self._stopped = True
             self._changed.notify()
         self._thread.join()
+
+    def _quiet(self, key: str, now: float, *, going_on: bool) -> float:
+        """Return how long to wait after what came ``now``, in seconds."""
+        longest = self._timing.debounce
+        if going_on:
+            return longest
+        return min(max(now - self._began[key], READY * longest), longest)
 
     def _run(self) -> None:
         while (key := self._next()) is not None:

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 class Tree:
     """One release. ``_rebuilding`` is held while a generation is made or published and guards the
-    counters; what is in force is swapped as one reference and read without a lock.
+    counters; what is in force is swapped as one reference and read without a lock. ``_written`` was
+    published last, where what is in force has yet to be, which was ``_put_off``.
 
     Of a tree that is not ``resident`` no database stays in memory for long: it is read from the
     files on disk when somebody asks, or built anew where these are not those in force.
@@ -69,6 +70,8 @@ class Tree:
         self._kept: tuple[int, bool] | None = None
         self._retries = Retries()
         self._read_at = 0.0
+        self._put_off = False
+        self._written: Publication | None = None
         self._read_by: tuple[tuple[FileStamp, ...], DepmodConfig] = ((), DepmodConfig())
         self._misses_files = False
         self._look = SharedLook(directory.name, options.sight)
@@ -101,25 +104,29 @@ class Tree:
         except TreeError:
             return self.rebuild()
 
-    def rebuild(self, *, progress: Progress | None = None, insist: bool = False) -> Generation:
+    def rebuild(
+        self, *, progress: Progress | None = None, insist: bool = False, in_memory: bool = False
+    ) -> Generation:
         """Read the tree anew, put the result in force and publish it.
 
         Callers who come while a rebuild is under way share the one that starts after it.
         ``insist`` publishes at once, even against another program that keeps overwriting the
-        files. Raises TreeError where there is no tree, or no database can be made of it; then what
-        was in force stays, with that as its ``problem``.
+        files. ``in_memory`` leaves the publication to the next rebuild, or to ``mend``. Raises
+        TreeError where there is no tree, or no database can be made of it; then what was in force
+        stays, with that as its ``problem``.
         """
         ticket = self._started + 1
         with self._rebuilding:
             found = self.generation
             shared = self._finished >= ticket and not (insist and self._publisher.waits())
+            shared = shared and (in_memory or not self._put_off)
             if shared and found is not None:
                 return found
             self._started += 1
             if insist:
                 self._publisher.settle()
             try:
-                return self._renew(progress, insist=insist)
+                return self._renew(progress, insist=insist, in_memory=in_memory)
             except TreeError as error:
                 self._keep_old(error)
                 raise
@@ -148,7 +155,10 @@ class Tree:
                 return self.current()
             began = time.monotonic()
             if not self.is_fresh():
-                return self.rebuild()
+                # Who wants what has just come need not wait for the disk; an event, or the next
+                # look, has it written.
+                is_followed = self._options.sight.observer is not None
+                return self.rebuild(in_memory=self._resident and is_followed)
             self._look.note(began)
             return generation
 
@@ -271,7 +281,9 @@ class Tree:
         self.refusal = ""
         self._options.swapped()
 
-    def _renew(self, progress: Progress | None, *, insist: bool) -> Generation:
+    def _renew(
+        self, progress: Progress | None, *, insist: bool, in_memory: bool = False
+    ) -> Generation:
         """Put the next generation in force, published; returns it with its database."""
         if not self.directory.is_dir():
             self._swap(None)
@@ -287,8 +299,10 @@ class Tree:
             self._publisher.note_removal_after(before)
         generation = self._next_generation(old, database, depmod_config.unread, problem)
         again = old is not None and old.publication is not None and is_built_of(old, database)
-        if self._options.publish and not generation.from_disk:
-            published = old.publication if old else None
+        self._written = (old.publication if old else None) or self._written
+        self._put_off = in_memory
+        if self._options.publish and not generation.from_disk and not in_memory:
+            published = self._written
             generation = self._published(generation, published, asked=insist, again=again)
         self._read_by = inputs, depmod_config
         self._look.note(self._read_at)
@@ -430,6 +444,7 @@ class Tree:
         """Write the databases; where that cannot be done they serve from memory alone."""
         database = generation.database
         publication = self._publisher.publish(database, before, asked=asked, again=again)
+        self._written = None
         return replace(generation, publication=publication, problem=self._publisher.problem)
 
     def _keep_old(self, error: TreeError) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from kmodd.settings import Timing
 from kmodd.trees import debounce, observer
-from kmodd.trees.debounce import BURST, READY, Debouncer
+from kmodd.trees.debounce import READY, Debouncer
 from kmodd.trees.observer import DirectoryObserver
+from tests.support.daemon import wait_until
 
 TIMING = Timing(debounce=30.0, debounce_removal=300.0, debounce_max=100.0)
 
@@ -44,25 +45,55 @@ def left(debouncer: Debouncer, clock: Clock) -> float:
     return round(debouncer._due["tree"] - clock.now, 6)
 
 
-def test_what_is_complete_needs_a_part_of_the_quiet(debouncer: Debouncer, clock: Clock) -> None:
-    debouncer.touch("tree", going_on=True)
-    assert left(debouncer, clock) == 30.0
-    clock.now += BURST / 2
+def test_what_is_complete_needs_no_longer_a_quiet_than_it_took(
+    debouncer: Debouncer, clock: Clock
+) -> None:
     debouncer.touch("tree")
     assert left(debouncer, clock) == 30.0 * READY
-    clock.now += BURST / 4
+    clock.now += 7.0
+    debouncer.touch("tree")
+    assert left(debouncer, clock) == 7.0
+    clock.now += 5.0
+    debouncer.touch("tree")
+    assert left(debouncer, clock) == 12.0
+    clock.now += 25.0
+    debouncer.touch("tree")
+    assert left(debouncer, clock) == 30.0
+
+
+def test_what_is_not_complete_needs_all_of_it(debouncer: Debouncer, clock: Clock) -> None:
     debouncer.touch("tree", going_on=True)
     assert left(debouncer, clock) == 30.0
-
-
-def test_what_has_gone_on_for_a_while_needs_all_of_it(debouncer: Debouncer, clock: Clock) -> None:
-    debouncer.touch("tree")
-    clock.now += BURST
-    debouncer.touch("tree")
-    assert left(debouncer, clock) == 30.0
     clock.now += 85.0
+    debouncer.touch("tree", going_on=True)
+    assert left(debouncer, clock) == 100.0 - 85.0
+
+
+def test_files_that_come_one_by_one_are_waited_for_ever_longer(
+    clock: Clock,
+) -> None:
+    acts: list[float] = []
+    waiting = Debouncer(lambda _: acts.append(clock.now), TIMING)
+    for _ in range(30):
+        waiting.touch("tree")
+        due = waiting._due["tree"]
+        clock.now += 10.0
+        if due <= clock.now:
+            waiting.touch("other")  # wakes the thread, which looks at the clock
+            wait_until(lambda: "tree" not in waiting._due)
+    assert len(acts) <= 5
+    clock.now += 1e6
+    waiting.stop()
+
+
+def test_after_a_pause_it_begins_anew(debouncer: Debouncer, clock: Clock) -> None:
     debouncer.touch("tree")
-    assert left(debouncer, clock) == 100.0 - 85.0 - BURST
+    clock.now += 29.0
+    debouncer.touch("tree")
+    assert left(debouncer, clock) == 29.0
+    clock.now += 31.0
+    debouncer.touch("tree")
+    assert left(debouncer, clock) == 30.0 * READY
 
 
 def test_what_is_only_removed_needs_more_until_something_comes(

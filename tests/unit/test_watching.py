@@ -139,6 +139,25 @@ def test_what_came_just_now_is_known_to_the_next_question(
         assert "newcomer" in after.database.modules
 
 
+def test_who_asks_for_what_came_just_now_does_not_wait_for_the_disk(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with observed(tree) as trees:
+        before, path = at_rest(trees), tree.directory / "modules.dep"
+        with monkeypatch.context() as patch:
+            patch.setattr(Tree, "mend", lambda _: None)
+            add_module(tree, "kernel/newcomer.ko")
+            found = trees.confirm(before)
+            assert "newcomer" in found.database.modules
+            assert found.publication is None
+            assert "newcomer" not in path.read_text()
+        wait_until(lambda: "newcomer" in path.read_text())
+        add_module(tree, "kernel/another.ko")
+        assert "another" in trees.confirm(trees.current()).database.modules
+        assert trees.rebuild().publication is not None
+        assert "another" in path.read_text()
+
+
 def test_what_comes_into_a_directory_that_has_just_come_is_told_of(tree: ModuleTree) -> None:
     with observed(tree) as trees:
         (tree.directory / "updates/dkms").mkdir(parents=True)
