@@ -69,8 +69,6 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:

@@ -90,7 +90,7 @@ class Interceptor(grpc.ServerInterceptor):
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
                     self._admission.admit(
-                        method, request if single else None, context, connection, call
+                        method, request if single else None, context, connection, call.gone
                     )
                     if changes and connection.calls.draining.is_set():
                         raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
@@ -113,7 +113,7 @@ class Interceptor(grpc.ServerInterceptor):
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
                     self._admission.admit(
-                        method, request if single else None, context, connection, call
+                        method, request if single else None, context, connection, call.gone
                     )
                     if changes and connection.calls.draining.is_set():
                         raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")

@@ -23,15 +23,32 @@ LOOKS = 4
 log = logging.getLogger(__name__)
 
 
+class CallEnd:
+    """Whether a call is over, as an event tells it; refers to nothing, so that it may be kept."""
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Tell whether it is."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Note that it is."""
+        self._is_set = True
+
+
 class ServedCall:
     """One call; within its context it is served, and then the client is to take the answer.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
     Only the thread that serves the call sets it. ``ended`` is called once it is over, and from then
-    on it ``is_set``, as an event is: its client waits no more, whoever ended it.
+    on ``gone`` is set: its client waits no more, whoever ended it.
     """
 
-    __slots__ = ("_is_over", "context", "ended", "method", "waiting")
+    __slots__ = ("context", "ended", "gone", "method", "waiting")
 
     def __init__(
         self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
@@ -40,7 +57,7 @@ class ServedCall:
         self.context = context
         self.ended = ended
         self.waiting: float | None = time.monotonic()
-        self._is_over = False
+        self.gone = CallEnd()
 
     def __enter__(self) -> Self:
         return self
@@ -60,14 +77,6 @@ class ServedCall:
     def goes_on(self) -> None:
         """Note that the client did its part."""
         self.waiting = None
-
-    def is_set(self) -> bool:
-        """Tell whether it is over."""
-        return self._is_over
-
-    def set(self) -> None:
-        """Note that it is over."""
-        self._is_over = True
 
 
 class ServedCalls:
@@ -118,7 +127,7 @@ class ServedCalls:
         self._closed.set()
 
     def _forget(self, call: ServedCall) -> None:
-        call.set()
+        call.gone.set()
         with self._lock:
             if call not in self._under_way:
                 return

@@ -40,10 +40,13 @@ class ServedTask:
 
     def run(self) -> None:
         """Do it; what it raises is logged."""
+        what, words = self._what, self._words
+        self._what, self._words = _done, ()  # a call that is over keeps no server in memory
         try:
-            self._what(*self._words)
+            what(*words)
         except BaseException:
             log.exception("a call")
+        del what, words
         self._is_done = True
         self._call_back()
 
@@ -54,6 +57,10 @@ class ServedTask:
             except IndexError:  # the other thread was quicker
                 return
             callback(self)
+
+
+def _done() -> None:
+    """Stand for what has been done."""
 
 
 class _CallThread(threading.Thread):
@@ -140,6 +147,7 @@ class CallThreads:
         while task is not None:
             thread.task = None
             task.run()
+            task = None
             task = self._next(thread)
 
     def _next(self, thread: _CallThread) -> ServedTask | None:
