@@ -11,6 +11,7 @@ sections                    the kernel's sections by name and by address
 exports, parameters,
 certificates, words         what some of them say
 btf/, questions             the kernel's types, and what is asked of them
+prototypes                  what its functions take and return, in a word each
 reading                     all that is asked of an image
 facts, kept                 the answers, and how they are kept
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kmodd.kernelimage.questions import Answers, LayoutQuestion, digest_of
 from kmodd.modulefile.exports import ExportedSymbol
 
-HEADER = b"kmodd kernel image 3\n"
+HEADER = b"kmodd kernel image 4\n"
 """Another version is another header, and what is kept under the old one is read again."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
@@ -39,7 +39,8 @@ class ImageFacts:
     before any module is loaded) are None, where it does not say. ``certificates`` are those that
     the kernel trusts, X.509 in DER. ``layouts`` are the answers to what was asked of its types,
     None for a kernel that has none. ``per_cpu`` are its variables of which each processor has its
-    own, with their bytes, as far as the types tell them.
+    own, with their bytes, as far as the types tell them. ``prototypes`` are words for what exported
+    functions take and return (kernelimage.prototypes), of those alone of which the types say it.
     """
 
     release: str
@@ -50,6 +51,7 @@ class ImageFacts:
     certificates: tuple[bytes, ...] = ()
     layouts: Answers | None = None
     per_cpu: Mapping[str, int] = field(default_factory=dict)
+    prototypes: Mapping[str, str] = field(default_factory=dict)
 
 
 def stamp_of(path: str) -> ImageStamp:
@@ -75,6 +77,7 @@ def dump_facts(
         "directories": None if facts.directories is None else sorted(facts.directories),
         "certificates": [each.hex() for each in facts.certificates],
         "per_cpu": dict(facts.per_cpu),
+        "prototypes": dict(facts.prototypes),
         "asked": digest_of(questions),
         "answers": None if layouts is None else [layouts.get(each) for each in questions],
     }
@@ -124,6 +127,7 @@ def _facts(
         certificates=tuple(map(bytes.fromhex, content["certificates"])),
         layouts=None if answers is None else _given(questions, answers),
         per_cpu=content["per_cpu"],
+        prototypes=content["prototypes"],
     )
 
 

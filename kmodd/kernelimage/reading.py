@@ -15,9 +15,11 @@ from kmodd.kernelimage.exports import read_kernel_exports
 from kmodd.kernelimage.facts import ImageFacts
 from kmodd.kernelimage.parameters import read_directories
 from kmodd.kernelimage.payload import unwrapped
+from kmodd.kernelimage.prototypes import read_prototypes
 from kmodd.kernelimage.questions import LayoutQuestion, answer
 from kmodd.kernelimage.sections import KernelSections
 from kmodd.kernelimage.words import read_banner, read_vermagic
+from kmodd.modulefile.exports import ExportedSymbol
 
 PER_CPU_MAX = 64 << 10
 """Bytes of a variable that each processor has at most; stacks are the largest."""
@@ -46,21 +48,31 @@ def read_facts(path: str, questions: Sequence[LayoutQuestion] = ()) -> ImageFact
     with opened(path) as kernel:
         release, banner = read_banner(kernel)
         layouts = layouts_of(kernel) if questions else None
+        exports = read_kernel_exports(kernel)
         return ImageFacts(
             release=release,
             banner=banner,
             vermagic=read_vermagic(kernel, release),
-            exports=read_kernel_exports(kernel),
+            exports=exports,
             directories=read_directories(kernel),
             certificates=read_trusted(kernel),
             layouts=None if layouts is None else answer(layouts, questions),
             per_cpu={} if layouts is None else _per_cpu(layouts),
+            prototypes=_prototypes(layouts, exports),
         )
 
 
 def _per_cpu(layouts: Layouts) -> dict[str, int]:
     variables = layouts.variables(".data..percpu").values()
     return {each.name: each.size for each in variables if each.size <= PER_CPU_MAX}
+
+
+def _prototypes(
+    layouts: Layouts | None, exports: Sequence[ExportedSymbol] | None
+) -> dict[str, str]:
+    if layouts is None or exports is None:
+        return {}
+    return read_prototypes(layouts, (each.name for each in exports))
 
 
 def layouts_of(kernel: KernelSections) -> Layouts | None:

@@ -41,9 +41,15 @@ class BtfWriter:
         self._next += 1
         return self._next - 1
 
-    def integer(self, name: str, size: int) -> int:
+    def integer(self, name: str, size: int, *, is_signed: bool = False) -> int:
         """Add a plain number of ``size`` bytes."""
-        return self.add(BtfKind.INT, name, size, once=(8 * size,))
+        return self.add(BtfKind.INT, name, size, once=(is_signed << 24 | 8 * size,))
+
+    def function(self, name: str, returns: int, *takes: int, variadic: bool = False) -> int:
+        """Add a function with a prototype of its own."""
+        parts: list[tuple[str | int, ...]] = [("", each) for each in takes]
+        prototype = self.add(BtfKind.FUNC_PROTO, rest=returns, parts=parts + [("", 0)] * variadic)
+        return self.add(BtfKind.FUNC, name, prototype)
 
     def structure(
         self,

@@ -143,7 +143,7 @@ def returning(number: int) -> bytes:
         (-errno.ERANGE, errno.ERANGE, "`7' invalid for parameter `own'"),
         (-errno.ENOSPC, errno.ENOSPC, "`7' too large for parameter `own'"),
         (-errno.ENOENT, errno.ENOENT, "Unknown parameter `own'"),
-        (-1 << 31, (1 << 31) - 1, "`7' invalid for parameter `own'"),
+        (-1 << 31, errno.EINVAL, "`7' invalid for parameter `own'"),
     ],
 )
 def test_a_modules_own_type_is_set_by_its_own_code(setter: int, code: int, line: str) -> None:

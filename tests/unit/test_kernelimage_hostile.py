@@ -52,6 +52,7 @@ def types() -> bytes:
     writer.add(BtfKind.ENUM64, "big", 8, parts=[("HIGH", 1, 2)])
     prototype = writer.add(BtfKind.FUNC_PROTO, "", number, parts=[("size", long), (0, 0)])
     writer.add(BtfKind.FUNC, "kmalloc", prototype)
+    writer.function("_printk", pointer, pointer, number, variadic=True)
     variable = writer.add(BtfKind.VAR, "current_task", long, once=(1,))
     writer.add(BtfKind.DATASEC, ".data..percpu", 64, parts=[(variable, 0, 8)])
     return writer.data()

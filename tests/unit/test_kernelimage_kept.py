@@ -84,7 +84,7 @@ def test_another_image_in_its_place_is_read(path: str, reads: list[str]) -> None
     [
         lambda data: data[:0],
         lambda data: data[:-1],
-        lambda data: data.replace(b"kernel image 3", b"kernel image 2"),
+        lambda data: data.replace(b"kernel image 4", b"kernel image 3"),
         lambda data: data.replace(b"_printk", b"_prints"),
         lambda data: checked(data, b"[]"),
         lambda data: checked(data, b"{}"),
@@ -118,6 +118,7 @@ def test_what_is_asked_of_the_types_is_kept_with_its_answers(
     variables = [writer.add(BtfKind.VAR, name, number, once=(1,)) for name in ("current_task", "x")]
     places = [(variables[0], 0, 8), (variables[1], 8, 65 << 10)]
     writer.add(BtfKind.DATASEC, ".data..percpu", 1 << 20, parts=places)
+    writer.function("kfree", 0, number)
     path = tmp_path / "vmlinuz"
     types = Linked(".BTF", BASE + 0x40000, writer.data())
     path.write_bytes(write_vmlinux([*vmlinux_sections(), types]))
@@ -131,6 +132,7 @@ def test_what_is_asked_of_the_types_is_kept_with_its_answers(
         found = facts_of(str(path), memory, questions)
         assert found.layouts == {size: 8, offset: 4, width: 4}
         assert found.per_cpu == {"current_task": 8}
+        assert found.prototypes == {"kfree": "v4"}
     assert reads == [str(path)]
     assert facts_of(str(path), memory, (missing,)).layouts == {}
     assert facts_of(str(path), memory).layouts is None

@@ -7,7 +7,7 @@ A module's own types go on where its kernel's end (split BTF): its numbers and i
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kmodd.errors import KernelImageError
 from kmodd.kernelimage.btf.types import (
@@ -36,6 +36,8 @@ _HEADER = "HBBIIIII"
 _HEADER_SIZE = 24
 _TYPE_SIZE = 12
 _KIND_FLAG = 0x80000000
+_SIGNED = 1
+"""What is said of a number that can be below zero (BTF_INT_SIGNED)."""
 
 # How many bytes stand behind a type: so many for each of its vlen parts, so many once.
 _EACH = {
@@ -108,6 +110,13 @@ class Btf:
         """Return the bytes of a number, an enum, a structure or a union, as the type says."""
         return self._entry(number)[2]
 
+    def is_signed(self, number: int) -> bool:
+        """Tell whether a number or an enum can be below zero."""
+        if self.kind(number) is BtfKind.INT:
+            (encoding,) = struct.unpack_from(f"{self.order}I", *self._behind(number))
+            return bool(encoding >> 24 & _SIGNED)
+        return bool(self._entry(number)[1] & _KIND_FLAG)
+
     def target(self, number: int) -> int:
         """Return what a pointer, a typedef, a qualifier, a function or a variable is of."""
         return self._entry(number)[2]
@@ -136,6 +145,20 @@ class Btf:
         for number in range(self._first, self.count):
             if self.kind(number) is kind:
                 yield number
+
+    def named(self, names: Collection[str], kind: BtfKind) -> Iterator[tuple[str, int]]:
+        """Yield the types of that kind that have one of these names, with it, for many names.
+
+        Not the base's, nor one whose name ends in another's tail.
+        """
+        wanted = {name.encode("utf-8", "surrogateescape"): name for name in names}
+        offset = self._strings_first
+        for string in self._strings.split(b"\0"):
+            if string in wanted:
+                for number in self._by_name.get(offset, ()):
+                    if self.kind(number) is kind:
+                        yield wanted[string], number
+            offset += len(string) + 1
 
     def members(self, number: int) -> tuple[Member, ...]:
         """Return the members of a structure or union, in its order."""

@@ -44,6 +44,10 @@ def test_a_key_counts_how_often_it_is_on(machine: Machine, decrease: str) -> Non
     assert counted(machine, increase, increase, decrease, decrease) == [1, 2, 1, 0]
 
 
+def test_a_key_can_always_be_on_once_more(machine: Machine) -> None:
+    assert run(machine, "static_key_slow_inc", KEY) == 1
+
+
 @pytest.mark.parametrize("switch", [*ENABLES, *DISABLES])
 def test_what_others_have_counted_stays(machine: Machine, switch: str) -> None:
     increase = "static_key_slow_inc"

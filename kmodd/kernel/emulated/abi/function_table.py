@@ -2,15 +2,21 @@
 """The kernel functions that there are, each declared with its C prototype.
 
 The declarations are the documentation of what is modelled: a function is declared once, at the
-Python function that does its work, or in a list of those that are alike.
+Python function that does its work, or in a list of those that are alike. One that has changed from
+one kernel to the next is declared once for each of its forms, with the kernels that have it; those
+that differ in nothing but their name are declared together (``parse_prototypes``).
+
+``FUNCTIONS`` are those of the kernel that is served (``adopt``), one process's, which has one
+kernel: that declaration counts of which the kernel's version is and with which, as far as the
+kernel says what its functions take, that agrees.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kmodd.kernel.emulated.abi.prototype import Prototype, parse_prototype
+from kmodd.kernel.emulated.abi.prototype import Prototype, Version, parse_prototypes
 
 Implementation = Callable[..., int | None]
 """Does a function's work: (kernel, *arguments) -> the result, None for 0 and for void."""
@@ -32,8 +38,49 @@ class Function:
         return self.work(kernel, *taken) or 0
 
 
+DECLARED: dict[str, list[Function]] = {}
+"""All declared functions by name: for each the forms that it has had."""
+
 FUNCTIONS: dict[str, Function] = {}
-"""All declared functions by name."""
+"""The functions of the kernel that is served, by name."""
+
+UNLIKE: dict[str, str] = {}
+"""Those that are declared, but not as this kernel has them, by name, and why."""
+
+_words: dict[str, str] = {}
+
+DEFAULT_VERSION: Version = (6, 1)
+"""The kernel whose functions there are before any is adopted."""
+
+
+def adopt(version: Version, release: str, prototypes: Mapping[str, str]) -> None:
+    """Have FUNCTIONS and UNLIKE be those of a kernel, before anything of it is run.
+
+    ``prototypes`` has the words of its functions (kernelimage.prototypes), as far as they are
+    known; of others the version alone decides.
+    """
+    FUNCTIONS.clear()
+    UNLIKE.clear()
+    _words.clear()
+    _words.update(prototypes)
+    for name, forms in DECLARED.items():
+        word = prototypes.get(name)
+        found = next((each for each in forms if _fits(each, version, word)), None)
+        if found is not None:
+            FUNCTIONS[name] = found
+        else:
+            UNLIKE[name] = f"has another prototype in {release}"
+
+
+def word_of(name: str) -> str | None:
+    """Return what a function of this kernel takes and returns, None where that is not known."""
+    return _words.get(name)
+
+
+def _fits(function: Function, version: Version, word: str | None) -> bool:
+    prototype = function.prototype
+    return prototype.is_of(version) and (word is None or prototype.agrees(word))
+
 
 Reclaim = Callable[[Any, int], None]
 
@@ -54,7 +101,7 @@ def function(*prototypes: str) -> Callable[[Implementation], Implementation]:
 
     def declare(work: Implementation) -> Implementation:
         for text in prototypes:
-            _add(Function(parse_prototype(text), work))
+            _declare(text, work)
         return work
 
     return declare
@@ -73,13 +120,13 @@ def reclaims(*kinds: str) -> Callable[[Reclaim], Reclaim]:
 def machine_code(code: bytes, prototypes: str) -> None:
     """Declare functions, one a line, that are nothing but ``code``."""
     for text in _lines(prototypes):
-        _add(Function(parse_prototype(text), code=code))
+        _declare(text, code=code)
 
 
 def alike(work: Implementation, prototypes: str) -> None:
     """Declare functions, one a line, with the same work."""
     for text in _lines(prototypes):
-        _add(Function(parse_prototype(text), work))
+        _declare(text, work)
 
 
 def pairs(prototypes: str, what: str = "") -> None:
@@ -93,18 +140,19 @@ def pairs(prototypes: str, what: str = "") -> None:
     """
     for label, take, give in _pairs(prototypes, what):
         label, again, missing = _errors(label)
-        names = [name for name, _ in take.parameters]
-        given = [name for name, _ in give.parameters] if give else names[:1]
+        names = [name for name, _ in take[0].parameters]
+        given = [name for name, _ in give[0].parameters] if give else names[:1]
         key = next((name for name in given if name in names), None)
         if _NOTIFIER in names and _NOTIFIER in given:
             key, again, missing = _NOTIFIER, errno.EEXIST, errno.ENOENT
         if key is None and (again or missing):
-            raise ValueError(f"nothing tells one that {take.name} takes from another")
-        at = None if key is None else take.position(key)
-        _add(Function(take, _taker(label, at, _naming(take), again)))
-        if give is not None and give.name not in FUNCTIONS:
-            at = None if key is None else give.position(key)
-            _add(Function(give, _giver(label, at, missing)))
+            raise ValueError(f"nothing tells one that {take[0].name} takes from another")
+        at = None if key is None else take[0].position(key)
+        for each in take:
+            _add(Function(each, _taker(label, at, _naming(each), again)))
+        for each in give:
+            at = None if key is None else each.position(key)
+            _add_ending(Function(each, _giver(label, at, missing)))
 
 
 def _errors(label: str) -> tuple[str, int, int]:
@@ -127,18 +175,21 @@ def makers(prototypes: str, what: str = "", *, size: int = 1024) -> None:
     parameter of what ends it.
     """
     for label, make, end in _pairs(prototypes, what):
-        _add(Function(make, _maker(label, size, _naming(make))))
-        if end is not None and end.name not in FUNCTIONS:
-            _add(Function(end, _ender(label)))
+        for each in make:
+            _add(Function(each, _maker(label, size, _naming(each))))
+        for each in end:
+            _add_ending(Function(each, _ender(label)))
 
 
-def _pairs(text: str, what: str) -> Iterator[tuple[str, Prototype, Prototype | None]]:
+def _pairs(
+    text: str, what: str
+) -> Iterator[tuple[str, tuple[Prototype, ...], tuple[Prototype, ...]]]:
     for line in _lines(text):
         label, colon, rest = line.partition(": ")
         if not colon:
             label, rest = what, line
         taking, _, giving = rest.partition(" / ")
-        yield label, parse_prototype(taking), parse_prototype(giving) if giving else None
+        yield label, parse_prototypes(taking), parse_prototypes(giving) if giving else ()
 
 
 def _naming(prototype: Prototype) -> int | None:
@@ -190,11 +241,26 @@ def _ender(what: str) -> Implementation:
     return end
 
 
+def _declare(text: str, work: Implementation | None = None, code: bytes = b"") -> None:
+    for prototype in parse_prototypes(text):
+        _add(Function(prototype, work, code))
+
+
 def _add(declared: Function) -> None:
-    name = declared.prototype.name
-    if name in FUNCTIONS:
-        raise ValueError(f"{name} is declared twice")
-    FUNCTIONS[name] = declared
+    prototype = declared.prototype
+    forms = DECLARED.setdefault(prototype.name, [])
+    if any(each.prototype.meets(prototype) for each in forms):
+        raise ValueError(f"{prototype.name} is declared twice")
+    forms.append(declared)
+    if prototype.is_of(DEFAULT_VERSION):
+        FUNCTIONS[prototype.name] = declared
+
+
+def _add_ending(declared: Function) -> None:
+    """Declare what takes something back, unless it takes back what another function gave, too."""
+    prototype = declared.prototype
+    if not any(each.prototype.meets(prototype) for each in DECLARED.get(prototype.name, ())):
+        _add(declared)
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -34,10 +34,21 @@ _NUMBERS = {
     "dma_addr_t": (8, False),
     "phys_addr_t": (8, False),
     "resource_size_t": (8, False),
+    "sector_t": (8, False),
+    "async_cookie_t": (8, False),
+    "time64_t": (8, True),
+    "clockid_t": (4, True),
+    "u_int8_t": (1, False),
 }
 """The bytes of types, and whether they can be below zero; all others are pointers."""
 
-_SHAPE = re.compile(r"(?P<result>.*?[\s*])(?P<name>\w+)\((?P<parameters>.*)\)", re.DOTALL)
+_STRUCTURES = frozenset({"kuid_t", "kgid_t", "pgprot_t", "sockptr_t", "guid_t"})
+"""Types that are structures by another name."""
+
+_SHAPE = re.compile(
+    r"(?P<result>.*?[\s*])(?P<names>\w+(?:\|\w+)*)\((?P<parameters>.*)\)"
+    r"(?: since (?P<since>\d+\.\d+))?(?: until (?P<until>\d+\.\d+))?"
+)
 _WORD = re.compile(r"\w+|\*")
 
 
@@ -48,6 +59,14 @@ class Kind:
     size: int
     signed: bool
     is_pointer: bool = False
+    is_structure: bool = False
+
+    @property
+    def letter(self) -> str:
+        """What stands for it in a word (kernelimage.prototypes)."""
+        if self.is_pointer or self.is_structure:
+            return "p" if self.is_pointer else "s"
+        return _LETTERS[self.size, self.signed]
 
     def take(self, word: int) -> int:
         """Return what a register's contents stand for."""
@@ -58,25 +77,83 @@ class Kind:
 
 
 POINTER = Kind(8, signed=False, is_pointer=True)
+_STRUCTURE = Kind(8, signed=False, is_structure=True)
+_LETTERS = {
+    (0, False): "v",
+    (1, False): "1",
+    (2, False): "2",
+    (4, False): "4",
+    (8, False): "8",
+    (1, True): "b",
+    (2, True): "h",
+    (4, True): "i",
+    (8, True): "l",
+}
+_FIRST, _LAST = (0, 0), (1 << 16, 0)
+_NUMBER_LETTERS = frozenset("1248bhil")
+
+Version = tuple[int, int]
+"""A kernel's version and patch level: (6, 12)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prototype:
-    """A function's declaration. ``text`` is how it is written down."""
+    """A function's declaration. ``text`` is how it is written down.
+
+    ``since`` and ``until`` are the first and the last kernel that it is of, None for any.
+    """
 
     text: str
     name: str
     result: Kind
     parameters: tuple[tuple[str, Kind], ...]
     is_variadic: bool = False
+    since: Version | None = None
+    until: Version | None = None
 
     def position(self, parameter: str) -> int:
         """Return which one of the parameters has that name; raises ValueError."""
         return [name for name, _ in self.parameters].index(parameter)
 
+    def is_of(self, version: Version) -> bool:
+        """Tell whether it is that of a kernel of this version."""
+        return (self.since or version) <= version <= (self.until or version)
+
+    def meets(self, other: "Prototype") -> bool:
+        """Tell whether there may be a kernel that both are of."""
+        first = max(self.since or _FIRST, other.since or _FIRST)
+        return first <= min(self.until or _LAST, other.until or _LAST)
+
+    def agrees(self, word: str) -> bool:
+        """Tell whether a kernel's function with that word (kernelimage.prototypes) is this one.
+
+        The parameters are as many, and each of the same kind, and so is what is returned: a
+        pointer, a number, a structure, or nothing. How wide a number is does not count: one that is
+        passed is within either width.
+        """
+        ours = "".join([self.result.letter, *(kind.letter for _, kind in self.parameters)])
+        return _coarse(ours + "." * self.is_variadic) == _coarse(word.partition(":")[0])
+
+
+def _coarse(word: str) -> list[str]:
+    return ["n" if letter in _NUMBER_LETTERS else letter for letter in word]
+
 
 def parse_prototype(text: str) -> Prototype:
-    """Read a prototype in which every parameter has a name; raises ValueError for another text."""
+    """Read the prototype of one function; raises ValueError for another text."""
+    (prototype,) = parse_prototypes(text)
+    return prototype
+
+
+def parse_prototypes(text: str) -> tuple[Prototype, ...]:
+    """Read a prototype in which every parameter has a name, for each function that has it.
+
+    ``void *kmalloc_trace|__kmalloc_cache_noprof(void *s, gfp_t flags, size_t size)`` has two, which
+    differ in nothing but their names. Behind it may stand of which kernels it is, from the first
+    to the last: ``since 6.4``, ``until 6.3``, ``since 5.15 until 6.3``.
+
+    Raises ValueError for another text.
+    """
     text = " ".join(text.split())
     found = _SHAPE.fullmatch(text)
     if found is None:
@@ -92,7 +169,22 @@ def parse_prototype(text: str) -> Prototype:
             name = words[words.index("*") + 1] if is_function else words[-1]
             points = is_function or "[" in part
             parameters.append((name, POINTER if points else _kind(part[: part.rindex(name)])))
-    return Prototype(text, found["name"], _kind(found["result"]), tuple(parameters), variadic)
+    result, since, until = (
+        _kind(found["result"]),
+        _version(found["since"]),
+        _version(found["until"]),
+    )
+    return tuple(
+        Prototype(text, name, result, tuple(parameters), variadic, since, until)
+        for name in found["names"].split("|")
+    )
+
+
+def _version(text: str | None) -> Version | None:
+    if text is None:
+        return None
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
 
 
 def _parts(text: str) -> list[str]:
@@ -112,6 +204,8 @@ def _kind(text: str) -> Kind:
     if "*" in text or "[" in text or "va_list" in text:
         return POINTER
     words = [word for word in text.split() if word not in ("const", "extern")]
+    if words[0] in ("struct", "union") or words[-1] in _STRUCTURES:
+        return _STRUCTURE
     unsigned = "unsigned" in words
     if words[:1] == ["enum"] or words == ["unsigned"]:
         return Kind(4, signed=False)

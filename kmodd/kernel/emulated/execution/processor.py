@@ -29,7 +29,7 @@ from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.reporting.log import Level
-from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal, ours
 from kmodd.modulefile import ElfMachine
 
 _COMING, _LIVE, _GOING = 1, 0, 2
@@ -155,6 +155,7 @@ class Processor:
                 result = machine.call(image.init)
                 machine.deferred.run()
             finally:
+                mod.suspects = tuple(machine.calls.now.stubbed)
                 self._note(mod)
             if result >= 0:
                 self._set_state(image, _LIVE)
@@ -261,15 +262,17 @@ class Processor:
         """
         machine = self.machine
         with machine.running(module):
+            call = machine.calls.now
             try:
                 yield machine
             except Refusal:
                 raise
             except Crash as crash:
-                raise self._crashed(crash, what) from crash
+                raise self._crashed(crash, what, tuple(call.stubbed)) from crash
             except Exception as error:
                 at = machine.kernel_symbols.address(function) if function in FUNCTIONS else 0
-                raise self._crashed(machine.faults.blame(error, function, at), what) from error
+                mistake = machine.faults.blame(error, function, at)
+                raise self._crashed(mistake, what, tuple(call.stubbed)) from error
 
     def _close_account(self, mod: StructModule, image: ModuleImage) -> tuple[str, ...]:
         """Tell what the module never gave back, and take it."""
@@ -300,11 +303,14 @@ class Processor:
             crash = machine.faults.blame(error, "free_module", 0)
             self._services.printk(Level.WARNING, crash.why)
 
-    def _crashed(self, crash: Crash, what: str) -> Refusal:
+    def _crashed(self, crash: Crash, what: str, stubbed: tuple[str, ...]) -> Refusal:
         """Log a crash, and return why the system call ends."""
         self.machine.faults.report(crash)
         self.machine.deferred.clear()
-        why = f"{what} crashed: {crash.why}"
+        if stubbed:
+            said = f"kmodd: {what} crashed{ours(stubbed)}"
+            self._services.printk(Level.WARNING, said)
+        why = f"{what} crashed: {crash.why}{ours(stubbed)}"
         return Refusal(Reason.MODULE_CRASHED, errno.EFAULT, why, detail=crash.why)
 
     def _note(self, mod: StructModule) -> None:

@@ -264,7 +264,7 @@ machine_code(
     struct device_driver *driver_find(const char *name, struct bus_type *bus)
     int device_for_each_child(struct device *parent, void *data, int (*fn)(struct device *dev, void *data))
     int bus_rescan_devices(struct bus_type *bus)
-    int device_set_wakeup_capable(struct device *dev, bool capable)
+    void device_set_wakeup_capable(struct device *dev, bool capable)
     int device_init_wakeup(struct device *dev, bool enable)
     """,
 )

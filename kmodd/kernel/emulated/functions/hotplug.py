@@ -31,7 +31,7 @@ from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.hardware.memory import BadAddress
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.machine.machine import Machine
-from kmodd.kernel.emulated.reporting.refusal import ERRNO_MAX, Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal, errno_of
 
 DEVICES_MAX = 256
 """Devices that can be plugged in at once."""
@@ -100,7 +100,7 @@ def _shown(machine: Machine, device: BusDevice) -> Device:
         modalias=_modalias(machine, device),
         driver=driver_name(machine, driver) if driver else "",
         driver_module=entry.module if entry else "",
-        probe_errno=min(-device.refusal, ERRNO_MAX),
+        probe_errno=errno_of(-device.refusal),
         owner="" if device.is_made else _owner(machine, device),
     )
 

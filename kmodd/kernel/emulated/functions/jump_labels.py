@@ -102,8 +102,10 @@ def _disable(machine: Machine, key: int) -> None:
         _switch(machine, key, 0)
 
 
-def _increase(machine: Machine, key: int) -> None:
+def _increase(machine: Machine, key: int) -> int:
+    """It is never on too often."""
     _switch(machine, key, _count(machine, key) + 1)
+    return 1
 
 
 def _decrease(machine: Machine, key: int, *_later: int) -> None:
@@ -127,7 +129,7 @@ alike(
 alike(
     _increase,
     """
-    void static_key_slow_inc(struct static_key *key)
+    bool static_key_slow_inc(struct static_key *key)
     """,
 )
 alike(

@@ -324,7 +324,9 @@ def xa_insert(machine: Machine, array: int, index: int, entry: int, *_gfp: int) 
     return 0
 
 
-@function("int __xa_alloc(struct xarray *xa, u32 *id, void *entry, u64 limit, gfp_t gfp)")
+@function(
+    "int __xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, gfp_t gfp)"
+)
 def xa_alloc(machine: Machine, array: int, number: int, entry: int, limit: int, *_rest: int) -> int:
     """The limit is ``struct xa_limit``: the highest number and the lowest."""
     entries = _numbers(machine, array)
@@ -337,7 +339,7 @@ def xa_alloc(machine: Machine, array: int, number: int, entry: int, limit: int, 
 
 
 @function(
-    "int __xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, u64 limit, u32 *next, gfp_t gfp)"
+    "int __xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, u32 *next, gfp_t gfp)"
 )
 def xa_alloc_cyclic(
     machine: Machine, array: int, number: int, entry: int, limit: int, following: int, _gfp: int

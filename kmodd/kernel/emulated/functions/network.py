@@ -184,7 +184,8 @@ machine_code(
     int kernel_getsockname(struct socket *sock, struct sockaddr *addr)
     int kernel_sock_shutdown(struct socket *sock, enum sock_shutdown_cmd how)
     int sock_setsockopt(struct socket *sock, int level, int op, sockptr_t optval, unsigned int optlen)
-    void inet_twsk_purge(struct inet_hashinfo *hashinfo, int family)
+    void inet_twsk_purge(struct inet_hashinfo *hashinfo) since 6.1
+    void inet_twsk_purge(struct inet_hashinfo *hashinfo, int family) until 6.0
     struct sk_buff *skb_dequeue(struct sk_buff_head *list)
     """,
 )
@@ -233,8 +234,8 @@ pairs(
     transformation input (EEXIST): int xfrm_input_register_afinfo(const struct xfrm_input_afinfo *afinfo) / int xfrm_input_unregister_afinfo(const struct xfrm_input_afinfo *afinfo)
     transformation protocol (EEXIST, ENOENT): int xfrm4_protocol_register(struct xfrm4_protocol *handler, unsigned char protocol) / int xfrm4_protocol_deregister(struct xfrm4_protocol *handler, unsigned char protocol)
     transformation protocol (EEXIST, ENOENT): int xfrm6_protocol_register(struct xfrm6_protocol *handler, unsigned char protocol) / int xfrm6_protocol_deregister(struct xfrm6_protocol *handler, unsigned char protocol)
-    key manager: int xfrm_register_km(struct xfrm_mgr *km) / int xfrm_unregister_km(struct xfrm_mgr *km)
-    transformation interface: int xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
+    key manager: void xfrm_register_km(struct xfrm_mgr *km) / void xfrm_unregister_km(struct xfrm_mgr *km)
+    transformation interface: void xfrm_if_register_cb(const struct xfrm_if_cb *ifcb) / void xfrm_if_unregister_cb(void)
     BPF offload device: int bpf_offload_dev_register(void *dev)
     control group link: int cgroup_bpf_link_attach(void *attr, void *prog)
     """

@@ -203,7 +203,7 @@ machine_code(
     void dump_stack(void)
     void __drm_dev_dbg(struct _ddebug *desc, const struct device *dev, int category, const char *format, ...)
     void ___drm_dbg(struct _ddebug *desc, int category, const char *format, ...)
-    bool dump_page(struct page *page, const char *reason)
+    void dump_page(struct page *page, const char *reason)
     """,
 )
 

@@ -83,7 +83,8 @@ pairs(
     latency request: void cpu_latency_qos_add_request(struct pm_qos_request *req, s32 value) / void cpu_latency_qos_remove_request(struct pm_qos_request *req)
     ECC decoder: void amd_register_ecc_decoder(void (*f)(int, struct mce *)) / void amd_unregister_ecc_decoder(void (*f)(int, struct mce *))
     pstore backend: int pstore_register(struct pstore_info *psi) / void pstore_unregister(struct pstore_info *psi)
-    EFI operations (EBUSY, EINVAL): int efivars_register(struct efivars *efivars, const struct efivar_operations *ops) / int efivars_unregister(struct efivars *efivars)
+    EFI operations (EBUSY, EINVAL): int efivars_register(struct efivars *efivars, const struct efivar_operations *ops, struct kobject *kobj) until 6.1 / int efivars_unregister(struct efivars *efivars)
+    EFI operations (EBUSY, EINVAL): int efivars_register(struct efivars *efivars, const struct efivar_operations *ops) since 6.2
     KVM device (EEXIST): int kvm_register_device_ops(const struct kvm_device_ops *ops, u32 type) / void kvm_unregister_device_ops(u32 type)
     IMA template: int ima_register_template(void *template)
     suspend operations: void acpi_s2idle_register(void *ops) / void acpi_s2idle_unregister(void *ops)
@@ -108,8 +109,8 @@ pairs(
     int crypto_register_rngs(struct rng_alg *algs, int count) / void crypto_unregister_rngs(struct rng_alg *algs, int count)
     int crypto_register_kpp(struct kpp_alg *alg) / void crypto_unregister_kpp(struct kpp_alg *alg)
     int crypto_register_akcipher(struct akcipher_alg *alg) / void crypto_unregister_akcipher(struct akcipher_alg *alg)
-    int crypto_register_acomp(struct acomp_alg *alg) / int crypto_unregister_acomp(struct acomp_alg *alg)
-    int crypto_register_scomp(struct scomp_alg *alg) / int crypto_unregister_scomp(struct scomp_alg *alg)
+    int crypto_register_acomp(struct acomp_alg *alg) / void crypto_unregister_acomp(struct acomp_alg *alg)
+    int crypto_register_scomp(struct scomp_alg *alg) / void crypto_unregister_scomp(struct scomp_alg *alg)
     int crypto_register_template(struct crypto_template *tmpl) / void crypto_unregister_template(struct crypto_template *tmpl)
     int crypto_register_templates(struct crypto_template *tmpls, int count) / void crypto_unregister_templates(struct crypto_template *tmpls, int count)
     int crypto_register_notifier(struct notifier_block *nb) / int crypto_unregister_notifier(struct notifier_block *nb)
@@ -354,7 +355,7 @@ def _parse_uuid(machine: Machine, text: int, result: int, order: Sequence[int]) 
     return 0
 
 
-@function("int xfrm_state_flush(struct net *net, u8 proto, bool task_valid, bool sync)")
+@function("int xfrm_state_flush(struct net *net, u8 proto, bool task_valid)")
 def xfrm_state_flush(_machine: Machine, *_arguments: int) -> int:
     """There is no state that could be flushed."""
     return -errno.ESRCH
@@ -380,8 +381,9 @@ machine_code(
     int rtnl_register_module(struct module *owner, int protocol, int msgtype, void *doit, void *dumpit, unsigned int flags)
     int rtnl_unregister(int protocol, int msgtype)
     bool drm_firmware_drivers_only(void)
+    unsigned long cachemode2protval(enum page_cache_mode pcm)
     int acpi_processor_preregister_performance(struct acpi_processor_performance *performance)
-    void nf_log_set(struct net *net, u_int8_t pf, const struct nf_logger *logger)
+    int nf_log_set(struct net *net, u_int8_t pf, const struct nf_logger *logger)
     int netdev_class_create_file_ns(const struct class_attribute *class_attr, const void *ns)
     """,
 )
@@ -400,7 +402,6 @@ machine_code(
     void tty_port_link_device(struct tty_port *port, struct tty_driver *driver, unsigned index)
     void n_tty_inherit_ops(struct tty_ldisc_ops *ops)
     void __static_call_update(struct static_call_key *key, void *tramp, void *func)
-    void cachemode2protval(enum page_cache_mode pcm)
     void cxl_bus_drain(void)
     void xfrm_flush_gc(void)
     void udp_encap_enable(void)

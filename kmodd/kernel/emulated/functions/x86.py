@@ -217,7 +217,7 @@ machine_code(
     void pci_dev_put(struct pci_dev *dev)
     void acpi_put_table(struct acpi_table_header *table)
     void acpi_dev_put(struct acpi_device *adev)
-    void wbinvd_on_all_cpus(void)
+    int wbinvd_on_all_cpus(void)
     void clflush_cache_range(void *vaddr, unsigned int size)
     void pci_lock_rescan_remove(void)
     void pci_unlock_rescan_remove(void)

@@ -31,7 +31,7 @@ from kmodd.kernel.emulated.modules.section_files import section_files
 from kmodd.kernel.emulated.modules.struct_module import StructModule
 from kmodd.kernel.emulated.modules.versions import Versions
 from kmodd.kernel.emulated.reporting.log import Level
-from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal, ours
 from kmodd.modulefile import ModuleFile
 
 
@@ -182,7 +182,10 @@ class ModuleLoad:
         try:
             result = self.cpu.init(mod) if mod.has_init else 0
             if result < 0:
-                why = f"the init of {mod.name} failed"
+                if mod.suspects:
+                    said = f"kmodd: {mod.name}: init failed ({result}){ours(mod.suspects)}"
+                    self.around.log.printk(Level.WARNING, said)
+                why = f"the init of {mod.name} failed{ours(mod.suspects)}"
                 raise Refusal(Reason.KERNEL_REFUSED, -result, why)
         except BaseException as error:
             # Nobody may wait for ever for what will never be live.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls under way: functions of modules that they call, and the kernel's that those call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
 from kmodd.kernel.emulated.abi.structures import MissingFieldError
@@ -52,6 +52,7 @@ class SystemCall:
     slept: float = 0.0
     task: Task | None = None
     number: int = 0
+    stubbed: dict[str, None] = field(default_factory=dict)
 
 
 class SystemCalls:
@@ -131,17 +132,19 @@ class SystemCalls:
             raise crash.page_fault(fault, self._faults.scene(trapped.slot))
         function = FUNCTIONS.get(name)
         if function is None:
-            self._stubs.note(self.taker()[0], name)
-            return 0
+            return self._stub(name)
         try:
             return function(self._kernel, trapped.arguments)
         except (Crash, Suspended, Exited):
             raise
         except MissingFieldError as missing:
-            self._stubs.note(self.taker()[0], name, str(missing))
-            return 0
+            return self._stub(name, str(missing))
         except Exception as error:
             raise self._faults.blame(error, name, trapped.slot) from error
+
+    def _stub(self, name: str, why: str = "") -> int:
+        self.now.stubbed[name] = None
+        return self._stubs.answer(self.taker()[0], name, why)
 
     def _tick(self, at: int) -> None:
         self.now.busy += 1

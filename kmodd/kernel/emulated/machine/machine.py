@@ -51,7 +51,7 @@ class Machine:
         self.clock = Clock(lambda jiffies: self.memory.put(symbols.jiffies, jiffies))
         self.log = LogLines(services.printk)
         self.deferred = DeferredWork()
-        self.stubs = Stubs(services.printk)
+        self.stubs = Stubs(services.printk, self.heap)
         self.faults = Faults(cpu, self.images, services, self.log, self.symbol)
         self.calls = SystemCalls(
             self,

@@ -52,7 +52,8 @@ class StructModule:
     which it was found to. ``taints`` are the letters that it is marked with. ``init_symbol`` and
     ``exit_symbol`` are the symbols of those functions, None where there is none. ``files`` is what
     sysfs shows of its sections. ``why_not_run`` tells why its code does not run, ``stubbed`` which
-    functions it called that nobody has modelled, ``leaks`` what it had not given back when it went.
+    functions it called that nobody has modelled, ``suspects`` those that were called while its init
+    ran, by whom ever, ``leaks`` what it had not given back when it went.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StructModule:
     init_ran: bool = False
     why_not_run: str = ""
     stubbed: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
     leaks: tuple[str, ...] = ()
 
     @property

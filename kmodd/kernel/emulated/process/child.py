@@ -29,7 +29,7 @@ from typing import Any
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
-from kmodd.kernel.emulated.abi import per_cpu, structures
+from kmodd.kernel.emulated.abi import function_table, per_cpu, structures
 from kmodd.kernel.emulated.execution.cpu import why_not
 from kmodd.kernel.emulated.process.confinement import (
     Undone,
@@ -181,7 +181,7 @@ class KernelServer:
         while (message := self._channel.receive()) is not None:
             match message["do"]:
                 case "vmlinux":
-                    self._vmlinux = unpack_vmlinux(message, self._vmlinux.symbols)
+                    self._vmlinux = unpack_vmlinux(message, self._vmlinux)
                 case "boot":
                     self._boot(message)
                 case "reply":
@@ -198,6 +198,7 @@ class KernelServer:
     def _boot(self, message: Message) -> None:
         structures.adopt(self._vmlinux.layouts)
         per_cpu.adopt(self._vmlinux.per_cpu)
+        function_table.adopt(self._vmlinux.version, self._vmlinux.release, self._vmlinux.prototypes)
         self._kernel = EmulatedKernel(
             self._vmlinux.release,
             lambda: self._vmlinux,

@@ -7,7 +7,7 @@ to that process comes from the daemon, and is trusted there.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kmodd.errors import KernelError, Reason
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
-    """Return a Vmlinux, with or without its symbols."""
+    """Return a Vmlinux, with or without its symbols and their prototypes."""
     sample = vmlinux.sample
     machine = sample.machine if sample else None
     return {
@@ -82,16 +82,21 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         ]
         if with_symbols
         else None,
+        "prototypes": dict(vmlinux.prototypes) if with_symbols else None,
     }
 
 
-def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlinux:
-    """Return the Vmlinux that the daemon sent; ``symbols`` are used where it carries none."""
+def unpack_vmlinux(message: Message, before: Vmlinux) -> Vmlinux:
+    """Return the Vmlinux that the daemon sent; where that carries no symbols, nor prototypes, they
+    are those of ``before``.
+    """
     sample = None
     if message["sample"] is not None:
         key, *rest = message["sample"]
         sample = Sample(MachineType(*message["machine"]), bytes.fromhex(key), *rest)
+    symbols, prototypes = before.symbols, before.prototypes
     if message["symbols"] is not None:
+        prototypes = message["prototypes"]
         symbols = {name: CoreSymbol(*rest) for name, *rest in message["symbols"]}
     return Vmlinux(
         release=message["release"],
@@ -102,6 +107,7 @@ def unpack_vmlinux(message: Message, symbols: Mapping[str, CoreSymbol]) -> Vmlin
         builtins=Builtins(*map(frozenset, message["builtins"])),
         options=BuildOptions(**message["options"]),
         per_cpu=message["per_cpu"],
+        prototypes=prototypes,
         layouts=_layouts(message["layouts"]),
         certificates=tuple(
             parse_certificate(bytes.fromhex(each)) for each in message["certificates"]

@@ -149,6 +149,7 @@ class VmlinuxSource:
             certificates=self._certificates,
             layouts=image.layouts if image else None,
             per_cpu=image.per_cpu if image else {},
+            prototypes=image.prototypes if image else {},
         )
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:

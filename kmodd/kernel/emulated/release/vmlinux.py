@@ -70,7 +70,8 @@ class Vmlinux:
     on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
     those of the keys that signatures are verified with, as far as the root has them. ``layouts``
     are those of its structures, None where they are not known, and ``per_cpu`` its variables of
-    which each processor has its own, with their bytes.
+    which each processor has its own, with their bytes. ``prototypes`` are words for what its
+    functions take and return (kernelimage.prototypes), as far as that is known.
     """
 
     release: str
@@ -83,6 +84,7 @@ class Vmlinux:
     certificates: tuple[Certificate, ...] = ()
     layouts: Answers | None = None
     per_cpu: Mapping[str, int] = field(default_factory=dict)
+    prototypes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def version(self) -> tuple[int, int]:

@@ -2,13 +2,17 @@
 """How a system call of the emulated kernel fails."""
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from kmodd.errors import KernelError, Reason
 
-ERRNO_MAX = (1 << 31) - 1
-"""The largest int: what code returns may be the smallest, whose opposite is none."""
+ERRNO_MAX = 4095
+"""The largest errno (include/linux/err.h, MAX_ERRNO): what is beyond is no error for who makes the
+call, and is told as EINVAL."""
+
+NAMED = 5
+"""Functions that are named where a failure may be kmodd's."""
 
 
 class Refusal(KernelError):  # noqa: N818  # the kernel's word for it
@@ -30,7 +34,7 @@ class Refusal(KernelError):  # noqa: N818  # the kernel's word for it
         super().__init__(
             reason,
             message,
-            errno=min(errno, ERRNO_MAX),
+            errno=errno_of(errno),
             symbol=symbol,
             detail=detail,
             leaks=leaks,
@@ -42,6 +46,23 @@ class Refusal(KernelError):  # noqa: N818  # the kernel's word for it
         if not self._is_told:
             self.module, self.log, self._is_told = module, tuple(log), True
         return self
+
+
+def errno_of(code: int) -> int:
+    """Return the errno that what code has returned stands for: ``code`` is its opposite."""
+    return code if code <= ERRNO_MAX else errno.EINVAL
+
+
+def ours(stubbed: Sequence[str]) -> str:
+    """Return the end of a sentence about code that failed after it has called such functions.
+
+    What they gave it is not what the kernel gives, and may be why it failed. Empty without any.
+    """
+    if not stubbed:
+        return ""
+    more = len(stubbed) - NAMED
+    names = ", ".join(stubbed[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"; that may be kmodd's fault, which does not model {names}"
 
 
 def format_refusal(message: str) -> Refusal:
