@@ -89,8 +89,9 @@ class LocalChannel(Channel):
         release = place.release or _release_of(os.uname().release, place.root)
         if not release:
             from kmodd.database.releases import newest_release
+            from kmodd.places import modules_directory
 
-            release = newest_release(_trees(place.root)) or os.uname().release
+            release = newest_release(modules_directory(place.root)) or os.uname().release
         self._answers = Answers(
             place.root,
             release,
@@ -186,14 +187,12 @@ def _command_line() -> str:
         return ""
 
 
-def _trees(root: str) -> str:
-    return os.path.join(root, "lib/modules")
-
-
 def _release_of(release: str, root: str) -> str:
     """Return a kernel's ``release`` if ``root`` has its tree, or no tree at all, else ""."""
+    from kmodd.places import modules_directory
+
     try:
-        names = os.listdir(_trees(root or "/"))
+        names = os.listdir(modules_directory(root or "/"))
     except OSError:
         return release
     return release if release in names or not names else ""

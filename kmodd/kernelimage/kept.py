@@ -23,11 +23,16 @@ class ImageKeeper(Protocol):
 
 
 def facts_of(
-    path: str, keeper: ImageKeeper | None, questions: Sequence[LayoutQuestion] = ()
+    path: str,
+    keeper: ImageKeeper | None,
+    questions: Sequence[LayoutQuestion] = (),
+    *,
+    types_of: str = "",
 ) -> ImageFacts:
     """Return what the image at ``path`` says, from what is kept of the very same file or anew.
 
-    ``questions`` are what is asked of its types.
+    ``questions`` are what is asked of its types. Where ``types_of`` names a release, the file is
+    one of types alone, of the kernel of that release.
     Raises KernelImageError.
     """
     try:
@@ -43,9 +48,9 @@ def facts_of(
         else:
             if kept is not None:
                 return kept
-    from kmodd.kernelimage.reading import read_facts
+    from kmodd.kernelimage.reading import read_facts, read_types
 
-    facts = read_facts(path, questions)
+    facts = read_types(path, types_of, questions) if types_of else read_facts(path, questions)
     # What was read while somebody put another file there is not kept as that one's.
     if keeper is not None and _is_still(path, stamp):
         keeper.save(path, dump_facts(facts, stamp, questions))

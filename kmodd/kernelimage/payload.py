@@ -5,7 +5,8 @@ A bzImage (Documentation/arch/x86/boot.rst) has an ELF file behind its own code,
 zboot image (drivers/firmware/efi/libstub/zboot-header.S) something compressed; a unified kernel
 image one of these in the section ``.linux`` of a PE file; headers packages and PowerPC have the ELF
 file itself. The kernel of arm64, RISC-V and LoongArch is flat: a copy of memory, with a header
-(Documentation/arch/arm64/booting.rst) and no tables.
+(Documentation/arch/arm64/booting.rst) and no tables. A file of types alone, as a running kernel
+has it, is taken for a flat kernel that has nothing else.
 """
 
 import os
@@ -16,6 +17,7 @@ from stat import S_ISREG
 from typing import NamedTuple
 
 from kmodd.errors import KernelImageError, ModuleFileError
+from kmodd.kernelimage.btf import BTF_BEGINNING
 from kmodd.kernelimage.unpacking import UNPACKED_MAX, compression_of, unpack
 from kmodd.modulefile.image import FileImage
 
@@ -66,7 +68,7 @@ def unwrapped(path: str) -> Iterator[UnwrappedKernel]:
             if head.startswith(_ELF):
                 yield UnwrappedKernel(image, is_elf=True)
                 return
-            if head.startswith(_FLAT_MAGIC, _FLAT_OFFSET):
+            if head.startswith(_FLAT_MAGIC, _FLAT_OFFSET) or head.startswith(BTF_BEGINNING):
                 if image.size > UNPACKED_MAX:
                     raise KernelImageError(path, f"a kernel of {image.size} bytes")
                 yield UnwrappedKernel(image, is_elf=False)

@@ -33,15 +33,16 @@ _STRUCTURES = (BtfKind.STRUCT, BtfKind.UNION)
 _NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64)
 
 
-def read_prototypes(layouts: Layouts, names: Iterable[str]) -> dict[str, str]:
-    """Return the words of those functions of which the types say something.
+def read_prototypes(layouts: Layouts, names: Iterable[str] | None = None) -> dict[str, str]:
+    """Return the words of those functions of which the types say something, of all without names.
 
     Nothing is said of a name that several functions have, with different prototypes.
 
     Raises KernelImageError where the types are not in order.
     """
     words, found = _Words(layouts), dict[str, str]()
-    for name, number in layouts.btf.named(frozenset(names), BtfKind.FUNC):
+    wanted = None if names is None else frozenset(names)
+    for name, number in layouts.btf.named(wanted, BtfKind.FUNC):
         word = words.word(layouts.btf.target(number))
         if found.setdefault(name, word) != word:
             found[name] = NOTHING

@@ -62,6 +62,32 @@ def read_facts(path: str, questions: Sequence[LayoutQuestion] = ()) -> ImageFact
         )
 
 
+def read_types(path: str, release: str, questions: Sequence[LayoutQuestion]) -> ImageFacts:
+    """Return what the file of types at ``path`` answers: a ``vmlinux``, or a section of one.
+
+    That it is of ``release`` its place says; if it has a banner, that has to say so, too.
+
+    Raises KernelImageError as ``read_facts`` does, and where there are no types.
+    """
+    with opened(path) as kernel:
+        try:
+            found, _ = read_banner(kernel)
+        except KernelImageError:
+            found = release
+        if found != release:
+            raise kernel.error(f"it is not of {release}, but of {found}")
+        layouts = layouts_of(kernel)
+        if layouts is None:
+            raise kernel.error("it has no types (.BTF)")
+        return ImageFacts(
+            release=release,
+            banner="",
+            layouts=answer(layouts, questions),
+            per_cpu=_per_cpu(layouts),
+            prototypes=read_prototypes(layouts),
+        )
+
+
 def _per_cpu(layouts: Layouts) -> dict[str, int]:
     variables = layouts.variables(".data..percpu").values()
     return {each.name: each.size for each in variables if each.size <= PER_CPU_MAX}

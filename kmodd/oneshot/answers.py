@@ -16,6 +16,7 @@ from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, StateError, TreeError
 from kmodd.messages import database_service, errors, module_service
 from kmodd.names import module_name, module_name_of_path, symbol_key
+from kmodd.places import modules_directory
 from kmodd.plan.load import plan_load
 from kmodd.plan.loaded import by_name, odd_names
 from kmodd.plan.requests import check_parameters
@@ -272,7 +273,7 @@ class _Trees:
     """Stands in for a daemon's trees: those of one root, each as its files have it."""
 
     def __init__(self, root: str, release: str, config: Sequence[str], command_line: str) -> None:
-        self._directory = f"{root.rstrip('/')}/lib/modules"
+        self._directory = modules_directory(root.rstrip("/") or "/")
         self._release = release
         self._config: Config | None = None
         self._paths = config

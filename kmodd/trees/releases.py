@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kmodd import places
 from kmodd.database.build import build
 from kmodd.database.inventory import Inventory
 from kmodd.database.reading import Progress
@@ -209,7 +210,7 @@ def _treeless(directory: Path, options: TreeOptions) -> Generation:
 
 def modules_directory(root: Path) -> Path:
     """Return the directory of module trees under the system root ``root``."""
-    return root / "lib" / "modules"
+    return Path(places.modules_directory(str(root)))
 
 
 def _directories_in(directory: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from kmodctl import CallError
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.modules import SOURCES, module_tree
+from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
 
 MISSING = "kmodd is installed without its extra 'emulator'"
@@ -155,3 +156,19 @@ def test_a_real_kernel_cannot_be_told_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "only an emulated one can do without" in done.stderr
+
+
+def test_no_code_is_run_of_a_release_that_nobody_knows(modules_root: ModuleTree) -> None:
+    require_emulator()
+    modules_root.directory.rename(modules_root.directory.with_name("6.2.0-unknown"))
+    with running_daemon(modules_root.root) as daemon:
+        why = "nothing tells of the structures of 6.2.0-unknown: there is no image of its kernel"
+        assert f"not run: {why}" in said(daemon, "status")
+        said(daemon, "insmod", str(SOURCES / "halfway.ko"))  # whose init fails
+        (module,) = json.loads(said(daemon, "--json", "lsmod"))
+        assert (module["init_state"], module["why_not_run"]) == ("INIT_STATE_NOT_RUN", why)
+        with daemon.client() as client:
+            assert client.insert(SOURCES / "hello.ko").why_not_run == why
+            with pytest.raises(CallError, match=why):
+                client.add_device("platform:x")
+        said(daemon, "rmmod", "halfway")

@@ -145,3 +145,14 @@ def test_databases_that_are_damaged_are_told_and_nothing_is_a_traceback(tree: Mo
     assert told.returncode == 1
     assert told.stderr.startswith(f"modprobe: ERROR: {aliases}: a damaged index: ")
     assert told.stderr.count("\n") == 1
+
+
+def test_a_root_may_have_its_trees_in_usr_alone(tree: ModuleTree) -> None:
+    (tree.root / "usr").mkdir()
+    (tree.root / "lib").rename(tree.root / "usr/lib")
+    told = kmodctl("modprobe", "-d", str(tree.root), "-D", "world")
+    extra = f"{tree.root}/usr/lib/modules/{tree.release}/extra"
+    assert told.stdout == f"insmod {extra}/greet.ko \ninsmod {extra}/world.ko \n"
+    with running_daemon(tree.root) as daemon:
+        loaded = daemon.kmodctl("modprobe", "-v", "world")
+        assert loaded.stdout == told.stdout

@@ -26,10 +26,10 @@ def _as_before() -> Iterator[None]:
     """Leave this process with the variables of 6.1, which all other tests go by."""
     yield
     structures.adopt(None)
-    per_cpu.adopt({})
+    per_cpu.adopt(None)
 
 
-def adopt(sizes: dict[str, int], **hot: int) -> None:
+def adopt(sizes: dict[str, int] | None, **hot: int) -> None:
     """Take over these variables, and where the hot ones are in their structure."""
     of_6_1 = {
         field.question: field.number
@@ -52,7 +52,7 @@ def at(machine: Machine, name: str) -> int:
 
 
 def test_the_task_is_in_a_variable_of_its_own() -> None:
-    for sizes in ({}, OF_7_2):
+    for sizes in (None, OF_7_2):
         adopt(sizes)
         assert not HOT_VARIABLES.has("current_task")
         machine = new_machine()
@@ -88,7 +88,7 @@ def test_what_a_kernel_does_not_list_there_is_one_of() -> None:
     symbols = new_machine().kernel_symbols
     assert symbols.address("mine") < addresses.PER_CPU_OF_MODULES
     assert symbols.address("softnet_data") >= addresses.DATA
-    per_cpu.adopt({})
+    per_cpu.adopt(None)
     assert (per_cpu.size_of("mine"), per_cpu.size_of("softnet_data")) == (None, 4096)
 
 

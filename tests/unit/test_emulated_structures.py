@@ -12,6 +12,7 @@ from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import EmulationReport, InitState, InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, VmlinuxSource
 from kmodd.kernel.emulated.abi import structures
+from kmodd.kernel.emulated.abi.per_cpu import OF_6_1
 from kmodd.kernel.emulated.abi.structures import (
     DENTRY,
     MODULE,
@@ -106,7 +107,7 @@ def booted(root: Path, layouts: Answers, *names: str) -> tuple[IsolatedKernel, l
         with ModuleFile.open(str(tree.directory / f"extra/{name}.ko")) as file:
             symbols |= {each.name: CoreSymbol() for each in file.undefined()}
             images.append(file.image)
-    vmlinux = replace(source(), symbols=symbols, layouts=layouts)
+    vmlinux = replace(source(), symbols=symbols, layouts=layouts, per_cpu=OF_6_1)
     return IsolatedKernel(tree.release, lambda: vmlinux), images
 
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("modulefile", "config"),
     ("names",),
     ("errors", "globs", "messages", "v1"),
-    ("records", "tuples", "enums", "escapes", "confinement"),
+    ("records", "tuples", "enums", "escapes", "confinement", "places"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 

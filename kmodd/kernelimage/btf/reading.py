@@ -146,18 +146,18 @@ class Btf:
             if self.kind(number) is kind:
                 yield number
 
-    def named(self, names: Collection[str], kind: BtfKind) -> Iterator[tuple[str, int]]:
-        """Yield the types of that kind that have one of these names, with it, for many names.
+    def named(self, names: Collection[str] | None, kind: BtfKind) -> Iterator[tuple[str, int]]:
+        """Yield the types of that kind that have one of these names, with it, or all with a name.
 
         Not the base's, nor one whose name ends in another's tail.
         """
-        wanted = {name.encode("utf-8", "surrogateescape"): name for name in names}
+        wanted = {name.encode("utf-8", "surrogateescape") for name in names or ()}
         offset = self._strings_first
         for string in self._strings.split(b"\0"):
-            if string in wanted:
+            if string in wanted or (names is None and string):
                 for number in self._by_name.get(offset, ()):
                     if self.kind(number) is kind:
-                        yield wanted[string], number
+                        yield string.decode("utf-8", "surrogateescape"), number
             offset += len(string) + 1
 
     def members(self, number: int) -> tuple[Member, ...]:

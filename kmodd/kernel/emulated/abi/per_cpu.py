@@ -2,13 +2,13 @@
 """The kernel's variables of which each processor has its own, and their bytes.
 
 Modules have them as offsets into the processor's area, so that it must be known of each name
-whether it is one. The kernel's image lists them; without one they are those that modules of 6.1
-import. They are one process's, which has one kernel.
+whether it is one. The kernel's types list them; on a 6.1 without any they are those that its
+modules import. They are one process's, which has one kernel.
 """
 
 from collections.abc import Mapping
 
-_OF_6_1 = {
+OF_6_1 = {
     "current_task": 8,
     "pcpu_hot": 64,
     "cpu_number": 4,
@@ -48,14 +48,15 @@ _OF_6_1 = {
     "spec_ctrl_current": 8,
     "x86_spec_ctrl_current": 8,
 }
+"""Those that modules of 6.1 import."""
 
-_known: dict[str, int] = dict(_OF_6_1)
+_known: dict[str, int] = dict(OF_6_1)
 
 
-def adopt(sizes: Mapping[str, int]) -> None:
-    """Take over what a kernel lists; where it lists none the variables are those of 6.1."""
+def adopt(sizes: Mapping[str, int] | None) -> None:
+    """Take over what a kernel lists; None for those of 6.1, where nothing tells."""
     _known.clear()
-    _known.update(sizes or _OF_6_1)
+    _known.update(OF_6_1 if sizes is None else sizes)
 
 
 def size_of(name: str) -> int | None:

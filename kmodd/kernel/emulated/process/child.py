@@ -196,8 +196,9 @@ class KernelServer:
         os._exit(0)
 
     def _boot(self, message: Message) -> None:
-        structures.adopt(self._vmlinux.layouts)
-        per_cpu.adopt(self._vmlinux.per_cpu)
+        layouts = self._vmlinux.layouts
+        structures.adopt(layouts)
+        per_cpu.adopt(None if layouts is None else self._vmlinux.per_cpu)
         function_table.adopt(self._vmlinux.version, self._vmlinux.release, self._vmlinux.prototypes)
         self._kernel = EmulatedKernel(
             self._vmlinux.release,

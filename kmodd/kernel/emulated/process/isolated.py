@@ -90,7 +90,7 @@ class IsolatedKernel:
         """
         self.release = release
         self.boot_id = ""
-        self.why_not_run = why_not(wanted=run_code)
+        self.why_not_run = why_not(wanted=run_code) or vmlinux().why_not_run
         self.runs_init = not self.why_not_run
         self._run_code = run_code
         self._vmlinux = vmlinux

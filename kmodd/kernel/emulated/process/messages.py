@@ -75,6 +75,7 @@ def pack_vmlinux(vmlinux: Vmlinux, *, with_symbols: bool) -> Message:
         },
         "layouts": _packed(vmlinux.layouts),
         "per_cpu": dict(vmlinux.per_cpu),
+        "untold": vmlinux.untold,
         "certificates": [each.der.hex() for each in vmlinux.certificates],
         "symbols": [
             [name, each.crc, each.gpl_only, each.namespace]
@@ -108,6 +109,7 @@ def unpack_vmlinux(message: Message, before: Vmlinux) -> Vmlinux:
         options=BuildOptions(**message["options"]),
         per_cpu=message["per_cpu"],
         prototypes=prototypes,
+        untold=message["untold"],
         layouts=_layouts(message["layouts"]),
         certificates=tuple(
             parse_certificate(bytes.fromhex(each)) for each in message["certificates"]

@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmodd.kernelimage.places import find_in_root
+
 CONFIG_PLACES = (
     "boot/config-{release}",
     "lib/modules/{release}/config",
-    "usr/lib/modules/{release}/config",
     "lib/modules/{release}/build/.config",
     "usr/src/linux-headers-{release}/.config",
 )
@@ -55,13 +56,12 @@ class BuildOptions:
 
 def read_build_options(root: Path, release: str) -> BuildOptions:
     """Return the options that the configuration of ``release`` under ``root`` tells."""
-    for place in CONFIG_PLACES:
-        path = root / place.format(release=release)
-        try:
-            if path.is_file() and path.stat().st_size <= CONFIG_MAX:
-                return parse_build_options(path.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            continue
+    path = find_in_root(root, release, CONFIG_PLACES)
+    try:
+        if path is not None and path.stat().st_size <= CONFIG_MAX:
+            return parse_build_options(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        pass
     return BuildOptions()
 
 

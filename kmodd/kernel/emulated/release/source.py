@@ -21,6 +21,7 @@ from kmodd.kernel.emulated.release.certificates import (
     parse_certificates,
     read_certificates,
 )
+from kmodd.kernel.emulated.release.kernel_types import types_of
 from kmodd.kernel.emulated.release.vmlinux import (
     FROM_MODULES,
     Builtins,
@@ -31,7 +32,7 @@ from kmodd.kernel.emulated.release.vmlinux import (
 )
 from kmodd.kernelimage.facts import ImageFacts
 from kmodd.kernelimage.kept import ImageKeeper, facts_of
-from kmodd.kernelimage.places import find_image
+from kmodd.kernelimage.places import find_image, find_in_root
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.exports import ExportedSymbol
 from kmodd.modulefile.file import THIS_MODULE
@@ -109,7 +110,8 @@ class VmlinuxSource:
         self._vmlinux = Vmlinux(release)
         self._options = read_build_options(root, release)
         path = find_image(root, release)
-        self._image = read_image(path, release, images) if path else None
+        self._image, why = read_image(path, release, images)
+        self._types = types_of(self._image, why, root, release, images)
         self._certificates = (
             *parse_certificates(self._image.certificates if self._image else ()),
             *read_certificates(find_in_root(root, release, CERTIFICATE_PLACES)),
@@ -147,9 +149,10 @@ class VmlinuxSource:
             builtins=read_builtins(self._directory, image.directories if image else None),
             options=self._options,
             certificates=self._certificates,
-            layouts=image.layouts if image else None,
-            per_cpu=image.per_cpu if image else {},
-            prototypes=image.prototypes if image else {},
+            layouts=self._types.layouts,
+            per_cpu=self._types.per_cpu,
+            prototypes=self._types.prototypes,
+            untold=self._types.untold,
         )
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:
@@ -209,20 +212,25 @@ def read_builtins(directory: Path, with_directory: Set[str] | None = None) -> Bu
     return Builtins(names, frozenset(declared))
 
 
-def read_image(path: Path, release: str, images: ImageKeeper | None) -> ImageFacts | None:
-    """Return what the image says; None, with a word in the log, for one that is of no use.
+def read_image(
+    path: Path | None, release: str, images: ImageKeeper | None
+) -> tuple[ImageFacts | None, str]:
+    """Return what the image says, or why there is none that is of use; the log is told of that.
 
     An image of another release is of none.
     """
+    if path is None:
+        return None, "there is no image of its kernel"
     try:
         facts = facts_of(str(path), images, QUESTIONS)
     except KernelImageError as error:
         log.warning("the kernel's image tells nothing: %s", error.message)
-        return None
+        return None, error.message
     if facts.release != release:
-        log.warning("%s is no image of %s, but of %s", path, release, facts.release)
-        return None
-    return facts
+        why = f"{path} is no image of {release}, but of {facts.release}"
+        log.warning("%s", why)
+        return None, why
+    return facts, ""
 
 
 def _symbols_of(
@@ -248,21 +256,6 @@ def _core_symbols(exports: Iterable[ExportedSymbol]) -> dict[str, CoreSymbol]:
 def find_symvers(root: Path, release: str) -> Path | None:
     """Return the release's Module.symvers under ``root``, if there is one."""
     return find_in_root(root, release, SYMVERS_PLACES)
-
-
-def find_in_root(root: Path, release: str, places: Iterable[str]) -> Path | None:
-    """Return the first of these files of a release's build that there is under ``root``.
-
-    A link to the build that is absolute is one within the root.
-    """
-    for place in places:
-        path = root / place.format(release=release)
-        build = root / f"lib/modules/{release}/build"
-        if path.is_relative_to(build) and build.is_symlink() and build.readlink().is_absolute():
-            path = root / build.readlink().relative_to("/") / path.relative_to(build)
-        if path.is_file():
-            return path
-    return None
 
 
 def symbols_from_modules(

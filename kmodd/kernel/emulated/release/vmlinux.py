@@ -10,6 +10,9 @@ from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernelimage.questions import Answers
 from kmodd.keys import Certificate
 
+TYPED_IN = (6, 1)
+"""The version of which the layouts are typed in (abi/structures), as Debian builds it."""
+
 FROM_MODULES = "what the tree's modules import"
 
 # "6.1.0-56-amd64" up to Debian 12, "6.12.43+deb13-amd64" after.
@@ -69,9 +72,10 @@ class Vmlinux:
     ``vermagic`` is empty and ``sample`` None where no module of the tree tells; then what depends
     on them is not checked. ``source`` says where ``symbols`` are known from. ``certificates`` are
     those of the keys that signatures are verified with, as far as the root has them. ``layouts``
-    are those of its structures, None where they are not known, and ``per_cpu`` its variables of
-    which each processor has its own, with their bytes. ``prototypes`` are words for what its
-    functions take and return (kernelimage.prototypes), as far as that is known.
+    are those of its structures, None where they are not known (``untold`` says why), and
+    ``per_cpu`` its variables of which each processor has its own, with their bytes. ``prototypes``
+    are words for what its functions take and return (kernelimage.prototypes), as far as that is
+    known.
     """
 
     release: str
@@ -85,11 +89,24 @@ class Vmlinux:
     layouts: Answers | None = None
     per_cpu: Mapping[str, int] = field(default_factory=dict)
     prototypes: Mapping[str, str] = field(default_factory=dict)
+    untold: str = ""
 
     @property
     def version(self) -> tuple[int, int]:
         """Version and patch level of the release; a release without is taken for the latest."""
         return _version_of(self.release)
+
+    @property
+    def why_not_run(self) -> str:
+        """Why no module's code can be run here; empty where it can.
+
+        Code has the layouts of its kernel's structures in it. Those of 6.1 are known to kmodd, and
+        are no other kernel's.
+        """
+        if self.layouts is not None or self.version == TYPED_IN:
+            return ""
+        why = f": {self.untold}" if self.untold else ""
+        return f"nothing tells of the structures of {self.release}{why}"
 
     @property
     def machine(self) -> MachineType | None:

@@ -220,7 +220,7 @@ class EmulatedKernel:
 
     def _make_cpu(self, *, wanted: bool) -> Cpu:
         """Return the processor that runs modules' code, or says why it does not."""
-        why = why_not(wanted=wanted)
+        why = why_not(wanted=wanted) or self._vmlinux().why_not_run
         if why:
             return IdleCpu(why)
         # The emulator's library need not be installed, and takes 60 ms to load.
