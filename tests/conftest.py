@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.debian import DebianTree, unpacked_tree
+from tests.support.debian import SUITES, DebianTree, tree_of, unpacked_tree
 from tests.support.modules import module_tree
 from tests.support.tree import ModuleTree
 
@@ -21,6 +21,12 @@ settings.load_profile("timeless")
 def debian_tree() -> DebianTree:
     """Debian's own kernel modules, some 4,000; shared, so read and never written."""
     return unpacked_tree()
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def each_kernel(request: pytest.FixtureRequest) -> DebianTree:
+    """The kernel of one of Debian's suites after the other, as packed; to read only."""
+    return tree_of(request.param)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's own modules, with the signatures that its build has made, on its own certificate."""
+"""Modules of Debian's kernels, with the signatures of their builds, and their own certificates."""
 
 import errno
 import random
@@ -20,14 +20,14 @@ ENFORCED = "module.sig_enforce"
 
 
 @pytest.fixture(scope="module")
-def source(debian_tree: DebianTree) -> VmlinuxSource:
-    return VmlinuxSource(debian_tree.root, debian_tree.release, debian_tree.directory.parent, dict)
+def source(each_kernel: DebianTree) -> VmlinuxSource:
+    return VmlinuxSource(each_kernel.root, each_kernel.release, each_kernel.directory.parent, dict)
 
 
 @pytest.fixture(scope="module")
-def modules(debian_tree: DebianTree) -> tuple[bytes, ...]:
+def modules(each_kernel: DebianTree) -> tuple[bytes, ...]:
     """Modules that need no other, drawn by lot, the same each time."""
-    paths = sorted(debian_tree.directory.rglob("*.ko*"))
+    paths = sorted(each_kernel.directory.rglob("*.ko*"))
     random.Random(19).shuffle(paths)
     return tuple(islice(_alone(paths), SAMPLE_SIZE))
 

@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's own kernel modules, downloaded and unpacked without being installed.
 
-The release is the one that the metapackage of the machine's architecture points at today, so
-nothing here goes stale. The package is kept in tests/.cache, unpacked, for every later run.
+The release is the one that the metapackage of a suite points at today, so nothing here goes stale.
+The package is kept in tests/.cache, unpacked, for every later run.
 """
 
 import fcntl
-import os
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.apt import ARCHITECTURE, Apt, apt_of, machine_architecture, unpack
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 CACHE = Path(__file__).parents[1] / ".cache"
-NEED = "Debian's kernel modules need apt-get and dpkg, and package lists (apt-get update)"
+
+SUITES = ("bookworm", "trixie", "sid")
+"""Those whose kernels are tested: Linux 6.1, 6.12, and what is newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebianTree(ModuleTree):
-    """An unpacked kernel image package: ``lib/modules/<release>`` and ``boot`` below ``root``.
+    """An unpacked kernel image package, as it is packed: ``lib`` may be in ``usr`` alone.
 
     Shared by all tests: nobody writes into it. ``copy`` gives a tree to write into.
     """
@@ -33,17 +33,18 @@ class DebianTree(ModuleTree):
     @property
     def kernel_image(self) -> Path:
         """The bootable kernel (vmlinuz)."""
-        return self.root / "boot" / f"vmlinuz-{self.release}"
+        in_boot = self.root / "boot" / f"vmlinuz-{self.release}"
+        return in_boot if in_boot.exists() else self.directory / "vmlinuz"
 
 
 def debian_release() -> str:
     """Return the release of Debian's current kernel, "6.1.0-56-amd64"; skips without apt."""
-    return _current("linux-image")
+    return Apt().newest("linux-image", machine_architecture())
 
 
 def headers() -> Path:
     """Return the installed headers of Debian's current kernel; skips where there are none."""
-    release = _current("linux-headers")
+    release = Apt().newest("linux-headers", machine_architecture())
     directory = Path("/usr/src") / f"linux-headers-{release}"
     require(directory.is_dir(), f"building modules needs the package linux-headers-{release}")
     return directory
@@ -55,44 +56,33 @@ def unpacked_tree(cache: Path = CACHE) -> DebianTree:
     Skips where apt cannot name or fetch the package. Safe to call from several processes: the
     first one works, the others wait for it.
     """
-    release = debian_release()
-    package = _package_file(f"linux-image-{release}")
-    root = cache / package.removesuffix(".deb")
     with _locked(cache):
-        if not root.exists():
-            _unpack_package(f"linux-image-{release}", root)
+        return _unpacked(Apt(), machine_architecture(), cache)
+
+
+def tree_of(suite: str, cache: Path = CACHE) -> DebianTree:
+    """Return the same of the current kernel of one of Debian's suites, for x86-64."""
+    with _locked(cache):
+        return _unpacked(apt_of(suite, cache), ARCHITECTURE, cache)
+
+
+def _unpacked(apt: Apt, architecture: str, cache: Path) -> DebianTree:
+    release = apt.newest("linux-image", architecture)
+    package = f"linux-image-{release}"
+    root = cache / apt.file_name(package).removesuffix(".deb")
+    if not root.exists():
+        # From Linux 7.2 on it only needs others, which have -RELEASE in the end, too.
+        parts = [each for each in apt.needed(package) if each.endswith(f"-{release}")]
+        _unpack_packages(apt, [package, *parts], root)
     return DebianTree(root=root, release=release)
 
 
-def _current(kind: str) -> str:
-    """The release that the metapackage ``kind``-<architecture> depends on."""
-    architecture = _output("dpkg", "--print-architecture").strip()
-    listing = _output("apt-cache", "depends", "--important", f"{kind}-{architecture}")
-    return _found(rf"Depends: {kind}-(\d\S+)", listing)
-
-
-def _package_file(package: str) -> str:
-    """The file name of the package's current version, which tells one build from the next."""
-    listing = _output("apt-get", "download", "--print-uris", package)
-    return _found(r"' (\S+\.deb) ", listing)
-
-
-def _unpack_package(package: str, root: Path) -> None:
-    """Download ``package`` and unpack it as ``root``, which appears whole or not at all."""
+def _unpack_packages(apt: Apt, packages: list[str], root: Path) -> None:
+    """Download ``packages`` and unpack them as ``root``, which appears whole or not at all."""
     work = Path(tempfile.mkdtemp(dir=root.parent, prefix="unpacking-"))
     try:
-        # As root, apt downloads as a user of its own, who cannot write here.
-        sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-        command = ["apt-get", "-qq", *sandbox, "download", package]
-        answer = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-        require(answer.returncode == 0, f"cannot download {package}: {answer.stderr.strip()}")
-        (archive,) = work.glob("*.deb")
-        tree = work / "tree"
-        subprocess.run(["dpkg", "-x", str(archive), str(tree)], check=True)
-        if not (tree / "lib").exists():
-            # From Debian 13 on the packages name the directory that /lib is a link to.
-            (tree / "lib").symlink_to("usr/lib")
-        tree.rename(root)
+        unpack([apt.download(each, work) for each in packages], work / "tree")
+        (work / "tree").rename(root)
     finally:
         shutil.rmtree(work)
 
@@ -104,18 +94,3 @@ def _locked(directory: Path) -> Iterator[None]:
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _found(pattern: str, listing: str) -> str:
-    """The pattern's group in what apt said; skips where apt did not say it."""
-    found = re.search(pattern, listing)
-    require(found is not None, NEED)
-    return found[1] if found else ""
-
-
-def _output(tool: str, *arguments: str) -> str:
-    """What a packaging tool prints, "" where it fails."""
-    command = [require(tool, NEED), *arguments]
-    environment = os.environ | {"LC_ALL": "C"}
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    return answer.stdout if answer.returncode == 0 else ""

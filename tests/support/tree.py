@@ -16,8 +16,10 @@ class ModuleTree:
 
     @property
     def directory(self) -> Path:
-        """The module directory: ``root/lib/modules/<release>``."""
-        return self.root / "lib" / "modules" / self.release
+        """The module directory: ``lib/modules/<release>``, in ``usr`` where that is all."""
+        in_usr = self.root / "usr/lib/modules" / self.release
+        is_all = in_usr.is_dir() and not (self.root / "lib/modules").is_dir()
+        return in_usr if is_all else self.root / "lib" / "modules" / self.release
 
     def copy(self, root: Path, *folders: str) -> "ModuleTree":
         """Copy what is below ``folders`` ("kernel/fs"; all when none is named), and the lists.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.conformance.realkernel [--root ROOT] TABLE``: run a table and tell."""
+"""``python -m tests.conformance.realkernel [--of NAME] [--root ROOT] [TABLE]``: run it and tell."""
 
 import argparse
 import sys
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from kmodd.errors import KmoddError
 from tests.conformance.realkernel.compare import compare, report
+from tests.conformance.realkernel.recordings import RECORDINGS, recording
 from tests.conformance.realkernel.replay import Replay
-from tests.conformance.realkernel.table import RECORDED, read_table
-from tests.support.debian import unpacked_tree
+from tests.conformance.realkernel.table import read_table
+from tests.support.debian import tree_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,11 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "each column, then every disagreement by its cause.",
     )
     parser.add_argument(
+        "--of",
+        choices=[each.name for each in RECORDINGS],
+        default=RECORDINGS[0].name,
+        help="the kernel whose table that is checked in is meant (default: %(default)s)",
+    )
+    parser.add_argument(
         "--root",
         type=Path,
         metavar="ROOT",
-        help="a root with the table's release in ROOT/lib/modules (default: Debian's current "
-        "kernel package, downloaded into tests/.cache)",
+        help="a root with the table's release in ROOT/lib/modules (default: the package "
+        "of the suite that the kernel is of, as it is now, downloaded into tests/.cache)",
     )
     parser.add_argument("--release", default="", help="the release (default: the newest in ROOT)")
     parser.add_argument(
@@ -34,13 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         metavar="TABLE",
         nargs="?",
-        default=RECORDED,
-        help="a table of the form that README.md describes (default: the one beside it)",
+        help="a table of the form that README.md describes (default: the rows that are tested of "
+        "the one that is checked in)",
     )
     options = parser.parse_args(arguments)
     try:
-        rows = read_table(options.table)
-        replay = Replay(options.root or unpacked_tree().root, options.release)
+        meant = recording(options.of)
+        rows = read_table(options.table) if options.table else meant.tested()
+        replay = Replay(options.root or tree_of(meant.suite).root, options.release)
     except (KmoddError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

@@ -6,14 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-RECORDED = Path(__file__).with_name("loads.tsv.xz")
-"""The table of Debian's 6.1 kernel that is checked in."""
-
-RECORDED_VERSION = "-amd64_6.1.192-"
-"""What is in the names of the packages that are built as the one was that ``RECORDED`` is of
-(linux-image-6.1.0-56-amd64_6.1.192-2_amd64), and of the same sources but for fixes: sizes and
-counts are those of one build and of a few like it."""
-
 NEEDED = ("module", "result", "line", "came_with", "clean")
 
 PERMANENT = "[permanent]"

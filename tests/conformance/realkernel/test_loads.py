@@ -3,6 +3,7 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,16 +26,20 @@ from tests.conformance.realkernel.compare import (
     compare,
     report,
 )
+from tests.conformance.realkernel.recordings import (
+    OF_6_1,
+    RECORDINGS,
+    Recording,
+    recording,
+)
 from tests.conformance.realkernel.replay import Outcome, Replay
 from tests.conformance.realkernel.table import (
-    RECORDED,
-    RECORDED_VERSION,
     Row,
     Seen,
     parse_table,
     read_table,
 )
-from tests.support.debian import DebianTree
+from tests.support.debian import tree_of
 from tests.support.modules import module_tree
 from tests.support.require import require
 
@@ -42,39 +47,43 @@ HEADER = "module\tresult\tmessage\tline\tcame_with\tclean\tremove\tlog\n"
 ROW = "b\tOK\t\tb 8 0 - Live\ta:16:1:b;b:8:0:-\tyes\tOK\tb: hello\n"
 
 
-AGREED = {"came-with": 1832, "counts": 6406, "size": 6488, "loads": 1907, "refuses": 111}
-"""In how many comparisons of each column the two kernels agree; ``python -m
-tests.conformance.realkernel`` says of how many, and names the others."""
-
-SPARE = 2
-"""Modules that may be lost before the test fails: what a load comes to may depend on the time."""
-
-SERIES = "6.1."
-"""The kernels whose modules are mostly those of the recording."""
-
-
-def test_nearly_everything_of_a_distribution_is_as_on_the_real_kernel(
-    debian_tree: DebianTree,
-) -> None:
-    require(debian_tree.release.startswith(SERIES), f"the recording is of Linux {SERIES}x")
+@pytest.mark.parametrize("recorded", RECORDINGS, ids=lambda each: each.name)
+def test_what_a_distribution_loads_is_as_on_the_real_kernel(recorded: Recording) -> None:
     require(find_spec("unicorn") is not None, "running code needs the extra 'emulator'")
-    replay = Replay(debian_tree.root, debian_tree.release)
-    rows = [row for row in read_table(RECORDED) if replay.knows(row.module)]
+    tree = tree_of(recorded.suite)
+    replay = Replay(tree.root, tree.release)
+    rows = [row for row in recorded.tested() if replay.knows(row.module)]
     columns = compare(replay.run(rows))
     replay.close()
-    summary = "\n".join(report(columns))
-    if RECORDED_VERSION not in debian_tree.root.name:
-        # Another version has other sizes; one with another configuration altogether, Debian's for
-        # clouds, still agrees in 98% of what came with a load, and in 93% of the sizes.
-        assert all(column.percent >= 80 for column in columns), summary
-        return
-    agreed = {column.name: column.agreed for column in columns}
-    assert agreed.keys() == AGREED.keys()
-    assert [name for name in agreed if agreed[name] < AGREED[name] - SPARE] == [], summary
-    assert {each.cause for column in columns[:3] for each in column.disagreements} <= {
-        RUN_TIME,
-        "the same holders in another order",
-    }, summary
+    whose = f"{tree.release}, and the table of {recorded.release}"
+    print(whose)
+    summary = "\n".join((whose, *report(columns)))
+    assert {each.name for each in columns} == recorded.agreed.keys() == recorded.elsewhere.keys()
+    assert recorded.shortfalls(columns, tree.root.name) == [], summary
+    if recorded is OF_6_1 and recorded.is_of(tree.root.name):
+        assert {each.cause for column in columns[:3] for each in column.disagreements} <= {
+            RUN_TIME,
+            "the same holders in another order",
+        }, summary
+
+
+def test_a_recording_is_tested_with_the_same_rows_each_time() -> None:
+    recorded = recording("6.12")
+    rows = recorded.tested()
+    assert len(rows) == 400
+    assert rows == recorded.tested()
+    assert {row.module for row in rows} < {row.module for row in read_table(recorded.table)}
+    assert len(OF_6_1.tested()) == len(read_table(OF_6_1.table)) > 2000
+
+
+def test_what_agrees_too_little_is_named() -> None:
+    columns = [Column(name, 100) for name in OF_6_1.agreed]
+    columns[0].disagreements = compare([outcome({})])[2].disagreements * 21
+    few = replace(OF_6_1, agreed=dict.fromkeys(OF_6_1.agreed, 100))
+    assert few.shortfalls(columns, "linux-image-6.1.0-57-amd64_6.1.192-3_amd64") == ["came-with"]
+    assert OF_6_1.shortfalls(columns, "linux-image-6.1.0-99-amd64_6.1.222-1_amd64") == ["came-with"]
+    columns[0].disagreements = columns[0].disagreements[:2]
+    assert few.shortfalls(columns, "linux-image-6.1.0-57-amd64_6.1.192-3_amd64") == []
 
 
 def test_a_table_is_read_by_the_names_of_its_columns() -> None:
