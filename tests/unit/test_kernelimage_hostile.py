@@ -3,7 +3,6 @@
 
 import os
 import random
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from kmodd.kernelimage.facts import dump_facts, load_facts, stamp_of
 from kmodd.kernelimage.questions import LayoutQuestion
 from kmodd.kernelimage.reading import layouts_of, opened, read_facts
 from tests.support.btf_writer import BtfWriter
+from tests.support.damage import damaged
 from tests.support.kernel_image import (
     BASE,
     Linked,
@@ -95,27 +95,6 @@ def ask(path: str) -> bool:
     stamp = stamp_of(path)
     assert load_facts(dump_facts(facts, stamp, QUESTIONS), stamp, QUESTIONS) == facts
     return True
-
-
-def damaged(data: bytes, dice: random.Random) -> bytes:
-    """Return ``data`` with some of it changed, or cut short."""
-    image = bytearray(data)
-    for _ in range(dice.choice((1, 1, 2, 5))):
-        place = dice.randrange(len(image))
-        match dice.randrange(5):
-            case 0:
-                image[place] ^= 1 << dice.randrange(8)
-            case 1:
-                image[place] = dice.choice((0, 0x7F, 0x80, 0xFF))
-            case 2:
-                word = dice.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(image)))
-                image[place : place + 4] = struct.pack("<I", word)[: len(image) - place]
-            case 3:
-                image[place : place + 8] = bytes(image[dice.randrange(len(image)) :][:8])
-            case 4 if dice.randrange(4) == 0:
-                del image[place:]
-                return bytes(image) or b"\0"
-    return bytes(image)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

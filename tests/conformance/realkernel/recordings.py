@@ -6,7 +6,7 @@ what they are now.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Recording:
         """Tell whether the package of that file name is of that build."""
         return self.build in package
 
-    def shortfalls(self, columns: list[Column], package: str) -> list[str]:
+    def shortfalls(self, columns: Sequence[Column], package: str) -> list[str]:
         """Return the columns that agree too little; all have to be there."""
         if self.is_of(package):
             agreed = {each.name: each.agreed for each in columns}
