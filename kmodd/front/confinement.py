@@ -4,10 +4,12 @@
 It keeps what it needs to serve connections that it is given: threads, memory, sockets of its own.
 """
 
+import os
 import resource
 from functools import partial
 
-from kmodd import confinement
+from kmodd import confinement, system_calls
+from kmodd.system_calls import IF_EQUAL, Only
 
 THREADS_MAX = 16384
 """Threads that a front may have: one for each call, and one more for each that uploads."""
@@ -17,6 +19,28 @@ CAPABILITIES = "no capabilities"
 
 OPEN_FILES = 65536
 """Descriptors that it may have: three for each connection."""
+
+
+CALLS = (
+    *("recvmsg", "sendmsg", "sendto", "recvfrom", "read", "write", "readv", "writev", "close"),
+    *("epoll_wait", "epoll_pwait", "epoll_ctl", "epoll_create1", "poll", "ppoll", "eventfd2"),
+    *("bind", "connect", "listen", "accept4", "shutdown", "getsockname", "getpeername"),
+    *("getsockopt", "setsockopt", "pread64"),
+    *system_calls.THREADED,
+)
+"""The system calls that are left to it whatever their arguments."""
+
+_AF_UNIX = 1
+_FIONBIO = 0x5421
+_F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_DUPFD_CLOEXEC = 1, 2, 3, 4, 1030
+"""What the headers call so (bits/socket.h, asm-generic/ioctls.h, linux/fcntl.h)."""
+
+ONLY = (
+    Only("socket", 0, IF_EQUAL, (_AF_UNIX,)),
+    Only("ioctl", 1, IF_EQUAL, (_FIONBIO,)),
+    Only("fcntl", 1, IF_EQUAL, (_F_GETFL, _F_SETFL, _F_GETFD, _F_SETFD, _F_DUPFD_CLOEXEC)),
+)
+"""And those that depend on an argument."""
 
 
 def give_up_privileges(memory: int) -> list[str]:
@@ -38,9 +62,14 @@ def give_up_privileges(memory: int) -> list[str]:
         ("no picture of a crash", partial(confinement.bound, resource.RLIMIT_CORE, 0)),
         ("no growing files", partial(confinement.bound, resource.RLIMIT_FSIZE, 0)),
         ("a bound on descriptors", partial(confinement.bound, resource.RLIMIT_NOFILE, OPEN_FILES)),
+        ("a filter of system calls", _filter_system_calls),
     ):
         try:
             step()
         except OSError as error:
             refused.append(f"{what}: {error.strerror}")
     return refused
+
+
+def _filter_system_calls() -> None:
+    system_calls.leave_only(CALLS, (*ONLY, *system_calls.of_threads(os.getpid())))

@@ -33,6 +33,7 @@ FLOORS = (
     ("modulefile", "config"),
     ("names",),
     ("errors", "globs", "messages", "v1"),
+    ("system_calls",),
     ("records", "tuples", "enums", "escapes", "confinement", "places"),
 )
 """The rooms, folders and files alike, from the top to the ground."""

@@ -5,6 +5,5 @@ isolated                    the kernel as others see it, booted anew whenever it
 boot                        one boot: the process, the conversation with it, the calls under way
 child                       what runs in the process
 confinement                 what the process gives up, step by step
-system_call_filter          the system calls that are left to it
 messages, wire              what the two say to each other, and how it is sent
 """

@@ -7,19 +7,12 @@ done as far as the system lets it be done: a container, a service's own filter o
 root leave some of them undone, and the others count all the same.
 """
 
-import ctypes
 import errno
 import os
 import resource
-import struct
 from collections.abc import Callable, Iterable
 
-from kmodd import confinement
-from kmodd.kernel.emulated.process.system_call_filter import (
-    SECCOMP,
-    architecture,
-    filter_program,
-)
+from kmodd import confinement, system_calls
 
 ADDRESS_SPACE_MAX = 8 << 30
 """Bytes of memory that the kernel's process may map: a module may be 512 MiB, and compressed."""
@@ -30,8 +23,13 @@ THREADS_MAX = 8192
 Undone = list[tuple[int, int]]
 """The steps that were not done, by their place in STEPS, each with the errno of what refused."""
 
-_SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1, 4
-"""What linux/seccomp.h calls so."""
+CALLS = (
+    # Talking with the daemon, reading the module that it has opened, and last words.
+    *("recvmsg", "sendto", "write", "pread64", "close"),
+    *system_calls.THREADED,
+)
+"""The system calls that are left to it whatever their arguments: no file is opened, looked up or
+changed, nothing is connected to, and no process is begun, traced or sent a signal."""
 
 
 def give_up_privileges() -> Undone:
@@ -73,22 +71,7 @@ def _bound_files() -> None:
 
 
 def _filter_system_calls() -> None:
-    on = architecture()
-    if on is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    program = ctypes.create_string_buffer(filter_program(on, os.getpid()))
-    length = (len(program) - 1) // 8
-    # struct sock_fprog
-    at = ctypes.create_string_buffer(struct.pack("@HP", length, ctypes.addressof(program)))
-    seccomp = SECCOMP[on.column]
-    # Linux before 5.16 slows a filtered process down lest it read its own memory by speculation.
-    for flags in (_SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0):
-        failed = confinement.libc.syscall(
-            ctypes.c_long(seccomp), _SECCOMP_SET_MODE_FILTER, flags, at
-        )
-        if not failed or ctypes.get_errno() != errno.EINVAL:
-            break
-    confinement.check(failed)
+    system_calls.leave_only(CALLS, system_calls.of_threads(os.getpid()))
 
 
 STEPS: tuple[tuple[str, Callable[[], None]], ...] = (
