@@ -22,6 +22,7 @@ from kmodd import __version__
 from kmodd.access.grants import Grants
 from kmodd.access.trusted_files import check_files, first_untrusted
 from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.front.__main__ import main as run_front
 from kmodd.host.ending import end
 from kmodd.host.log import begin_logging
 from kmodd.host.own_files import is_roots_service, own_files
@@ -65,6 +66,8 @@ CONFIG_HELP = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["front"]:  # which kmodd-public.service is
+        return run_front()
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
     options = make_parser().parse_args(words)
@@ -182,6 +185,13 @@ def _add_upkeep(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const=False,
         help="rebuild databases only when asked to",
+    )
+    parser.add_argument(
+        "--front",
+        metavar="PATH",
+        type=Path,
+        help="the socket of kmodd-public.service, which reads what others than admins send "
+        "(default: none, and kmodd starts a process for that itself)",
     )
 
 

@@ -39,7 +39,7 @@ from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
-    *("limits", "timing", "load_at_start", "audit_file"),
+    *("limits", "timing", "load_at_start", "audit_file", "front"),
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -116,7 +116,9 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
     Raises KmoddError where it cannot start: no module tree, the socket taken, a path too long.
     """
     descriptors.raise_limit()
-    servers = Servers(max(0.0, settings.limits.drain - CLOSING), systemd.lent_sockets())
+    servers = Servers(
+        max(0.0, settings.limits.drain - CLOSING), systemd.lent_sockets(), settings.front
+    )
     with contextlib.ExitStack() as ending:
         ending.callback(servers.stop)
         servers.claim(settings.sockets)

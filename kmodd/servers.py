@@ -42,12 +42,19 @@ class Servers:
     ``_places`` against those that only look meanwhile.
     """
 
-    def __init__(self, drain: float, lent: Mapping[str, socket.socket] | None = None) -> None:
+    def __init__(
+        self,
+        drain: float,
+        lent: Mapping[str, socket.socket] | None = None,
+        front: Path | None = None,
+    ) -> None:
         """``drain`` is how long mutations may go on when a server stops, in seconds.
 
-        ``lent`` are listening sockets that the service manager has made, by name and by path.
+        ``lent`` are listening sockets that the service manager has made, by name and by path, and
+        ``front`` is the socket of the front's unit, where it is one's.
         """
         self._drain = drain
+        self._front = front
         self._lent = dict(lent or {})
         self._changing = threading.Lock()
         self._lock = threading.Lock()
@@ -196,7 +203,11 @@ class Servers:
         most = parts.limits.concurrent_calls * len(wanted)
         for for_admins in needed - self._apis.keys():
             api = ServedApi(parts, self._connections, most)
-            server = (ApiServer if for_admins else FrontServer)(api, self._relay, parts.limits)
+            server = (
+                ApiServer(api, self._relay, parts.limits)
+                if for_admins
+                else FrontServer(api, self._relay, parts.limits, self._front)
+            )
             server.start()
             self._apis[for_admins] = server
 

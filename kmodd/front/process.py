@@ -2,219 +2,35 @@
 """The front's process: takes over connections, reads what they send, and passes the calls on."""
 
 import array  # noqa: F401  # which socket.recv_fds imports, and no file can be opened by then
-import json
 import os
-import queue
 import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
 
 import grpc
 
+from kmodd.front.calls import CallHandlers, CallLink
 from kmodd.front.confinement import give_up_privileges
-from kmodd.front.wire import ANSWER_MAX, CREDITS, Frame, FrameKind, Opening, Status, Wire
+from kmodd.front.settings import FrontSettings
+from kmodd.front.wire import ANSWER_MAX, GREETING, FrameKind, Wire
 from kmodd.host.allowance import Allowance
 from kmodd.host.directories import by_descriptor
 from kmodd.host.nameless import nameless
+from kmodd.host.peers import uid_of
 from kmodd.host.relay import Relay
-from kmodd.host.transport import STATUS_KEY, TOKEN_KEY, abstract_peer, cancel_call
+from kmodd.host.systemd import lent_sockets
+from kmodd.host.transport import abstract_peer
 
 STACK = 256 << 10
 """Bytes of a thread's stack: there may be as many threads as calls."""
 
+SETTINGS_MAX = 64 << 10
+"""Bytes of the settings."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrontSettings:
-    """What a front is told at its start. Sizes in bytes, times in seconds.
-
-    ``methods`` are all that there are, ``streaming`` those that take a stream of requests, and
-    ``answering`` those that answer with one.
-    """
-
-    methods: tuple[str, ...]
-    streaming: tuple[str, ...]
-    answering: tuple[str, ...]
-    message_bytes: int
-    header_bytes: int
-    streams: int
-    calls: int
-    user_bytes: int
-    connection_idle: float
-    ping_interval: float
-    handshake: float
-    memory: int
-
-    def words(self) -> str:
-        """Return it as an argument of the process."""
-        return json.dumps(asdict(self))
-
-
-class _Link:
-    """The calls that are under way to the daemon. ``_lock`` guards their table."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self._lock = threading.Lock()
-        self._calls: dict[int, _Call] = {}
-        self._last = 0
-
-    def begin(self, context: grpc.ServicerContext, opening: Opening) -> "_Call | None":
-        """Tell the daemon of a call, before its request has come; None where its client has gone.
-
-        So the daemon knows how many calls each user has, and how long they keep it waiting.
-        """
-        with self._lock:
-            self._last += 1
-            call = self._calls[self._last] = _Call(self, self._last, context)
-        self.wire.send(FrameKind.OPEN, call.stream, opening.packed())
-        if context.add_callback(call.over):
-            return call
-        call.over()
-        return None
-
-    def end(self, call: "_Call") -> None:
-        """Forget a call, and tell the daemon that its client waits no more."""
-        with self._lock:
-            if self._calls.pop(call.stream, None) is None:
-                return
-        call.arrived.put(None)
-        self.wire.send(FrameKind.OVER, call.stream)
-
-    def receive(self) -> None:
-        """Hand what the daemon says to the calls, until it has gone."""
-        for frame in self.wire.frames():
-            with self._lock:
-                call = self._calls.get(frame.stream)
-            if call is None:
-                continue
-            if frame.kind is FrameKind.CREDIT:
-                call.credits.release()
-            elif frame.kind is FrameKind.CUT:  # whatever its thread waits for
-                status = Status.unpacked(frame.payload)
-                cancel_call(call.context, status.code, status.message)
-            else:
-                call.arrived.put(frame)
-
-
-class _Call:
-    """One call. ``arrived`` is what the daemon has said; None once nobody waits for it."""
-
-    __slots__ = ("_link", "arrived", "context", "credits", "is_over", "stream")
-
-    def __init__(self, link: _Link, stream: int, context: grpc.ServicerContext) -> None:
-        self._link = link
-        self.stream = stream
-        self.context = context
-        self.arrived: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-        self.credits = threading.Semaphore(CREDITS)
-        self.is_over = False
-
-    def send_only(self, requests: Iterator[bytes]) -> None:
-        """Pass the one request of a call on; raises grpc.RpcError where the client has gone."""
-        end = Frame(FrameKind.HALF_CLOSE, self.stream)
-        for request in requests:
-            self._link.wire.send(FrameKind.MESSAGE, self.stream, request, end)
-            return
-        self._link.wire.send(FrameKind.HALF_CLOSE, self.stream)
-
-    def over(self) -> None:
-        """Note that its client waits no more."""
-        self.is_over = True
-        self.credits.release()
-        self._link.end(self)
-
-    def pump(self, requests: Iterator[bytes]) -> None:
-        """Pass the rest of a stream of requests on."""
-        try:
-            for request in requests:
-                self.credits.acquire()
-                if self.is_over:
-                    return
-                self._link.wire.send(FrameKind.MESSAGE, self.stream, request)
-        except grpc.RpcError:
-            return  # the client has gone, which the call is told by itself
-        except OSError:
-            return
-        self._link.wire.send(FrameKind.HALF_CLOSE, self.stream)
-
-    def answers(self, context: grpc.ServicerContext) -> Iterator[bytes]:
-        """Yield the answers, and end the call as the daemon says."""
-        while (frame := self.arrived.get()) is not None:
-            if frame.kind is FrameKind.MESSAGE:
-                yield frame.payload
-                self._link.wire.send(FrameKind.CREDIT, self.stream)
-            elif frame.kind is FrameKind.INITIAL:
-                context.send_initial_metadata(())
-            else:
-                _end(Status.unpacked(frame.payload), context)
-                return
-        context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
-
-
-class _Handlers(grpc.GenericRpcHandler):
-    """Answers every method by what the daemon answers."""
-
-    def __init__(self, link: _Link, settings: FrontSettings, served: Callable[[str], int]) -> None:
-        """``served`` returns the number of the connection that has a peer's name."""
-        self._link = link
-        self._served = served
-        self._known = {
-            method: self._handler(
-                method,
-                streaming=method in settings.streaming,
-                answering=method in settings.answering,
-            )
-            for method in settings.methods
-        }
-
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler | None:
-        """Return the method's handler, None for a method that nobody serves."""
-        return self._known.get(handler_call_details.method)
-
-    def _handler(self, method: str, *, streaming: bool, answering: bool) -> grpc.RpcMethodHandler:
-        def begun(requests: Iterator[bytes], context: grpc.ServicerContext) -> _Call | None:
-            tokens = (value for key, value in context.invocation_metadata() if key == TOKEN_KEY)
-            opening = Opening(self._served(context.peer()), method, str(next(tokens, "")))
-            call = self._link.begin(context, opening)
-            if call is None:
-                return None
-            if streaming:
-                pumping = partial(call.pump, requests)
-                threading.Thread(target=pumping, name="kmodd-front-pump", daemon=True).start()
-            else:
-                call.send_only(requests)
-            return call
-
-        def many(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            call = begun(requests, context)
-            if call is not None:
-                yield from call.answers(context)
-
-        def one(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-            call = begun(requests, context)
-            return b"".join(call.answers(context)) if call is not None else b""
-
-        if answering:
-            return grpc.stream_stream_rpc_method_handler(many)
-        return grpc.stream_unary_rpc_method_handler(one)
-
-
-def _end(status: Status, context: grpc.ServicerContext) -> None:
-    """End a call as the daemon says."""
-    if status.code == 0:
-        return
-    if status.details:
-        context.set_trailing_metadata(((STATUS_KEY, status.details),))
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    context.abort(code, status.message)
+NO_DESCRIPTORS = "there is no descriptor for one more"
 
 
 class _Front:
@@ -227,11 +43,12 @@ class _Front:
         self._numbers: dict[str, int] = {}
         self._allowances: dict[int, Allowance] = {}
         self._relay = Relay()
-        self.link = _Link(wire)
+        self._wire = wire
+        self._link = CallLink(wire)
         threads = ThreadPoolExecutor(settings.calls, thread_name_prefix="kmodd-front-call")
         self._server = grpc.server(
             threads,
-            [_Handlers(self.link, settings, lambda peer: self._numbers.get(peer, 0))],
+            [CallHandlers(self._link, settings, lambda peer: self._numbers.get(peer, 0))],
             maximum_concurrent_rpcs=settings.calls,
             options=_options(settings),
         )
@@ -246,27 +63,47 @@ class _Front:
         self._server.start()
         self._relay.attend(self._given, self._take)
         self._relay.start()
-        self.link.receive()
+        self._link.receive()
 
     def _take(self) -> None:
         """Serve a connection that the daemon hands over, with its number and its user's."""
         data, descriptors, _, _ = socket.recv_fds(self._given, 64, 1)
-        if not descriptors:
+        if not data:
             os._exit(0)  # the daemon has gone
         number, uid = map(int, data.split())
+        if not descriptors:  # there is no room for one
+            self._drop(number, NO_DESCRIPTORS)
+            return
         near = socket.socket(fileno=descriptors[0])
+        try:
+            self._serve(near, number, uid)
+        except OSError as error:
+            near.close()
+            self._drop(number, error.strerror or NO_DESCRIPTORS)
+
+    def _serve(self, near: socket.socket, number: int, uid: int) -> None:
+        """Connect a connection to the server; raises OSError."""
         near.setblocking(False)
         far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         name = f"kmodd-{self._life}-{number}"
         peer = abstract_peer(name)
-        far.bind(b"\0" + name.encode())
-        far.connect(by_descriptor(self._node))
+        try:
+            far.bind(b"\0" + name.encode())
+            far.connect(by_descriptor(self._node))
+        except OSError:
+            far.close()
+            raise
         far.setblocking(False)
+        self._wire.send(FrameKind.TAKEN, number)
         self._numbers[peer] = number
         self._relay.carry(near, far, lambda: self._over(peer), self._allowance(uid))
 
     def _over(self, peer: str) -> None:
         self._numbers.pop(peer, None)
+
+    def _drop(self, number: int, why: str) -> None:
+        """Have the daemon know that a connection is served no more."""
+        self._wire.send(FrameKind.DROPPED, number, why.encode())
 
     def _allowance(self, uid: int) -> Allowance:
         found = self._allowances.get(uid)
@@ -292,26 +129,52 @@ def _options(settings: FrontSettings) -> tuple[tuple[str, int], ...]:
     )
 
 
-def main(words: str, wire: int, given: int) -> None:
-    """Serve until the daemon closes its end of the ``wire``.
+def main(given: socket.socket) -> None:
+    """Serve until the daemon has gone, which is at the other end of ``given``.
 
-    ``words`` are the settings, and at ``given`` the connections come.
+    It says what the settings are, and from then on hands connections over.
     """
-    # A service manager and a terminal signal all processes: this one ends with the daemon.
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    settings = FrontSettings(**json.loads(words))
+    words, descriptors, _, _ = socket.recv_fds(given, SETTINGS_MAX, 1)
+    if not descriptors:  # it has gone, or speaks to nobody here
+        sys.exit(1)
+    wire = Wire(socket.socket(fileno=descriptors[0]), ANSWER_MAX)
+    settings = FrontSettings.of(words.decode())
     threading.stack_size(STACK)
-    front = _Front(
-        Wire(socket.socket(fileno=wire), ANSWER_MAX), socket.socket(fileno=given), settings
-    )
+    front = _Front(wire, given, settings)
     front.listen()
-    front.link.wire.send(
-        FrameKind.READY, 0, "\n".join(give_up_privileges(settings.memory)).encode()
-    )
+    wire.send(FrameKind.READY, 0, "\n".join(give_up_privileges(settings.memory)).encode())
     front.run()
     os._exit(0)  # threads of calls wait for a daemon that has gone
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+def run_as_child(given: int) -> None:
+    """Serve the daemon that has started this process."""
+    # A service manager and a terminal signal all processes: this one ends with the daemon.
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    main(socket.socket(fileno=given))
+
+
+def run_as_unit() -> int:
+    """Serve the first daemon that connects to the socket which the service manager has made.
+
+    Returns the exit status where there is none.
+    """
+    lent = list(lent_sockets().values())
+    if not lent:
+        print("kmodd: front is for kmodd-public.service: no socket is lent", file=sys.stderr)
+        return 1
+    with lent[0] as listening:
+        given = _daemon_at(listening)
+    given.sendall(GREETING)  # by which it sees who this is
+    main(given)
+    return 0
+
+
+def _daemon_at(listening: socket.socket) -> socket.socket:
+    """Return the connection of a daemon: of root's, or one of this process's own user."""
+    while True:
+        given, _ = listening.accept()
+        if uid_of(given) in (0, os.geteuid()):
+            return given
+        given.close()

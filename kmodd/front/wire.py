@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the front and the daemon say to each other: frames over a pair of sockets.
 
-The front first says READY, with what it could not give up, a line each. Each call is a stream with
-a number of the front's. To the daemon go OPEN, MESSAGE (a request),
-HALF_CLOSE, CREDIT and OVER; to the front INITIAL, MESSAGE (an answer), CREDIT, and at its end
-STATUS, or CUT, which is a status that waits for nothing. Neither
-side sends a message for which the other has not given CREDIT; each begins with CREDITS.
+By one socket, which keeps messages apart, the front is told its settings, is given its end of the
+wire, and then connections, each with its number and the user's. A front that is a unit's says a
+greeting there first.
+
+By the wire it first says READY, with what it could not give up, a line each. Each call is a stream
+with a number of the front's. To the daemon go OPEN, MESSAGE (a request), HALF_CLOSE, CREDIT and
+OVER; to the front INITIAL, MESSAGE (an answer), CREDIT, and at its end STATUS, or CUT, which is a
+status that waits for nothing. Neither side sends a message for which the other has not given
+CREDIT; each begins with CREDITS. TAKEN and DROPPED have the number of a connection in place of a
+stream's: the front has it and is going to read from it, and why it serves it no more.
 
 The daemon believes no frame: one that is none ends the front.
 """
@@ -17,6 +22,9 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+
+GREETING = b"kmodd front 1"
+"""The first word of a front that the daemon has not started, which so sees who it is."""
 
 CREDITS = 4
 """Messages of a stream that may be on their way in each direction."""
@@ -44,6 +52,8 @@ class FrameKind(IntEnum):
     STATUS = 7
     CUT = 8
     READY = 9
+    TAKEN = 10
+    DROPPED = 11
 
 
 class WireError(Exception):

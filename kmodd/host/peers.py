@@ -41,6 +41,41 @@ def peer_of(connected: socket.socket) -> Peer:
         os.close(process)
 
 
+def uid_of(connected: socket.socket) -> int:
+    """Return the user at the other end, who made the connection, or listens there."""
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
+def tell_senders(receiving: socket.socket, *, wanted: bool = True) -> None:
+    """Have the kernel tell with each message who has sent it, or do so no more."""
+    receiving.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, wanted)
+
+
+def received_from(receiving: socket.socket, size: int) -> tuple[bytes, Peer]:
+    """Return a message of at most ``size`` bytes, and who has sent it; raises OSError.
+
+    It is the one who sends, and not who made the socket: a service manager makes it for another.
+    """
+    data, ancillary, _, _ = receiving.recvmsg(size, socket.CMSG_SPACE(_CREDENTIALS.size))
+    for level, kind, told in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid, uid, gid = _CREDENTIALS.unpack(told)
+            process = _opened(pid, uid) if pid else -1
+            if process < 0:
+                return data, Peer(uid=uid, gids=frozenset((gid,)))
+            try:
+                return data, _described(pid, uid, frozenset((gid,)), process)
+            finally:
+                os.close(process)
+    raise OSError(errno.ENODATA, "nobody is said to have sent it")
+
+
+def own_unit() -> str:
+    """Return the unit that this process is in, "" for none."""
+    return owner_of(_control_group(os.getpid()))[0]
+
+
 def _groups(connected: socket.socket) -> frozenset[int]:
     """Return the other groups; none of them where there are more than can be asked for."""
     try:
@@ -59,6 +94,11 @@ def _process(connected: socket.socket, pid: int, uid: int) -> int:
     except OSError as error:
         if error.errno != errno.ENOPROTOOPT:  # of an older kernel
             return -1
+    return _opened(pid, uid)
+
+
+def _opened(pid: int, uid: int) -> int:
+    """Return a descriptor of the process with a number, -1 where it is another user's."""
     try:
         process = os.pidfd_open(pid)
     except OSError:

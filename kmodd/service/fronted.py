@@ -49,10 +49,13 @@ class FrontedCalls:
         interceptor: Interceptor,
         peer_of: Callable[[int], str],
         ready: Callable[[list[str]], None],
+        taken: Callable[[int], None] = lambda _number: None,
+        dropped: Callable[[int, str], None] = lambda _number, _why: None,
     ) -> None:
         """``peer_of`` returns what a connection is known by, "" for one that was never given.
 
-        ``ready`` is told what the front could not give up.
+        ``ready`` is told what the front could not give up, ``taken`` the number of a connection
+        that it has, and ``dropped`` of one that it serves no more, and why.
         """
         self._wire = wire
         self._methods = methods
@@ -60,6 +63,8 @@ class FrontedCalls:
         self._threads = interceptor.threads
         self._peer_of = peer_of
         self._ready = ready
+        self._taken = taken
+        self._dropped = dropped
         self._lock = threading.Lock()
         self._calls: dict[int, FrontedCall] = {}
 
@@ -78,30 +83,36 @@ class FrontedCalls:
                 call.over()
 
     def _take(self, frame: Frame) -> None:
-        if frame.kind is FrameKind.OPEN:
-            opening = Opening.unpacked(frame.payload)
-            call = FrontedCall(self._wire, frame.stream, opening, self._peer_of(opening.connection))
-            with self._lock:
-                # A front that is full may tell of a new call before the end of an old one.
-                bound = 2 * self._interceptor.most
-                if frame.stream in self._calls or len(self._calls) >= bound:
-                    raise WireError("a call that was not to come")
-                self._calls[frame.stream] = call
-            self._threads.submit(self._run, call)
-            return
-        if frame.kind is FrameKind.READY:
-            self._ready(frame.payload.decode(errors="replace")[:4096].splitlines())
-            return
+        match frame.kind:
+            case FrameKind.OPEN:
+                self._open(frame.stream, Opening.unpacked(frame.payload))
+            case FrameKind.READY:
+                self._ready(frame.payload.decode(errors="replace")[:4096].splitlines())
+            case FrameKind.TAKEN:
+                self._taken(frame.stream)
+            case FrameKind.DROPPED:
+                self._dropped(frame.stream, frame.payload.decode(errors="replace")[:256])
+            case FrameKind.OVER:
+                with self._lock:
+                    over = self._calls.pop(frame.stream, None)
+                if over is not None:
+                    over.over()
+            case _:
+                with self._lock:
+                    found = self._calls.get(frame.stream)
+                if found is not None:
+                    found.take(frame)
+
+    def _open(self, stream: int, opening: Opening) -> None:
+        """Begin to serve a call; raises WireError for one that cannot be."""
+        call = FrontedCall(self._wire, stream, opening, self._peer_of(opening.connection))
         with self._lock:
-            found = self._calls.get(frame.stream)
-            if found is not None and frame.kind is FrameKind.OVER:
-                del self._calls[frame.stream]
-        if found is None:
-            return
-        if frame.kind is FrameKind.OVER:
-            found.over()
-        else:
-            found.take(frame)
+            # A front that is full may tell of a new call before the end of an old one.
+            bound = 2 * self._interceptor.most
+            if stream in self._calls or len(self._calls) >= bound:
+                raise WireError("a call that was not to come")
+            self._calls[stream] = call
+        self._threads.submit(self._run, call)
 
     def _run(self, call: FrontedCall) -> None:
         """Serve one call."""

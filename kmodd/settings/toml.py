@@ -441,6 +441,11 @@ SETTINGS: Table = {
         _boolean, "whether what modules-load.d names is loaded at start (default: false)"
     ),
     "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
+    "front": Value(
+        _path,
+        "the socket of kmodd-public.service, which reads what others than admins send (default: "
+        "none, and kmodd starts a process for that itself)",
+    ),
     "log_level": Value(_choice(*LOG_LEVELS), f"{', '.join(LOG_LEVELS)} (default: info)"),
     "deny": [
         {

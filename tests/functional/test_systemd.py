@@ -17,6 +17,9 @@ import pytest
 
 from kmodctl.sockets import PUBLIC_SOCKET
 from kmodd.access.caller import Role
+from kmodd.front.confinement import OPEN_FILES, THREADS_MAX
+from kmodd.front.fronts import UNIT as KNOWN_FRONT
+from kmodd.front_server import MEMORY
 from kmodd.host.descriptors import connections
 from kmodd.settings import Limits, Settings
 from kmodd.settings.toml import read_settings
@@ -28,7 +31,9 @@ from tests.support.tree import ModuleTree
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "kmodd.service"
 PUBLIC = SYSTEMD / "kmodd-public.socket"
-EXPOSURE = "22"
+FRONT = SYSTEMD / "kmodd-public.service"
+FRONT_SOCKET = SYSTEMD / "kmodd-front.socket"
+EXPOSURE = {UNIT: "22", FRONT: "15"}
 """The most that systemd-analyze may find, in tenths."""
 
 
@@ -284,13 +289,13 @@ def test_commands_with_the_paths_of_kmods_tools_work_within_the_units_bounds(
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "systemd judges its units itself")
-    unit = tmp_path / UNIT.name
     program = Path(sys.executable).with_name("kmodd")
-    unit.write_text(UNIT.read_text().replace("/opt/kmodd/bin/kmodd", str(program)))
-    public = tmp_path / PUBLIC.name
-    public.write_text(PUBLIC.read_text())
+    units = [tmp_path / each.name for each in (UNIT, PUBLIC, FRONT, FRONT_SOCKET)]
+    for unit in units:
+        text = (SYSTEMD / unit.name).read_text()
+        unit.write_text(text.replace("/opt/kmodd/bin/kmodd", str(program)))
     answer = subprocess.run(
-        [analyze, "verify", "--man=no", str(unit), str(public)],
+        [analyze, "verify", "--man=no", *map(str, units)],
         capture_output=True,
         text=True,
         check=False,
@@ -298,9 +303,10 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
 
 
-def test_systemd_finds_little_to_attack_in_the_unit() -> None:
+@pytest.mark.parametrize("unit", EXPOSURE)
+def test_systemd_finds_little_to_attack_in_a_unit(unit: Path) -> None:
     analyze = require("systemd-analyze", "systemd judges its units itself")
-    command = [analyze, "security", "--offline=true", f"--threshold={EXPOSURE}", str(UNIT)]
+    command = [analyze, "security", "--offline=true", f"--threshold={EXPOSURE[unit]}", str(unit)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
@@ -317,6 +323,28 @@ def test_the_unit_has_descriptors_for_the_connections_of_its_sockets_and_the_pub
     monkeypatch.setattr("resource.getrlimit", lambda _: (most, most))
     sockets = read_settings(SYSTEMD / "kmodd.toml", Settings()).sockets
     assert connections(Limits().connections, len(sockets) + 1) == Limits().connections
+
+
+def test_the_front_is_started_by_a_socket_that_is_roots_alone_and_kmodd_wants() -> None:
+    socket_unit, unit = lines_of(FRONT_SOCKET), lines_of(UNIT)
+    assert (socket_unit["Service"], socket_unit["SocketMode"]) == (FRONT.name, "0600")
+    assert "SocketUser" not in socket_unit
+    assert FRONT.name == KNOWN_FRONT
+    assert unit["Wants"] == FRONT_SOCKET.name
+    assert FRONT_SOCKET.name in unit["After"].split()
+    place = socket_unit["ListenSequentialPacket"]
+    assert unit["ExecStart"].endswith(f"kmodd serve --kernel linux --front {place}")
+    front = lines_of(FRONT)
+    assert front["ExecStart"] == "/opt/kmodd/bin/kmodd front"
+    assert int(front["LimitNOFILE"]) == OPEN_FILES
+    assert int(front["TasksMax"]) == THREADS_MAX
+    assert megabytes(front["MemoryMax"]) << 20 > MEMORY
+    assert megabytes(unit["MemoryMax"]) << 20 > Limits().uploads_bytes
+
+
+def megabytes(text: str) -> int:
+    """What a unit has as 512M or 2G (systemd.resource-control(5))."""
+    return int(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
 
 
 def test_the_public_socket_is_where_a_client_looks_and_the_unit_may_put_it() -> None:

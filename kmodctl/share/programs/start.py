@@ -36,7 +36,9 @@ def main() -> "NoReturn":
     number, package, *sys.argv = sys.argv[1:]
     try:
         _find_packages()
-        if package == "kmodd":
+        if package == "kmodd" and sys.argv[1:] == ["front"]:  # which is started anew, and soon
+            from kmodd.front.__main__ import main as run
+        elif package == "kmodd":
             from kmodd.__main__ import main as run
         from kmodctl.starting import name_process, start
     except Exception as error:  # of a package that is half there anything may be missing
