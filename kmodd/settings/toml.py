@@ -149,6 +149,9 @@ class _Document:
         except ValueError as error:  # TOML's errors name their line
             self.problems.append(f"{self._path}: {error}")
             return {}
+        except RecursionError:
+            self.problems.append(f"{self._path}: too many lists or tables, one in another")
+            return {}
         self._lines = text.splitlines()
         return self._checked(parsed, SETTINGS, ())
 
@@ -165,7 +168,7 @@ class _Document:
             if named:
                 try:
                     found = tomllib.loads("\n".join(self._lines[:number]))
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue  # in the middle of a value
                 if _has(found, key):
                     break

@@ -258,7 +258,13 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in problems(file)] == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("text", ["kernel = \n", "= 3\n", "a = 1\na = 2\n", "\ud800"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("kernel = \n", "= 3\n", "a = 1\na = 2\n", "\ud800"),
+        *("a = " + "[" * 5000, "a = " + "{a = " * 5000),
+    ],
+)
 def test_what_is_not_toml_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "kmodd.toml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))

@@ -47,6 +47,9 @@ LIST_MAX = 1 << 16
 MODE_MAX = 0o7777
 """All permission bits of a file."""
 
+REFCOUNT_MAX = (1 << 31) - 1
+"""References to a module; the kernel counts them in an atomic_t."""
+
 NUMBER_MAX = (1 << 64) - 1
 
 T = TypeVar("T")
@@ -149,7 +152,7 @@ def unpack_module(value: object) -> LoadedModule:
     return LoadedModule(
         name=text(name),
         size=number(size),
-        refcount=number(refcount, least=-1),
+        refcount=number(refcount, least=-1, most=REFCOUNT_MAX),
         holders=each(text, holders),
         state=_member(ModuleState, state),
         permanent=_truth(permanent),
@@ -211,7 +214,7 @@ def unpack_details(value: object) -> ModuleDetails | None:
 
 def _parameter(value: object) -> ParameterValue:
     name, shown, mode = _list(value, 3)
-    return ParameterValue(text(name), _optional_text(shown), number(mode))
+    return ParameterValue(text(name), _optional_text(shown), number(mode, most=MODE_MAX))
 
 
 def _section(value: object) -> ModuleSection:
