@@ -7,7 +7,7 @@ process, or be the one that the machine runs.
 """
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -133,6 +133,18 @@ class Device:
     driver_module: str = ""
     probe_errno: int = 0
     owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedDevice:
+    """A device of a machine, as its kernel tells of it when it is plugged in.
+
+    ``path`` is that of its directory below /sys ("/devices/..."). ``properties`` are those of the
+    kernel's event (ACTION, SUBSYSTEM, MODALIAS and the like), DEVPATH among them.
+    """
+
+    path: str
+    properties: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,3 +338,33 @@ class Emulation(Protocol):
         once that call is over. ``answer`` raises nothing. It runs in the context (contextvars) of
         the call, though in a thread of its own.
         """
+
+
+class DeviceListener(Protocol):
+    """Who is told of the devices of a machine. Every method is called by one thread, the one that
+    ``Kernel.watching`` has, and is to return at once.
+    """
+
+    def plugged(self, device: PluggedDevice) -> None:
+        """Take in that a device was plugged in, or is told of anew."""
+
+    def lost(self) -> None:
+        """Take in that there were events which nobody has read."""
+
+    @property
+    def question(self) -> int:
+        """A descriptor that can be read while somebody wants to know that all was heard."""
+
+    def all_heard(self) -> None:
+        """Take in that, when the question was seen, all events of before had been handed on."""
+
+
+@runtime_checkable
+class DeviceTeller(Protocol):
+    """What a kernel can do that tells of a machine's devices."""
+
+    def hear_devices(self, listener: DeviceListener) -> None:
+        """Have ``listener`` told of devices for as long as ``Kernel.watching`` goes on."""
+
+    def plugged_devices(self) -> Iterator[PluggedDevice]:
+        """Yield each device that there is, as if it were plugged in now."""

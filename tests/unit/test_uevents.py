@@ -71,11 +71,11 @@ def test_events_that_were_lost_are_a_hint(monkeypatch: pytest.MonkeyPatch) -> No
     class Full(socket.socket):
         lost = True
 
-        def recv(self, *arguments: int) -> bytes:
+        def recvfrom(self, *arguments: int) -> tuple[bytes, object]:
             if Full.lost:
                 Full.lost = False
                 raise OSError(errno.ENOBUFS, "no buffer space")
-            return super().recv(*arguments)
+            return super().recvfrom(*arguments)
 
     monkeypatch.setattr(socket, "socket", Full)
     hinted = threading.Event()

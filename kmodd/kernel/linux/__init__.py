@@ -2,7 +2,8 @@
 """The kernel that this machine runs, behind the Kernel protocol.
 
 ``syscalls`` are the three system calls, ``parameters`` and ``sections`` read /sys/module,
-``decoders`` tell what the kernel undoes, ``kmsg`` reads the log, ``verdicts`` turns an errno and
+``decoders`` tell what the kernel undoes, ``kmsg`` reads the log, ``uevents`` and ``devices`` tell
+of what comes and goes, ``verdicts`` turns an errno and
 log lines into the failure that a client is told. (/proc/modules is read by kernel/proc_modules.)
 """
 

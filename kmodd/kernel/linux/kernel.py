@@ -13,15 +13,18 @@ from kmodd.errors import KernelError, ModuleFileError, Reason
 from kmodd.kernel.base import (
     MACHINES_OWN,
     MODULES_DISABLED,
+    DeviceListener,
     InsertFlags,
     KernelIdentity,
     LoadedModule,
     LogRecord,
     ModuleDetails,
     ModuleState,
+    PluggedDevice,
 )
 from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.decoders import HEADER_SIZE, is_undecoded, may_undo
+from kmodd.kernel.linux.devices import plugged_devices
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
 from kmodd.kernel.linux.sections import read_notes, read_sections
@@ -68,6 +71,7 @@ class LinuxKernel:
         self._lock = threading.Lock()
         self._text = b""
         self._listing: tuple[LoadedModule, ...] = ()
+        self._listener: DeviceListener | None = None
         self.release = os.uname().release
         self.boot_id = _first_line(proc / "sys/kernel/random/boot_id")
         own = _COMPRESSIONS.get(_first_line(sysfs / "module/compression"))
@@ -205,7 +209,15 @@ class LinuxKernel:
 
     def watching(self, changed: Callable[[], None]) -> AbstractContextManager[None]:
         """Call ``changed`` whenever the kernel says that a module came or went."""
-        return following(changed, self._has_leaving)
+        return following(changed, self._has_leaving, devices=self._listener)
+
+    def hear_devices(self, listener: DeviceListener) -> None:
+        """Have ``listener`` told of devices for as long as ``watching`` goes on."""
+        self._listener = listener
+
+    def plugged_devices(self) -> Iterator[PluggedDevice]:
+        """Yield each device in /sys, as if it were plugged in now."""
+        return plugged_devices(self._sysfs)
 
     def close(self) -> None:
         """End the waiting of those who follow the log."""

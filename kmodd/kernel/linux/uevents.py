@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own word that modules came or went, whoever it was that loaded them.
+"""The kernel's own word that modules came or went, and that devices were plugged in.
 
 A uevent is a datagram to netlink group 1, which anybody may receive: ``add@/module/NAME`` once a
 module's init has run, ``remove@/module/NAME`` before it leaves the list (lib/kobject_uevent.c,
-kernel/module). It is taken as a hint: what there is, the listing says.
+kernel/module). It is taken as a hint: what there is, the listing says. ``add@/devices/...`` tells
+of a device, the first time and whenever somebody has the kernel tell of it anew.
 """
 
 import contextlib
@@ -14,6 +15,10 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kmodd.kernel.base import DeviceListener
+from kmodd.kernel.linux.devices import device_of_event
 
 NETLINK_KOBJECT_UEVENT = 15
 """The netlink protocol (include/uapi/linux/netlink.h)."""
@@ -23,6 +28,12 @@ KERNEL_GROUP = 1
 
 UEVENT_MAX = 8192
 """Bytes that are read of an event; the kernel's own bound is lower (UEVENT_BUFFER_SIZE)."""
+
+ROOM = 1 << 20
+"""Bytes of events that are asked to be kept until they are read; the kernel may give less."""
+
+MOST = 4096
+"""Events that are taken in before anything else is looked at."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds until another look while a module leaves: the first time, and after many."""
@@ -35,6 +46,7 @@ def open_uevents() -> socket.socket:
     kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     uevents = socket.socket(socket.AF_NETLINK, kind, NETLINK_KOBJECT_UEVENT)
     try:
+        uevents.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
         uevents.bind((0, KERNEL_GROUP))
     except OSError:
         uevents.close()
@@ -42,17 +54,30 @@ def open_uevents() -> socket.socket:
     return uevents
 
 
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """Who is told of what."""
+
+    uevents: socket.socket
+    wake: int
+    changed: Callable[[], None]
+    leaving: Callable[[], bool]
+    devices: DeviceListener | None
+
+
 @contextlib.contextmanager
 def following(
     changed: Callable[[], None],
     leaving: Callable[[], bool],
     opened: Callable[[], socket.socket] = open_uevents,
+    *,
+    devices: DeviceListener | None = None,
 ) -> Iterator[None]:
     """Call ``changed`` from another thread whenever modules may have come or gone.
 
     ``leaving`` tells whether a module is listed that is on its way out: the event comes before it
-    has left, and nothing comes after. Where there are no events to be had, ``changed`` is never
-    called and the log says so.
+    has left, and nothing comes after. ``devices`` is told of devices. Where there are no events to
+    be had, neither is ever told of any, and the log says so.
     """
     try:
         uevents = opened()
@@ -61,9 +86,8 @@ def following(
         yield
         return
     wake = os.eventfd(0, os.EFD_CLOEXEC)
-    follower = threading.Thread(
-        target=_follow, args=(uevents, wake, changed, leaving), name="uevents", daemon=True
-    )
+    told = _Following(uevents, wake, changed, leaving, devices)
+    follower = threading.Thread(target=_follow, args=(told,), name="uevents", daemon=True)
     follower.start()
     try:
         yield
@@ -74,41 +98,58 @@ def following(
         uevents.close()
 
 
-def _follow(
-    uevents: socket.socket, wake: int, changed: Callable[[], None], leaving: Callable[[], bool]
-) -> None:
+def _follow(told: _Following) -> None:
     poll = select.poll()
-    poll.register(uevents, select.POLLIN)
-    poll.register(wake, select.POLLIN)
+    poll.register(told.uevents, select.POLLIN)
+    poll.register(told.wake, select.POLLIN)
+    question = -1 if told.devices is None else told.devices.question
+    if question >= 0:
+        poll.register(question, select.POLLIN)
     pause: float | None = None
     while True:
         ready = {fd for fd, _ in poll.poll(None if pause is None else pause * 1000)}
-        if wake in ready:
+        if told.wake in ready:
             return
-        news = uevents.fileno() in ready and _concern_modules(uevents)
+        news, is_all = False, True
+        if not ready.isdisjoint((told.uevents.fileno(), question)):
+            news, is_all = _take_in(told)
+        if question in ready and is_all and told.devices is not None:
+            told.devices.all_heard()
         if not news and pause is None:
             continue
         try:
-            changed()
+            told.changed()
             longer = FIRST_PAUSE if news or pause is None else min(pause * 2, LONGEST_PAUSE)
-            pause = longer if leaving() else None
+            pause = longer if told.leaving() else None
         except Exception:
             # The next event deserves another attempt, whatever came of this one.
             log.exception("a change of the loaded modules is passed over")
             pause = None
 
 
-def _concern_modules(uevents: socket.socket) -> bool:
-    """Take in all the events that there are; tell whether one is of a module, or was lost."""
+def _take_in(told: _Following) -> tuple[bool, bool]:
+    """Take in the events that there are, many at most.
+
+    Tells whether one is of a module, or was lost; and whether there are no more.
+    """
     found = False
-    while True:
+    for _ in range(MOST):
         try:
-            event = uevents.recv(UEVENT_MAX)
+            event, sender = told.uevents.recvfrom(UEVENT_MAX)
         except BlockingIOError:
-            return found
+            return found, True
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             found = True
-        else:
-            found = found or event.startswith((b"add@/module/", b"remove@/module/"))
+            if told.devices is not None:
+                told.devices.lost()
+            continue
+        if isinstance(sender, tuple) and sender[0] != 0:  # a port of its own: not the kernel
+            continue
+        found = found or event.startswith((b"add@/module/", b"remove@/module/"))
+        if told.devices is not None and event.startswith(b"add@"):
+            device = device_of_event(event)
+            if device is not None:
+                told.devices.plugged(device)
+    return found, False
