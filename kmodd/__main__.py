@@ -273,6 +273,8 @@ def _check_config(given: Path | None) -> int:
     if unit:
         for why in filter(None, map(first_untrusted, _files_of(file))):
             print(f"kmodd: warning: {file}: not for the linux kernel: {why}", file=sys.stderr)
+    if settings.hotplug and file != CONFIG and settings.kernel != "linux":
+        print(f"kmodd: warning: {file}: hotplug is for the linux kernel", file=sys.stderr)
     for each in settings.sockets:
         for why in (*doubts(each), *(unit_doubts(each, unit) if unit else ())):
             print(f"kmodd: warning: {places.get(each, file)}: {why}", file=sys.stderr)

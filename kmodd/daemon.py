@@ -18,16 +18,17 @@ from kmodd.access.trusted_files import objection
 from kmodd.config.modules_load import MODULES_LOAD, modules_to_load
 from kmodd.database import ModuleRecord
 from kmodd.database.releases import newest_release
-from kmodd.errors import KmoddError, Reason, TreeError
+from kmodd.errors import KmoddError, Reason, RequestError, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.ending import end_within
 from kmodd.host.mounts import Outlook
 from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
+from kmodd.host.udev import driver_rule
 from kmodd.host.watchdog import Watchdog
-from kmodd.kernel.base import Emulation, Kernel
+from kmodd.kernel.base import DeviceTeller, Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
-from kmodd.namespace import AuditTrail, Commands, Namespace, runner
+from kmodd.namespace import AuditTrail, Commands, Hotplug, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts
@@ -39,7 +40,7 @@ from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
-    *("limits", "timing", "load_at_start", "audit_file", "front"),
+    *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug"),
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -146,6 +147,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         _tell_kernel(settings, kernel)
         servers.apply(settings.sockets, parts, Grants(settings.grants))
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
+        hotplug = _hotplug(settings, namespace, kernel) if settings.hotplug else None
         with (
             servers.tended(),
             watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
@@ -154,8 +156,12 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             try:
                 if settings.load_at_start:
                     _load_at_start(namespace, settings, kernel)
+                if hotplug is not None:
+                    _load_for_devices(hotplug)
                 yield Daemon(settings, parts, commands, servers)
             finally:
+                if hotplug is not None:
+                    hotplug.stop(max(0.0, settings.limits.drain - CLOSING))
                 namespace.stop()
                 servers.stop()  # calls under way still need the kernel
                 kernel.close()
@@ -246,6 +252,25 @@ def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> 
     loading.join(START_PATIENCE)
     if loading.is_alive():
         log.warning("what %s names is still being loaded", MODULES_LOAD)
+
+
+def _hotplug(settings: Settings, namespace: Namespace, kernel: Kernel) -> Hotplug:
+    """Return what loads for devices; raises RequestError where the kernel tells of none."""
+    if not isinstance(kernel, DeviceTeller):
+        why = "hotplug is for the linux kernel: an emulated one has the devices that it is given"
+        raise RequestError(Reason.INVALID_REQUEST, why)
+    rule = driver_rule(settings.root, trusted_only=kernel.traits.trusted_files_only)
+    hotplug = Hotplug(rule, namespace.load, namespace.has_news, kernel.plugged_devices)
+    kernel.hear_devices(hotplug)
+    namespace.hotplug = hotplug
+    return hotplug
+
+
+def _load_for_devices(hotplug: Hotplug) -> None:
+    """Load what the devices want that are there; what takes too long goes on meanwhile."""
+    hotplug.start()
+    if not hotplug.wait(START_PATIENCE):
+        log.warning("what the devices want that are there is still being loaded")
 
 
 def _kernel_words(kernel: Kernel) -> str:

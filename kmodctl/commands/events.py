@@ -106,7 +106,9 @@ def _operation(operation: "pb.FinishedOperation") -> str:
 
     action = shown_name(OPERATION_ACTION, operation.action)
     words = [f"operation {operation.number}: {action.replace('_', '-')} {operation.what}"]
-    if operation.role:
+    if operation.origin:
+        words.append(" ".join(filter(None, (f"for {operation.origin}", operation.device))))
+    elif operation.role:
         words.append(f"for {operation.role} {operation.socket}".rstrip())
     if operation.caller is not None:
         words.append(f"by {shown_caller(operation.caller)}")

@@ -58,6 +58,8 @@ class GetStatusResponse(Message):
     why_not_run: str = ""
     kmod_exact: bool = False
     tree_refusal: str = ""
+    hotplug_count: int = 0
+    hotplug: bool = False
 
     FIELDS = (
         (1, "version", "string", "", ""),
@@ -90,6 +92,8 @@ class GetStatusResponse(Message):
         (28, "why_not_run", "string", "", ""),
         (29, "kmod_exact", "bool", "", ""),
         (30, "tree_refusal", "string", "", ""),
+        (31, "hotplug_count", "uint32", "", ""),
+        (32, "hotplug", "bool", "", ""),
     )
 
 

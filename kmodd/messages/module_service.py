@@ -39,11 +39,13 @@ ORIGIN_UNSPECIFIED = 0
 ORIGIN_ASKED = 1
 ORIGIN_DEPENDENCY = 2
 ORIGIN_UNKNOWN = 3
+ORIGIN_HOTPLUG = 4
 ORIGIN = {
     0: "ORIGIN_UNSPECIFIED",
     1: "ORIGIN_ASKED",
     2: "ORIGIN_DEPENDENCY",
     3: "ORIGIN_UNKNOWN",
+    4: "ORIGIN_HOTPLUG",
 }
 
 VERBOSITY_UNSPECIFIED = 0
@@ -661,6 +663,8 @@ class FinishedOperation(Message):
     unloaded: "list[str]" = repeated()
     failure: "Failure | None" = None
     caller: "Caller | None" = None
+    origin: str = ""
+    device: str = ""
 
     FIELDS = (
         (1, "number", "uint64", "", ""),
@@ -673,6 +677,8 @@ class FinishedOperation(Message):
         (8, "unloaded", "string", "repeated", ""),
         (9, "failure", "message", "", "errors.Failure"),
         (10, "caller", "message", "", "caller.Caller"),
+        (11, "origin", "string", "", ""),
+        (12, "device", "string", "", ""),
     )
 
 

@@ -7,6 +7,7 @@ from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, ModuleListing, Watch
 from kmodd.namespace.holds import Hold
+from kmodd.namespace.hotplug import Hotplug
 from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.module_locks import Running
 from kmodd.namespace.namespace import Activity, Namespace
@@ -25,6 +26,7 @@ __all__ = [
     "Event",
     "Finished",
     "Hold",
+    "Hotplug",
     "ModuleListing",
     "Namespace",
     "Operation",

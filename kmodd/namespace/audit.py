@@ -42,7 +42,8 @@ class Finished:
     took. ``loaded`` and ``unloaded`` are the modules that it put into the kernel and took out, in
     order. ``acted`` is False where there was nothing to do. ``error`` is why it failed, None where
     it did not. Of several names that are done one after the other ``names`` were, and ``failed`` of
-    them failed, the first with the ``error``.
+    them failed, the first with the ``error``. ``origin`` says what the daemon did it for of its own
+    accord ("hotplug"), and ``device`` for which device, by its path below /sys.
     """
 
     number: int
@@ -57,6 +58,8 @@ class Finished:
     error: KmoddError | None = None
     names: int = 0
     failed: int = 0
+    origin: str = ""
+    device: str = ""
 
     @property
     def result(self) -> str:
@@ -188,6 +191,7 @@ def _facts(finished: Finished) -> dict[str, object]:
         "socket": finished.caller.socket,
         "role": finished.caller.role,
         **_peer_facts(finished.caller),
+        **_origin_facts(finished),
         "result": finished.result,
         "loaded": " ".join(finished.loaded)[:LINE_MAX],
         "unloaded": " ".join(finished.unloaded)[:LINE_MAX],
@@ -210,6 +214,12 @@ def _peer_facts(caller: Caller) -> dict[str, object]:
         facts |= {"pid": peer.pid, "start_ticks": peer.started, "command": peer.command}
         facts |= {"unit": peer.unit, "container": peer.container}
     return facts
+
+
+def _origin_facts(finished: Finished) -> dict[str, object]:
+    """Return what the daemon did it for, where nobody asked."""
+    facts = {"origin": finished.origin, "device": finished.device}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _count_facts(caller: Caller, results: Counter[str], seconds: float) -> dict[str, object]:

@@ -28,7 +28,9 @@ class RequestContext:
     ``assumed`` were loaded where that is not None. ``token`` is that of the operation whose command
     makes the request, and counts for more than the ``caller``. ``gone`` is set once nobody waits
     for the answer any more: that ends a wait, and what has not begun is not begun, but what the
-    kernel was asked for goes on. The rest is as in Manner.
+    kernel was asked for goes on. ``origin`` says of what the daemon does of its own accord what it
+    does that for ("hotplug"), and ``device`` for which device, by its path below /sys. The rest is
+    as in Manner.
     """
 
     release: str = ""
@@ -39,6 +41,8 @@ class RequestContext:
     wait: float = 0.0
     nested_options: str = ""
     gone: Gone = field(default=NEVER, compare=False)
+    origin: str = ""
+    device: str = ""
 
 
 USUAL = RequestContext()

@@ -4,7 +4,8 @@
 import logging
 from collections.abc import Iterable
 
-from kmodd.config.modules_load import ModuleToLoad
+from kmodd.config.modules_load import MODULES_LOAD, ModuleToLoad
+from kmodd.namespace.context import RequestContext
 from kmodd.namespace.namespace import Namespace
 from kmodd.plan import LoadRequest
 
@@ -21,7 +22,8 @@ def load_at_start(
     for problem in problems:
         _note(namespace, problem)
     for each in wanted:
-        outcome = namespace.load(LoadRequest(name=each.name, use_blacklist=True))
+        call = RequestContext(origin=MODULES_LOAD)
+        outcome = namespace.load(LoadRequest(name=each.name, use_blacklist=True), call)
         if outcome.error is not None:
             _note(namespace, f"{each.source}: {each.name}: {outcome.error.message}")
 

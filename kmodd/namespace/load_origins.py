@@ -14,6 +14,7 @@ class Origin(enum.Enum):
 
     ASKED = "asked"
     DEPENDENCY = "dependency"
+    HOTPLUG = "hotplug"
     UNKNOWN = "unknown"
 
 
@@ -54,6 +55,13 @@ class LoadOrigins:
                 self._by_admins.update(fresh)
             if fresh:
                 self._keep()
+
+    def note_plugged(self, names: Iterable[str]) -> None:
+        """Note modules that were loaded for a device; asked for before, they still are."""
+        with self._lock:
+            for name in names:
+                if self._origins.get(name) is not Origin.ASKED:
+                    self._origins[name] = Origin.HOTPLUG
 
     def note_needed(self, names: Iterable[str]) -> None:
         """Note modules that were loaded for others; asked for before, they still are."""

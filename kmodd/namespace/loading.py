@@ -4,12 +4,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kmodd.access.caller import Caller
 from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.loaded_names import LoadedNames
+from kmodd.namespace.operation import Operation
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import ignored_parameters
 from kmodd.namespace.planning import LoadToPlan, Planning
@@ -45,7 +45,7 @@ class Loading:
         )
         outcome = self._planning.carry_out(wanted, runner, call)
         if not call.dry_run:
-            self._note_origins(outcome, runner.operation.caller, requested=requested)
+            self._note_origins(outcome, runner.operation, requested=requested)
         if outcome.error or not request.parameters or request.exact or request.ignore_loaded:
             return outcome
         if assumed is not None:  # what is in force there is not known here
@@ -88,7 +88,7 @@ class Loading:
                 outcomes[at] = replace(outcomes[at], steps=tuple(steps))
         return tuple(outcomes)
 
-    def _note_origins(self, outcome: Outcome, caller: Caller, *, requested: bool) -> None:
+    def _note_origins(self, outcome: Outcome, operation: Operation, *, requested: bool) -> None:
         """Note which modules somebody asked for, and which came with them."""
         done = (each.step for each in outcome.steps if each.done)
         asked = () if requested else outcome.targets
@@ -100,4 +100,7 @@ class Loading:
         if requested:
             return
         there = (target for target in outcome.targets if self._names.find(target) is not None)
-        self._origins.note_asked(there, caller)
+        if operation.device:
+            self._origins.note_plugged(there)
+        else:
+            self._origins.note_asked(there, operation.caller)

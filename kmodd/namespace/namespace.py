@@ -30,6 +30,7 @@ from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, Watch
 from kmodd.namespace.holding import Holding
 from kmodd.namespace.holds import Hold, Holds
+from kmodd.namespace.hotplug import Hotplug, has_news
 from kmodd.namespace.identities import check_image
 from kmodd.namespace.load_origins import LoadOrigins, Origin
 from kmodd.namespace.loaded_names import LoadedNames
@@ -80,6 +81,7 @@ class Namespace:
 
     ``stopping`` is set when all waiting is to end. ``start_failures`` say in lines what could not
     be loaded when the daemon started; the thread that loads then replaces them as a whole.
+    ``hotplug`` is what loads for devices, None where that is left to others.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Namespace:
         self._operations = Operations(self._locks, self._journal, audit or AuditTrail())
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
+        self.hotplug: Hotplug | None = None
         self._calls = ModuleCalls(
             kernel=kernel,
             names=self._names,
@@ -257,6 +260,10 @@ class Namespace:
     def load(self, request: LoadRequest, call: RequestContext = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""
         return self.load_each((request,), call)[0]
+
+    def has_news(self, name: str) -> bool:
+        """Tell whether a device that wants ``name`` has anything to be loaded."""
+        return has_news(name, self._trees.in_force(), self._names)
 
     def load_each(
         self, requests: Sequence[LoadRequest], call: RequestContext = USUAL

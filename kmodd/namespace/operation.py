@@ -36,9 +36,11 @@ class Operation:
         caller: Caller = DAEMON,
         parent: "Operation | None" = None,
         gone: Gone = NEVER,
+        origin: str = "",
+        device: str = "",
     ) -> None:
         """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it, and
-        ``gone`` is set once that waits no more.
+        ``gone`` is set once that waits no more. ``origin`` and ``device`` are as in RequestContext.
         """
         self.number = number
         self.action = action
@@ -46,6 +48,8 @@ class Operation:
         self.caller: Caller = parent.caller if parent else caller
         self.parent = parent
         self._gone = gone
+        self.origin = origin
+        self.device = device
         self.began = time.time()
         self._token = ""
         self.running = ""

@@ -81,7 +81,11 @@ class Operations:
         with self._lock:
             parent = self._holder_of(call.token) if call.token else None
             self._last_number += 1
-            operation = Operation(self._last_number, action, what, call.caller, parent, call.gone)
+            operation = Operation(
+                *(self._last_number, action, what, call.caller, parent, call.gone),
+                origin=call.origin,
+                device=call.device,
+            )
             self._under_way[operation.number] = operation
         return operation
 
@@ -120,6 +124,8 @@ class Operations:
             error=_to_keep(operation.error) if operation.error else None,
             names=operation.names,
             failed=operation.failed,
+            origin=operation.origin,
+            device=operation.device,
         )
         self.audit.write(finished)
         if has_effect:

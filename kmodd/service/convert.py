@@ -45,6 +45,7 @@ _ON_A_MACHINE = EmulationReport(InitState.RAN)
 _ORIGINS = {
     Origin.ASKED: module_service_pb2.ORIGIN_ASKED,
     Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
+    Origin.HOTPLUG: module_service_pb2.ORIGIN_HOTPLUG,
     Origin.UNKNOWN: module_service_pb2.ORIGIN_UNKNOWN,
 }
 

@@ -93,6 +93,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             start_failures=map(text, map(view.shown_line, self._namespace.start_failures)),
             kmod_exact=self._namespace.exact,
             tree_refusal=text(self._trees.refusal()),
+            hotplug_count=origins[Origin.HOTPLUG],
+            hotplug=self._namespace.hotplug is not None,
         )
 
     def _vermagic(self, generation: Generation | None) -> str:

@@ -80,6 +80,8 @@ def _finished(finished: Finished, view: View) -> pb.FinishedOperation:
         loaded=map(text, finished.loaded),
         unloaded=map(text, finished.unloaded),
         failure=failure_message(error) if error else None,
+        origin=text(finished.origin),
+        device=text(finished.device),
     )
     if view.shows_callers():
         message.socket = text(finished.caller.socket)

@@ -443,6 +443,12 @@ SETTINGS: Table = {
     "load_at_start": Value(
         _boolean, "whether what modules-load.d names is loaded at start (default: false)"
     ),
+    "hotplug": Value(
+        _boolean,
+        "whether what a device wants is loaded when it is plugged in, and at start what those want "
+        "that are there, by udev's rule for drivers; on linux alone, see kmodd-service(7) "
+        "(default: false)",
+    ),
     "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
     "front": Value(
         _path,

@@ -137,9 +137,10 @@ class Settings:
     of modules that are never loaded, each with a reason, and ``deny_builds`` the build ids of such,
     in lower hexadecimal digits. ``grants`` are the rules that give a caller a role, where a socket
     goes by them; the first that fits counts. ``kmod_exact`` is kmod to the letter, without what is
-    better here; then nothing is denied. ``load_at_start`` honours modules-load.d. ``audit_file``
-    gets a line for each operation, where there is one. ``front`` is the socket of the unit that
-    reads what others than admins send; without one kmodd starts that process itself.
+    better here; then nothing is denied. ``load_at_start`` honours modules-load.d, and with
+    ``hotplug`` what devices want is loaded in udev's place. ``audit_file`` gets a line for each
+    operation, where there is one. ``front`` is the socket of the unit that reads what others than
+    admins send; without one kmodd starts that process itself.
     """
 
     kernel: str = "emulated"
@@ -159,6 +160,7 @@ class Settings:
     grants: tuple[Grant, ...] = ()
     kmod_exact: bool = False
     load_at_start: bool = False
+    hotplug: bool = False
     audit_file: Path | None = None
     front: Path | None = None
     log_level: str = "info"

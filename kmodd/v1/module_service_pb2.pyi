@@ -34,6 +34,7 @@ class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIGIN_ASKED: _ClassVar[Origin]
     ORIGIN_DEPENDENCY: _ClassVar[Origin]
     ORIGIN_UNKNOWN: _ClassVar[Origin]
+    ORIGIN_HOTPLUG: _ClassVar[Origin]
 
 class Verbosity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -74,6 +75,7 @@ ORIGIN_UNSPECIFIED: Origin
 ORIGIN_ASKED: Origin
 ORIGIN_DEPENDENCY: Origin
 ORIGIN_UNKNOWN: Origin
+ORIGIN_HOTPLUG: Origin
 VERBOSITY_UNSPECIFIED: Verbosity
 VERBOSITY_QUIET: Verbosity
 VERBOSITY_VERBOSE: Verbosity
@@ -507,7 +509,7 @@ class ModuleChange(_message.Message):
     def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
 
 class FinishedOperation(_message.Message):
-    __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure", "caller")
+    __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure", "caller", "origin", "device")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
@@ -518,6 +520,8 @@ class FinishedOperation(_message.Message):
     UNLOADED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: OperationAction
     what: str
@@ -528,4 +532,6 @@ class FinishedOperation(_message.Message):
     unloaded: _containers.RepeatedScalarFieldContainer[str]
     failure: _errors_pb2.Failure
     caller: _caller_pb2.Caller
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ...) -> None: ...
+    origin: str
+    device: str
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., origin: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...

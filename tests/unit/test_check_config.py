@@ -96,3 +96,13 @@ def test_a_user_and_a_group_that_nobody_has_are_named_with_the_line_of_their_gra
         "known here",
     ]
     assert [line.partition(":")[0] for line in out[2:]] == ["grant 1", "grant 2", "grant 3"]
+
+
+def test_hotplug_is_for_the_linux_kernel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = "kmodd: warning: kmodd.toml: hotplug is for the linux kernel"
+    assert checked(tmp_path, capsys, "hotplug = true\n")[1] == [warning]
+    (tmp_path / "kmodd.toml.d").rmdir()
+    linux = 'hotplug = true\nkernel = "linux"\n'
+    assert warning not in checked(tmp_path, capsys, linux)[1]
