@@ -25,10 +25,11 @@ from kmodd.host.mounts import Outlook
 from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.udev import driver_rule
+from kmodd.host.udev_gate import UdevGate
 from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import DeviceTeller, Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
-from kmodd.namespace import AuditTrail, Commands, Hotplug, Namespace, runner
+from kmodd.namespace import HOTPLUG, AuditTrail, Commands, Hotplug, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.plan import DenyList
 from kmodd.server import Parts
@@ -260,7 +261,13 @@ def _hotplug(settings: Settings, namespace: Namespace, kernel: Kernel) -> Hotplu
         why = "hotplug is for the linux kernel: an emulated one has the devices that it is given"
         raise RequestError(Reason.INVALID_REQUEST, why)
     rule = driver_rule(settings.root, trusted_only=kernel.traits.trusted_files_only)
-    hotplug = Hotplug(rule, namespace.load, namespace.has_news, kernel.plugged_devices)
+    gate = None
+    if settings.runtime is not None:
+        try:
+            gate = UdevGate(settings.runtime / HOTPLUG)
+        except OSError as error:
+            log.error("udev loads drivers, too: it cannot be kept waiting: %s", error.strerror)
+    hotplug = Hotplug(rule, namespace.load, namespace.has_news, kernel.plugged_devices, gate=gate)
     kernel.hear_devices(hotplug)
     namespace.hotplug = hotplug
     return hotplug
@@ -271,6 +278,7 @@ def _load_for_devices(hotplug: Hotplug) -> None:
     hotplug.start()
     if not hotplug.wait(START_PATIENCE):
         log.warning("what the devices want that are there is still being loaded")
+    hotplug.open_gate()
 
 
 def _kernel_words(kernel: Kernel) -> str:

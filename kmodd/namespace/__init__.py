@@ -7,7 +7,7 @@ from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, ModuleListing, Watch
 from kmodd.namespace.holds import Hold
-from kmodd.namespace.hotplug import Hotplug
+from kmodd.namespace.hotplug import HOTPLUG, Hotplug
 from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.module_locks import Running
 from kmodd.namespace.namespace import Activity, Namespace
@@ -16,6 +16,7 @@ from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.parameters import DescribedParameter
 
 __all__ = [
+    "HOTPLUG",
     "Activity",
     "AuditTrail",
     "Change",

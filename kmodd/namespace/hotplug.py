@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from kmodd.config.udev_rules import DriverRule
 from kmodd.errors import NotFoundError, RequestError
+from kmodd.host.udev_gate import UdevGate
 from kmodd.kernel.base import ModuleState, PluggedDevice
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.loaded_names import LoadedNames
@@ -58,11 +59,13 @@ class Hotplug:
         is_news: Callable[[str], bool],
         devices: Callable[[], Iterable[PluggedDevice]],
         *,
+        gate: UdevGate | None = None,
         most: int = MOST_WAITING,
     ) -> None:
         """``is_news`` tells whether there is anything to load for a name, ``devices`` which devices
-        there are.
+        there are. At the ``gate`` udev waits for what was heard of to be done.
         """
+        self._gate = gate
         self._rule = rule
         self._load = load
         self._is_news = is_news
@@ -90,7 +93,12 @@ class Hotplug:
             thread.start()
 
     def stop(self, patience: float) -> None:
-        """Begin nothing more, and wait up to ``patience`` seconds for what is under way."""
+        """Begin nothing more, and wait up to ``patience`` seconds for what is under way.
+
+        What was not begun is udev's to do.
+        """
+        if self._gate is not None:
+            self._gate.close()
         with self._news:
             self._ended = True
             self._waiting.clear()
@@ -117,11 +125,18 @@ class Hotplug:
 
     @property
     def question(self) -> int:
-        """What can be read while somebody asks whether all was heard; nobody does."""
-        return -1
+        """What can be read while somebody is at the gate; -1 where there is none."""
+        return -1 if self._gate is None else self._gate.question
 
     def all_heard(self) -> None:
-        """Nobody asks."""
+        """Let those pass who are at the gate, once all that was heard of by now is done."""
+        if self._gate is not None:
+            self._gate.all_heard(self.when_done)
+
+    def open_gate(self) -> None:
+        """Have udev leave to the daemon what it does from now on."""
+        if self._gate is not None:
+            self._gate.open()
 
     def when_done(self, answer: Callable[[], None]) -> None:
         """Call ``answer``, which must not block, once all that was heard of by now is done."""

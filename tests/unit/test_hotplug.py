@@ -16,6 +16,7 @@ import pytest
 from kmodd.config.udev_rules import PLAIN_RULE, read_driver_rule
 from kmodd.daemon import running
 from kmodd.errors import RequestError
+from kmodd.host.udev_gate import UdevGate
 from kmodd.kernel.base import PluggedDevice
 from kmodd.kernel.linux.uevents import following
 from kmodd.namespace import AuditTrail, Hotplug, Namespace, Origin, Outcome, RequestContext
@@ -48,18 +49,23 @@ def started(hotplug: Hotplug) -> Iterator[Hotplug]:
         hotplug.stop(PATIENCE)
 
 
-def played(
+def carried_out(
     load: Callable[[str, str], None],
-    there: Callable[[], Iterable[PluggedDevice]] = tuple,
-    **bounds: int,
-) -> Hotplug:
-    """One that calls ``load`` with each name and its device."""
-
+) -> Callable[[LoadRequest, RequestContext], Outcome]:
     def carry_out(request: LoadRequest, call: RequestContext) -> Outcome:
         load(request.name, call.device)
         return Outcome(request.name, (), (), None)
 
-    return Hotplug(RULE, carry_out, lambda _: True, there, **bounds)
+    return carry_out
+
+
+def played(
+    load: Callable[[str, str], None],
+    there: Callable[[], Iterable[PluggedDevice]] = tuple,
+    most: int = 1000,
+) -> Hotplug:
+    """One that calls ``load`` with each name and its device."""
+    return Hotplug(RULE, carried_out(load), lambda _: True, there, most=most)
 
 
 @pytest.fixture
@@ -263,6 +269,43 @@ def test_who_asks_is_answered_once_all_of_before_is_done() -> None:
         assert not answered.is_set()
         go_on.set()
         assert answered.wait(PATIENCE)
+
+
+def test_udev_waits_at_the_gate_until_the_driver_is_loaded(tmp_path: Path) -> None:
+    """It has heard of the device by the same event, maybe before kmodd has."""
+    begun, go_on, passed = threading.Event(), threading.Event(), threading.Event()
+
+    def load(_name: str, _device: str) -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    def wait_as_udev() -> None:
+        (tmp_path / "gate").read_bytes()
+        passed.set()
+
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    hotplug = Hotplug(
+        RULE,
+        carried_out(load),
+        lambda _: True,
+        tuple,
+        gate=UdevGate(tmp_path),
+    )
+    with (
+        started(hotplug),
+        kernels,
+        following(lambda: None, lambda: False, lambda: ours, devices=hotplug),
+    ):
+        hotplug.open_gate()
+        kernels.send(event("new", "alias:new"))
+        udev = threading.Thread(target=wait_as_udev, daemon=True)
+        udev.start()
+        assert begun.wait(PATIENCE)
+        assert not passed.wait(0.05)
+        go_on.set()
+        assert passed.wait(PATIENCE)
+    udev.join(PATIENCE)
 
 
 def test_a_stop_answers_everybody_and_begins_nothing(caplog: pytest.LogCaptureFixture) -> None:
