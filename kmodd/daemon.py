@@ -31,6 +31,7 @@ from kmodd.kernel.base import DeviceTeller, Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import HOTPLUG, AuditTrail, Commands, Hotplug, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
+from kmodd.namespace.published_denials import PublishedDenials
 from kmodd.plan import DenyList
 from kmodd.server import Parts
 from kmodd.servers import Servers
@@ -41,7 +42,7 @@ from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
-    *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug"),
+    *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug", "publish_deny"),
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -62,6 +63,7 @@ class Daemon:
     parts: Parts
     commands: Commands
     servers: Servers
+    publish_denials: Callable[[], None] = lambda: None
 
     @property
     def socket(self) -> Path:
@@ -84,6 +86,7 @@ class Daemon:
         fixed = {name: getattr(self.settings, name) for name in FIXED}
         settings = replace(settings, **fixed)
         self.parts.namespace.set_policy(_deny_list(settings), exact=settings.kmod_exact)
+        self.publish_denials()
         try:
             self.servers.apply(settings.sockets, self.parts, Grants(settings.grants))
         except KmoddError:
@@ -144,7 +147,14 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             asked=_asked_store(settings, kernel),
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
-        trees.tell(lambda: servers.note_database(trees.in_force()))
+        publish_denials = _denials_publisher(settings, namespace, trees)
+
+        def note_database() -> None:
+            servers.note_database(trees.in_force())
+            publish_denials()
+
+        trees.tell(note_database)
+        publish_denials()
         _tell_kernel(settings, kernel)
         servers.apply(settings.sockets, parts, Grants(settings.grants))
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
@@ -159,7 +169,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                     _load_at_start(namespace, settings, kernel)
                 if hotplug is not None:
                     _load_for_devices(hotplug)
-                yield Daemon(settings, parts, commands, servers)
+                yield Daemon(settings, parts, commands, servers, publish_denials)
             finally:
                 if hotplug is not None:
                     hotplug.stop(max(0.0, settings.limits.drain - CLOSING))
@@ -235,6 +245,8 @@ def _written(settings: Settings) -> Iterator[Path]:
         yield settings.state
     if settings.audit_file is not None:
         yield settings.audit_file.parent
+    if settings.publish_deny:
+        yield PublishedDenials(settings.root).path.parent
 
 
 def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> None:
@@ -309,6 +321,16 @@ def _runs_commands(settings: Settings, kernel: Kernel) -> bool:
 
 def _deny_list(settings: Settings) -> DenyList:
     return DenyList(settings.deny, settings.deny_builds)
+
+
+def _denials_publisher(
+    settings: Settings, namespace: Namespace, trees: Trees
+) -> Callable[[], None]:
+    """Return what publishes the deny list that is in force, where that is wanted."""
+    if not settings.publish_deny:
+        return lambda: None
+    published = PublishedDenials(settings.root)
+    return lambda: published.publish(namespace.deny, trees.in_force())
 
 
 def _asked_store(settings: Settings, kernel: Kernel) -> AskedStore | None:

@@ -27,6 +27,11 @@ def module_name_of_path(path: str) -> str:
     return module_name(path.rpartition("/")[2])
 
 
+def is_plain_name(name: str) -> bool:
+    """Tell whether ``name`` is a module's as most have it: ASCII letters, digits, underscores."""
+    return name.isascii() and name.replace("_", "a").isalnum()
+
+
 def symbol_key(symbol: str, prefix: str = "") -> str:
     """Return the name that depmod looks ``symbol`` up by, which a module imports.
 

@@ -30,10 +30,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from kmodd.config.files import AnyPath, Objection
+    from kmodd.config.files import AnyPath, ConfigFile, Objection
 
 MAX_LINE = 65536
 """Characters of one line, continued lines included."""
+
+DENIALS_FILE = "kmodd-deny.conf"
+"""A file in which kmodd publishes for others what it never loads."""
+
+DENIALS_MARK = "# Published by kmodd"
+"""What that file begins with. It is passed over: what kmodd itself is to deny, its settings say."""
 
 MAX_PROBLEMS = 100
 """Lines of one file that are complained of."""
@@ -62,11 +68,16 @@ def read_config(
     read = []
     for file in files:
         text = read_text(file, problems, gate)
-        if text is not None:
+        if text is not None and not _is_published(file, text):
             draft.add_file(text, file.shown)
             read.append(file.shown)
     draft.add_command_line(command_line)
     return draft.config(tuple(read), gate.unread)
+
+
+def _is_published(file: ConfigFile, text: str) -> bool:
+    """Tell whether a file is what kmodd has published of its deny list."""
+    return file.shown.rpartition("/")[2] == DENIALS_FILE and text.startswith(DENIALS_MARK)
 
 
 def parse_config(text: str, file: str = "") -> Config:

@@ -146,6 +146,11 @@ class Namespace:
         """Whether all is done as kmod does it."""
         return self._planning.policy.exact
 
+    @property
+    def deny(self) -> DenyList:
+        """What is never loaded."""
+        return self._planning.policy.deny
+
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use, and all holds."""
         self.stopping.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from kmodd.errors import Reason, StateError
 from kmodd.globs import PatternTable
-from kmodd.names import module_name, normalise_alias
+from kmodd.names import is_plain_name, module_name, normalise_alias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 class DenyList:
     """Modules that are not to be loaded, not even for another that needs them; immutable.
 
-    Unlike ``blacklist`` it is no hint for aliases: it decides, and says why.
+    Unlike ``blacklist`` it is no hint for aliases: it decides, and says why. ``plain_names`` are
+    those of its patterns that are the name of one module.
     """
 
-    __slots__ = ("_builds", "_reasons", "is_empty")
+    __slots__ = ("_builds", "_reasons", "is_empty", "plain_names")
 
     def __init__(
         self,
@@ -48,6 +49,12 @@ class DenyList:
         self._reasons = PatternTable(spelled)
         self._builds = dict(builds)
         self.is_empty = not spelled and not self._builds
+        self.plain_names = frozenset(each for each, _ in spelled if is_plain_name(each))
+
+    @property
+    def has_builds(self) -> bool:
+        """Whether builds are denied, which only a module's file tells."""
+        return bool(self._builds)
 
     def denial(self, module: str, *, needed_by: str = "") -> StateError | None:
         """Return the error for a module that is denied (MODULE_DENIED, the reason as its detail).

@@ -449,6 +449,12 @@ SETTINGS: Table = {
         "that are there, by udev's rule for drivers; on linux alone, see kmodd-service(7) "
         "(default: false)",
     ),
+    "publish_deny": Value(
+        _boolean,
+        "whether what is denied is also named in etc/modprobe.d/kmodd-deny.conf below the root, "
+        "which keeps libkmod from loading it: udev, systemd-modules-load and modprobe, and in the "
+        "initial RAM disk, if that is made anew (default: false)",
+    ),
     "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
     "front": Value(
         _path,

@@ -138,9 +138,10 @@ class Settings:
     in lower hexadecimal digits. ``grants`` are the rules that give a caller a role, where a socket
     goes by them; the first that fits counts. ``kmod_exact`` is kmod to the letter, without what is
     better here; then nothing is denied. ``load_at_start`` honours modules-load.d, and with
-    ``hotplug`` what devices want is loaded in udev's place. ``audit_file`` gets a line for each
-    operation, where there is one. ``front`` is the socket of the unit that reads what others than
-    admins send; without one kmodd starts that process itself.
+    ``hotplug`` what devices want is loaded in udev's place. With ``publish_deny`` others find
+    in modprobe.d what is never loaded. ``audit_file`` gets a line for each operation, where there
+    is one. ``front`` is the socket of the unit that reads what others than admins send; without
+    one kmodd starts that process itself.
     """
 
     kernel: str = "emulated"
@@ -161,6 +162,7 @@ class Settings:
     kmod_exact: bool = False
     load_at_start: bool = False
     hotplug: bool = False
+    publish_deny: bool = False
     audit_file: Path | None = None
     front: Path | None = None
     log_level: str = "info"
