@@ -97,7 +97,8 @@ def _change(change: "pb.ModuleChange") -> str:
         return f"{kind} {module.name}"
     state = shown_name(pb.MODULE_STATE, module.state)
     users = f" by {','.join(module.holders)}" if module.holders else ""
-    return f"{kind} {module.name}: {state}, used {module.reference_count}{users}"
+    others = " by others" if change.by_others else ""
+    return f"{kind} {module.name}{others}: {state}, used {module.reference_count}{users}"
 
 
 def _operation(operation: "pb.FinishedOperation") -> str:

@@ -146,13 +146,11 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
 
 def _counts(status: "GetStatusResponse") -> str:
     """Return how many modules are loaded, and how they came to be."""
-    known = status.asked_count + status.dependency_count + status.hotplug_count
-    others = status.loaded_count - known
     dependencies = "a dependency" if status.dependency_count == 1 else "dependencies"
     counts = [
         f"{status.asked_count} asked for",
         f"{status.dependency_count} as {dependencies}",
         *([f"{status.hotplug_count} for devices"] if status.hotplug else ()),
-        *([f"{others} by others"] if others > 0 else ()),
+        *([f"{status.others_count} by others"] if status.others_count else ()),
     ]
     return f"{status.loaded_count} loaded: {', '.join(counts)}"

@@ -60,6 +60,7 @@ class GetStatusResponse(Message):
     tree_refusal: str = ""
     hotplug_count: int = 0
     hotplug: bool = False
+    others_count: int = 0
 
     FIELDS = (
         (1, "version", "string", "", ""),
@@ -94,6 +95,7 @@ class GetStatusResponse(Message):
         (30, "tree_refusal", "string", "", ""),
         (31, "hotplug_count", "uint32", "", ""),
         (32, "hotplug", "bool", "", ""),
+        (33, "others_count", "uint32", "", ""),
     )
 
 

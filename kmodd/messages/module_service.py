@@ -40,12 +40,14 @@ ORIGIN_ASKED = 1
 ORIGIN_DEPENDENCY = 2
 ORIGIN_UNKNOWN = 3
 ORIGIN_HOTPLUG = 4
+ORIGIN_OTHERS = 5
 ORIGIN = {
     0: "ORIGIN_UNSPECIFIED",
     1: "ORIGIN_ASKED",
     2: "ORIGIN_DEPENDENCY",
     3: "ORIGIN_UNKNOWN",
     4: "ORIGIN_HOTPLUG",
+    5: "ORIGIN_OTHERS",
 }
 
 VERBOSITY_UNSPECIFIED = 0
@@ -643,10 +645,12 @@ class ModuleChange(Message):
 
     kind: int = 0
     module: "Module | None" = None
+    by_others: bool = False
 
     FIELDS = (
         (1, "kind", "enum", "", "module_service.CHANGE_KIND"),
         (2, "module", "message", "", "module_service.Module"),
+        (3, "by_others", "bool", "", ""),
     )
 
 

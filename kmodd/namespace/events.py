@@ -38,10 +38,14 @@ class ChangeKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A module that is new in the listing, that has left it (as it was last), or that differs."""
+    """A module that is new in the listing, that has left it (as it was last), or that differs.
+
+    ``by_others`` tells of a new one that it came by another program's doing.
+    """
 
     kind: ChangeKind
     module: LoadedModule
+    by_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,17 @@ class Journal:
         *,
         room: int,
         changed: Callable[[Sequence[Change]], None] = lambda _: None,
+        is_others: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Keep events with up to ``room`` changes in all.
 
-        ``changed`` is called with every change of the listing, with the lock held.
+        ``changed`` is called with every change of the listing, with the lock held, and before it
+        ``is_others`` of each new module, to tell whether another program has loaded it.
         """
         self._kernel = kernel
         self._room = room
         self._changed = changed
+        self._is_others = is_others
         self._life = uuid.uuid4().hex
         self._news = threading.Condition()
         self._events: deque[Event] = deque()
@@ -125,6 +132,7 @@ class Journal:
             modules = self._read()
             changes = difference(self._listing.modules, modules)
             if changes:
+                changes = tuple(map(self._attributed, changes))
                 self._add(changes=changes)
                 self._changed(changes)
                 self._listing = ModuleListing(self._listing.epoch, self._revision, modules)
@@ -185,6 +193,12 @@ class Journal:
             raise _gone(f"there is no revision {after} yet")
         if after < self._oldest():
             raise _gone(f"what came after revision {after} is not kept any more")
+
+    def _attributed(self, change: Change) -> Change:
+        """Return ``change`` with the mark of what others have loaded."""
+        if change.kind is ChangeKind.LOADED and self._is_others(change.module.name):
+            return replace(change, by_others=True)
+        return change
 
     def _read(self) -> tuple[LoadedModule, ...]:
         """Read the kernel's listing, in a new epoch where it has started anew; with the lock."""

@@ -3,18 +3,25 @@
 
 import enum
 import threading
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from kmodd.access.caller import Caller, Role
 from kmodd.state import AskedStore
 
 
 class Origin(enum.Enum):
-    """Why a module was loaded, as far as this daemon knows."""
+    """Why a module was loaded, as far as this daemon knows.
+
+    What was there when it began is of UNKNOWN origin, unless a daemon before it has noted that
+    somebody asked for it. OTHERS have come since, and not by the daemon's doing.
+    """
 
     ASKED = "asked"
     DEPENDENCY = "dependency"
     HOTPLUG = "hotplug"
+    OTHERS = "others"
     UNKNOWN = "unknown"
 
 
@@ -33,10 +40,34 @@ class LoadOrigins:
         self._origins = {name: Origin.ASKED for name in loaded if name in stored}
         by_loaders = store.by_loaders() if store is not None else frozenset()
         self._by_admins = self._origins.keys() - by_loaders
+        self._at_start = set(loaded)
+        self._coming: Counter[str] = Counter()
 
     def of(self, name: str) -> Origin:
-        """Return why ``name`` is in the kernel; UNKNOWN where another program put it there."""
-        return self._origins.get(name, Origin.UNKNOWN)
+        """Return why ``name`` is in the kernel."""
+        found = self._origins.get(name)
+        if found is not None:
+            return found
+        is_ours = name in self._at_start or name in self._coming
+        return Origin.UNKNOWN if is_ours else Origin.OTHERS
+
+    @contextmanager
+    def coming(self, name: str) -> Iterator[None]:
+        """Take ``name`` for loaded by this daemon where it comes within the context.
+
+        Unless that fails it is a dependency, until it is noted what it was loaded for.
+        """
+        with self._lock:
+            self._coming[name] += 1
+        try:
+            yield
+            with self._lock:
+                self._origins.setdefault(name, Origin.DEPENDENCY)
+        finally:
+            with self._lock:
+                self._coming[name] -= 1
+                if not self._coming[name]:
+                    del self._coming[name]
 
     def is_admins(self, name: str) -> bool:
         """Tell whether an admin has asked for ``name``."""
@@ -75,6 +106,7 @@ class LoadOrigins:
             names = tuple(names)
             gone = [self._origins.pop(name, None) for name in names]
             self._by_admins.difference_update(names)
+            self._at_start.difference_update(names)
             if Origin.ASKED in gone:
                 self._keep()
 

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from kmodd.errors import KernelError
 from kmodd.kernel.base import EmulationReport, InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import detect_compression
 from kmodd.modulefile.decompression import decompress
+from kmodd.names import module_name
 from kmodd.namespace.commands import CommandOutput, Commands
 from kmodd.namespace.events import Journal
+from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.operation import Operation, command_key
 from kmodd.namespace.outdated import open_planned
@@ -46,6 +49,7 @@ class ModuleCalls:
     names: LoadedNames
     journal: Journal
     commands: Commands
+    origins: LoadOrigins
     stopping: threading.Event
 
     def is_live(self, name: str) -> bool:
@@ -76,7 +80,8 @@ class ModuleCalls:
                 self._insert_file(step, generation)
 
         try:
-            self._settled(name, system_call, operation)
+            with self.origins.coming(name):
+                self._settled(name, system_call, operation)
         except KernelError as error:
             if error.errno == errno.EEXIST and not step.first_time:
                 return False
@@ -87,7 +92,10 @@ class ModuleCalls:
         self, name: str, image: bytes, parameters: str, flags: InsertFlags, operation: Operation
     ) -> bool:
         """Load ``image``, which is the module ``name``; returns True."""
-        self._settled(name, lambda: self.kernel.init_module(image, parameters, flags), operation)
+        with self.origins.coming(module_name(name)):
+            self._settled(
+                name, lambda: self.kernel.init_module(image, parameters, flags), operation
+            )
         return True
 
     def remove(self, name: str, operation: Operation, *, force: bool) -> EmulationReport | None:
@@ -117,12 +125,16 @@ class ModuleCalls:
             return False
         self.commands.check_allowed(step)
         operation.running = command_key(step.event, step.module)
+        coming = step.event == "install"
         try:
-            outputs.append(self.commands.run(step, operation.token, nested_options))
+            with self.origins.coming(step.module) if coming else nullcontext():
+                try:
+                    outputs.append(self.commands.run(step, operation.token, nested_options))
+                finally:
+                    self.journal.look()
         finally:
             operation.running = ""
             operation.acted = True
-            self.journal.look()
         failure = outputs[-1].failure
         if failure is not None:
             raise failure

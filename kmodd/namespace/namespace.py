@@ -6,8 +6,9 @@ A load walks its plan, the leaves of the dependency graph first. Each step is a 
 holds one module while waiting for another.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -60,6 +61,7 @@ from kmodd.trees import Trees
 TITLE_MAX = 64
 """Characters of a parameter's name in the title of an operation."""
 
+log = logging.getLogger(__name__)
 
 Request = TypeVar("Request", LoadRequest, UnloadRequest)
 
@@ -107,7 +109,12 @@ class Namespace:
         self._names = LoadedNames(kernel)
         self._origins = LoadOrigins(self._names.by_name(kernel.modules()), asked)
         self._holds = Holds(limits.holds)
-        self._journal = Journal(kernel, room=limits.events, changed=self._listing_changed)
+        self._journal = Journal(
+            kernel,
+            room=limits.events,
+            changed=self._listing_changed,
+            is_others=lambda name: self.origin_of(name) is Origin.OTHERS,
+        )
         self._operations = Operations(self._locks, self._journal, audit or AuditTrail())
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
@@ -117,6 +124,7 @@ class Namespace:
             names=self._names,
             journal=self._journal,
             commands=commands,
+            origins=self._origins,
             stopping=self.stopping,
         )
         self._planning = Planning(kernel, self._names, trees, self._locks, self._origins)
@@ -138,8 +146,12 @@ class Namespace:
         self.set_policy(deny or DenyList(), exact=exact)
 
     def set_policy(self, deny: DenyList, *, exact: bool) -> None:
-        """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does."""
+        """From now on load nothing that ``deny`` holds; with ``exact``, do as kmod does.
+
+        What is loaded all the same is told of in the log.
+        """
         self._planning.policy = Policy(DenyList() if exact else deny, exact)
+        self._warn_of_denied(module.name for module in self._kernel.modules())
 
     @property
     def exact(self) -> bool:
@@ -411,6 +423,15 @@ class Namespace:
         self._origins.forget(gone)
         self._holds.keep(gone)
         self._holds.lose(gone)
+        self._warn_of_denied(each.module.name for each in changes if each.by_others)
+
+    def _warn_of_denied(self, names: Iterable[str]) -> None:
+        """Log which of the modules that are loaded are denied."""
+        deny = self.deny
+        for name in names if not deny.is_empty else ():
+            denial = deny.denial(module_name(name))
+            if denial is not None:
+                log.warning("%s; it is loaded all the same", denial.message)
 
     def _runner(
         self,

@@ -46,6 +46,7 @@ _ORIGINS = {
     Origin.ASKED: module_service_pb2.ORIGIN_ASKED,
     Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
     Origin.HOTPLUG: module_service_pb2.ORIGIN_HOTPLUG,
+    Origin.OTHERS: module_service_pb2.ORIGIN_OTHERS,
     Origin.UNKNOWN: module_service_pb2.ORIGIN_UNKNOWN,
 }
 

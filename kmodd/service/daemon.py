@@ -94,6 +94,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             kmod_exact=self._namespace.exact,
             tree_refusal=text(self._trees.refusal()),
             hotplug_count=origins[Origin.HOTPLUG],
+            others_count=origins[Origin.OTHERS],
             hotplug=self._namespace.hotplug is not None,
         )
 

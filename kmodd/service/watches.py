@@ -66,6 +66,7 @@ def _event(epoch: str, event: Event, view: View) -> pb.WatchModulesResponse:
         message.changes.changes.add(
             kind=_KINDS[change.kind],
             module=module_message(view.shown_module(change.module)),
+            by_others=change.by_others,
         )
     return message
 

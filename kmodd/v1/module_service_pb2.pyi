@@ -35,6 +35,7 @@ class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIGIN_DEPENDENCY: _ClassVar[Origin]
     ORIGIN_UNKNOWN: _ClassVar[Origin]
     ORIGIN_HOTPLUG: _ClassVar[Origin]
+    ORIGIN_OTHERS: _ClassVar[Origin]
 
 class Verbosity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -76,6 +77,7 @@ ORIGIN_ASKED: Origin
 ORIGIN_DEPENDENCY: Origin
 ORIGIN_UNKNOWN: Origin
 ORIGIN_HOTPLUG: Origin
+ORIGIN_OTHERS: Origin
 VERBOSITY_UNSPECIFIED: Verbosity
 VERBOSITY_QUIET: Verbosity
 VERBOSITY_VERBOSE: Verbosity
@@ -501,12 +503,14 @@ class ModuleChanges(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[ModuleChange, _Mapping]]] = ...) -> None: ...
 
 class ModuleChange(_message.Message):
-    __slots__ = ("kind", "module")
+    __slots__ = ("kind", "module", "by_others")
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
+    BY_OTHERS_FIELD_NUMBER: _ClassVar[int]
     kind: ChangeKind
     module: Module
-    def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., module: _Optional[_Union[Module, _Mapping]] = ...) -> None: ...
+    by_others: bool
+    def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., module: _Optional[_Union[Module, _Mapping]] = ..., by_others: bool = ...) -> None: ...
 
 class FinishedOperation(_message.Message):
     __slots__ = ("number", "action", "what", "socket", "role", "duration", "loaded", "unloaded", "failure", "caller", "origin", "device")

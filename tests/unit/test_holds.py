@@ -249,7 +249,7 @@ def test_a_module_has_the_origin_of_whoever_wanted_it_most(
     assert namespace.origin_of("leaf") is Origin.ASKED
     kernel.delete_module("other")
     namespace.listing()
-    assert namespace.origin_of("other") is Origin.UNKNOWN
+    assert namespace.origin_of("other") is Origin.OTHERS  # it was forgotten
 
 
 def test_what_was_asked_for_is_known_to_the_next_daemon(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_what_was_asked_for_is_known_to_the_next_daemon(tmp_path: Path) -> None:
     assert {name: next_one.of(name) for name in ("top", "leaf", "other")} == {
         "top": Origin.ASKED,
         "leaf": Origin.UNKNOWN,
-        "other": Origin.UNKNOWN,
+        "other": Origin.OTHERS,
     }
     gone = LoadOrigins((), store)
-    assert gone.of("top") is Origin.UNKNOWN
+    assert gone.of("top") is Origin.OTHERS

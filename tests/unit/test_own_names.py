@@ -102,7 +102,7 @@ def test_such_a_module_is_inserted_and_told(namespace: Namespace, tree: ModuleTr
     with pytest.raises(StateError):
         namespace.remove("foo.baz")
     namespace.remove("foo.bar")
-    assert namespace.origin_of("foo.bar") is Origin.UNKNOWN
+    assert namespace.origin_of("foo.bar") is Origin.OTHERS  # it was forgotten
 
 
 def test_a_hold_keeps_such_a_module(namespace: Namespace) -> None:
