@@ -46,6 +46,7 @@ from kmodd.settings import (
 from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, table_places
 from kmodd.settings.values import CONFIG
 from kmodd.settings.words import grant_words, socket_words
+from kmodd.setup.command import add_arguments, set_up
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out
@@ -54,6 +55,9 @@ kmodd run [-- CMD]  run CMD, or a shell, with a private daemon, which insmod, ls
                     the exit status is CMD's
 kmodd check-config  say whether kmodd.toml is right, what is wrong where, and who may do
                     what at its sockets
+kmodd setup         put kmodd on every road by which modules get in: what the kernel
+                    asks for, devices, modules-load.d; 'kmodctl coverage' tells which
+                    it is on
 """
 
 
@@ -75,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match options.action:
             case "check-config":
                 return _check_config(options.config)
+            case "setup":
+                return set_up(options)
             case "run":
                 end(_run(options))
             case _:
@@ -117,7 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kmodd {__version__}")
     actions = parser.add_subparsers(
-        dest="action", metavar="serve | run | check-config", required=True
+        dest="action", metavar="serve | run | check-config | setup", required=True
     )
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
     _add_upkeep(serving)
@@ -125,6 +131,10 @@ def make_parser() -> argparse.ArgumentParser:
         "check-config", help="say whether kmodd.toml is right, and who may do what by it"
     )
     checking.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
+    setting_up = actions.add_parser(
+        "setup", help="put kmodd on every road by which modules get into this machine's kernel"
+    )
+    add_arguments(setting_up)
     private = actions.add_parser(
         "run", parents=[common], help="run a command, or a shell, with a private daemon"
     )

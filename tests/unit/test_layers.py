@@ -23,7 +23,7 @@ FLOORS = (
     ("listener",),
     ("front_server",),
     ("server",),
-    ("service", "oneshot"),
+    ("service", "oneshot", "setup"),
     ("namespace",),
     ("queries", "front"),
     ("trees", "host"),

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kmodd setup``: files are shown as a diff and put in place, and who reads them is told."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.setup.changes import FileChange, changes
+from kmodd.setup.pieces import pieces
+
+MODPROBE = "/sbin/modprobe"
+"""What the kernel calls where nobody has told it otherwise, and what programs call."""
+
+KEPT = "/sbin/modprobe.kmod"
+"""What the distribution's own is called where kmodctl has its name."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``kmodd setup``."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the differences, and change nothing"
+    )
+    parser.add_argument("--undo", action="store_true", help="take away what setup has made")
+    parser.add_argument(
+        "--divert",
+        action="store_true",
+        help=f"have {MODPROBE} be kmodctl, too, by dpkg-divert(1)",
+    )
+    parser.add_argument(
+        "--only-rule",
+        action="store_true",
+        help="make udev's rule anew, if there is one that setup has made, and nothing else",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=Path("/"),
+        help="the system root to change (default: /)",
+    )
+    parser.add_argument(
+        "--programs",
+        metavar="DIR",
+        type=Path,
+        default=Path(sys.executable).parent,
+        help="where kmodd and kmodctl are installed there (default: where this one is)",
+    )
+
+
+def set_up(options: argparse.Namespace) -> int:
+    """Do what the options say; returns the exit status.
+
+    Raises RequestError where something is in the way; then nothing was changed.
+    """
+    wanted = pieces(options.root, options.programs, only_rule=options.only_rule)
+    found = changes(options.root, wanted, undo=options.undo)
+    if options.only_rule and not options.undo:
+        found = tuple(each for each in found if each.before is not None)
+    steps = [] if options.only_rule else list(_steps(options))
+    for each in found:
+        print(each.diff())
+    for step in steps:
+        print(f"+ {' '.join(step)}")
+    if not found and not steps:
+        print("nothing is to be changed")
+    if options.dry_run or not (found or steps):
+        return 0
+    _make(found)
+    for step in steps:
+        _run(step)
+    if options.root == Path("/"):
+        _tell(options)
+    return 0
+
+
+def _make(found: Sequence[FileChange]) -> None:
+    for each in found:
+        try:
+            each.make()
+        except OSError as error:
+            why = f"{each.path}: {error.strerror}"
+            raise RequestError(Reason.INVALID_REQUEST, why) from error
+
+
+def _steps(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield the programs that put links in place, where these are not so already."""
+    root, programs = options.root, options.programs
+    own = root / str(programs).lstrip("/") / "modprobe"
+    if not options.undo and not own.is_symlink():
+        yield "ln", "-s", "kmodctl", str(own)
+    diverted = (root / KEPT.lstrip("/")).is_symlink()
+    name = ("--root", str(root)) if root != Path("/") else ()
+    divert = ("dpkg-divert", *name, "--local", "--rename", "--divert", KEPT)
+    place = str(root / MODPROBE.lstrip("/"))
+    if options.undo and diverted:
+        yield "rm", "-f", place
+        yield (*divert, "--remove", MODPROBE)
+    elif options.divert and not options.undo and not diverted:
+        yield (*divert, "--add", MODPROBE)
+        yield "ln", "-s", f"{programs}/kmodctl", place
+
+
+def _run(step: tuple[str, ...]) -> None:
+    if shutil.which(step[0]) is None:
+        raise RequestError(Reason.INVALID_REQUEST, f"there is no {step[0]} here")
+    ended = subprocess.run(step, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        said = ended.stderr.strip() or f"exit status {ended.returncode}"
+        raise RequestError(Reason.INVALID_REQUEST, f"{' '.join(step)}: {said}")
+
+
+def _tell(options: argparse.Namespace) -> None:
+    """Have the kernel, systemd and udev take in what has changed, as far as they are there.
+
+    What fails is told and passed over: it is done at the next boot.
+    """
+    modprobe = MODPROBE if options.undo else f"{options.programs}/modprobe"
+    if not options.only_rule:
+        try:
+            Path("/proc/sys/kernel/modprobe").write_text(f"{modprobe}\n")
+        except OSError as error:
+            print(f"kmodd: kernel.modprobe stays as it is: {error.strerror}", file=sys.stderr)
+    told: list[tuple[str, ...]] = [("udevadm", "control", "--reload")]
+    if not options.only_rule:
+        enable = "disable" if options.undo else "enable"
+        told += [
+            ("systemctl", "daemon-reload"),
+            ("systemctl", enable, "--now", "kmodd-udev-rule.path"),
+        ]
+    for step in told:
+        if not os.path.isdir("/run/systemd/system") or shutil.which(step[0]) is None:
+            continue
+        try:
+            _run(step)
+        except KmoddError as error:
+            print(f"kmodd: {error.message}", file=sys.stderr)
+    if options.only_rule:
+        return
+    print("'systemctl restart kmodd' has it in force. The initial RAM disk has what is denied once")
+    print("it is made anew ('update-initramfs -u', or 'dracut --force').")

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kmodd setup in a root of its own; what becomes of it in a machine, tests/realkernel shows."""
+
+from pathlib import Path
+
+import pytest
+
+from kmodd.__main__ import main, make_parser
+from kmodd.errors import Reason, RequestError
+from kmodd.host.udev import stock_rule
+from kmodd.settings import Settings
+from kmodd.settings.toml import read_settings
+from kmodd.setup.command import KEPT, MODPROBE, set_up
+from tests.support.require import require
+
+STOCK = """\
+# systemd's
+
+ACTION!="add", GOTO="drivers_end"
+ENV{MODALIAS}=="?*", RUN{builtin}+="kmod load"
+KERNEL=="mtd*ro", ENV{MTD_FTL}=="smartmedia", RUN{builtin}+="kmod load sm_ftl"
+LABEL="drivers_end"
+"""
+RULE = "etc/udev/rules.d/80-drivers.rules"
+GATE = "/run/kmodd/hotplug/gate"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for directory in ("usr/lib/udev/rules.d", "opt/kmodd/bin", "sbin"):
+        (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / "usr/lib/udev/rules.d/80-drivers.rules").write_text(STOCK)
+    return tmp_path
+
+
+def run(root: Path, *options: str) -> int:
+    arguments = ["setup", "--root", str(root), "--programs", "/opt/kmodd/bin", *options]
+    return set_up(make_parser().parse_args(arguments))
+
+
+def files(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_all_that_is_made_is_taken_away_again(root: Path) -> None:
+    before = files(root)
+    assert run(root) == 0
+    made = files(root).keys() - before.keys()
+    assert {RULE, "etc/sysctl.d/kmodd-setup.conf", "etc/kmodd/kmodd.toml.d/setup.toml"} <= made
+    assert (root / RULE).stat().st_mode & 0o777 == 0o644
+    assert (root / "opt/kmodd/bin/modprobe").readlink() == Path("kmodctl")
+    assert run(root, "--undo") == 0
+    assert files(root) == before
+
+
+def test_a_second_time_there_is_nothing_to_do(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(root)
+    made = files(root)
+    capsys.readouterr()
+    assert run(root) == 0
+    assert capsys.readouterr().out == "nothing is to be changed\n"
+    assert files(root) == made
+
+
+def test_a_dry_run_shows_the_difference_and_makes_none(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(root)
+    assert run(root, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert f"--- /dev/null\n+++ {root}/{RULE}\n" in shown
+    assert "+kernel.modprobe = /opt/kmodd/bin/modprobe\n" in shown
+    assert files(root) == before
+    assert not (root / "opt/kmodd/bin/modprobe").is_symlink()
+
+
+def test_what_setup_has_not_made_is_left_alone_and_nothing_is_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = root / "etc/sysctl.d/kmodd-setup.conf"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("kernel.modprobe = /bin/mine\n")
+    before = files(root)
+    arguments = ["setup", "--root", str(root), "--programs", "/opt/kmodd/bin"]
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert f"not made by kmodd setup, and left alone: {theirs}" in said.err
+    assert files(root) == before
+    assert run(root, "--undo") == 0
+    assert files(root) == before
+
+
+def test_the_rule_has_the_installed_one_in_it_word_for_word(root: Path) -> None:
+    run(root)
+    rule = (root / RULE).read_text()
+    assert STOCK in rule
+    lines = rule[: rule.index('LABEL="kmodd_away"')].splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == [
+        'ACTION!="add", GOTO="kmodd_drivers_end"',
+        'ENV{MODALIAS}=="?*", ENV{.KMODD}="wait"',
+        'KERNEL=="mtd*ro", ENV{MTD_FTL}=="smartmedia", ENV{.KMODD}="wait"',
+        'LABEL="kmodd_drivers_end"',
+        'ENV{.KMODD}!="wait", GOTO="kmodd_away"',
+        f'IMPORT{{file}}="{GATE}"',
+        f'TEST!="{GATE}", GOTO="kmodd_away"',
+        'KERNEL=="mtd*ro", ENV{MTD_FTL}=="smartmedia", '
+        'RUN+="/opt/kmodd/bin/kmodctl modprobe -bq -a sm_ftl"',
+        'GOTO="kmodd_end"',
+    ]
+    found = stock_rule(root)
+    assert found is not None
+    assert found.text == STOCK
+
+
+def test_another_rule_of_systemds_is_taken_over(root: Path) -> None:
+    run(root)
+    newer = STOCK.replace("sm_ftl", "sm_ftl2")
+    (root / "usr/lib/udev/rules.d/80-drivers.rules").write_text(newer)
+    assert run(root, "--only-rule") == 0
+    assert newer in (root / RULE).read_text()
+
+
+def test_where_setup_was_not_done_the_rule_is_not_made(root: Path) -> None:
+    assert run(root, "--only-rule") == 0
+    assert not (root / RULE).exists()
+
+
+def test_a_rule_that_is_not_understood_stays_udevs(root: Path) -> None:
+    stock = root / "usr/lib/udev/rules.d/80-drivers.rules"
+    stock.write_text(STOCK + 'RUN+="/bin/other"\n')
+    with pytest.raises(RequestError) as raised:
+        run(root)
+    assert raised.value.reason is Reason.INVALID_REQUEST
+    assert "/usr/lib/udev/rules.d/80-drivers.rules: udev's rule" in raised.value.message
+    assert not (root / RULE).exists()
+
+
+def test_a_machine_without_udev_has_the_other_roads(root: Path) -> None:
+    (root / "usr/lib/udev/rules.d/80-drivers.rules").unlink()
+    assert run(root) == 0
+    assert not (root / RULE).exists()
+    assert (root / "etc/sysctl.d/kmodd-setup.conf").exists()
+
+
+def test_the_settings_are_such_that_kmodd_takes_them(root: Path) -> None:
+    run(root)
+    settings = read_settings(root / "etc/kmodd/kmodd.toml.d/setup.toml", Settings())
+    assert (settings.hotplug, settings.publish_deny, settings.load_at_start) == (True, True, True)
+
+
+def test_who_is_on_a_file_system_that_comes_later_does_not_keep_devices_waiting(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = root / "etc/systemd/system/kmodd.service.d/setup.conf"
+    run(root)
+    assert "Before=systemd-udev-trigger.service" in unit.read_text()
+    monkeypatch.setattr("kmodd.setup.pieces._is_there_early", lambda *_: False)
+    run(root)
+    assert "Before=" not in unit.read_text()
+    assert "ReadWritePaths=-/etc/modprobe.d" in unit.read_text()
+
+
+def test_modprobe_is_diverted_where_that_is_asked_for(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require("dpkg-divert", "Debian's way to keep a package's file")
+    (root / "bin").mkdir()
+    (root / "bin/kmod").write_text("kmod")
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    place, kept = (root / each.lstrip("/") for each in (MODPROBE, KEPT))
+    place.symlink_to("../bin/kmod")
+    assert run(root, "--dry-run", "--divert") == 0
+    assert "+ dpkg-divert" in capsys.readouterr().out
+    assert place.readlink() == Path("../bin/kmod")
+    for _ in range(2):
+        assert run(root, "--divert") == 0
+        assert place.readlink() == Path("/opt/kmodd/bin/kmodctl")
+        assert kept.readlink() == Path("../bin/kmod")
+    assert run(root, "--undo") == 0
+    assert place.readlink() == Path("../bin/kmod")
+    assert not kept.is_symlink()
+
+
+def test_a_file_that_cannot_be_put_in_place_is_named(root: Path) -> None:
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/sysctl.d").write_text("in the way")
+    with pytest.raises(RequestError, match=r"etc/sysctl\.d"):
+        run(root)
