@@ -272,6 +272,11 @@ class Client(Connection):
         method = DaemonService.WhoAmI
         return self._call(method, method.request())
 
+    def seal(self, *, check: bool = False) -> "daemon_service_pb2.SealResponse":
+        """Have the kernel load no more modules; with ``check`` only tell what would be missing."""
+        method = DaemonService.Seal
+        return self._call(method, method.request(check=check))
+
     def list_operations(self) -> "list[daemon_service_pb2.Operation]":
         """Return the operations under way, the oldest first."""
         method = DaemonService.ListOperations

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         GetStatusResponse,
         ListOperationsRequest,
         ListOperationsResponse,
+        SealRequest,
+        SealResponse,
         WhoAmIRequest,
         WhoAmIResponse,
     )
@@ -101,6 +103,16 @@ class DaemonService:
     )
     """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
     connect. A command of modprobe.d is told who set it off."""
+
+    Seal: "Unary[SealRequest, SealResponse]" = Unary(
+        "/kmodd.v1.DaemonService/Seal",
+        "daemon_service_pb2.SealRequest",
+        "daemon_service_pb2.SealResponse",
+    )
+    """Has the kernel load and unload no module any more until the next boot
+    (kernel.modules_disabled), once no operation is under way; or only tells what would be missing.
+    One that is sealed stays so. Fails with KERNEL_REFUSED on an emulated kernel, and where the
+    daemon may not turn the switch."""
 
 
 class DatabaseService:

@@ -14,35 +14,41 @@ from pathlib import Path
 from kmodd.access import rules
 from kmodd.access.caller import Role
 from kmodd.access.grants import Grants
-from kmodd.access.trusted_files import objection
-from kmodd.config.modules_load import MODULES_LOAD, modules_to_load
+from kmodd.config.modules_load import MODULES_LOAD
 from kmodd.database import ModuleRecord
 from kmodd.database.releases import newest_release
-from kmodd.errors import KmoddError, Reason, RequestError, TreeError
+from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.ending import end_within
 from kmodd.host.mounts import Outlook
 from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
-from kmodd.host.udev import driver_rule
-from kmodd.host.udev_gate import UdevGate
 from kmodd.host.watchdog import Watchdog
-from kmodd.kernel.base import DeviceTeller, Emulation, Kernel
+from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
-from kmodd.namespace import HOTPLUG, AuditTrail, Commands, Hotplug, Namespace, runner
+from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.namespace.published_denials import PublishedDenials
+from kmodd.owner import (
+    denials_publisher,
+    device_loader,
+    load_for_devices,
+    sealed_in_time,
+    wanted_at_start,
+    wanted_modules,
+)
 from kmodd.plan import DenyList
 from kmodd.server import Parts
 from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
-from kmodd.state import AskedStore, ImageStore, RecordStore
+from kmodd.state import AskedStore, ImageStore, RecordStore, SealStore
 from kmodd.trees import Trees, modules_directory
 from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
     *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug", "publish_deny"),
+    "seal_after",
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -145,9 +151,10 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             limits=settings.limits,
             audit=AuditTrail(settings.audit_file),
             asked=_asked_store(settings, kernel),
+            seals=_seal_store(settings, kernel),
         )
         parts = Parts(kernel, trees, namespace, settings.limits)
-        publish_denials = _denials_publisher(settings, namespace, trees)
+        publish_denials = denials_publisher(settings, namespace, trees)
 
         def note_database() -> None:
             servers.note_database(trees.in_force())
@@ -158,7 +165,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         _tell_kernel(settings, kernel)
         servers.apply(settings.sockets, parts, Grants(settings.grants))
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
-        hotplug = _hotplug(settings, namespace, kernel) if settings.hotplug else None
+        hotplug = device_loader(settings, namespace, kernel)
+        namespace.sealing.wanted = partial(wanted_modules, settings, kernel)
         with (
             servers.tended(),
             watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
@@ -168,8 +176,9 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                 if settings.load_at_start:
                     _load_at_start(namespace, settings, kernel)
                 if hotplug is not None:
-                    _load_for_devices(hotplug)
-                yield Daemon(settings, parts, commands, servers, publish_denials)
+                    load_for_devices(hotplug, START_PATIENCE)
+                with sealed_in_time(settings, namespace):
+                    yield Daemon(settings, parts, commands, servers, publish_denials)
             finally:
                 if hotplug is not None:
                     hotplug.stop(max(0.0, settings.limits.drain - CLOSING))
@@ -252,12 +261,7 @@ def _written(settings: Settings) -> Iterator[Path]:
 def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> None:
     """Load what modules-load.d names; what takes too long goes on while the daemon serves."""
     problems: list[str] = []
-    wanted = modules_to_load(
-        settings.root,
-        kernel.command_line,
-        problems,
-        partial(objection, root=settings.root) if kernel.traits.trusted_files_only else None,
-    )
+    wanted = wanted_at_start(settings, kernel, problems)
     loading = threading.Thread(
         target=load_at_start, args=(namespace, wanted, problems), name="kmodd-start", daemon=True
     )
@@ -265,32 +269,6 @@ def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> 
     loading.join(START_PATIENCE)
     if loading.is_alive():
         log.warning("what %s names is still being loaded", MODULES_LOAD)
-
-
-def _hotplug(settings: Settings, namespace: Namespace, kernel: Kernel) -> Hotplug:
-    """Return what loads for devices; raises RequestError where the kernel tells of none."""
-    if not isinstance(kernel, DeviceTeller):
-        why = "hotplug is for the linux kernel: an emulated one has the devices that it is given"
-        raise RequestError(Reason.INVALID_REQUEST, why)
-    rule = driver_rule(settings.root, trusted_only=kernel.traits.trusted_files_only)
-    gate = None
-    if settings.runtime is not None:
-        try:
-            gate = UdevGate(settings.runtime / HOTPLUG)
-        except OSError as error:
-            log.error("udev loads drivers, too: it cannot be kept waiting: %s", error.strerror)
-    hotplug = Hotplug(rule, namespace.load, namespace.has_news, kernel.plugged_devices, gate=gate)
-    kernel.hear_devices(hotplug)
-    namespace.hotplug = hotplug
-    return hotplug
-
-
-def _load_for_devices(hotplug: Hotplug) -> None:
-    """Load what the devices want that are there; what takes too long goes on meanwhile."""
-    hotplug.start()
-    if not hotplug.wait(START_PATIENCE):
-        log.warning("what the devices want that are there is still being loaded")
-    hotplug.open_gate()
 
 
 def _kernel_words(kernel: Kernel) -> str:
@@ -323,21 +301,18 @@ def _deny_list(settings: Settings) -> DenyList:
     return DenyList(settings.deny, settings.deny_builds)
 
 
-def _denials_publisher(
-    settings: Settings, namespace: Namespace, trees: Trees
-) -> Callable[[], None]:
-    """Return what publishes the deny list that is in force, where that is wanted."""
-    if not settings.publish_deny:
-        return lambda: None
-    published = PublishedDenials(settings.root)
-    return lambda: published.publish(namespace.deny, trees.in_force())
-
-
 def _asked_store(settings: Settings, kernel: Kernel) -> AskedStore | None:
     """Return where it is kept which modules were asked for, where they outlive the daemon."""
     if settings.runtime is None or not kernel.traits.outlives_daemon:
         return None
     return AskedStore(settings.runtime, kernel.boot_id)
+
+
+def _seal_store(settings: Settings, kernel: Kernel) -> SealStore | None:
+    """Return where it is kept who has sealed the kernel, where that outlives the daemon."""
+    if settings.runtime is None or not kernel.traits.outlives_daemon:
+        return None
+    return SealStore(settings.runtime, kernel.boot_id)
 
 
 def _trees(settings: Settings) -> Trees:

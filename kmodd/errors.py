@@ -75,6 +75,7 @@ class Reason(Enum):
     DEVICE_NOT_FOUND = 40
     FILE_NOT_FOUND = 41
     CALLER_GONE = 42
+    MODULES_DISABLED = 43
 
 
 @record
@@ -128,6 +129,7 @@ VERDICTS: dict[Reason, Verdict] = {
     Reason.DEVICE_NOT_FOUND: Verdict(errno_module.ENODEV, "NOT_FOUND"),
     Reason.FILE_NOT_FOUND: Verdict(errno_module.ENOENT, "NOT_FOUND"),
     Reason.CALLER_GONE: Verdict(errno_module.ECANCELED, "CANCELLED"),
+    Reason.MODULES_DISABLED: Verdict(errno_module.EPERM, "FAILED_PRECONDITION"),
 }
 
 

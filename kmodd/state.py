@@ -20,6 +20,7 @@ from kmodd.database.cache import Remembered, dump, load
 from kmodd.database.inventory import FileStamp, Inventory
 from kmodd.errors import KmoddError
 from kmodd.names import check_query
+from kmodd.records import record
 
 STORE_MAX = 256 << 20
 """Bytes of a store that are read at most; Debian's tree takes 2 MB."""
@@ -32,6 +33,9 @@ FIRST_PAUSE = 2.0
 
 LONGEST_PAUSE = 300.0
 """Seconds that no pause is longer than."""
+
+SEAL = "seal.json"
+"""The name of the file that says who has sealed the kernel."""
 
 ASKED = "asked.json"
 """The name of the file that says which modules were asked for."""
@@ -192,6 +196,45 @@ class AskedStore:
             "by_loaders": sorted(by_loaders),
         }
         _kept(self._path, json.dumps(content, indent=1).encode(), self._complaint)
+
+
+@record
+class Seal:
+    """When kernel.modules_disabled was set, in seconds of Unix time, and by whom, in words."""
+
+    time: float
+    by: str
+
+
+class SealStore:
+    """Who has sealed the kernel, kept for one life of it as AskedStore keeps its names."""
+
+    def __init__(self, directory: Path, boot_id: str) -> None:
+        self._path = directory / SEAL
+        self._boot_id = boot_id
+        self._complaint = Complaint()
+
+    def load(self) -> Seal | None:
+        """Return the seal of this life of the kernel; None for none."""
+        try:
+            data = _read_own(self._path)
+            if data is None:
+                return None
+            match json.loads(data):
+                case {"boot_id": str(boot_id), "time": int() | float() as moment, "by": str(by)}:
+                    return Seal(float(moment), by) if boot_id == self._boot_id else None
+                case _:
+                    raise ValueError("it is not what kmodd writes")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s is dropped: %s", self._path, error)
+            return None
+
+    def store(self, seal: Seal) -> None:
+        """Keep ``seal``, whole or not at all; a directory that takes nothing is told once."""
+        content = {"boot_id": self._boot_id, "time": seal.time, "by": seal.by}
+        _kept(self._path, json.dumps(content).encode(), self._complaint)
 
 
 def _asked(data: bytes) -> tuple[str, frozenset[str], frozenset[str]]:

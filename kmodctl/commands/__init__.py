@@ -42,6 +42,7 @@ COMMANDS = (
     "operations",
     "whoami",
     "hold",
+    "seal",
     "device",
     "ls",
     "completion",

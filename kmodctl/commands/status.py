@@ -140,6 +140,12 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
     else:
         why = status.tree_refusal or "the release has no module tree"
         facts.append(("database", f"none: {why}"))
+    if status.seal is not None:
+        from kmodctl.commands.seal import seal_words
+
+        facts.append(("loads", f"none any more: {seal_words(status.seal)}"))
+    elif status.refusal:
+        facts.append(("loads", f"none: {status.refusal}"))
     facts += [("at start", failure) for failure in status.start_failures]
     return facts
 

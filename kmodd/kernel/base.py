@@ -360,6 +360,14 @@ class DeviceListener(Protocol):
 
 
 @runtime_checkable
+class Sealable(Protocol):
+    """What a kernel can do that lets itself be kept from loading modules until the next boot."""
+
+    def disable_modules(self) -> None:
+        """Load and unload nothing any more (kernel.modules_disabled); raises KernelError."""
+
+
+@runtime_checkable
 class DeviceTeller(Protocol):
     """What a kernel can do that tells of a machine's devices."""
 

@@ -61,6 +61,8 @@ class GetStatusResponse(Message):
     hotplug_count: int = 0
     hotplug: bool = False
     others_count: int = 0
+    refusal: str = ""
+    seal: "Seal | None" = None
 
     FIELDS = (
         (1, "version", "string", "", ""),
@@ -96,6 +98,54 @@ class GetStatusResponse(Message):
         (31, "hotplug_count", "uint32", "", ""),
         (32, "hotplug", "bool", "", ""),
         (33, "others_count", "uint32", "", ""),
+        (34, "refusal", "string", "", ""),
+        (35, "seal", "message", "", "daemon_service.Seal"),
+    )
+
+
+class SealRequest(Message):
+    """Asks for the seal."""
+
+    check: bool = False
+
+    FIELDS = (
+        (1, "check", "bool", "", ""),
+    )
+
+
+class Seal(Message):
+    """Who has sealed the kernel."""
+
+    time: "Timestamp | None" = None
+    by: str = ""
+
+    FIELDS = (
+        (1, "time", "message", "", "well_known.Timestamp"),
+        (2, "by", "string", "", ""),
+    )
+
+
+class MissingModule(Message):
+    """What somebody wants to be loaded and is not."""
+
+    name: str = ""
+    wanted_by: str = ""
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "wanted_by", "string", "", ""),
+    )
+
+
+class SealResponse(Message):
+    """The kernel is sealed, or what is missing before."""
+
+    seal: "Seal | None" = None
+    missing: "list[MissingModule]" = repeated()
+
+    FIELDS = (
+        (1, "seal", "message", "", "daemon_service.Seal"),
+        (2, "missing", "message", "repeated", "daemon_service.MissingModule"),
     )
 
 
@@ -212,4 +262,15 @@ class DaemonServiceStub:
         connect. A command of modprobe.d is told who set it off."""
         return self._channel.call(
             "/kmodd.v1.DaemonService/WhoAmI", request, WhoAmIResponse
+        )
+
+    def seal(
+        self, request: SealRequest
+    ) -> SealResponse:
+        """Has the kernel load and unload no module any more until the next boot
+        (kernel.modules_disabled), once no operation is under way; or only tells what would be
+        missing. One that is sealed stays so. Fails with KERNEL_REFUSED on an emulated kernel, and
+        where the daemon may not turn the switch."""
+        return self._channel.call(
+            "/kmodd.v1.DaemonService/Seal", request, SealResponse
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.access.trusted_files import check_open_file
-from kmodd.errors import KernelError
+from kmodd.errors import KernelError, KmoddError
 from kmodd.kernel.base import EmulationReport, InsertFlags, Kernel, ModuleState
 from kmodd.modulefile import detect_compression
 from kmodd.modulefile.decompression import decompress
@@ -42,7 +42,8 @@ SETTLE = 5.0
 class ModuleCalls:
     """The calls on the modules of one kernel.
 
-    ``journal`` looks at the listing after each of them. ``stopping`` ends all waiting.
+    ``journal`` looks at the listing after each of them. ``stopping`` ends all waiting. ``told``
+    returns a failure of the kernel's as callers are told it.
     """
 
     kernel: Kernel
@@ -51,6 +52,7 @@ class ModuleCalls:
     commands: Commands
     origins: LoadOrigins
     stopping: threading.Event
+    told: Callable[[KmoddError], KmoddError]
 
     def is_live(self, name: str) -> bool:
         """Tell whether the module is loaded, and its init has run."""
@@ -103,6 +105,8 @@ class ModuleCalls:
         own = self.names.own(name)
         try:
             report = self.kernel.delete_module(own, force=force)
+        except KernelError as failure:
+            raise self.told(failure) from failure
         finally:
             self.journal.look()
         operation.unloaded.append(own)
@@ -153,10 +157,11 @@ class ModuleCalls:
             try:
                 system_call()
                 break
-            except KernelError as error:
+            except KernelError as failure:
+                error = self.told(failure)
                 passing = passing or self._is_passing(name)
                 if error.errno != errno.EBUSY or not passing or time.monotonic() > deadline:
-                    raise
+                    raise error from failure
                 if self.stopping.wait(pause):
                     raise
                 operation.check_wanted()

@@ -50,12 +50,13 @@ from kmodd.namespace.permissions import check_removal
 from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
 from kmodd.namespace.request_module import RequestAnswers
 from kmodd.namespace.runner import Manner, Runner
+from kmodd.namespace.sealing import Missing, Sealing
 from kmodd.namespace.settled_loads import Basis, SettledLoad, SettledLoads, are_settled
 from kmodd.namespace.uploaded_module import image_name, plain_image
 from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
 from kmodd.plan.requests import check_parameters
 from kmodd.settings import Limits
-from kmodd.state import AskedStore
+from kmodd.state import AskedStore, Seal, SealStore
 from kmodd.trees import Trees
 
 TITLE_MAX = 64
@@ -97,10 +98,12 @@ class Namespace:
         limits: Limits | None = None,
         audit: AuditTrail | None = None,
         asked: AskedStore | None = None,
+        seals: SealStore | None = None,
     ) -> None:
         """``deny`` are never loaded; with ``exact``, which is kmod's way, there are none.
 
-        ``asked`` keeps over a restart which modules were asked for.
+        ``asked`` keeps over a restart which modules were asked for, ``seals`` who has sealed the
+        kernel.
         """
         limits = limits or Limits()
         self._kernel = kernel
@@ -116,6 +119,7 @@ class Namespace:
             is_others=lambda name: self.origin_of(name) is Origin.OTHERS,
         )
         self._operations = Operations(self._locks, self._journal, audit or AuditTrail())
+        self.sealing = Sealing(kernel, self._operations, seals)
         self.stopping = threading.Event()
         self.start_failures: tuple[str, ...] = ()
         self.hotplug: Hotplug | None = None
@@ -126,6 +130,7 @@ class Namespace:
             commands=commands,
             origins=self._origins,
             stopping=self.stopping,
+            told=self.sealing.told,
         )
         self._planning = Planning(kernel, self._names, trees, self._locks, self._origins)
         self._loading = Loading(kernel, self._names, self._planning, self._origins)
@@ -175,6 +180,14 @@ class Namespace:
     def look(self) -> None:
         """Look at the kernel's listing, which others may have changed."""
         self._journal.look()
+
+    def seal(self, call: RequestContext = USUAL) -> Seal:
+        """Have the kernel load and unload nothing any more until it boots; see ``Sealing.make``."""
+        return self.sealing.make(call, self.stopping)
+
+    def missing(self) -> tuple[Missing, ...]:
+        """Return what is wanted, by devices and at the start, and is not loaded."""
+        return self.sealing.missing(self.has_news)
 
     def listing(self) -> ModuleListing:
         """Return the kernel's modules now, the newest first."""

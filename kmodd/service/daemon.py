@@ -4,6 +4,7 @@
 import os
 import time
 from collections import Counter
+from dataclasses import replace
 
 import grpc
 
@@ -18,6 +19,8 @@ from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
 from kmodd.service.pages import page_of
+from kmodd.service.view import View
+from kmodd.state import Seal
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import daemon_service_pb2 as pb
 from kmodd.v1 import daemon_service_pb2_grpc
@@ -95,6 +98,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             tree_refusal=text(self._trees.refusal()),
             hotplug_count=origins[Origin.HOTPLUG],
             others_count=origins[Origin.OTHERS],
+            refusal=text(self._kernel.refusal()),
+            seal=_seal_message(self._namespace.sealing.seal, view),
             hotplug=self._namespace.hotplug is not None,
         )
 
@@ -106,6 +111,25 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             magic = common_vermagic(each.vermagic for each in records)
             self._magic = (generation, magic)
         return magic
+
+    def Seal(  # noqa: N802
+        self, request: pb.SealRequest, _context: grpc.ServicerContext
+    ) -> pb.SealResponse:
+        """Seal the kernel, or tell what would be missing."""
+        view = self._admission.view()
+        missing = self._namespace.missing()
+        if request.check:
+            seal = self._namespace.sealing.seal
+        else:
+            # Within the operation that a command was run by it would wait for that one's end.
+            seal = self._namespace.seal(replace(self._admission.asked_by(), token=""))
+        return pb.SealResponse(
+            seal=_seal_message(seal, view),
+            missing=[
+                pb.MissingModule(name=text(each.name), wanted_by=text(each.wanted_by))
+                for each in missing
+            ],
+        )
 
     def ListOperations(  # noqa: N802
         self, request: pb.ListOperationsRequest, _context: grpc.ServicerContext
@@ -135,6 +159,13 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 method for method in sorted(METHODS) if may_call(caller, method, is_real=is_real)
             ],
         )
+
+
+def _seal_message(seal: Seal | None, view: View) -> pb.Seal | None:
+    if seal is None:
+        return None
+    by = text(seal.by) if view.shows_callers() else ""
+    return pb.Seal(time=timestamp(seal.time), by=by)
 
 
 def _operation_message(running: Running) -> pb.Operation:

@@ -383,6 +383,18 @@ def _mode(value: Any) -> int:
     return value
 
 
+def _time(value: Any) -> float:
+    """Return a length of time in seconds: a number of them, or with a unit."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"([0-9]{1,9}) ?(s|min|h)", value)
+        if found:
+            value = int(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+    try:
+        return float(_positive(float)(value))
+    except ValueError:
+        raise ValueError('is a time in seconds, or with a unit ("10min"), above 0') from None
+
+
 def _positive(kind: type) -> Check:
     def check(value: Any) -> int | float:
         number = isinstance(value, int if kind is int else int | float)
@@ -454,6 +466,11 @@ SETTINGS: Table = {
         "whether what is denied is also named in etc/modprobe.d/kmodd-deny.conf below the root, "
         "which keeps libkmod from loading it: udev, systemd-modules-load and modprobe, and in the "
         "initial RAM disk, if that is made anew (default: false)",
+    ),
+    "seal_after": Value(
+        _time,
+        "how long after kmodd's start the kernel is sealed: it loads and unloads no module any "
+        'more until the next boot; seconds, or "10min", "2h" (default: never)',
     ),
     "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
     "front": Value(

@@ -139,9 +139,10 @@ class Settings:
     goes by them; the first that fits counts. ``kmod_exact`` is kmod to the letter, without what is
     better here; then nothing is denied. ``load_at_start`` honours modules-load.d, and with
     ``hotplug`` what devices want is loaded in udev's place. With ``publish_deny`` others find
-    in modprobe.d what is never loaded. ``audit_file`` gets a line for each operation, where there
-    is one. ``front`` is the socket of the unit that reads what others than admins send; without
-    one kmodd starts that process itself.
+    in modprobe.d what is never loaded, and the kernel is sealed ``seal_after`` seconds after the
+    start, 0 for never. ``audit_file`` gets a line for each operation, where there is one. ``front``
+    is the socket of the unit that reads what others than admins send; without one kmodd starts that
+    process itself.
     """
 
     kernel: str = "emulated"
@@ -163,6 +164,7 @@ class Settings:
     load_at_start: bool = False
     hotplug: bool = False
     publish_deny: bool = False
+    seal_after: float = 0.0
     audit_file: Path | None = None
     front: Path | None = None
     log_level: str = "info"

@@ -46,7 +46,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints", "asked_count", "dependency_count", "operation_count", "hold_count", "watch_count", "thread_count", "open_file_count", "oldest_revision", "newest_revision", "start_failures", "why_not_run", "kmod_exact", "tree_refusal", "hotplug_count", "hotplug", "others_count")
+    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints", "asked_count", "dependency_count", "operation_count", "hold_count", "watch_count", "thread_count", "open_file_count", "oldest_revision", "newest_revision", "start_failures", "why_not_run", "kmod_exact", "tree_refusal", "hotplug_count", "hotplug", "others_count", "refusal", "seal")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,8 @@ class GetStatusResponse(_message.Message):
     HOTPLUG_COUNT_FIELD_NUMBER: _ClassVar[int]
     HOTPLUG_FIELD_NUMBER: _ClassVar[int]
     OTHERS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    SEAL_FIELD_NUMBER: _ClassVar[int]
     version: str
     pid: int
     uptime: _duration_pb2.Duration
@@ -113,7 +115,39 @@ class GetStatusResponse(_message.Message):
     hotplug_count: int
     hotplug: bool
     others_count: int
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ..., kmod_exact: bool = ..., tree_refusal: _Optional[str] = ..., hotplug_count: _Optional[int] = ..., hotplug: bool = ..., others_count: _Optional[int] = ...) -> None: ...
+    refusal: str
+    seal: Seal
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ..., kmod_exact: bool = ..., tree_refusal: _Optional[str] = ..., hotplug_count: _Optional[int] = ..., hotplug: bool = ..., others_count: _Optional[int] = ..., refusal: _Optional[str] = ..., seal: _Optional[_Union[Seal, _Mapping]] = ...) -> None: ...
+
+class SealRequest(_message.Message):
+    __slots__ = ("check",)
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    check: bool
+    def __init__(self, check: bool = ...) -> None: ...
+
+class Seal(_message.Message):
+    __slots__ = ("time", "by")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    by: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ...) -> None: ...
+
+class MissingModule(_message.Message):
+    __slots__ = ("name", "wanted_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WANTED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wanted_by: str
+    def __init__(self, name: _Optional[str] = ..., wanted_by: _Optional[str] = ...) -> None: ...
+
+class SealResponse(_message.Message):
+    __slots__ = ("seal", "missing")
+    SEAL_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    seal: Seal
+    missing: _containers.RepeatedCompositeFieldContainer[MissingModule]
+    def __init__(self, seal: _Optional[_Union[Seal, _Mapping]] = ..., missing: _Optional[_Iterable[_Union[MissingModule, _Mapping]]] = ...) -> None: ...
 
 class ListOperationsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -50,6 +50,11 @@ class DaemonServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.Seal = channel.unary_unary(
+                '/kmodd.v1.DaemonService/Seal',
+                request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.SealRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.SealResponse.FromString,
+                _registered_method=True)
 
 
 class DaemonServiceServicer(object):
@@ -78,6 +83,16 @@ class DaemonServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Seal(self, request, context):
+        """Has the kernel load and unload no module any more until the next boot
+        (kernel.modules_disabled), once no operation is under way; or only tells what would be missing.
+        One that is sealed stays so. Fails with KERNEL_REFUSED on an emulated kernel, and where the
+        daemon may not turn the switch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DaemonServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +110,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'Seal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Seal,
+                    request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.SealRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.SealResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +199,33 @@ class DaemonService(object):
             '/kmodd.v1.DaemonService/WhoAmI',
             kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
             kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Seal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DaemonService/Seal',
+            kmodd_dot_v1_dot_daemon__service__pb2.SealRequest.SerializeToString,
+            kmodd_dot_v1_dot_daemon__service__pb2.SealResponse.FromString,
             options,
             channel_credentials,
             insecure,

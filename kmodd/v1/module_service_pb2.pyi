@@ -64,6 +64,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_ADD_DEVICE: _ClassVar[OperationAction]
     OPERATION_ACTION_REMOVE_DEVICE: _ClassVar[OperationAction]
     OPERATION_ACTION_REQUEST: _ClassVar[OperationAction]
+    OPERATION_ACTION_SEAL: _ClassVar[OperationAction]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -97,6 +98,7 @@ OPERATION_ACTION_SET_PARAMETER: OperationAction
 OPERATION_ACTION_ADD_DEVICE: OperationAction
 OPERATION_ACTION_REMOVE_DEVICE: OperationAction
 OPERATION_ACTION_REQUEST: OperationAction
+OPERATION_ACTION_SEAL: OperationAction
 
 class Module(_message.Message):
     __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count", "why_not_run", "stubbed_functions")

@@ -19,6 +19,7 @@ PACKAGE = Path(kmodd.__file__).parent
 FLOORS = (
     ("__main__",),
     ("daemon",),
+    ("owner",),
     ("servers",),
     ("listener",),
     ("front_server",),

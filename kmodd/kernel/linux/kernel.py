@@ -219,6 +219,15 @@ class LinuxKernel:
         """Yield each device in /sys, as if it were plugged in now."""
         return plugged_devices(self._sysfs)
 
+    def disable_modules(self) -> None:
+        """Turn kernel.modules_disabled on, which nobody turns off until the next boot."""
+        try:
+            (self._proc / "sys/kernel/modules_disabled").write_text("1\n")
+        except OSError as error:
+            code = error.errno or errno.EIO
+            why = f"kernel.modules_disabled cannot be set: {error.strerror}"
+            raise KernelError(Reason.KERNEL_REFUSED, why, errno=code) from error
+
     def close(self) -> None:
         """End the waiting of those who follow the log."""
         self._log.close()
