@@ -50,14 +50,15 @@ def device_loader(settings: Settings, namespace: Namespace, kernel: Kernel) -> H
 
 
 def load_for_devices(hotplug: Hotplug, patience: float) -> None:
-    """Load what the devices want that are there, and let udev leave the rest to the daemon.
+    """Load what the devices want that are there, and have udev leave it to the daemon from now on.
 
-    What takes longer than ``patience`` seconds goes on meanwhile.
+    Drivers bring devices along whose events udev hears at once, so the gate is there before the
+    first load. What takes longer than ``patience`` seconds goes on meanwhile.
     """
     hotplug.start()
+    hotplug.open_gate()
     if not hotplug.wait(patience):
         log.warning("what the devices want that are there is still being loaded")
-    hotplug.open_gate()
 
 
 def wanted_at_start(

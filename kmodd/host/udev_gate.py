@@ -15,6 +15,7 @@ that he waits at (dup2(2)), so that nobody who comes later is let through with h
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -25,8 +26,13 @@ from kmodd.host.openings import Openings
 GATE = "gate"
 """The name of the gate in its directory."""
 
-LINGER = 1.0
-"""Seconds after which a pipe is looked at again that nobody should be waiting at any more."""
+LINGER = 30.0
+"""Seconds that a pipe is kept after those who waited have gone on: who had found it before, and
+opens it after, would wait for ever for somebody who writes.
+"""
+
+PAUSE = 0.25
+"""Seconds between two looks whether there is such a one."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +68,7 @@ class UdevGate:
         self._stable = -1
         self._current: _Door | None = None
         self._doors: dict[int, _Door] = {}
-        self._past: list[str] = []
+        self._past: list[tuple[float, str]] = []
         self._timer: threading.Timer | None = None
         self._closed = False
 
@@ -136,24 +142,34 @@ class UdevGate:
                 return
             self._retire(door)
             if self._timer is None:
-                self._timer = threading.Timer(LINGER, self._look_again)
-                self._timer.daemon = True
-                self._timer.start()
+                self._look_later()
 
     def _retire(self, door: _Door) -> None:
         self._openings.forget(door.number)
         os.close(door.fd)
-        self._past.append(door.path)
+        self._past.append((time.monotonic(), door.path))
+
+    def _look_later(self) -> None:
+        self._timer = threading.Timer(PAUSE, self._look_again)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _look_again(self) -> None:
         """Let those go on who had found a pipe in the moment in which it was closed."""
         with self._lock:
-            self._timer = None
+            if self._closed:
+                return
             past, self._past = self._past, []
-            for path in past:
+            for retired, path in past:
                 _let_through(path)
-                with suppress(OSError):
-                    os.unlink(path)
+                if time.monotonic() - retired < LINGER:
+                    self._past.append((retired, path))
+                else:
+                    with suppress(OSError):
+                        os.unlink(path)
+            self._timer = None
+            if self._past:
+                self._look_later()
 
     def _give_up(self, error: OSError) -> None:
         """Leave it to udev, with the lock held."""
@@ -173,7 +189,7 @@ class UdevGate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for path in self._past:
+        for _, path in self._past:
             _let_through(path)
             with suppress(OSError):
                 os.unlink(path)

@@ -138,6 +138,22 @@ def test_a_gate_that_is_closed_leaves_nobody_waiting_and_nothing_behind(tmp_path
     assert without.passed is False
 
 
+def test_one_who_opens_a_pipe_that_was_just_closed_goes_on(tmp_path: Path) -> None:
+    """He had found it before, and nobody would ever open it for writing."""
+    work = Work()
+    with opened(tmp_path) as gate:
+        pipe = pipe_in(tmp_path)
+        first = Reader(tmp_path)
+        take(gate, work, 1)
+        work.finish()
+        first.join(PATIENCE)
+        for _ in range(2):
+            late = threading.Thread(target=pipe.read_bytes, daemon=True)
+            late.start()
+            late.join(PATIENCE)
+            assert not late.is_alive()
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
