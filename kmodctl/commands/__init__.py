@@ -43,6 +43,7 @@ COMMANDS = (
     "whoami",
     "hold",
     "seal",
+    "coverage",
     "device",
     "ls",
     "completion",

@@ -188,7 +188,7 @@ def test_without_a_daemon_grpc_is_not_imported_either() -> None:
     assert "grpc" not in loaded
 
 
-@pytest.mark.parametrize("name", ["answers", "depmod"])
+@pytest.mark.parametrize("name", ["answers", "coverage", "depmod"])
 def test_what_needs_no_daemon_imports_neither_grpc_nor_a_service(name: str) -> None:
     loaded = modules_after(f"import kmodd.oneshot.{name}")
     assert f"kmodd.oneshot.{name}" in loaded

@@ -11,7 +11,7 @@ _kmodctl() {
         esac
     done
     case $command in
-        "") _kmodctl_offer --socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations whoami hold seal device ls completion ;;
+        "") _kmodctl_offer --socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations whoami hold seal coverage device ls completion ;;
         lsmod) _kmodctl_words known -s --syslog -v --verbose -V --version -h --help ;;
         insmod) _kmodctl_words file -f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help ;;
         modprobe) _kmodctl_words known -a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help ;;
@@ -28,6 +28,7 @@ _kmodctl() {
         whoami) _kmodctl_words known -V --version -h --help ;;
         hold) _kmodctl_words known -u --unload -b --use-blacklist -l --list -e --end -V --version -h --help ;;
         seal) _kmodctl_words known --check -V --version -h --help ;;
+        coverage) _kmodctl_words known -V --version -h --help ;;
         device) _kmodctl_words choice -V --version -h --help -- add list remove ;;
         ls) _kmodctl_words file -l -V --version -h --help ;;
         completion) _kmodctl_words choice -V --version -h --help -- bash zsh fish ;;
