@@ -166,6 +166,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         servers.apply(settings.sockets, parts, Grants(settings.grants))
         commands.set_policy(servers.own(), allowed=_runs_commands(settings, kernel))
         hotplug = device_loader(settings, namespace, kernel)
+        if hotplug is not None:
+            ending.callback(hotplug.end)
         namespace.sealing.wanted = partial(wanted_modules, settings, kernel)
         with (
             servers.tended(),

@@ -116,11 +116,12 @@ class UdevGate:
     def close(self) -> None:
         """Take the gate away; who waits there goes on at once, as if there were no kmodd."""
         with self._lock:
-            if self._closed:
-                return
             self._take_away()
             self._closed = True
-            self._openings.close()
+
+    def end(self) -> None:
+        """Give back the ``question``, which nobody may look at any more; the gate is closed."""
+        self._openings.close()
 
     def _door(self) -> _Door:
         """Make a pipe; with the lock held."""
@@ -157,8 +158,6 @@ class UdevGate:
     def _look_again(self) -> None:
         """Let those go on who had found a pipe in the moment in which it was closed."""
         with self._lock:
-            if self._closed:
-                return
             past, self._past = self._past, []
             for retired, path in past:
                 _let_through(path)

@@ -107,6 +107,11 @@ class Hotplug:
         for thread in self._threads:
             thread.join(patience)
 
+    def end(self) -> None:
+        """Give back what was open; the kernel tells of nothing any more."""
+        if self._gate is not None:
+            self._gate.end()
+
     def plugged(self, device: PluggedDevice) -> None:
         """Have loaded what the rule has for a device that was plugged in."""
         for name in self._rule.wanted(device.properties):

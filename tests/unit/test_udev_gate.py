@@ -2,6 +2,7 @@
 """The gate that udev waits at; that udev does so, tests/realkernel shows."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def opened(directory: Path) -> Iterator[UdevGate]:
         yield gate
     finally:
         gate.close()
+        gate.end()
 
 
 def pipe_in(directory: Path) -> Path:
@@ -119,6 +121,25 @@ def test_one_who_comes_to_a_pipe_that_another_waits_at_is_waited_for(tmp_path: P
         first.join(PATIENCE)
         second.join(PATIENCE)
         assert not second.is_alive()
+
+
+def test_a_gate_that_is_closed_asks_nothing_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that hears the kernel looks at its question for a while longer."""
+    work = Work()
+    gate = UdevGate(tmp_path)
+    gate.open()
+    reader = Reader(tmp_path)
+    take(gate, work, 1)
+    gate.close()
+    gate.close()
+    reader.join(PATIENCE)
+    gate.all_heard(work.answers.append)
+    assert not select.select([gate.question], [], [], 0)[0]
+    work.finish()
+    gate.end()
+    assert caplog.text == ""
 
 
 def test_a_gate_that_is_closed_leaves_nobody_waiting_and_nothing_behind(tmp_path: Path) -> None:
