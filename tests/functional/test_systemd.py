@@ -23,6 +23,7 @@ from kmodd.front_server import MEMORY
 from kmodd.host.descriptors import connections
 from kmodd.settings import Limits, Settings
 from kmodd.settings.toml import read_settings
+from kmodd.setup.pieces import pieces
 from tests.support.daemon import kmodctl, running_daemon, wait_until
 from tests.support.modules import MODULES
 from tests.support.require import require
@@ -299,6 +300,27 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+    )
+    assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
+
+
+def test_systemd_finds_nothing_wrong_with_what_setup_makes(tmp_path: Path) -> None:
+    analyze = require("systemd-analyze", "systemd judges its units itself")
+    programs = Path(sys.executable).parent
+    rule = tmp_path / "root/usr/lib/udev/rules.d/80-drivers.rules"
+    rule.parent.mkdir(parents=True)
+    rule.write_text('ENV{MODALIAS}=="?*", RUN{builtin}+="kmod load"\n')
+    for piece in pieces(tmp_path / "root", programs):
+        place = tmp_path / "units" / piece.path.removeprefix("etc/systemd/system/")
+        if place != tmp_path / "units" / piece.path:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(piece.text)
+    unit = tmp_path / "units" / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/kmodd/bin/kmodd", str(programs / "kmodd")))
+    made = [str(path) for path in (tmp_path / "units").iterdir() if path.is_file()]
+    assert len(made) == 3
+    answer = subprocess.run(
+        [analyze, "verify", "--man=no", *made], capture_output=True, text=True, check=False
     )
     assert (answer.returncode, answer.stdout + answer.stderr) == (0, "")
 
