@@ -23,11 +23,14 @@ def releases_in(directory: str) -> tuple[str, ...]:
 
 def newest_release(directory: str) -> str | None:
     """Return the newest release in ``directory`` by version order; None where there is none."""
-    return max(releases_in(directory), key=_version_key, default=None)
+    return max(releases_in(directory), key=version_key, default=None)
 
 
-def _version_key(release: str) -> list[tuple[int, int, str]]:
-    """Compare runs of digits as numbers, above any letters: 6.10 is newer than 6.9."""
+def version_key(release: str) -> list[tuple[int, int, str]]:
+    """Return what releases compare by: runs of digits as numbers, above any letters.
+
+    So 6.10 is newer than 6.9, and 6.1.5 newer than 6.1.
+    """
     import re
 
     return [

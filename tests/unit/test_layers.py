@@ -27,7 +27,7 @@ FLOORS = (
     ("service", "oneshot", "setup"),
     ("namespace",),
     ("queries", "front"),
-    ("trees", "host"),
+    ("trees", "host", "desired"),
     ("plan", "state", "settings"),
     ("kernel", "database"),
     ("access", "kernelimage", "keys"),
@@ -87,7 +87,17 @@ def test_an_import_that_runs_up_is_found_however_it_is_written(tmp_path: Path, l
 
 @pytest.mark.parametrize(
     "room",
-    ["plan", "config", "modulefile", "kernelimage", "keys", "names", "access", "settings"],
+    [
+        "plan",
+        "config",
+        "modulefile",
+        "kernelimage",
+        "keys",
+        "names",
+        "access",
+        "settings",
+        "desired",
+    ],
 )
 def test_a_pure_room_knows_no_daemon_no_thread_and_no_process(room: str) -> None:
     known = frozenset().union(*map(imported_names, sources_of(room)))
