@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from kmodd.database import Database
+from kmodd.desired.values import is_same_value
 from kmodd.errors import Reason, RequestError, StateError
 from kmodd.kernel.base import Kernel, ModuleDetails, ParameterValue
 from kmodd.modulefile import parameters_of
@@ -18,8 +19,6 @@ VALUE_MAX = 4095
 """Bytes of the longest value of a loaded module's parameter: a page of sysfs, less a NUL."""
 
 _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
-_YES = re.compile(r"[yYtT1]|[oO][nN]")
-_NO = re.compile(r"[nNfF0]|[oO][fF]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +110,5 @@ def ignored_parameters(kernel: Kernel, module: str, text: str) -> Iterator[Ignor
         shown = known.get(name.replace("-", "_"))
         in_force = shown.value if shown else None
         private = shown is not None and shown.is_private
-        if in_force is None or not _is_same(value.strip('"') if equals else "y", in_force):
+        if in_force is None or not is_same_value(value.strip('"') if equals else "y", in_force):
             yield IgnoredParameter(module, given, in_force, private)
-
-
-def _is_same(given: str, in_force: str) -> bool:
-    """Compare a value with what /sys shows: a bool is Y or N there, however it was given."""
-    spelled = {"Y": _YES, "N": _NO}.get(in_force)
-    return given == in_force or (spelled is not None and spelled.match(given) is not None)
