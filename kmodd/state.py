@@ -171,29 +171,39 @@ class AskedStore:
         """Return those of them that no admin has asked for; what does not say so, an admin has."""
         return self._load()[1]
 
-    def _load(self) -> tuple[frozenset[str], frozenset[str]]:
-        nothing = frozenset[str](), frozenset[str]()
+    def by_wishes(self) -> frozenset[str]:
+        """Return those of them that were loaded for a wish, and nobody has asked for besides."""
+        return self._load()[2]
+
+    def _load(self) -> "_Asked":
+        nothing = frozenset[str](), frozenset[str](), frozenset[str]()
         try:
             data = _read_own(self._path)
             if data is None:
                 return nothing
-            boot_id, names, by_loaders = _asked(data)
+            boot_id, found = _asked(data)
         except FileNotFoundError:
             return nothing
         except (OSError, ValueError, RecursionError, KmoddError) as error:
             log.warning("%s is dropped: %s", self._path, error)
             return nothing
-        return (names, by_loaders) if boot_id == self._boot_id else nothing
+        return found if boot_id == self._boot_id else nothing
 
-    def store(self, names: Collection[str], by_loaders: Collection[str] = ()) -> None:
+    def store(
+        self,
+        names: Collection[str],
+        by_loaders: Collection[str] = (),
+        by_wishes: Collection[str] = (),
+    ) -> None:
         """Keep ``names``, whole or not at all; a directory that takes nothing is told once.
 
-        Of those ``by_loaders`` no admin has asked for.
+        Of those ``by_loaders`` no admin has asked for, of those ``by_wishes`` nobody.
         """
         content = {
             "boot_id": self._boot_id,
             "modules": sorted(names),
             "by_loaders": sorted(by_loaders),
+            "by_wishes": sorted(by_wishes),
         }
         _kept(self._path, json.dumps(content, indent=1).encode(), self._complaint)
 
@@ -237,15 +247,17 @@ class SealStore:
         _kept(self._path, json.dumps(content).encode(), self._complaint)
 
 
-def _asked(data: bytes) -> tuple[str, frozenset[str], frozenset[str]]:
-    """Return the boot's id and the names in ``data``, all and those that loaders alone asked for.
+_Asked = tuple[frozenset[str], frozenset[str], frozenset[str]]
+"""The names of all modules, of those that only loaders asked for, of those only wishes did."""
 
-    Raises ValueError, KmoddError.
-    """
+
+def _asked(data: bytes) -> tuple[str, _Asked]:
+    """Return the boot's id and the names in ``data``; raises ValueError, KmoddError."""
     content = json.loads(data)
     match content:
         case {"boot_id": str(boot_id), "modules": [*names]}:
-            return boot_id, _names(names), _names(content.get("by_loaders", []))
+            by_loaders, by_wishes = content.get("by_loaders", []), content.get("by_wishes", [])
+            return boot_id, (_names(names), _names(by_loaders), _names(by_wishes))
         case _:
             raise ValueError("it is not what kmodd writes")
 

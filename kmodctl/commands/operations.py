@@ -36,7 +36,7 @@ def _line(operation: "Operation") -> str:
 
     action = shown_name(OPERATION_ACTION, operation.action)
     words = [f"{operation.number}: {action.replace('_', '-')} {operation.what}"]
-    words.append(f"for {operation.role} {operation.socket}".rstrip())
+    words.append(f"for {operation.origin or f'{operation.role} {operation.socket}'}".rstrip())
     if operation.caller is not None:
         words.append(f"by {shown_caller(operation.caller)}")
     if operation.parent:

@@ -177,6 +177,7 @@ class Operation(Message):
     waits_for_operation: int = 0
     pinned_modules: "list[str]" = repeated()
     caller: "Caller | None" = None
+    origin: str = ""
 
     FIELDS = (
         (1, "number", "uint64", "", ""),
@@ -192,6 +193,7 @@ class Operation(Message):
         (11, "waits_for_operation", "uint64", "", ""),
         (12, "pinned_modules", "string", "repeated", ""),
         (13, "caller", "message", "", "caller.Caller"),
+        (20, "origin", "string", "", ""),
     )
 
 

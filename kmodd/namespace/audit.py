@@ -190,6 +190,7 @@ def _facts(finished: Finished) -> dict[str, object]:
         "what": finished.what,
         "socket": finished.caller.socket,
         "role": finished.caller.role,
+        **({"origin": finished.caller.origin} if finished.caller.origin else {}),
         **_peer_facts(finished.caller),
         **_origin_facts(finished),
         "result": finished.result,

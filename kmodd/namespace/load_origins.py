@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a module is in the kernel: somebody asked for it, or another module needed it."""
+"""Why a module is in the kernel: somebody asked for it, it is wished, or another needed it."""
 
 import enum
 import threading
@@ -22,12 +22,13 @@ class Origin(enum.Enum):
     DEPENDENCY = "dependency"
     HOTPLUG = "hotplug"
     OTHERS = "others"
+    STATE = "state"
     UNKNOWN = "unknown"
 
 
 class LoadOrigins:
     """The origins of the loaded modules, and which an admin has asked for. ``_lock`` guards both,
-    readers need none.
+    readers need none. A wish counts as an admin's, and for less than what somebody asks for.
 
     Which modules were asked for is stored whenever that changes, where there is a store.
     """
@@ -38,6 +39,8 @@ class LoadOrigins:
         self._store = store
         stored = store.load() if store is not None else frozenset()
         self._origins = {name: Origin.ASKED for name in loaded if name in stored}
+        by_wishes = store.by_wishes() if store is not None else frozenset()
+        self._origins |= {name: Origin.STATE for name in self._origins if name in by_wishes}
         by_loaders = store.by_loaders() if store is not None else frozenset()
         self._by_admins = self._origins.keys() - by_loaders
         self._at_start = set(loaded)
@@ -88,11 +91,27 @@ class LoadOrigins:
                 self._keep()
 
     def note_plugged(self, names: Iterable[str]) -> None:
-        """Note modules that were loaded for a device; asked for before, they still are."""
+        """Note modules that were loaded for a device; what was asked for or wished still is."""
         with self._lock:
             for name in names:
-                if self._origins.get(name) is not Origin.ASKED:
+                if self._origins.get(name) not in (Origin.ASKED, Origin.STATE):
                     self._origins[name] = Origin.HOTPLUG
+
+    def note_wished(self, names: Iterable[str]) -> None:
+        """Note modules that were loaded just now for a wish; asked for before, they still are."""
+        with self._lock:
+            fresh = [name for name in names if self._origins.get(name) is not Origin.ASKED]
+            self._origins |= dict.fromkeys(fresh, Origin.STATE)
+            self._by_admins.update(fresh)
+            if fresh:
+                self._keep()
+
+    def wished(self) -> frozenset[str]:
+        """Return the modules that were loaded for a wish, and nobody has asked for otherwise."""
+        with self._lock:
+            return frozenset(
+                name for name, origin in self._origins.items() if origin is Origin.STATE
+            )
 
     def note_needed(self, names: Iterable[str]) -> None:
         """Note modules that were loaded for others; asked for before, they still are."""
@@ -107,7 +126,7 @@ class LoadOrigins:
             gone = [self._origins.pop(name, None) for name in names]
             self._by_admins.difference_update(names)
             self._at_start.difference_update(names)
-            if Origin.ASKED in gone:
+            if Origin.ASKED in gone or Origin.STATE in gone:
                 self._keep()
 
     def _is_news(self, name: str, *, by_admin: bool) -> bool:
@@ -117,5 +136,6 @@ class LoadOrigins:
 
     def _keep(self) -> None:
         if self._store is not None:
+            wished = {name for name, origin in self._origins.items() if origin is Origin.STATE}
             asked = {name for name, origin in self._origins.items() if origin is Origin.ASKED}
-            self._store.store(asked, asked - self._by_admins)
+            self._store.store(asked | wished, asked - self._by_admins, wished)

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kmodd.access.caller import STATE
 from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
 from kmodd.namespace.context import RequestContext
@@ -89,8 +90,8 @@ class Loading:
         return tuple(outcomes)
 
     def _note_origins(self, outcome: Outcome, operation: Operation, *, requested: bool) -> None:
-        """Note which modules somebody asked for, and which came with them."""
-        done = (each.step for each in outcome.steps if each.done)
+        """Note which modules somebody asked for, or wishes, and which came with them."""
+        done = [each.step for each in outcome.steps if each.done]
         asked = () if requested else outcome.targets
         self._origins.note_needed(
             step.record.name
@@ -98,6 +99,9 @@ class Loading:
             if isinstance(step, InsertStep) and step.record.name not in asked
         )
         if requested:
+            return
+        if operation.caller.origin == STATE.origin:
+            self._origins.note_wished({module_of(step) for step in done} & {*outcome.targets})
             return
         there = (target for target in outcome.targets if self._names.find(target) is not None)
         if operation.device:

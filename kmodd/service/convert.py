@@ -47,6 +47,7 @@ _ORIGINS = {
     Origin.DEPENDENCY: module_service_pb2.ORIGIN_DEPENDENCY,
     Origin.HOTPLUG: module_service_pb2.ORIGIN_HOTPLUG,
     Origin.OTHERS: module_service_pb2.ORIGIN_OTHERS,
+    Origin.STATE: module_service_pb2.ORIGIN_STATE,
     Origin.UNKNOWN: module_service_pb2.ORIGIN_UNKNOWN,
 }
 

@@ -158,7 +158,7 @@ class ListOperationsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("number", "action", "what", "socket", "role", "began_time", "parent", "module", "command", "waits_for_module", "waits_for_operation", "pinned_modules", "caller")
+    __slots__ = ("number", "action", "what", "socket", "role", "began_time", "parent", "module", "command", "waits_for_module", "waits_for_operation", "pinned_modules", "caller", "origin")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class Operation(_message.Message):
     WAITS_FOR_OPERATION_FIELD_NUMBER: _ClassVar[int]
     PINNED_MODULES_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: _module_service_pb2.OperationAction
     what: str
@@ -185,7 +186,8 @@ class Operation(_message.Message):
     waits_for_operation: int
     pinned_modules: _containers.RepeatedScalarFieldContainer[str]
     caller: _caller_pb2.Caller
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[_module_service_pb2.OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[int] = ..., module: _Optional[str] = ..., command: _Optional[str] = ..., waits_for_module: _Optional[str] = ..., waits_for_operation: _Optional[int] = ..., pinned_modules: _Optional[_Iterable[str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ...) -> None: ...
+    origin: str
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[_module_service_pb2.OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., began_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., parent: _Optional[int] = ..., module: _Optional[str] = ..., command: _Optional[str] = ..., waits_for_module: _Optional[str] = ..., waits_for_operation: _Optional[int] = ..., pinned_modules: _Optional[_Iterable[str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class ListOperationsResponse(_message.Message):
     __slots__ = ("operations", "next_page_token")

@@ -36,6 +36,7 @@ class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIGIN_UNKNOWN: _ClassVar[Origin]
     ORIGIN_HOTPLUG: _ClassVar[Origin]
     ORIGIN_OTHERS: _ClassVar[Origin]
+    ORIGIN_STATE: _ClassVar[Origin]
 
 class Verbosity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +66,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_REMOVE_DEVICE: _ClassVar[OperationAction]
     OPERATION_ACTION_REQUEST: _ClassVar[OperationAction]
     OPERATION_ACTION_SEAL: _ClassVar[OperationAction]
+    OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -79,6 +81,7 @@ ORIGIN_DEPENDENCY: Origin
 ORIGIN_UNKNOWN: Origin
 ORIGIN_HOTPLUG: Origin
 ORIGIN_OTHERS: Origin
+ORIGIN_STATE: Origin
 VERBOSITY_UNSPECIFIED: Verbosity
 VERBOSITY_QUIET: Verbosity
 VERBOSITY_VERBOSE: Verbosity
@@ -99,6 +102,7 @@ OPERATION_ACTION_ADD_DEVICE: OperationAction
 OPERATION_ACTION_REMOVE_DEVICE: OperationAction
 OPERATION_ACTION_REQUEST: OperationAction
 OPERATION_ACTION_SEAL: OperationAction
+OPERATION_ACTION_APPLY_STATE: OperationAction
 
 class Module(_message.Message):
     __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count", "why_not_run", "stubbed_functions")
