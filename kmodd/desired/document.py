@@ -88,7 +88,8 @@ class _Reader:
         except (ValueError, RecursionError) as error:  # TOML's errors name their line
             what = "tables nest too deep" if isinstance(error, RecursionError) else str(error)
             at = re.search(r"\(at line (\d+), column \d+\)", what)
-            self._complain(int(at[1]) if at else 0, what)
+            end = len(text.splitlines()) if what.endswith("(at end of document)") else 0
+            self._complain(int(at[1]) if at else end, what)
             return ()
         self._lines = decoded.splitlines()
         if not self._is_known(found):

@@ -78,6 +78,9 @@ class _Reconciler:
 
     def _present(self, wish: Wish) -> Finding:
         """Return how a module fares that is to be there."""
+        is_held = wish.name in self._now.own_holds
+        if is_held and wish.state is WishedState.LOADED:
+            return self._to_do(wish, Move(MoveKind.RELEASE, wish.name))
         objection = self._objection(wish)
         if objection is not None:
             return self._impossible(wish, objection)
@@ -92,9 +95,6 @@ class _Reconciler:
                 return self._finding(wish, Standing.DRIFTED, left_alone)
             kind = MoveKind.HOLD if wish.state is WishedState.HELD else MoveKind.LOAD
             return self._to_do(wish, Move(kind, wish.name, wish.words))
-        is_held = wish.name in self._now.own_holds
-        if is_held and wish.state is WishedState.LOADED:
-            return self._to_do(wish, Move(MoveKind.RELEASE, wish.name))
         if wish.state is WishedState.HELD and not is_held:
             if left_alone:
                 return self._finding(wish, Standing.DRIFTED, left_alone)
@@ -189,6 +189,8 @@ class _Reconciler:
     def _absent(self, wish: Wish) -> Finding:
         """Return how a module fares that is not to be there."""
         presence = self._presence(wish.name)
+        if wish.name in self._now.own_holds:
+            return self._to_do(wish, Move(MoveKind.RELEASE, wish.name))
         if presence is Presence.ABSENT:
             return self._finding(wish, Standing.DONE)
         if presence is Presence.BUILTIN:
@@ -208,8 +210,6 @@ class _Reconciler:
     def _unload(self, name: str, wish: Wish | None) -> Finding:
         """Return what is to be done to unload a module."""
         module = self._now.loaded[name]
-        if name in self._now.own_holds:
-            return self._to_do(wish, Move(MoveKind.RELEASE, name), name=name)
         if module.permanent:
             what = f"module {name} has no exit function: nothing unloads it"
             return self._impossible(wish, StateError(Reason.MODULE_BUSY, what, module=name), name)
