@@ -37,6 +37,9 @@ LONGEST_PAUSE = 300.0
 SEAL = "seal.json"
 """The name of the file that says who has sealed the kernel."""
 
+APPLIED_MAX = 256
+"""Sources of wishes that may be applied."""
+
 ASKED = "asked.json"
 """The name of the file that says which modules were asked for."""
 
@@ -260,6 +263,71 @@ def _asked(data: bytes) -> tuple[str, _Asked]:
             return boot_id, (_names(names), _names(by_loaders), _names(by_wishes))
         case _:
             raise ValueError("it is not what kmodd writes")
+
+
+class BootStore:
+    """A file of facts that hold for one life of the kernel, over restarts of the daemon.
+
+    It is in a directory that a reboot empties, and has the boot's id in it. Not for several threads
+    at once.
+    """
+
+    def __init__(self, path: Path, boot_id: str) -> None:
+        self._path = path
+        self._boot_id = boot_id
+        self._complaint = Complaint()
+
+    def load(self) -> Mapping[str, object]:
+        """Return what was stored last in this life of the kernel; nothing where that is nothing."""
+        try:
+            data = _read_own(self._path)
+            content = json.loads(data) if data is not None else {}
+            if not isinstance(content, dict):
+                raise ValueError("it is not what kmodd writes")
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s is dropped: %s", self._path, error)
+            return {}
+        return content if content.get("boot_id") == self._boot_id else {}
+
+    def store(self, facts: Mapping[str, object]) -> None:
+        """Keep ``facts``, which JSON has words for; a directory that takes nothing is told once."""
+        content = {**facts, "boot_id": self._boot_id}
+        _kept(self._path, json.dumps(content, indent=1).encode(), self._complaint)
+
+
+class AppliedStore:
+    """A directory with a file for each source of wishes that was applied, by its name."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._complaint = Complaint()
+
+    def load(self) -> dict[str, bytes]:
+        """Return the texts by their names; what others could have written is dropped."""
+        found: dict[str, bytes] = {}
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path in sorted(self.directory.glob("*.toml"))[:APPLIED_MAX]:
+                try:
+                    text = _read_own(path)
+                except (OSError, ValueError) as error:
+                    log.warning("%s is dropped: %s", path, error)
+                else:
+                    found |= {path.stem: text} if text is not None else {}
+        return found
+
+    def save(self, name: str, text: bytes) -> bool:
+        """Keep a text, an empty one not; returns whether that is done."""
+        path = self.directory / f"{name}.toml"
+        if text:
+            return _kept(path, text, self._complaint)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._complaint.make(path, error)
+            return False
+        return True
 
 
 def _names(found: object) -> frozenset[str]:

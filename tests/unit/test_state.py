@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.state import ASKED, IMAGES_MAX, AskedStore, ImageStore, RecordStore, Retries
+from kmodd.state import (
+    ASKED,
+    IMAGES_MAX,
+    AppliedStore,
+    AskedStore,
+    BootStore,
+    ImageStore,
+    RecordStore,
+    Retries,
+)
 from kmodd.trees import Trees
 from tests.support.modules import module_tree
 
@@ -158,3 +167,31 @@ def test_the_records_of_a_tree_for_which_there_is_no_room_are_warned_of_once(
     trees.tree().keep_records(insist=True)
     (kept,) = (tmp_path / "state").iterdir()
     assert kept.suffix == ".records"
+
+
+def test_facts_are_kept_for_one_life_of_the_kernel(tmp_path: Path) -> None:
+    place = tmp_path / "facts.json"
+    assert BootStore(place, "one").load() == {}
+    BootStore(place, "one").store({"left": ["a"]})
+    assert BootStore(place, "one").load()["left"] == ["a"]
+    assert BootStore(place, "two").load() == {}
+    for damaged in (b"[]", b"{", b"\xff", b"[" * 100_000):
+        place.write_bytes(damaged)
+        assert BootStore(place, "one").load() == {}
+    place.chmod(0o666)
+    assert BootStore(place, "one").load() == {}
+
+
+def test_applied_texts_are_kept_each_in_a_file_that_nobody_else_may_write(tmp_path: Path) -> None:
+    store = AppliedStore(tmp_path / "applied")
+    assert store.load() == {}
+    assert store.save("b", b"two")
+    assert store.save("a", b"one")
+    assert list(store.load().items()) == [("a", b"one"), ("b", b"two")]
+    (tmp_path / "applied/b.toml").chmod(0o666)
+    assert store.save("a", b"")
+    assert store.save("a", b"")
+    assert store.load() == {}
+    (tmp_path / "file").touch()
+    assert not AppliedStore(tmp_path / "file").save("a", b"one")
+    assert AppliedStore(tmp_path / "file").load() == {}
