@@ -48,7 +48,7 @@ class Holds:
     """The holds of one namespace. ``_lock`` guards every field."""
 
     def __init__(self, quota: int) -> None:
-        """``quota`` is how many holds one socket may have."""
+        """``quota`` is how many holds one socket may have; the daemon itself has what it wants."""
         self._quota = quota
         self._lock = threading.Lock()
         self._holds: dict[int, Hold] = {}
@@ -64,7 +64,7 @@ class Holds:
         Raises LimitError (LIMIT_REACHED) where the caller's socket has as many as it may.
         """
         with self._lock:
-            if self._taken[caller.socket] >= self._quota:
+            if caller.socket and self._taken[caller.socket] >= self._quota:
                 raise LimitError(
                     Reason.LIMIT_REACHED, f"this socket has {self._quota} holds already"
                 )

@@ -22,6 +22,7 @@ from kmodd.kernel.base import (
     Kernel,
     LoadedModule,
     ModuleDetails,
+    ParameterValue,
 )
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
@@ -53,6 +54,7 @@ from kmodd.namespace.runner import Manner, Runner
 from kmodd.namespace.sealing import Missing, Sealing
 from kmodd.namespace.settled_loads import Basis, SettledLoad, SettledLoads, are_settled
 from kmodd.namespace.uploaded_module import image_name, plain_image
+from kmodd.namespace.wish_facts import WishFacts
 from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
 from kmodd.plan.requests import check_parameters
 from kmodd.settings import Limits
@@ -145,6 +147,9 @@ class Namespace:
         )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
+        self._changed: Callable[[], None] = lambda: None
+        self._settings_policy = Policy()
+        self._wished_denials: tuple[tuple[str, str], ...] = ()
         if isinstance(kernel, Emulation):
             requests = RequestAnswers(self._operations, self._loading, self._runner)
             kernel.answer_requests(requests.answer)
@@ -155,8 +160,24 @@ class Namespace:
 
         What is loaded all the same is told of in the log.
         """
-        self._planning.policy = Policy(DenyList() if exact else deny, exact)
+        self._settings_policy = Policy(DenyList() if exact else deny, exact)
+        self._enforce_policy()
         self._warn_of_denied(module.name for module in self._kernel.modules())
+
+    def deny_wished(self, entries: Iterable[tuple[str, str]]) -> None:
+        """From now on load none of the modules ``entries`` either, each with its reason.
+
+        What is done as kmod does it knows no such denials.
+        """
+        if (wished := tuple(entries)) != self._wished_denials:
+            self._wished_denials = wished
+            self._enforce_policy()
+
+    def _enforce_policy(self) -> None:
+        policy = self._settings_policy
+        if not policy.exact and self._wished_denials:
+            policy = replace(policy, deny=policy.deny.with_more(self._wished_denials))
+        self._planning.policy = policy
 
     @property
     def exact(self) -> bool:
@@ -167,6 +188,27 @@ class Namespace:
     def deny(self) -> DenyList:
         """What is never loaded."""
         return self._planning.policy.deny
+
+    def wish_facts(self) -> WishFacts:
+        """Return what matters to wishes of what there is now."""
+        listing = self._journal.look()
+        return WishFacts(
+            boot_id=self._kernel.boot_id,
+            loaded=self._names.by_name(listing.modules),
+            brought=self._origins.wished(),
+            holds=self._holds.all(),
+            deny=self._settings_policy.deny,
+        )
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called, which must not block, whenever the listing has changed."""
+        self._changed = changed
+
+    def operation(
+        self, action: str, what: str, call: RequestContext
+    ) -> AbstractContextManager[Operation]:
+        """Open an operation for the calling thread, whose work is not the namespace's own."""
+        return self._operations.begin(action, what, call)
 
     def stop(self) -> None:
         """End the waiting of all who wait for a module that is in use, and all holds."""
@@ -228,6 +270,11 @@ class Namespace:
         generation = self._trees.in_force()
         database = generation.database if generation else None
         return details, described_parameters(details, database)
+
+    def shown_parameters(self, name: str) -> Mapping[str, ParameterValue]:
+        """Return the parameters a module shows, by name with underscores; none if it is gone."""
+        details = self._kernel.details(self._own_name(name))
+        return {each.name.replace("-", "_"): each for each in details.parameters} if details else {}
 
     def set_parameter(
         self, name: str, parameter: str, value: str, call: RequestContext = USUAL
@@ -437,6 +484,7 @@ class Namespace:
         self._holds.keep(gone)
         self._holds.lose(gone)
         self._warn_of_denied(each.module.name for each in changes if each.by_others)
+        self._changed()
 
     def _warn_of_denied(self, names: Iterable[str]) -> None:
         """Log which of the modules that are loaded are denied."""

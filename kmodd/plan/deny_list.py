@@ -33,7 +33,7 @@ class DenyList:
     those of its patterns that are the name of one module.
     """
 
-    __slots__ = ("_builds", "_reasons", "is_empty", "plain_names")
+    __slots__ = ("_builds", "_reasons", "_spelled", "is_empty", "plain_names")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class DenyList:
         Raises RequestError for a pattern with a bracket that has no partner.
         """
         spelled = [(normalise_alias(pattern), reason) for pattern, reason in entries]
+        self._spelled = spelled
         self._reasons = PatternTable(spelled)
         self._builds = dict(builds)
         self.is_empty = not spelled and not self._builds
@@ -55,6 +56,10 @@ class DenyList:
     def has_builds(self) -> bool:
         """Whether builds are denied, which only a module's file tells."""
         return bool(self._builds)
+
+    def with_more(self, entries: Iterable[tuple[str, str]]) -> DenyList:
+        """Return a list that has ``entries``, too, after its own."""
+        return DenyList([*self._spelled, *entries], self._builds.items())
 
     def denial(self, module: str, *, needed_by: str = "") -> StateError | None:
         """Return the error for a module that is denied (MODULE_DENIED, the reason as its detail).
