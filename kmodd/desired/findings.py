@@ -14,7 +14,7 @@ from kmodd.plan import DenyList
 
 
 class MoveKind(enum.Enum):
-    """What is done for a wish, in the order in which that is done."""
+    """What is done for a wish."""
 
     RELEASE = "release"
     UNLOAD = "unload"

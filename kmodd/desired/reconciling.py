@@ -8,6 +8,7 @@ each time the listing has changed; where all is as far as it can be, no finding 
 from collections.abc import Iterator
 
 from kmodd.database import ModuleRecord
+from kmodd.database.tables import Tables
 from kmodd.desired.findings import Finding, Move, MoveKind, Presence, Situation, Standing
 from kmodd.desired.merging import MergedWishes
 from kmodd.desired.values import is_same_value
@@ -35,11 +36,29 @@ def reconcile(merged: MergedWishes, situation: Situation) -> tuple[Finding, ...]
     return tuple(_Reconciler(merged, situation).findings())
 
 
-def moves_of(findings: tuple[Finding, ...]) -> list[Move]:
-    """Return the moves of ``findings``, in the order in which they are to be made."""
-    kinds = list(MoveKind)
-    moves = (move for finding in findings for move in finding.moves)
-    return sorted(moves, key=lambda move: kinds.index(move.kind))
+def moves_of(findings: tuple[Finding, ...], database: Tables) -> list[Move]:
+    """Return the moves of ``findings``, in the order in which they are to be made.
+
+    What others need is loaded before them, so that it has the parameters that are wished for it.
+    """
+
+    def key(move: Move) -> tuple[int, int]:
+        is_load = move.kind in (MoveKind.LOAD, MoveKind.HOLD)
+        is_known = is_load and database.module(move.name) is not None
+        return _ORDER[move.kind], len(database.dependencies(move.name)) if is_known else 0
+
+    return sorted((move for finding in findings for move in finding.moves), key=key)
+
+
+_ORDER = {
+    MoveKind.RELEASE: 0,
+    MoveKind.UNLOAD: 1,
+    MoveKind.LOAD: 2,
+    MoveKind.HOLD: 2,
+    MoveKind.SET: 3,
+    MoveKind.RELOAD: 4,
+}
+"""When a move is made: what takes away comes before what brings."""
 
 
 class _Reconciler:

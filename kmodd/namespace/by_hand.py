@@ -7,7 +7,7 @@ from kmodd.desired.merging import MergedWishes
 from kmodd.desired.wish import Wish
 from kmodd.namespace.wish_facts import WishFacts
 from kmodd.namespace.wish_memory import ENDED, LOADED, UNLOADED, WishMemory
-from kmodd.namespace.wish_moves import Made
+from kmodd.namespace.wish_moves import MadeChanges
 
 
 class ByHand:
@@ -23,7 +23,7 @@ class ByHand:
         self._boot_id = ""
         self._meanings: Mapping[str, object] = {}
 
-    def expect(self, made: Made) -> None:
+    def expect(self, made: MadeChanges) -> None:
         """Note what we have changed ourselves."""
         if self._expected is not None:
             self._expected |= made.loaded

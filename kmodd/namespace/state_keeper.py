@@ -25,7 +25,7 @@ from kmodd.namespace.pauses import Pauses
 from kmodd.namespace.wish_facts import WishFacts
 from kmodd.namespace.wish_look import WishLook
 from kmodd.namespace.wish_memory import WishMemory, passes
-from kmodd.namespace.wish_moves import Made, WishMoves
+from kmodd.namespace.wish_moves import MadeChanges, WishMoves
 from kmodd.namespace.wish_sources import WishSource, WishSources
 from kmodd.trees import Trees
 
@@ -60,10 +60,11 @@ class KeptState:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What one look came to: the findings, and what failures go by."""
+    """What one look came to: the findings, the moves in their order, and what failures go by."""
 
     findings: tuple[Finding, ...]
-    basis: object
+    moves: tuple[Move, ...] = ()
+    basis: object = None
 
 
 class StateKeeper:
@@ -127,7 +128,8 @@ class StateKeeper:
     def stop(self, patience: float) -> None:
         """End, and wait for the move under way for at most ``patience`` seconds."""
         self.end()
-        self._thread.join(patience)
+        if self._thread.is_alive():
+            self._thread.join(patience)
 
     @property
     def state(self) -> KeptState:
@@ -146,10 +148,11 @@ class StateKeeper:
             self._news.notify_all()
             return self._asked
 
-    def reread(self) -> None:
-        """Have the sources and the facts of the machine read anew."""
+    def reread(self, machine: Callable[[], MachineFacts] | None = None) -> None:
+        """Have the sources read anew, and look at the facts of the ``machine`` that is given."""
         with self._news:
             self._stale = True
+            self._machine = machine or self._machine
         self.kick()
 
     def settle(self, patience: float) -> bool:
@@ -260,7 +263,7 @@ class StateKeeper:
                 self._looked = number
                 self._news.notify_all()
             now = time.monotonic()
-            moves = moves_of(looked.findings)
+            moves = looked.moves
             self._failed = {move: why for move, why in self._failed.items() if move in moves}
             due = [move for move in moves if self._pauses.due(move.name) <= now]
             if not due or self._stopped:
@@ -283,7 +286,7 @@ class StateKeeper:
 
     def _make(self, moves: Collection[Move], basis: object) -> None:
         """Make moves; what fails is noted, and the others are made."""
-        made = Made()
+        made = MadeChanges()
         for move in moves:
             if self._stopped:
                 break
@@ -319,7 +322,7 @@ class StateKeeper:
             looked = self._compare(merged, facts, self._read, fresh=names)
         findings = tuple(map(self._with_attempt, looked.findings))
         self._publish(findings)
-        return _Looked(findings, looked.basis)
+        return replace(looked, findings=findings)
 
     def _with_attempt(self, finding: Finding) -> Finding:
         """Return a finding with why its move is not made yet, where that was tried in vain."""
@@ -347,7 +350,7 @@ class StateKeeper:
         try:
             generation = self._trees.current(treeless=True)
         except KmoddError as error:
-            return _Looked(tuple(_unknown(wish, facts, error) for wish in merged.wishes), None)
+            return _Looked(tuple(_unknown(wish, facts, error) for wish in merged.wishes))
         basis = generation.number, facts.deny, self._namespace.exact
         alone, tried = self._memory.left_alone(), self._memory.tried(basis)
         situation = Situation(
@@ -364,7 +367,8 @@ class StateKeeper:
             taken=self._memory.taken(),
             blind=any(source.problems for source in sources),
         )
-        return _Looked(reconcile(merged, situation), basis)
+        findings = reconcile(merged, situation)
+        return _Looked(findings, tuple(moves_of(findings, generation.database)), basis)
 
     def _publish(self, findings: tuple[Finding, ...]) -> None:
         """Let others see the findings, where they or the sources are others than before."""

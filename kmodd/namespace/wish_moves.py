@@ -41,7 +41,7 @@ class _Over(threading.Event):
 
 
 @dataclass(slots=True)
-class Made:
+class MadeChanges:
     """What moves have changed in the kernel: the modules that they loaded and unloaded."""
 
     loaded: set[str] = field(default_factory=set)
@@ -68,7 +68,7 @@ class WishMoves:
         """The holds for wishes."""
         return frozenset(hold.number for hold, _ in self._holds.values())
 
-    def make(self, move: Move, made: Made) -> None:
+    def make(self, move: Move, made: MadeChanges) -> None:
         """Make a move, and note in ``made`` what it changed; raises KmoddError."""
         match move.kind:
             case MoveKind.RELEASE:
@@ -107,7 +107,7 @@ class WishMoves:
             _, stack = self._holds.pop(name)
             stack.close()
 
-    def _unload(self, name: str, made: Made) -> None:
+    def _unload(self, name: str, made: MadeChanges) -> None:
         try:
             self._namespace.remove(name, WISHED)
         except KmoddError as error:
@@ -116,7 +116,7 @@ class WishMoves:
         made.unloaded.add(name)
         made.loaded.discard(name)
 
-    def _load(self, move: Move, made: Made) -> None:
+    def _load(self, move: Move, made: MadeChanges) -> None:
         request = LoadRequest(name=move.name, parameters=move.parameters, is_module=True)
         outcome = self._namespace.load(request, WISHED)
         self._note([outcome], made)
@@ -124,7 +124,7 @@ class WishMoves:
             raise outcome.error
         self._take(move, [outcome])
 
-    def _hold(self, move: Move, made: Made) -> None:
+    def _hold(self, move: Move, made: MadeChanges) -> None:
         request = LoadRequest(name=move.name, parameters=move.parameters, is_module=True)
         stack = ExitStack()
         hold, outcomes = stack.enter_context(
@@ -161,7 +161,7 @@ class WishMoves:
                 },
             )
 
-    def _note(self, outcomes: Iterable[Outcome], made: Made) -> None:
+    def _note(self, outcomes: Iterable[Outcome], made: MadeChanges) -> None:
         names = {
             module_of(step.step)
             for outcome in outcomes

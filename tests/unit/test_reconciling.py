@@ -204,20 +204,24 @@ def test_two_wishes_of_one_source_for_one_machine_leave_the_module_as_it_is() ->
     assert words(finding) == "impossible: w:3 wishes otherwise, for this machine, too"
 
 
-def test_moves_take_away_before_they_bring() -> None:
+def test_moves_take_away_before_they_bring_and_bring_first_what_others_need() -> None:
+    tree = database(
+        *(record("top", needs=["leaf"]), record("leaf"), record("other")),
+        *(record("card"), record("old")),
+    )
     findings = found(
-        "card loaded level=2;other loaded;leaf absent;top held",
+        "card loaded level=2;top loaded;leaf held;old absent",
         LIVE,
-        module("leaf"),
+        module("old"),
         shown=SHOWN,
         own_holds=frozenset({"gone"}),
-        database=database(record("card"), record("other"), record("leaf"), record("top")),
+        database=tree,
     )
-    kinds = [(move.kind.value, move.name) for move in moves_of(findings)]
+    kinds = [(move.kind.value, move.name) for move in moves_of(findings, tree)]
     assert kinds == [
         ("release", "gone"),
-        ("unload", "leaf"),
-        ("load", "other"),
-        ("hold", "top"),
+        ("unload", "old"),
+        ("hold", "leaf"),
+        ("load", "top"),
         ("set", "card"),
     ]
