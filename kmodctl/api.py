@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kmodd.messages.emulation_service import EmulationServiceStub
     from kmodd.messages.kernel_log_service import KernelLogServiceStub
     from kmodd.messages.module_service import ModuleServiceStub
+    from kmodd.messages.state_service import StateServiceStub
 
 
 class Api:
@@ -86,3 +87,10 @@ class Api:
         from kmodd.messages.module_service import ModuleServiceStub
 
         return ModuleServiceStub(self._channel)
+
+    @property
+    def state(self) -> "StateServiceStub":
+        """What the machine is wished to have."""
+        from kmodd.messages.state_service import StateServiceStub
+
+        return StateServiceStub(self._channel)

@@ -12,6 +12,7 @@ from kmodctl.services import (
     EmulationService,
     KernelLogService,
     ModuleService,
+    StateService,
 )
 
 # The messages are imported where they are made, as those of requests are by the methods: all of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         emulation_service_pb2,
         kernel_log_service_pb2,
         module_service_pb2,
+        state_service_pb2,
     )
 
 Progress = Callable[[int, int], None]
@@ -307,6 +309,28 @@ class Client(Connection):
         method = EmulationService.ListFiles
         response = self._call(method, method.request(path=_sendable(path)))
         return list(response.files)
+
+    def get_state(self) -> "state_service_pb2.GetStateResponse":
+        """Return what the machine is wished to have, and how each wish fares."""
+        method = StateService.GetState
+        return self._call(method, method.request())
+
+    def watch_state(self) -> "Iterator[state_service_pb2.WatchStateResponse]":
+        """Yield how all wishes fare, and then what changes of that, without an end."""
+        method = StateService.WatchState
+        return self._stream(method, method.request())
+
+    def apply_state(
+        self, source: str, document: bytes, *, dry_run: bool = False
+    ) -> "state_service_pb2.ApplyStateResponse":
+        """Take over what the TOML ``document`` wishes as ``source``; an empty one takes it away.
+
+        Returns how each wish fares once what can be done at once is done; with ``dry_run`` how it
+        would, and nothing is taken over.
+        """
+        method = StateService.ApplyState
+        request = method.request(source=source, document=document, dry_run=dry_run)
+        return self._call(method, request)
 
 
 def _sendable(text: str) -> str:

@@ -77,6 +77,14 @@ if TYPE_CHECKING:
         WatchModulesRequest,
         WatchModulesResponse,
     )
+    from kmodd.v1.state_service_pb2 import (
+        ApplyStateRequest,
+        ApplyStateResponse,
+        GetStateRequest,
+        GetStateResponse,
+        WatchStateRequest,
+        WatchStateResponse,
+    )
 
 
 class DaemonService:
@@ -348,3 +356,33 @@ class ModuleService:
     list the modules again, and where it reads too slowly with READER_TOO_SLOW, or without a reason
     where nothing gets through: the status is RESOURCE_EXHAUSTED then. It ends with SHUTTING_DOWN
     when the daemon stops."""
+
+
+class StateService:
+    """Wishes for the modules of this machine."""
+
+    GetState: "Unary[GetStateRequest, GetStateResponse]" = Unary(
+        "/kmodd.v1.StateService/GetState",
+        "state_service_pb2.GetStateRequest",
+        "state_service_pb2.GetStateResponse",
+    )
+    """Tells how each wish fares, after a look at what there is."""
+
+    WatchState: "Stream[WatchStateRequest, WatchStateResponse]" = Stream(
+        "/kmodd.v1.StateService/WatchState",
+        "state_service_pb2.WatchStateRequest",
+        "state_service_pb2.WatchStateResponse",
+    )
+    """Tells how each wish fares, and then what changes of that. Ends with SHUTTING_DOWN when the
+    daemon stops."""
+
+    ApplyState: "Unary[ApplyStateRequest, ApplyStateResponse]" = Unary(
+        "/kmodd.v1.StateService/ApplyState",
+        "state_service_pb2.ApplyStateRequest",
+        "state_service_pb2.ApplyStateResponse",
+    )
+    """Takes over what a source wishes in place of what it wished before, keeps it over restarts,
+    and answers once what can be done at once for all wishes is done. What was changed by hand is
+    changed back where this source wishes it, and what failed is tried again. Fails with
+    INVALID_REQUEST where anything is wrong with the text, each thing a line of the message; then
+    what the source wished before stays."""

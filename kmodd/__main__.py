@@ -42,6 +42,7 @@ from kmodd.settings import (
     default_runtime,
     default_socket,
     default_state,
+    default_wishes,
 )
 from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, table_places
 from kmodd.settings.values import CONFIG
@@ -268,15 +269,22 @@ def _check_config(given: Path | None) -> int:
     A socket that no daemon could have is an error, too, with its line; what only keeps the service
     from having it is a warning, and so is a grant for a user or group that nobody has.
     """
+    from kmodd.namespace.wish_sources import WishSources
+
     file = given or default_config()
     if file is None:
         raise RequestError(Reason.INVALID_REQUEST, "no user's directory; give --config FILE")
-    settings = read_settings(file, Settings())
+    settings = read_settings(file, Settings(desired_state=default_wishes(file)))
     _check_trust(file, settings.kernel)
+    sources = WishSources(
+        settings.desired_state,
+        trusted_only=KERNELS[settings.kernel].traits.trusted_files_only,
+    ).read()
     places = dict(zip(settings.sockets, table_places(file, "socket"), strict=False))
     problems = [
         f"{places.get(each, file)}: {why}" for each in settings.sockets for why in faults(each)
     ]
+    problems += [problem for source in sources for problem in source.problems]
     if problems:
         raise RequestError(Reason.INVALID_REQUEST, "\n".join(problems))
     unit = installed_unit() if file == CONFIG or settings.kernel == "linux" else None
@@ -296,6 +304,8 @@ def _check_config(given: Path | None) -> int:
         print(socket_words(each))
     for number, grant in enumerate(settings.grants, 1):
         print(f"grant {number}: {grant_words(grant)}")
+    for source in sources:
+        print(f"{source.name} is right: {len(source.document.wishes)} wishes")
     return 0
 
 
@@ -306,7 +316,10 @@ def _serve(options: argparse.Namespace) -> int:
     def read() -> Settings:
         file = options.config or default_config()
         settings = Settings(
-            state=default_state(), runtime=default_runtime(), sockets=_sockets(place)
+            state=default_state(),
+            runtime=default_runtime(),
+            sockets=_sockets(place),
+            desired_state=default_wishes(file),
         )
         is_read = file is not None and (options.config or file.exists())
         if file is not None and is_read:
@@ -336,7 +349,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Run a command with a daemon of its own; returns its exit status."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    settings = Settings(log_level="warning")
+    settings = Settings(log_level="warning", desired_state=default_wishes(options.config))
     if options.config:
         settings = read_settings(options.config, settings)
     settings = _with_options(settings, options)

@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from kmodd.access.grants import Grants
 from kmodd.config.modules_load import MODULES_LOAD
 from kmodd.database import ModuleRecord
 from kmodd.database.releases import newest_release
+from kmodd.desired.condition import MachineFacts
 from kmodd.errors import KmoddError, Reason, TreeError
 from kmodd.host import descriptors, systemd
 from kmodd.host.ending import end_within
@@ -29,6 +31,9 @@ from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
 from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.namespace.published_denials import PublishedDenials
+from kmodd.namespace.state_keeper import StateKeeper
+from kmodd.namespace.wish_memory import WishMemory
+from kmodd.namespace.wish_sources import WishSources
 from kmodd.owner import (
     denials_publisher,
     device_loader,
@@ -41,14 +46,14 @@ from kmodd.plan import DenyList
 from kmodd.server import Parts
 from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
-from kmodd.state import AskedStore, ImageStore, RecordStore, SealStore
+from kmodd.state import AppliedStore, AskedStore, BootStore, ImageStore, RecordStore, SealStore
 from kmodd.trees import Trees, modules_directory
 from kmodd.trees.watcher import watching
 
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
     *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug", "publish_deny"),
-    "seal_after",
+    *("seal_after", "desired_state"),
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -57,6 +62,9 @@ START_PATIENCE = 30.0
 
 CLOSING = 5.0
 """Seconds of those that a stop may take which are left for all but the mutations."""
+
+WISHES = "wishes.json"
+"""The name of the file that says what was done by hand to modules that are wished."""
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +107,7 @@ class Daemon:
             log.error("no socket could be had by the new settings: those of before stay")
         self.commands.set_policy(self.socket, allowed=_runs_commands(settings, self.parts.kernel))
         _build(self.parts.trees)
+        self.parts.keeper.reread(partial(_machine, settings, self.parts.kernel))
         return replace(self, settings=settings)
 
     def is_unused(self) -> bool:
@@ -153,7 +162,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             asked=_asked_store(settings, kernel),
             seals=_seal_store(settings, kernel),
         )
-        parts = Parts(kernel, trees, namespace, settings.limits)
+        keeper = _keeper(settings, namespace, trees, kernel)
+        parts = Parts(kernel, trees, namespace, keeper, settings.limits)
         publish_denials = denials_publisher(settings, namespace, trees)
 
         def note_database() -> None:
@@ -171,7 +181,9 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         namespace.sealing.wanted = partial(wanted_modules, settings, kernel)
         with (
             servers.tended(),
-            watching(trees, settings.timing) if settings.watch else contextlib.nullcontext(),
+            watching(trees, settings.timing, keeper.tick)
+            if settings.watch
+            else contextlib.nullcontext(),
             kernel.watching(namespace.look),
         ):
             try:
@@ -179,12 +191,17 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                     _load_at_start(namespace, settings, kernel)
                 if hotplug is not None:
                     load_for_devices(hotplug, START_PATIENCE)
+                keeper.start()
+                if not keeper.settle(START_PATIENCE):
+                    log.warning("what is wished is still being seen to")
                 with sealed_in_time(settings, namespace):
                     yield Daemon(settings, parts, commands, servers, publish_denials)
             finally:
+                keeper.end()
                 if hotplug is not None:
                     hotplug.stop(max(0.0, settings.limits.drain - CLOSING))
                 namespace.stop()
+                keeper.stop(max(0.0, settings.limits.drain - CLOSING))
                 servers.stop()  # calls under way still need the kernel
                 kernel.close()
                 namespace.close()
@@ -315,6 +332,29 @@ def _seal_store(settings: Settings, kernel: Kernel) -> SealStore | None:
     if settings.runtime is None or not kernel.traits.outlives_daemon:
         return None
     return SealStore(settings.runtime, kernel.boot_id)
+
+
+def _keeper(settings: Settings, namespace: Namespace, trees: Trees, kernel: Kernel) -> StateKeeper:
+    """Return what sees to the wishes; it is not started yet."""
+    traits = kernel.traits
+    applied = settings.state / f"wishes.{settings.kernel}" if settings.state else None
+    remembered = settings.runtime / WISHES if settings.runtime and traits.outlives_daemon else None
+    return StateKeeper(
+        namespace,
+        trees,
+        WishSources(
+            settings.desired_state,
+            AppliedStore(applied) if applied else None,
+            trusted_only=traits.trusted_files_only,
+        ),
+        partial(_machine, settings, kernel),
+        WishMemory(BootStore(remembered, kernel.boot_id) if remembered else None),
+    )
+
+
+def _machine(settings: Settings, kernel: Kernel) -> MachineFacts:
+    """Return what wishes may choose by, as it is now."""
+    return MachineFacts(kernel.release, os.uname().nodename, dict(settings.labels))
 
 
 def _trees(settings: Settings) -> Trees:

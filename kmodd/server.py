@@ -20,6 +20,7 @@ from kmodd.host.carried import Carried
 from kmodd.host.relay import Relay
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
+from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.service.admission import Admission
 from kmodd.service.connections import Connections
 from kmodd.service.daemon import DaemonService
@@ -34,6 +35,7 @@ from kmodd.service.reflection import serve_reflection
 from kmodd.service.resting import RestingServer
 from kmodd.service.socket_calls import ServedConnection
 from kmodd.service.uploads import Uploads
+from kmodd.service.wished_state import StateService
 from kmodd.settings import Limits
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import (
@@ -47,6 +49,8 @@ from kmodd.v1 import (
     kernel_log_service_pb2_grpc,
     module_service_pb2,
     module_service_pb2_grpc,
+    state_service_pb2,
+    state_service_pb2_grpc,
 )
 
 SERVICES = tuple(
@@ -57,6 +61,7 @@ SERVICES = tuple(
         (kernel_log_service_pb2, "KernelLogService"),
         (daemon_service_pb2, "DaemonService"),
         (emulation_service_pb2, "EmulationService"),
+        (state_service_pb2, "StateService"),
     )
 )
 """The full names of the services of kmodd.v1."""
@@ -77,6 +82,7 @@ class Parts:
     kernel: Kernel
     trees: Trees
     namespace: Namespace
+    keeper: StateKeeper
     limits: Limits
     started: float = field(default_factory=time.monotonic)
 
@@ -139,6 +145,9 @@ class ServedApi:
         )
         emulation_service_pb2_grpc.add_EmulationServiceServicer_to_server(
             EmulationService(parts.namespace.devices, self._admission), server
+        )
+        state_service_pb2_grpc.add_StateServiceServicer_to_server(
+            StateService(parts.keeper, self._admission, self._stopping), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         serve_reflection(server, (*SERVICES, HEALTH_SERVICE))

@@ -31,6 +31,7 @@ PAGES = (
     "kmodd-api (7)",
     "kmodd-emulated (7)",
     "kmodd-service (7)",
+    "kmodd-state (7)",
     "kmodd (8)",
     "modprobe.d (5)",
 )
@@ -81,9 +82,9 @@ up. What is not a setting is an error. On the kernel linux the files must be roo
 kmodd check-config says what is wrong and where, also with the user, the group and the directory of
 a socket, and what the installed kmodd.service does not let it have. It lists the grants, and names
 their users and groups that nobody has. SIGHUP has a running kmodd read the files again; where they
-are wrong, it keeps what it has. It then takes over deny, kmod_exact, run_commands, log_level,
-socket and grant, and everything else with its next start. Options of the command line count for
-more than the files.
+are wrong, it keeps what it has. It then takes over deny, kmod_exact, run_commands, labels,
+log_level, socket and grant, and everything else with its next start. Options of the command line
+count for more than the files.
 
 What is under way on a socket goes on when its settings or the grants change: connections, calls,
 holds, watches stay, and the next call is judged by the new ones. Only the connections of callers

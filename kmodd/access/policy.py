@@ -21,6 +21,7 @@ from kmodd.v1 import (
     kernel_log_service_pb2,
     module_service_pb2,
     policy_pb2,
+    state_service_pb2,
 )
 
 
@@ -118,6 +119,7 @@ API = tuple(
         kernel_log_service_pb2,
         daemon_service_pb2,
         emulation_service_pb2,
+        state_service_pb2,
     )
 )
 """The files of the API that have its services and their requests."""

@@ -46,6 +46,10 @@ class View:
             return parameter
         return replace(parameter, shown=replace(parameter.shown, value=None))
 
+    def shows_values(self) -> bool:
+        """Tell whether the caller is shown the values of parameters that are wished."""
+        return rules.sees_private_values(self._caller)
+
     def shows_callers(self) -> bool:
         """Tell whether the caller sees who others are."""
         return rules.sees_callers(self._caller)

@@ -15,6 +15,7 @@ from kmodd.settings.values import (
     default_runtime,
     default_socket,
     default_state,
+    default_wishes,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "default_runtime",
     "default_socket",
     "default_state",
+    "default_wishes",
 ]

@@ -361,6 +361,13 @@ def _globs(value: Any) -> tuple[str, ...]:
     return tuple(map(_string, _list(value)))
 
 
+def _labels(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return names and values, in order of the names."""
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError("is a table of names and strings")
+    return tuple(sorted(value.items()))
+
+
 def _name(value: Any) -> str:
     """Return a name as FileDescriptorName= takes it (systemd.socket(5))."""
     if not isinstance(value, str) or not re.fullmatch(r"[!-9;-~]{1,255}", value):
@@ -477,6 +484,14 @@ SETTINGS: Table = {
         _path,
         "the socket of kmodd-public.service, which reads what others than admins send (default: "
         "none, and kmodd starts a process for that itself)",
+    ),
+    "desired_state": Value(
+        _path,
+        "the directory whose files *.toml say what the machine is to have, see kmodd-state(7) "
+        "(default: state.d beside this file)",
+    ),
+    "labels": Value(
+        _labels, "names and values of the machine's own, by which such files may choose"
     ),
     "log_level": Value(_choice(*LOG_LEVELS), f"{', '.join(LOG_LEVELS)} (default: info)"),
     "deny": [

@@ -142,7 +142,8 @@ class Settings:
     in modprobe.d what is never loaded, and the kernel is sealed ``seal_after`` seconds after the
     start, 0 for never. ``audit_file`` gets a line for each operation, where there is one. ``front``
     is the socket of the unit that reads what others than admins send; without one kmodd starts that
-    process itself.
+    process itself. ``desired_state`` is the directory whose files say what the machine is to have,
+    and ``labels`` are what they may choose by.
     """
 
     kernel: str = "emulated"
@@ -167,6 +168,8 @@ class Settings:
     seal_after: float = 0.0
     audit_file: Path | None = None
     front: Path | None = None
+    desired_state: Path | None = None
+    labels: tuple[tuple[str, str], ...] = ()
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
@@ -216,6 +219,11 @@ def default_config() -> Path | None:
         return CONFIG
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(home) / "kmodd" / "kmodd.toml" if home.startswith("/") else None
+
+
+def default_wishes(config: Path | None) -> Path | None:
+    """Return the directory that says what the machine is to have, beside the file of settings."""
+    return config.absolute().with_name("state.d") if config is not None else None
 
 
 def default_socket() -> Path | None:

@@ -12,7 +12,7 @@ this machine's own; more often for a while once a change came without an event.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,9 +40,14 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def watching(trees: Trees, timing: Timing) -> Iterator[None]:
-    """Keep the trees up to date while the context is open."""
-    watcher = Watcher(trees, timing)
+def watching(
+    trees: Trees, timing: Timing, also: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Keep the trees up to date while the context is open.
+
+    What ``also`` is to be looked at, from time to time, is called whenever the watcher looks.
+    """
+    watcher = Watcher(trees, timing, also)
     with trees.observed_by(watcher.observer):
         watcher.start()
         try:
@@ -59,7 +64,10 @@ class Watcher:
     changes are all told of, and how often they were looked at since.
     """
 
-    def __init__(self, trees: Trees, timing: Timing) -> None:
+    def __init__(
+        self, trees: Trees, timing: Timing, also: Callable[[], None] = lambda: None
+    ) -> None:
+        self._also = also
         self._trees = trees
         self._timing = timing
         self._stopping = threading.Event()
@@ -112,6 +120,10 @@ class Watcher:
                 log.debug("looking at %s: %s", self._trees.directory, error.message)
             except Exception:
                 log.exception("looking at %s", self._trees.directory)
+            try:
+                self._also()
+            except Exception:
+                log.exception("looking around")
             if self._stopping.wait(self._timing.poll):
                 return
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.access.caller import DAEMON, Caller, Role
+from kmodd.desired.condition import MachineFacts
 from kmodd.front.wire import (
     ANSWER_MAX,
     CREDITS,
@@ -25,6 +26,8 @@ from kmodd.front.wire import (
     WireError,
 )
 from kmodd.kernel.emulated import IsolatedKernel
+from kmodd.namespace.state_keeper import StateKeeper
+from kmodd.namespace.wish_sources import WishSources
 from kmodd.server import Parts, ServedApi
 from kmodd.service.connections import Connections
 from kmodd.service.fronted import FrontedCalls, Methods
@@ -103,7 +106,8 @@ class Played:
         self.calls = SocketCalls(limits, is_shared=False)
         self.connection: ServedConnection = connections.add(caller, self.calls)
         trees = Trees(root, "6.1.0")
-        api = ServedApi(Parts(kernel, trees, namespace, limits), connections, 8)
+        keeper = StateKeeper(namespace, trees, WishSources(), lambda: MachineFacts("6.1.0"))
+        api = ServedApi(Parts(kernel, trees, namespace, keeper, limits), connections, 8)
         methods = Methods()
         api.add_to(methods)
         self._api = api

@@ -14,6 +14,7 @@ from kmodctl.commands import COMMANDS, command_module, description, summary
 from kmodctl.commands.completion import SHELLS
 from kmodctl.share.methods import with_methods
 from kmodd.access.policy import METHODS
+from kmodd.desired.document import read_document
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from tests.support.here import run_here
@@ -236,7 +237,7 @@ def test_the_example_of_the_settings_is_right(tmp_path: Path) -> None:
 
 def test_the_example_of_the_readme_is_right_beside_an_admins_socket(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    example, _ = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
     file = tmp_path / "kmodd.toml"
     file.write_text(f'{example}[[socket]]\npath = "/run/kmodd/admin/kmodd.sock"\n')
     settings = read_settings(file, Settings())
@@ -245,3 +246,17 @@ def test_the_example_of_the_readme_is_right_beside_an_admins_socket(tmp_path: Pa
         (False, "none"),
     ]
     assert [each.groups for each in settings.grants] == [("netops",)]
+
+
+def test_the_wishes_of_the_readme_and_of_the_manual_are_right() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    _, example = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    page = next(each for each in PAGES if each.stem == "kmodd-state").read_text()
+    shown = page.partition(".nf\n")[2].partition(".fi\n")[0]
+    for text, states in (
+        (example, ["loaded", "held", "absent"]),
+        (shown.replace("\\-", "-"), ["loaded", "held", "denied"]),
+    ):
+        document = read_document(text, "example")
+        assert document.problems == ()
+        assert [wish.state.value for wish in document.wishes] == states

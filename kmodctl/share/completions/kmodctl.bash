@@ -5,33 +5,37 @@ _kmodctl() {
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
-            --socket|--timeout) ((at++)) ;;
+            --socket|--timeout|--color) ((at++)) ;;
             -*) ;;
             *) command=${COMP_WORDS[at]}; break ;;
         esac
     done
     case $command in
-        "") _kmodctl_offer --socket --timeout --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations whoami hold seal coverage device ls completion ;;
-        lsmod) _kmodctl_words known -s --syslog -v --verbose -V --version -h --help ;;
-        insmod) _kmodctl_words file -f --force --force-modversion --force-vermagic -s --syslog -v --verbose -V --version -h --help ;;
-        modprobe) _kmodctl_words known -a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic -V --version -h --help ;;
-        rmmod) _kmodctl_words loaded -f --force -s --syslog -v --verbose -w --wait -V --version -h --help ;;
-        modinfo) _kmodctl_words known -a --author -d --description -l --license -p --parameters -n --filename -0 --null -m --modname -F --field -b --basedir -k --set-version -V --version -h --help ;;
-        depmod) _kmodctl_words file -a --all -A --quick -e --errsyms -n --show --dry-run -P --symbol-prefix -v --verbose -w --warn -b --basedir -m --moduledir -o --outdir -C --config -E --symvers -F --filesyms -V --version -h --help ;;
-        param) _kmodctl_words loaded -V --version -h --help ;;
-        static-nodes) _kmodctl_words known -o --output -f --format -V --version -h --help ;;
-        tree) _kmodctl_words known -S --set-version -V --version -h --help ;;
-        dmesg) _kmodctl_words known -w --follow -V --version -h --help ;;
-        status) _kmodctl_words loaded -V --version -h --help ;;
-        events) _kmodctl_words known -f --follow -V --version -h --help ;;
-        operations) _kmodctl_words known -V --version -h --help ;;
-        whoami) _kmodctl_words known -V --version -h --help ;;
-        hold) _kmodctl_words known -u --unload -b --use-blacklist -l --list -e --end -V --version -h --help ;;
-        seal) _kmodctl_words known --check -V --version -h --help ;;
-        coverage) _kmodctl_words known -V --version -h --help ;;
-        device) _kmodctl_words choice -V --version -h --help -- add list remove ;;
-        ls) _kmodctl_words file -l -V --version -h --help ;;
-        completion) _kmodctl_words choice -V --version -h --help -- bash zsh fish ;;
+        "") _kmodctl_offer --socket --timeout --color --no-pager --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations whoami hold seal coverage state diff apply device ls completion help ;;
+        lsmod) _kmodctl_words known -s --syslog -v --verbose --json -V --version -h --help ;;
+        insmod) _kmodctl_words file -f --force --force-modversion --force-vermagic -s --syslog -v --verbose --json -V --version -h --help ;;
+        modprobe) _kmodctl_words known -a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic --json -V --version -h --help ;;
+        rmmod) _kmodctl_words loaded -f --force -s --syslog -v --verbose -w --wait --json -V --version -h --help ;;
+        modinfo) _kmodctl_words known -a --author -d --description -l --license -p --parameters -n --filename -0 --null -m --modname -F --field -b --basedir -k --set-version --json -V --version -h --help ;;
+        depmod) _kmodctl_words file -a --all -A --quick -e --errsyms -n --show --dry-run -P --symbol-prefix -v --verbose -w --warn -b --basedir -m --moduledir -o --outdir -C --config -E --symvers -F --filesyms --json -V --version -h --help ;;
+        param) _kmodctl_words loaded --json --color --no-pager -V --version -h --help ;;
+        static-nodes) _kmodctl_words known -o --output -f --format --json -V --version -h --help ;;
+        tree) _kmodctl_words known -S --set-version --json --color --no-pager -V --version -h --help ;;
+        dmesg) _kmodctl_words known -w --follow --json --color --no-pager -V --version -h --help ;;
+        status) _kmodctl_words loaded --json --color --no-pager -V --version -h --help ;;
+        events) _kmodctl_words known -f --follow --json --color --no-pager -V --version -h --help ;;
+        operations) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
+        whoami) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
+        hold) _kmodctl_words known -u --unload -b --use-blacklist -l --list -e --end --json --color --no-pager -V --version -h --help ;;
+        seal) _kmodctl_words known --check --json --color --no-pager -V --version -h --help ;;
+        coverage) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
+        state) _kmodctl_words known -w --watch --json --color --no-pager -V --version -h --help ;;
+        diff) _kmodctl_words known --source --json --color --no-pager -V --version -h --help ;;
+        apply) _kmodctl_words known -n --dry-run --remove --source --json --color --no-pager -V --version -h --help ;;
+        device) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- add list remove ;;
+        ls) _kmodctl_words file -l --json --color --no-pager -V --version -h --help ;;
+        completion) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- bash zsh fish ;;
+        help) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree dmesg status events operations whoami hold seal coverage state diff apply device ls completion help ;;
     esac
 }
 
