@@ -1,54 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A message as JSON has it (https://protobuf.dev/programming-guides/json)."""
+"""A message as kmodctl shows it in JSON.
+
+Moments, lengths of time and bytes are texts as protobuf's own mapping has them
+(https://protobuf.dev/programming-guides/json), and so are the names of enums.
+"""
 
 from base64 import b64encode
 from typing import Any
 
 from kmodd.messages.codec import Message, class_at
+from kmodd.messages.errors import Failure
 from kmodd.messages.well_known import Duration, Timestamp
 
-_DEFAULTS = {"bool": False, "string": "", "bytes": "", "int64": "0", "uint64": "0"}
+_DEFAULTS = {"bool": False, "string": "", "bytes": ""}
+
+ADDRESS = "address"
+"""The field, of whatever message, whose number is where something is in memory."""
 
 
 def as_json(message: Message) -> Any:
     """Return a message as values of the module json, its fields under their names in the proto.
 
-    Fields without presence are there with their defaults, too, behind those that are set. Numbers
-    of 64 bits are texts.
+    They are in the order of the proto, and those without presence are there with their defaults.
+    Numbers are numbers, those of 64 bits too, but for addresses: most of the kernel's are beyond
+    what is exact in JavaScript, so that they are texts in hexadecimal. A failure has its reason
+    without the prefix, as errors have it everywhere else, and its ``errno``.
     """
     if isinstance(message, Duration):
         return f"{_sign(message)}{_seconds(message)}s"
     if isinstance(message, Timestamp):
         return _moment(message)
-    shown: dict[str, Any] = {}
-    unset: dict[str, Any] = {}
+    shown = {}
     for _, name, kind, label, place in message.FIELDS:
         value = message.__dict__.get(name)
         has_presence = label == "optional" or (kind == "message" and label != "repeated")
-        if value is None or (not value and not has_presence):
-            if not has_presence:
-                unset[name] = [] if label == "repeated" else _default(kind, place)
-        elif label == "repeated":
-            shown[name] = [_shown(each, kind, place) for each in value]
+        if value is None and has_presence:
+            continue
+        if label == "repeated":
+            shown[name] = [_shown(each, name, kind, place) for each in value or ()]
+        elif value is None:
+            shown[name] = _shown(_DEFAULTS.get(kind, 0), name, kind, place)
         else:
-            shown[name] = _shown(value, kind, place)
-    return shown | unset
+            shown[name] = _shown(value, name, kind, place)
+    return _as_failure(shown) if isinstance(message, Failure) else shown
 
 
-def _default(kind: str, place: str) -> Any:
-    return _shown(0, kind, place) if kind == "enum" else _DEFAULTS.get(kind, 0)
+def _as_failure(shown: dict[str, Any]) -> dict[str, Any]:
+    reason, number, *rest = shown.items()
+    return {"reason": bare_reason(reason[1]), "errno": number[1], **dict(rest)}
 
 
-def _shown(value: Any, kind: str, place: str) -> Any:
+def bare_reason(reason: str | int) -> str:
+    """Return a reason's name without the enum's prefix; one that is not known is its number."""
+    return str(reason).removeprefix("ERROR_REASON_")
+
+
+def _shown(value: Any, name: str, kind: str, place: str) -> Any:
     match kind:
         case "message":
             return as_json(value)
         case "enum":
             return _names_at(place).get(value, value)
         case "bytes":
-            return b64encode(value).decode()
-        case "int64" | "uint64":
-            return str(value)
+            return b64encode(value or b"").decode()
+        case "uint64" if name == ADDRESS:
+            return hex(value)
     return value
 
 
