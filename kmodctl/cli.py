@@ -178,7 +178,9 @@ def _run(invocation: Invocation) -> int:
                 output.finish()
         except CallError as error:
             output.error(error.message)
+            output.failure(error)
         except KmodctlError as error:
+            output.failure(error)
             program = "kmodctl" if invocation.command in KMODS_OUTPUT else parser.prog
             print(f"{program}: {escaped(str(error))}", file=sys.stderr)
         except UnicodeEncodeError as error:

@@ -20,11 +20,15 @@ _TELLING = frozenset({"ACCESS_DENIED", "KERNEL_PANIC", "MODULE_CRASHED", "MODULE
 
 
 class KmodctlError(Exception):
-    """The base of this package's exceptions."""
+    """The base of this package's exceptions; ``reason`` tells their kind to programs."""
+
+    reason = "UNKNOWN"
 
 
 class NoDaemonError(KmodctlError):
     """No daemon answers; ``sockets`` are the paths that were tried."""
+
+    reason = "NO_DAEMON"
 
     def __init__(self, sockets: "Sequence[str]") -> None:
         super().__init__(
@@ -36,6 +40,8 @@ class NoDaemonError(KmodctlError):
 
 class OthersDaemonError(KmodctlError):
     """Another user's daemon listens on ``socket``, and root asks root's alone."""
+
+    reason = "OTHERS_DAEMON"
 
     def __init__(self, socket: str, user: int) -> None:
         super().__init__(

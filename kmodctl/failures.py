@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Failures as messages carry them: what they say, and those of whole calls as exceptions."""
 
-from kmodctl.errors import CallError, cause
+from kmodctl.errors import CallError, KmodctlError, cause
 from kmodd.messages.codec import DecodeError
 from kmodd.messages.errors import ERROR_REASON, FailureDetail
 from kmodd.messages.well_known import ErrorInfo, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kmodd.messages.errors import Failure
 
 _PREFIX = "ERROR_REASON_"
@@ -57,3 +59,32 @@ def reason_named(name: str) -> int | None:
 def cause_of(failure: "Failure") -> str:
     """Return why, as CallError.cause does."""
     return cause(reason_of(failure), failure.errno_value, failure.message)
+
+
+def shown_failure(error: "KmodctlError | OSError") -> "dict[str, Any]":
+    """Return what failed as kmodctl's JSON has it, wherever it came from: as a Failure's.
+
+    What failed before anybody was asked has a reason of kmodctl's own.
+    """
+    from kmodd.messages.as_json import as_json
+    from kmodd.messages.errors import Failure
+
+    if isinstance(error, CallError):
+        failure = Failure(
+            errno_value=error.errno,
+            message=error.message,
+            module=error.module,
+            symbol=error.symbol,
+            detail=error.detail,
+            log_lines=list(error.log_lines),
+            target=error.target,
+            leaks=list(error.leaks),
+        )
+        reason = error.reason
+    elif isinstance(error, KmodctlError):
+        failure, reason = Failure(message=str(error)), error.reason
+    else:
+        target = str(error.filename or "")
+        failure = Failure(errno_value=error.errno or 0, message=error.strerror or "", target=target)
+        reason = "FILE_NOT_READ"
+    return {**as_json(failure), "reason": reason}

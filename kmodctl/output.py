@@ -8,7 +8,9 @@ from kmodd.escapes import escaped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
+    from kmodctl.errors import KmodctlError
     from kmodctl.pager import Pager
     from kmodctl.styles import Styled
     from kmodd.messages.caller import Caller
@@ -93,11 +95,23 @@ class Output:
             shown = escaped(text, "\t\n") if sys.stderr.isatty() else text
             print(shown, end="", file=sys.stderr)
 
-    def messages(self, messages: "Sequence[Message]") -> None:
-        """Print messages of the API as a JSON list."""
+    def messages(self, messages: "Sequence[Message | dict[str, Any]]") -> None:
+        """Print messages of the API as a JSON list; what stands for one that failed is in JSON."""
         from kmodd.messages.as_json import as_json
 
-        self.document([as_json(message) for message in messages])
+        shown = [each if isinstance(each, dict) else as_json(each) for each in messages]
+        self.document(shown)
+
+    def failure(self, error: "KmodctlError | OSError") -> None:
+        """Print as JSON why all has failed, where JSON is asked for."""
+        if self.json:
+            self.document(self.failed(error))
+
+    def failed(self, error: "KmodctlError | OSError", **what: str) -> "dict[str, Any]":
+        """Return what JSON has of something that failed; ``what`` tells it from others."""
+        from kmodctl.failures import shown_failure
+
+        return {**what, "failure": shown_failure(error)}
 
     def message(self, message: "Message") -> None:
         """Print one message of the API as JSON."""

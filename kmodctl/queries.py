@@ -10,6 +10,7 @@ from kmodctl.output import Output, shown_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kmodctl.api import Api
     from kmodd.messages.database_service import ConfigEntry, ModuleInfo, ResolveAliasResponse
@@ -71,12 +72,14 @@ def show_symbols(
                 tell(f"could not get {_NOUNS[what]} of {word}: {error.strerror}")
             else:
                 tell(f"Module {word} not found.")
+            output.failure(error)
             return 1
     else:
         try:
             infos = _named(api, word, release, output)
         except CallError as error:
             tell(f"Module {word} not found in directory {error.detail}")
+            output.failure(error)
             return 1
     failed = False
     for name, info in infos:
@@ -141,7 +144,7 @@ def show_names(api: "Api", names: list[str], release: str, output: Output, *, ev
     from kmodd.messages.database_service import ResolveAliasRequest
 
     status = 0
-    found: list[ResolveAliasResponse] = []
+    found: list[ResolveAliasResponse | dict[str, Any]] = []
     for name in names:
         try:
             request = ResolveAliasRequest(name=name, release=release)
@@ -149,6 +152,8 @@ def show_names(api: "Api", names: list[str], release: str, output: Output, *, ev
         except CallError as error:
             tell = output.warning if every else output.fatal
             tell(f"Module {name} not found in directory {error.detail}")
+            if output.json:
+                found.append(output.failed(error, name=name))
             status = 1
             continue
         for problem in () if found else response.config_problems:

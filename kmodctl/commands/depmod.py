@@ -159,6 +159,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         tree = _rebuilt(release, api, show)
     except CallError as error:
         _complain(error, output)
+        output.failure(error)
         return 1
     finally:
         if show is not None:

@@ -63,12 +63,14 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     except OSError as error:
         doing = "insert" if isinstance(error, IsADirectoryError) else "load"
         output.error(f"could not {doing} module {file}: {error.strerror}")
+        output.failure(error)
         return 1
     except CallError as error:
         output.error(f"could not insert module {file}: {_words(error)}")
         output.leaks(error.module, error.leaks)
         if options.verbose and not options.kmod_exact:
             output.kernel_log(error.log_lines)
+        output.failure(error)
         return 1
     if output.json:
         output.message(module)

@@ -16,6 +16,7 @@ from kmodctl.parser import CommandOptions, Parser
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from kmodctl.api import Api
     from kmodctl.local import Place
@@ -85,13 +86,15 @@ def asks_about_files(options: CommandOptions) -> bool:
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Tell of each name; the status is that of all of them."""
-    found: list[ModuleInfo] = []
+    found: list[ModuleInfo | dict[str, Any]] = []
     failed = False
     for name in options.modules:
         try:
             infos = _infos(name, options, api, symbols=output.json)
         except CallError as error:
             output.error(_words(name, options, error))
+            if output.json:
+                found.append(output.failed(error, name=name))
             failed = True
             continue
         found += infos

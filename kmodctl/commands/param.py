@@ -7,6 +7,9 @@ it. A parameter can be set where the module allows it; 'modinfo -p' tells of tho
 given to a load.
 """
 
+import errno
+
+from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
 
@@ -43,8 +46,8 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
             continue
         parameter = _named(name, _parameters(options.module, api))
         if parameter is None:
-            output.error(f"module {options.module} shows no parameter '{name}'")
-            return 1
+            why = f"module {options.module} shows no parameter '{name}'"
+            raise CallError("PARAMETER_NOT_FOUND", why, errno=errno.ENOENT, module=options.module)
         found.append(parameter)
         if not output.json:
             output.data(_value(parameter))

@@ -36,36 +36,46 @@ def check(options: CommandOptions, output: Output) -> bool:
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Unload each module."""
-    results = [_remove(name, options, api, output) for name in options.modules]
+    done, status = [], 0
+    for name in options.modules:
+        is_file = os.path.exists(name)
+        module = (os.path.basename(name) if is_file else name).partition(".")[0].replace("-", "_")
+        error = _remove(module if is_file else name, name, module, options, api, output)
+        if error is not None:
+            status = 1
+        if output.json:
+            done.append(output.failed(error, module=module) if error else {"module": module})
     if output.json:
-        output.document(results)
-    return int(any(result["reason"] for result in results))
+        output.document(done)
+    return status
 
 
-def _remove(name: str, options: CommandOptions, api: "Api", output: Output) -> dict[str, str]:
-    """Unload one module; an argument that is a file stands for the module it holds."""
+def _remove(
+    asked: str, name: str, module: str, options: CommandOptions, api: "Api", output: Output
+) -> CallError | None:
+    """Unload what is ``asked`` for, and return why it cannot be.
+
+    ``name`` is as it was given, ``module`` what messages call it.
+    """
     from kmodd.messages.module_service import RemoveModuleRequest
     from kmodd.messages.well_known import Duration
 
-    is_file = os.path.exists(name)
-    module = (os.path.basename(name) if is_file else name).partition(".")[0].replace("-", "_")
-    reason = ""
     seconds, rest = divmod(options.wait_msec, 1000)
     request = RemoveModuleRequest(
-        name=module if is_file else name,
+        name=asked,
         force=options.force,
         wait=Duration(seconds=seconds, nanos=rest * 1_000_000),
     )
     try:
         output.leaks(module, api.modules.remove_module(request).leaks)
     except CallError as error:
-        reason = error.reason
         for line in _words(name, module, error):
             output.error(line)
         output.leaks(module, error.leaks)
         if options.verbose and not options.kmod_exact:
             output.kernel_log(error.log_lines)
-    return {"module": module, "reason": reason}
+        return error
+    return None
 
 
 def _words(name: str, module: str, error: CallError) -> "Iterator[str]":

@@ -60,6 +60,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         if error.reason not in ("MODULE_NOT_FOUND", "INVALID_NAME"):
             raise
         output.error(f"Module {options.module} not found in directory {error.detail}")
+        output.failure(error)
         return 1
     if output.json:
         output.message(response)

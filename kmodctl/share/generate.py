@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generate the manual pages and the shell completion: ``python kmodctl/share/generate.py``.
+"""Generate the manual pages, the shell completion and the schemas of what --json prints.
+
+Run ``python kmodctl/share/generate.py``.
 
 They are made from the parsers, so that they cannot say anything else than the programs do, and
 kmodd-api(7) has its table of methods from the API. Give a directory to write them there. The format
@@ -16,6 +18,7 @@ from kmodctl.commands import COMMANDS, KMOD, command_module, description, summar
 from kmodctl.declarations import SUPPRESS, Declaration
 from kmodctl.help import usage_of
 from kmodctl.share.declared import operands_of, options_of, subparsers_of
+from kmodctl.share.json_schemas import schemas
 from kmodctl.share.methods import with_methods
 from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
@@ -184,6 +187,7 @@ def files() -> Mapping[str, str]:
         "completions/kmodctl.bash": bash(),
         "completions/_kmodctl": zsh(),
         "completions/kmodctl.fish": fish(),
+        **{f"schemas/{name}.json": text for name, text in schemas().items()},
     }
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages without protobuf, compared with protobuf's own."""
 
-import json
 import importlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
