@@ -64,13 +64,13 @@ def test_root_says_nothing_to_another_users_daemon(place: Path) -> None:
     path = place / "s"
     words = f"{path} is not asked: user {NOBODY} listens there, and root asks root's daemons alone"
     with listener(path, NOBODY) as server:
-        for environment, line in (
-            ({}, ["--socket", str(path), "lsmod"]),
-            ({"KMODD_SOCKET": str(path)}, ["lsmod"]),
-            ({"KMODD_SOCKET": str(path)}, ["hold", "x", "--", "true"]),
+        for environment, line, program in (
+            ({}, ["--socket", str(path), "lsmod"], "kmodctl"),
+            ({"KMODD_SOCKET": str(path)}, ["lsmod"], "kmodctl"),
+            ({"KMODD_SOCKET": str(path)}, ["hold", "x", "--", "true"], "kmodctl hold"),
         ):
             ran = run_here(None, "--timeout", "5", *line, **environment)
-            assert (ran.status, ran.output, ran.errors) == (1, "", f"kmodctl: {words}\n")
+            assert (ran.status, ran.output, ran.errors) == (1, "", f"{program}: {words}\n")
             assert said(server) == b""
 
 
