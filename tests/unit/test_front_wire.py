@@ -5,17 +5,14 @@ import os
 import random
 import socket
 import struct
-import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from kmodd.access.caller import DAEMON, Caller, Role
-from kmodd.desired.condition import MachineFacts
 from kmodd.front.wire import (
-    ANSWER_MAX,
     CREDITS,
     REQUEST_MAX,
     Frame,
@@ -25,17 +22,8 @@ from kmodd.front.wire import (
     Wire,
     WireError,
 )
-from kmodd.kernel.emulated import IsolatedKernel
-from kmodd.namespace.state_keeper import StateKeeper
-from kmodd.namespace.wish_sources import WishSources
-from kmodd.server import Parts, ServedApi
-from kmodd.service.connections import Connections
-from kmodd.service.fronted import FrontedCalls, Methods
-from kmodd.service.socket_calls import ServedConnection, SocketCalls
-from kmodd.settings import Limits
-from kmodd.trees import Trees
 from kmodd.v1 import module_service_pb2 as pb
-from tests.support.namespaces import namespace_on
+from tests.support.played_front import PlayedFront, ServedCore
 from tests.support.small_tree import empty_tree
 
 LIST = "/kmodd.v1.ModuleService/ListModules"
@@ -96,81 +84,20 @@ def test_what_is_no_opening_is_refused(payload: bytes) -> None:
         Opening.unpacked(payload)
 
 
-class Played:
-    """A front that is played by the test: what it says, and what it is told."""
-
-    def __init__(self, root: Path, caller: Caller) -> None:
-        namespace, kernel = namespace_on(empty_tree(root), IsolatedKernel)
-        limits = Limits()
-        connections = Connections()
-        self.calls = SocketCalls(limits, is_shared=False)
-        self.connection: ServedConnection = connections.add(caller, self.calls)
-        trees = Trees(root, "6.1.0")
-        keeper = StateKeeper(namespace, trees, WishSources(), lambda: MachineFacts("6.1.0"))
-        api = ServedApi(Parts(kernel, trees, namespace, keeper, limits), connections, 8)
-        methods = Methods()
-        api.add_to(methods)
-        self._api = api
-        ours, its = socket.socketpair()
-        self.front = Wire(its, ANSWER_MAX)
-        self.end = its
-        self.raised: list[BaseException] = []
-        self._wire = Wire(ours, REQUEST_MAX)
-        self.refused: list[str] = []
-        served = FrontedCalls(
-            self._wire,
-            methods,
-            api.interceptor,
-            lambda number: self.connection.peer if number == 1 else "",
-            self.refused.extend,
-        )
-
-        def serve() -> None:
-            try:
-                served.serve()
-            except WireError as error:
-                self.raised.append(error)
-                self._wire.close()  # as the daemon does
-
-        self.thread = threading.Thread(target=serve)
-        self.thread.start()
-        self.frames: Generator[Frame, None, None] = self.front.frames()
-
-    def open(self, stream: int, method: str = LIST, connection: int = 1) -> None:
-        self.front.send(FrameKind.OPEN, stream, Opening(connection, method, "").packed())
-
-    def ask(self, stream: int, method: str = LIST, request: bytes = b"") -> None:
-        self.open(stream, method)
-        self.front.send(FrameKind.MESSAGE, stream, request, Frame(FrameKind.HALF_CLOSE, stream))
-
-    def status_of(self, stream: int) -> Status:
-        for frame in self.frames:
-            if frame.stream == stream and frame.kind in (FrameKind.STATUS, FrameKind.CUT):
-                return Status.unpacked(frame.payload)
-        raise AssertionError("the wire has ended")
-
-    def close(self) -> None:
-        self.front.close()
-        self.thread.join()
-        self.frames.close()
-        self._wire.close()
-        self._api.end_streams()
-        self._api.interceptor.close()
-        self.calls.close()
-
-
 @contextmanager
-def played(root: Path, caller: Caller = DAEMON) -> Iterator[Played]:
-    found = Played(root, caller)
+def played(root: Path, caller: Caller = DAEMON) -> Iterator[PlayedFront]:
+    core = ServedCore(empty_tree(root))
+    found = PlayedFront(core, caller)
     try:
         yield found
     finally:
         found.close()
+        core.close()
 
 
 def test_a_call_is_answered_and_its_status_follows(tmp_path: Path) -> None:
     with played(tmp_path) as front:
-        front.ask(1)
+        front.ask(1, LIST)
         answer, status = next(front.frames), next(front.frames)
         assert (answer.kind, status.kind) == (FrameKind.MESSAGE, FrameKind.STATUS)
         assert pb.ListModulesResponse.FromString(answer.payload).epoch
@@ -194,7 +121,7 @@ def test_only_what_the_connection_may_is_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("connection", [0, 2, 2**63])
 def test_a_connection_that_was_never_given_has_no_role(tmp_path: Path, connection: int) -> None:
     with played(tmp_path) as front:
-        front.open(1, connection=connection)
+        front.open(1, LIST, connection=connection)
         assert front.status_of(1).code == 7
 
 
@@ -210,7 +137,7 @@ def test_answers_wait_for_credit(tmp_path: Path) -> None:
         told = [next(front.frames).kind for _ in range(2)]
         assert told == [FrameKind.INITIAL, FrameKind.MESSAGE]
         front.front.send(FrameKind.OVER, 1)
-        front.ask(2)
+        front.ask(2, LIST)
         assert front.status_of(2).code == 0
 
 
@@ -218,13 +145,13 @@ def test_a_client_that_has_gone_ends_what_waits_for_its_requests(tmp_path: Path)
     with played(tmp_path) as front:
         front.open(1, INSERT)
         front.front.send(FrameKind.OVER, 1)
-        front.open(2)  # and this one with the wire
+        front.open(2, LIST)  # and this one with the wire
 
 
 def test_what_the_front_kept_is_told(tmp_path: Path) -> None:
     with played(tmp_path) as front:
         front.front.send(FrameKind.READY, 0, b"no capabilities: \xff\nno files: x")
-        front.ask(1)
+        front.ask(1, LIST)
         assert front.status_of(1).code == 0
         assert len(front.refused) == 2
 
@@ -246,13 +173,13 @@ def test_a_frame_that_was_not_to_come_ends_the_front(tmp_path: Path, frames: lis
         front.front.send(first.kind, first.stream, first.payload, *more)
         front.thread.join(30)
         assert not front.thread.is_alive()
-        assert len(front.raised) == 1
+        assert [type(each) for each in front.raised] == [WireError]
 
 
 def test_a_front_that_is_full_may_be_late_with_the_end_of_calls(tmp_path: Path) -> None:
     with played(tmp_path) as front:
         for stream in range(30):  # of 24 that there may be, and nobody says that one is over
-            front.ask(stream)
+            front.ask(stream, LIST)
             assert front.status_of(stream).code == 0
         assert front.thread.is_alive()
 
@@ -266,7 +193,7 @@ def test_more_requests_than_there_is_credit_for_end_the_front(tmp_path: Path) ->
             front.front.send(FrameKind.MESSAGE, 1, b"x")
         front.thread.join(30)
         assert not front.thread.is_alive()
-        assert len(front.raised) == 1
+        assert [type(each) for each in front.raised] == [WireError]
 
 
 def test_bytes_by_chance_end_the_front_and_nothing_else(tmp_path: Path) -> None:
