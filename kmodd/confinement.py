@@ -128,10 +128,14 @@ def become_a_stranger(threads: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Empty the ambient, permitted, effective and inheritable sets."""
+    """Empty the ambient, permitted, effective and inheritable sets, unless they are."""
+    head = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION, 0), 8)
+    sets = ctypes.create_string_buffer(24)
+    if not libc.capget(head, sets) and not any(sets.raw):  # then there are no ambient ones either
+        return
     with suppress(OSError):  # Linux before 4.3 has no ambient set
         _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    check(libc.capset(struct.pack("=Ii", _CAPABILITY_VERSION, 0), bytes(24)))
+    check(libc.capset(head, bytes(24)))
 
 
 def gain_nothing() -> None:

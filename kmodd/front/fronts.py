@@ -47,10 +47,10 @@ class Front:
         self._process = process
 
     def end(self) -> str:
-        """Have it end, and return how a process of ours did, "" for another's."""
+        """Have it end, and return how it did, as far as that is known here."""
         self.wire.close()
         if self._process is None:
-            return ""
+            return f"{UNIT} has gone"
         self._process.kill()
         self._process.wait()
         return f"exit status {self._process.returncode}"

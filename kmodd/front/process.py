@@ -4,10 +4,12 @@
 import array  # noqa: F401  # which socket.recv_fds imports, and no file can be opened by then
 import os
 import secrets
+import select
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -26,6 +28,12 @@ from kmodd.host.transport import abstract_peer
 
 STACK = 256 << 10
 """Bytes of a thread's stack: there may be as many threads as calls."""
+
+THREAD_LOST = 70
+"""The exit status of a front one of whose threads has ended in an error."""
+
+IDLE = 30.0
+"""Seconds that a unit without a daemon stays."""
 
 SETTINGS_MAX = 64 << 10
 """Bytes of the settings."""
@@ -137,6 +145,8 @@ def main(given: socket.socket) -> None:
     words, descriptors, _, _ = socket.recv_fds(given, SETTINGS_MAX, 1)
     if not descriptors:  # it has gone, or speaks to nobody here
         sys.exit(1)
+    # Without one of its threads it would keep all who wait: with none it is replaced.
+    threading.excepthook = lambda _: os._exit(THREAD_LOST)
     wire = Wire(socket.socket(fileno=descriptors[0]), ANSWER_MAX)
     settings = FrontSettings.of(words.decode())
     threading.stack_size(STACK)
@@ -156,25 +166,41 @@ def run_as_child(given: int) -> None:
 
 
 def run_as_unit() -> int:
-    """Serve the first daemon that connects to the socket which the service manager has made.
+    """Serve each daemon that connects to the socket which the service manager has made.
 
-    Returns the exit status where there is none.
+    Each has a process of its own, which is forked off one that has imported all, and so is there
+    at once after one has died. Returns the exit status: once there has been no daemon for a while,
+    or where there is no socket.
     """
     lent = list(lent_sockets().values())
     if not lent:
         print("kmodd: front is for kmodd-public.service: no socket is lent", file=sys.stderr)
         return 1
-    with lent[0] as listening:
-        given = _daemon_at(listening)
-    given.sendall(GREETING)  # by which it sees who this is
-    main(given)
+    listening = lent[0]
+    fronts: dict[int, int] = {}
+    while ready := select.select([listening.fileno(), *fronts], [], [], _patience(fronts))[0]:
+        if listening.fileno() in ready:
+            process = _fork_for(listening)
+            fronts[os.pidfd_open(process)] = process
+        for each in fronts.keys() & ready:
+            os.close(each)
+            os.waitpid(fronts.pop(each), 0)
     return 0
 
 
-def _daemon_at(listening: socket.socket) -> socket.socket:
-    """Return the connection of a daemon: of root's, or one of this process's own user."""
-    while True:
-        given, _ = listening.accept()
-        if uid_of(given) in (0, os.geteuid()):
-            return given
+def _patience(fronts: Collection[int]) -> float | None:
+    return None if fronts else IDLE
+
+
+def _fork_for(listening: socket.socket) -> int:
+    """Have a process serve the daemon that has connected, and return it."""
+    given, _ = listening.accept()
+    process = os.fork()
+    if process:
         given.close()
+        return process
+    listening.close()
+    if uid_of(given) in (0, os.geteuid()):  # root's, or of this process's own user
+        given.sendall(GREETING)  # by which it sees who this is
+        main(given)
+    os._exit(0)

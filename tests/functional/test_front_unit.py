@@ -76,18 +76,19 @@ def test_what_an_observer_sends_is_read_by_the_unit(
     with serving(modules_root, unit.place) as daemon:
         assert answers(daemon)
         assert (unit.starts, children(daemon)) == (1, [])
-        said = f"is read by kmodd-public.service (uid {os.geteuid()}, pid {unit.pid()} "
+        front = unit.front_pid()
+        said = f"is read by kmodd-public.service (uid {os.geteuid()}, pid {front} "
         assert said in daemon.log.read_text()
-        os.kill(unit.pid(), signal.SIGSTOP)
+        os.kill(front, signal.SIGSTOP)
         try:
             with RawConnection(place(daemon, "observer")) as raw, daemon.client() as admin:
                 asked = raw.call(LIST)
                 admin.load("hello")  # who needs no front
-                os.kill(unit.pid(), signal.SIGCONT)
+                os.kill(front, signal.SIGCONT)
                 raw.await_answer(asked)
                 assert b"grpc-status\x010" in raw.end_of(asked)
         finally:
-            os.kill(unit.pid(), signal.SIGCONT)
+            os.kill(front, signal.SIGCONT)
 
 
 def test_a_front_of_the_units_has_no_rights_either(
@@ -95,27 +96,54 @@ def test_a_front_of_the_units_has_no_rights_either(
 ) -> None:
     with serving(modules_root, unit.place) as daemon:
         assert answers(daemon)
-        status = status_of(unit.pid())
+        status = status_of(unit.front_pid())
         assert [int(status[each], 16) for each in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [
             0
         ] * 4
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_one_that_is_killed_is_started_anew_and_nobody_is_refused(
+def test_one_that_is_killed_is_followed_by_another_and_nobody_is_refused(
     modules_root: ModuleTree, unit: FrontUnit
 ) -> None:
     with serving(modules_root, unit.place) as daemon, daemon.client() as admin:
         assert answers(daemon)
         with admin.hold("hello"):
             for _ in range(3):
-                before, starts = unit.pid(), unit.starts
+                before = unit.front_pid()
                 os.kill(before, signal.SIGKILL)
                 assert answers(daemon)
-                wait_until(lambda: unit.starts > starts)  # noqa: B023  # called before the next
-                assert unit.pid() != before
+                assert unit.front_pid() != before
             assert len(admin.list_holds()) == 1
-        assert (unit.starts, children(daemon)) == (4, [])
+        assert (unit.starts, children(daemon)) == (1, [])
+        assert daemon.log.read_text().count("the front has ended") == 3
+
+
+def test_a_unit_that_is_killed_is_started_anew_and_nobody_is_refused(
+    modules_root: ModuleTree, unit: FrontUnit
+) -> None:
+    with serving(modules_root, unit.place) as daemon, daemon.client() as admin:
+        assert answers(daemon)
+        with admin.hold("hello"):
+            front = unit.front_pid()
+            os.kill(unit.pid(), signal.SIGKILL)
+            os.kill(front, signal.SIGKILL)  # as systemd does
+            assert answers(daemon)
+            assert len(admin.list_holds()) == 1
+        assert (unit.starts, children(daemon)) == (2, [])
+
+
+def test_a_front_ends_with_its_daemon_and_its_unit_serves_the_next(
+    modules_root: ModuleTree, unit: FrontUnit
+) -> None:
+    fronts = []
+    for _ in range(2):
+        with serving(modules_root, unit.place) as daemon:
+            assert answers(daemon)
+            fronts.append(unit.front_pid())
+        wait_until(lambda: not Path(f"/proc/{fronts[-1]}").exists())
+    assert unit.starts == 1
+    assert len(set(fronts)) == 2
 
 
 def test_more_connections_than_a_socket_has_room_for_wait_for_a_front(

@@ -2,7 +2,8 @@
 """Knocks at a socket until its standard input ends: ``knocker.py SOCKET``.
 
 It prints "answered" once it was answered for the first time, and in the end, as JSON, for each
-knock when it began (time.monotonic), the errno of connect(2), and the status of its call.
+knock when it began and when it was over (time.monotonic), the errno of connect(2), and the status
+of its call.
 """
 
 import json
@@ -22,7 +23,7 @@ PAUSE = 0.25
 
 THREADS = 256
 
-Knock = tuple[float, int, str]
+Knock = tuple[float, float, int, str]
 
 
 def main(path: Path) -> None:
@@ -39,17 +40,22 @@ def main(path: Path) -> None:
 def knock(path: Path) -> Knock:
     """Connect, and call once; "" is the status of a call whose connection ended before it did."""
     began = time.monotonic()
+    refusal, status = _answer(path)
+    return began, time.monotonic(), refusal, status
+
+
+def _answer(path: Path) -> tuple[int, str]:
     try:
         connection = RawConnection(path, patience=PATIENCE)
     except OSError as error:
-        return began, error.errno or -1, ""
+        return error.errno or -1, ""
     with connection:
         try:
             trailers = connection.end_of(connection.call(CALL))
         except OSError:
-            return began, 0, ""
+            return 0, ""
     status = re.search(rb"grpc-status.(\d+)", trailers, re.DOTALL)
-    return began, 0, status[1].decode() if status else ""
+    return 0, status[1].decode() if status else ""
 
 
 if __name__ == "__main__":

@@ -11,14 +11,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.host.peers import SO_PEERPIDFD
 from kmodd.v1.daemon_service_pb2 import WhoAmIResponse
 from kmodd.v1.policy_pb2 import Role
+from tests.realkernel.knocker import Knock
 from tests.realkernel.scenarios import Record, Session
-from tests.realkernel.service_unit import main_pid, shown, wait_for_another
+from tests.realkernel.service_unit import FRONT, front_pid, main_pid, shown, wait_for_another
 from tests.support.http2 import RawConnection
 
 PUBLIC_SOCKET = "/run/kmodd/kmodd.sock"
@@ -143,29 +145,69 @@ def _has_descriptors(connected: socket.socket) -> bool:
 
 def killed_under_calls(session: Session) -> Record:
     """A user knocks all the time while kmodd is killed and comes back."""
-    command = [sys.executable, "-m", "tests.realkernel.knocker", PUBLIC_SOCKET]
-    with subprocess.Popen(
-        [*_as("games"), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as knocker:
-        assert knocker.stdin is not None
-        assert knocker.stdout is not None
-        assert knocker.stdout.readline() == "answered\n"
+    with _knocking() as knocked:
         before = main_pid()
-        process = os.pidfd_open(before)
-        os.kill(before, signal.SIGKILL)
-        select.select([process], [], [])
-        os.close(process)
-        gone = time.monotonic()
+        gone = _killed(before)
         wait_for_another(session, before)
         back = time.monotonic()
-        knocked = json.loads(knocker.communicate()[0])
-    assert knocker.returncode == 0
-    ends = [status for began, _, status in knocked if began > gone]
+    ends = [status for began, _, _, status in knocked if began > gone]
     return {
-        "refusals": sorted({refusal for _, refusal, _ in knocked}),
+        "refusals": sorted({refusal for _, _, refusal, _ in knocked}),
         "before": sum(began <= gone for began, *_ in knocked),
         "meanwhile": sum(gone < began <= back for began, *_ in knocked),
         "ends": sorted(set(ends)),
         "unit": shown("ActiveState", "NRestarts"),
         "socket": shown("ActiveState", unit="kmodd-public.socket"),
     }
+
+
+def front_killed_under_calls(session: Session) -> Record:
+    """The same while the front is killed: kmodd, an admin and his hold do not notice.
+
+    How long it takes until somebody is answered by the next one is in seconds.
+    """
+    daemon, starts = main_pid(), shown("NRestarts")
+    held = session.client.hold("hello")
+    with _knocking() as knocked:
+        before = front_pid()
+        gone = _killed(before)
+        after = front_pid()
+        time.sleep(1)
+    answered = [end for began, end, _, status in knocked if began > gone and status == "0"]
+    record = {
+        "refusals": sorted({refusal for _, _, refusal, _ in knocked}),
+        "ends": sorted({status for began, _, _, status in knocked if began > gone}),
+        "back": min(answered) - gone,
+        "is_another": after not in (0, before),
+        "same": (main_pid(), shown("NRestarts")) == (daemon, starts),
+        "holds": len(session.client.list_holds()),
+        "unit": shown("ActiveState", unit=FRONT),
+    }
+    held.close()
+    session.unload("hello")
+    return record
+
+
+def _killed(pid: int) -> float:
+    """Kill a process, and return when it had gone (time.monotonic)."""
+    process = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([process], [], [])
+    os.close(process)
+    return time.monotonic()
+
+
+@contextmanager
+def _knocking() -> Iterator[list[Knock]]:
+    """Have a user knock at the public socket; what became of it is in the list afterwards."""
+    command = [sys.executable, "-m", "tests.realkernel.knocker", PUBLIC_SOCKET]
+    knocked: list[Knock] = []
+    with subprocess.Popen(
+        [*_as("games"), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as knocker:
+        assert knocker.stdin is not None
+        assert knocker.stdout is not None
+        assert knocker.stdout.readline() == "answered\n"
+        yield knocked
+        knocked += json.loads(knocker.communicate()[0])
+    assert knocker.returncode == 0

@@ -24,7 +24,12 @@ from kmodctl import Client, KmodctlError
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
 from tests.realkernel.guest import hints
-from tests.realkernel.public_socket import callers, killed_under_calls, one_who_has_ended
+from tests.realkernel.public_socket import (
+    callers,
+    front_killed_under_calls,
+    killed_under_calls,
+    one_who_has_ended,
+)
 from tests.realkernel.scenarios import (
     Record,
     Session,
@@ -34,9 +39,13 @@ from tests.realkernel.scenarios import (
     set_parameters,
 )
 from tests.realkernel.service_unit import (
+    FRONT,
     PATIENCE,
+    exposure,
+    front_pid,
     journal_entries,
     main_pid,
+    rights_of,
     shown,
     systemctl,
     wait_for_another,
@@ -67,6 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         checks: tuple[Callable[..., Record], ...] = (
             started,
             early,
+            front,
             tree_made_writable,
             dependencies,
             failing_init,
@@ -83,6 +93,7 @@ def main(arguments: Sequence[str]) -> None:
             killed_under_calls,
             stopped_process,
             journal,
+            front_killed_under_calls,
             ended,
             kernels_request_without_a_daemon,
         )
@@ -102,30 +113,26 @@ def started(session: Session) -> Record:
         "log": next(record.text for record in session.client.read_log()),
         "hides_processes": "hidepid=invisible" in Path(f"/proc/{main_pid()}/mountinfo").read_text(),
         "capabilities": rights_of(main_pid())["CapEff"],
-        "front": rights_of(front_pid()),
     }
 
 
-def rights_of(pid: int) -> dict[str, str]:
-    """Return the lines of a process's status that tell what it may (proc_pid_status(5))."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    return {name: fields[name] for name in ("CapPrm", "CapEff", "CapInh", "NoNewPrivs")}
-
-
-def front_pid() -> int:
-    """Return the process that reads what those send who are no admins, once it is ready."""
-
-    def found() -> list[int]:
-        tasks = Path(f"/proc/{main_pid()}/task").glob("*/children")
-        children = [int(pid) for task in tasks for pid in task.read_text().split()]
-        command = b"kmodd.front.process"
-        fronts = [pid for pid in children if command in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        return [pid for pid in fronts if rights_of(pid)["NoNewPrivs"] == "1"]
-
-    wait_until(lambda: any(int(rights_of(pid)["CapEff"], 16) == 0 for pid in found()))
-    (front,) = found()
-    return front
+def front(_session: Session) -> Record:
+    """The front is a unit of its own, and may do less than its unit lets it."""
+    pid = front_pid()
+    rights = rights_of(pid)
+    return {
+        "kmodd": exposure("kmodd.service"),
+        "front": exposure(FRONT),
+        "rights": {name: rights[name] for name in ("CapPrm", "CapEff", "CapInh", "NoNewPrivs")},
+        "filters": [int(rights_of(each)["Seccomp_filters"]) for each in (main_pid(), pid)],
+        "uid": int(rights["Uid"].split()[0]),
+        "said": sum(
+            each["MESSAGE"].startswith(f"what is sent by others than admins is read by {FRONT} (")
+            for each in journal_entries()
+        ),
+        "socket": f"{os.stat('/run/kmodd/front.sock').st_mode:o}",
+        "bounds": shown("MemoryMax", "TasksMax", unit=FRONT) | {"kmodd": shown("MemoryMax")},
+    }
 
 
 def is_published() -> bool:

@@ -153,7 +153,7 @@ chmod 755 /newroot/opt/kmodd/bin/*
 ln -s {python} /newroot/opt/kmodd/bin/python3
 ln -s kmodctl /newroot/opt/kmodd/bin/modprobe
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
-cp {source}/kmodd.service {source}/kmodd-public.socket {SYSTEMD_UNITS}
+cp {source}/kmodd*.service {source}/kmodd*.socket {SYSTEMD_UNITS}
 mkdir -p /newroot/etc/sysusers.d /newroot/etc/tmpfiles.d /newroot/etc/kmodd/kmodd.toml.d
 cp {source}/sysusers.d/kmodd.conf /newroot/etc/sysusers.d
 cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d

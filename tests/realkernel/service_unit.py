@@ -2,12 +2,21 @@
 """kmodd.service in the guest, as systemd and its journal tell of it."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from kmodctl import KmodctlError
 from tests.realkernel.scenarios import Session
 from tests.support.daemon import wait_until
+from tests.support.http2 import RawConnection
+
+FRONT = "kmodd-public.service"
+"""The unit that reads what others than admins send."""
+
+OBSERVERS_SOCKET = Path("/run/kmodd/observer/kmodd.sock")
+LIST = "/kmodd.v1.ModuleService/ListModules"
 
 PATIENCE = 240.0
 """Seconds that a restart may take in the guest."""
@@ -28,8 +37,42 @@ def answers(session: Session) -> bool:
     return True
 
 
-def main_pid() -> int:
-    return int(shown("MainPID")["MainPID"])
+def main_pid(unit: str = "kmodd.service") -> int:
+    return int(shown("MainPID", unit=unit)["MainPID"])
+
+
+def rights_of(pid: int) -> dict[str, str]:
+    """Return the lines of a process's status that tell what it may (proc_pid_status(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    names = ("CapPrm", "CapEff", "CapInh", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Uid")
+    return {name: fields[name] for name in names}
+
+
+def front_pid() -> int:
+    """Return the process that reads what those send who are no admins, once it does.
+
+    Its unit's first process only waits for daemons.
+    """
+    with RawConnection(OBSERVERS_SOCKET, patience=PATIENCE) as raw:
+        raw.await_answer(raw.call(LIST))
+    group = shown("ControlGroup", unit=FRONT)["ControlGroup"]
+    processes = Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()
+    (front,) = {int(each) for each in processes} - {main_pid(FRONT)}
+    return front
+
+
+def exposure(unit: str) -> float:
+    """Return how much there is to attack in a unit, as systemd sees it; 10 is the most."""
+    answer = subprocess.run(
+        ["systemd-analyze", "security", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"Overall exposure level for \S+: (\d+\.\d)", answer.stdout)
+    assert found, answer.stdout
+    return float(found[1])
 
 
 def shown(*properties: str, unit: str = "kmodd.service") -> dict[str, str]:

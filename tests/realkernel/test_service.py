@@ -19,9 +19,24 @@ def test_systemd_starts_it_with_two_capabilities_and_a_database(service: Outcome
     assert (unit["ActiveState"], unit["NRestarts"]) == ("active", "0")
     assert int(record["capabilities"], 16) == 1 << CAP_SYS_MODULE | 1 << CAP_SYSLOG
     assert record["log"].startswith("Linux version ")
-    assert record["front"] == {
+
+
+def test_what_others_than_admins_send_is_read_by_a_unit_without_rights(service: Outcomes) -> None:
+    record = service.of("front")
+    assert record["kmodd"] <= 2.2
+    assert record["front"] <= 1.5
+    assert record["rights"] == {
         **dict.fromkeys(("CapPrm", "CapEff", "CapInh"), "0" * 16),
         "NoNewPrivs": "1",
+    }
+    of_kmodd, of_front = record["filters"]
+    assert of_front > of_kmodd > 0  # its own one on top
+    assert 61184 <= record["uid"] <= 65519  # DynamicUser= in systemd.exec(5)
+    assert (record["said"], record["socket"]) == (1, "140600")
+    assert record["bounds"] == {
+        "MemoryMax": str(768 << 20),
+        "TasksMax": "16384",
+        "kmodd": {"MemoryMax": str(2 << 30)},
     }
 
 
@@ -207,6 +222,19 @@ def test_killed_under_calls_it_leaves_nobody_at_the_public_socket_without_an_ans
     assert record["refusals"] == [0]
     assert min(record["before"], record["meanwhile"]) > 0
     assert record["ends"] == ["0"]
+
+
+def test_a_front_that_is_killed_is_back_soon_and_nobody_is_refused(service: Outcomes) -> None:
+    record = service.of("front_killed_under_calls")
+    assert record.pop("back") <= 2.0
+    assert record == {
+        "refusals": [0],
+        "ends": ["0"],
+        "is_another": True,
+        "same": True,
+        "holds": 1,
+        "unit": {"ActiveState": "active"},
+    }
 
 
 def test_the_watchdog_replaces_a_process_that_does_nothing(service: Outcomes) -> None:

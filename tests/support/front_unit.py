@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 FRONT = (sys.executable, "-m", "kmodd", "front")
 
 LOOK = 0.05
+PATIENCE = 60.0
 
 
 class FrontUnit:
@@ -38,9 +40,24 @@ class FrontUnit:
         self._thread.start()
 
     def pid(self) -> int:
-        """Return the process of the front that runs."""
+        """Return the process that waits for daemons."""
         assert self._process is not None
         return self._process.pid
+
+    def front_pid(self) -> int:
+        """Return the process that serves the daemon there is; waits for it."""
+        found: list[int] = []
+        deadline = time.monotonic() + PATIENCE
+        while not found:
+            assert time.monotonic() < deadline, "there is no front"
+            time.sleep(LOOK)
+            process = self._process
+            if process is None:
+                continue
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            with suppress(OSError):
+                found = [int(each) for each in children.read_text().split()]
+        return found[-1]
 
     def stop(self) -> None:
         """End the front, and start no other."""
