@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from kmodd import front_server
 from kmodd.access import rules
 from kmodd.access.caller import Role
 from kmodd.access.grants import Grants
@@ -215,7 +216,7 @@ def serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     watches also ends, to be started again, when that alone lets it write where it should.
     """
     outlook = Outlook(_written(settings))
-    for logger in (rules.log, runner.log):
+    for logger in (rules.log, runner.log, front_server.log):
         logger.addFilter(RepeatedWarnings(logger))
     with caught((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)) as inbox:
         with running(settings) as daemon:

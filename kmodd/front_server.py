@@ -6,6 +6,7 @@ connections that come meanwhile, or that it has not begun to read, wait for the 
 """
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -34,8 +35,13 @@ HEADERS = 16 << 10
 STREAMS = 32
 """Calls at a time on one connection."""
 
-MEMORY = 512 << 20
-"""Bytes of data that a front may have."""
+MEMORY = 1 << 30
+"""Bytes of data that a front may have, all of the stacks of its threads among it, which use little
+of that."""
+
+MEMORY_EASED = 256 << 20
+"""Bytes in use from which a front ends connections that cost most. More comes until these are gone:
+grpc is behind with what they have sent."""
 
 PAUSE = 0.05
 """Seconds until a front that ended is started anew, twice as long each time, up to a second."""
@@ -67,6 +73,7 @@ class FrontServer:
         self._live: dict[int, tuple[ServedConnection, Watched]] = {}
         self._handing_over = HandingOver(self._is_live)
         self._last = 0
+        self._told = -math.inf
         self._thread = threading.Thread(target=self._run, name="kmodd-front", daemon=True)
 
     def start(self) -> None:
@@ -168,13 +175,25 @@ class FrontServer:
             self._relay.end(watched)
 
     def _dropped(self, number: int, why: str) -> None:
-        """End a connection that the front serves no more."""
+        """End a connection that the front serves no more.
+
+        The log counts those that are many, and one a second is an event.
+        """
         self._handing_over.taken(number)
         with self._lock:
             found = self._live.get(number)
         if found is not None:
             connection, watched = found
-            log.warning("the connection of %s is dropped: %s", connection.caller.peer, why)
+            caller = connection.caller
+            identity = f"uid {caller.peer.uid if caller.peer else 0} at {caller.socket}"
+            log.warning(
+                "the connection of %s at %s is ended: %s",
+                *(caller.peer, caller.socket, why),
+                extra={"identity": identity, "said": "ended"},
+            )
+            if time.monotonic() - self._told >= 1.0:
+                self._told = time.monotonic()
+                self.api.note_ended(caller, why)
             self._relay.end(watched)
 
     def _peer_of(self, number: int) -> str:
@@ -195,10 +214,12 @@ class FrontServer:
             streams=STREAMS,
             calls=self.api.interceptor.most,
             user_bytes=limits.user_bytes,
+            connection_bytes=limits.connection_bytes,
             connection_idle=limits.connection_idle,
             ping_interval=limits.ping_interval,
             handshake=limits.client_idle,
             memory=MEMORY,
+            memory_eased=MEMORY_EASED,
         )
 
 

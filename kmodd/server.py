@@ -15,7 +15,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kmodd.errors import StateError
+from kmodd.access.caller import Caller
+from kmodd.errors import LimitError, Reason, StateError
 from kmodd.host.carried import Carried
 from kmodd.host.relay import Relay
 from kmodd.kernel.base import Kernel
@@ -123,6 +124,10 @@ class ServedApi:
         healthy = generation is not None and not generation.problem
         if not self._stopping.is_set():
             self._health.set(DATABASE_SERVICE, _SERVING if healthy else _NOT_SERVING)
+
+    def note_ended(self, caller: Caller, why: str) -> None:
+        """Have the events and the audit trail tell of a connection that was ended."""
+        self._parts.namespace.note_ended(caller, LimitError(Reason.LIMIT_REACHED, why))
 
     def add_to(self, server: Any) -> None:
         """Add all methods to a grpc.Server, or to what takes them as one does."""

@@ -16,8 +16,10 @@ from kmodd.host.transport import STATUS_KEY, TOKEN_KEY, cancel_call
 class CallLink:
     """The calls that are under way to the daemon. ``_lock`` guards their table."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, ended: Callable[[int, int], None]) -> None:
+        """``ended`` is told of each call at its end: its connection, and its requests' bytes."""
         self.wire = wire
+        self._ended = ended
         self._lock = threading.Lock()
         self._calls: dict[int, FrontCall] = {}
         self._last = 0
@@ -29,7 +31,8 @@ class CallLink:
         """
         with self._lock:
             self._last += 1
-            call = self._calls[self._last] = FrontCall(self, self._last, context)
+            call = FrontCall(self, self._last, opening.connection, context)
+            self._calls[self._last] = call
         self.wire.send(FrameKind.OPEN, call.stream, opening.packed())
         if context.add_callback(call.over):
             return call
@@ -41,6 +44,7 @@ class CallLink:
         with self._lock:
             if self._calls.pop(call.stream, None) is None:
                 return
+        self._ended(call.connection, call.size)
         call.arrived.put(None)
         self.wire.send(FrameKind.OVER, call.stream)
 
@@ -63,11 +67,17 @@ class CallLink:
 class FrontCall:
     """One call. ``arrived`` is what the daemon has said; None once nobody waits for it."""
 
-    __slots__ = ("_link", "arrived", "context", "credits", "is_over", "stream")
+    __slots__ = (
+        *("_link", "arrived", "connection", "context", "credits", "is_over", "size", "stream"),
+    )
 
-    def __init__(self, link: CallLink, stream: int, context: grpc.ServicerContext) -> None:
+    def __init__(
+        self, link: CallLink, stream: int, connection: int, context: grpc.ServicerContext
+    ) -> None:
         self._link = link
         self.stream = stream
+        self.connection = connection
+        self.size = 0
         self.context = context
         self.arrived: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self.credits = threading.Semaphore(CREDITS)
@@ -77,6 +87,7 @@ class FrontCall:
         """Pass the one request of a call on; raises grpc.RpcError where the client has gone."""
         end = Frame(FrameKind.HALF_CLOSE, self.stream)
         for request in requests:
+            self.size = len(request)
             self._link.wire.send(FrameKind.MESSAGE, self.stream, request, end)
             return
         self._link.wire.send(FrameKind.HALF_CLOSE, self.stream)
@@ -94,6 +105,7 @@ class FrontCall:
                 self.credits.acquire()
                 if self.is_over:
                     return
+                self.size += len(request)
                 self._link.wire.send(FrameKind.MESSAGE, self.stream, request)
         except grpc.RpcError:
             return  # the client has gone, which the call is told by itself

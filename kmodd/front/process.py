@@ -2,6 +2,7 @@
 """The front's process: takes over connections, reads what they send, and passes the calls on."""
 
 import array  # noqa: F401  # which socket.recv_fds imports, and no file can be opened by then
+import itertools
 import os
 import secrets
 import select
@@ -9,16 +10,20 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 
 from kmodd.front.calls import CallHandlers, CallLink
 from kmodd.front.confinement import give_up_privileges
+from kmodd.front.ledger import Ledger, OwnMemory, give_memory_back
 from kmodd.front.settings import FrontSettings
 from kmodd.front.wire import ANSWER_MAX, GREETING, FrameKind, Wire
 from kmodd.host.allowance import Allowance
+from kmodd.host.carried import Carried
 from kmodd.host.directories import by_descriptor
 from kmodd.host.nameless import nameless
 from kmodd.host.peers import uid_of
@@ -35,24 +40,51 @@ THREAD_LOST = 70
 IDLE = 30.0
 """Seconds that a unit without a daemon stays."""
 
+LOOK = 0.02
+"""Seconds between two looks at the memory while somebody sends: a bomb of headers makes some 2 MiB
+in that time."""
+
+LOOKS_TO_GIVE = 16
+"""Looks until memory is given back that is to go, which takes some milliseconds."""
+
 SETTINGS_MAX = 64 << 10
 """Bytes of the settings."""
 
 NO_DESCRIPTORS = "there is no descriptor for one more"
 
 
+class _Meter(Allowance):
+    """What one connection may send, which is also taken of what its user may, and told to all."""
+
+    def __init__(self, rate: float, user: Allowance, sent: Callable[[int], None]) -> None:
+        super().__init__(rate)
+        self._user = user
+        self._sent = sent
+
+    def take(self, count: int) -> float:
+        """Take ``count`` bytes, and return in how many seconds there may be more."""
+        self._sent(count)
+        return max(super().take(count), self._user.take(count))
+
+
 class _Front:
-    """The server, and the connections that it has been given."""
+    """The server, and the connections that it has been given.
+
+    The relay's thread alone changes which there are.
+    """
 
     def __init__(self, wire: Wire, given: socket.socket, settings: FrontSettings) -> None:
         self._given = given
         self._settings = settings
         self._life = secrets.token_hex(8)
         self._numbers: dict[str, int] = {}
+        self._carried: dict[int, Carried] = {}
+        self._is_busy = threading.Event()
         self._allowances: dict[int, Allowance] = {}
         self._relay = Relay()
         self._wire = wire
-        self._link = CallLink(wire)
+        self._ledger = Ledger(settings.memory_eased, OwnMemory())
+        self._link = CallLink(wire, self._ledger.note_call)
         threads = ThreadPoolExecutor(settings.calls, thread_name_prefix="kmodd-front-call")
         self._server = grpc.server(
             threads,
@@ -69,6 +101,7 @@ class _Front:
     def run(self) -> None:
         """Serve what comes until the daemon has gone."""
         self._server.start()
+        threading.Thread(target=self._watch, name="kmodd-front-memory", daemon=True).start()
         self._relay.attend(self._given, self._take)
         self._relay.start()
         self._link.receive()
@@ -104,10 +137,47 @@ class _Front:
         far.setblocking(False)
         self._wire.send(FrameKind.TAKEN, number)
         self._numbers[peer] = number
-        self._relay.carry(near, far, lambda: self._over(peer), self._allowance(uid))
+        self._ledger.open(number)
+        meter = _Meter(
+            self._settings.connection_bytes, self._allowance(uid), partial(self._note, number)
+        )
+        over = partial(self._over, number, peer)
+        self._carried[number] = self._relay.carry(near, far, over, meter)
 
-    def _over(self, peer: str) -> None:
+    def _over(self, number: int, peer: str) -> None:
         self._numbers.pop(peer, None)
+        self._carried.pop(number, None)
+        self._ledger.close(number)
+
+    def _note(self, number: int, count: int) -> None:
+        self._ledger.note(number, count)
+        if not self._is_busy.is_set():
+            self._is_busy.set()
+
+    def _watch(self) -> None:
+        """While somebody sends, end the connections that cost most where memory is short."""
+        while self._is_busy.wait():
+            self._is_busy.clear()
+            time.sleep(LOOK)
+            for count in itertools.count(1):
+                for number in self._ledger.look():
+                    self._shed(number)
+                if self._ledger.is_quiet():
+                    break
+                time.sleep(LOOK)
+                if count % LOOKS_TO_GIVE == 0 and self._ledger.is_easing():
+                    give_memory_back()
+            if self._ledger.has_grown():
+                give_memory_back()
+
+    def _shed(self, number: int) -> None:
+        """End a connection for the memory that it costs."""
+        carried = self._carried.get(number)
+        if carried is not None:
+            cost = self._ledger.costs().get(number, 0)
+            self._relay.cut(carried)
+            self._ledger.close(number)
+            self._drop(number, f"it cost {cost / (1 << 20):.1f} MiB of memory, which is short")
 
     def _drop(self, number: int, why: str) -> None:
         """Have the daemon know that a connection is served no more."""

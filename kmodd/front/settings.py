@@ -10,7 +10,8 @@ class FrontSettings:
     """What a front is told at its start. Sizes in bytes, times in seconds.
 
     ``methods`` are all that there are, ``streaming`` those that take a stream of requests, and
-    ``answering`` those that answer with one.
+    ``answering`` those that answer with one. ``memory`` is how much data the process can have;
+    where ``memory_eased`` is in use, connections are ended that cost most.
     """
 
     methods: tuple[str, ...]
@@ -21,10 +22,12 @@ class FrontSettings:
     streams: int
     calls: int
     user_bytes: int
+    connection_bytes: int
     connection_idle: float
     ping_interval: float
     handshake: float
     memory: int
+    memory_eased: int
 
     def words(self) -> str:
         """Return it as it is sent."""

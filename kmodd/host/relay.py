@@ -117,6 +117,10 @@ class Relay:
         """End a connection, once what is to be sent by then has been."""
         self._want(lambda: self._finish(connection))
 
+    def cut(self, connection: Carried) -> None:
+        """End a connection at once, whatever is still to be sent."""
+        self._want(lambda: self._end(connection))
+
     def carry(
         self,
         near: socket.socket,

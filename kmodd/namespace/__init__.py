@@ -12,10 +12,12 @@ from kmodd.namespace.load_origins import Origin
 from kmodd.namespace.module_locks import Running
 from kmodd.namespace.namespace import Activity, Namespace
 from kmodd.namespace.operation import Operation
+from kmodd.namespace.operations import END_CONNECTION
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.parameters import DescribedParameter
 
 __all__ = [
+    "END_CONNECTION",
     "HOTPLUG",
     "Activity",
     "AuditTrail",

@@ -37,13 +37,14 @@ log = logging.getLogger("kmodd.audit")
 class Finished:
     """An operation that has ended.
 
-    ``action`` is load, unload, insert, remove, set-parameter, hold, release or end-hold, ``what``
-    the names that were asked for. ``began`` is in seconds of Unix time, ``seconds`` how long it
-    took. ``loaded`` and ``unloaded`` are the modules that it put into the kernel and took out, in
-    order. ``acted`` is False where there was nothing to do. ``error`` is why it failed, None where
-    it did not. Of several names that are done one after the other ``names`` were, and ``failed`` of
-    them failed, the first with the ``error``. ``origin`` says what the daemon did it for of its own
-    accord ("hotplug"), and ``device`` for which device, by its path below /sys.
+    ``action`` is load, unload, insert, remove, set-parameter, hold, release, end-hold or
+    end-connection, ``what`` the names that were asked for. ``began`` is in seconds of Unix time,
+    ``seconds`` how long it took. ``loaded`` and ``unloaded`` are the modules that it put into the
+    kernel and took out, in order. ``acted`` is False where there was nothing to do. ``error`` is
+    why it failed, None where it did not. Of several names that are done one after the other
+    ``names`` were, and ``failed`` of them failed, the first with the ``error``. ``origin`` says
+    what the daemon did it for of its own accord ("hotplug"), and ``device`` for which device, by
+    its path below /sys.
     """
 
     number: int

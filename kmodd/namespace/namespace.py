@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from kmodd.access.caller import Caller
 from kmodd.access.rules import check_target
-from kmodd.errors import Reason, StateError
+from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import (
     Emulation,
     EmulationReport,
@@ -238,6 +239,10 @@ class Namespace:
     def watch(self, epoch: str = "", revision: int = 0) -> Watch:
         """Follow the listing and the operations; see ``Journal.watch``."""
         return self._journal.watch(epoch, revision)
+
+    def note_ended(self, caller: Caller, error: KmoddError) -> None:
+        """Have watchers and the audit trail told that a connection of a caller's was ended."""
+        self._operations.note_ended(caller, error)
 
     def activity(self) -> Activity:
         """Return what goes on at this moment."""

@@ -6,12 +6,16 @@ import time
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
+from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.namespace.audit import AuditTrail, Finished
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.events import Journal
 from kmodd.namespace.module_locks import ModuleLocks, Running
 from kmodd.namespace.operation import Operation
+
+END_CONNECTION = "end-connection"
+"""The action of what is done to a caller, and not for one."""
 
 WHAT_MAX = 1024
 """Characters of the names that an operation is said to be about: a request may have a thousand."""
@@ -46,6 +50,14 @@ class Operations:
         (OPERATION_ENDED) where the call's token is of no operation under way.
         """
         return _Opened(self, action, what[:WHAT_MAX], call)
+
+    def note_ended(self, caller: Caller, error: KmoddError) -> None:
+        """Tell, as of an operation, that a connection of a caller's was ended, for an ``error``."""
+        with self._lock:
+            self._last_number += 1
+            operation = Operation(self._last_number, END_CONNECTION, caller.socket, caller)
+        operation.error = error
+        self._tell(operation, 0.0)
 
     def end_name(self, operation: Operation, error: KmoddError | None) -> None:
         """End what was done for one of several names, with its pins; ``error`` is its failure."""

@@ -8,7 +8,7 @@ from kmodd.access import rules
 from kmodd.access.caller import Caller, Role
 from kmodd.errors import AccessError, KmoddError, Reason
 from kmodd.kernel.base import KernelTraits, LoadedModule, ModuleSection
-from kmodd.namespace import DescribedParameter, Finished, Outcome
+from kmodd.namespace import END_CONNECTION, DescribedParameter, Finished, Outcome
 
 LINE_WHOLE = 512
 """Characters up to which a line of a kernel's log is surely whole (printk cuts at some 1,000)."""
@@ -56,7 +56,8 @@ class View:
 
     def shows(self, finished: Finished) -> bool:
         """Tell whether the caller is told of an operation that has ended."""
-        return self.shows_callers() or not isinstance(finished.error, AccessError)
+        is_others = finished.action == END_CONNECTION or isinstance(finished.error, AccessError)
+        return self.shows_callers() or not is_others
 
     def shown_error(self, error: KmoddError) -> KmoddError:
         """Return ``error`` as the caller sees it."""

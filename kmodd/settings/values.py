@@ -68,6 +68,9 @@ class Limits:
     user_bytes: int = _number(
         8 << 20, "what such a user may send in a second; more of it is read later"
     )
+    connection_bytes: int = _number(
+        4 << 20, "the same for each connection of those who are no admins"
+    )
     events: int = _number(4096, "changes that are kept for those who follow them")
 
 

@@ -66,6 +66,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_REMOVE_DEVICE: _ClassVar[OperationAction]
     OPERATION_ACTION_REQUEST: _ClassVar[OperationAction]
     OPERATION_ACTION_SEAL: _ClassVar[OperationAction]
+    OPERATION_ACTION_END_CONNECTION: _ClassVar[OperationAction]
     OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
@@ -102,6 +103,7 @@ OPERATION_ACTION_ADD_DEVICE: OperationAction
 OPERATION_ACTION_REMOVE_DEVICE: OperationAction
 OPERATION_ACTION_REQUEST: OperationAction
 OPERATION_ACTION_SEAL: OperationAction
+OPERATION_ACTION_END_CONNECTION: OperationAction
 OPERATION_ACTION_APPLY_STATE: OperationAction
 
 class Module(_message.Message):

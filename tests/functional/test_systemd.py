@@ -360,7 +360,7 @@ def test_the_front_is_started_by_a_socket_that_is_roots_alone_and_kmodd_wants() 
     assert front["ExecStart"] == "/opt/kmodd/bin/kmodd front"
     assert int(front["LimitNOFILE"]) == OPEN_FILES
     assert int(front["TasksMax"]) == THREADS_MAX
-    assert megabytes(front["MemoryMax"]) << 20 > MEMORY
+    assert megabytes(front["MemoryMax"]) << 20 == MEMORY
     assert megabytes(unit["MemoryMax"]) << 20 > Limits().uploads_bytes
 
 

@@ -34,7 +34,7 @@ def test_what_others_than_admins_send_is_read_by_a_unit_without_rights(service: 
     assert 61184 <= record["uid"] <= 65519  # DynamicUser= in systemd.exec(5)
     assert (record["said"], record["socket"]) == (1, "140600")
     assert record["bounds"] == {
-        "MemoryMax": str(768 << 20),
+        "MemoryMax": str(1 << 30),
         "TasksMax": "16384",
         "kmodd": {"MemoryMax": str(2 << 30)},
     }
