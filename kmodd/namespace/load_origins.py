@@ -45,6 +45,8 @@ class LoadOrigins:
         self._by_admins = self._origins.keys() - by_loaders
         self._at_start = set(loaded)
         self._coming: Counter[str] = Counter()
+        self.version = 0
+        """Counts the changes of an origin."""
 
     def of(self, name: str) -> Origin:
         """Return why ``name`` is in the kernel."""
@@ -62,6 +64,7 @@ class LoadOrigins:
         """
         with self._lock:
             self._coming[name] += 1
+            self.version += 1
         try:
             yield
             with self._lock:
@@ -71,6 +74,7 @@ class LoadOrigins:
                 self._coming[name] -= 1
                 if not self._coming[name]:
                     del self._coming[name]
+                self.version += 1
 
     def is_admins(self, name: str) -> bool:
         """Tell whether an admin has asked for ``name``."""
@@ -85,6 +89,7 @@ class LoadOrigins:
         with self._lock:
             fresh = [name for name in names if self._is_news(name, by_admin=by_admin)]
             self._origins |= dict.fromkeys(fresh, Origin.ASKED)
+            self.version += 1
             if by_admin:
                 self._by_admins.update(fresh)
             if fresh:
@@ -96,6 +101,7 @@ class LoadOrigins:
             for name in names:
                 if self._origins.get(name) not in (Origin.ASKED, Origin.STATE):
                     self._origins[name] = Origin.HOTPLUG
+            self.version += 1
 
     def note_wished(self, names: Iterable[str]) -> None:
         """Note modules that were loaded just now for a wish; asked for before, they still are."""
@@ -103,6 +109,7 @@ class LoadOrigins:
             fresh = [name for name in names if self._origins.get(name) is not Origin.ASKED]
             self._origins |= dict.fromkeys(fresh, Origin.STATE)
             self._by_admins.update(fresh)
+            self.version += 1
             if fresh:
                 self._keep()
 
@@ -118,6 +125,7 @@ class LoadOrigins:
         with self._lock:
             for name in names:
                 self._origins.setdefault(name, Origin.DEPENDENCY)
+            self.version += 1
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget modules that have left the kernel."""
@@ -126,6 +134,7 @@ class LoadOrigins:
             gone = [self._origins.pop(name, None) for name in names]
             self._by_admins.difference_update(names)
             self._at_start.difference_update(names)
+            self.version += 1
             if Origin.ASKED in gone or Origin.STATE in gone:
                 self._keep()
 

@@ -255,6 +255,10 @@ class Namespace:
         """Return why the loaded module ``name`` is in the kernel."""
         return self._origins.of(module_name(name))
 
+    def origins_version(self) -> int:
+        """Return a number that is another one whenever an origin has changed."""
+        return self._origins.version
+
     def hold_counts(self) -> Mapping[str, int]:
         """Return how many holds there are on each module that has any, by its normal name."""
         return self._holds.counts()

@@ -73,7 +73,7 @@ class Interceptor(grpc.ServerInterceptor):
         wrapped: grpc.RpcMethodHandler = make(
             guard(method, behavior, single=not handler.request_streaming),
             _tolerant(handler.request_deserializer),
-            handler.response_serializer,
+            _unless_ready(handler.response_serializer),
         )
         return wrapped
 
@@ -150,6 +150,11 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed(str(error))
 
     return understand
+
+
+def _unless_ready(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Return ``serialize``, which leaves an answer as it is that is in its bytes already."""
+    return lambda answer: answer if isinstance(answer, bytes) else serialize(answer)
 
 
 def _understood(request: Any) -> Any:

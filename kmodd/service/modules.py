@@ -17,6 +17,7 @@ from kmodd.service.convert import (
 )
 from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
+from kmodd.service.kept_answers import AnswerBasis, KeptAnswers
 from kmodd.service.pages import page_of
 from kmodd.service.requests import (
     check_names,
@@ -39,24 +40,32 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> None:
         super().__init__(namespace, admission, limits)
         self._uploads = uploads
+        self._listings = KeptAnswers()
 
     def ListModules(  # noqa: N802  # the API's name
         self, request: pb.ListModulesRequest, _context: grpc.ServicerContext
-    ) -> pb.ListModulesResponse:
+    ) -> bytes:
         """Answer with one page of the listing."""
         listing = self._namespace.listing()
-        page = page_of(
-            listing.modules,
-            request.page_size,
-            request.page_token,
-            version=f"{listing.epoch}-{listing.revision}",
-        )
-        return pb.ListModulesResponse(
-            modules=self._module_messages(page.items),
-            next_page_token=page.next_token,
-            epoch=listing.epoch,
-            revision=listing.revision,
-        )
+        origins, holds = self._namespace.origins_version(), self._namespace.hold_counts()
+        basis = AnswerBasis((listing,), (origins, holds))
+
+        def made() -> pb.ListModulesResponse:
+            page = page_of(
+                listing.modules,
+                request.page_size,
+                request.page_token,
+                version=f"{listing.epoch}-{listing.revision}",
+            )
+            return pb.ListModulesResponse(
+                modules=self._module_messages(page.items, holds),
+                next_page_token=page.next_token,
+                epoch=listing.epoch,
+                revision=listing.revision,
+            )
+
+        asked = self._admission.view().role, request.page_size, request.page_token
+        return self._listings.answer(asked, basis, made)
 
     def GetModule(  # noqa: N802
         self, request: pb.GetModuleRequest, _context: grpc.ServicerContext
@@ -64,7 +73,7 @@ class ModuleService(HoldCalls, WatchCalls):
         """Answer with one module."""
         details, parameters = self._namespace.details(request.name)
         version, source_version = details.version, details.source_version
-        (message,) = self._module_messages((details.module,))
+        (message,) = self._module_messages((details.module,), self._namespace.hold_counts())
         sections = self._admission.view().shown_sections(details.sections)
         return pb.GetModuleResponse(
             module=message,
@@ -104,7 +113,7 @@ class ModuleService(HoldCalls, WatchCalls):
                 module = self._namespace.insert(
                     image, header.file_name, header.parameters, flags, call
                 )
-                (message,) = self._module_messages((module,))
+                (message,) = self._module_messages((module,), self._namespace.hold_counts())
                 return pb.InsertModuleResponse(module=message)
             load = header.load
             outcome = self._namespace.load_file(
@@ -122,11 +131,11 @@ class ModuleService(HoldCalls, WatchCalls):
 
     def LoadModules(  # noqa: N802
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
-    ) -> pb.LoadModulesResponse:
+    ) -> pb.LoadModulesResponse | bytes:
         """Load each name, or all of them together."""
         key = request.SerializeToString()
         asked_by = self._admission.asked_by()
-        settled: pb.LoadModulesResponse | None = self._namespace.settled_answer(key, asked_by)
+        settled: bytes | None = self._namespace.settled_answer(key, asked_by)
         if settled is not None:
             return settled
         call = load_context(request, self._admission)
@@ -144,7 +153,7 @@ class ModuleService(HoldCalls, WatchCalls):
             config_problems=problem_lines(outcomes[-1].problems),
         )
         if _depends_on_no_more(request, call):
-            self._namespace.settle(key, call, basis, outcomes, answer)
+            self._namespace.settle(key, call, basis, outcomes, answer.SerializeToString())
         return answer
 
     def UnloadModules(  # noqa: N802

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts of ModuleService have in common."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from kmodd.kernel.base import LoadedModule
 from kmodd.names import module_name
@@ -21,10 +21,13 @@ class ModuleServicer(module_service_pb2_grpc.ModuleServiceServicer):
         self._admission = admission
         self._limits = limits
 
-    def _module_messages(self, modules: Iterable[LoadedModule]) -> Iterator[pb.Module]:
-        """Yield modules with their origin and their holds, as whoever makes the call sees them."""
+    def _module_messages(
+        self, modules: Iterable[LoadedModule], holds: Mapping[str, int]
+    ) -> Iterator[pb.Module]:
+        """Yield modules with their origin and their ``holds``, as whoever makes the call sees
+        them.
+        """
         view = self._admission.view()
-        holds = self._namespace.hold_counts()
         for module in modules:
             origin = self._namespace.origin_of(module.name)
             shown = view.shown_module(module)

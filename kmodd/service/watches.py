@@ -51,7 +51,9 @@ class WatchCalls(ModuleServicer):
         return pb.WatchModulesResponse(
             epoch=watch.epoch,
             revision=watch.revision,
-            snapshot=pb.ModuleSnapshot(modules=self._module_messages(modules)),
+            snapshot=pb.ModuleSnapshot(
+                modules=self._module_messages(modules, self._namespace.hold_counts())
+            ),
         )
 
 

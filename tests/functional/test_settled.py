@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kmodctl import CallError
-from tests.support.daemon import Daemon, running_daemon
+from kmodctl import CallError, Client
+from kmodd.v1.module_service_pb2 import Module, Origin
+from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.tree import ModuleTree
 
 
@@ -46,3 +47,24 @@ def test_what_a_request_says_beside_the_name_still_counts(daemon: Daemon) -> Non
         assert refused.value.reason == "MODULE_ALREADY_LOADED"
         (result,) = client.load("greet", parameters="count=7")
         assert [each.given for each in result.ignored_parameters] == ["count=7"]
+
+
+def test_a_listing_tells_of_holds_and_origins_at_once(daemon: Daemon) -> None:
+    def told(client: Client) -> list[tuple[str, str, int]]:
+        return [(each.name, Origin.Name(each.origin), each.hold_count) for each in listed(client)]
+
+    def listed(client: Client) -> list[Module]:
+        found = client.list_modules()
+        assert client.list_modules() == found
+        return list(found)
+
+    with daemon.client() as client, daemon.client() as holder:
+        client.load("world")
+        assert told(client) == [("world", "ORIGIN_ASKED", 0), ("greet", "ORIGIN_DEPENDENCY", 0)]
+        with holder.hold("greet"):
+            assert [count for _, _, count in told(client)] == [0, 1]
+        client.load("greet")
+        wait_until(lambda: [count for _, _, count in told(client)] == [0, 0])
+        assert told(client) == [("world", "ORIGIN_ASKED", 0), ("greet", "ORIGIN_ASKED", 0)]
+        client.remove("world")
+        assert told(client) == [("greet", "ORIGIN_ASKED", 0)]
