@@ -24,7 +24,7 @@ class DatabaseService(QueryCalls):
     """Translates between the API and the Trees. ``stopping`` ends every stream."""
 
     def __init__(self, trees: Trees, uploads: Uploads, stopping: threading.Event) -> None:
-        super().__init__(Lookups(trees), uploads)
+        super().__init__(Lookups(trees), uploads, trees.in_force)
         self._trees = trees
         self._stopping = stopping
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of DatabaseService that ask what is in a tree and its configuration."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -14,6 +14,7 @@ from kmodd.queries.messages import (
     resolution_message,
 )
 from kmodd.queries.modinfo import info_of_image
+from kmodd.service.kept_infos import KeptInfos
 from kmodd.service.uploads import Uploads
 from kmodd.v1 import database_service_pb2 as pb
 from kmodd.v1 import database_service_pb2_grpc
@@ -22,9 +23,12 @@ from kmodd.v1 import database_service_pb2_grpc
 class QueryCalls(database_service_pb2_grpc.DatabaseServiceServicer):
     """Translates between the API and the Lookups."""
 
-    def __init__(self, lookups: Lookups, uploads: Uploads) -> None:
+    def __init__(self, lookups: Lookups, uploads: Uploads, in_force: Callable[[], object]) -> None:
+        """``in_force`` returns the generation in force for the kernel's own release."""
         self._lookups = lookups
         self._uploads = uploads
+        self._in_force = in_force
+        self._infos = KeptInfos()
 
     def ResolveAlias(  # noqa: N802  # the API's name
         self, request: pb.ResolveAliasRequest, _context: grpc.ServicerContext
@@ -36,15 +40,24 @@ class QueryCalls(database_service_pb2_grpc.DatabaseServiceServicer):
 
     def GetModuleInfo(  # noqa: N802
         self, request: pb.GetModuleInfoRequest, _context: grpc.ServicerContext
-    ) -> pb.GetModuleInfoResponse:
+    ) -> pb.GetModuleInfoResponse | bytes:
         """Answer with what modules say of themselves."""
+        asked, generation = request.SerializeToString(), self._in_force()
+        kept = self._infos.find(asked, generation)
+        if kept is not None:
+            return kept
         infos = self._lookups.module_infos(
             request.name,
             request.release,
             by_module_name=request.module_name_only,
             symbols=request.symbols,
         )
-        return pb.GetModuleInfoResponse(modules=[info_message(info, pb) for info in infos])
+        answer = pb.GetModuleInfoResponse(modules=[info_message(info, pb) for info in infos])
+        is_whole = not any(info.errno for info in infos)
+        if is_whole and not request.release and self._in_force() is generation:
+            paths = (info.path for info in infos if info.path and not info.builtin)
+            self._infos.keep(asked, generation, paths, answer.SerializeToString())
+        return answer
 
     def InspectModule(  # noqa: N802
         self, requests: Iterator[pb.InspectModuleRequest], _context: grpc.ServicerContext
