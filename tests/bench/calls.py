@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of a running daemon beside modprobe as a process, and kmodctl beside importing grpc.
+"""Calls of a running daemon beside modprobe as a process, and kmodctl beside importing grpc; then
+what a daemon bears (load.py).
 
 modprobe only plans (``-n``), on the same tree of fifty modules: what it would save by not asking
 the kernel is a fraction of what the process costs.
@@ -16,6 +17,7 @@ from statistics import median, quantiles
 
 from kmodctl.client import Client
 from kmodd.v1 import module_service_pb2_grpc  # noqa: F401  # before the fork
+from tests.bench import load
 from tests.bench.measure import Row, print_table, side_by_side, timed
 from tests.support.daemon import running_daemon
 from tests.support.require import find_tool
@@ -68,6 +70,7 @@ def run(repeat: int) -> None:
     )
     for clients, rate in rates.items():
         print(f"{clients} clients: {rate:.0f} calls a second")
+    load.run(repeat)
 
 
 def _beside_modprobe(
