@@ -18,13 +18,14 @@ _Odd = Mapping[str, str]
 
 
 class LoadedNames:
-    """The names of one kernel's modules. May be used by any thread: ``_known`` is replaced as a
-    whole when the listing is.
+    """The names of one kernel's modules. May be used by any thread: ``_known`` and ``_called`` are
+    replaced as a whole when the listing is.
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._known: tuple[Sequence[LoadedModule], _Odd] = ((), {})
+        self._called: tuple[Sequence[LoadedModule], Mapping[str, LoadedModule]] = ((), {})
 
     def find(self, name: str) -> LoadedModule | None:
         """Return the loaded module ``name``, else the one of its normal form.
@@ -51,9 +52,13 @@ class LoadedNames:
         is_odd = name != normal and self._kernel.module(name) is not None
         return normal if is_odd and self._kernel.module(normal) is None else name
 
-    def by_name(self, modules: Sequence[LoadedModule]) -> dict[str, LoadedModule]:
+    def by_name(self, modules: Sequence[LoadedModule]) -> Mapping[str, LoadedModule]:
         """Return ``modules``, which are listed or assumed to be, by what plans call them."""
-        return by_name(modules, self._odd(modules))
+        listed, called = self._called
+        if listed is not modules:
+            called = by_name(modules, self._odd(modules))
+            self._called = modules, called
+        return called
 
     def _odd(self, modules: Sequence[LoadedModule]) -> _Odd:
         known, odd = self._known

@@ -39,7 +39,8 @@ class Loading:
         requested: bool = False,
     ) -> Outcome:
         """Load within an operation; the arguments from ``uploaded`` on are those of LoadToPlan."""
-        request = replace(request, exact=request.exact or self._planning.policy.exact)
+        if self._planning.policy.exact and not request.exact:
+            request = replace(request, exact=True)
         assumed = call.assumed if call.dry_run else None
         wanted = LoadToPlan(
             request=request, uploaded=uploaded, pin=pin, requested=requested, assumed=assumed

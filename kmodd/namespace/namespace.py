@@ -320,6 +320,8 @@ class Namespace:
         settled = self._settled.find((call.caller, request), self.basis())
         if settled is None or call.token:
             return None
+        if settled.is_plan:
+            return settled.answer
         with self._operations.begin("load", settled.names, call):
             self._origins.note_asked(settled.targets, call.caller)
             self._holds.keep(settled.targets)
@@ -341,7 +343,8 @@ class Namespace:
             return
         names = " ".join(outcome.name for outcome in outcomes)
         targets = tuple(target for outcome in outcomes for target in outcome.targets)
-        self._settled.keep((call.caller, request), basis, SettledLoad(names, targets, answer))
+        settled = SettledLoad(names, targets, answer, call.dry_run)
+        self._settled.keep((call.caller, request), basis, settled)
 
     def load(self, request: LoadRequest, call: RequestContext = USUAL) -> Outcome:
         """Load what ``request`` names with what it needs, or only plan it."""

@@ -129,8 +129,9 @@ class Planning:
                     failures = _run(plans, generation, runner, steps, call)
                     if any(step.done for step in steps):
                         runner.looked = 0
-                    outcome = _outcome(wanted.name, plans, steps, failures, problems)
-                    return replace(outcome, blacklisted=tuple(blacklisted))
+                    return _outcome(
+                        wanted.name, plans, steps, failures, problems, tuple(blacklisted)
+                    )
                 except OutdatedFileError:
                     generation = self._trees.rebuild(call.release)
                 except OutdatedPlanError:
@@ -239,6 +240,7 @@ def _outcome(
     steps: Sequence[StepOutcome],
     failures: Sequence[KmoddError | None],
     problems: tuple[str, ...],
+    blacklisted: tuple[str, ...],
 ) -> Outcome:
     """Return the outcome of one name whose plans were run as far as there are ``failures``."""
     plans = plans[: len(failures)]
@@ -253,4 +255,5 @@ def _outcome(
         failures[-1] if failures else None,
         tuple(others),
         problems,
+        blacklisted=blacklisted,
     )

@@ -49,12 +49,14 @@ class Basis:
 class SettledLoad:
     """A load of ``names`` that had nothing to do, and the modules it stands for.
 
-    ``answer`` is what the caller was told, in whatever form that was.
+    ``answer`` is what the caller was told, in whatever form that was. Where it ``is_plan`` nobody
+    wanted more than to know.
     """
 
     names: str
     targets: tuple[str, ...]
     answer: Any
+    is_plan: bool = False
 
 
 class SettledLoads:

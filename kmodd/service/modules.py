@@ -187,7 +187,8 @@ class ModuleService(HoldCalls, WatchCalls):
 
 def _depends_on_no_more(request: pb.LoadModulesRequest, call: RequestContext) -> bool:
     """Tell whether what a load that does nothing answers depends on no more than its basis."""
-    return not (request.parameters or call.dry_run or call.release or call.token)
+    assumes = call.assumed is not None
+    return not (request.parameters or assumes or call.release or call.token)
 
 
 def _abort_if_failed(outcome: Outcome, context: grpc.ServicerContext) -> None:

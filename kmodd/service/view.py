@@ -83,6 +83,9 @@ class View:
 
     def shown(self, outcome: Outcome) -> Outcome:
         """Return ``outcome`` as the caller sees it."""
+        sees_all = rules.sees_output(self._caller) and rules.sees_private_values(self._caller)
+        if sees_all and outcome.error is None and not outcome.others:
+            return outcome
         steps = outcome.steps
         if not rules.sees_output(self._caller):
             steps = tuple(replace(step, output=None) for step in steps)

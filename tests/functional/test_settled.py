@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kmodctl import CallError, Client
-from kmodd.v1.module_service_pb2 import Module, Origin
+from kmodd.v1.module_service_pb2 import LoadModulesRequest, Module, Origin
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.tree import ModuleTree
 
@@ -68,3 +68,30 @@ def test_a_listing_tells_of_holds_and_origins_at_once(daemon: Daemon) -> None:
         assert told(client) == [("world", "ORIGIN_ASKED", 0), ("greet", "ORIGIN_ASKED", 0)]
         client.remove("world")
         assert told(client) == [("greet", "ORIGIN_ASKED", 0)]
+
+
+def test_a_plan_for_what_is_loaded_is_told_alike_and_does_nothing(daemon: Daemon) -> None:
+    plan = LoadModulesRequest(names=["world"], dry_run=True)
+    with daemon.client() as client:
+        client.load("world")
+        client.load("greet")  # asked for, too
+        before = client.list_modules()
+        first = client.load_modules(plan)
+        assert [client.load_modules(plan) for _ in range(3)] == [first] * 3
+        assert client.list_modules() == before
+        client.remove("world")
+        (result,) = client.load_modules(plan).results
+        assert [step.module for step in result.steps if not step.needless] == ["world"]
+        assert [module.name for module in client.list_modules()] == ["greet"]
+        client.load("world")
+        assert client.load_modules(plan) == first
+
+
+def test_a_plan_asks_for_nothing(daemon: Daemon) -> None:
+    plan = LoadModulesRequest(names=["greet"], dry_run=True)
+    with daemon.client() as client:
+        client.load("world")
+        for _ in range(3):
+            client.load_modules(plan)
+        origins = {each.name: each.origin for each in client.list_modules()}
+        assert origins["greet"] == Origin.ORIGIN_DEPENDENCY
