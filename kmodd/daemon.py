@@ -144,7 +144,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         ending.callback(servers.stop)
         servers.claim(settings.sockets)
         trees = _trees(settings)
-        _build(trees)
+        _build(trees, at_once=settings.watch)
         kernel = _kernel(settings, trees, images or settings.state)
         ending.callback(kernel.close)
         commands = Commands(
@@ -379,6 +379,9 @@ def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
 
     def modules() -> Mapping[str, ModuleRecord]:
         generation = trees.in_force()
+        if generation is not None and generation.is_provisional:
+            with contextlib.suppress(KmoddError):
+                generation = trees.rebuild()
         return generation.database.modules if generation else {}
 
     options = KernelOptions(
@@ -405,8 +408,13 @@ def _newest(directory: Path) -> str:
     return release
 
 
-def _build(trees: Trees) -> None:
-    """Have a database in force, before the first caller; without a tree there is none yet."""
+def _build(trees: Trees, *, at_once: bool = False) -> None:
+    """Have a database in force, before the first caller; without a tree there is none yet.
+
+    One that is had ``at_once`` is that on disk, which whoever watches the trees verifies.
+    """
+    if at_once and trees.serve_published():
+        return
     try:
         trees.rebuild()
     except KmoddError as error:

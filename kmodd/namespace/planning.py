@@ -107,7 +107,7 @@ class Planning:
         problems: tuple[str, ...] = ()
         blacklisted: list[str] = []
         try:
-            generation = self._trees.current(call.release, treeless=True)
+            generation = self._trees.current(call.release, treeless=True, at_once=True)
             for _ in range(REPLANS):
                 problems = generation.config.problems
                 try:

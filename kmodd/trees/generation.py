@@ -10,7 +10,7 @@ from kmodd.access.trusted_files import first_untrusted
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp, ModuleRecord
-from kmodd.database.inventory import DirectoryListing, Looks
+from kmodd.database.inventory import NO_STAMP, DirectoryListing, Looks
 from kmodd.database.publish import Place, Publication
 from kmodd.database.walk import looks_of, stamp_at, with_own_root
 
@@ -68,6 +68,11 @@ class Generation:
     def believes(self, record: ModuleRecord) -> bool:
         """Tell whether what the file of a module in the tree says of other modules counts."""
         return not (self.trusted_only and first_untrusted(self.directory / record.path))
+
+    @property
+    def is_provisional(self) -> bool:
+        """Tell whether it is what an earlier life has left on disk, which is yet to be verified."""
+        return self.from_disk and not self.problem
 
     @property
     def is_treeless(self) -> bool:
@@ -232,6 +237,16 @@ def _identities(found: Generation | GivenUp) -> Iterable[tuple[int, int, int, in
         return [each.identity for each in found.database.inventory.listings.values()]
     looks = found.shown_directories()
     return [identity for _, identity in looks.directories] if looks else None
+
+
+def is_current(database: Database) -> bool:
+    """Tell whether the databases on disk, read as ``database``, look like those of their tree.
+
+    All modules are there, and none has come or changed since. What is there besides does not show.
+    """
+    written = stamp_at(database.directory, "modules.dep.bin").ctime_ns
+    stamps = [record.stamp for record in database.modules.values()]
+    return NO_STAMP not in stamps and all(stamp.ctime_ns <= written for stamp in stamps)
 
 
 def links_of(generation: Generation) -> tuple[Path, ...]:

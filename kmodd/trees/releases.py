@@ -104,14 +104,26 @@ class Trees:
                 return None
             return no_summary(self.directory / release, error.message)
 
-    def current(self, release: str = "", *, treeless: bool = False) -> Generation:
+    def serve_published(self) -> bool:
+        """Put in force for the kernel's own release what its files on disk say, to be verified.
+
+        Tells whether that is so; not where they do not look like those of the tree.
+        """
+        with suppress(TreeError):
+            return self.tree().serve_published()
+        return False
+
+    def current(
+        self, release: str = "", *, treeless: bool = False, at_once: bool = False
+    ) -> Generation:
         """Return the generation in force, with its database; build the first one.
 
-        Where the release has no directory, raises TreeError (TREE_NOT_FOUND), or returns with
-        ``treeless`` the configuration with an empty database.
+        What is provisional is verified first, unless it is wanted ``at_once``. Where the release
+        has no directory, raises TreeError (TREE_NOT_FOUND), or returns with ``treeless`` the
+        configuration with an empty database.
         """
         try:
-            return self.tree(release).current()
+            return self.tree(release).current(at_once=at_once)
         except TreeError as error:
             if not treeless or error.reason is not Reason.TREE_NOT_FOUND:
                 raise
@@ -129,7 +141,7 @@ class Trees:
         Raises TreeError, as ``Tree.confirm`` does.
         """
         tree = self.tree(generation.release)
-        current = tree.current()
+        current = tree.current(at_once=True)
         return current if current.number != generation.number else tree.confirm(current)
 
     def tree(self, release: str = "") -> Tree:

@@ -29,6 +29,7 @@ from kmodd.trees.generation import (
     given_up,
     inputs_of,
     is_built_of,
+    is_current,
     links_of,
 )
 from kmodd.trees.options import TreeOptions
@@ -89,14 +90,35 @@ class Tree:
         found = self._in_force
         return found.summary if found else None
 
-    def current(self) -> Generation:
+    def serve_published(self) -> bool:
+        """Put in force what the files on disk say, where they look like those of the tree.
+
+        Tells whether that is so. It is provisional until the next rebuild.
+        """
+        with self._rebuilding:
+            if self._in_force is not None or not self._resident:
+                return False
+            self._publisher.note_place()
+            try:
+                database = self._database_on_disk()
+            except TreeError:
+                return False
+            if is_current(database):
+                unread = self._options.depmod_config(self.directory.name).unread
+                self._swap(self._next_generation(None, database, unread, "", from_disk=True))
+            return self._in_force is not None
+
+    def current(self, *, at_once: bool = False) -> Generation:
         """Return what is in force with its database: from memory, from disk, or built for this.
 
-        Raises as ``rebuild`` does.
+        What is provisional is verified first, unless it is wanted ``at_once``. Raises as
+        ``rebuild`` does.
         """
         found = self._in_force
-        if isinstance(found, Generation):
+        if isinstance(found, Generation) and (at_once or not found.is_provisional):
             return found
+        if isinstance(found, Generation):
+            return self.rebuild()
         if found is None or found.publication is None or not found.publication.stands():
             return self.rebuild()
         try:
@@ -169,6 +191,8 @@ class Tree:
     def is_fresh(self) -> bool:
         """Tell whether no file has come or gone since the last scan: a millisecond's look."""
         found = self._in_force
+        if self.is_provisional():
+            return False
         if isinstance(found, GivenUp):
             looks = found.shown_directories()
             return looks is not None and has_fresh_directories(str(self.directory), looks)
@@ -177,10 +201,17 @@ class Tree:
     def is_untouched(self) -> bool:
         """Tell whether the whole tree is as it was scanned; False where that is not sure."""
         found = self._in_force
+        if self.is_provisional():
+            return False
         if isinstance(found, GivenUp):
             looks = found.shown()
             return looks is not None and shows_the_same(str(self.directory), looks)
         return found is not None and (found.from_disk or is_untouched(found.database.inventory))
+
+    def is_provisional(self) -> bool:
+        """Tell whether what is in force is yet to be verified."""
+        found = self.generation
+        return found is not None and found.is_provisional
 
     def is_replaced(self) -> bool:
         """Tell whether the directory is another one than that which was read, as by a mount."""
@@ -324,8 +355,10 @@ class Tree:
         database: Database,
         unread: tuple[str, ...],
         problem: str,
+        *,
+        from_disk: bool = False,
     ) -> Generation:
-        """Return the generation that ``database`` makes; with a ``problem`` it is from disk."""
+        """Return the generation that ``database`` makes; with a ``problem`` it is ``from_disk``."""
         config = self._options.config()
         unread += config.unread
         self._options.unread.tell(unread)
@@ -345,7 +378,7 @@ class Tree:
             problem=problem or (database.cycles.message if database.cycles else ""),
             trusted_only=self._options.trusted_only,
             unread=unread,
-            from_disk=bool(problem),
+            from_disk=from_disk or bool(problem),
         )
 
     def _database(

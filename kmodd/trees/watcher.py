@@ -189,6 +189,9 @@ class Watcher:
 
         Another directory in its place (a mount) makes none: there will not be one each time.
         """
+        if tree.is_provisional():
+            self._rebuild(tree.directory.name)
+            return False
         before, replaced = tree.summary, tree.is_replaced()
         is_still = tree.is_fresh() if directories_only else tree.is_untouched()
         if before is None or (is_still and not replaced):

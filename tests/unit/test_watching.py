@@ -353,6 +353,66 @@ def test_a_mount_over_a_directory_of_the_tree_is_told_of(tree: ModuleTree, tmp_p
     assert ran.returncode == 0, ran.stderr
 
 
+def test_what_an_earlier_life_left_on_disk_is_served_and_then_verified(tree: ModuleTree) -> None:
+    earlier = Trees(tree.root, tree.release, patience=0.0).rebuild()
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    assert trees.serve_published()
+    served = trees.current(at_once=True)
+    assert served.is_provisional
+    assert dict(served.database.files) == dict(earlier.database.files)
+    assert not trees.current().is_provisional
+    assert not trees.serve_published()
+    served = trees.current(at_once=True)
+    assert served.publication is not None
+    assert served.publication.written == ()
+
+
+def test_a_name_that_what_is_provisional_lacks_is_looked_for_in_the_tree(tree: ModuleTree) -> None:
+    Trees(tree.root, tree.release, patience=0.0).rebuild()
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    assert trees.serve_published()
+    served = trees.current(at_once=True)
+    add_module(tree, "kernel/newcomer.ko")
+    assert "newcomer" in trees.confirm(served).database.modules
+
+
+def test_who_watches_a_tree_verifies_what_is_provisional(tree: ModuleTree) -> None:
+    Trees(tree.root, tree.release, patience=0.0).rebuild()
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    assert trees.serve_published()
+    with watching(trees, AT_ONCE):
+        wait_until(lambda: not trees.current(at_once=True).is_provisional)
+
+
+def remove_module(tree: ModuleTree) -> None:
+    (tree.directory / "kernel/drivers/lower.ko").unlink()
+
+
+def change_module(tree: ModuleTree) -> None:
+    path = tree.directory / "kernel/drivers/lower.ko"
+    path.write_bytes(path.read_bytes())
+
+
+def remove_database(tree: ModuleTree) -> None:
+    (tree.directory / "modules.dep.bin").unlink()
+
+
+def damage_database(tree: ModuleTree) -> None:
+    (tree.directory / "modules.dep.bin").write_bytes(b"no index")
+
+
+@pytest.mark.parametrize("change", [remove_module, change_module, remove_database, damage_database])
+def test_databases_that_are_not_those_of_their_tree_are_not_served(
+    tree: ModuleTree, change: Callable[[ModuleTree], None]
+) -> None:
+    Trees(tree.root, tree.release, patience=0.0).rebuild()
+    time.sleep(0.02)  # the clock of the file system goes on
+    change(tree)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    assert not trees.serve_published()
+    assert trees.in_force() is None
+
+
 def test_what_depmod_writes_is_no_change() -> None:
     assert observer.is_output("modules.dep")
     assert not observer.is_output("modules.order")
