@@ -5,28 +5,28 @@ It is started for the job and ends with it: a fresh interpreter with this one's 
 a fork of a daemon full of threads. It only saves time. Whatever goes wrong with it is an
 AssistantError, and who gets one does the work himself; the log says it once.
 
-Over its pipes go pickles, a function with its arguments one way and the result in a frame the
-other. Nobody else can write into them, so a frame is looked at for accidents alone. Both ends here
-never block: an assistant who hangs is waited for no longer than PATIENCE.
+Over its pipes go marshalled values, a function's name with its arguments one way and the result in
+a frame the other. Nobody else can write into them, so a frame is looked at for accidents alone.
+Both ends here never block: an assistant who hangs is waited for no longer than PATIENCE.
 """
 
 import fcntl
 import logging
+import marshal
 import os
-import pickle
 import select
 import subprocess
 import sys
-import zlib
+from binascii import crc32
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 from kmodd.database.serving import FRAME, FRAME_MAX, MAGIC
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 PATIENCE = 5.0
@@ -63,7 +63,7 @@ class Promise(Generic[T]):
         """Wait for the result; raises AssistantError where there will be none."""
         answer = self._assistant.wait_for(self)
         try:
-            result: T = pickle.loads(answer)
+            result: T = marshal.loads(answer)
         except Exception as error:  # whatever it was meant to be
             raise self._assistant.fail(f"a result that is none: {error}") from error
         return result
@@ -113,17 +113,20 @@ class Assistant:
             except OSError as error:
                 self.fail(str(error))
 
-    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Promise[T]:
+    def submit(self, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
         """Have ``function`` called there, after all that was asked for before.
 
-        It must be one of a module's own functions.
+        It must be one that is found by its name. What it takes and gives are strings, bytes,
+        numbers, tuples, lists and dictionaries.
         """
         self.start()
         promise: Promise[T] = Promise(self)
         if not self._why_not:
             self._asked.append(promise)
             with suppress(AssistantError):
-                self._send(pickle.dumps((function, args, kwargs), protocol=5))
+                module = getattr(function, "__module__", None) or "builtins"
+                request: Any = module, function.__qualname__, args
+                self._send(marshal.dumps(request))
         return promise
 
     def settles(self, promise: Promise[Any]) -> bool:
@@ -195,7 +198,7 @@ class Assistant:
                 return
             answer = bytes(memoryview(self._received)[FRAME.size : end])
             del self._received[:end]
-            if zlib.crc32(answer) != checksum:
+            if crc32(answer) != checksum:
                 raise self.fail("it talks nonsense")
             self._asked.popleft().answer = answer
             self._has_answered = True

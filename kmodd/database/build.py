@@ -19,11 +19,16 @@ from kmodd.database.order import (
     wanted_symbols,
 )
 from kmodd.database.parts import Made, Part
+from kmodd.database.symbol_index import SymbolPart, symbol_files, symbol_part_of, symbol_row
 from kmodd.errors import CycleError, TreeError
 from kmodd.names import symbol_key
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kmodd.database.parts import Filed
+
 T = TypeVar("T")
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound="Filed")
 
 
 class _Makings:
@@ -101,7 +106,7 @@ def _built(
     given = _columns(inventory, modules, symbol_prefix)
     names, exports, imports = given.names, given.exports, given.imports
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
-    symbol_files = _meanwhile(assistant, files.symbol_files, names, owners)
+    symbols = _meanwhile(assistant, names, owners)
     wanted = makings.get(
         "wanted",
         (names, exports, imports),
@@ -113,7 +118,7 @@ def _built(
         lambda _: resolve(names, direct_dependencies(wanted, owners)),
     )
     dependencies, unwritable = _dependency_part(given, needs, makings, leave_out=leave_out)
-    parts = (dependencies, *_parts(given, symbol_files, makings))
+    parts = (dependencies, *_parts(given, symbols, makings))
     return Database(
         release=inventory.release,
         directory=inventory.directory,
@@ -181,7 +186,7 @@ def _dependency_part(
 
 def _parts(
     given: _Columns,
-    symbol_files: Callable[[files.SymbolPart | None], files.SymbolPart],
+    symbols: Callable[[SymbolPart | None], SymbolPart],
     makings: _Makings,
 ) -> tuple[Part, ...]:
     """Return all other files, in the order in which depmod writes them."""
@@ -193,28 +198,28 @@ def _parts(
     return (
         get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
         get("soft", soft, lambda _: files.softdep_files(*soft)),
-        get("symbols", (names, given.exports), symbol_files),
+        get("symbols", (names, given.exports), symbols),
         get("builtin", builtin, lambda _: files.builtin_files(*builtin)),
         get("devices", (names, aliases), lambda _: files.device_file(names, aliases)),
     )
 
 
 def _meanwhile(
-    assistant: Assistant | None, make: Callable[..., T], *args: object
-) -> Callable[[T | None], T]:
-    """Have an assistant call ``make``, if one is there, and return what gives the result.
+    assistant: Assistant | None, names: tuple[str, ...], owners: Mapping[str, int]
+) -> Callable[[SymbolPart | None], SymbolPart]:
+    """Have an assistant make the files of symbols, if one is there, and return what gives them.
 
-    It takes what was made before as its last argument, which saves more than an assistant does.
+    It takes what was made before as its argument, which saves more than an assistant does.
     """
     if assistant is None or not assistant.has_answered:
-        return partial(make, *args)
-    promise = assistant.submit(make, *args)
+        return partial(symbol_files, names, owners)
+    promise = assistant.submit(symbol_row, names, dict(owners))
 
-    def result(previous: T | None) -> T:
+    def result(previous: SymbolPart | None) -> SymbolPart:
         try:
-            return promise.result()
+            return symbol_part_of(promise.result())
         except AssistantError:
-            return make(*args, previous)
+            return symbol_files(names, owners, previous)
 
     return result
 

@@ -7,53 +7,30 @@ order of priority is its priority in the indexes, 0 being the highest.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kmodd.database import text
 from kmodd.database.closures import Closure, count, parted
 from kmodd.database.database import Dependencies
 from kmodd.database.device_nodes import device_node
-from kmodd.database.hashing import SYMBOL_BUCKETS, in_chain_order
+from kmodd.database.index_keys import IndexKeys
 from kmodd.database.name_index import NameIndex, write_name_index
 from kmodd.database.parts import Part
 from kmodd.database.trie import OFFSET_MASK
 from kmodd.database.trie_writer import record, write_index
-from kmodd.errors import Reason, RequestError, TreeError
-from kmodd.names import normalise_alias
+from kmodd.errors import Reason, TreeError
 
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
 
 
-class _Keys:
-    """Keys of an index while they are gathered, and what cannot be one."""
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self.problems: list[str] = []
-
-    def holds(self, key: bytes) -> bool:
-        """Tell whether an index can hold ``key``; that it cannot is a problem."""
-        if not key.isascii():
-            self.problems.append(f"ERROR: only 7-bit ASCII is supported in an index: {key!r}")
-        return key.isascii()
-
-    def add_alias(self, alias: str) -> None:
-        """Add ``alias`` in its normal form."""
-        try:
-            key = text.encode(normalise_alias(alias))
-        except RequestError:
-            self.problems.append(f"WARNING: Unmatched bracket in {alias}")
-        else:
-            if self.holds(key):
-                self.keys.append(key)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamePart(Part):
+class NamePart:
     """Files with an index, and what the next one like it may take over."""
 
+    files: Mapping[str, bytes]
+    problems: Mapping[str, tuple[str, ...]]
     index: NameIndex
 
 
@@ -72,7 +49,7 @@ def dependency_files(
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
     uses = Counter(needs.closures.values())
     lines = []
-    keys = _Keys()
+    keys = IndexKeys()
     owners = {}
     for name, path in encoded.items():
         closure = needs.closures[name]
@@ -86,8 +63,8 @@ def dependency_files(
     # A line is as good as a name: each module has its own.
     index = write_name_index(owners, lines, previous.index if previous else None)
     return NamePart(
-        {"modules.dep": b"\n".join([*lines, b""]), "modules.dep.bin": index.data},
-        {"modules.dep.bin": tuple(keys.problems)},
+        files={"modules.dep": b"\n".join([*lines, b""]), "modules.dep.bin": index.data},
+        problems={"modules.dep.bin": tuple(keys.problems)},
         index=index,
     )
 
@@ -128,9 +105,12 @@ class AliasBlock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AliasPart(NamePart):
+class AliasPart:
     """The files of aliases, and what the next ones may take over."""
 
+    files: Mapping[str, bytes]
+    problems: Mapping[str, tuple[str, ...]]
+    index: NameIndex
     blocks: Mapping[tuple[str, tuple[str, ...]], AliasBlock]
 
 
@@ -155,8 +135,10 @@ def alias_files(
     lines = [b"# Aliases extracted from modules themselves.\n"]
     lines += (block.lines for block in blocks.values())
     return AliasPart(
-        {"modules.alias": b"".join(lines), "modules.alias.bin": index.data},
-        {"modules.alias.bin": tuple(line for block in blocks.values() for line in block.problems)},
+        files={"modules.alias": b"".join(lines), "modules.alias.bin": index.data},
+        problems={
+            "modules.alias.bin": tuple(line for block in blocks.values() for line in block.problems)
+        },
         index=index,
         blocks=blocks,
     )
@@ -170,7 +152,7 @@ def alias_block(module: str, aliases: tuple[str, ...]) -> AliasBlock:
     lines = b"alias %b %b\n" % (raw.replace(b"\0", b" %b\nalias " % name), name)
     if not _SPECIAL.search(raw):
         return AliasBlock(lines, tuple(raw.split(b"\0")), ())
-    keys = _Keys()
+    keys = IndexKeys()
     for alias in aliases:
         keys.add_alias(alias)
     return AliasBlock(lines, tuple(keys.keys), tuple(keys.problems))
@@ -188,60 +170,6 @@ def softdep_files(softdeps: text.Pairs, weakdeps: text.Pairs) -> Part:
             "modules.weakdep": text.encode("".join(weak)),
         }
     )
-
-
-SymbolOrder = tuple[tuple[int, bytes], ...]
-"""Symbols in the order of depmod's hash table, each after the number of its chain."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolPart(NamePart):
-    """The files of symbols, and what the next ones may take over."""
-
-    order: SymbolOrder
-
-
-def symbol_files(
-    names: Iterable[str], owners: Mapping[str, int], previous: SymbolPart | None = None
-) -> SymbolPart:
-    """Return modules.symbols and its index: which module each exported symbol belongs to.
-
-    ``owners`` gives each symbol's module by its place among ``names``.
-    """
-    symbols = text.encode("\0".join(owners)).split(b"\0") if owners else []
-    modules = [text.encode(name) for name in names]
-    owner_of = dict(zip(symbols, map(modules.__getitem__, owners.values()), strict=True))
-    order = _symbol_order(owner_of.keys(), previous.order if previous else ())
-    alone = {name: (name,) for name in modules}
-    symbols = [b"symbol:%b" % symbol for _, symbol in order]
-    found = [owner_of[symbol] for _, symbol in order]
-    lines = [b"# Aliases for symbols, used by symbol_request().\n"]
-    lines += [b"alias %b %b\n" % pair for pair in zip(symbols, found, strict=True)]
-    entries = dict(zip(symbols, map(alone.__getitem__, found), strict=True))
-    keys = _Keys()
-    if not b"".join(entries).isascii():
-        entries = {key: owner for key, owner in entries.items() if keys.holds(key)}
-    index = write_name_index(entries, modules, previous.index if previous else None)
-    return SymbolPart(
-        {"modules.symbols": b"".join(lines), "modules.symbols.bin": index.data},
-        {"modules.symbols.bin": tuple(keys.problems)},
-        index=index,
-        order=order,
-    )
-
-
-def _symbol_order(symbols: Set[bytes], known: SymbolOrder) -> SymbolOrder:
-    """Return ``symbols`` in the order of depmod's hash table; only those not ``known`` are new.
-
-    Hashing all of Debian's takes 15 ms.
-    """
-    order = [each for each in known if each[1] in symbols]
-    new = symbols - {key for _, key in order}
-    if not new:
-        return tuple(order)
-    order += in_chain_order(new, SYMBOL_BUCKETS)
-    order.sort()
-    return tuple(order)
 
 
 def builtin_files(builtin: bytes | None, modinfo: bytes | None, unread: Mapping[str, str]) -> Part:
@@ -266,7 +194,7 @@ def _builtin_names(builtin: bytes | None) -> tuple[bytes, list[str]]:
     """Return the index of the names of modules that are built in, and its problems."""
     if builtin is None:
         return b"", []
-    keys = _Keys()
+    keys = IndexKeys()
     names, bad = text.read_builtin(builtin)
     keys.problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
     encoded = [text.encode(name) for name in names]
@@ -278,7 +206,7 @@ def _builtin_aliases(modinfo: bytes | None) -> tuple[bytes, list[str]]:
     """Return the index of the aliases of modules that are built in, and its problems."""
     if modinfo is None:
         return b"", []
-    keys = _Keys()
+    keys = IndexKeys()
     entries = []
     for alias, module in text.builtin_aliases(modinfo):
         keys.keys.clear()

@@ -11,9 +11,14 @@ and 37 ms one by one. What a step leaves above the low 32 bits of a lane is mask
 can come down again.
 """
 
+from __future__ import annotations
+
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MODULE_BUCKETS = 512
 """Chains of depmod's table of modules."""

@@ -7,23 +7,24 @@ where their offsets and their priorities are. A limb whose keys still lead to th
 set down at its new place with those adjusted, and only the others are written anew.
 """
 
+from __future__ import annotations
+
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
 from kmodd.database.trie import WORD
-from kmodd.database.trie_writer import (
-    Record,
-    TrieWriter,
-    Values,
-    check_keys,
-    finished,
-    record,
-    together,
-)
+from kmodd.database.trie_writer import TrieWriter, check_keys, finished, record, together
+from kmodd.records import field
+from kmodd.records import record as values
+from kmodd.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+    from kmodd.database.trie_writer import Record, Values
 
 LARGE = 1 << 24
 """Bytes of names with which an index is not kept for the next one, which would double what it
@@ -32,7 +33,7 @@ takes: such names are lines of modules.dep with thousands of paths each."""
 LIMB_MIN, LIMB_MAX = 16, 512
 """Keys of a limb. Smaller ones cost more to keep than to write, larger ones are hit too often."""
 
-Owners = Mapping[bytes, tuple[bytes, ...]]
+Owners: TypeAlias = "Mapping[bytes, tuple[bytes, ...]]"
 """Names of modules under the keys that lead to them, each key's by rising priority."""
 
 
@@ -52,7 +53,7 @@ class Limb(NamedTuple):
     names: Sequence[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class NameIndex:
     """An index of module names as bytes, and what the next one like it may take over."""
 
@@ -61,6 +62,25 @@ class NameIndex:
     owners: Owners = field(default_factory=dict)
     places: Mapping[bytes, int] = field(default_factory=dict)
     limbs: Mapping[bytes, Limb] = field(default_factory=dict)
+
+
+def index_row(index: NameIndex) -> tuple[Any, ...]:
+    """Return an index as plain values, which can be marshalled."""
+    limbs = {
+        key: (*limb[:4], bytes(limb.links), bytes(limb.slots), limb.names)
+        for key, limb in index.limbs.items()
+    }
+    return index.data, index.keys, dict(index.owners), dict(index.places), limbs
+
+
+def index_of(row: tuple[Any, ...]) -> NameIndex:
+    """Return the index that ``index_row`` made plain values of."""
+    data, keys, owners, places, plain = row
+    limbs = {
+        key: Limb(inside, start, size, flags, array("I", links), array("I", slots), names)
+        for key, (inside, start, size, flags, links, slots, names) in plain.items()
+    }
+    return NameIndex(data, keys, owners, places, limbs)
 
 
 def write_name_index(

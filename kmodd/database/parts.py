@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a database is put together from, and what the next one may take over."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations
+
+from kmodd.records import field, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    class Filed(Protocol):
+        """What has files, whatever else it keeps for the next ones like them."""
+
+        @property
+        def files(self) -> Mapping[str, bytes]:
+            """The files, by name."""
+
+        @property
+        def problems(self) -> Mapping[str, tuple[str, ...]]:
+            """What there was to complain of, by the names of the files."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """Some of a database's files, and what there was to complain of when each of them was made."""
 
@@ -14,7 +30,7 @@ class Part:
     problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Made:
     """Something of a database, and all that it was made of: equal ingredients, equal thing."""
 

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """One module file as a record, and a few of them as bytes to hand to another process."""
 
+from __future__ import annotations
+
 import marshal
 import os
-from collections.abc import Sequence
-from functools import partial
 from sys import intern
-from typing import Any
 
 from kmodd.database.inventory import FileStamp, ModuleRecord
 from kmodd.database.walk import file_stamp, full_path, stamp_at
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile.quick import read_contents
 from kmodd.names import module_name_of_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 _UNPACKING = 4
 """Files that could be read in the time that a compressed one takes at least."""
@@ -56,7 +60,10 @@ def read_rows(directory: str, chunk: Sequence[str], threads: int) -> bytes:
 
 def read_chunk(directory: str, chunk: Sequence[str], threads: int) -> list[ModuleRecord]:
     """Return the records of a few modules; compressed ones are read by that many threads."""
-    read = partial(read_record, directory)
+
+    def read(path: str) -> ModuleRecord:
+        return read_record(directory, path)
+
     if threads < 2 or len(chunk) == 1 or all(path.endswith(".ko") for path in chunk):
         return list(map(read, chunk))
     # Imported only here: a process that starts for the reading's sake has no time to lose.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing the binary indexes (see ``kmodd.database.trie`` for the format), byte for byte as v34."""
 
+from __future__ import annotations
+
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from kmodd.database.trie import (
     HAS_CHILDREN,
@@ -19,6 +19,17 @@ from kmodd.database.trie import (
 )
 from kmodd.errors import Reason, TreeError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Protocol, TypeAlias
+
+    class Values(Protocol):
+        """The values parts of the nodes of keys, by the places of the keys."""
+
+        def __getitem__(self, at: int, /) -> bytes: ...
+
+
 _ONE_VALUE = struct.Struct(">II")
 _TABLES = tuple(struct.Struct(f">BB{size}I").pack for size in range(129))
 _WIDEST = 128
@@ -26,7 +37,7 @@ _WIDEST = 128
 
 _LEAF = HAS_PREFIX | HAS_VALUES
 
-Record = bytes
+Record: TypeAlias = bytes
 """The values part of a node with one value; equal ones may be shared."""
 
 
@@ -69,19 +80,13 @@ def _priority_bytes(value: bytes) -> bytes:
     return value[: WORD.size]
 
 
-def finished(writer: "TrieWriter") -> bytes:
+def finished(writer: TrieWriter) -> bytes:
     """Return the index of all keys of ``writer``, which has written nothing yet."""
     flags = writer.write(0, len(writer.keys), 0)
     HEADER.pack_into(writer.out, 0, MAGIC, VERSION, HEADER.size | flags)
     if len(writer.out) > OFFSET_MASK:
         raise TreeError(Reason.LIMIT_REACHED, "an index of more than 256 MiB")
     return bytes(writer.out)
-
-
-class Values(Protocol):
-    """The values parts of the nodes of keys, by the places of the keys."""
-
-    def __getitem__(self, at: int, /) -> bytes: ...
 
 
 class TrieWriter:

@@ -11,12 +11,10 @@ Where there is an answer it is the one that ModuleFile gives.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 import sys
 from array import array
-from functools import partial
 from itertools import compress
 from sys import intern
 
@@ -29,10 +27,10 @@ from kmodd.tuples import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
-Reader: TypeAlias = "Callable[[int, int], bytes]"
-"""Gives that many bytes from that offset, fewer past the end: pread(2) of an open file."""
+Reader: TypeAlias = "Callable[[Any, int, int], bytes]"
+"""Gives of something that many bytes from that offset, fewer past the end: pread(2) of a file."""
 
 
 class Contents(NamedTuple):
@@ -67,7 +65,6 @@ _SYMTAB, _NOBITS = 2, 8
 _NO_SECTION = (0, 0xFFF1)
 
 _ZERO_IS_ONE = b"\x01" + bytes(255)
-_VERSION_NAMES = re.compile(r"(?s)(?=.{8}([^\0]{0,55})\0).{64}")
 _KEYS = ("alias", "softdep", "weakdep", "vermagic")
 
 
@@ -85,16 +82,15 @@ def read_contents(fd: int, path: str, status: os.stat_result) -> Contents:
         raise ModuleFileError(path, "not a regular file")
     if status.st_size > MAX_IMAGE:
         raise too_large(path, MAX_IMAGE)
-    pread = partial(os.pread, fd)
     # Most are what their names say, and then one look at the beginning is enough.
-    contents = read_plain(pread, status.st_size) if path.endswith(".ko") else None
+    contents = read_plain(fd, os.pread, status.st_size) if path.endswith(".ko") else None
     if contents is not None:
         return contents
-    if detect_compression(pread(HEAD_SIZE, 0)) is not Compression.NONE:
+    if detect_compression(os.pread(fd, HEAD_SIZE, 0)) is not Compression.NONE:
         from kmodd.modulefile.decompression import decompress
 
-        image = decompress(pread(status.st_size, 0), path=path)
-        contents = read_plain(lambda size, offset: image[offset : offset + size], len(image))
+        image = decompress(os.pread(fd, status.st_size, 0), path=path)
+        contents = read_plain(image, _piece, len(image))
         return contents or read_careful(ModuleFile(MemoryImage(image, path)))
     with ModuleFile.from_fd(fd, path=path) as module:
         return read_careful(module)
@@ -116,29 +112,35 @@ def read_careful(module: ModuleFile) -> Contents:
     )
 
 
-def read_plain(read: Reader, size: int) -> Contents | None:
-    """Return what depmod needs of an uncompressed module of ``size`` bytes.
+def read_plain(source: Any, read: Reader, size: int) -> Contents | None:
+    """Return what depmod needs of an uncompressed module, the ``size`` bytes of ``source``.
 
     None says that it is not of the plain shape, which a module with an error in it never is.
     """
     if sys.byteorder != "little":
         return None
     try:
-        return _read(_Sections(read, size))
+        return _read(_Sections(source, read, size))
     except (_UnusualError, ValueError, struct.error):
         return None
+
+
+def _piece(image: bytes, size: int, offset: int) -> bytes:
+    """Return what pread(2) would, of a file in memory."""
+    return image[offset : offset + size]
 
 
 class _Sections:
     """The section table of a module of the plain shape."""
 
-    def __init__(self, read: Reader, size: int) -> None:
-        head = read(64, 0)
+    def __init__(self, source: Any, read: Reader, size: int) -> None:
+        head = read(source, 64, 0)
         if head[:6] != _IDENTITY:
             raise _UnusualError
         machine, offset, entry_size, count, names = _HEADER.unpack(head)
         if entry_size != 64 or not names < count < _FEW_SECTIONS or machine in _SPARC:
             raise _UnusualError
+        self._source = source
         self._read = read
         self._size = size
         self._table = self.read(offset, 64 * count)
@@ -151,7 +153,7 @@ class _Sections:
         """Return a piece of the file."""
         if size > MAX_PLAIN or offset + size > self._size:
             raise _UnusualError
-        data = self._read(size, offset)
+        data = self._read(self._source, size, offset)
         if len(data) != size:
             raise _UnusualError
         return data
@@ -268,11 +270,27 @@ def _ksymtab_strings(sections: _Sections) -> tuple[tuple[str, int], ...]:
 
 
 def _version_names(data: bytes) -> list[str]:
+    """Return the names in ``__versions``: 64 bytes each, the CRC and the name."""
     count, rest = divmod(len(data), 64)
-    names: list[str] = _VERSION_NAMES.findall(data.decode("latin-1"))
+    if not count and not rest:
+        return []
+    names: list[str] = _version_pattern()(data.decode("latin-1"))
     if rest or len(names) != count or count > _FEW_NAMES or not "".join(names).isascii():
         raise _UnusualError
     return names
+
+
+def _version_pattern() -> Callable[[str], list[str]]:
+    """Return what finds the names; ``re`` is imported for it, which takes half of a start."""
+    global _find_versions
+    if _find_versions is None:
+        import re
+
+        _find_versions = re.compile(r"(?s)(?=.{8}([^\0]{0,55})\0).{64}").findall
+    return _find_versions
+
+
+_find_versions: Callable[[str], list[str]] | None = None
 
 
 def _modinfo(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]:

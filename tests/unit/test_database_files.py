@@ -10,9 +10,9 @@ from kmodd.database.files import (
     dependency_files,
     device_file,
     softdep_files,
-    symbol_files,
 )
 from kmodd.database.order import resolve
+from kmodd.database.symbol_index import symbol_files
 from kmodd.errors import Reason, TreeError
 from tests.support.databases import FILE_NAMES
 

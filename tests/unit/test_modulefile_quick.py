@@ -54,7 +54,7 @@ PLAIN = [
 
 
 def plain(image: bytes) -> Contents | None:
-    return read_plain(lambda size, offset: image[offset : offset + size], len(image))
+    return read_plain(image, lambda of, size, offset: of[offset : offset + size], len(image))
 
 
 def careful(image: bytes) -> Contents | None:
