@@ -1,25 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rebuilding the databases of Debian's modules: the RPC of a warm client beside ``depmod -a``."""
+"""Rebuilding the databases of Debian's modules: the RPC of a warm client, and ``kmodctl depmod -b``
+as a process, beside ``depmod -a``; and how long a daemon takes until it is ready.
+
+The processor's time is that of all processes that take part.
+"""
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 from kmodctl.client import Client
 from kmodd.database.scan import SETTLED_NS
 from kmodd.modulefile import Compression
-from tests.bench.measure import Row, memory, print_table, side_by_side, timed
+from tests.bench.measure import (
+    SpentRow,
+    in_turns,
+    memory,
+    print_spent_table,
+    process_tree_seconds,
+    spent_by,
+)
 from tests.support.compression import SUFFIXES, compress
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.debian import CACHE, unpacked_tree
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
+from tests.support.links import install_links
 from tests.support.require import find_tool
+from tests.support.spending import Spent, run_and_count
 from tests.support.tree import ModuleTree
 
 OTHER = "1.0.0-other"
@@ -31,6 +47,9 @@ RELEASES = 20
 DENSE = 270
 """Modules that most of the dense tree's need."""
 
+SETTLES = 3.0
+"""Seconds in which a daemon that is ready has verified what it serves, and stored what it knows."""
+
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -40,21 +59,29 @@ def run(repeat: int) -> None:
     if tool is None:
         raise SystemExit("the reference, kmod's depmod, is not installed")
     source = unpacked_tree()
-    rows: list[Row] = []
+    rows: list[SpentRow] = []
     with tempfile.TemporaryDirectory(prefix="kmodd-bench-", dir=CACHE) as directory:
         plain = source.copy(Path(directory, "plain"))
-        rows.append(full("full, uncompressed", plain, repeat, tool, 0.9))
+        rows.append(full("full, uncompressed", plain, repeat, tool, clock=0.65, processor=1.1))
+        rows.append(cold(plain, Path(directory), repeat, tool))
         other = source.copy(Path(directory, "other"))
         changes, resident = incremental(plain, other, repeat, tool)
         rows += changes
-        for kind, wanted in ((Compression.XZ, 0.55), (Compression.ZSTD, 0.7)):
+        for kind, clock, processor in ((Compression.XZ, 0.52, 1.05), (Compression.ZSTD, 0.65, 1.2)):
             packed = compressed(plain, Path(directory, kind.value), kind)
-            rows.append(full(f"full, {kind.value}", packed, repeat, tool, wanted))
+            name = f"full, {kind.value}"
+            rows.append(full(name, packed, repeat, tool, clock=clock, processor=processor))
             shutil.rmtree(packed.root)
         dense = dense_tree(Path(directory, "dense"))
-        rows.append(full("dense graph, 1,000 modules", dense, repeat, tool, 1.0))
+        rows.append(full("dense graph, 1,000 modules", dense, repeat, tool, clock=1.0))
+        starts = [start(plain, repeat, warm=warm) for warm in (False, True)]
         many, most = many_releases(plain)
-    print_table("databases of Debian's modules", rows)
+    print_spent_table("databases of Debian's modules", rows)
+    print("\n| until a daemon is ready | clock ms | CPU ms | wanted (clock) |\n|---|---|---|---|")
+    for name, spent, wanted in zip(("cold", "warm"), starts, (500, 200), strict=True):
+        clock = median(each.clock for each in spent) * 1000
+        processor = median(each.processor for each in spent) * 1000
+        print(f"| {name} | {clock:.0f} | {processor:.0f} | {wanted} |")
     print("\n| kmodd's memory | MB | wanted |\n|---|---|---|")
     print(f"| with that tree | {resident:.0f} | 120 |")
     print(f"| with {RELEASES} such releases | {many:.0f} | 150 |")
@@ -76,21 +103,76 @@ def many_releases(tree: ModuleTree) -> tuple[float, float]:
         return memory(daemon.process.pid, "VmRSS"), memory(daemon.process.pid, "VmHWM")
 
 
-def full(name: str, tree: ModuleTree, repeat: int, tool: str, wanted: float) -> Row:
+def full(
+    name: str,
+    tree: ModuleTree,
+    repeat: int,
+    tool: str,
+    *,
+    clock: float,
+    processor: float | None = None,
+) -> SpentRow:
     """Rebuild from nothing: no database in memory, no records kept, no files written."""
     (tree.directory.with_name(OTHER)).mkdir(exist_ok=True)
 
-    def ours() -> float:
+    def ours() -> Spent:
         drop_outputs(tree)
-        with warm_client(tree) as (_, client):
-            return timed(lambda: client.rebuild_database(tree.release))
+        with warm_client(tree) as (daemon, client):
+            return rebuilt(daemon, client, tree)
 
-    return side_by_side(name, repeat, ours, lambda: depmod(tree, tool), wanted)
+    def theirs() -> Spent:
+        return depmod(tree, tool)
+
+    return in_turns(name, repeat, ours, theirs, clock=clock, processor=processor)
+
+
+def cold(tree: ModuleTree, work: Path, repeat: int, tool: str) -> SpentRow:
+    """Rebuild from nothing by a process that is started for it."""
+    command = [str(install_links(work) / "depmod"), "-b", str(tree.root), tree.release]
+
+    def ours() -> Spent:
+        drop_outputs(tree)
+        return run_and_count(command, {"PATH": "/usr/bin:/bin"})
+
+    name = "full, by a process that is started for it"
+    return in_turns(name, repeat, ours, lambda: depmod(tree, tool), processor=1.3)
+
+
+def start(tree: ModuleTree, repeat: int, *, warm: bool) -> list[Spent]:
+    """Start a daemon until it is ready, with what an earlier one left or with the tree alone."""
+    spent = []
+    with tempfile.TemporaryDirectory(prefix="kmodd-bench-") as directory:
+        told, state = Path(directory, "notify"), Path(directory, "state")
+        command = [sys.executable, "-m", "kmodd", "serve", "--log-level", "error"]
+        command += ["--root", str(tree.root), "--release", tree.release, "--state", str(state)]
+        command += ["--socket", str(Path(directory, "run/kmodd.sock"))]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+            listening.bind(str(told))
+            for turn in range(repeat + warm):
+                if not warm:
+                    drop_outputs(tree)
+                    shutil.rmtree(state, ignore_errors=True)
+                began = time.perf_counter()
+                process = subprocess.Popen(command, env=os.environ | {"NOTIFY_SOCKET": str(told)})
+                while b"READY=1" not in listening.recv(4096):
+                    pass
+                clock = time.perf_counter() - began
+                if turn or not warm:
+                    spent.append(Spent(0.0, process_tree_seconds(process.pid), clock))
+                time.sleep(SETTLES)
+                process.terminate()
+                process.wait()
+    return spent
+
+
+def rebuilt(daemon: Daemon, client: Client, tree: ModuleTree) -> Spent:
+    """Rebuild a tree's databases by a warm client."""
+    return spent_by(daemon.process.pid, lambda: client.rebuild_database(tree.release))
 
 
 def incremental(
     tree: ModuleTree, other: ModuleTree, repeat: int, tool: str
-) -> tuple[list[Row], float]:
+) -> tuple[list[SpentRow], float]:
     """Rebuild after small changes; also the daemon's resident memory in MB.
 
     depmod works on a copy of its own. Its databases are of its own version, and where they lie
@@ -106,43 +188,44 @@ def incremental(
 
     with warm_client(tree) as (daemon, client):
 
-        def rebuild() -> float:
-            return timed(lambda: client.rebuild_database(tree.release))
+        def rebuild() -> Spent:
+            return rebuilt(daemon, client, tree)
 
-        def theirs() -> float:
+        def theirs() -> Spent:
             return depmod(other, tool)
 
-        def changed() -> float:
+        def changed() -> Spent:
             change()
             return rebuild()
 
-        def unchanged() -> float:
+        def unchanged() -> Spent:
             # What has changed just now is looked at again, whatever its stamp.
             time.sleep(2 * SETTLED_NS / 1e9)
             rebuild()
             rebuild()
             return rebuild()
 
-        def with_one_more() -> float:
+        def with_one_more() -> Spent:
             shutil.copy(added.with_name("mbcache.ko"), added)
             spent = rebuild()
             added.unlink()
             rebuild()
             return spent
 
-        def with_one_less() -> float:
+        def with_one_less() -> Spent:
             shutil.copy(added.with_name("mbcache.ko"), added)
             rebuild()
             added.unlink()
             return rebuild()
 
         rebuild()
-        rows = [
-            side_by_side("one changed, same symbols", repeat, changed, theirs, 0.1),
-            side_by_side("one added", repeat, with_one_more, theirs, 0.3),
-            side_by_side("one removed", repeat, with_one_less, theirs, 0.3),
-            side_by_side("nothing changed", repeat, unchanged, theirs, 0.03),
-        ]
+        cases: tuple[tuple[str, Callable[[], Spent], float], ...] = (
+            ("one changed, same symbols", changed, 0.1),
+            ("one added", with_one_more, 0.3),
+            ("one removed", with_one_less, 0.3),
+            ("nothing changed", unchanged, 0.03),
+        )
+        rows = [in_turns(name, repeat, ours, theirs, clock=want) for name, ours, want in cases]
         return rows, memory(daemon.process.pid, "VmRSS")
 
 
@@ -158,11 +241,10 @@ def warm_client(tree: ModuleTree) -> Iterator[tuple[Daemon, Client]]:
         yield daemon, client
 
 
-def depmod(tree: ModuleTree, tool: str) -> float:
-    """Time the machine's depmod on the tree."""
+def depmod(tree: ModuleTree, tool: str) -> Spent:
+    """Run the machine's depmod on the tree."""
     drop_outputs(tree)
-    command = [tool, "-a", "-b", str(tree.root), tree.release]
-    return timed(lambda: subprocess.run(command, check=True, capture_output=True))
+    return run_and_count([tool, "-a", "-b", str(tree.root), tree.release], {})
 
 
 def drop_outputs(tree: ModuleTree) -> None:

@@ -3,12 +3,12 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.support.spending import processor_seconds
+from tests.support.spending import Spent, processor_seconds
 
 Action = Callable[[], object]
 
@@ -26,6 +26,63 @@ class Row:
     def ratio(self) -> float:
         """Our time in theirs."""
         return self.ours / self.theirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpentRow:
+    """What two programs took for the same job, run by run in turns, and the ratios that are wanted
+    of their medians: of the clock's, and of the processor's.
+    """
+
+    name: str
+    ours: Sequence[Spent]
+    theirs: Sequence[Spent]
+    clock: float | None = None
+    processor: float | None = None
+
+
+def spent_by(pid: int, action: Action) -> Spent:
+    """Return what ``action`` takes of the clock, and of the process that it asks for it."""
+    before, started = process_tree_seconds(pid), time.perf_counter()
+    action()
+    clock = time.perf_counter() - started
+    return Spent(0.0, process_tree_seconds(pid) - before, clock)
+
+
+def in_turns(
+    name: str,
+    repeat: int,
+    ours: Callable[[], Spent],
+    theirs: Callable[[], Spent],
+    *,
+    clock: float | None = None,
+    processor: float | None = None,
+) -> SpentRow:
+    """Run both in turns, so that what else the machine does hits both."""
+    pairs = [(ours(), theirs()) for _ in range(repeat)]
+    return SpentRow(
+        name=name,
+        ours=[pair[0] for pair in pairs],
+        theirs=[pair[1] for pair in pairs],
+        clock=clock,
+        processor=processor,
+    )
+
+
+def print_spent_table(title: str, rows: Sequence[SpentRow]) -> None:
+    """Print the rows as a Markdown table; times in milliseconds."""
+    print(f"| {title} | clock ms | kmod's | ratio | wanted | CPU ms | kmod's | ratio | wanted |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        cells = [row.name]
+        for part, wanted in (("clock", row.clock), ("processor", row.processor)):
+            mine, other = (
+                median(getattr(each, part) for each in spent) * 1000
+                for spent in (row.ours, row.theirs)
+            )
+            cells += [f"{mine:.0f}", f"{other:.0f}", f"{mine / other:.2f}"]
+            cells.append(f"{wanted:g}" if wanted is not None else "")
+        print(f"| {' | '.join(cells)} |")
 
 
 def timed(action: Action) -> float:
