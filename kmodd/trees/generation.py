@@ -75,6 +75,11 @@ class Generation:
         return self.from_disk and not self.problem
 
     @property
+    def is_published(self) -> bool:
+        """Tell whether all of the database is on disk."""
+        return self.publication is not None and not self.database.unwritable
+
+    @property
     def is_treeless(self) -> bool:
         """Tell whether there is no tree, but the configuration alone."""
         return self.number == 0
@@ -89,7 +94,7 @@ class Generation:
             number=self.number,
             built=self.built,
             module_count=len(self.database.modules),
-            published=self.publication is not None,
+            published=self.is_published,
             problem=self.problem,
             warnings=self.database.problems[:TOLD_MAX],
             unread=self.unread[:TOLD_MAX],
@@ -133,6 +138,11 @@ class GivenUp:
             return None
         directory = str(self.summary.directory)
         return with_own_root(directory, Looks.directories_alone(self.looks), self.root)
+
+    def is_on_disk(self) -> bool:
+        """Tell whether the files on disk have its database still, and all of it."""
+        publication = self.publication
+        return self.summary.published and publication is not None and publication.stands()
 
     def with_database(self, database: Database) -> Generation:
         """Return the generation again, with what the files on disk say as its database."""

@@ -95,9 +95,6 @@ class Publisher:
         if database.cycles:
             self.problem = database.cycles.message
             return None
-        if database.unwritable:
-            self._note_problem(f"{self._directory}: {database.unwritable}")
-            return None
         if not database.inventory.records:
             self.problem = ""
             if self.is_quiet():
@@ -147,7 +144,10 @@ class Publisher:
             self._note_problem(error.message)
             return None
         self._stamps = publication.stamps
-        self.problem = ""
+        if database.unwritable:
+            self._note_problem(f"{self._directory}: {database.unwritable}")
+        else:
+            self.problem = ""
         if publication.written:
             log.info(
                 "%s: %d modules, %d files written",

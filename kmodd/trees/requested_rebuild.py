@@ -45,7 +45,7 @@ class RequestedRebuild:
         generation = self._result.result()
         if generation.database.cycles:
             raise generation.database.cycles
-        if generation.problem and generation.publication is None:
+        if generation.problem and not generation.is_published:
             raise TreeError(Reason.TREE_NOT_WRITABLE, generation.problem)
         return generation
 

@@ -119,7 +119,7 @@ class Tree:
             return found
         if isinstance(found, Generation):
             return self.rebuild()
-        if found is None or found.publication is None or not found.publication.stands():
+        if found is None or not found.is_on_disk():
             return self.rebuild()
         try:
             return found.with_database(self._database_on_disk())

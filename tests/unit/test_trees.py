@@ -96,15 +96,32 @@ def test_where_modules_dep_has_no_room_for_all_the_modules_are_served_from_memor
             "middle",
         ]
         assert generation.database.search_aliases("of_the_base") == ("lower",)
-        assert generation.publication is None
+        assert not generation.is_published
         assert "modules.dep would have" in generation.problem
-        assert not any((tree.directory / name).exists() for name in OUTPUTS)
+        missing = {name for name in OUTPUTS if not (tree.directory / name).exists()}
+        assert missing == {"modules.dep", "modules.dep.bin"}
+        assert "alias of-the-base lower" in (tree.directory / "modules.alias").read_text()
         trees.tree().mend()
         trees.rebuild()
         assert caplog.text.count("modules.dep would have") == 1
     add_module(tree, "kernel/another.ko")
     assert trees.rebuild().problem == ""
     assert b"kernel/top.ko: kernel/middle.ko" in databases(tree.directory)["modules.dep"]
+
+
+def test_another_releases_modules_load_where_its_modules_dep_has_no_room(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_graph(tree, [("top", "middle"), ("middle", "bottom"), ("top", "bottom")])
+    trees = Trees(tree.root, "another release", patience=0.0)
+    assert trees.rebuild(tree.release).is_published
+    add_module(tree, "kernel/newcomer.ko")
+    monkeypatch.setattr(files, "OFFSET_MASK", 40)
+    trees.rebuild(tree.release)
+    # The modules.dep that was there stays, and is not taken for what is in force.
+    assert "newcomer" in trees.current(tree.release).database.modules
+    assert b"newcomer" not in databases(tree.directory)["modules.dep"]
+    assert not trees.summaries()[tree.release].published
 
 
 def test_a_rebuild_that_is_asked_for_tells_that_modules_dep_has_no_room(
