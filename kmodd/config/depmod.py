@@ -5,13 +5,18 @@ It decides which of several files of one module counts, which directories outsid
 to it, and what inside it does not.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from __future__ import annotations
 
 from kmodd.config.ere import ere_search
-from kmodd.config.files import Gate, Objection, files_at, files_under, read_text
+from kmodd.config.files import Gate, files_at, files_under, read_text
 from kmodd.config.modprobe import _logical_lines as logical_lines
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from kmodd.config.files import AnyPath, Objection
 
 DEFAULT_SEARCH = ("updates",)
 """What comes first where no ``search`` line says otherwise."""
@@ -20,7 +25,7 @@ _NOT_IMPLEMENTED = ("include", "make_map_files")
 """Directives that depmod has long taken without doing anything about them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DepmodConfig:
     """The directives in force for one release.
 
@@ -70,11 +75,11 @@ class DepmodConfig:
 
 
 def read_depmod_config(
-    root: Path,
+    root: AnyPath,
     release: str,
     *,
-    paths: Sequence[Path] | None = None,
-    objection: "Objection | None" = None,
+    paths: Sequence[AnyPath] | None = None,
+    objection: Objection | None = None,
 ) -> DepmodConfig:
     """Return what depmod.d says about the kernel ``release`` in the system under ``root``.
 
@@ -97,16 +102,16 @@ def read_depmod_config(
     return draft.config(gate.unread)
 
 
-@dataclass(slots=True)
 class _Draft:
     """A configuration while it is being read; never shared."""
 
-    release: str
-    problems: list[str]
-    search: list[str] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
-    externals: list[str] = field(default_factory=list)
-    excludes: set[str] = field(default_factory=set)
+    def __init__(self, release: str, problems: list[str]) -> None:
+        self.release = release
+        self.problems = problems
+        self.search: list[str] = []
+        self.overrides: list[str] = []
+        self.externals: list[str] = []
+        self.excludes: set[str] = set()
 
     def add_file(self, text: str, file: str) -> None:
         """Add the directives of a file's text."""

@@ -10,24 +10,28 @@ a frame the other. Nobody else can write into them, so a frame is looked at for 
 Both ends here never block: an assistant who hangs is waited for no longer than PATIENCE.
 """
 
+from __future__ import annotations
+
 import fcntl
-import logging
 import marshal
 import os
 import select
-import subprocess
 import sys
 from binascii import crc32
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple
 
 from kmodd.database.serving import FRAME, FRAME_MAX, MAGIC
 
-Ts = TypeVarTuple("Ts")
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    import subprocess
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self, TypeVarTuple
+
+    Ts = TypeVarTuple("Ts")
 
 PATIENCE = 5.0
 """Seconds to wait for an assistant who shows no sign of life; all that he is waited for takes a
@@ -41,17 +45,22 @@ _START = (
     " serve(sys.stdin.buffer, sys.stdout.buffer)"
 )
 
-log = logging.getLogger(__name__)
+
+def _log() -> logging.Logger:
+    """Return the log, which a process of its own for one rebuild hardly ever needs."""
+    import logging
+
+    return logging.getLogger(__name__)
 
 
 class AssistantError(Exception):
     """The assistant could not be started, or did not answer."""
 
 
-class Promise(Generic[T]):
+class Promise:
     """What an assistant was asked for."""
 
-    def __init__(self, assistant: "Assistant") -> None:
+    def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
         self.answer: bytes | None = None
 
@@ -59,14 +68,13 @@ class Promise(Generic[T]):
         """Tell whether it is known what ``result`` will be; that costs a system call."""
         return self._assistant.settles(self)
 
-    def result(self) -> T:
+    def result(self) -> Any:
         """Wait for the result; raises AssistantError where there will be none."""
         answer = self._assistant.wait_for(self)
         try:
-            result: T = marshal.loads(answer)
+            return marshal.loads(answer)
         except Exception as error:  # whatever it was meant to be
             raise self._assistant.fail(f"a result that is none: {error}") from error
-        return result
 
 
 class Assistant:
@@ -78,7 +86,7 @@ class Assistant:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._why_not = ""
-        self._asked: deque[Promise[Any]] = deque()
+        self._asked: deque[Promise] = deque()
         self._received = bytearray()
         self._has_answered = False
 
@@ -92,7 +100,7 @@ class Assistant:
         traceback: TracebackType | None,
     ) -> None:
         if self._asked and not self._has_answered and not self._why_not:
-            log.info("a rebuild was over before its second process had done anything")
+            _log().info("a rebuild was over before its second process had done anything")
         self._end("it is not needed any more")
 
     @property
@@ -113,14 +121,14 @@ class Assistant:
             except OSError as error:
                 self.fail(str(error))
 
-    def submit(self, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
+    def submit(self, function: Callable[[*Ts], Any], *args: *Ts) -> Promise:
         """Have ``function`` called there, after all that was asked for before.
 
         It must be one that is found by its name. What it takes and gives are strings, bytes,
         numbers, tuples, lists and dictionaries.
         """
         self.start()
-        promise: Promise[T] = Promise(self)
+        promise = Promise(self)
         if not self._why_not:
             self._asked.append(promise)
             with suppress(AssistantError):
@@ -129,14 +137,14 @@ class Assistant:
                 self._send(marshal.dumps(request))
         return promise
 
-    def settles(self, promise: Promise[Any]) -> bool:
+    def settles(self, promise: Promise) -> bool:
         """Take in what has come; tell whether a promise is kept, or will not be."""
         if promise.answer is None:
             with suppress(AssistantError):
                 self._receive()
         return promise.answer is not None or bool(self._why_not)
 
-    def wait_for(self, promise: Promise[Any]) -> bytes:
+    def wait_for(self, promise: Promise) -> bytes:
         """Return the answer to ``promise``, as it came; raises AssistantError."""
         while not promise.ready():
             with suppress(AssistantError):
@@ -148,7 +156,7 @@ class Assistant:
     def fail(self, why: str) -> AssistantError:
         """End the process for that reason, and return it as an error."""
         if not self._why_not:
-            log.warning("a rebuild goes on without its second process: %s", why)
+            _log().warning("a rebuild goes on without its second process: %s", why)
             self._end(why)
         return AssistantError(why)
 
@@ -219,7 +227,9 @@ class Assistant:
         return fd
 
 
-def _start() -> "subprocess.Popen[bytes]":
+def _start() -> subprocess.Popen[bytes]:
+    import subprocess
+
     # Isolated and without site: it starts in 40 ms instead of 80, and finds what we have found.
     encoding = ("-X", "utf8") if sys.flags.utf8_mode else ()
     process = subprocess.Popen(

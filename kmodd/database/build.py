@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an inventory to a Database: pure, and no more work than has changed since the last one."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from __future__ import annotations
+
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
 
 from kmodd.database import files, text
-from kmodd.database.assistant import Assistant, AssistantError
-from kmodd.database.database import Database, Dependencies
-from kmodd.database.inventory import Inventory, ModuleRecord
+from kmodd.database.assistant import AssistantError
+from kmodd.database.database import Database
 from kmodd.database.order import (
     direct_dependencies,
     priority_order,
@@ -19,16 +17,24 @@ from kmodd.database.order import (
     wanted_symbols,
 )
 from kmodd.database.parts import Made, Part
-from kmodd.database.symbol_index import SymbolPart, symbol_files, symbol_part_of, symbol_row
+from kmodd.database.symbol_index import symbol_files, symbol_part_of, symbol_row
 from kmodd.errors import CycleError, TreeError
 from kmodd.names import symbol_key
+from kmodd.records import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kmodd.database.parts import Filed
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
-P = TypeVar("P", bound="Filed")
+    from kmodd.database.assistant import Assistant
+    from kmodd.database.database import Dependencies
+    from kmodd.database.inventory import Inventory, ModuleRecord
+    from kmodd.database.parts import Filed
+    from kmodd.database.symbol_index import SymbolPart
+
+    T = TypeVar("T")
+    P = TypeVar("P", bound=Filed)
 
 
 class _Makings:
@@ -136,7 +142,7 @@ def _built(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class _Columns:
     """What a database is made of, the fields of all modules each by itself in their order."""
 

@@ -5,27 +5,35 @@ Each function takes what its files are made of and gives their bytes. A module's
 order of priority is its priority in the indexes, 0 being the highest.
 """
 
+from __future__ import annotations
+
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from kmodd.database import text
-from kmodd.database.closures import Closure, count, parted
-from kmodd.database.database import Dependencies
+from kmodd.database.closures import count, parted
 from kmodd.database.device_nodes import device_node
 from kmodd.database.index_keys import IndexKeys
-from kmodd.database.name_index import NameIndex, write_name_index
+from kmodd.database.name_index import write_name_index
 from kmodd.database.parts import Part
 from kmodd.database.trie import OFFSET_MASK
-from kmodd.database.trie_writer import record, write_index
+from kmodd.database.trie_writer import record as values_of
+from kmodd.database.trie_writer import write_index
 from kmodd.errors import Reason, TreeError
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kmodd.database.closures import Closure
+    from kmodd.database.database import Dependencies
+    from kmodd.database.name_index import NameIndex
 
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class NamePart:
     """Files with an index, and what the next one like it may take over."""
 
@@ -47,7 +55,9 @@ def dependency_files(
     _check_size(paths, needs)
     encoded = dict(zip(names, map(text.encode, paths), strict=True))
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
-    uses = Counter(needs.closures.values())
+    uses: dict[Closure, int] = {}
+    for closure in needs.closures.values():
+        uses[closure] = uses.get(closure, 0) + 1
     lines = []
     keys = IndexKeys()
     owners = {}
@@ -95,7 +105,7 @@ def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[Closure, 
     return texts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AliasBlock:
     """What aliases of one module add to the files: their lines, their keys, and their problems."""
 
@@ -104,7 +114,7 @@ class AliasBlock:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AliasPart:
     """The files of aliases, and what the next ones may take over."""
 
@@ -198,7 +208,7 @@ def _builtin_names(builtin: bytes | None) -> tuple[bytes, list[str]]:
     names, bad = text.read_builtin(builtin)
     keys.problems += [f"ERROR: Invalid modules.builtin line: {line}" for line in bad]
     encoded = [text.encode(name) for name in names]
-    index = write_index((key, record(0, b"")) for key in encoded if keys.holds(key))
+    index = write_index((key, values_of(0, b"")) for key in encoded if keys.holds(key))
     return index, keys.problems
 
 
@@ -211,7 +221,7 @@ def _builtin_aliases(modinfo: bytes | None) -> tuple[bytes, list[str]]:
     for alias, module in text.builtin_aliases(modinfo):
         keys.keys.clear()
         keys.add_alias(alias)
-        entries += [(key, record(0, text.encode(module))) for key in keys.keys]
+        entries += [(key, values_of(0, text.encode(module))) for key in keys.keys]
     return write_index(entries), keys.problems
 
 

@@ -5,15 +5,22 @@ Both follow kmod's tools/depmod.c to the letter, since the order decides which o
 with the same alias is tried first, and what the files hold byte for byte.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from __future__ import annotations
 
-from kmodd.database.closures import Closure, united
-from kmodd.database.cycles import Graph, cycle_error
+from kmodd.database.closures import united
+from kmodd.database.cycles import cycle_error
 from kmodd.database.database import Dependencies
 from kmodd.database.hashing import MODULE_BUCKETS, in_chain_order
 from kmodd.database.text import encode
 from kmodd.names import symbol_key
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence, Set
+
+    from kmodd.database.closures import Closure
+    from kmodd.database.cycles import Graph
 
 LARGE = 16_384
 """Modules of a tree of which each needs few of all."""
@@ -48,7 +55,7 @@ def symbol_owners(exports: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int
     return {symbol: place for place, each in enumerate(exports) for symbol, _ in each}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WantedSymbols:
     """What modules need of each other: for each the symbols it imports, and the ``known`` ones
     among those that they are looked up by.

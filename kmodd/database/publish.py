@@ -11,21 +11,27 @@ A directory may be on its way out meanwhile. Whoever removes it has listed it on
 name that comes later: so there is no name before the last moment, and none comes back that went.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
-from kmodd.database.inventory import FileStamp
 from kmodd.database.walk import file_stamp
 from kmodd.errors import Reason, TreeError
+from kmodd.records import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import TypeAlias
+
+    from kmodd.database.inventory import FileStamp
 
 LOCK_SECONDS = 5.0
 """How long to wait for another process that publishes into the same directory."""
@@ -43,11 +49,11 @@ _FSYNCS = 4
 """Files that go down to the disk at a time."""
 
 
-Place = tuple[int, int]
+Place: TypeAlias = "tuple[int, int]"
 """The device and inode of a directory."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Publication:
     """What is in place after ``publish``.
 
@@ -213,7 +219,7 @@ def _replace(
     """Put ``files`` in place of those in the directory open at ``fd``; give their stamps."""
     if not files:
         return {}
-    temporaries = {name: f".{name}.kmodd-{secrets.token_hex(8)}" for name in files}
+    temporaries = {name: f".{name}.kmodd-{os.urandom(8).hex()}" for name in files}
     expected = {name for name in os.listdir(fd) if not is_temporary(name)}
     placed: list[str] = []
     try:
@@ -260,7 +266,7 @@ def _exists(fd: int, name: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Written:
     """A file that is down on the disk, open at ``fd``; it may have no name."""
 
@@ -281,18 +287,63 @@ def _write_all(
     They go down together, in a third of the time: the filesystem then waits once for most.
     """
     written: dict[str, _Written] = {}
-    with ThreadPoolExecutor(_FSYNCS, "kmodd-fsync") as pool:
-        down = {}
+    with _Syncing() as syncing:
         for name, content in files.items():
             with _blaming(f"{directory}/{name}"):
                 file, is_nameless = _create(fd, temporaries[name])
                 opened.callback(os.close, file)
                 written[name] = _Written(file, is_nameless, _write(file, content))
-            down[name] = pool.submit(os.fsync, file)
-        for name, synced in down.items():
-            with _blaming(f"{directory}/{name}"):
-                synced.result()
+            syncing.add(name, file)
+    for name, error in syncing.errors.items():
+        with _blaming(f"{directory}/{name}"):
+            raise error
     return written
+
+
+class _Syncing:
+    """Has files go down to the disk, some at a time; all are down when the context ends.
+
+    ``_lock`` guards what is left to do, and ``errors``, by the names of the files. (A pool of the
+    library's brings logging, queues and heaps, a tenth of a rebuild by a process of its own.)
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[str, OSError] = {}
+        self._left: list[tuple[str, int]] = []
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._busy = 0
+
+    def __enter__(self) -> _Syncing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def add(self, name: str, file: int) -> None:
+        """Have one more file go down."""
+        with self._lock:
+            self._left.append((name, file))
+            if self._busy >= _FSYNCS:
+                return
+            self._busy += 1
+        thread = threading.Thread(target=self._run, name="kmodd-fsync")
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._left:
+                    self._busy -= 1
+                    return
+                name, file = self._left.pop(0)
+            try:
+                os.fsync(file)
+            except OSError as error:
+                with self._lock:
+                    self.errors[name] = error
 
 
 def _create(directory: int, temporary: str) -> tuple[int, bool]:

@@ -45,7 +45,7 @@ def read_all(
     every = tuple(paths)
     helper = assistant if sum(map(effort, every)) >= MANY else None
     todo = deque(_chunks(every))
-    given: deque[tuple[_Chunk, Promise[bytes]]] = deque()
+    given: deque[tuple[_Chunk, Promise]] = deque()
     records: list[ModuleRecord] = []
     while todo or given:
         # A thread more than there are cores takes more time than it gives.
@@ -79,9 +79,7 @@ def _chunks(paths: Sequence[str]) -> Iterator[_Chunk]:
         yield chunk
 
 
-def _taken_back(
-    directory: str, chunk: _Chunk, rows: Promise[bytes], threads: int
-) -> list[ModuleRecord]:
+def _taken_back(directory: str, chunk: _Chunk, rows: Promise, threads: int) -> list[ModuleRecord]:
     """Return the records that an assistant was to read, read here if he did not."""
     try:
         return records_of(rows.result())
@@ -90,7 +88,7 @@ def _taken_back(
 
 
 def _read_meanwhile(
-    directory: str, chunk: _Chunk, rows: Promise[bytes], threads: int
+    directory: str, chunk: _Chunk, rows: Promise, threads: int
 ) -> list[ModuleRecord]:
     """Return the records that an assistant is to read, of him or of here, whoever is done first."""
     records: list[ModuleRecord] = []

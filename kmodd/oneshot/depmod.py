@@ -5,26 +5,29 @@ The shared daemon never opens a path that a caller names. All that names one ``k
 therefore does in its own process.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
 
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
-from kmodd.database import Database
 from kmodd.database.build import in_order
 from kmodd.database.files import alias_block
 from kmodd.database.publish import publish
 from kmodd.database.rebuild import rebuild
-from kmodd.database.symbols import read_system_map, symbol_problems
 from kmodd.database.text import decode, encode
 from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, Reason, TreeError
-from kmodd.modulefile.symvers import read_symvers
 from kmodd.names import module_name_of_path, symbol_key
+from kmodd.records import record as values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TextIO
+
+    from kmodd.database import Database
 
 FILE_MAX = 64 << 20
 """Bytes of a Module.symvers or System.map that are read at most."""
@@ -34,7 +37,7 @@ _NO_SYMBOLS = {"strings"}
 """What a System.map without exports may seem to name: the section of names has such a symbol."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@values(kw_only=True)
 class Order:
     """What depmod(8) was asked for, by its options.
 
@@ -117,8 +120,7 @@ def _config(order: Order) -> DepmodConfig:
     """Return the configuration, which tells what to look at in a tree: none for named files."""
     if order.files:
         return DepmodConfig()
-    paths = [Path(path) for path in order.config] or None
-    return read_depmod_config(Path("/"), order.release, paths=paths)
+    return read_depmod_config("/", order.release, paths=order.config or None)
 
 
 def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
@@ -139,7 +141,11 @@ def _kernel_symbols(order: Order) -> Mapping[str, int | None]:
     if not order.report_symbols:
         return {}
     if order.symvers:
+        from kmodd.modulefile.symvers import read_symvers
+
         return {name: symbol.crc for name, symbol in read_symvers(data).items()}
+    from kmodd.database.symbols import read_system_map
+
     return read_system_map(data)
 
 
@@ -157,6 +163,8 @@ def _symbol_problems(
             "what modules need is not checked"
         )
         return
+    from kmodd.database.symbols import symbol_problems
+
     yield from symbol_problems(database, kernel, versions=bool(order.symvers))
 
 

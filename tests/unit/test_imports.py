@@ -156,6 +156,8 @@ def test_the_way_to_the_real_kmod_imports_no_library(tmp_path: Path) -> None:
         ("database.presence database.published database.text database.trie", ""),
         ("queries.modinfo modulefile modulefile.file modulefile.modinfo modulefile.signature", ""),
         ("modulefile.symbols modulefile.exports modulefile.relocations", "array collections"),
+        ("database.serving database.record database.symbol_index", "array collections"),
+        ("oneshot.depmod", "array collections contextlib enum functools re threading"),
     ],
 )
 def test_what_answers_a_question_about_files_imports_little(rooms: str, more: str) -> None:
