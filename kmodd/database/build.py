@@ -43,7 +43,7 @@ class _Makings:
     def __init__(self, previous: Database | None, *, lasting: bool) -> None:
         """Without ``lasting`` nothing is kept for a next build."""
         self._old = previous.makings if previous else {}
-        self._lasting = lasting
+        self.lasting = lasting
         self.made: dict[str, Made] = {}
 
     def get(self, name: str, made_of: object, make: Callable[[T | None], T]) -> T:
@@ -54,7 +54,7 @@ class _Makings:
         old = self._old.get(name)
         if old is None or old.made_of != made_of:
             old = Made(made_of, make(old.value if old else None))
-        if self._lasting:
+        if self.lasting:
             self.made[name] = old
         value: T = old.value
         return value
@@ -112,7 +112,7 @@ def _built(
     given = _columns(inventory, modules, symbol_prefix)
     names, exports, imports = given.names, given.exports, given.imports
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
-    symbols = _meanwhile(assistant, names, owners)
+    symbols = _meanwhile(assistant, names, owners, lasting=makings.lasting)
     wanted = makings.get(
         "wanted",
         (names, exports, imports),
@@ -181,7 +181,7 @@ def _dependency_part(
 ) -> tuple[Part, str]:
     """Return modules.dep and its index; none of them, with the reason, where they are too large."""
     names, paths = given.names, given.paths
-    make = partial(files.dependency_files, names, paths, needs)
+    make = partial(files.dependency_files, names, paths, needs, lasting=makings.lasting)
     try:
         return makings.part("dependencies", (paths, needs), make), ""
     except TreeError as error:
@@ -201,8 +201,9 @@ def _parts(
     builtin = given.builtin, given.modinfo, given.unread
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
     get = makings.part
+    alias_files = partial(files.alias_files, names, aliases, lasting=makings.lasting)
     return (
-        get("aliases", (names, aliases), partial(files.alias_files, names, aliases)),
+        get("aliases", (names, aliases), alias_files),
         get("soft", soft, lambda _: files.softdep_files(*soft)),
         get("symbols", (names, given.exports), symbols),
         get("builtin", builtin, lambda _: files.builtin_files(*builtin)),
@@ -211,21 +212,25 @@ def _parts(
 
 
 def _meanwhile(
-    assistant: Assistant | None, names: tuple[str, ...], owners: Mapping[str, int]
+    assistant: Assistant | None,
+    names: tuple[str, ...],
+    owners: Mapping[str, int],
+    *,
+    lasting: bool,
 ) -> Callable[[SymbolPart | None], SymbolPart]:
     """Have an assistant make the files of symbols, if one is there, and return what gives them.
 
     It takes what was made before as its argument, which saves more than an assistant does.
     """
     if assistant is None or not assistant.has_answered:
-        return partial(symbol_files, names, owners)
-    promise = assistant.submit(symbol_row, names, dict(owners))
+        return partial(symbol_files, names, owners, lasting=lasting)
+    promise = assistant.submit(symbol_row, names, dict(owners), lasting)
 
     def result(previous: SymbolPart | None) -> SymbolPart:
         try:
             return symbol_part_of(promise.result())
         except AssistantError:
-            return symbol_files(names, owners, previous)
+            return symbol_files(names, owners, previous, lasting=lasting)
 
     return result
 

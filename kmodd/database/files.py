@@ -47,9 +47,12 @@ def dependency_files(
     paths: Sequence[str],
     needs: Dependencies,
     previous: NamePart | None = None,
+    *,
+    lasting: bool = True,
 ) -> NamePart:
     """Return modules.dep and its index: a line a module, ``PATH: PATH...``, users first.
 
+    What is not ``lasting`` is of no use as the ``previous`` one of the next, here and below.
     Raises TreeError (LIMIT_REACHED) where they would be larger than an index can be.
     """
     _check_size(paths, needs)
@@ -71,7 +74,8 @@ def dependency_files(
         if keys.holds(key):
             owners[key] = (line,)
     # A line is as good as a name: each module has its own.
-    index = write_name_index(owners, lines, previous.index if previous else None)
+    known = previous.index if previous else None
+    index = write_name_index(owners, lines, known, lasting=lasting)
     return NamePart(
         files={"modules.dep": b"\n".join([*lines, b""]), "modules.dep.bin": index.data},
         problems={"modules.dep.bin": tuple(keys.problems)},
@@ -125,7 +129,11 @@ class AliasPart:
 
 
 def alias_files(
-    names: Sequence[str], aliases: Iterable[tuple[str, ...]], previous: AliasPart | None = None
+    names: Sequence[str],
+    aliases: Iterable[tuple[str, ...]],
+    previous: AliasPart | None = None,
+    *,
+    lasting: bool = True,
 ) -> AliasPart:
     """Return modules.alias, with the aliases as they are, and its index, with them normalised."""
     known = previous.blocks if previous else {}
@@ -139,9 +147,8 @@ def alias_files(
         alone = (text.encode(name),)
         for key in block.keys:
             owners[key] = owners[key] + alone if key in owners else alone
-    index = write_name_index(
-        owners, [text.encode(name) for name in names], previous.index if previous else None
-    )
+    encoded = [text.encode(name) for name in names]
+    index = write_name_index(owners, encoded, previous.index if previous else None, lasting=lasting)
     lines = [b"# Aliases extracted from modules themselves.\n"]
     lines += (block.lines for block in blocks.values())
     return AliasPart(

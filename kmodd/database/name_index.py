@@ -84,11 +84,16 @@ def index_of(row: tuple[Any, ...]) -> NameIndex:
 
 
 def write_name_index(
-    owners: Owners, names: Sequence[bytes], previous: NameIndex | None = None
+    owners: Owners,
+    names: Sequence[bytes],
+    previous: NameIndex | None = None,
+    *,
+    lasting: bool = True,
 ) -> NameIndex:
     """Return the index of ``owners``, whose priorities are their places among ``names``.
 
-    The bytes are the same whatever ``previous`` is. Raises like ``write_index``.
+    The bytes are the same whatever ``previous`` is, and one that is not ``lasting`` is of no use
+    as that. Raises like ``write_index``.
     """
     known = previous or NameIndex(b"")
     places = {name: place for place, name in enumerate(names)}
@@ -98,6 +103,9 @@ def write_name_index(
     check_keys(changed)
     values = _NameValues(keys, owners, places)
     is_large = sum(map(len, names)) > LARGE
+    if not lasting:
+        every: Values = _OneByOne(values) if is_large else values.all()
+        return NameIndex(finished(TrieWriter(keys, every)))
     made = _OneByOne(values) if is_large else values if few else values.all()
     trunk = _Trunk(keys, made, values, known)
     if few:

@@ -35,11 +35,16 @@ class SymbolPart:
 
 
 def symbol_files(
-    names: Iterable[str], owners: Mapping[str, int], previous: SymbolPart | None = None
+    names: Iterable[str],
+    owners: Mapping[str, int],
+    previous: SymbolPart | None = None,
+    *,
+    lasting: bool = True,
 ) -> SymbolPart:
     """Return modules.symbols and its index: which module each exported symbol belongs to.
 
-    ``owners`` gives each symbol's module by its place among ``names``.
+    ``owners`` gives each symbol's module by its place among ``names``. What is not ``lasting`` is
+    of no use as the ``previous`` one of the next.
     """
     symbols = text.encode("\0".join(owners)).split(b"\0") if owners else []
     modules = [text.encode(name) for name in names]
@@ -54,7 +59,8 @@ def symbol_files(
     keys = IndexKeys()
     if not b"".join(entries).isascii():
         entries = {key: owner for key, owner in entries.items() if keys.holds(key)}
-    index = write_name_index(entries, modules, previous.index if previous else None)
+    known = previous.index if previous else None
+    index = write_name_index(entries, modules, known, lasting=lasting)
     return SymbolPart(
         files={"modules.symbols": b"".join(lines), "modules.symbols.bin": index.data},
         problems={"modules.symbols.bin": tuple(keys.problems)},
@@ -77,9 +83,9 @@ def _symbol_order(symbols: Set[bytes], known: SymbolOrder) -> SymbolOrder:
     return tuple(order)
 
 
-def symbol_row(names: tuple[str, ...], owners: dict[str, int]) -> tuple[Any, ...]:
+def symbol_row(names: tuple[str, ...], owners: dict[str, int], lasting: bool) -> tuple[Any, ...]:
     """Return what ``symbol_files`` makes, as an assistant hands it back."""
-    made = symbol_files(names, owners)
+    made = symbol_files(names, owners, lasting=lasting)
     return dict(made.files), dict(made.problems), index_row(made.index), made.order
 
 

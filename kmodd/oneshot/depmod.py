@@ -82,6 +82,7 @@ def carry_out(order: Order) -> Iterator[str]:
         only=order.files or None,
         symbol_prefix=order.symbol_prefix,
         leave_out=True,
+        lasting=False,
     )
     yield from database.inventory.problems
     if order.verbose:

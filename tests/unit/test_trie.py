@@ -245,6 +245,7 @@ def test_a_node_with_very_many_keys_below_it_holds_them_all_and_its_own() -> Non
     index = write_name_index(owners, [b"m", b"n"])
     assert [key for key, _, _ in trie.read_index(index.data)] == sorted(owners)
     assert index.data == write_index((key, record(0, b"m")) for key in owners)
+    assert write_name_index(owners, [b"m", b"n"], lasting=False) == NameIndex(index.data)
 
     owners[b"pci:"] = (b"n",)
     again = write_name_index(owners, [b"n", b"m"], index)
