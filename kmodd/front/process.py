@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -23,13 +24,15 @@ from kmodd.front.ledger import Ledger, OwnMemory, give_memory_back
 from kmodd.front.settings import FrontSettings
 from kmodd.front.wire import ANSWER_MAX, GREETING, FrameKind, Wire
 from kmodd.host.allowance import Allowance
-from kmodd.host.carried import Carried
 from kmodd.host.directories import by_descriptor
 from kmodd.host.nameless import nameless
 from kmodd.host.peers import uid_of
 from kmodd.host.relay import Relay
 from kmodd.host.systemd import lent_sockets
 from kmodd.host.transport import abstract_peer
+
+if TYPE_CHECKING:
+    from kmodd.host.carried import Carried
 
 STACK = 256 << 10
 """Bytes of a thread's stack: there may be as many threads as calls."""

@@ -57,7 +57,7 @@ class Operations:
             self._last_number += 1
             operation = Operation(self._last_number, END_CONNECTION, caller.socket, caller)
         operation.error = error
-        self._tell(operation, 0.0)
+        self.tell(operation, 0.0)
 
     def end_name(self, operation: Operation, error: KmoddError | None) -> None:
         """End what was done for one of several names, with its pins; ``error`` is its failure."""

@@ -83,7 +83,7 @@ def read(data: bytes) -> None:
     except ModuleFileError as error:
         if not str(error).startswith(f"{PATH}: "):
             raise AssertionError("an error that does not name its file") from error
-    quick = read_plain(lambda size, offset: data[offset : offset + size], len(data))
+    quick = read_plain(data, lambda whole, size, offset: whole[offset : offset + size], len(data))
     if quick is not None:
         assert quick == careful(data), "the quick reader has another answer"
     assert found is None or quick in (None, found)
