@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 VALUE_MAX = 1 << 20
 """Bytes of an offset or a size at most; a task has 9,792."""
 
+ENUMERATOR_MAX = (1 << 32) - 1
+"""The largest value of an enum's name."""
+
 
 class LayoutQuestion(NamedTuple):
-    """Where a field is, or how large it or its structure is; all in bytes.
+    """Where a field is, or how large it or its structure is, in bytes; or what an enum's name is.
 
     ``structures`` and ``fields`` are names, of which the first counts that a kernel has: things are
     renamed. A field's has those that it is in before it, with dots between. Without ``fields`` it
-    is the structure that is asked for.
+    is the structure that is asked for. Where ``structures`` are enums, ``fields`` are names of
+    theirs.
     """
 
     structures: tuple[str, ...]
@@ -56,6 +60,9 @@ def _answer(layouts: "Layouts", question: LayoutQuestion) -> int | None:
             if size is not None:
                 return size if size <= VALUE_MAX else None
         for path in question.fields:
+            value = layouts.value(structure, path)
+            if value is not None:
+                return value if 0 <= value <= ENUMERATOR_MAX else None
             field = layouts.field(structure, path)
             if field is not None and not field.bit_offset % 8:
                 value = field.size if question.is_size else field.offset

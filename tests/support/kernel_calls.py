@@ -3,7 +3,8 @@
 
 import itertools
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +18,13 @@ from tests.support.require import require_emulator
 
 require_emulator()
 
-from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS  # noqa: E402
+from kmodd.kernel.emulated.abi.function_table import (  # noqa: E402
+    DEFAULT_VERSION,
+    FUNCTIONS,
+    RECLAIMERS,
+    adopt,
+)
+from kmodd.kernel.emulated.abi.structures.declaring import Structure  # noqa: E402
 from kmodd.kernel.emulated.hardware.x86_64 import ARGUMENTS  # noqa: E402
 from kmodd.kernel.emulated.machine.crash import Crash  # noqa: E402
 from kmodd.kernel.emulated.machine.image import ModuleImage  # noqa: E402
@@ -34,7 +41,9 @@ __all__ = [
     "callback",
     "enter",
     "error_pointer",
+    "having",
     "held",
+    "laid_out",
     "oops",
     "paths",
     "put_arguments",
@@ -77,6 +86,26 @@ def enter(machine: Machine, name: str, *arguments: int) -> int:
     word = machine.invoke(machine.kernel_symbols.address(name), *arguments[:ARGUMENTS])
     machine.deferred.run()
     return FUNCTIONS[name].prototype.result.take(word)
+
+
+@contextmanager
+def having(**prototypes: str) -> Iterator[None]:
+    """Have the kernel's functions be as these words say (kernelimage.prototypes), for a while."""
+    adopt(DEFAULT_VERSION, "6.1.0", prototypes)
+    try:
+        yield
+    finally:
+        adopt(DEFAULT_VERSION, "6.1.0", {})
+
+
+@contextmanager
+def laid_out(structure: Structure, **numbers: int) -> Iterator[None]:
+    """Have a structure the fields of a later kernel than 6.1, for a while."""
+    structure.__dict__.update(numbers)
+    try:
+        yield
+    finally:
+        structure.adopt(None)
 
 
 def oops(machine: Machine, name: str, *arguments: int) -> str:

@@ -11,6 +11,26 @@ def _notifier(take: str, give: str, kind: str, at: int = 0) -> Pair:
 
 
 PAIRS = (
+    Pair("register_syscore", "unregister_syscore", "system core operations"),
+    Pair(
+        "__acpi_bus_register_driver", "acpi_bus_unregister_driver", "ACPI driver", again=errno.EBUSY
+    ),
+    Pair(
+        "__register_virtio_driver", "unregister_virtio_driver", "virtio driver", again=errno.EBUSY
+    ),
+    Pair("phy_drivers_register", "phy_drivers_unregister", "PHY driver"),
+    Pair(
+        "drop_reasons_register_subsys",
+        "drop_reasons_unregister_subsys",
+        "drop reasons",
+        number=True,
+    ),
+    Pair(
+        "nfnetlink_subsys_register",
+        "nfnetlink_subsys_unregister",
+        "netfilter netlink",
+        again=errno.EBUSY,
+    ),
     Pair("mce_register_decode_chain", "mce_unregister_decode_chain", "machine check notifier"),
     Pair(
         "register_memory_notifier",

@@ -15,6 +15,8 @@ from kmodd.kernel.emulated.abi import structures
 from kmodd.kernel.emulated.abi.per_cpu import OF_6_1
 from kmodd.kernel.emulated.abi.structures import (
     DENTRY,
+    DENTRY_FLAGS,
+    HOTPLUG_STATE,
     MODULE,
     QUESTIONS,
     TASK,
@@ -80,6 +82,17 @@ def test_what_the_kernel_says_takes_the_place_of_what_is_typed_in() -> None:
         assert DENTRY.siblings
     adopt(None)
     assert (TASK.state, DENTRY.siblings) == (24, 144)
+
+
+def test_a_name_of_an_enum_is_what_the_kernel_says_or_else_a_macro() -> None:
+    online = LayoutQuestion(("cpuhp_state",), ("CPUHP_AP_ONLINE_DYN",), is_size=False)
+    assert online in QUESTIONS
+    assert (HOTPLUG_STATE.online, DENTRY_FLAGS.kinds) == (201, 0x700000)
+    adopt({online: 192})
+    assert (HOTPLUG_STATE.online, HOTPLUG_STATE.prepare, DENTRY_FLAGS.kinds) == (192, 70, 0x700000)
+    assert not DENTRY.has("parent")
+    adopt(None)
+    assert HOTPLUG_STATE.online == 201
 
 
 def test_a_kernel_without_any_of_a_structure_lacks_its_size_too() -> None:

@@ -17,6 +17,7 @@ from kmodd.kernelimage.btf import (
     Parameter,
     Variable,
 )
+from kmodd.kernelimage.questions import LayoutQuestion, answer
 from tests.support.btf_writer import BtfWriter
 
 UNSIGNED = -1 & 0xFFFFFFFF
@@ -53,6 +54,20 @@ def test_fields_are_found_by_the_kernels_names(order: str) -> None:
     assert (field.offset, field.size) == (16, 24)
     assert list(found.fields("dentry")) == ["flags", "next", "d_lockref", "hash"]
     assert found.fields("dentry")["hash"] == Field(64, 64, long)
+
+
+def test_the_names_of_an_enum_are_found_by_its_own() -> None:
+    writer, *_ = small()
+    writer.add(BtfKind.ENUM, "mode", 4, parts=[("ABS", 0), ("SOFT", 4), ("BAD", -1)], flag=True)
+    writer.add(BtfKind.ENUM64, "big", 8, parts=[("HIGH", 1, 2)])
+    found = layouts(writer)
+    assert [found.value("mode", each) for each in ("ABS", "SOFT", "HIGH")] == [0, 4, None]
+    assert [found.value("big", "HIGH"), found.value("none", "HIGH")] == [1 | 2 << 32, None]
+    asked = [
+        LayoutQuestion(("none", "mode"), ("GONE", name), is_size=False) for name in ("SOFT", "BAD")
+    ]
+    asked.append(LayoutQuestion(("big",), ("HIGH",), is_size=False))
+    assert answer(found, asked) == {asked[0]: 4}
 
 
 def test_what_a_kernel_does_not_have_is_not_there() -> None:

@@ -152,6 +152,14 @@ class Layouts:
         """Return the value of a name of an enum."""
         return self._enumerators.get(name)
 
+    def value(self, enum: str, name: str) -> int | None:
+        """Return the value of a name of the enum of that name."""
+        number = self.btf.find(enum, BtfKind.ENUM, BtfKind.ENUM64)
+        if number is None:
+            return None
+        found = (each.value for each in self.btf.enumerators(number) if each.name == name)
+        return next(found, None)
+
     def prototype(self, function: str) -> FunctionType | None:
         """Return what a function takes and returns."""
         number = self.btf.find(function, BtfKind.FUNC)

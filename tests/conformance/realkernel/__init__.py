@@ -4,4 +4,5 @@
 table    the recorded loads of a real kernel
 replay   the same loads on the emulated kernel
 compare  how far the two agree, and why they do not
+coverage what a tree's modules call and nobody has modelled
 """

@@ -9,6 +9,7 @@ from kmodd.kernel.emulated.hardware import addresses
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     callback,
+    having,
     held,
     oops,
     put_structure,
@@ -54,6 +55,20 @@ def test_a_disk_has_a_queue_and_a_whole_partition(machine: Machine, make: str, e
     run(machine, end, 0)
 
 
+@pytest.mark.parametrize(
+    ("make", "word", "data"),
+    [("__blk_mq_alloc_disk", "ppppp", 0xDADA), ("__blk_alloc_disk", "ppip", 0)],
+)
+def test_a_disk_is_made_with_its_limits_since_6_9(
+    machine: Machine, make: str, word: str, data: int
+) -> None:
+    with having(**{make: word}):
+        disk = run(machine, make, 0, ROOM, 0xDADA, 0)
+    queue = machine.memory.number(disk + QUEUE)
+    assert machine.memory.number(queue + QUEUE_DATA) == data
+    assert kinds(machine) == ["disk"]
+
+
 def test_a_disks_own_memory_is_freed_by_its_driver(machine: Machine) -> None:
     free = callback(machine)
     disk = run(machine, "__blk_alloc_disk", 0, 0)
@@ -71,8 +86,10 @@ def test_a_disk_has_as_many_sectors_as_it_is_told(machine: Machine, function: st
     assert oops(machine, function, 0, 8).startswith(NULL_DEREFERENCE)
 
 
-def test_a_queue_goes_when_it_is_put(machine: Machine) -> None:
-    queue = run(machine, "blk_mq_init_queue", ROOM)
+@pytest.mark.parametrize("make", ["blk_mq_init_queue", "blk_mq_alloc_queue"])
+def test_a_queue_goes_when_it_is_put(machine: Machine, make: str) -> None:
+    queue = run(machine, make, ROOM, 0, 0xDADA)
+    assert machine.memory.number(queue + QUEUE_DATA) == 0xDADA * (make == "blk_mq_alloc_queue")
     assert kinds(machine) == ["request queue"]
     run(machine, "blk_mq_destroy_queue", queue)
     assert machine.heap.size(queue) is not None
@@ -87,7 +104,8 @@ def test_a_queue_goes_when_it_is_put(machine: Machine) -> None:
         *("blk_queue_max_hw_sectors", "blk_queue_logical_block_size", "blk_queue_io_min"),
         *("blk_queue_physical_block_size", "blk_queue_io_opt", "blk_queue_flag_set"),
         *("blk_queue_flag_clear", "blk_queue_write_cache", "blk_queue_max_discard_sectors"),
-        "blk_queue_max_write_zeroes_sectors",
+        *("blk_queue_max_write_zeroes_sectors", "queue_limits_commit_update"),
+        *("queue_limits_commit_update_frozen", "queue_limits_set"),
     ],
 )
 def test_a_queues_limits_bind_nobody(machine: Machine, function: str) -> None:
@@ -104,6 +122,15 @@ def test_a_counter_begins_with_its_amount(machine: Machine, amount: int) -> None
     assert run(machine, "__percpu_counter_init", counter, amount, 0, 0) == 0
     assert machine.memory.number(counter + 8, 8, signed=True) == amount
     run(machine, "percpu_counter_destroy", counter)
+    assert held(machine) == []
+
+
+def test_counters_that_lie_together_begin_together(machine: Machine) -> None:
+    counters = put_structure(machine, 120, {})
+    assert run(machine, "__percpu_counter_init_many", counters, -7, 0, 2, 0) == 0
+    amounts = [machine.memory.number(counters + 40 * at + 8, signed=True) for at in range(3)]
+    assert amounts == [-7, -7, 0]
+    run(machine, "percpu_counter_destroy_many", counters, 2)
     assert held(machine) == []
 
 

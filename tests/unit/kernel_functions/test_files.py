@@ -23,7 +23,10 @@ PROC_FILES = [
     *("proc_create_net_data", "proc_create_net_data_write", "proc_create_net_single"),
     "proc_create_net_single_write",
 ]
-DEBUG_FILES = ["debugfs_create_file", "debugfs_create_file_unsafe", "debugfs_create_blob"]
+DEBUG_FILES = [
+    *("debugfs_create_file", "debugfs_create_file_unsafe", "debugfs_create_blob"),
+    *("debugfs_create_file_full", "debugfs_create_file_short"),
+]
 DEBUG_VALUES = [
     *("debugfs_create_u8", "debugfs_create_u16", "debugfs_create_u32", "debugfs_create_u64"),
     *("debugfs_create_x8", "debugfs_create_x16", "debugfs_create_x32", "debugfs_create_x64"),

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from kmodd.kernel.emulated.abi.structures import DENTRY_FLAGS
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     callback,
     error_pointer,
     held,
+    laid_out,
     oops,
     put_structure,
     put_text,
@@ -207,6 +209,22 @@ def test_a_deleted_entry_that_nobody_else_has_loses_its_inode(machine: Machine) 
     assert machine.heap.size(inode) is None
 
 
+def test_an_entry_that_stays_has_its_inode_and_one_reference_more(machine: Machine) -> None:
+    above = super_block(machine)
+    entry, inode = entry_of(machine, root_of(machine, above)), run(machine, "new_inode", above)
+    before = count(machine, entry)
+    assert run(machine, "d_make_persistent", entry, inode) == entry
+    assert machine.memory.number(entry + ENTRY_INODE) == inode
+    assert count(machine, entry) == before + 1
+
+
+def test_entries_of_a_super_block_have_its_operations(machine: Machine) -> None:
+    above, operations = super_block(machine), put_structure(machine, 128, {})
+    run(machine, "set_default_d_op", above, operations)
+    entry = entry_of(machine, root_of(machine, above))
+    assert machine.memory.number(entry + ENTRY_OPERATIONS) == operations
+
+
 @pytest.mark.parametrize("function", ["d_instantiate", "d_add"])
 @pytest.mark.parametrize(
     ("mode", "kind"),
@@ -224,6 +242,15 @@ def test_an_entry_knows_the_kind_of_its_inode(
     run(machine, function, entry, inode)
     assert machine.memory.number(entry + ENTRY_INODE) == inode
     assert machine.memory.number(entry, 4) == kind | 8
+
+
+def test_an_entry_says_the_kind_of_its_inode_as_the_kernel_has_it(machine: Machine) -> None:
+    above = super_block(machine)
+    entry, inode = entry_of(machine, root_of(machine, above)), run(machine, "new_inode", above)
+    machine.memory.put(inode, 0o040755, 2)
+    with laid_out(DENTRY_FLAGS, kinds=0x380000, directory=0x100000):
+        run(machine, "d_add", entry, inode)
+    assert machine.memory.number(entry, 4) & 0x380000 == 0x100000
 
 
 @pytest.mark.parametrize("hold", ["igrab", "ihold"])
@@ -259,6 +286,8 @@ def test_every_inode_number_is_new_and_none_is_0(machine: Machine) -> None:
     ("function", "result"),
     [
         ("always_delete_dentry", 1),
+        ("simple_inode_init_ts", 0),
+        ("inode_set_ctime_current", 0),
         *((each, 0) for each in ("d_drop", "__d_drop", "d_rehash")),
         *((each, 0) for each in ("inc_nlink", "drop_nlink", "clear_nlink", "mntput")),
     ],

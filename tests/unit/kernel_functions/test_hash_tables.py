@@ -28,7 +28,17 @@ def put_parameters(machine: Machine, **changes: int) -> int:
     return PARAMETERS
 
 
-@pytest.mark.parametrize(("name", "is_list"), [("rhashtable_init", 0), ("rhltable_init", 1)])
+TABLES = (
+    ("rhashtable_init", 0),
+    ("rhltable_init", 1),
+    ("rhashtable_init_noprof", 0),
+    ("rhltable_init_noprof", 1),
+    ("__rhashtable_init_noprof", 0),
+    ("__rhltable_init_noprof", 1),
+)
+
+
+@pytest.mark.parametrize(("name", "is_list"), TABLES)
 def test_a_table_has_its_parameters_and_empty_buckets(name: str, is_list: int) -> None:
     machine = new_machine()
     machine.memory.write(TABLE, b"\xff" * 64)
@@ -44,7 +54,7 @@ def test_a_table_has_its_parameters_and_empty_buckets(name: str, is_list: int) -
     assert held(machine) == [("hash table", "")]
 
 
-@pytest.mark.parametrize("name", ["rhashtable_init", "rhltable_init"])
+@pytest.mark.parametrize("name", [name for name, _ in TABLES])
 def test_a_table_without_a_key_is_not_made(name: str) -> None:
     machine = new_machine()
     assert run(machine, name, TABLE, put_parameters(machine, key=0)) == -errno.EINVAL

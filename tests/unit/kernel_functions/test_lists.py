@@ -101,7 +101,9 @@ def test_a_node_that_was_linked_is_in_the_tree() -> None:
     put_tree(machine)
     machine.memory.put(node(7), node(6))
     machine.memory.put(node(6) + RIGHT, node(7))
-    run(machine, "rb_insert_color", node(7), HEAD)
+    for insert in ("rb_insert_color", "__rb_insert_augmented"):
+        run(machine, insert, node(7), HEAD, 0)
+    run(machine, "__rb_erase_color", node(7), HEAD, 0)
     assert walk(machine, "rb_first", "rb_next") == list(range(8))
 
 

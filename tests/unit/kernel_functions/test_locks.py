@@ -29,7 +29,7 @@ SUCCEED = """
 
 SAY_NOTHING = """
     _raw_read_lock_irqsave _raw_write_lock_irqsave __srcu_read_lock __cond_resched
-    __SCT__cond_resched __SCT__might_resched get_state_synchronize_rcu
+    _cond_resched __SCT__cond_resched __SCT__might_resched get_state_synchronize_rcu
     debug_lockdep_rcu_enabled
 """
 """What they return is 0: flags, an index, a state, and no lock debugging."""
@@ -41,13 +41,13 @@ SAY_YES = """
 """
 
 RETURN = """
-    __fentry__ __x86_return_thunk zen_untrain_ret mcount __mutex_init mutex_lock
+    __fentry__ __x86_return_thunk zen_untrain_ret mcount __mutex_init mutex_init_generic mutex_lock
     mutex_unlock mutex_lock_io ww_mutex_unlock _raw_read_lock _raw_read_lock_bh
     _raw_read_lock_irq _raw_read_unlock _raw_read_unlock_bh _raw_read_unlock_irq
     _raw_read_unlock_irqrestore _raw_write_lock _raw_write_lock_bh _raw_write_lock_irq
     _raw_write_unlock _raw_write_unlock_bh _raw_write_unlock_irq
     _raw_write_unlock_irqrestore __init_rwsem down_read down_write up_read up_write
-    downgrade_write down up percpu_down_write percpu_up_write percpu_free_rwsem
+    downgrade_write down up percpu_down_write __percpu_up_read percpu_up_write percpu_free_rwsem
     cpus_read_lock cpus_read_unlock rtnl_lock rtnl_unlock __rtnl_unlock genl_lock
     genl_unlock console_lock console_unlock lock_sock_nested release_sock synchronize_rcu
     synchronize_rcu_expedited synchronize_rcu_tasks synchronize_net synchronize_srcu

@@ -121,8 +121,9 @@ def test_actions_are_taken_the_last_first(bound: Bound) -> None:
     code = callback(bound.machine)
     bound.machine.memory.write(code.address, bytes.fromhex("488b0748ff00488b0848894f08c3"))
     data = [put_structure(bound.machine, 16, {0: order}) for _ in range(3)]
-    for each in data:
-        assert bound.run("devm_add_action", bound.device, code.address, each) == 0
+    names = ("devm_add_action", "__devm_add_action", "devm_add_action")
+    for name, each in zip(names, data, strict=True):
+        assert bound.run(name, bound.device, code.address, each, 0) == 0
     bound.unbind()
     assert [bound.machine.memory.number(each + 8) for each in data] == [3, 2, 1]
 

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: slabs, vmalloc, device memory, pools (mm/)."""
+"""Memory: kmalloc, vmalloc, device memory (mm/)."""
 
 import pytest
 
 from kmodd.kernel.emulated.hardware import addresses
-from tests.support.kernel_calls import held, put_code, put_text, run, unload
+from tests.support.kernel_calls import having, held, put_text, run, unload
 from tests.support.machine import ROOM, new_machine
 
 ZERO_SIZE_PTR, PAGE = 16, 4096
 HUGE = (1 << 64) - 1
-INT_MAX = (1 << 31) - 1
 
 MEGABYTE = 1 << 20
 CACHE = ROOM + 256
@@ -26,6 +25,14 @@ UNBROKEN = {
     "kmem_cache_alloc_trace": (CACHE, 0),
     "kmalloc_node_trace": (CACHE, 0, 0),
     "kmem_cache_alloc_node_trace": (CACHE, 0, 0),
+    "__kmalloc_noprof": (),
+    "__kmalloc_node_noprof": (),
+    "__kmalloc_node_track_caller_noprof": (),
+    "__kmalloc_large_noprof": (),
+    "__kmalloc_large_node_noprof": (),
+    "kmalloc_order_trace": (),
+    "__kmalloc_cache_noprof": (CACHE, 0),
+    "__kmalloc_cache_node_noprof": (CACHE, 0, 0),
 }
 """What stands before the size for functions whose memory is in one piece."""
 
@@ -39,6 +46,9 @@ VIRTUAL = (
     "vmalloc_32_user",
     "__vmalloc",
     "vmalloc_huge",
+    *("vmalloc_noprof", "vzalloc_noprof", "vmalloc_node_noprof", "vzalloc_node_noprof"),
+    *("vmalloc_user_noprof", "vmalloc_32_noprof", "vmalloc_32_user_noprof", "__vmalloc_noprof"),
+    *("vmalloc_huge_noprof", "vmalloc_huge_node_noprof"),
 )
 
 FREEING = (
@@ -78,12 +88,38 @@ def test_vmalloc_gives_more_but_not_nothing(name: str) -> None:
     assert held(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
 
 
-def test_kvmalloc_takes_from_both() -> None:
+@pytest.mark.parametrize(
+    "name", ["kvmalloc_node", "kvmalloc_node_noprof", "__kvmalloc_node_noprof"]
+)
+def test_kvmalloc_takes_from_both(name: str) -> None:
     machine = new_machine()
-    assert run(machine, "kvmalloc_node", 0) == ZERO_SIZE_PTR
-    assert run(machine, "kvmalloc_node", HUGE) == 0
-    assert run(machine, "kvmalloc_node", 5 * MEGABYTE) % PAGE == 0
+    assert run(machine, name, 0) == ZERO_SIZE_PTR
+    assert run(machine, name, HUGE) == 0
+    assert run(machine, name, 5 * MEGABYTE) % PAGE == 0
     assert unload(machine) == [("memory", f"{5 * MEGABYTE} bytes of memory")]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("__kmalloc_node_noprof", "p8p4i"),
+        ("__kmalloc_node_track_caller_noprof", "p8p4i8"),
+        ("__kvmalloc_node_noprof", "p8p4i"),
+        ("__kvmalloc_node_noprof", "p8p84i"),
+    ],
+)
+def test_memory_may_be_taken_from_buckets(name: str, word: str) -> None:
+    machine = new_machine()
+    with having(**{name: word}):
+        made = run(machine, name, 48, ROOM, 0, 0)
+    assert machine.heap.size(made) == 48
+
+
+@pytest.mark.parametrize("name", ["vmalloc_array_noprof", "vcalloc_noprof"])
+def test_an_array_has_room_for_all_its_elements(name: str) -> None:
+    machine = new_machine()
+    assert machine.heap.size(run(machine, name, 12, 8)) == 96
+    assert [run(machine, name, 0, 8), run(machine, name, HUGE, 2)] == [0, 0]
 
 
 @pytest.mark.parametrize("name", FREEING)
@@ -122,19 +158,25 @@ def test_what_a_module_leaves_is_reclaimed() -> None:
     assert [machine.heap.size(each) for each in left] == [None, None]
 
 
-def test_krealloc_keeps_the_contents_and_frees_the_old() -> None:
+UNBROKEN_AGAIN = ("krealloc", "krealloc_noprof", "krealloc_node_align_noprof")
+ANY_AGAIN = ("kvrealloc_noprof", "kvrealloc_node_align_noprof")
+
+
+@pytest.mark.parametrize("name", [*UNBROKEN_AGAIN, *ANY_AGAIN])
+def test_krealloc_keeps_the_contents_and_frees_the_old(name: str) -> None:
     machine = new_machine()
-    old = run(machine, "krealloc", 0, 6)
+    old = run(machine, name, 0, 6)
     machine.memory.write(old, b"old bye!")
-    assert run(machine, "krealloc", old, 8) == old
-    fresh = run(machine, "krealloc", old, 1000)
+    assert run(machine, name, old, 8) == old
+    fresh = run(machine, name, old, 1000)
     assert machine.memory.read(fresh, 12) == b"old bye!" + bytes(4)
     assert held(machine) == [("memory", "1000 bytes of memory")]
-    assert run(machine, "krealloc", fresh, 10) == fresh
-    assert run(machine, "krealloc", fresh, 4 * MEGABYTE + 1) == 0
+    assert run(machine, name, fresh, 10) == fresh
+    assert run(machine, name, fresh, HUGE) == 0
     assert machine.heap.size(fresh) == 1000
-    assert run(machine, "krealloc", fresh, 0) == ZERO_SIZE_PTR
+    assert run(machine, name, fresh, 0) == ZERO_SIZE_PTR
     assert held(machine) == []
+    assert bool(run(machine, name, 0, 4 * MEGABYTE + 1)) is (name in ANY_AGAIN)
 
 
 def test_kvrealloc_only_grows() -> None:
@@ -162,6 +204,9 @@ def test_the_room_of_an_allocation_is_that_of_its_cache(name: str) -> None:
     ("name", "arguments", "expected"),
     [
         ("kmemdup", (3,), b"a\0b"),
+        ("kmemdup_noprof", (3,), b"a\0b"),
+        ("kmemdup_array", (3, 2), b"a\0bcd\0"),
+        ("kvmemdup", (3,), b"a\0b"),
         ("kstrdup", (), b"a\0"),
         ("kstrdup_const", (), b"a\0"),
         ("kstrndup", (3,), b"a\0"),
@@ -187,6 +232,8 @@ def test_a_copy_is_memory_of_its_own(
         ("kstrndup", (4,)),
         ("kmemdup_nul", (4,)),
         ("kmemdup", (4 * MEGABYTE + 1,)),
+        ("kmemdup_array", (4 * MEGABYTE, 2)),
+        ("kvmemdup", (HUGE,)),
         ("kmemdup_nul", (HUGE,)),
     ],
 )
@@ -218,55 +265,6 @@ def test_text_is_printed_from_a_list_of_arguments(name: str) -> None:
     made = run(machine, name, 0, put_text(machine, b"%d-%d", ROOM), arguments)
     assert machine.memory.string(made) == b"7-8"
     assert held(machine) == [("memory", "4 bytes of memory")]
-
-
-COUNT_UP = "48c70707000000c3"
-"""x86 code of a constructor: movq $7, (%rdi); ret"""
-
-
-@pytest.mark.parametrize("name", ["kmem_cache_create", "kmem_cache_create_usercopy"])
-def test_a_slab_cache_gives_objects_that_are_constructed(name: str) -> None:
-    machine = new_machine()
-    constructor = put_code(machine, COUNT_UP)
-    rest = (0, 0, constructor) if name == "kmem_cache_create" else (0, 0, 0, 0, constructor)
-    cache = run(machine, name, put_text(machine, b"things", ROOM), 48, *rest)
-    assert held(machine) == [("slab cache", "slab cache 'things'")]
-    assert run(machine, "kmem_cache_size", cache) == 48
-    takers = ("kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru")
-    objects = [run(machine, each, cache, 0, 0) for each in takers]
-    assert [machine.memory.number(each) for each in objects] == [7, 7, 7]
-    assert len(held(machine)) == 4
-    for each in objects:
-        run(machine, "kmem_cache_free", cache, each)
-    assert run(machine, "kmem_cache_shrink", cache) == 0
-    run(machine, "kmem_cache_destroy", cache)
-    assert (held(machine), machine.heap.size(cache)) == ([], None)
-    run(machine, "kmem_cache_destroy", 0)
-
-
-@pytest.mark.parametrize(("text", "size"), [(0, 48), (ROOM, 4 * MEGABYTE + 1)])
-def test_a_slab_cache_needs_a_name_and_a_size(text: int, size: int) -> None:
-    machine = new_machine()
-    assert run(machine, "kmem_cache_create", text, size, 0, 0, 0) == 0
-    assert run(machine, "kmem_cache_create_usercopy", text, size, 0, 0, 0, 0, 0) == 0
-    assert held(machine) == []
-
-
-def test_a_slab_cache_that_is_left_is_reclaimed() -> None:
-    machine = new_machine()
-    cache = run(machine, "kmem_cache_create", put_text(machine, b"left", ROOM), 8, 0, 0, 0)
-    assert unload(machine) == [("slab cache", "slab cache 'left'")]
-    assert machine.heap.size(cache) is None
-
-
-def test_an_object_that_is_freed_twice_is_told() -> None:
-    lines = list[str]()
-    machine = new_machine(lines)
-    cache = run(machine, "kmem_cache_create", put_text(machine, b"things", ROOM), 48, 0, 0, 0)
-    each = run(machine, "kmem_cache_alloc", cache, 0)
-    run(machine, "kmem_cache_free", cache, each)
-    run(machine, "kmem_cache_free", cache, each)
-    assert "where nothing is allocated" in lines[0]
 
 
 MAPPINGS = {"ioremap": (), "ioremap_cache": (), "ioremap_wc": (), "ioremap_uc": ()}
@@ -316,64 +314,6 @@ def test_memory_for_dma_has_an_address_for_the_device_too() -> None:
     machine.memory.put(ROOM + 8, 5)
     assert run(machine, "dma_alloc_attrs", ROOM, HUGE, ROOM + 8, 0, 0) == 0
     assert machine.memory.number(ROOM + 8) == 5
-
-
-@pytest.mark.parametrize("name", ["mempool_create", "mempool_create_node"])
-def test_a_memory_pool_is_made_and_destroyed(name: str) -> None:
-    machine = new_machine()
-    pool = run(machine, name, 4, 0, 0, 0, 0, 0)
-    assert pool >= addresses.DIRECT_MAP
-    assert held(machine) == [("memory pool", "a memory pool")]
-    run(machine, "mempool_destroy", pool)
-    run(machine, "mempool_destroy", pool)
-    run(machine, "mempool_destroy", 0)
-    assert held(machine) == []
-
-
-@pytest.mark.parametrize(
-    ("size", "align", "boundary", "is_made"),
-    [
-        (64, 0, 0, True),
-        (64, 64, 4096, True),
-        (64, 48, 0, False),
-        (0, 8, 0, False),
-        (INT_MAX + 1, 8, 0, False),
-        (64, 8, 32, False),
-        (64, 8, 96, False),
-    ],
-)
-def test_a_pool_for_dma_has_blocks_within_boundaries(
-    size: int, align: int, boundary: int, is_made: bool
-) -> None:
-    machine = new_machine()
-    pool = run(machine, "dma_pool_create", ROOM, ROOM, size, align, boundary)
-    assert (pool != 0) == is_made
-    assert held(machine) == [("memory pool", "a memory pool")] * is_made
-    run(machine, "dma_pool_destroy", pool)
-    assert held(machine) == []
-
-
-@pytest.mark.parametrize(
-    ("take", "give", "booked"),
-    [
-        ("register_shrinker", "unregister_shrinker", "shrinker"),
-        ("prealloc_shrinker", "unregister_shrinker", "shrinker"),
-        ("bioset_init", "bioset_exit", "bio set"),
-        ("mempool_init", "mempool_exit", "memory pool"),
-        ("__list_lru_init", "list_lru_destroy", "LRU list"),
-    ],
-)
-def test_what_the_caller_has_room_for_is_set_up_and_given_back(
-    take: str, give: str, booked: str
-) -> None:
-    machine = new_machine()
-    assert run(machine, take, ROOM, put_text(machine, b"one", ROOM + 256)) == 0
-    assert held(machine) == [(booked, booked)]
-    run(machine, "register_shrinker_prepared", ROOM)
-    run(machine, give, ROOM)
-    assert held(machine) == []
-    run(machine, take, ROOM, ROOM + 256)
-    assert unload(machine) == [(booked, booked)]
 
 
 def test_an_object_that_a_user_copies_is_within_bounds() -> None:

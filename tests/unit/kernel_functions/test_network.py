@@ -27,6 +27,7 @@ from tests.support.registrations import (
 INIT, PRE_EXIT, EXIT, EXIT_BATCH, ID, SIZE = 16, 24, 32, 40, 56, 64
 NET_GENERIC = 3144
 SOCKET_SOCK, SOCKET_OPERATIONS, SOCK_SOCKET = 24, 32, 624
+SOCK_PROT, SOCK_NET, SOCK_CREATOR = 40, 48, 528
 AF_INET, STREAM = 2, 1
 
 
@@ -125,7 +126,6 @@ MAKERS = [
     ("__netlink_kernel_create", "netlink_kernel_release", "netlink socket"),
     ("__alloc_skb", "kfree_skb_reason", "packet buffer"),
     ("__netdev_alloc_skb", "consume_skb", "packet buffer"),
-    ("sk_alloc", "sk_free", "socket"),
 ]
 SUCCEEDS = [
     *("kernel_bind", "kernel_listen", "kernel_connect", "kernel_getsockname", "skb_dequeue"),
@@ -268,6 +268,39 @@ def test_a_socket_of_no_family_or_type_is_refused(
     machine.memory.put(ROOM, 7)
     assert run(machine, function, 0, family, kind, 0, ROOM, 1) == code
     assert (machine.memory.number(ROOM), held(machine)) == (7, [])
+
+
+def test_a_sock_is_as_large_as_its_protocol_has_it_and_knows_its_name_space(
+    machine: Machine,
+) -> None:
+    protocol = put_structure(machine, 512, {352: 5000})
+    sock = run(machine, "sk_alloc", 0xBA0, AF_INET, 0, protocol, 1)
+    assert machine.heap.size(sock) == 5000
+    pointers = [machine.memory.number(sock + at) for at in (SOCK_PROT, SOCK_NET, SOCK_CREATOR)]
+    assert pointers == [protocol, 0xBA0, protocol]
+    assert machine.memory.number(sock + 16, 2) == AF_INET
+    run(machine, "sk_free", sock)
+    assert (held(machine), machine.heap.size(sock)) == ([], None)
+    assert oops(machine, "sk_alloc", 0, AF_INET, 0, 0, 0).startswith(NULL_DEREFERENCE)
+
+
+def test_a_socket_that_the_kernel_makes_is_in_a_name_space(machine: Machine) -> None:
+    run(machine, "sock_create_kern", 0xBA0, AF_INET, STREAM, 6, ROOM)
+    sock = machine.memory.number(machine.memory.number(ROOM) + SOCKET_SOCK)
+    run(machine, "inet_ctl_sock_create", ROOM, AF_INET, 3, 1, 0xBA8)
+    other = machine.memory.number(ROOM)
+    assert [machine.memory.number(each + SOCK_NET) for each in (sock, other)] == [0xBA0, 0xBA8]
+
+
+def test_a_packet_is_dropped_for_a_reason(machine: Machine) -> None:
+    packet = run(machine, "__alloc_skb", 100, 0, 0, 0)
+    for _ in range(2):
+        run(machine, "sk_skb_reason_drop", 0, packet, 2)
+    assert (held(machine), machine.heap.size(packet)) == ([], None)
+
+
+def test_a_message_that_nobody_listens_to_has_no_room(machine: Machine) -> None:
+    assert run(machine, "genlmsg_put", ROOM, 0, 0, ROOM, 0, 1) == 0
 
 
 def test_a_control_sock_is_released_as_its_socket(machine: Machine) -> None:

@@ -5,10 +5,12 @@ import errno
 
 import pytest
 
+from kmodd.kernel.emulated.abi.structures import NET_DEVICE
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     callback,
     held,
+    laid_out,
     oops,
     paths,
     put_structure,
@@ -70,6 +72,12 @@ def test_a_device_is_set_up_and_has_room_for_its_driver(machine: Machine) -> Non
     run(machine, "free_netdev", device)
     assert (held(machine), machine.heap.size(device)) == ([], None)
     run(machine, "free_netdev", device)
+
+
+def test_a_device_says_how_large_its_drivers_part_is_since_6_13(machine: Machine) -> None:
+    with laid_out(NET_DEVICE, private_size=2000):
+        device = allocate(machine, "dummy%d", 0, 100)
+    assert machine.memory.number(device + 2000, 4) == 100
 
 
 @pytest.mark.parametrize("queues", [(0, 1), (1, 0), (0, 0), (1 << 32, 1)])

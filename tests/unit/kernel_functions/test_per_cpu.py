@@ -10,7 +10,10 @@ from tests.support.machine import new_machine
 HUGE = (1 << 64) - 1
 
 
-@pytest.mark.parametrize("name", ["__alloc_percpu", "__alloc_percpu_gfp"])
+NAMES = ("__alloc_percpu", "__alloc_percpu_gfp", "pcpu_alloc_noprof")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_per_cpu_memory_is_an_offset_into_each_processors_area(name: str) -> None:
     machine = new_machine()
     offset = run(machine, name, 24, 8)
@@ -23,7 +26,7 @@ def test_per_cpu_memory_is_an_offset_into_each_processors_area(name: str) -> Non
     assert held(machine) == []
 
 
-@pytest.mark.parametrize("name", ["__alloc_percpu", "__alloc_percpu_gfp"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("size", "align"), [(0, 8), (32769, 8), (HUGE, 8), (8, 8192), (8, 24)])
 def test_per_cpu_memory_has_a_size_and_an_alignment_in_bounds(
     name: str, size: int, align: int

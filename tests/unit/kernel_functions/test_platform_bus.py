@@ -12,6 +12,7 @@ from tests.support.kernel_calls import (
     Callback,
     callback,
     error_pointer,
+    having,
     held,
     oops,
     paths,
@@ -319,6 +320,30 @@ def test_a_driver_may_bring_its_device_along(machine: Machine) -> None:
     failed = run(machine, name, leds.address, unwilling.address, *rest)
     assert failed == error_pointer(errno.ENODEV)
     assert (held(machine), shown(machine)) == ([], [])
+
+
+SINCE_7 = {
+    "__platform_driver_register": "ippp",
+    "__platform_driver_probe": "ipppp",
+    "__platform_register_drivers": "ip4pp",
+    "__platform_create_bundle": "pppp4p8pp",
+}
+"""The words of functions that take the name of their caller's module, too."""
+
+
+def test_drivers_may_come_with_the_name_of_their_module(machine: Machine) -> None:
+    with having(**SINCE_7):
+        one, two, late = (driver(machine, each) for each in ("one", "two", "late"))
+        module = put_text(machine, "sample")
+        assert run(machine, "__platform_driver_register", one.address, 0, module) == 0
+        table = put_pointers(machine, two.address)
+        assert run(machine, "__platform_register_drivers", table, 1, 0, module) == 0
+        probe = callback(machine)
+        arguments = (late.address, probe.address)
+        assert run(machine, "__platform_driver_probe", *arguments, 0, module) == -errno.ENODEV
+        device = run(machine, "__platform_create_bundle", *arguments, 0, 0, 0, 0, 0, module)
+        assert (probe.calls, probe.arguments[0]) == (1, device)
+    assert kinds(machine) == ["driver"] * 3 + ["name", "platform device"]
 
 
 def test_a_module_that_goes_without_them_leaves_neither_driver_nor_device(

@@ -7,7 +7,7 @@ import pytest
 
 from kmodd.kernel.emulated.machine.clock import HZ
 from kmodd.kernel.emulated.reporting.log import Level
-from tests.support.kernel_calls import Crash, put_arguments, put_text, run
+from tests.support.kernel_calls import Crash, oops, put_arguments, put_text, run
 from tests.support.machine import ROOM, Machine, new_machine
 
 FORMAT, BUFFER, DEVICE, OTHER, LIST = (ROOM + at for at in (0, 4096, 8192, 12288, 16384))
@@ -82,6 +82,15 @@ def test_a_panic_ends_who_calls_it() -> None:
     machine = new_machine()
     with pytest.raises(Crash, match=r"Kernel panic - not syncing: no 3"):
         run(machine, "panic", put_text(machine, b"no %d", FORMAT), 3)
+
+
+def test_what_would_go_beyond_an_object_ends_who_does_it() -> None:
+    machine = new_machine()
+    why = oops(machine, "fortify_panic", put_text(machine, b"memcpy", FORMAT))
+    assert why == "detected buffer overflow in memcpy"
+    for reason, how in ((16, "read"), (17, "write")):
+        why = oops(machine, "__fortify_panic", reason, 4, 8)
+        assert why == f"detected buffer overflow: 8 byte {how} of buffer size 4"
 
 
 def device(machine: Machine, **pointers: int) -> int:

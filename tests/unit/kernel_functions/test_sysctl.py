@@ -9,7 +9,10 @@ from tests.support.kernel_calls import NULL_DEREFERENCE, held, oops, put_text, r
 from tests.support.machine import ROOM, Machine, new_machine
 
 HANDLER, DIRECTORY = ROOM, ROOM + 64
-REGISTERS = ["register_sysctl", "register_net_sysctl", "register_sysctl_table"]
+REGISTERS = [
+    *("register_sysctl", "register_net_sysctl", "register_sysctl_table"),
+    *("register_sysctl_sz", "register_net_sysctl_sz"),
+]
 
 
 @pytest.fixture
@@ -29,11 +32,13 @@ def table(
     return address
 
 
-def register(machine: Machine, function: str, settings: int, path: str = "net/sample") -> int:
+def register(
+    machine: Machine, function: str, settings: int, path: str = "net/sample", count: int = 99
+) -> int:
     if function == "register_sysctl_table":
         return run(machine, function, settings)
-    before = (0,) if function == "register_net_sysctl" else ()
-    return run(machine, function, *before, put_text(machine, path), settings)
+    before = (0,) if "_net_" in function else ()
+    return run(machine, function, *before, put_text(machine, path), settings, count)
 
 
 @pytest.mark.parametrize("function", REGISTERS)
@@ -53,6 +58,14 @@ def test_a_tables_header_is_on_the_account_until_it_is_unregistered(
     run(machine, end, header)
     run(machine, end, 0)
     assert register(machine, function, settings) != 0
+
+
+@pytest.mark.parametrize("function", ["register_sysctl_sz", "register_net_sysctl_sz"])
+def test_of_a_table_with_a_size_no_more_is_taken(machine: Machine, function: str) -> None:
+    settings = table(machine, "one", "two")
+    register(machine, function, settings, count=1)
+    assert register(machine, "register_sysctl", settings) == 0
+    assert register(machine, "register_sysctl", table(machine, "two")) != 0
 
 
 @pytest.mark.parametrize("function", REGISTERS)
@@ -89,8 +102,8 @@ def test_a_directory_may_have_any_mode_and_no_handler(machine: Machine) -> None:
 @pytest.mark.parametrize("function", REGISTERS)
 def test_a_table_that_is_nowhere_is_an_oops(machine: Machine, function: str) -> None:
     with_path = (put_text(machine, "net"),) * (function != "register_sysctl_table")
-    before = (0,) if function == "register_net_sysctl" else ()
-    assert oops(machine, function, *before, *with_path, 8).startswith(NULL_DEREFERENCE)
+    before = (0,) if "_net_" in function else ()
+    assert oops(machine, function, *before, *with_path, 8, 1).startswith(NULL_DEREFERENCE)
     assert held(machine) == []
 
 

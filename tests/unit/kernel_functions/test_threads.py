@@ -12,6 +12,7 @@ from tests.support.kernel_calls import (
     Crash,
     call_code,
     error_pointer,
+    having,
     held,
     put_calls,
     put_code,
@@ -184,7 +185,11 @@ def test_a_crash_ends_the_thread_alone() -> None:
     assert held(machine) == []
 
 
-WORKERS = {"kthread_create_worker": (0,), "kthread_create_worker_on_cpu": (0, 0)}
+WORKERS = {
+    "kthread_create_worker": (0,),
+    "kthread_create_worker_on_cpu": (0, 0),
+    "kthread_create_worker_on_node": (0, 0),
+}
 
 
 def worker(machine: Machine, name: str = "kthread_create_worker") -> int:
@@ -215,6 +220,13 @@ def test_a_worker_does_what_is_queued_and_goes_when_it_is_destroyed(name: str) -
     run(machine, "kthread_destroy_worker", one)
     assert (machine.memory.number(WORK + 64), held(machine)) == (2, [])
     assert machine.heap.size(one) is None
+
+
+def test_the_name_of_a_worker_on_a_processor_has_its_number_since_6_14() -> None:
+    machine = new_machine()
+    with having(kthread_create_worker_on_cpu="pi4p"):
+        run(machine, "kthread_create_worker_on_cpu", 3, 0, put_text(machine, b"job/%u", NAME))
+    assert held(machine) == [("worker thread", "thread 'job/3'")]
 
 
 def test_a_worker_is_flushed_of_its_own_work() -> None:

@@ -50,6 +50,12 @@ def machine() -> Machine:
     return made
 
 
+def test_a_timer_is_set_up_by_either_name() -> None:
+    machine = new_machine()
+    run(machine, "timer_init_key", TIMER, CODE, 0x12, 0, 0)
+    assert machine.memory.number(TIMER + FUNCTION) == CODE
+
+
 def test_a_timer_that_is_set_up_is_not_armed(machine: Machine) -> None:
     assert machine.memory.number(TIMER + PENDING) == 0
     assert machine.memory.number(TIMER + FUNCTION) == CODE
@@ -184,6 +190,16 @@ def test_a_timer_that_crashes_ends_nothing_else() -> None:
 def test_a_timer_that_is_nowhere_is_an_oops(name: str) -> None:
     with pytest.raises(Crash, match="NULL pointer dereference"):
         run(new_machine(), name, 0, 0, 0)
+
+
+def test_an_hrtimer_is_set_up_with_its_function_since_6_13() -> None:
+    machine = new_machine()
+    machine.memory.write(TIMER, b"\xff" * 64)
+    run(machine, "hrtimer_setup", TIMER, put_code(machine, COUNT_AND_STOP), 1, RELATIVE)
+    assert machine.memory.number(TIMER + HR_EXPIRES) == 0
+    run(machine, "hrtimer_start_range_ns", TIMER, TICK, 0, RELATIVE)
+    sleep(machine, 2)
+    assert fired(machine) == 1
 
 
 def new_hrtimer(code: str = COUNT_AND_STOP) -> Machine:

@@ -67,6 +67,36 @@ def test_a_workqueue_has_a_name_and_is_destroyed_when_its_work_is_done(machine: 
     assert machine.heap.size(queue) is None
 
 
+DISABLES = ("disable_work", "disable_work_sync", "disable_delayed_work")
+
+
+@pytest.mark.parametrize("disable", [*DISABLES, "disable_delayed_work_sync"])
+@pytest.mark.parametrize("enable", ["enable_work", "enable_delayed_work"])
+def test_work_that_is_disabled_is_not_queued_until_it_is_enabled_as_often(
+    machine: Machine, disable: str, enable: str
+) -> None:
+    queue = new_queue(machine)
+    run(machine, "queue_delayed_work_on", 64, queue, ONE, 10)
+    assert [run(machine, disable, ONE) for _ in range(2)] == [1, 0]
+    for _ in range(2):
+        assert run(machine, "queue_work_on", 64, queue, ONE) == 0
+        assert run(machine, "queue_delayed_work_on", 64, queue, ONE, 10) == 0
+        enabled = run(machine, enable, ONE)
+    settle(machine)
+    assert (enabled, done(machine)) == (1, 0)
+    assert run(machine, "queue_work_on", 64, queue, ONE) == 1
+    settle(machine)
+    assert done(machine) == 1
+    assert run(machine, enable, ONE) == 1
+
+
+def test_work_is_enabled_again_where_other_work_comes_to_be(machine: Machine) -> None:
+    work = new_work(machine, run(machine, "__kmalloc", 256, 0))
+    run(machine, "disable_work", work)
+    run(machine, "kfree", work)
+    assert run(machine, "queue_work_on", 64, new_queue(machine), new_work(machine, work)) == 1
+
+
 def test_a_workqueue_needs_a_format() -> None:
     with pytest.raises(Crash, match="NULL pointer dereference"):
         run(new_machine(), "alloc_workqueue", 0, 0, 0)

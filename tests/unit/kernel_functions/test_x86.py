@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from tests.support.kernel_calls import Crash, held, put_code, put_text, run, unload
+from kmodd.kernel.emulated.abi.structures import HOTPLUG_STATE
+from tests.support.kernel_calls import Crash, held, laid_out, put_code, put_text, run, unload
 from tests.support.machine import ROOM, Machine, new_machine
 
 TABLE, NAME, PLACE, CONTEXT, MASK = (ROOM + at for at in (0, 512, 768, 1024, 1280))
@@ -251,6 +252,13 @@ def test_states_of_ones_own_have_numbers_while_there_are_any(dynamic: int, count
     assert set_up(machine, dynamic, invoke=0) == -errno.ENOSPC
     run(machine, "__cpuhp_remove_state", numbers[3], 0)
     assert set_up(machine, dynamic, invoke=0) == numbers[3]
+
+
+def test_which_states_are_for_anybody_is_as_the_kernel_has_it() -> None:
+    machine = new_machine()
+    with laid_out(HOTPLUG_STATE, online=192, online_end=194):
+        made = [set_up(machine, 192, invoke=0) for _ in range(3)]
+    assert made == [193, 194, -errno.ENOSPC]
 
 
 def test_a_state_whose_callback_fails_is_not_set_up() -> None:

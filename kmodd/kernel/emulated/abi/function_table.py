@@ -57,7 +57,7 @@ def adopt(version: Version, release: str, prototypes: Mapping[str, str]) -> None
     """Have FUNCTIONS and UNLIKE be those of a kernel, before anything of it is run.
 
     ``prototypes`` has the words of its functions (kernelimage.prototypes), as far as they are
-    known; of others the version alone decides.
+    known; of others the version alone decides, and where it leaves several, the first counts.
     """
     FUNCTIONS.clear()
     UNLIKE.clear()
@@ -132,23 +132,24 @@ def alike(work: Implementation, prototypes: str) -> None:
 def pairs(prototypes: str, what: str = "") -> None:
     """Declare functions that register something, and those that take it back.
 
-    A line is ``TAKE / GIVE``, or TAKE alone. What is taken is known by the first parameter of GIVE
-    that TAKE has too, but a notifier by itself; where they have none in common it is only counted.
+    A line is ``TAKE / GIVE``, or TAKE alone, or ``/ GIVE`` for another form of that. What is taken
+    is known by the first parameter of GIVE that TAKE has too, but a notifier by itself; where they
+    have none in common it is only counted.
     It is called ``what`` where the line does not begin with ``WORDS:``. Both succeed, but for what
     ``WORDS (AGAIN, MISSING):`` says: the errors for what is taken already, and for what is not,
     ``-`` for none. A chain of notifiers has each once (kernel/notifier.c).
     """
     for label, take, give in _pairs(prototypes, what):
         label, again, missing = _errors(label)
-        names = [name for name, _ in take[0].parameters]
+        names = [name for name, _ in (take or give)[0].parameters]
         given = [name for name, _ in give[0].parameters] if give else names[:1]
         key = next((name for name in given if name in names), None)
         if _NOTIFIER in names and _NOTIFIER in given:
             key, again, missing = _NOTIFIER, errno.EEXIST, errno.ENOENT
         if key is None and (again or missing):
-            raise ValueError(f"nothing tells one that {take[0].name} takes from another")
-        at = None if key is None else take[0].position(key)
+            raise ValueError(f"nothing tells one that {(take or give)[0].name} takes from another")
         for each in take:
+            at = None if key is None else each.position(key)
             _add(Function(each, _taker(label, at, _naming(each), again)))
         for each in give:
             at = None if key is None else each.position(key)
@@ -188,8 +189,12 @@ def _pairs(
         label, colon, rest = line.partition(": ")
         if not colon:
             label, rest = what, line
-        taking, _, giving = rest.partition(" / ")
-        yield label, parse_prototypes(taking), parse_prototypes(giving) if giving else ()
+        taking, _, giving = (part.strip() for part in f" {rest}".partition(" / "))
+        yield (
+            label,
+            parse_prototypes(taking) if taking else (),
+            parse_prototypes(giving) if giving else (),
+        )
 
 
 def _naming(prototype: Prototype) -> int | None:
@@ -253,7 +258,7 @@ def _add(declared: Function) -> None:
         raise ValueError(f"{prototype.name} is declared twice")
     forms.append(declared)
     if prototype.is_of(DEFAULT_VERSION):
-        FUNCTIONS[prototype.name] = declared
+        FUNCTIONS.setdefault(prototype.name, declared)
 
 
 def _add_ending(declared: Function) -> None:

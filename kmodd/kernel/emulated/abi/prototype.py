@@ -90,7 +90,7 @@ _LETTERS = {
     (8, True): "l",
 }
 _FIRST, _LAST = (0, 0), (1 << 16, 0)
-_NUMBER_LETTERS = frozenset("1248bhil")
+_COARSE = str.maketrans(dict.fromkeys("1248bhil", "n"))
 
 Version = tuple[int, int]
 """A kernel's version and patch level: (6, 12)."""
@@ -100,7 +100,9 @@ Version = tuple[int, int]
 class Prototype:
     """A function's declaration. ``text`` is how it is written down.
 
-    ``since`` and ``until`` are the first and the last kernel that it is of, None for any.
+    ``coarse_word`` is what a kernel that has it so says of it (kernelimage.prototypes), with ``n``
+    for a number. ``since`` and ``until`` are the first and the last kernel that it is of, None for
+    any.
     """
 
     text: str
@@ -108,6 +110,7 @@ class Prototype:
     result: Kind
     parameters: tuple[tuple[str, Kind], ...]
     is_variadic: bool = False
+    coarse_word: str = ""
     since: Version | None = None
     until: Version | None = None
 
@@ -120,23 +123,29 @@ class Prototype:
         return (self.since or version) <= version <= (self.until or version)
 
     def meets(self, other: "Prototype") -> bool:
-        """Tell whether there may be a kernel that both are of."""
+        """Tell whether there may be a kernel of which nothing says that it has one of the two, and
+        not the other.
+        """
         first = max(self.since or _FIRST, other.since or _FIRST)
-        return first <= min(self.until or _LAST, other.until or _LAST)
+        is_together = first <= min(self.until or _LAST, other.until or _LAST)
+        return is_together and self.coarse_word == other.coarse_word
 
     def agrees(self, word: str) -> bool:
         """Tell whether a kernel's function with that word (kernelimage.prototypes) is this one.
 
         The parameters are as many, and each of the same kind, and so is what is returned: a
         pointer, a number, a structure, or nothing. How wide a number is does not count: one that is
-        passed is within either width.
+        passed is within either width. Nor does a number that is returned where nothing is: nobody
+        looks there.
         """
-        ours = "".join([self.result.letter, *(kind.letter for _, kind in self.parameters)])
-        return _coarse(ours + "." * self.is_variadic) == _coarse(word.partition(":")[0])
+        theirs = _coarse(word.partition(":")[0])
+        ours = self.coarse_word
+        return ours == theirs or (theirs[0] == "v" and ours[0] == "n" and ours[1:] == theirs[1:])
 
 
-def _coarse(word: str) -> list[str]:
-    return ["n" if letter in _NUMBER_LETTERS else letter for letter in word]
+def _coarse(word: str) -> str:
+    """Return a word with one letter for all numbers."""
+    return word.translate(_COARSE)
 
 
 def parse_prototype(text: str) -> Prototype:
@@ -174,8 +183,10 @@ def parse_prototypes(text: str) -> tuple[Prototype, ...]:
         _version(found["since"]),
         _version(found["until"]),
     )
+    letters = "".join(kind.letter for kind in (result, *(kind for _, kind in parameters)))
+    word = _coarse(letters) + "." * variadic
     return tuple(
-        Prototype(text, name, result, tuple(parameters), variadic, since, until)
+        Prototype(text, name, result, tuple(parameters), variadic, word, since, until)
         for name in found["names"].split("|")
     )
 

@@ -4,7 +4,7 @@
 import errno
 import zlib
 
-from kmodd.kernel.emulated.abi.function_table import function, reclaims
+from kmodd.kernel.emulated.abi.function_table import function, makers, pairs, reclaims
 from kmodd.kernel.emulated.abi.structures import (
     CRYPTO_ALGORITHM,
     CRYPTO_QUEUE,
@@ -93,3 +93,39 @@ def crypto_init_queue(machine: Machine, queue: int, most: int) -> None:
         machine.memory.put(queue + at, queue)
     machine.memory.put(queue + CRYPTO_QUEUE.length, 0, 4)
     machine.memory.put(queue + CRYPTO_QUEUE.most, most, 4)
+
+
+pairs(
+    """
+    int crypto_register_alg(struct crypto_alg *alg) / void crypto_unregister_alg(struct crypto_alg *alg)
+    int crypto_register_algs(struct crypto_alg *algs, int count) / void crypto_unregister_algs(struct crypto_alg *algs, int count)
+    int crypto_register_shash(struct shash_alg *alg) / void crypto_unregister_shash(struct shash_alg *alg)
+    int crypto_register_shashes(struct shash_alg *algs, int count) / void crypto_unregister_shashes(struct shash_alg *algs, int count)
+    int crypto_register_ahash(struct ahash_alg *alg) / void crypto_unregister_ahash(struct ahash_alg *alg)
+    int crypto_register_ahashes(struct ahash_alg *algs, int count) / void crypto_unregister_ahashes(struct ahash_alg *algs, int count)
+    int crypto_register_skcipher(struct skcipher_alg *alg) / void crypto_unregister_skcipher(struct skcipher_alg *alg)
+    int crypto_register_skciphers(struct skcipher_alg *algs, int count) / void crypto_unregister_skciphers(struct skcipher_alg *algs, int count)
+    int crypto_register_aead(struct aead_alg *alg) / void crypto_unregister_aead(struct aead_alg *alg)
+    int crypto_register_aeads(struct aead_alg *algs, int count) / void crypto_unregister_aeads(struct aead_alg *algs, int count)
+    int crypto_register_rng(struct rng_alg *alg) / void crypto_unregister_rng(struct rng_alg *alg)
+    int crypto_register_rngs(struct rng_alg *algs, int count) / void crypto_unregister_rngs(struct rng_alg *algs, int count)
+    int crypto_register_kpp(struct kpp_alg *alg) / void crypto_unregister_kpp(struct kpp_alg *alg)
+    int crypto_register_akcipher(struct akcipher_alg *alg) / void crypto_unregister_akcipher(struct akcipher_alg *alg)
+    int crypto_register_acomp(struct acomp_alg *alg) / void crypto_unregister_acomp(struct acomp_alg *alg)
+    int crypto_register_scomp(struct scomp_alg *alg) / void crypto_unregister_scomp(struct scomp_alg *alg)
+    int crypto_register_template(struct crypto_template *tmpl) / void crypto_unregister_template(struct crypto_template *tmpl)
+    int crypto_register_templates(struct crypto_template *tmpls, int count) / void crypto_unregister_templates(struct crypto_template *tmpls, int count)
+    int crypto_register_notifier(struct notifier_block *nb) / int crypto_unregister_notifier(struct notifier_block *nb)
+    """,
+    "crypto algorithm (EEXIST)",
+)
+makers(
+    """
+    hash transform: struct crypto_ahash *crypto_alloc_ahash(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_skcipher *crypto_alloc_skcipher(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_sync_skcipher *crypto_alloc_sync_skcipher(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_aead *crypto_alloc_aead(const char *alg_name, u32 type, u32 mask)
+    cipher transform: struct crypto_tfm *crypto_alloc_base(const char *alg_name, u32 type, u32 mask)
+    """,
+    size=4096,
+)

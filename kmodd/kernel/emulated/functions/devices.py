@@ -47,7 +47,12 @@ def forget_made(machine: Machine, device: int) -> None:
 @function(
     "struct class *__class_create(struct module *owner, const char *name, struct lock_class_key *key)"
 )
-def class_create(machine: Machine, _owner: int, name: int, _key: int) -> int:
+def class_create_of(machine: Machine, _owner: int, name: int, _key: int) -> int | None:
+    return class_create(machine, name)
+
+
+@function("struct class *class_create(const char *name)")
+def class_create(machine: Machine, name: int) -> int:
     made = machine.heap.allocate(CLASS.size)
     machine.memory.put(made + CLASS.name, name)
     text = machine.memory.text(name, 64)
@@ -66,8 +71,11 @@ def class_destroy(machine: Machine, which: int) -> None:
         machine.heap.free(which)
 
 
-@function("int __class_register(struct class *cls, struct lock_class_key *key)")
-def class_register(machine: Machine, which: int, _key: int) -> int:
+@function(
+    "int __class_register(struct class *cls, struct lock_class_key *key)",
+    "int class_register(const struct class *cls)",
+)
+def class_register(machine: Machine, which: int, *_key: int) -> int:
     name = machine.memory.text(machine.memory.number(which + CLASS.name), 64)
     code = add_class(machine, which, name, machine.memory.number(which + CLASS.groups))
     if not code:

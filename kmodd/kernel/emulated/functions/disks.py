@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks and their queues (block/). Nothing is read or written."""
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import (
     BLOCK_DEVICE,
     DISK,
@@ -15,6 +15,7 @@ from kmodd.kernel.emulated.functions.scan import scan
 from kmodd.kernel.emulated.functions.variadic import variadic_arguments
 from kmodd.kernel.emulated.machine.machine import Machine
 
+_COUNTERS_MAX = 1024
 _WINDOW_MAX, _DEFLATE_STATE = 15, 8 << 10
 
 
@@ -49,8 +50,22 @@ def blk_mq_alloc_disk(machine: Machine, _set: int, data: int, _key: int) -> int:
     return _make_disk(machine, data)
 
 
-@function("struct gendisk *__blk_alloc_disk(int node, struct lock_class_key *lkclass)")
-def blk_alloc_disk(machine: Machine, _node: int, _key: int) -> int:
+@function(
+    "struct gendisk *__blk_mq_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *lim, void"
+    " *queuedata, struct lock_class_key *lkclass)"
+)
+def blk_mq_alloc_limited_disk(
+    machine: Machine, _set: int, _limits: int, data: int, _key: int
+) -> int:
+    return _make_disk(machine, data)
+
+
+@function(
+    "struct gendisk *__blk_alloc_disk(int node, struct lock_class_key *lkclass)",
+    "struct gendisk *__blk_alloc_disk(struct queue_limits *lim, int node, struct lock_class_key"
+    " *lkclass)",
+)
+def blk_alloc_disk(machine: Machine, *_arguments: int) -> int:
     return _make_disk(machine, 0)
 
 
@@ -73,6 +88,16 @@ def blk_mq_init_queue(machine: Machine, _set: int) -> int:
     return queue
 
 
+@function(
+    "struct request_queue *blk_mq_alloc_queue(struct blk_mq_tag_set *set, struct queue_limits *lim,"
+    " void *queuedata)"
+)
+def blk_mq_alloc_queue(machine: Machine, _set: int, _limits: int, data: int) -> int:
+    queue = _make_queue(machine, data)
+    machine.ledger.take("request queue", queue)
+    return queue
+
+
 @function("void blk_mq_destroy_queue(struct request_queue *q)")
 def blk_mq_destroy_queue(_machine: Machine, _queue: int) -> None:
     """It goes with its last reference."""
@@ -84,6 +109,14 @@ def blk_put_queue(machine: Machine, queue: int) -> None:
         machine.heap.free(queue)
 
 
+machine_code(
+    RETURN_ZERO,
+    """
+    int queue_limits_commit_update(struct request_queue *q, struct queue_limits *lim)
+    int queue_limits_commit_update_frozen(struct request_queue *q, struct queue_limits *lim)
+    int queue_limits_set(struct request_queue *q, struct queue_limits *lim)
+    """,
+)
 machine_code(
     RETURN,
     """
@@ -124,9 +157,24 @@ def percpu_counter_init(machine: Machine, counter: int, amount: int, *_rest: int
     return 0
 
 
-@function("void percpu_counter_destroy(struct percpu_counter *fbc)")
-def percpu_counter_destroy(_machine: Machine, _counter: int) -> None:
-    """The counter has nothing to give back."""
+@function(
+    "int __percpu_counter_init_many(struct percpu_counter *fbc, s64 amount, gfp_t gfp, u32"
+    " nr_counters, struct lock_class_key *key)"
+)
+def percpu_counter_init_many(
+    machine: Machine, counters: int, amount: int, _flags: int, count: int, _key: int
+) -> int:
+    for at in range(min(count, _COUNTERS_MAX)):
+        percpu_counter_init(machine, counters + at * PER_CPU_COUNTER.size, amount)
+    return 0
+
+
+@function(
+    "void percpu_counter_destroy(struct percpu_counter *fbc)",
+    "void percpu_counter_destroy_many(struct percpu_counter *fbc, u32 nr_counters)",
+)
+def percpu_counter_destroy(_machine: Machine, _counter: int, *_count: int) -> None:
+    """The counters have nothing to give back."""
 
 
 @function(
@@ -155,7 +203,7 @@ def bitmap_zalloc(machine: Machine, bits: int, _flags: int) -> int:
     return allocate(machine, -(-bits // 64) * 8)
 
 
-@function("struct folio *folio_alloc(gfp_t gfp, unsigned int order)")
+@function("struct folio *folio_alloc|folio_alloc_noprof(gfp_t gfp, unsigned int order)")
 def folio_alloc(machine: Machine, _flags: int, order: int) -> int:
     return alloc_pages(machine, 0, order) or 0
 

@@ -206,6 +206,7 @@ alike(
     _debug_file,
     """
     struct dentry *debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
+    struct dentry *debugfs_create_file_full|debugfs_create_file_short(const char *name, umode_t mode, struct dentry *parent, void *data, const void *aux, const struct file_operations *fops)
     struct dentry *debugfs_create_file_unsafe(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
     struct dentry *debugfs_create_blob(const char *name, umode_t mode, struct dentry *parent, struct debugfs_blob_wrapper *blob)
     void debugfs_create_u8(const char *name, umode_t mode, struct dentry *parent, u8 *value)

@@ -8,11 +8,18 @@ looks one up.
 import errno
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ONE, function, machine_code
+from kmodd.kernel.emulated.abi.function_table import (
+    RETURN,
+    RETURN_ONE,
+    RETURN_ZERO,
+    function,
+    machine_code,
+)
 from kmodd.kernel.emulated.abi.structures import (
     ADDRESS_SPACE,
     CONTEXT_OPERATIONS,
     DENTRY,
+    DENTRY_FLAGS,
     DENTRY_OPERATIONS,
     FILE_SYSTEM,
     FILE_SYSTEM_CONTEXT,
@@ -25,8 +32,7 @@ from kmodd.kernel.emulated.abi.structures import (
 )
 from kmodd.kernel.emulated.machine.machine import Machine
 
-_KIND, _SPECIAL = 0x700000, 0x500000
-_KINDS = {0o040000: 0x200000, 0o100000: 0x400000, 0o120000: 0x600000}
+_DIRECTORY, _REGULAR, _LINK = 0o040000, 0o100000, 0o120000
 """What an entry's flags say of its inode's type (DCACHE_ENTRY_TYPE)."""
 
 
@@ -321,11 +327,42 @@ def d_instantiate(machine: Machine, entry: int, inode: int) -> None:
         return
     memory = machine.memory
     memory.put(entry + DENTRY.inode, inode)
-    kind = _KINDS.get(memory.number(inode + INODE.mode, 2) & 0o170000, _SPECIAL)
-    flags = memory.number(entry + DENTRY.flags, 4) & ~_KIND | kind
+    flags = memory.number(entry + DENTRY.flags, 4) & ~DENTRY_FLAGS.kinds
+    flags |= _kind(memory.number(inode + INODE.mode, 2) & 0o170000)
     memory.put(entry + DENTRY.flags, flags, 4)
 
 
+def _kind(file_type: int) -> int:
+    """Return what an entry says that it is, for the type of its inode."""
+    kinds = {
+        _DIRECTORY: DENTRY_FLAGS.directory,
+        _REGULAR: DENTRY_FLAGS.regular,
+        _LINK: DENTRY_FLAGS.symbolic_link,
+    }
+    return kinds.get(file_type, DENTRY_FLAGS.special)
+
+
+@function("struct dentry *d_make_persistent(struct dentry *dentry, struct inode *inode)")
+def d_make_persistent(machine: Machine, entry: int, inode: int) -> int:
+    """Instantiate an entry that stays; it has one reference more."""
+    d_instantiate(machine, entry, inode)
+    count = entry + DENTRY.count
+    machine.memory.put(count, machine.memory.number(count, 4) + 1, 4)
+    return entry
+
+
+@function("void set_default_d_op(struct super_block *s, const struct dentry_operations *ops)")
+def set_default_d_op(machine: Machine, above: int, operations: int) -> None:
+    machine.memory.put(above + SUPER_BLOCK.dentry_operations, operations)
+
+
+machine_code(
+    RETURN_ZERO,
+    """
+    struct timespec64 simple_inode_init_ts(struct inode *inode)
+    struct timespec64 inode_set_ctime_current(struct inode *inode)
+    """,
+)
 machine_code(RETURN_ONE, "int always_delete_dentry(const struct dentry *dentry)")
 machine_code(
     RETURN,

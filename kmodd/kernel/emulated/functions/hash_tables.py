@@ -32,8 +32,13 @@ class HashTables:
     buckets: dict[int, int] = field(default_factory=dict)
 
 
-@function("int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)")
-def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
+@function(
+    "int rhashtable_init|rhashtable_init_noprof(struct rhashtable *ht, const struct"
+    " rhashtable_params *params)",
+    "int __rhashtable_init_noprof(struct rhashtable *ht, const struct rhashtable_params *params,"
+    " struct lock_class_key *key)",
+)
+def rhashtable_init(machine: Machine, table: int, parameters: int, *_key: int) -> int:
     memory = machine.memory
     key_size = memory.number(parameters + HASH_PARAMETERS.key_size, 2)
     hash_of_object = memory.number(parameters + HASH_PARAMETERS.hash_of_object)
@@ -58,8 +63,13 @@ def rhashtable_init(machine: Machine, table: int, parameters: int) -> int:
     return 0
 
 
-@function("int rhltable_init(struct rhltable *hlt, const struct rhashtable_params *params)")
-def rhltable_init(machine: Machine, table: int, parameters: int) -> int | None:
+@function(
+    "int rhltable_init|rhltable_init_noprof(struct rhltable *hlt, const struct rhashtable_params"
+    " *params)",
+    "int __rhltable_init_noprof(struct rhltable *hlt, const struct rhashtable_params *params,"
+    " struct lock_class_key *key)",
+)
+def rhltable_init(machine: Machine, table: int, parameters: int, *_key: int) -> int | None:
     failed = rhashtable_init(machine, table, parameters)
     if not failed:
         machine.memory.put(table + HASH_TABLE.is_list, 1, 1)

@@ -23,11 +23,18 @@ from kmodd.kernel.emulated.reporting.log import Level
 machine_code(
     RETURN_ONE,
     """
-    bool __list_add_valid(struct list_head *new, struct list_head *prev, struct list_head *next)
-    bool __list_del_entry_valid(struct list_head *entry)
+    bool __list_add_valid|__list_add_valid_or_report(struct list_head *new, struct list_head *prev, struct list_head *next)
+    bool __list_del_entry_valid|__list_del_entry_valid_or_report(struct list_head *entry)
     """,
 )
-machine_code(RETURN, "void rb_insert_color(struct rb_node *node, struct rb_root *root)")
+machine_code(
+    RETURN,
+    """
+    void rb_insert_color(struct rb_node *node, struct rb_root *root)
+    void __rb_insert_augmented(struct rb_node *node, struct rb_root *root, void (*augment_rotate)(struct rb_node *old, struct rb_node *new))
+    void __rb_erase_color(struct rb_node *parent, struct rb_root *root, void (*augment_rotate)(struct rb_node *old, struct rb_node *new))
+    """,
+)
 machine_code(
     RETURN_ZERO,
     """

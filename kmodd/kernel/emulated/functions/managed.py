@@ -85,8 +85,12 @@ def devm_kfree(machine: Machine, device: int, address: int) -> None:
             return
 
 
-@function("int devm_add_action(struct device *dev, void (*action)(void *), void *data)")
-def devm_add_action(machine: Machine, device: int, action: int, data: int) -> int:
+@function(
+    "int devm_add_action(struct device *dev, void (*action)(void *), void *data)",
+    "int __devm_add_action(struct device *dev, void (*action)(void *), void *data, const char"
+    " *name)",
+)
+def devm_add_action(machine: Machine, device: int, action: int, data: int, *_name: int) -> int:
     _manage(machine, device, Managed(action, data))
     return 0
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: slabs, vmalloc, device memory, pools (mm/)."""
+"""Memory: kmalloc, vmalloc, device memory (mm/)."""
+
+from collections.abc import Callable
 
 from kmodd.kernel.emulated.abi.function_table import (
     RETURN_ZERO,
-    alike,
     function,
     machine_code,
-    pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list, variadic_arguments
+from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
 from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.hardware.memory import PAGE
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -19,12 +19,10 @@ MEMORY = "memory"
 """What an allocation is called on a ledger."""
 
 _REQUEST_MAX = 64 << 20
-_UNBROKEN_MAX = 4 << 20
+UNBROKEN_MAX = 4 << 20
 """Bytes that lie in one piece in physical memory, at most (KMALLOC_MAX_SIZE)."""
 
 _PHYSICAL_BITS = 40
-_INT_MAX = (1 << 31) - 1
-_CACHE = "slab cache"
 _ZERO_SIZE = 16
 
 
@@ -40,7 +38,7 @@ def allocate(machine: Machine, size: int, *, what: str = "") -> int:
 
 def allocate_unbroken(machine: Machine, size: int) -> int:
     """Like ``allocate``, of memory in one piece: there is less of that."""
-    return allocate(machine, size) if size <= _UNBROKEN_MAX else 0
+    return allocate(machine, size) if size <= UNBROKEN_MAX else 0
 
 
 def release(machine: Machine, address: int) -> None:
@@ -55,7 +53,7 @@ def release(machine: Machine, address: int) -> None:
         )
 
 
-@reclaims(MEMORY, _CACHE, "mapping", "name", "created device")
+@reclaims(MEMORY, "mapping", "name", "created device")
 def reclaim(machine: Machine, address: int) -> None:
     """Free what a module has left."""
     machine.forget_memory(address, machine.heap.room(address))
@@ -67,40 +65,47 @@ def _is_heap(address: int) -> bool:
 
 
 @function(
-    "void *__kmalloc(size_t size, gfp_t flags)",
-    "void *__kmalloc_node(size_t size, gfp_t flags, int node)",
-    "void *__kmalloc_node_track_caller(size_t size, gfp_t flags, int node, unsigned long caller)",
+    "void *__kmalloc|__kmalloc_noprof(size_t size, gfp_t flags)",
+    "void *__kmalloc_node|__kmalloc_node_noprof(size_t size, gfp_t flags, int node)",
+    "void *__kmalloc_node_noprof(size_t size, void *buckets, gfp_t flags, int node)",
+    "void *__kmalloc_node_track_caller|__kmalloc_node_track_caller_noprof(size_t size, gfp_t flags, int node, unsigned long caller)",
+    "void *__kmalloc_node_track_caller_noprof(size_t size, void *buckets, gfp_t flags, int node, unsigned long caller)",
     "void *__kmalloc_track_caller(size_t size, gfp_t flags, unsigned long caller)",
-    "void *kmalloc_large(size_t size, gfp_t flags)",
-    "void *kmalloc_large_node(size_t size, gfp_t flags, int node)",
-    "void *kmalloc_order(size_t size, gfp_t flags, unsigned int order)",
+    "void *kmalloc_large|__kmalloc_large_noprof(size_t size, gfp_t flags)",
+    "void *kmalloc_large_node|__kmalloc_large_node_noprof(size_t size, gfp_t flags, int node)",
+    "void *kmalloc_order|kmalloc_order_trace(size_t size, gfp_t flags, unsigned int order)",
 )
 def kmalloc(machine: Machine, size: int, *_rest: int) -> int:
     return allocate_unbroken(machine, size)
 
 
-@function("void *kvmalloc_node(size_t size, gfp_t flags, int node)")
-def kvmalloc(machine: Machine, size: int, _flags: int, _node: int) -> int:
+@function(
+    "void *kvmalloc_node|kvmalloc_node_noprof|__kvmalloc_node_noprof(size_t size, gfp_t flags, int node)",
+    "void *__kvmalloc_node_noprof(size_t size, void *buckets, gfp_t flags, int node)",
+    "void *__kvmalloc_node_noprof(size_t size, void *buckets, unsigned long align, gfp_t flags, int node)",
+)
+def kvmalloc(machine: Machine, size: int, *_rest: int) -> int:
     return allocate(machine, size)
 
 
 @function(
-    "void *vmalloc(unsigned long size)",
-    "void *vzalloc(unsigned long size)",
-    "void *vmalloc_node(unsigned long size, int node)",
-    "void *vzalloc_node(unsigned long size, int node)",
-    "void *vmalloc_user(unsigned long size)",
-    "void *vmalloc_32(unsigned long size)",
-    "void *vmalloc_32_user(unsigned long size)",
-    "void *__vmalloc(unsigned long size, gfp_t gfp_mask)",
-    "void *vmalloc_huge(unsigned long size, gfp_t gfp_mask)",
+    "void *vmalloc|vmalloc_noprof(unsigned long size)",
+    "void *vzalloc|vzalloc_noprof(unsigned long size)",
+    "void *vmalloc_node|vmalloc_node_noprof(unsigned long size, int node)",
+    "void *vzalloc_node|vzalloc_node_noprof(unsigned long size, int node)",
+    "void *vmalloc_user|vmalloc_user_noprof(unsigned long size)",
+    "void *vmalloc_32|vmalloc_32_noprof(unsigned long size)",
+    "void *vmalloc_32_user|vmalloc_32_user_noprof(unsigned long size)",
+    "void *__vmalloc|__vmalloc_noprof(unsigned long size, gfp_t gfp_mask)",
+    "void *vmalloc_huge|vmalloc_huge_noprof(unsigned long size, gfp_t gfp_mask)",
+    "void *vmalloc_huge_node_noprof(unsigned long size, gfp_t gfp_mask, int node)",
 )
 def vmalloc(machine: Machine, size: int, *_rest: int) -> int:
     return allocate(machine, size) if size else 0
 
 
 @function(
-    "void *kmalloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)",
+    "void *kmalloc_trace|__kmalloc_cache_noprof(struct kmem_cache *cache, gfp_t flags, size_t size)",
     "void *kmem_cache_alloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)",
 )
 def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
@@ -108,7 +113,7 @@ def kmalloc_trace(machine: Machine, _cache: int, _flags: int, size: int) -> int:
 
 
 @function(
-    "void *kmalloc_node_trace(struct kmem_cache *cache, gfp_t flags, int node, size_t size)",
+    "void *kmalloc_node_trace|__kmalloc_cache_node_noprof(struct kmem_cache *cache, gfp_t flags, int node, size_t size)",
     "void *kmem_cache_alloc_node_trace(struct kmem_cache *s, gfp_t flags, int node, size_t size)",
 )
 def kmalloc_node_trace(machine: Machine, _cache: int, _flags: int, _node: int, size: int) -> int:
@@ -133,23 +138,38 @@ def kvfree_call_rcu(machine: Machine, _head: int, address: int) -> None:
     release(machine, address)
 
 
-@function("void *krealloc(const void *p, size_t new_size, gfp_t flags)")
-def krealloc(machine: Machine, old: int, size: int, _flags: int) -> int:
+@function(
+    "void *krealloc|krealloc_noprof(const void *p, size_t new_size, gfp_t flags)",
+    "void *krealloc_node_align_noprof(const void *p, size_t new_size, unsigned long align, gfp_t flags, int nid)",
+)
+def krealloc(machine: Machine, old: int, size: int, *_rest: int) -> int:
     """Memory with room for that stays where it is."""
+    return _reallocate(machine, old, size, allocate_unbroken)
+
+
+@function(
+    "void *kvrealloc_noprof(const void *p, size_t size, gfp_t flags)",
+    "void *kvrealloc_node_align_noprof(const void *p, size_t size, unsigned long align, gfp_t flags, int nid)",
+)
+def kvrealloc_any(machine: Machine, old: int, size: int, *_rest: int) -> int:
+    return _reallocate(machine, old, size, allocate)
+
+
+def _reallocate(machine: Machine, old: int, size: int, take: Callable[[Machine, int], int]) -> int:
     if not size:
         release(machine, old)
         return _ZERO_SIZE
     room = machine.heap.room(old)
     if size <= room:
         return old
-    fresh = allocate_unbroken(machine, size)
+    fresh = take(machine, size)
     if fresh and room:
         machine.memory.write(fresh, machine.memory.read(old, room))
         release(machine, old)
     return fresh
 
 
-@function("void *kvrealloc(const void *p, size_t oldsize, size_t newsize, gfp_t flags)")
+@function("void *kvrealloc(const void *p, size_t oldsize, size_t newsize, gfp_t flags) until 6.11")
 def kvrealloc(machine: Machine, old: int, before: int, size: int, _flags: int) -> int:
     if before >= size:
         return old
@@ -160,14 +180,19 @@ def kvrealloc(machine: Machine, old: int, before: int, size: int, _flags: int) -
     return fresh
 
 
+@function("void *vmalloc_array_noprof|vcalloc_noprof(size_t n, size_t size)")
+def vmalloc_array(machine: Machine, count: int, size: int) -> int:
+    return vmalloc(machine, count * size) or 0
+
+
 @function("size_t ksize(const void *objp)", "size_t __ksize(const void *objp)")
 def ksize(machine: Machine, address: int) -> int:
     return machine.heap.room(address)
 
 
-@function("void *kmemdup(const void *src, size_t len, gfp_t gfp)")
+@function("void *kmemdup|kmemdup_noprof(const void *src, size_t len, gfp_t gfp)")
 def kmemdup(machine: Machine, source: int, size: int, _flags: int) -> int:
-    if size > _UNBROKEN_MAX:
+    if size > UNBROKEN_MAX:
         return 0
     return _store(machine, machine.memory.read(source, size) if size else b"")
 
@@ -180,9 +205,21 @@ def kstrdup(machine: Machine, source: int, _flags: int) -> int:
     return _store(machine, machine.memory.string(source) + b"\0") if source else 0
 
 
+@function("void *kmemdup_array(const void *src, size_t count, size_t element_size, gfp_t gfp)")
+def kmemdup_array(machine: Machine, source: int, count: int, size: int, flags: int) -> int:
+    return kmemdup(machine, source, count * size, flags) or 0
+
+
+@function("void *kvmemdup(const void *src, size_t len, gfp_t gfp)")
+def kvmemdup(machine: Machine, source: int, size: int, _flags: int) -> int:
+    if size > _REQUEST_MAX:
+        return 0
+    return _store(machine, machine.memory.read(source, size) if size else b"")
+
+
 @function("char *kmemdup_nul(const char *s, size_t len, gfp_t gfp)")
 def kmemdup_nul(machine: Machine, source: int, size: int, _flags: int) -> int:
-    if not source or size >= _UNBROKEN_MAX:
+    if not source or size >= UNBROKEN_MAX:
         return 0
     return _store(machine, machine.memory.read(source, size) + b"\0")
 
@@ -210,66 +247,6 @@ def _store(machine: Machine, data: bytes) -> int:
     if address > _ZERO_SIZE:
         machine.memory.write(address, data)
     return address
-
-
-def _make_cache(machine: Machine, name: int, size: int, constructor: int) -> int:
-    if not name or size > _UNBROKEN_MAX:
-        return 0
-    cache = machine.heap.allocate(256)
-    machine.memory.put(cache, size)
-    machine.memory.put(cache + 8, constructor)
-    machine.ledger.take(_CACHE, cache, f"slab cache '{machine.memory.text(name, 64)}'")
-    return cache
-
-
-@function(
-    "struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsigned int align,"
-    " slab_flags_t flags, void (*ctor)(void *))"
-)
-def kmem_cache_create(
-    machine: Machine, name: int, size: int, _align: int, _flags: int, constructor: int
-) -> int:
-    return _make_cache(machine, name, size, constructor)
-
-
-@function(
-    "struct kmem_cache *kmem_cache_create_usercopy(const char *name, unsigned int size, unsigned"
-    " int align, slab_flags_t flags, unsigned int useroffset, unsigned int usersize, void"
-    " (*ctor)(void *))"
-)
-def kmem_cache_create_usercopy(machine: Machine, name: int, size: int, *_rest: int) -> int:
-    constructor = next(variadic_arguments(machine, 6))
-    return _make_cache(machine, name, size, constructor)
-
-
-@function("void kmem_cache_destroy(struct kmem_cache *s)")
-def kmem_cache_destroy(machine: Machine, cache: int) -> None:
-    if machine.ledger.give(_CACHE, cache) is not None:
-        machine.heap.free(cache)
-
-
-@function(
-    "void *kmem_cache_alloc(struct kmem_cache *s, gfp_t flags)",
-    "void *kmem_cache_alloc_node(struct kmem_cache *s, gfp_t flags, int node)",
-    "void *kmem_cache_alloc_lru(struct kmem_cache *s, struct list_lru *lru, gfp_t flags)",
-)
-def kmem_cache_alloc(machine: Machine, cache: int, *_rest: int) -> int:
-    size = machine.memory.number(cache)
-    address = allocate(machine, size)
-    constructor = machine.memory.number(cache + 8)
-    if constructor and address:
-        machine.invoke(constructor, address)
-    return address
-
-
-@function("void kmem_cache_free(struct kmem_cache *s, void *objp)")
-def kmem_cache_free(machine: Machine, _cache: int, address: int) -> None:
-    release(machine, address)
-
-
-@function("unsigned int kmem_cache_size(struct kmem_cache *s)")
-def kmem_cache_size(machine: Machine, cache: int) -> int:
-    return machine.memory.number(cache)
 
 
 @function(
@@ -322,57 +299,9 @@ def dma_free(machine: Machine, _device: int, _size: int, address: int, *_rest: i
     release(machine, address)
 
 
-def _pool(machine: Machine, *_arguments: int) -> int:
-    pool = machine.heap.allocate(256)
-    machine.ledger.take("memory pool", pool, "a memory pool")
-    return pool
-
-
-alike(
-    _pool,
-    """
-    mempool_t *mempool_create(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data)
-    mempool_t *mempool_create_node(int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data, gfp_t gfp_mask, int nid)
-    """,
-)
-
-
-@function(
-    "struct dma_pool *dma_pool_create(const char *name, struct device *dev, size_t size, size_t"
-    " align, size_t boundary)"
-)
-def dma_pool_create(
-    machine: Machine, _name: int, _device: int, size: int, align: int, boundary: int
-) -> int:
-    """A block must not cross a ``boundary``, where that is not 0."""
-    if align & align - 1 or not 0 < size <= _INT_MAX:
-        return 0
-    if boundary and (boundary < size or boundary & boundary - 1):
-        return 0
-    return _pool(machine)
-
-
-@function("void mempool_destroy(mempool_t *pool)", "void dma_pool_destroy(struct dma_pool *pool)")
-def pool_destroy(machine: Machine, pool: int) -> None:
-    if machine.ledger.give("memory pool", pool) is not None:
-        machine.heap.free(pool)
-
-
-pairs(
-    """
-    shrinker: int register_shrinker(struct shrinker *shrinker, const char *fmt, ...) / void unregister_shrinker(struct shrinker *shrinker)
-    shrinker: int prealloc_shrinker(struct shrinker *shrinker, const char *fmt, ...)
-    bio set: int bioset_init(struct bio_set *bs, unsigned int pool_size, unsigned int front_pad, int flags) / void bioset_exit(struct bio_set *bs)
-    memory pool: int mempool_init(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data) / void mempool_exit(mempool_t *pool)
-    LRU list: int __list_lru_init(struct list_lru *lru, bool memcg_aware, struct lock_class_key *key, struct shrinker *shrinker) / void list_lru_destroy(struct list_lru *lru)
-    """
-)
-
 machine_code(
     RETURN_ZERO,
     """
-    void register_shrinker_prepared(struct shrinker *shrinker)
-    int kmem_cache_shrink(struct kmem_cache *cachep)
     void __check_object_size(const void *ptr, unsigned long n, bool to_user)
     bool is_vmalloc_addr(const void *x)
     """,

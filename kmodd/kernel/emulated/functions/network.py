@@ -18,6 +18,7 @@ from kmodd.kernel.emulated.abi.structures import (
     FRAGMENT_QUEUES,
     LIST_HEAD,
     PERNET_OPERATIONS,
+    PROTOCOL,
     SOCK,
     SOCKET,
     SOCKET_OPERATIONS,
@@ -26,6 +27,7 @@ from kmodd.kernel.emulated.hardware import addresses
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _SOCKET_SIZE = 4096
+_SOCK_SIZE = 4096
 _FIRST_ID = 3
 _PRIVATE_MAX = 1 << 20
 _FAMILIES, _SOCKET_TYPES = 46, 11
@@ -111,14 +113,18 @@ def unregister_pernet(machine: Machine, operations: int) -> None:
         forget_operations(machine, operations)
 
 
-def _make_socket(machine: Machine) -> int:
-    """Return a ``struct socket`` with its ``struct sock`` and operations that all succeed."""
+def _make_socket(machine: Machine, space: int) -> int:
+    """Return a ``struct socket`` with its ``struct sock`` and operations that all succeed.
+
+    ``space`` is the name space of the network that it is in.
+    """
     memory = machine.memory
     made = machine.heap.allocate(_SOCKET_SIZE)
     sock, operations = made + 128, made + _SOCKET_SIZE - 512
     memory.put(made + SOCKET.sock, sock)
     memory.put(made + SOCKET.operations, operations)
     memory.put(sock + SOCK.socket, made)
+    memory.put(sock + SOCK.space, space)
     memory.put(sock + SOCK.protocol, made + _SOCKET_SIZE - 1024)
     memory.write(
         operations + SOCKET_OPERATIONS.functions, addresses.TEXT.to_bytes(8, "little") * 40
@@ -132,13 +138,13 @@ def _make_socket(machine: Machine) -> int:
     "int __sock_create(struct net *net, int family, int type, int proto, struct socket **res, int kern)",
 )
 def sock_create_kern(
-    machine: Machine, _net: int, family: int, kind: int, _proto: int, result: int, *_kern: int
+    machine: Machine, space: int, family: int, kind: int, _proto: int, result: int, *_kern: int
 ) -> int:
     if not 0 <= family < _FAMILIES:
         return -errno.EAFNOSUPPORT
     if not 0 <= kind < _SOCKET_TYPES:
         return -errno.EINVAL
-    machine.memory.put(result, _make_socket(machine))
+    machine.memory.put(result, _make_socket(machine, space))
     return 0
 
 
@@ -146,8 +152,10 @@ def sock_create_kern(
     "int inet_ctl_sock_create(struct sock **sk, unsigned short family, unsigned short type,"
     " unsigned char protocol, struct net *net)"
 )
-def inet_ctl_sock_create(machine: Machine, result: int, *_rest: int) -> int:
-    machine.memory.put(result, machine.memory.number(_make_socket(machine) + SOCKET.sock))
+def inet_ctl_sock_create(
+    machine: Machine, result: int, _family: int, _kind: int, _protocol: int, space: int
+) -> int:
+    machine.memory.put(result, machine.memory.number(_make_socket(machine, space) + SOCKET.sock))
     return 0
 
 
@@ -216,7 +224,7 @@ pairs(
     socket type: void inet_register_protosw(struct inet_protosw *p) / void inet_unregister_protosw(struct inet_protosw *p)
     socket type: int inet6_register_protosw(struct inet_protosw *p) / void inet6_unregister_protosw(struct inet_protosw *p)
     fragment queue: int inet_frags_init(struct inet_frags *f) / void inet_frags_fini(struct inet_frags *f)
-    link address family: void rtnl_af_register(struct rtnl_af_ops *ops) / void rtnl_af_unregister(struct rtnl_af_ops *ops)
+    link address family: int rtnl_af_register(struct rtnl_af_ops *ops) / void rtnl_af_unregister(struct rtnl_af_ops *ops)
     socket option (EBUSY): int nf_register_sockopt(struct nf_sockopt_ops *reg) / void nf_unregister_sockopt(struct nf_sockopt_ops *reg)
     packet hook: int nf_register_net_hooks(struct net *net, const struct nf_hook_ops *reg, unsigned int n) / void nf_unregister_net_hooks(struct net *net, const struct nf_hook_ops *reg, unsigned int n)
     packet hook: int nf_register_net_hook(struct net *net, const struct nf_hook_ops *reg) / void nf_unregister_net_hook(struct net *net, const struct nf_hook_ops *reg)
@@ -245,14 +253,42 @@ makers(
     netlink socket: struct sock *__netlink_kernel_create(struct net *net, int unit, struct module *module, struct netlink_kernel_cfg *cfg) / void netlink_kernel_release(struct sock *sk)
     packet buffer: struct sk_buff *__alloc_skb(unsigned int size, gfp_t gfp_mask, int flags, int node) / void kfree_skb_reason(struct sk_buff *skb, int reason)
     packet buffer: struct sk_buff *__netdev_alloc_skb(struct net_device *dev, unsigned int len, gfp_t gfp_mask) / void consume_skb(struct sk_buff *skb)
-    socket: struct sock *sk_alloc(struct net *net, int family, gfp_t priority, struct proto *prot, int kern) / void sk_free(struct sock *sk)
     """,
     size=4096,
 )
+makers("socket: / void sk_free(struct sock *sk)")
+
+
+@function(
+    "struct sock *sk_alloc(struct net *net, int family, gfp_t priority, struct proto *prot, int"
+    " kern)"
+)
+def sk_alloc(
+    machine: Machine, space: int, family: int, _flags: int, protocol: int, _kern: int
+) -> int:
+    memory = machine.memory
+    made = machine.heap.allocate(max(memory.number(protocol + PROTOCOL.size, 4), _SOCK_SIZE))
+    memory.put(made + SOCK.family, family, 2)
+    memory.put(made + SOCK.operations, protocol)
+    memory.put(made + SOCK.protocol, protocol)
+    memory.put(made + SOCK.space, space)
+    machine.ledger.take("socket", made)
+    return made
+
+
+@function(
+    "void sk_skb_reason_drop(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason reason)"
+)
+def sk_skb_reason_drop(machine: Machine, _sock: int, packet: int, _reason: int) -> None:
+    if machine.ledger.give("packet buffer", packet) is not None:
+        machine.heap.free(packet)
+
+
 machine_code(
     RETURN_ZERO,
     """
     void rtnl_unregister_all(int protocol)
+    void *genlmsg_put(struct sk_buff *skb, u32 portid, u32 seq, const struct genl_family *family, int flags, u8 cmd)
     int netdev_boot_setup_check(struct net_device *dev)
     int call_netdevice_notifiers(unsigned long val, struct net_device *dev)
     int dev_change_flags(struct net_device *dev, unsigned int flags, struct netlink_ext_ack *extack)

@@ -39,6 +39,8 @@ def alloc_netdev(
     text = machine.memory.string(name, _NAME_SIZE - 1)
     machine.memory.write(device + NET_DEVICE.name, text)
     machine.memory.put(device + NET_DEVICE.address, machine.heap.allocate(32))
+    if NET_DEVICE.has("private_size"):
+        machine.memory.put(device + NET_DEVICE.private_size, max(private, 0), 4)
     machine.ledger.take("network device", device, f"network device '{text.decode('latin-1')}'")
     if setup:
         machine.invoke(setup, device)

@@ -23,24 +23,26 @@ def address_of(page: int) -> int:
     return addresses.DIRECT_MAP + number * PAGE
 
 
-@function("void *alloc_pages_exact(size_t size, gfp_t gfp_mask)")
+@function("void *alloc_pages_exact|alloc_pages_exact_noprof(size_t size, gfp_t gfp_mask)")
 def alloc_pages_exact(machine: Machine, size: int, _flags: int) -> int:
     return allocate_unbroken(machine, size) if size else 0
 
 
-@function("unsigned long __get_free_pages(gfp_t gfp_mask, unsigned int order)")
+@function(
+    "unsigned long __get_free_pages|get_free_pages_noprof(gfp_t gfp_mask, unsigned int order)"
+)
 def get_free_pages(machine: Machine, _flags: int, order: int) -> int:
     return allocate(machine, PAGE << order) if order <= _ORDER_MAX else 0
 
 
-@function("unsigned long get_zeroed_page(gfp_t gfp_mask)")
+@function("unsigned long get_zeroed_page|get_zeroed_page_noprof(gfp_t gfp_mask)")
 def get_zeroed_page(machine: Machine, _flags: int) -> int:
     return allocate(machine, PAGE)
 
 
 @function(
-    "struct page *alloc_pages(gfp_t gfp, unsigned int order)",
-    "struct page *__alloc_pages(gfp_t gfp, unsigned int order, int preferred_nid, nodemask_t *mask)",
+    "struct page *alloc_pages|alloc_pages_noprof|alloc_pages_current(gfp_t gfp, unsigned int order)",
+    "struct page *__alloc_pages|__alloc_pages_noprof|__alloc_pages_nodemask(gfp_t gfp, unsigned int order, int preferred_nid, nodemask_t *mask)",
 )
 def alloc_pages(machine: Machine, flags: int, order: int, *_rest: int) -> int:
     address = get_free_pages(machine, flags, order)

@@ -26,6 +26,11 @@ def alloc_percpu_gfp(machine: Machine, size: int, align: int, _flags: int) -> in
     return _allocate_per_cpu(machine, size, align)
 
 
+@function("void __percpu *pcpu_alloc_noprof(size_t size, size_t align, bool reserved, gfp_t gfp)")
+def pcpu_alloc(machine: Machine, size: int, align: int, _reserved: int, _flags: int) -> int:
+    return _allocate_per_cpu(machine, size, align)
+
+
 def _allocate_per_cpu(machine: Machine, size: int, align: int) -> int:
     align = max(align, 8)
     if not 0 < size <= _SIZE_MAX or align > PAGE or align & align - 1:

@@ -58,8 +58,12 @@ def _platform_probe(machine: Machine, device: BusDevice, driver: Driver, _match:
     return machine.call(probe, device.address) if probe else 0
 
 
-@function("int __platform_driver_register(struct platform_driver *drv, struct module *owner)")
-def platform_driver_register(machine: Machine, address: int, _owner: int) -> int:
+@function(
+    "int __platform_driver_register(struct platform_driver *drv, struct module *owner)",
+    "int __platform_driver_register(struct platform_driver *drv, struct module *owner, const char"
+    " *mod_name)",
+)
+def platform_driver_register(machine: Machine, address: int, *_owner: int) -> int:
     return add_driver(machine, Driver(address, address + PLATFORM_DRIVER.driver, "platform"))
 
 
@@ -70,9 +74,11 @@ def platform_driver_unregister(machine: Machine, address: int) -> None:
 
 @function(
     "int __platform_driver_probe(struct platform_driver *drv, int (*probe)(struct platform_device"
-    " *), struct module *module)"
+    " *), struct module *module)",
+    "int __platform_driver_probe(struct platform_driver *drv, int (*probe)(struct platform_device"
+    " *), struct module *module, const char *mod_name)",
 )
-def platform_driver_probe(machine: Machine, address: int, probe: int, _module: int) -> int:
+def platform_driver_probe(machine: Machine, address: int, probe: int, *_module: int) -> int:
     """A driver for devices that are there already, or never: ENODEV where none is bound."""
     machine.memory.put(address + PLATFORM_DRIVER.probe, probe)
     driver = Driver(address, address + PLATFORM_DRIVER.driver, "platform")
@@ -86,11 +92,14 @@ def platform_driver_probe(machine: Machine, address: int, probe: int, _module: i
 
 
 @function(
-    "int __platform_register_drivers(struct platform_driver * const *drivers, unsigned int count, struct module *owner)"
+    "int __platform_register_drivers(struct platform_driver * const *drivers, unsigned int count,"
+    " struct module *owner)",
+    "int __platform_register_drivers(struct platform_driver * const *drivers, unsigned int count,"
+    " struct module *owner, const char *mod_name)",
 )
-def platform_register_drivers(machine: Machine, drivers: int, count: int, owner: int) -> int:
+def platform_register_drivers(machine: Machine, drivers: int, count: int, *_owner: int) -> int:
     for at in range(min(count, _IDS_MAX)):
-        code = platform_driver_register(machine, machine.memory.number(drivers + 8 * at), owner)
+        code = platform_driver_register(machine, machine.memory.number(drivers + 8 * at))
         if code:
             platform_unregister_drivers(machine, drivers, at)
             return code
@@ -303,7 +312,10 @@ def platform_device_register_full(machine: Machine, info: int) -> int:
 @function(
     "struct platform_device *__platform_create_bundle(struct platform_driver *driver, int"
     " (*probe)(struct platform_device *), struct resource *res, unsigned int n_res, const void"
-    " *data, size_t size, struct module *module)"
+    " *data, size_t size, struct module *module)",
+    "struct platform_device *__platform_create_bundle(struct platform_driver *driver, int"
+    " (*probe)(struct platform_device *), struct resource *res, unsigned int n_res, const void"
+    " *data, size_t size, struct module *module, const char *mod_name)",
 )
 def platform_create_bundle(
     machine: Machine, driver: int, probe: int, resources: int, count: int, data: int, size: int

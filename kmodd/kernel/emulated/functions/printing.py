@@ -23,7 +23,7 @@ _EPROBE_DEFER = 517
 _INT_MAX = (1 << 31) - 1
 
 
-@function("int _printk(const char *fmt, ...)")
+@function("int _printk|printk(const char *fmt, ...)")
 def printk(machine: Machine, template: int) -> int:
     return _log(machine, formatted(machine, template, 1))
 
@@ -37,8 +37,23 @@ def vprintk(machine: Machine, template: int, arguments: int) -> int:
 def panic(machine: Machine, template: int) -> None:
     """End the code that has called it: here it only takes its module with it."""
     text = formatted(machine, template, 1).decode("utf-8", "surrogateescape")
-    why = f"Kernel panic - not syncing: {text}"
+    _end(machine, f"Kernel panic - not syncing: {text}")
+
+
+def _end(machine: Machine, why: str) -> None:
     raise crash.out_of_place(why, machine.faults.scene(machine.calls.caller))
+
+
+@function("void fortify_panic(const char *name)")
+def fortify_panic(machine: Machine, name: int) -> None:
+    """End code that would write or read beyond an object (lib/string_helpers.c)."""
+    _end(machine, f"detected buffer overflow in {machine.memory.text(name, 64)}")
+
+
+@function("void __fortify_panic(const u8 reason, const size_t avail, const size_t size)")
+def fortify_panic_with_sizes(machine: Machine, reason: int, room: int, size: int) -> None:
+    how = "write" if reason & 1 else "read"
+    _end(machine, f"detected buffer overflow: {size} byte {how} of buffer size {room}")
 
 
 @function("void __warn_printk(const char *fmt, ...)")
@@ -86,7 +101,9 @@ for _level in Level:
         _about_device(_level)
 
 
-@function("void _dev_printk(const char *level, const struct device *dev, const char *fmt, ...)")
+@function(
+    "void _dev_printk|dev_printk(const char *level, const struct device *dev, const char *fmt, ...)"
+)
 def dev_printk(machine: Machine, level: int, device: int, template: int) -> None:
     mark = machine.memory.string(level, 3)[1:2]
     severity = Level(int(mark)) if mark.isdigit() and mark < b"8" else DEFAULT_LEVEL

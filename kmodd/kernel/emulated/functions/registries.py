@@ -67,6 +67,7 @@ pairs(
     CPU frequency governor (EBUSY): int cpufreq_register_governor(struct cpufreq_governor *governor) / void cpufreq_unregister_governor(struct cpufreq_governor *governor)
     devfreq governor (EINVAL, ENOENT): int devfreq_add_governor(struct devfreq_governor *governor) / int devfreq_remove_governor(struct devfreq_governor *governor)
     system core operations: void register_syscore_ops(struct syscore_ops *ops) / void unregister_syscore_ops(struct syscore_ops *ops)
+    system core operations: void register_syscore(struct syscore *syscore) / void unregister_syscore(struct syscore *syscore)
     sysrq key (EPERM, EPERM): int register_sysrq_key(u8 key, const struct sysrq_key_op *op_p) / int unregister_sysrq_key(u8 key, const struct sysrq_key_op *op_p)
     console (-, ENODEV): void register_console(struct console *newcon) / int unregister_console(struct console *newcon)
     log dumper (EBUSY, EINVAL): int kmsg_dump_register(struct kmsg_dumper *dumper) / int kmsg_dump_unregister(struct kmsg_dumper *dumper)
@@ -75,6 +76,7 @@ pairs(
     kernel probe (EINVAL): int register_kretprobe(struct kretprobe *rp) / void unregister_kretprobe(struct kretprobe *rp)
     trace probe: int tracepoint_probe_register(struct tracepoint *tp, void *probe, void *data) / int tracepoint_probe_unregister(struct tracepoint *tp, void *probe, void *data)
     perf PMU: int perf_pmu_register(struct pmu *pmu, const char *name, int type) / void perf_pmu_unregister(struct pmu *pmu)
+    perf PMU: / int perf_pmu_unregister(struct pmu *pmu)
     perf guest callbacks: void perf_register_guest_info_callbacks(struct perf_guest_info_callbacks *cbs) / void perf_unregister_guest_info_callbacks(struct perf_guest_info_callbacks *cbs)
     key type (EEXIST): int register_key_type(struct key_type *ktype) / void unregister_key_type(struct key_type *ktype)
     text search (EEXIST, ENOENT): int textsearch_register(struct ts_ops *ops) / int textsearch_unregister(struct ts_ops *ops)
@@ -90,42 +92,6 @@ pairs(
     suspend operations: void acpi_s2idle_register(void *ops) / void acpi_s2idle_unregister(void *ops)
     live patch: int klp_enable_patch(struct klp_patch *patch)
     """
-)
-
-# Cryptography and compression.
-pairs(
-    """
-    int crypto_register_alg(struct crypto_alg *alg) / void crypto_unregister_alg(struct crypto_alg *alg)
-    int crypto_register_algs(struct crypto_alg *algs, int count) / void crypto_unregister_algs(struct crypto_alg *algs, int count)
-    int crypto_register_shash(struct shash_alg *alg) / void crypto_unregister_shash(struct shash_alg *alg)
-    int crypto_register_shashes(struct shash_alg *algs, int count) / void crypto_unregister_shashes(struct shash_alg *algs, int count)
-    int crypto_register_ahash(struct ahash_alg *alg) / void crypto_unregister_ahash(struct ahash_alg *alg)
-    int crypto_register_ahashes(struct ahash_alg *algs, int count) / void crypto_unregister_ahashes(struct ahash_alg *algs, int count)
-    int crypto_register_skcipher(struct skcipher_alg *alg) / void crypto_unregister_skcipher(struct skcipher_alg *alg)
-    int crypto_register_skciphers(struct skcipher_alg *algs, int count) / void crypto_unregister_skciphers(struct skcipher_alg *algs, int count)
-    int crypto_register_aead(struct aead_alg *alg) / void crypto_unregister_aead(struct aead_alg *alg)
-    int crypto_register_aeads(struct aead_alg *algs, int count) / void crypto_unregister_aeads(struct aead_alg *algs, int count)
-    int crypto_register_rng(struct rng_alg *alg) / void crypto_unregister_rng(struct rng_alg *alg)
-    int crypto_register_rngs(struct rng_alg *algs, int count) / void crypto_unregister_rngs(struct rng_alg *algs, int count)
-    int crypto_register_kpp(struct kpp_alg *alg) / void crypto_unregister_kpp(struct kpp_alg *alg)
-    int crypto_register_akcipher(struct akcipher_alg *alg) / void crypto_unregister_akcipher(struct akcipher_alg *alg)
-    int crypto_register_acomp(struct acomp_alg *alg) / void crypto_unregister_acomp(struct acomp_alg *alg)
-    int crypto_register_scomp(struct scomp_alg *alg) / void crypto_unregister_scomp(struct scomp_alg *alg)
-    int crypto_register_template(struct crypto_template *tmpl) / void crypto_unregister_template(struct crypto_template *tmpl)
-    int crypto_register_templates(struct crypto_template *tmpls, int count) / void crypto_unregister_templates(struct crypto_template *tmpls, int count)
-    int crypto_register_notifier(struct notifier_block *nb) / int crypto_unregister_notifier(struct notifier_block *nb)
-    """,
-    "crypto algorithm (EEXIST)",
-)
-makers(
-    """
-    hash transform: struct crypto_ahash *crypto_alloc_ahash(const char *alg_name, u32 type, u32 mask)
-    cipher transform: struct crypto_skcipher *crypto_alloc_skcipher(const char *alg_name, u32 type, u32 mask)
-    cipher transform: struct crypto_sync_skcipher *crypto_alloc_sync_skcipher(const char *alg_name, u32 type, u32 mask)
-    cipher transform: struct crypto_aead *crypto_alloc_aead(const char *alg_name, u32 type, u32 mask)
-    cipher transform: struct crypto_tfm *crypto_alloc_base(const char *alg_name, u32 type, u32 mask)
-    """,
-    size=4096,
 )
 
 # Files and disks.
@@ -183,6 +149,10 @@ pairs(
     """
     I2C driver (EBUSY): int i2c_register_driver(struct module *owner, struct i2c_driver *driver) / void i2c_del_driver(struct i2c_driver *driver)
     serio driver (EBUSY): int __serio_register_driver(struct serio_driver *drv, struct module *owner, const char *mod_name) / void serio_unregister_driver(struct serio_driver *drv)
+    virtio driver (EBUSY): int __register_virtio_driver(struct virtio_driver *driver, struct module *owner) / void unregister_virtio_driver(struct virtio_driver *driver)
+    PHY driver: int phy_drivers_register(struct phy_driver *drv, int n, struct module *owner) / void phy_drivers_unregister(struct phy_driver *drv, int n)
+    drop reasons: void drop_reasons_register_subsys(enum skb_drop_reason_subsys subsys, const struct drop_reason_list *list) / void drop_reasons_unregister_subsys(enum skb_drop_reason_subsys subsys)
+    netfilter netlink (EBUSY): int nfnetlink_subsys_register(const struct nfnetlink_subsystem *n) / int nfnetlink_subsys_unregister(const struct nfnetlink_subsystem *n)
     serio port: void __serio_register_port(struct serio *serio, struct module *owner) / void serio_unregister_port(struct serio *serio)
     PNP driver (EBUSY): int pnp_register_driver(struct pnp_driver *drv) / void pnp_unregister_driver(struct pnp_driver *drv)
     PNP card driver (EBUSY): int pnp_register_card_driver(struct pnp_card_driver *drv) / void pnp_unregister_card_driver(struct pnp_card_driver *drv)
@@ -193,6 +163,7 @@ pairs(
     auxiliary driver (EBUSY): int __auxiliary_driver_register(struct auxiliary_driver *auxdrv, struct module *owner, const char *modname) / void auxiliary_driver_unregister(struct auxiliary_driver *auxdrv)
     HSI driver (EBUSY): int hsi_register_client_driver(struct hsi_client_driver *drv) / void hsi_unregister_client_driver(struct hsi_client_driver *drv)
     ACPI driver (EBUSY): int acpi_bus_register_driver(struct acpi_driver *driver) / void acpi_bus_unregister_driver(struct acpi_driver *driver)
+    ACPI driver (EBUSY): int __acpi_bus_register_driver(struct acpi_driver *driver, struct module *owner)
     ACPI bus type (-, ENODEV): int register_acpi_bus_type(struct acpi_bus_type *type) / int unregister_acpi_bus_type(struct acpi_bus_type *type)
     RapidIO driver (EBUSY): int rio_register_driver(struct rio_driver *rdrv) / void rio_unregister_driver(struct rio_driver *rdrv)
     DAX driver (EBUSY): int __dax_driver_register(struct dax_device_driver *dax_drv, struct module *module, const char *mod_name) / void dax_driver_unregister(struct dax_device_driver *dax_drv)
@@ -367,6 +338,15 @@ def vga_client_register(_machine: Machine, _device: int, _decode: int) -> int:
     return -errno.ENODEV
 
 
+@function(
+    "int __vmbus_driver_register(struct hv_driver *hv_driver, struct module *owner, const char"
+    " *mod_name)"
+)
+def vmbus_driver_register(_machine: Machine, *_driver: int) -> int:
+    """Where the bus of Hyper-V is part of the kernel, there is none of it on this machine."""
+    return -errno.ENODEV
+
+
 @function("int cpufreq_register_driver(struct cpufreq_driver *driver_data)")
 def cpufreq_register_driver(_machine: Machine, _driver: int) -> int:
     """The processor has one frequency only: no driver finds anything to do."""
@@ -377,6 +357,11 @@ machine_code(
     RETURN_ZERO,
     """
     int cpufreq_unregister_driver(struct cpufreq_driver *driver)
+    int x509_load_certificate_list(const u8 cert_list[], const unsigned long list_size, const struct key *keyring)
+    struct regmap *dev_get_regmap(struct device *dev, const char *name)
+    bool fb_modesetting_disabled(const char *drvname)
+    bool video_firmware_drivers_only(void)
+    bool acpi_quirk_skip_acpi_ac_and_battery(void)
     int register_btf_kfunc_id_set(int prog_type, const void *kset)
     int rtnl_register_module(struct module *owner, int protocol, int msgtype, void *doit, void *dumpit, unsigned int flags)
     int rtnl_unregister(int protocol, int msgtype)
@@ -397,6 +382,7 @@ machine_code(
     void blk_queue_max_segment_size(struct request_queue *q, unsigned int max_size)
     void blk_queue_max_segments(struct request_queue *q, unsigned short max_segments)
     void skb_queue_purge(struct sk_buff_head *list)
+    void skb_queue_purge_reason(struct sk_buff_head *list, enum skb_drop_reason reason)
     void tty_port_init(struct tty_port *port)
     void tty_port_destroy(struct tty_port *port)
     void tty_port_link_device(struct tty_port *port, struct tty_driver *driver, unsigned index)
@@ -404,6 +390,9 @@ machine_code(
     void __static_call_update(struct static_call_key *key, void *tramp, void *func)
     void cxl_bus_drain(void)
     void xfrm_flush_gc(void)
+    void nfnl_lock(u8 subsys_id)
+    void nfnl_unlock(u8 subsys_id)
+    void fqdir_pre_exit(struct fqdir *fqdir)
     void udp_encap_enable(void)
     void tcp_sock_set_nodelay(struct sock *sk)
     """,

@@ -141,7 +141,7 @@ def strlcpy(machine: Machine, target: int, source: int, size: int) -> int:
     return len(text)
 
 
-@function("ssize_t strscpy(char *dest, const char *src, size_t count)")
+@function("ssize_t strscpy|sized_strscpy(char *dest, const char *src, size_t count)")
 def strscpy(machine: Machine, target: int, source: int, size: int) -> int:
     if not 0 < size <= _INT_MAX:
         return -errno.E2BIG

@@ -30,10 +30,22 @@ class SysctlNames:
     " struct ctl_table *table)"
 )
 def register_net_sysctl(machine: Machine, _net: int, path: int, table: int) -> int:
+    return _register(machine, path, table, _ENTRIES_MAX)
+
+
+@function(
+    "struct ctl_table_header *register_net_sysctl_sz(struct net *net, const char *path,"
+    " struct ctl_table *table, size_t table_size)"
+)
+def register_net_sysctl_sz(machine: Machine, _net: int, path: int, table: int, count: int) -> int:
+    return _register(machine, path, table, min(count, _ENTRIES_MAX))
+
+
+def _register(machine: Machine, path: int, table: int, most: int) -> int:
     where = machine.memory.text(path, 64) if path else ""
     known = machine.state(SysctlNames).names
     names = list[str]()
-    for entry in _entries(machine, table):
+    for entry in _entries(machine, table, most):
         name = (
             f"{where}/{machine.memory.text(machine.memory.number(entry + SYSCTL_ENTRY.name), 64)}"
         )
@@ -49,9 +61,9 @@ def register_net_sysctl(machine: Machine, _net: int, path: int, table: int) -> i
     return header
 
 
-def _entries(machine: Machine, table: int) -> Iterator[int]:
-    """Yield the entries of a table, which ends where one has no name."""
-    for entry in range(table, table + SYSCTL_ENTRY.size * _ENTRIES_MAX, SYSCTL_ENTRY.size):
+def _entries(machine: Machine, table: int, most: int) -> Iterator[int]:
+    """Yield the entries of a table, which ends where one has no name, or after so many."""
+    for entry in range(table, table + SYSCTL_ENTRY.size * most, SYSCTL_ENTRY.size):
         if not machine.memory.number(entry + SYSCTL_ENTRY.name):
             return
         yield entry
@@ -84,6 +96,14 @@ def _forget(machine: Machine, header: int) -> None:
 @function("struct ctl_table_header *register_sysctl(const char *path, struct ctl_table *table)")
 def register_sysctl(machine: Machine, path: int, table: int) -> int | None:
     return register_net_sysctl(machine, 0, path, table)
+
+
+@function(
+    "struct ctl_table_header *register_sysctl_sz(const char *path, struct ctl_table *table, size_t"
+    " table_size)"
+)
+def register_sysctl_sz(machine: Machine, path: int, table: int, count: int) -> int:
+    return _register(machine, path, table, min(count, _ENTRIES_MAX))
 
 
 @function("struct ctl_table_header *register_sysctl_table(struct ctl_table *table)")

@@ -14,6 +14,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
+from kmodd.kernel.emulated.abi.printf import Arguments, format_text
 from kmodd.kernel.emulated.abi.structures import (
     MODULE,
     TASK,
@@ -173,6 +174,7 @@ def module_put_and_kthread_exit(machine: Machine, module: int, code: int) -> Non
 
 @function(
     "struct kthread_worker *kthread_create_worker(unsigned int flags, const char namefmt[], ...)"
+    " until 6.13"
 )
 def kthread_create_worker(machine: Machine, _flags: int, template: int) -> int:
     return _make_worker(machine, formatted(machine, template, 2))
@@ -183,6 +185,24 @@ def kthread_create_worker(machine: Machine, _flags: int, template: int) -> int:
     " namefmt[], ...)"
 )
 def kthread_create_worker_on_cpu(machine: Machine, _cpu: int, _flags: int, template: int) -> int:
+    return _make_worker(machine, formatted(machine, template, 3))
+
+
+@function(
+    "struct kthread_worker *kthread_create_worker_on_cpu(int cpu, unsigned int flags, const char"
+    " namefmt[])"
+)
+def kthread_create_named_worker(machine: Machine, cpu: int, _flags: int, template: int) -> int:
+    """The only thing that the name is made of is the processor."""
+    named = Arguments(iter((cpu,)))
+    return _make_worker(machine, format_text(machine, machine.memory.string(template), named))
+
+
+@function(
+    "struct kthread_worker *kthread_create_worker_on_node(unsigned int flags, int node, const char"
+    " namefmt[], ...)"
+)
+def kthread_create_worker_on_node(machine: Machine, _flags: int, _node: int, template: int) -> int:
     return _make_worker(machine, formatted(machine, template, 3))
 
 

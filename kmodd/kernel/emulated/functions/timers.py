@@ -26,7 +26,7 @@ def forget_timer(machine: Machine, timer: int) -> None:
 
 
 @function(
-    "void init_timer_key(struct timer_list *timer, void (*func)(struct timer_list *), unsigned int"
+    "void init_timer_key|timer_init_key(struct timer_list *timer, void (*func)(struct timer_list *), unsigned int"
     " flags, const char *name, struct lock_class_key *key)"
 )
 def init_timer(machine: Machine, timer: int, code: int, flags: int, *_rest: int) -> None:
@@ -117,6 +117,15 @@ def timer_shutdown(machine: Machine, timer: int) -> int:
 @function("void hrtimer_init(struct hrtimer *timer, clockid_t which_clock, enum hrtimer_mode mode)")
 def hrtimer_init(machine: Machine, timer: int, _clock: int, _mode: int) -> None:
     machine.memory.write(timer, bytes(HRTIMER.size))
+
+
+@function(
+    "void hrtimer_setup(struct hrtimer *timer, enum hrtimer_restart (*function)(struct hrtimer *),"
+    " clockid_t clock_id, enum hrtimer_mode mode)"
+)
+def hrtimer_setup(machine: Machine, timer: int, code: int, clock: int, mode: int) -> None:
+    hrtimer_init(machine, timer, clock, mode)
+    machine.memory.put(timer + HRTIMER.function, code)
 
 
 def _arm_hrtimer(machine: Machine, timer: int, expires: int) -> None:

@@ -19,6 +19,7 @@ from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.scheduler import Ready, Task
+from kmodd.kernel.emulated.machine.state import KeptByAddress
 
 _QUEUE = "workqueue"
 _WORK = "work"
@@ -45,6 +46,10 @@ class Workqueues:
     ordered: set[int] = field(default_factory=set)
 
 
+class DisabledWork(KeptByAddress[int]):
+    """How often work is disabled that cannot be queued before it was enabled as often."""
+
+
 def _works(machine: Machine) -> list[Work]:
     return machine.state(Workqueues).works
 
@@ -62,7 +67,7 @@ def queue_work(
     Its function is at ``function_at``, where it is not a ``struct work_struct``. Work ``is_marked``
     while it is pending, where it has a word for that.
     """
-    if _is_pending(machine, work):
+    if _is_pending(machine, work) or work in machine.state(DisabledWork).by_address:
         return 0
     code = machine.memory.number(work + (WORK.function if function_at is None else function_at))
 
@@ -127,7 +132,7 @@ def forget_delayed_work(machine: Machine, address: int) -> None:
 
 
 @function(
-    "struct workqueue_struct *alloc_workqueue(const char *fmt, unsigned int flags, int max_active, ...)"
+    "struct workqueue_struct *alloc_workqueue|alloc_workqueue_noprof(const char *fmt, unsigned int flags, int max_active, ...)"
 )
 def alloc_workqueue(machine: Machine, template: int, _flags: int, active: int) -> int:
     name = formatted(machine, template, 3).decode("utf-8", "surrogateescape")
@@ -190,7 +195,7 @@ def _delay(machine: Machine, queue: int, work: int, ticks: int) -> None:
     " unsigned long delay)"
 )
 def queue_delayed_work_on(machine: Machine, _cpu: int, queue: int, work: int, delay: int) -> int:
-    if _is_pending(machine, work):
+    if _is_pending(machine, work) or work in machine.state(DisabledWork).by_address:
         return 0
     if not delay:
         return queue_work(machine, queue, work)
@@ -238,6 +243,39 @@ def cancel_work(machine: Machine, work: int) -> int:
 def cancel_work_sync(machine: Machine, work: int) -> int:
     was_pending = int(cancel(machine, work))
     return machine.tasks.wait(flush(machine, lambda each: each.address == work, was_pending))
+
+
+@function(
+    "bool disable_work(struct work_struct *work)",
+    "bool disable_delayed_work(struct delayed_work *dwork)",
+)
+def disable_work(machine: Machine, work: int) -> int:
+    """Cancel work and have it not be queued until it is enabled, for each time once."""
+    disabled = machine.state(DisabledWork).by_address
+    disabled[work] = disabled.get(work, 0) + 1
+    return int(cancel(machine, work))
+
+
+@function(
+    "bool disable_work_sync(struct work_struct *work)",
+    "bool disable_delayed_work_sync(struct delayed_work *dwork)",
+)
+def disable_work_sync(machine: Machine, work: int) -> int:
+    was_pending = disable_work(machine, work)
+    return machine.tasks.wait(flush(machine, lambda each: each.address == work, was_pending or 0))
+
+
+@function(
+    "bool enable_work(struct work_struct *work)",
+    "bool enable_delayed_work(struct delayed_work *dwork)",
+)
+def enable_work(machine: Machine, work: int) -> int:
+    """Returns whether it can be queued now."""
+    disabled = machine.state(DisabledWork).by_address
+    left = disabled.pop(work, 0) - 1
+    if left > 0:
+        disabled[work] = left
+    return int(left <= 0)
 
 
 def flush(machine: Machine, which: Callable[[Work], bool], result: int = 0) -> Ready:

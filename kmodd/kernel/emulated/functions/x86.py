@@ -16,7 +16,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     machine_code,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import PROCESSOR_ID, RESOURCE
+from kmodd.kernel.emulated.abi.structures import HOTPLUG_STATE, PROCESSOR_ID, RESOURCE
 from kmodd.kernel.emulated.hardware.cpuid import (
     CPU_FAMILY,
     CPU_MODEL,
@@ -31,10 +31,6 @@ _ANY_VENDOR, _ANY, _IDS_MAX = 0xFFFF, 0, 1024
 _AE_NOT_FOUND = 5
 _REGION, _PORTS_LAST = "region", 0xFFFF
 _X87_AND_SSE = 3
-_CPUHP_DYNAMIC = {70: range(71, 91), 201: range(202, 232)}
-"""CPUHP_BP_PREPARE_DYN and CPUHP_AP_ONLINE_DYN, and which states there are for them. The kernel
-itself has the first of each."""
-
 _XFEATURES = (
     "x87 floating point registers",
     "SSE registers",
@@ -297,19 +293,28 @@ def cpuhp_setup_state(
     machine: Machine, state: int, name: int, invoke: int, startup: int, teardown: int, many: int
 ) -> int:
     """The callback runs for the only processor; a state of the caller's own gets a number."""
-    states = machine.state(HotplugStates).teardowns
-    numbers = _CPUHP_DYNAMIC.get(state, range(state, state + 1))
+    states, dynamic = machine.state(HotplugStates).teardowns, _dynamic_states()
+    numbers = dynamic.get(state, range(state, state + 1))
     if not name or not state:
         return -errno.EINVAL
     number = next((each for each in numbers if each not in states), None)
     if number is None:
-        return -errno.ENOSPC if state in _CPUHP_DYNAMIC else -errno.EBUSY
+        return -errno.ENOSPC if state in dynamic else -errno.EBUSY
     if invoke and startup and not many:
         code = machine.call(startup, 0)
         if code:
             return code
     states[number] = 0 if many else teardown
-    return number if state in _CPUHP_DYNAMIC else 0
+    return number if state in dynamic else 0
+
+
+def _dynamic_states() -> dict[int, range]:
+    """Return which states there are for those that ask for any. The kernel itself has the first."""
+    of = HOTPLUG_STATE
+    return {
+        of.prepare: range(of.prepare + 1, of.prepare_end + 1),
+        of.online: range(of.online + 1, of.online_end + 1),
+    }
 
 
 @function("void __cpuhp_remove_state(enum cpuhp_state state, bool invoke)")

@@ -26,7 +26,7 @@ from kmodd.kernel.emulated.hardware.cpuid import (
     CPU_VENDOR,
     FEATURES,
 )
-from kmodd.kernel.emulated.hardware.memory import BadAddress
+from kmodd.kernel.emulated.hardware.memory import PAGE, BadAddress
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64
 from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
 
@@ -234,6 +234,8 @@ class KernelSymbols:
         memory = self._cpu.memory
         if name in _NUMBERS:
             memory.put(address, _NUMBERS[name])
+        elif name == "__zero_page":
+            memory.put(address, _page_struct(self._object(PAGE)))
         elif name in _POINTERS:
             memory.put(address, self._object(4096))
         elif name == "net_namespace_list":
@@ -350,6 +352,12 @@ class KernelSymbols:
     def jiffies(self) -> int:
         """Where the clock's ticks are."""
         return self.address("jiffies")
+
+
+def _page_struct(address: int) -> int:
+    """Return the ``struct page`` of memory in the direct map (virt_to_page)."""
+    number = (address - addresses.DIRECT_MAP) // PAGE
+    return addresses.VMEMMAP + number * addresses.PAGE_STRUCT_SIZE
 
 
 def _cpu_info() -> bytes:

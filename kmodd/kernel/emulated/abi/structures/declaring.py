@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a structure is declared: by the kernel's own names of it and of what is looked at in it.
 
+Enums are declared in the same way, with the names of theirs that are looked at.
+
     class _Work(Structure, of="work_struct"):
         function = at(24, "func")
 
@@ -25,6 +27,7 @@ class DeclaredField(NamedTuple):
     name: str
     question: LayoutQuestion
     number: int | None
+    is_enumerator: bool
 
 
 class _Declared:
@@ -35,6 +38,7 @@ class _Declared:
     def __init__(self, number: int | None, names: tuple[str, ...], kind: str, of: str = "") -> None:
         self.number = number
         self.of = of
+        self.is_enumerator = kind == "enumerator"
         self._kind = kind
         self._names = names
 
@@ -51,7 +55,8 @@ class _Declared:
 
     def question(self, structures: tuple[str, ...]) -> LayoutQuestion:
         """Return what a kernel is to be asked."""
-        return LayoutQuestion(structures, self._names, is_size=self._kind != "offset")
+        is_size = self._kind in ("size", "structure")
+        return LayoutQuestion(structures, self._names, is_size=is_size)
 
 
 def at(number: int, *names: str, of: str = "") -> Any:
@@ -73,9 +78,14 @@ def bytes_of(number: int, *names: str) -> Any:
     return _Declared(number, names, "size")
 
 
-def whole(number: int) -> Any:
-    """Declare that the size of the structure is looked at, in bytes."""
+def whole(number: int | None) -> Any:
+    """Declare that the size of the structure is looked at, in bytes; None where 6.1 lacks it."""
     return _Declared(number, (), "structure")
+
+
+def enumerator(number: int, *names: str) -> Any:
+    """Declare a name of an enum; what is no enum's is a macro, and the number is that of 6.1."""
+    return _Declared(number, names, "enumerator")
 
 
 class Structure:
@@ -93,8 +103,9 @@ class Structure:
         """Take over what a kernel says, or else the numbers of 6.1; what it does not have is
         missing from then on.
         """
-        for name, question, number in self.declared():
-            found = number if answers is None else answers.get(question)
+        for name, question, number, is_enumerator in self.declared():
+            default = number if is_enumerator else None
+            found = number if answers is None else answers.get(question, default)
             self.__dict__.pop(name, None)
             if found is not None:
                 self.__dict__[name] = found
@@ -114,4 +125,6 @@ class Structure:
         for name, each in vars(cls).items():
             if isinstance(each, _Declared):
                 structures = (each.of,) if each.of else cls.structures
-                yield DeclaredField(name, each.question(structures), each.number)
+                yield DeclaredField(
+                    name, each.question(structures), each.number, each.is_enumerator
+                )

@@ -3,7 +3,13 @@
 
 from typing import Final
 
-from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
+from kmodd.kernel.emulated.abi.structures.declaring import (
+    Structure,
+    at,
+    bytes_of,
+    since_6_1,
+    whole,
+)
 
 
 class _KernelObject(Structure, of="kobject"):
@@ -202,6 +208,20 @@ class _Resource(Structure, of="resource"):
     size: int = whole(64)
 
 
+class _FauxDevice(Structure, of="faux_device"):
+    """``struct faux_device``"""
+
+    device: int = since_6_1("dev")
+    size: int = whole(None)
+
+
+class _FauxOperations(Structure, of="faux_device_ops"):
+    """``struct faux_device_ops``"""
+
+    probe: int = since_6_1()
+    remove: int = since_6_1()
+
+
 class _Misc(Structure, of="miscdevice"):
     """``struct miscdevice``"""
 
@@ -242,5 +262,7 @@ PLATFORM_DEVICE_ID: Final = _PlatformDeviceId()
 PLATFORM_DEVICE_INFO: Final = _PlatformDeviceInfo()
 PCI_DEVICE_ID: Final = _PciDeviceId()
 RESOURCE: Final = _Resource()
+FAUX_DEVICE: Final = _FauxDevice()
+FAUX_OPERATIONS: Final = _FauxOperations()
 MISC: Final = _Misc()
 CDEV: Final = _Cdev()

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, whole
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, enumerator, whole
 
 
 class _Dentry(Structure, of="dentry"):
@@ -20,6 +20,16 @@ class _Dentry(Structure, of="dentry"):
     siblings: int = at(144, "d_child")
     children: int = at(160, "d_subdirs")
     size: int = whole(192)
+
+
+class _DentryFlags(Structure, of="dentry_flags"):
+    """``enum dentry_flags``, since 6.15; macros before: the kinds of an entry, and their mask"""
+
+    kinds: int = enumerator(0x700000, "DCACHE_ENTRY_TYPE")
+    directory: int = enumerator(0x200000, "DCACHE_DIRECTORY_TYPE")
+    regular: int = enumerator(0x400000, "DCACHE_REGULAR_TYPE")
+    symbolic_link: int = enumerator(0x600000, "DCACHE_SYMLINK_TYPE")
+    special: int = enumerator(0x500000, "DCACHE_SPECIAL_TYPE")
 
 
 class _DentryOperations(Structure, of="dentry_operations"):
@@ -140,6 +150,7 @@ class _SysctlHeader(Structure, of="ctl_table_header"):
 
 
 DENTRY: Final = _Dentry()
+DENTRY_FLAGS: Final = _DentryFlags()
 DENTRY_OPERATIONS: Final = _DentryOperations()
 LOCKED_COUNT: Final = _LockedCount()
 INODE: Final = _Inode()

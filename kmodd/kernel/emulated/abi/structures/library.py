@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, since_6_1, whole
 
 
 class _ListHead(Structure, of="list_head"):
@@ -81,6 +81,7 @@ class _PerCpuCounter(Structure, of="percpu_counter"):
     """``struct percpu_counter``"""
 
     count: int = at(8)
+    size: int = whole(40)
 
 
 class _Shash(Structure, of="crypto_shash"):
@@ -176,6 +177,12 @@ class _Idr(Structure, of="idr"):
     following: int = at(20, "idr_next")
 
 
+class _CacheArguments(Structure, of="kmem_cache_args"):
+    """``struct kmem_cache_args``"""
+
+    constructor: int = since_6_1("ctor")
+
+
 class _CryptoQueue(Structure, of="crypto_queue"):
     """``struct crypto_queue``"""
 
@@ -208,5 +215,6 @@ PROCESSOR_ID: Final = _ProcessorId()
 RATE_LIMIT: Final = _RateLimit()
 IDR: Final = _Idr()
 CRYPTO_ALGORITHM: Final = _CryptoAlgorithm()
+CACHE_ARGUMENTS: Final = _CacheArguments()
 CRYPTO_QUEUE: Final = _CryptoQueue()
 PARALLEL_INSTANCE: Final = _ParallelInstance()

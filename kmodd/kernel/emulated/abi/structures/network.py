@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, whole
+from kmodd.kernel.emulated.abi.structures.declaring import Structure, at, bytes_of, since_6_1, whole
 
 
 class _Net(Structure, of="net"):
@@ -40,6 +40,7 @@ class _NetDevice(Structure, of="net_device"):
     space: int = at(1280, "nd_net")
     device: int = at(1336, "dev")
     link_operations: int = at(2128, "rtnl_link_ops")
+    private_size: int = since_6_1("priv_len")
     size: int = whole(2432)
 
 
@@ -61,7 +62,16 @@ class _Sock(Structure, of="sock"):
     """``struct sock``"""
 
     protocol: int = at(528, "sk_prot_creator")
+    operations: int = at(40, "__sk_common.skc_prot")
+    space: int = at(48, "__sk_common.skc_net.net")
+    family: int = at(16, "__sk_common.skc_family")
     socket: int = at(624, "sk_socket")
+
+
+class _Protocol(Structure, of="proto"):
+    """``struct proto``"""
+
+    size: int = at(352, "obj_size")
 
 
 class _SocketOperations(Structure, of="proto_ops"):
@@ -113,6 +123,7 @@ PERNET_OPERATIONS: Final = _PernetOperations()
 NET_DEVICE: Final = _NetDevice()
 NET_DEVICE_OPERATIONS: Final = _NetDeviceOperations()
 SOCKET: Final = _Socket()
+PROTOCOL: Final = _Protocol()
 SOCK: Final = _Sock()
 SOCKET_OPERATIONS: Final = _SocketOperations()
 FRAGMENT_QUEUES: Final = _FragmentQueues()

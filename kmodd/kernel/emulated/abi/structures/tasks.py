@@ -7,6 +7,7 @@ from kmodd.kernel.emulated.abi.structures.declaring import (
     Structure,
     at,
     bytes_of,
+    enumerator,
     since_6_1,
     whole,
 )
@@ -22,6 +23,15 @@ class _Task(Structure, of="task_struct"):
     name: int = at(2976, "comm")
     name_spaces: int = at(3064, "nsproxy")
     name_size: int = bytes_of(16, "comm")
+
+
+class _HotplugState(Structure, of="cpuhp_state"):
+    """``enum cpuhp_state``: which states there are for those who ask for any"""
+
+    prepare: int = enumerator(70, "CPUHP_BP_PREPARE_DYN")
+    prepare_end: int = enumerator(90, "CPUHP_BP_PREPARE_DYN_END")
+    online: int = enumerator(201, "CPUHP_AP_ONLINE_DYN")
+    online_end: int = enumerator(231, "CPUHP_AP_ONLINE_DYN_END")
 
 
 class _HotVariables(Structure, of="pcpu_hot"):
@@ -137,6 +147,7 @@ class _CycleCounter(Structure, of="cyclecounter"):
 
 
 TASK: Final = _Task()
+HOTPLUG_STATE: Final = _HotplugState()
 HOT_VARIABLES: Final = _HotVariables()
 NAME_SPACES: Final = _NameSpaces()
 UTS_NAME: Final = _UtsName()
