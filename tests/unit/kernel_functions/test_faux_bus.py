@@ -20,6 +20,7 @@ from tests.support.kernel_calls import (
 from tests.support.machine import ROOM, Machine, new_machine
 
 MAKERS = ("faux_device_create", "faux_device_create_with_groups")
+BUS, DRIVER = 96, 104
 DEVICE = "/sys/devices/leds/"
 
 
@@ -56,6 +57,16 @@ def test_a_device_is_probed_when_it_is_made_and_removed_when_it_goes(
     assert (remove.calls, remove.arguments[0]) == (1, made)
     assert (held(machine), machine.heap.size(made)) == ([], None)
     assert DEVICE not in paths(machine.mounts.sysfs)
+
+
+def test_all_devices_have_the_driver_of_the_bus(machine: Machine) -> None:
+    number, text = machine.memory.number, machine.memory.text
+    one, two = (create(machine, MAKERS[0], 0, name) for name in ("one", "two"))
+    driver = number(one + DRIVER)
+    assert driver == number(two + DRIVER)
+    assert text(number(driver)) == "faux_driver"
+    bus = number(driver + 8)
+    assert (text(number(bus)), number(one + BUS)) == ("faux", bus)
 
 
 @pytest.mark.parametrize("make", MAKERS)

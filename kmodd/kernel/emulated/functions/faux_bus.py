@@ -4,19 +4,30 @@
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
-from kmodd.kernel.emulated.abi.structures import DEVICE, FAUX_DEVICE, FAUX_OPERATIONS
+from kmodd.kernel.emulated.abi.structures import (
+    BUS,
+    DEVICE,
+    DRIVER,
+    FAUX_DEVICE,
+    FAUX_OPERATIONS,
+)
 from kmodd.kernel.emulated.functions.devices import device_del, device_register
 from kmodd.kernel.emulated.functions.kobjects import forget_name, set_name
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _KIND = "faux device"
+_DRIVER_SIZE = 512
+"""More than a driver has, or a bus."""
 
 
 @dataclass(slots=True)
 class FauxDevices:
-    """The ``operations`` of each device that there is, 0 where it has none."""
+    """The ``operations`` of each device that there is, 0 where it has none, and the only ``driver``
+    of the bus, 0 before there is any.
+    """
 
     operations: dict[int, int] = field(default_factory=dict)
+    driver: int = 0
 
 
 @function(
@@ -41,6 +52,9 @@ def faux_device_create(
         return 0
     machine.ledger.take(_KIND, made, f"{_KIND} '{text.decode('utf-8', 'replace')}'")
     machine.state(FauxDevices).operations[made] = operations
+    driver = _driver(machine)
+    memory.put(device + DEVICE.driver, driver)
+    memory.put(device + DEVICE.bus, memory.number(driver + DRIVER.bus))
     probe = memory.number(operations + FAUX_OPERATIONS.probe) if operations else 0
     if probe and machine.call(probe, made):
         machine.state(FauxDevices).operations[made] = 0
@@ -67,6 +81,22 @@ def forget_faux_device(machine: Machine, made: int) -> None:
     """Free a device that a module has left; its driver is gone."""
     machine.state(FauxDevices).operations.pop(made, None)
     machine.heap.free(made)
+
+
+def _driver(machine: Machine) -> int:
+    """Return the ``struct device_driver`` that all devices of the bus have."""
+    known = machine.state(FauxDevices)
+    if not known.driver:
+        known.driver, bus = machine.heap.allocate(_DRIVER_SIZE), machine.heap.allocate(_DRIVER_SIZE)
+        for name_at, name in (
+            (known.driver + DRIVER.name, b"faux_driver"),
+            (bus + BUS.name, b"faux"),
+        ):
+            text = machine.heap.allocate(len(name) + 1)
+            machine.memory.write(text, name)
+            machine.memory.put(name_at, text)
+        machine.memory.put(known.driver + DRIVER.bus, bus)
+    return known.driver
 
 
 def _free(machine: Machine, made: int) -> None:
