@@ -59,11 +59,16 @@ class _Words:
         self._letter = cache(self._find_letter)
 
     def _word(self, number: int) -> str:
-        prototype = self._btf.prototype(number)
-        taken = [each.type for each in prototype.parameters[:PARAMETERS_MAX]]
-        letters = "".join([self._letter(each) for each in (prototype.returns, *taken)])
-        end = "." if prototype.is_variadic else ""
-        structure = self._pointed(prototype.returns) if letters[0] == "p" else 0
+        returned, taken = self._btf.target(number), self._btf.parameter_types(number)
+        end = ""
+        if taken and not taken[-1]:
+            # One that takes more than it says has a last parameter of no type.
+            end = "."
+            del taken[-1]
+        del taken[PARAMETERS_MAX:]
+        letter = self._letter
+        letters = letter(returned) + "".join(map(letter, taken))
+        structure = self._pointed(returned) if letters[0] == "p" else 0
         size = self._btf.extent(structure) if structure else 0
         if not size:
             return letters + end

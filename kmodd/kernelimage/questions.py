@@ -60,11 +60,18 @@ def _answer(layouts: "Layouts", question: LayoutQuestion) -> int | None:
             if size is not None:
                 return size if size <= VALUE_MAX else None
         for path in question.fields:
-            value = layouts.value(structure, path)
-            if value is not None:
-                return value if 0 <= value <= ENUMERATOR_MAX else None
             field = layouts.field(structure, path)
             if field is not None and not field.bit_offset % 8:
                 value = field.size if question.is_size else field.offset
                 return value if value <= VALUE_MAX else None
+    return _value(layouts, question) if question.fields else None
+
+
+def _value(layouts: "Layouts", question: LayoutQuestion) -> int | None:
+    """Return what a name of an enum is, where these are no structures."""
+    for enum in question.structures:
+        for name in question.fields:
+            value = layouts.value(enum, name)
+            if value is not None:
+                return value if 0 <= value <= ENUMERATOR_MAX else None
     return None

@@ -198,6 +198,10 @@ class Btf:
         named = parts[:-1] if is_variadic else parts
         return FunctionType(self.target(number), tuple(named), is_variadic)
 
+    def parameter_types(self, number: int) -> list[int]:
+        """Return what functions of a prototype take, but for the names; 0 at the end for more."""
+        return [kind for _, kind in self._parts(number, "II", BtfKind.FUNC_PROTO)]
+
     def variables(self, number: int) -> tuple[Variable, ...]:
         """Return the variables of a section (DATASEC)."""
         return tuple(
