@@ -11,8 +11,13 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/timer.h>
+#include <linux/version.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync del_timer_sync
+#endif
 
 static unsigned int due = 3600000;
 module_param(due, uint, 0444);
@@ -105,7 +110,7 @@ static int __init chores_init(void)
 static void __exit chores_exit(void)
 {
 	flush_work(&washing);
-	pr_info("the clock was armed: %d\n", del_timer_sync(&clock));
+	pr_info("the clock was armed: %d\n", timer_delete_sync(&clock));
 	if (leaves)
 		mod_timer(&clock, jiffies + HZ);
 	else

@@ -10,6 +10,15 @@
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define REMOVED void
+#define RETURN_REMOVED
+#else
+#define REMOVED int
+#define RETURN_REMOVED return 0
+#endif
 
 static bool own;
 module_param(own, bool, 0444);
@@ -36,10 +45,10 @@ static int gadget_probe(struct platform_device *pdev)
 	return 0;
 }
 
-static int gadget_remove(struct platform_device *pdev)
+static REMOVED gadget_remove(struct platform_device *pdev)
 {
 	dev_info(&pdev->dev, "%s\n", platform_get_drvdata(pdev) ? "gone" : "lost");
-	return 0;
+	RETURN_REMOVED;
 }
 
 static const struct platform_device_id gadget_ids[] = {

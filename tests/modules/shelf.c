@@ -11,6 +11,13 @@
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <linux/sysfs.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define create_class(name) class_create(name)
+#else
+#define create_class(name) class_create(THIS_MODULE, name)
+#endif
 
 static bool hides = true;
 module_param(hides, bool, 0444);
@@ -79,7 +86,7 @@ static int __init shelf_init(void)
 {
 	int err = -ENOMEM;
 
-	shelves = class_create(THIS_MODULE, "shelves");
+	shelves = create_class("shelves");
 	if (IS_ERR(shelves))
 		return PTR_ERR(shelves);
 	shelf = device_create_with_groups(shelves, NULL, 0, NULL, shelf_groups, "shelf%d", 1);
