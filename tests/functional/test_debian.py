@@ -100,3 +100,17 @@ def time_of_children(daemon: Daemon) -> int:
     """The processor time of the daemon's children that it has seen end (proc(5), cutime)."""
     stat = Path(f"/proc/{daemon.process.pid}/stat").read_text()
     return sum(map(int, stat.rpartition(")")[2].split()[13:15]))
+
+
+@pytest.mark.parametrize("name", ["twofish_avx_x86_64", "serpent_avx2"])
+def test_a_module_that_asks_for_avx_is_told_once_who_lacks_it(
+    debian_tree: DebianTree, tmp_path: Path, name: str
+) -> None:
+    """One looks at the processor's features itself, the other has the kernel do it."""
+    require_emulator()
+    tree = debian_tree.copy(tmp_path, "kernel/arch/x86/crypto", "kernel/crypto")
+    with running_daemon(tree.root) as daemon:
+        assert "No such device" in daemon.kmodctl("modprobe", name).stderr
+        told = [line for line in daemon.kmodctl("dmesg").stdout.splitlines() if "kmodd:" in line]
+    (line,) = (each for each in told if "AVX" in each)
+    assert line.endswith("the emulated processor has no AVX")

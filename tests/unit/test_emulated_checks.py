@@ -298,3 +298,17 @@ def test_a_long_parameters_complaint_is_cut_as_on_linux() -> None:
     assert error.errno == errno.ENOSPC
     assert log(one)[-2] == "text: string parameter too long"
     assert len(log(one)[-1]) == 989
+
+
+def test_since_6_4_a_licence_that_taints_is_told_of_twice() -> None:
+    """As Debian's 6.12.118 logs it."""
+    one = kernel("6.12.0", sample=replace(SAMPLE, key=b"key"))
+    for name in ("one", "two"):
+        load(one, of_release("6.12.0", name=name, license=None, modinfo=()))
+    assert log(one)[1:] == [
+        "one: loading out-of-tree module taints kernel.",
+        "one: module license 'unspecified' taints kernel.",
+        "Disabling lock debugging due to kernel taint",
+        "one: module verification failed: signature and/or required key missing - tainting kernel",
+        "one: module license taints kernel.",
+    ]

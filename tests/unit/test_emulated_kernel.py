@@ -44,6 +44,7 @@ from tests.support.emulated import (
     refusal,
 )
 from tests.support.param_writer import Param
+from tests.support.require import require_emulator
 
 
 def test_a_user_holds_what_it_uses_until_it_goes() -> None:
@@ -421,3 +422,16 @@ def test_without_the_emulator_modules_load_and_say_why_nothing_ran(
     (module,) = one.modules()
     assert (one.runs_init, one.why_not_run) == (False, why)
     assert module.report == EmulationReport(InitState.NOT_RUN, why)
+
+
+def test_an_instruction_of_avx_is_told_to_be_what_is_missing() -> None:
+    require_emulator()
+    vxorps = write_module(ModuleSpec(init=bytes.fromhex("c5fc57c0c3")))
+    error = refusal(kernel(boot={"run_code": True}), vxorps)
+    assert error.reason is Reason.MODULE_CRASHED
+    assert "an AVX instruction, which the emulated processor does not have" in error.message
+    lines = [line for line in error.log if "AVX" in line]
+    assert lines == ["kmodd: an AVX instruction, which the emulated processor does not have"]
+    plain = refusal(kernel(boot={"run_code": True}), write_module(ModuleSpec(init=b"\x0f\xff")))
+    assert "invalid opcode" in plain.message
+    assert "AVX" not in plain.message

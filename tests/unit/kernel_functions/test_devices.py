@@ -89,7 +89,7 @@ def test_a_class_of_the_modules_own_is_released(machine: Machine, register: str)
 
 
 def test_a_bus_has_places_for_its_devices_and_drivers(machine: Machine) -> None:
-    bus, second = (put_structure(machine, 176, {0: put_text(machine, "rail")}) for _ in range(2))
+    bus, second = (put_structure(machine, 184, {0: put_text(machine, "rail")}) for _ in range(2))
     assert run(machine, "bus_register", bus) == 0
     assert run(machine, "bus_register", second) == -errno.EEXIST
     assert held(machine) == [("bus", "bus 'rail'")]
@@ -100,6 +100,16 @@ def test_a_bus_has_places_for_its_devices_and_drivers(machine: Machine) -> None:
     run(machine, "bus_unregister", bus)
     assert paths(machine.mounts.sysfs) == ["/sys/bus/"]
     assert "bus" not in kinds(machine)
+
+
+def test_a_bus_that_is_there_has_a_part_of_the_kernels_own(machine: Machine) -> None:
+    bus = put_structure(machine, 184, {0: put_text(machine, "rail")})
+    assert run(machine, "bus_register", bus) == 0
+    part = machine.memory.number(bus + 168)
+    assert machine.heap.size(part) == 408
+    run(machine, "bus_unregister", bus)
+    assert machine.memory.number(bus + 168) == 0
+    assert machine.heap.size(part) is None
 
 
 def test_a_bus_tells_a_notifier_once(machine: Machine) -> None:

@@ -12,7 +12,14 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DEVICE_TYPE, KOBJECT
+from kmodd.kernel.emulated.abi.structures import (
+    BUS,
+    BUS_PRIVATE,
+    CLASS,
+    DEVICE,
+    DEVICE_TYPE,
+    KOBJECT,
+)
 from kmodd.kernel.emulated.functions.kobjects import (
     count_references,
     device_name,
@@ -33,6 +40,13 @@ class CreatedDevices:
     """What device_create has made, by class and number."""
 
     by_number: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class PrivateParts:
+    """The driver core's own parts of buses, by bus."""
+
+    by_bus: dict[int, int] = field(default_factory=dict)
 
 
 @reclaims("device")
@@ -98,13 +112,35 @@ def bus_register(machine: Machine, bus: int) -> int:
     code = add_bus(machine, bus, name, machine.memory.number(bus + BUS.groups))
     if not code:
         machine.ledger.take("bus", bus, f"bus '{name}'")
+        _add_private_part(machine, bus)
     return code
 
 
 @function("void bus_unregister(struct bus_type *bus)")
 def bus_unregister(machine: Machine, bus: int) -> None:
     remove_directory(machine, bus)
-    machine.ledger.give("bus", bus)
+    if machine.ledger.give("bus", bus) is not None:
+        forget_private_part(machine, bus)
+        if BUS.has("private"):
+            machine.memory.put(bus + BUS.private, 0, 8)
+
+
+def _add_private_part(machine: Machine, bus: int) -> None:
+    """Give a bus the driver core's own part: up to Linux 6.3 a bus that is there has one, and
+    modules look whether it has.
+    """
+    if BUS.has("private") and BUS_PRIVATE.has("size"):
+        part = machine.heap.allocate(BUS_PRIVATE.size)
+        machine.state(PrivateParts).by_bus[bus] = part
+        machine.memory.put(bus + BUS.private, part, 8)
+
+
+@reclaims("bus")
+def forget_private_part(machine: Machine, bus: int) -> None:
+    """Take back the driver core's own part of a bus."""
+    part = machine.state(PrivateParts).by_bus.pop(bus, 0)
+    if part:
+        machine.heap.free(part)
 
 
 pairs(

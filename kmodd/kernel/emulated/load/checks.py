@@ -198,14 +198,17 @@ def take_signature_taint(good: bool, mod: StructModule, around: Surroundings) ->
     around.taint(mod, "E")
 
 
-def check_licence_claims(mod: StructModule, around: Surroundings) -> None:
-    """Taint for modules that are known to tell a false licence."""
-    before = "P" in around.taints
+def check_licence_claims(mod: StructModule, around: Surroundings, *, was_proprietary: bool) -> None:
+    """Taint for modules that are known to tell a false licence, and tell of the first such taint.
+
+    ``was_proprietary`` is whether the kernel was tainted so before: up to Linux 6.3 before this,
+    since then before the module's own licence was looked at, whose taint is told of twice.
+    """
     if mod.name == "ndiswrapper":
         around.taints.add("P")
     if mod.name in FALSE_LICENCES:
         around.taint(mod, "P")
-    if not before and "P" in around.taints:
+    if not was_proprietary and "P" in around.taints:
         around.log.printk(Level.WARNING, f"{mod.name}: module license taints kernel.")
 
 

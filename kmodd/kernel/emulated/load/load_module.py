@@ -34,6 +34,9 @@ from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, ours
 from kmodd.modulefile import ModuleFile
 
+NO_AVX = "the emulated processor has no AVX"
+"""Why a module that needs such instructions does not load."""
+
 
 @dataclass(slots=True)
 class ModuleLoad:
@@ -113,16 +116,17 @@ class ModuleLoad:
     def _link(self, file: LoadInfo, mod: StructModule, versions: Versions, good: bool) -> None:
         """Give the module what it needs of others, and know what it offers."""
         around, candidate = self.around, file.candidate
+        was_proprietary = "P" in around.taints
         if around.vmlinux.version >= (6, 4):
             checks.take_taints(candidate, mod, around)
             checks.take_signature_taint(good, mod, around)
-            checks.check_licence_claims(mod, around)
+            checks.check_licence_claims(mod, around, was_proprietary=was_proprietary)
         else:
             checks.take_signature_taint(good, mod, around)
         if candidate.section("__obsparm"):
             around.log.printk(Level.WARNING, f"{mod.name}: Ignoring obsolete parameters")
         if around.vmlinux.version < (6, 4):
-            checks.check_licence_claims(mod, around)
+            checks.check_licence_claims(mod, around, was_proprietary=was_proprietary)
         checks.check_export_versions(candidate, mod, around)
         mod.version = candidate.info("version")
         mod.source_version = candidate.info("srcversion")
@@ -177,11 +181,20 @@ class ModuleLoad:
         if not mod.name:
             raise Refusal(Reason.INVALID_MODULE_FORMAT, errno.EINVAL, "a module without a name")
 
+    def _tell_missing_instructions(self, mod: StructModule, code: int) -> None:
+        """Say whose fault it is where a module has asked for AVX and was told that there is none.
+
+        Its init says so itself, or the kernel does (cpu_has_xfeatures), and fails with ENODEV.
+        """
+        if code == errno.ENODEV and any("AVX" in line for line in self.around.log.captured()):
+            self.around.log.printk(Level.WARNING, f"kmodd: {mod.name}: {NO_AVX}")
+
     def _start(self, mod: StructModule) -> None:
         """Run init; the module is live, or gone (do_init_module)."""
         try:
             result = self.cpu.init(mod) if mod.has_init else 0
             if result < 0:
+                self._tell_missing_instructions(mod, -result)
                 if mod.suspects:
                     said = f"kmodd: {mod.name}: init failed ({result}){ours(mod.suspects)}"
                     self.around.log.printk(Level.WARNING, said)

@@ -29,6 +29,7 @@ _VECTORS = {
 }
 _SPLIT = ("RSP", "EFLAGS")
 _CANONICAL = 1 << 47
+_NO_AVX = "an AVX instruction, which the emulated processor does not have"
 
 
 class Crash(Exception):  # noqa: N818  # the module's error, not this program's
@@ -86,11 +87,15 @@ def page_fault(fault: Faulted, scene: Scene) -> Crash:
     )
 
 
-def exception(vector: int, scene: Scene) -> Crash:
-    """Return the crash for any other exception."""
+def exception(vector: int, scene: Scene, *, is_avx: bool = False) -> Crash:
+    """Return the crash for any other exception; ``is_avx`` tells that it is of no real processor's,
+    but of an instruction that the emulated one does not have.
+    """
     name = _VECTORS.get(vector, f"exception {vector}")
     why = f"{name}: 0000 [#1] PREEMPT SMP NOPTI"
-    return Crash(why, [why, *_scene(scene)])
+    if not is_avx:
+        return Crash(why, [why, *_scene(scene)])
+    return Crash(f"{why} ({_NO_AVX})", [why, f"kmodd: {_NO_AVX}", *_scene(scene)])
 
 
 def bug(where: str, scene: Scene) -> Crash:

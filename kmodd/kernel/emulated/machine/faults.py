@@ -20,6 +20,9 @@ _INVALID_OPCODE = 6
 _UD2 = b"\x0f\x0b"
 """The instruction that BUG() and WARN() are compiled to."""
 
+_AVX_PREFIXES = (b"\xc4", b"\xc5", b"\x62")
+"""What instructions of AVX begin with, and in 64-bit code no others do that this one lacks."""
+
 _WARNING, _ONCE, _DONE = 1, 2, 4
 """Flags of a ``struct bug_entry`` (include/asm-generic/bug.h)."""
 
@@ -81,7 +84,8 @@ class Faults:
         if fault.access:
             raise crash.page_fault(fault, self.scene(fault.at))
         if fault.vector != _INVALID_OPCODE or self._read(fault.at, len(_UD2)) != _UD2:
-            raise crash.exception(fault.vector, self.scene(fault.at))
+            is_avx = fault.vector == _INVALID_OPCODE and self._read(fault.at, 1) in _AVX_PREFIXES
+            raise crash.exception(fault.vector, self.scene(fault.at), is_avx=is_avx)
         flags, where = self._bug_entry(fault.at)
         if flags is None or not flags & _WARNING:
             raise crash.bug(where, self.scene(fault.at))

@@ -81,6 +81,13 @@ class _Bus(Structure, of="bus_type"):
     groups: int = at(24, "bus_groups")
     device_groups: int = at(32, "dev_groups")
     driver_groups: int = at(40, "drv_groups")
+    private: int = at(168, "p")
+
+
+class _BusPrivate(Structure, of="subsys_private"):
+    """``struct subsys_private``, the driver core's own part of a bus"""
+
+    size: int = whole(408)
 
 
 class _Attribute(Structure, of="attribute"):
@@ -249,6 +256,7 @@ DEVICE: Final = _Device()
 DEVICE_TYPE: Final = _DeviceType()
 CLASS: Final = _Class()
 BUS: Final = _Bus()
+BUS_PRIVATE: Final = _BusPrivate()
 ATTRIBUTE: Final = _Attribute()
 ATTRIBUTE_GROUP: Final = _AttributeGroup()
 DRIVER: Final = _Driver()
