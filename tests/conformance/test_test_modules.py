@@ -10,8 +10,9 @@ import pytest
 
 from kmodd.modulefile import ModuleFile
 from tests.support.debian import headers
-from tests.support.modules import MODULES, SOURCES, build, checked_in_release
+from tests.support.modules import MODULES, SOURCES, build, build_in, checked_in_release
 from tests.support.require import require
+from tests.support.systems import system_of
 from tests.support.tree import ModuleTree
 
 NAMES = [module.stem for module in MODULES]
@@ -51,6 +52,20 @@ def test_a_checked_in_module_has_symbols_and_nothing_for_a_debugger(name: str) -
         sections = {section.name for section in module.elf.sections}
     assert ".symtab" in sections
     assert not {section for section in sections if section.startswith(".debug")}
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "trixie", "sid"])
+def test_the_sources_are_good_for_other_kernels(suite: str, tmp_path: Path) -> None:
+    """Of Linux 5.10, of 6.12, and of what is newest."""
+    system = system_of(suite)
+    build_in(system, tmp_path)
+    assert sorted(each.stem for each in tmp_path.iterdir()) == sorted(NAMES)
+    for name in NAMES:
+        with ModuleFile.open(str(tmp_path / f"{name}.ko")) as module:
+            assert (module.modinfo_get("vermagic") or "").split()[0] == system.release
+        ours, theirs = (_meaning(each / f"{name}.ko", False) for each in (SOURCES, tmp_path))
+        for what in ("parameters", "messages"):
+            assert ours[what] == theirs[what]
 
 
 def test_hello_names_no_licence() -> None:

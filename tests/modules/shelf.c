@@ -19,6 +19,12 @@
 #define create_class(name) class_create(THIS_MODULE, name)
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define FINAL const
+#else
+#define FINAL
+#endif
+
 static bool hides = true;
 module_param(hides, bool, 0444);
 MODULE_PARM_DESC(hides, "whether the hidden attribute is hidden");
@@ -41,15 +47,15 @@ static ssize_t late_show(struct device *dev, struct device_attribute *attr, char
 }
 static DEVICE_ATTR(late, 0400, late_show, NULL);
 
-static ssize_t raw_read(struct file *file, struct kobject *kobj, struct bin_attribute *attr,
-			char *buf, loff_t at, size_t size)
+static ssize_t raw_read(struct file *file, struct kobject *kobj,
+			FINAL struct bin_attribute *attr, char *buf, loff_t at, size_t size)
 {
 	return 0;
 }
 static BIN_ATTR_RO(raw, 16);
 
 static struct attribute *look_attrs[] = { &dev_attr_colour.attr, &dev_attr_hidden.attr, NULL };
-static struct bin_attribute *look_bin_attrs[] = { &bin_attr_raw, NULL };
+static FINAL struct bin_attribute *FINAL look_bin_attrs[] = { &bin_attr_raw, NULL };
 
 static umode_t look_is_visible(struct kobject *kobj, struct attribute *attr, int number)
 {

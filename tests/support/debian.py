@@ -56,13 +56,13 @@ def unpacked_tree(cache: Path = CACHE) -> DebianTree:
     Skips where apt cannot name or fetch the package. Safe to call from several processes: the
     first one works, the others wait for it.
     """
-    with _locked(cache):
+    with locked(cache):
         return _unpacked(Apt(), machine_architecture(), cache)
 
 
 def tree_of(suite: str, cache: Path = CACHE) -> DebianTree:
     """Return the same of the current kernel of one of Debian's suites, for x86-64."""
-    with _locked(cache):
+    with locked(cache):
         return _unpacked(apt_of(suite, cache), ARCHITECTURE, cache)
 
 
@@ -88,7 +88,7 @@ def _unpack_packages(apt: Apt, packages: list[str], root: Path) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Hold the directory's lock, alone among all processes; the directory is made if missing."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.require import require
+from tests.support.systems import DebianSystem
 from tests.support.tree import ModuleTree
 
 SOURCES = Path(__file__).parents[1] / "modules"
@@ -47,6 +48,17 @@ def build(output: Path, headers: Path) -> None:
         capture_output=True,
         text=True,
     )
+
+
+def build_in(system: DebianSystem, output: Path) -> None:
+    """Build the modules of tests/modules in a system, against its headers, into ``output``.
+
+    Raises CalledProcessError as ``build`` does.
+    """
+    output.mkdir(exist_ok=True)
+    command = ["make", "-s", "OUT=/tmp/built", f"KDIR={system.headers}"]
+    directories = {"sources": SOURCES, "built": output}
+    system.run(command, directories, cwd="/tmp/sources").check_returncode()
 
 
 def _release_of(module: Path) -> str:
