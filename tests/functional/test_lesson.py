@@ -3,12 +3,15 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.support.debian import headers
 from tests.support.require import require, require_emulator
+from tests.support.systems import system_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +53,11 @@ def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
     require_emulator()
     found = headers()
     require(found.name.endswith("-amd64"), "the lesson is for x86-64")
-    told = pasted(shown("A first lesson"), tmp_path)
+    assert_lesson(pasted(shown("A first lesson"), tmp_path))
+
+
+def assert_lesson(told: "subprocess.CompletedProcess[str]") -> None:
+    """See that the lesson has shown what the README says."""
     lines = [re.sub(r"^\[ *[\d.]+\] ", "", line) for line in told.stdout.splitlines()]
     assert "insmod: ERROR: could not insert module halfway.ko: Input/output error" in told.stderr
     assert "rmmod: WARNING: leaky leaks 100 bytes of memory, taken in leaky_init+0x" in told.stderr
@@ -60,3 +67,38 @@ def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
         "halfway: gave the device numbers back",
         "halfway: gave the buffer back",
     ]
+
+
+def wheels(directory: Path, python: str) -> None:
+    """Download what kmodd needs in a system with that version of Python, "3.13"."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extra = project["project"]["optional-dependencies"]["emulator"]
+    wanted = project["project"]["dependencies"] + extra + project["build-system"]["requires"]
+    tags = [f"manylinux{each}_x86_64" for each in ("1", "2010", "2014", "_2_17", "_2_28")]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:"]
+    command += ["--implementation=cp", f"--python-version={python}", "-d", str(directory)]
+    command += [f"--platform={tag}" for tag in tags]
+    answer = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
+    require(answer.returncode == 0, f"cannot download for Python {python}: {answer.stderr.strip()}")
+
+
+def test_what_the_readme_has_works_on_a_bare_debian_13(tmp_path: Path) -> None:
+    git = require("git", "git lists the project's files")
+    system = system_of("trixie")
+    clone, needed = tmp_path / "clone", tmp_path / "wheels"
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().split("\0"):
+        if (ROOT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    needed.mkdir()
+    version = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    wheels(needed, system.run(["python3", "-c", version], {}).stdout.strip())
+    told = system.run(
+        ["sh", "-euc", f"{shown('Try it')}\n{shown('A first lesson')}"],
+        {"clone": clone, "wheels": needed},
+        cwd="/tmp/clone",
+        environment={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/tmp/wheels"},
+    )
+    assert "rmmod greet" in told.stdout, told.stderr
+    assert_lesson(told)
