@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""udev's rule for drivers as it is installed: where it is, and what it says (udev(7))."""
+"""udev's rules that load modules, as they are installed: where they are, and what they say.
 
+That is the rule for drivers, and here and there a line in another (udev(7)).
+"""
+
+import contextlib
 import logging
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +25,9 @@ RULES = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
 MADE = "# Made by kmodd setup"
 """What a rule begins with that kmodd has made from the one that counts without it."""
 
+LOADS = re.compile(r'RUN\{builtin\}\s*\+?=\s*"kmod load ([A-Za-z0-9_][A-Za-z0-9_ -]*)"')
+"""What has udev load modules by name, in a line that is not a comment."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,19 +44,29 @@ class InstalledRule:
         return self.text.startswith(MADE)
 
 
-def installed_rules(root: Path) -> tuple[InstalledRule, ...]:
-    """Return the rules for drivers below ``root``, the one that counts first.
+def installed_rules(root: Path, name: str = RULE) -> tuple[InstalledRule, ...]:
+    """Return the rules of that name below ``root``, the one that counts first.
 
     One that cannot be read, or is longer than a rule, is left out.
     """
-    paths = (root / directory / "udev/rules.d" / RULE for directory in RULES)
+    paths = (root / directory / "udev/rules.d" / name for directory in RULES)
     found = ((path, _text_of(path)) for path in paths)
     return tuple(InstalledRule(path, text) for path, text in found if text is not None)
 
 
-def stock_rule(root: Path) -> InstalledRule | None:
-    """Return the rule that counts where kmodd has made none; None where there is no udev."""
-    return next((rule for rule in installed_rules(root) if not rule.is_made), None)
+def stock_rule(root: Path, name: str = RULE) -> InstalledRule | None:
+    """Return the rule of that name that counts where kmodd has made none; None for none."""
+    return next((rule for rule in installed_rules(root, name) if not rule.is_made), None)
+
+
+def other_rules(root: Path) -> tuple[InstalledRule, ...]:
+    """Return the other rules that load modules by name, as they are where kmodd has made none."""
+    names: set[str] = set()
+    for directory in RULES:
+        with contextlib.suppress(OSError):
+            names.update(os.listdir(root / directory / "udev/rules.d"))
+    found = (stock_rule(root, name) for name in sorted(names - {RULE}) if name.endswith(".rules"))
+    return tuple(rule for rule in found if rule and LOADS.search(rule.text))
 
 
 def driver_rule(root: Path, *, trusted_only: bool) -> DriverRule:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kmodd.config.files import resolve_in_root
 from kmodd.config.modprobe import DENIALS_FILE
-from kmodd.host.udev import installed_rules, stock_rule
+from kmodd.host.udev import installed_rules, other_rules, stock_rule
 from kmodd.records import record
 
 YES, NO, PARTLY, CLOSED = "yes", "no", "partly", "closed"
@@ -51,6 +51,7 @@ def _roads(root: str) -> Iterator[Road]:
     modprobe = _by_program(root, "programs that call modprobe", "/sbin/modprobe")
     yield modprobe
     yield from _devices(root)
+    yield from _other_rules(root)
     yield from _modules_load(root)
     if os.path.exists(os.path.join(root, "usr/sbin/dkms")):
         yield Road("modules that DKMS has built", modprobe.covered, "it calls modprobe")
@@ -89,6 +90,22 @@ def _devices(root: str) -> Iterator[Road]:
         yield Road(name, YES, f"{shown} is of another systemd: 'kmodd setup' makes it anew")
     else:
         yield Road(name, YES, f"{shown} has udev wait for kmodd")
+
+
+def _other_rules(root: str) -> Iterator[Road]:
+    """Yield the road of udev's other rules, where one of them loads modules."""
+    rules = other_rules(Path(root))
+    if not rules:
+        return
+    name = "other rules of udev's"
+    in_force = [installed_rules(Path(root), each.path.name)[0] for each in rules]
+    theirs = [f"/{each.path.relative_to(root)}" for each in in_force if not each.is_made]
+    if theirs:
+        yield Road(name, NO, f"{' '.join(theirs)}: 'kmodd setup' makes them anew, but in /etc")
+    elif not os.path.exists(os.path.join(root, GATE)):
+        yield Road(name, NO, "kmodd does not load for devices at this moment, so udev does")
+    else:
+        yield Road(name, YES, f"{' '.join(each.path.name for each in in_force)}: kmodd is asked")
 
 
 def _modules_load(root: str) -> Iterator[Road]:

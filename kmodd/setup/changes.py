@@ -62,7 +62,8 @@ class FileChange:
 def changes(root: Path, wanted: Iterable[Piece], *, undo: bool = False) -> tuple[FileChange, ...]:
     """Return how the files below ``root`` are to change for ``wanted``, or for none of them.
 
-    What is as it should be is left out. Raises RequestError (INVALID_REQUEST) where somebody else
+    What is as it should be is left out. Rules that setup has made of others which are no more go,
+    too. Raises RequestError (INVALID_REQUEST) where somebody else
     has made one of them, and OSError for one that cannot be read.
     """
     found = tuple(_changes(root, wanted, undo=undo))
@@ -75,14 +76,20 @@ def changes(root: Path, wanted: Iterable[Piece], *, undo: bool = False) -> tuple
 
 
 def _changes(root: Path, wanted: Iterable[Piece], *, undo: bool) -> Iterator[FileChange]:
+    seen = set()
     for piece in wanted:
         path = root / piece.path
+        seen.add(path)
         before = _text_of(path)
         if undo and before is not None and not _is_made(before):
             continue
         after = None if undo else piece.text
         if before != after:
             yield FileChange(path, before, after)
+    for path in sorted((root / "etc/udev/rules.d").glob("*.rules")):
+        before = _text_of(path) if path not in seen else None
+        if before is not None and _is_made(before):
+            yield FileChange(path, before, None)
 
 
 def _is_made(text: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kmodd.config.udev_rules import DriverRule, read_driver_rule
 from kmodd.errors import Reason, RequestError
-from kmodd.host.udev import MADE, RULE, InstalledRule, stock_rule
+from kmodd.host.udev import LOADS, MADE, RULE, InstalledRule, other_rules, stock_rule
 
 GATE = "/run/kmodd/hotplug/gate"
 """What udev reads, and what is there while the system's kmodd does udev's work."""
@@ -46,7 +46,7 @@ RENEWAL_PATH = """\
 Description=Another udev rule for drivers
 
 [Path]
-PathChanged={stock}
+{stock}
 
 [Install]
 WantedBy=paths.target
@@ -78,12 +78,21 @@ def pieces(root: Path, programs: Path, *, only_rule: bool = False) -> tuple[Piec
     alone. Raises RequestError (INVALID_REQUEST) for a rule of udev's that is not understood.
     """
     stock = stock_rule(root)
-    rule = []
+    rule: list[Piece] = []
+    made = 0
     if stock is not None:
         shown = _below(stock.path, root)
         text = made_rule(stock, shown, programs)
         rule.append(_piece(f"etc/udev/rules.d/{RULE}", text, "what devices want, by udev's rule"))
-        path = RENEWAL_PATH.format(stock=shown)
+        others = [each for each in other_rules(root) if root / "etc" not in each.path.parents]
+        for each in others:
+            text = made_other_rule(each, programs)
+            rule.append(
+                _piece(f"etc/udev/rules.d/{each.path.name}", text, f"what {each.path.name} loads")
+            )
+        made = len(rule)
+        watched = (shown, *(_below(each.path, root) for each in others))
+        path = RENEWAL_PATH.format(stock="\n".join(f"PathChanged={each}" for each in watched))
         unit = RENEWAL.format(programs=programs)
         why = "udev's rule is made anew when systemd brings another"
         rule += [
@@ -91,7 +100,7 @@ def pieces(root: Path, programs: Path, *, only_rule: bool = False) -> tuple[Piec
             _piece("etc/systemd/system/kmodd-udev-rule.service", unit, why),
         ]
     if only_rule:
-        return tuple(rule[:1])
+        return tuple(rule[:made])
     unit_text = EARLY + UNIT if _is_there_early(root, programs) else UNIT
     modprobe = f"kernel.modprobe = {programs}/modprobe\n"
     units = "etc/systemd/system"
@@ -147,6 +156,23 @@ def made_rule(stock: InstalledRule, shown: str, programs: Path) -> str:
         "",
         'LABEL="kmodd_end"',
     ]
+    return "\n".join(lines) + "\n"
+
+
+def made_other_rule(stock: InstalledRule, programs: Path) -> str:
+    """Return what takes the place of another rule: where kmodd is there, it is asked to load.
+
+    A line that loads and goes on in the next one is left as it is.
+    """
+    lines = []
+    for line in stock.text.rstrip("\n").split("\n"):
+        found = LOADS.search(line)
+        if found is None or line.lstrip().startswith("#") or line.endswith("\\"):
+            lines.append(line)
+            continue
+        asks = f'RUN+="{programs}/kmodctl modprobe -bq -a {found[1].strip()}"'
+        lines.append(f'TEST!="{GATE}", {line}')
+        lines.append(f'TEST=="{GATE}", {line[: found.start()]}{asks}{line[found.end() :]}')
     return "\n".join(lines) + "\n"
 
 

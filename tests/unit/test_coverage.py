@@ -87,6 +87,19 @@ def test_what_setup_has_made_counts_while_kmodd_is_there(root: Path) -> None:
     )
 
 
+def test_a_rule_that_loads_by_name_is_a_road_of_its_own(root: Path) -> None:
+    rule = root / "usr/lib/udev/rules.d/80-other.rules"
+    rule.write_text('SUBSYSTEM=="scsi", RUN{builtin}+="kmod load sg"\n')
+    told = found(root)["other rules"]
+    assert told[0] == "no"
+    assert told[1].startswith("/usr/lib/udev/rules.d/80-other.rules: ")
+    set_up_in(root)
+    assert found(root)["other rules"][0] == "no"
+    (root / GATE).parent.mkdir(parents=True)
+    (root / GATE).touch()
+    assert found(root)["other rules"] == ("yes", "80-other.rules: kmodd is asked")
+
+
 def test_what_calls_modprobe_is_on_its_road(root: Path) -> None:
     (root / "usr/sbin/modprobe").unlink()
     (root / "usr/sbin/modprobe").symlink_to("/opt/kmodd/bin/kmodctl")

@@ -124,6 +124,50 @@ def test_another_rule_of_systemds_is_taken_over(root: Path) -> None:
     assert newer in (root / RULE).read_text()
 
 
+OTHER = """\
+# RUN{builtin}+="kmod load commented"
+SUBSYSTEM=="scsi", TEST!="[module/sg]", RUN{builtin}+="kmod load sg", MODE="0660"
+KERNEL=="x", RUN{builtin}+="kmod load \\
+  continued"
+KERNEL=="y", RUN+="/bin/other"
+"""
+
+
+def test_other_rules_that_load_have_kmodd_asked_where_it_is_there(root: Path) -> None:
+    (root / "usr/lib/udev/rules.d/80-other.rules").write_text(OTHER)
+    (root / "usr/lib/udev/rules.d/81-none.rules").write_text('KERNEL=="y", RUN+="/bin/other"\n')
+    (root / "etc/udev/rules.d").mkdir(parents=True)
+    (root / "etc/udev/rules.d/90-mine.rules").write_text(OTHER)
+    before = files(root)
+    run(root)
+    made = (root / "etc/udev/rules.d/80-other.rules").read_text().splitlines()
+    comment, sg, *rest = OTHER.splitlines()
+    asks = sg.replace(
+        'RUN{builtin}+="kmod load sg"', 'RUN+="/opt/kmodd/bin/kmodctl modprobe -bq -a sg"'
+    )
+    assert made[1:] == [comment, f'TEST!="{GATE}", {sg}', f'TEST=="{GATE}", {asks}', *rest]
+    assert not (root / "etc/udev/rules.d/81-none.rules").exists()
+    assert (root / "etc/udev/rules.d/90-mine.rules").read_text() == OTHER
+    watched = (root / "etc/systemd/system/kmodd-udev-rule.path").read_text()
+    assert "PathChanged=/usr/lib/udev/rules.d/80-other.rules\n" in watched
+    (root / "usr/lib/udev/rules.d/80-other.rules").write_text(OTHER.replace("sg", "ch"))
+    assert run(root, "--only-rule") == 0
+    assert "-a ch" in (root / "etc/udev/rules.d/80-other.rules").read_text()
+    assert run(root, "--undo") == 0
+    before["usr/lib/udev/rules.d/80-other.rules"] = OTHER.replace("sg", "ch")
+    assert files(root) == before
+
+
+def test_a_rule_goes_with_the_one_that_it_was_made_of(root: Path) -> None:
+    other = root / "usr/lib/udev/rules.d/80-other.rules"
+    other.write_text(OTHER)
+    run(root)
+    other.unlink()
+    (root / "usr/lib/udev/rules.d/80-drivers.rules").unlink()
+    assert run(root, "--only-rule") == 0
+    assert not [path for path in files(root) if path.startswith("etc/udev/rules.d/")]
+
+
 def test_where_setup_was_not_done_the_rule_is_not_made(root: Path) -> None:
     assert run(root, "--only-rule") == 0
     assert not (root / RULE).exists()
