@@ -166,7 +166,7 @@ class Hotplug:
         """Have a name wait for a worker; with the lock held."""
         self._last += 1
         self._waiting[name] = _Wanted(self._last, name, device.path)
-        self._news.notify()
+        self._news.notify_all()
 
     def _work(self) -> None:
         while True:

@@ -231,6 +231,20 @@ def test_more_names_than_there_is_room_for_are_found_again_by_a_walk() -> None:
     assert loads == {f"alias:{number}" for number in range(100)}
 
 
+def test_a_device_is_never_left_to_the_next_ones_event() -> None:
+    """Whoever waits for something else may be the first to be woken."""
+    loads = []
+    hotplug = played(lambda name, _path: loads.append(name))
+    with started(hotplug):
+        for number in range(50):
+            if number % 3 == 0:
+                hotplug.lost()
+                assert hotplug.wait(PATIENCE)
+            hotplug.plugged(device(str(number), f"alias:{number}"))
+            assert hotplug.wait(PATIENCE / 10)
+    assert loads == [f"alias:{number}" for number in range(50)]
+
+
 def test_a_load_that_breaks_is_told_of_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     loads = []
 
