@@ -13,15 +13,20 @@ from typing import Any
 
 import pytest
 
+from kmodctl.commands.events import _lines
+from kmodd.access.caller import DAEMON
 from kmodd.config.udev_rules import PLAIN_RULE, read_driver_rule
 from kmodd.daemon import running
 from kmodd.errors import RequestError
 from kmodd.host.udev_gate import UdevGate
-from kmodd.kernel.base import PluggedDevice
+from kmodd.kernel.base import DAEMONS_OWN, PluggedDevice
 from kmodd.kernel.linux.uevents import following
+from kmodd.messages.module_service import WatchModulesResponse
 from kmodd.namespace import AuditTrail, Hotplug, Namespace, Origin, Outcome, RequestContext
 from kmodd.namespace.hotplug import WORKERS
 from kmodd.plan import DenyList, LoadRequest
+from kmodd.service.view import View
+from kmodd.service.watches import _event
 from kmodd.settings import Settings, SocketSettings
 from tests.support.modules import module_tree
 from tests.support.namespaces import namespace_on
@@ -137,6 +142,20 @@ def test_the_deny_list_stands_above_all_and_the_audit_says_why(tmp_path: Path, t
         ("MODULE_DENIED", "/devices/needs"),
     ]
     assert facts[0]["message"] == "facade is denied: nothing behind it"
+
+
+def test_a_client_is_told_for_which_device_it_was(tmp_path: Path, trail: Path) -> None:
+    namespace = loading(tmp_path, trail)
+    assert namespace.hotplug
+    with started(namespace.hotplug) as hotplug:
+        hotplug.plugged(device("new", "greet"))
+        assert hotplug.wait(PATIENCE)
+    with namespace.watch(namespace.listing().epoch, 1) as watch:
+        finished = next(each for each in watch.take(0) if each.finished)
+    message = _event("epoch", finished, View(DAEMON, DAEMONS_OWN))
+    assert (message.operation.origin, message.operation.device) == ("hotplug", "/devices/new")
+    (line,) = _lines(WatchModulesResponse.decode(message.SerializeToString()))
+    assert ": load greet, for hotplug /devices/new, loaded greet, " in line
 
 
 def test_a_module_that_somebody_asked_for_stays_that(tmp_path: Path, trail: Path) -> None:

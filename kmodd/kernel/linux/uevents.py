@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from kmodd.kernel.base import DeviceListener
 from kmodd.kernel.linux.devices import device_of_event
@@ -114,7 +115,7 @@ def _follow(told: _Following) -> None:
         if not ready.isdisjoint((told.uevents.fileno(), question)):
             news, is_all = _take_in(told)
         if question in ready and is_all and told.devices is not None:
-            told.devices.all_heard()
+            _tell(told.devices.all_heard)
         if not news and pause is None:
             continue
         try:
@@ -143,7 +144,7 @@ def _take_in(told: _Following) -> tuple[bool, bool]:
                 raise
             found = True
             if told.devices is not None:
-                told.devices.lost()
+                _tell(told.devices.lost)
             continue
         if isinstance(sender, tuple) and sender[0] != 0:  # a port of its own: not the kernel
             continue
@@ -151,5 +152,13 @@ def _take_in(told: _Following) -> tuple[bool, bool]:
         if told.devices is not None and event.startswith(b"add@"):
             device = device_of_event(event)
             if device is not None:
-                told.devices.plugged(device)
+                _tell(partial(told.devices.plugged, device))
     return found, False
+
+
+def _tell(tell: Callable[[], None]) -> None:
+    """Tell a listener of something; the next event is told of, whatever comes of this one."""
+    try:
+        tell()
+    except Exception:
+        log.exception("an event of a device is passed over")
