@@ -21,7 +21,8 @@ from kmodd.kernel.base import ModuleState, PluggedDevice
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.outcome import Outcome
-from kmodd.plan import LoadRequest
+from kmodd.plan import DenyList, LoadRequest
+from kmodd.plan.load import NOTHING_DENIED
 from kmodd.plan.lookup import resolve
 from kmodd.trees import Generation
 
@@ -247,11 +248,16 @@ class Hotplug:
             answer()
 
 
-def has_news(name: str, generation: Generation | None, names: LoadedNames) -> bool:
+def has_news(
+    name: str,
+    generation: Generation | None,
+    names: LoadedNames,
+    deny: DenyList = NOTHING_DENIED,
+) -> bool:
     """Tell whether anything is to be loaded for ``name`` (a modalias, or a module's name).
 
     Nothing is where no module of the tree answers to it, and where those that do are loaded, part
-    of the kernel, or blacklisted.
+    of the kernel, blacklisted, or denied.
     """
     if generation is None:
         return False
@@ -265,6 +271,7 @@ def has_news(name: str, generation: Generation | None, names: LoadedNames) -> bo
         found = names.find(module)
         if found is not None and found.state is ModuleState.LIVE:
             return True
-        return database.is_builtin(module) or config.is_blacklisted(module)
+        kept_out = config.is_blacklisted(module) or deny.denial(module) is not None
+        return kept_out or database.is_builtin(module)
 
     return not all(is_settled(target.name) for target in targets)

@@ -229,8 +229,9 @@ class Namespace:
         return self.sealing.make(call, self.stopping)
 
     def missing(self) -> tuple[Missing, ...]:
-        """Return what is wanted, by devices and at the start, and is not loaded."""
-        return self.sealing.missing(self.has_news)
+        """Return what is wanted, by devices and at the start, and is neither loaded nor denied."""
+        generation, deny = self._trees.in_force(), self.deny
+        return self.sealing.missing(lambda name: has_news(name, generation, self._names, deny))
 
     def listing(self) -> ModuleListing:
         """Return the kernel's modules now, the newest first."""

@@ -19,7 +19,7 @@ from kmodd.kernel.linux import LinuxKernel
 from kmodd.namespace import Namespace, RequestContext
 from kmodd.namespace.sealing import PAUSE, seal_words
 from kmodd.owner import sealed_in_time
-from kmodd.plan import LoadRequest, UnloadRequest
+from kmodd.plan import DenyList, LoadRequest, UnloadRequest
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from kmodd.state import Seal, SealStore
@@ -191,6 +191,9 @@ def test_what_would_be_missing_is_told_once_for_each_name(served: tuple[Namespac
         ("kmodd-test:a", "/devices/one"),
         ("greet", "/etc/modules-load.d/a.conf:1"),
     ]
+    namespace.set_policy(DenyList([("facade", "")]), exact=False)
+    assert [each.name for each in namespace.missing()] == ["greet"]
+    namespace.set_policy(DenyList(), exact=False)
     namespace.load(LoadRequest(name="facade"))
     assert namespace.missing() == ()
 
