@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two guests: one that runs the scenarios on Debian's kernel, one that systemd runs.
+"""The guests: one that runs the scenarios on Debian's kernel, and those that systemd runs.
 
 The same scenarios run on the emulated kernel, without a guest.
 """
@@ -10,8 +10,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.realkernel.hotplug_setup import DRIVERS, hotplug_setup
 from tests.realkernel.layout import Layout
-from tests.realkernel.machine import Guest, VirtualMachine, power_off
+from tests.realkernel.machine import (
+    Guest,
+    VirtualMachine,
+    database_of,
+    needed_modules,
+    partial_tree,
+    power_off,
+)
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
 from tests.realkernel.service_setup import SYSTEMD, service_setup
 from tests.support.daemon import running_daemon
@@ -68,6 +76,32 @@ def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
         [str(SYSTEMD)],
         seconds=PATIENCE,
         prepare=service_setup(PROJECT, layout.uploads),
+    )
+    return _outcomes(guest)
+
+
+def boot_owned(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
+    """Boot the guest in which kmodd has the loads, and return what came of it."""
+    return _boot_with_devices(debian, layout, work, owned=True)
+
+
+def boot_plain(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
+    """Boot the same guest without kmodd."""
+    return _boot_with_devices(debian, layout, work, owned=False)
+
+
+def _boot_with_devices(debian: DebianTree, _layout: Layout, work: Path, *, owned: bool) -> Outcomes:
+    require(str(SYSTEMD), "the guest's first process is systemd")
+    drivers = needed_modules(database_of(debian), DRIVERS)
+    machine = VirtualMachine(
+        debian.kernel_image, partial_tree(debian, work / "root", drivers), work
+    )
+    guest = machine.boot(
+        debian,
+        [str(SYSTEMD)],
+        seconds=PATIENCE,
+        prepare=hotplug_setup(PROJECT, owned=owned),
+        monitored=True,
     )
     return _outcomes(guest)
 

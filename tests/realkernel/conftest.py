@@ -7,7 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.realkernel.boots import Outcomes, boot_kernel, boot_service, emulate
+from tests.realkernel.boots import (
+    Outcomes,
+    boot_kernel,
+    boot_owned,
+    boot_plain,
+    boot_service,
+    emulate,
+)
 from tests.realkernel.layout import Layout, lay_out
 from tests.support.debian import DebianTree, headers
 from tests.support.modules import build
@@ -18,7 +25,15 @@ SEED = 1
 DRAWN = 40
 """How many of them."""
 
-BOOTS = {"real": boot_kernel, "service": boot_service}
+SIDE_BY_SIDE = 2
+"""Guests that run at a time."""
+
+BOOTS = {
+    "real": boot_kernel,
+    "service": boot_service,
+    "owned": boot_owned,
+    "plain": boot_plain,
+}
 """The guests by the name of the fixture that gives what came of them."""
 
 
@@ -37,9 +52,9 @@ def boots(
     layout: Layout,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Mapping[str, Future[Outcomes]]]:
-    """The guests that the tests of this run ask for, side by side: each keeps one core busy."""
+    """The guests that the tests of this run ask for, two at a time: each keeps one core busy."""
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {
             name: pool.submit(boot, debian_tree, layout, tmp_path_factory.mktemp(name))
             for name, boot in BOOTS.items()
@@ -57,6 +72,18 @@ def real(boots: Mapping[str, Future[Outcomes]], emulated: Outcomes) -> Outcomes:
 def service(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
     """What came of kmodd.service in a guest whose first process is systemd."""
     return _awaited(boots["service"])
+
+
+@pytest.fixture(scope="session")
+def owned(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
+    """What came of it where kmodd has the loads of a machine with udev."""
+    return _awaited(boots["owned"])
+
+
+@pytest.fixture(scope="session")
+def plain(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
+    """What came of the same machine without kmodd."""
+    return _awaited(boots["plain"])
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,14 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
 from kmodd.database.rebuild import rebuild
+from tests.realkernel.monitor import attended
 from tests.support.debian import DebianTree
 from tests.support.require import require
 from tests.support.tree import ModuleTree
@@ -90,24 +92,28 @@ class VirtualMachine:
         seconds: float,
         prepare: str = "",
         arguments: str = "",
+        monitored: bool = False,
     ) -> Guest:
         """Boot, run ``command`` as the first process, and return when the machine is off.
 
         ``prepare`` is a shell script that is run before, with the guest's root at /newroot;
-        ``arguments`` are added to the kernel's command line. Raises AssertionError with the end
-        of the console after ``seconds``.
+        ``arguments`` are added to the kernel's command line. Where it is ``monitored``, the guest
+        can have devices plugged in (monitor.py). Raises AssertionError with the end of the console
+        after ``seconds``.
         """
         qemu = require("qemu-system-x86_64", QEMU_NEEDED)
         output = self.work / "out"
         output.mkdir()
         initrd = self._initial_ram_disk(debian, command, prepare)
         console = self.work / "console"
+        socket = self.work / "monitor"
+        monitor = f"unix:{socket},server=on,wait=off" if monitored else "none"
         process = subprocess.Popen(
             [
                 qemu,
                 *("-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", "2", "-m", MEMORY),
                 *("-nographic", "-no-reboot", "-nic", "none", "-serial", f"file:{console}"),
-                *("-monitor", "none", "-kernel", str(self.kernel_image), "-initrd", str(initrd)),
+                *("-monitor", monitor, "-kernel", str(self.kernel_image), "-initrd", str(initrd)),
                 *("-append", f"console=ttyS0 panic=-1 loglevel=4 {QUICKER} {arguments}"),
                 *("-virtfs", f"{_share('/', 'root')},readonly=on"),
                 *("-virtfs", _share(str(output), "out")),
@@ -115,7 +121,8 @@ class VirtualMachine:
             stdin=subprocess.DEVNULL,
         )
         try:
-            process.wait(seconds)
+            with attended(socket, output) if monitored else nullcontext():
+                process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the guest hangs:\n{_end_of(console)}") from None
         finally:

@@ -12,6 +12,7 @@ SYSTEMD = Path("/lib/systemd/systemd")
 SYSTEMD_UNITS = "/newroot/etc/systemd/system"
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SITE = f"/newroot/opt/kmodd/lib/{VERSION}/site-packages"
+PYTHON = f"/opt/kmodd/python/bin/{VERSION}"
 CODE = "/opt/kmodd/project:/opt/kmodd/packages"
 
 MASKED = (
@@ -125,19 +126,35 @@ def service_setup(project: Path, uploads: Path) -> str:
     The service sees neither /home nor /root nor /tmp, so this Python, its packages and ``project``
     go below /opt, as in a virtual environment with the programs that pip installs.
     """
-    python = f"/opt/kmodd/python/bin/{VERSION}"
     unit = GUEST_UNIT.format(
-        python=python, path=CODE, uploads=uploads, results="/run/out/results", power_off=power_off()
+        python=PYTHON, path=CODE, uploads=uploads, results="/run/out/results", power_off=power_off()
     )
-    source = shlex.quote(f"/newroot{project}/systemd")
-    programs = shlex.quote(f"/newroot{project}/kmodctl/share/programs")
     masks = "\n".join(f"ln -s /dev/null {SYSTEMD_UNITS}/{name}.service" for name in MASKED)
     return f"""
 {masks}
-{_written(FSTAB, "/newroot/etc/fstab")}
-rm -rf /newroot/var/lib/kmodd /newroot/.dockerenv
+{written(FSTAB, "/newroot/etc/fstab")}
 mkdir {SYSTEMD_UNITS}/var.mount.d
-{_written(LATE, f"{SYSTEMD_UNITS}/var.mount.d/late.conf")}
+{written(LATE, f"{SYSTEMD_UNITS}/var.mount.d/late.conf")}
+{installed(project)}
+{written(SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/test.toml")}
+{written(BAD_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/bad.toml")}
+{written(PUBLIC_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/public.toml")}
+chroot /newroot systemctl --quiet enable kmodd.service kmodd-public.socket
+mkdir {SYSTEMD_UNITS}/kmodd.service.d
+{written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
+{written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
+{written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
+mount -o remount,ro tmpfs /newroot/usr/lib/modules
+mount -o remount,ro overlay /newroot
+"""
+
+
+def installed(project: Path) -> str:
+    """Return the script that installs kmodd in the guest's root, with its unit."""
+    source = shlex.quote(f"/newroot{project}/systemd")
+    programs = shlex.quote(f"/newroot{project}/kmodctl/share/programs")
+    return f"""
+rm -rf /newroot/var/lib/kmodd /newroot/.dockerenv
 mkdir -p /newroot/opt/kmodd/bin {SITE}
 {_bound(sys.base_prefix, "python")}
 {_bound(sysconfig.get_path("purelib"), "packages")}
@@ -150,7 +167,7 @@ for program in kmodctl kmodctl-or-kmod kmodd; do
 done
 cp {programs}/start.py /newroot/opt/kmodd/bin/kmodd-start
 chmod 755 /newroot/opt/kmodd/bin/*
-ln -s {python} /newroot/opt/kmodd/bin/python3
+ln -s {PYTHON} /newroot/opt/kmodd/bin/python3
 ln -s kmodctl /newroot/opt/kmodd/bin/modprobe
 ln -sf /opt/kmodd/bin/kmodctl /newroot/usr/sbin/modprobe
 cp {source}/kmodd*.service {source}/kmodd*.socket {SYSTEMD_UNITS}
@@ -159,16 +176,6 @@ cp {source}/sysusers.d/kmodd.conf /newroot/etc/sysusers.d
 cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d
 chroot /newroot systemd-sysusers kmodd.conf
 cp {source}/kmodd.toml /newroot/etc/kmodd
-{_written(SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/test.toml")}
-{_written(BAD_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/bad.toml")}
-{_written(PUBLIC_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/public.toml")}
-chroot /newroot systemctl --quiet enable kmodd.service kmodd-public.socket
-mkdir {SYSTEMD_UNITS}/kmodd.service.d
-{_written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
-{_written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
-{_written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
-mount -o remount,ro tmpfs /newroot/usr/lib/modules
-mount -o remount,ro overlay /newroot
 """
 
 
@@ -177,5 +184,5 @@ def _bound(directory: str, name: str) -> str:
     return f"mkdir {place}; mount --bind {shlex.quote(f'/newroot{directory}')} {place}"
 
 
-def _written(text: str, path: str) -> str:
+def written(text: str, path: str) -> str:
     return f"cat > {path} <<'END'\n{text}END"
