@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def set_up(options: argparse.Namespace) -> int:
     """Do what the options say; returns the exit status.
 
-    Raises RequestError where something is in the way; then nothing was changed.
+    Raises RequestError where somebody else has made one of the files, before anything is changed;
+    and for one that cannot be written, which ends it there: the next run does what is left.
     """
     wanted = pieces(options.root, options.programs, only_rule=options.only_rule)
     found = changes(options.root, wanted, undo=options.undo)
