@@ -144,7 +144,12 @@ class ServedApi:
         )
         daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(
             DaemonService(
-                parts.kernel, parts.trees, parts.namespace, self._admission, parts.started
+                parts.kernel,
+                parts.trees,
+                parts.namespace,
+                parts.keeper,
+                self._admission,
+                parts.started,
             ),
             server,
         )

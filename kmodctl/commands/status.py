@@ -125,6 +125,11 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
         ("root", status.root),
         ("role", role),
     ]
+    if status.wish_count:
+        wrong = (
+            f"{status.unfulfilled_count} not as wished" if status.unfulfilled_count else "all so"
+        )
+        facts.append(("wishes", f"for {status.wish_count} modules, {wrong}"))
     if tree is not None:
         state = "published" if tree.published else "in memory only"
         facts.append(

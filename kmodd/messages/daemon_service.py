@@ -63,6 +63,8 @@ class GetStatusResponse(Message):
     others_count: int = 0
     refusal: str = ""
     seal: "Seal | None" = None
+    wish_count: int = 0
+    unfulfilled_count: int = 0
 
     FIELDS = (
         (1, "version", "string", "", ""),
@@ -100,6 +102,8 @@ class GetStatusResponse(Message):
         (33, "others_count", "uint32", "", ""),
         (34, "refusal", "string", "", ""),
         (35, "seal", "message", "", "daemon_service.Seal"),
+        (40, "wish_count", "uint32", "", ""),
+        (41, "unfulfilled_count", "uint32", "", ""),
     )
 
 

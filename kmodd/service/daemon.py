@@ -12,9 +12,11 @@ from kmodd import __version__
 from kmodd.access.caller import Role
 from kmodd.access.policy import METHODS
 from kmodd.access.rules import may_call
+from kmodd.desired.findings import Standing
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.namespace import Namespace, Origin, Running
+from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
@@ -43,6 +45,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         kernel: Kernel,
         trees: Trees,
         namespace: Namespace,
+        keeper: StateKeeper,
         admission: Admission,
         started: float,
     ) -> None:
@@ -50,6 +53,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._kernel = kernel
         self._trees = trees
         self._namespace = namespace
+        self._keeper = keeper
         self._admission = admission
         self._started = started
         self._magic: tuple[Generation | None, str] = (None, "")
@@ -64,6 +68,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         activity = self._namespace.activity()
         origins = Counter(self._namespace.origin_of(module.name) for module in listing.modules)
         identity = self._kernel.identity()
+        wished = [each for each in self._keeper.state.findings if each.wish is not None]
         emulation = self._kernel if isinstance(self._kernel, Emulation) else None
         return pb.GetStatusResponse(
             version=__version__,
@@ -101,6 +106,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             refusal=text(self._kernel.refusal()),
             seal=_seal_message(self._namespace.sealing.seal, view),
             hotplug=self._namespace.hotplug is not None,
+            wish_count=len(wished),
+            unfulfilled_count=sum(each.standing is not Standing.DONE for each in wished),
         )
 
     def _vermagic(self, generation: Generation | None) -> str:

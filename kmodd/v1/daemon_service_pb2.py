@@ -31,7 +31,7 @@ from kmodd.v1 import policy_pb2 as kmodd_dot_v1_dot_policy__pb2
 
 from kmodd.v1.policy_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/daemon_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/caller.proto\x1a\x1fkmodd/v1/database_service.proto\x1a\x1dkmodd/v1/module_service.proto\x1a\x15kmodd/v1/policy.proto\"\x12\n\x10GetStatusRequest\"\x9b\x06\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06kernel\x18\x04 \x01(\x0e\x32\x14.kmodd.v1.KernelKind\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x10\n\x08vermagic\x18\x07 \x01(\t\x12\x11\n\truns_init\x18\x08 \x01(\x08\x12\x15\n\rsymbol_source\x18\t \x01(\t\x12\x14\n\x0cloaded_count\x18\n \x01(\r\x12\x1c\n\x04tree\x18\x0b \x01(\x0b\x32\x0e.kmodd.v1.Tree\x12\x1c\n\x04role\x18\x0c \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\r\n\x05\x65poch\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x0f \x01(\t\x12\x12\n\ntaint_mask\x18\x10 \x01(\x04\x12\x0e\n\x06taints\x18\x11 \x01(\t\x12\x13\n\x0b\x61sked_count\x18\x12 \x01(\r\x12\x18\n\x10\x64\x65pendency_count\x18\x13 \x01(\r\x12\x17\n\x0foperation_count\x18\x14 \x01(\r\x12\x12\n\nhold_count\x18\x15 \x01(\r\x12\x13\n\x0bwatch_count\x18\x16 \x01(\r\x12\x14\n\x0cthread_count\x18\x17 \x01(\r\x12\x17\n\x0fopen_file_count\x18\x18 \x01(\r\x12\x17\n\x0foldest_revision\x18\x19 \x01(\x04\x12\x17\n\x0fnewest_revision\x18\x1a \x01(\x04\x12\x16\n\x0estart_failures\x18\x1b \x03(\t\x12\x13\n\x0bwhy_not_run\x18\x1c \x01(\t\x12\x12\n\nkmod_exact\x18\x1d \x01(\x08\x12\x14\n\x0ctree_refusal\x18\x1e \x01(\t\x12\x15\n\rhotplug_count\x18\x1f \x01(\r\x12\x0f\n\x07hotplug\x18  \x01(\x08\x12\x14\n\x0cothers_count\x18! \x01(\r\x12\x0f\n\x07refusal\x18\" \x01(\t\x12\x1c\n\x04seal\x18# \x01(\x0b\x32\x0e.kmodd.v1.Seal\"\x1c\n\x0bSealRequest\x12\r\n\x05\x63heck\x18\x01 \x01(\x08\"<\n\x04Seal\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\"0\n\rMissingModule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\twanted_by\x18\x02 \x01(\t\"V\n\x0cSealResponse\x12\x1c\n\x04seal\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.Seal\x12(\n\x07missing\x18\x02 \x03(\x0b\x32\x17.kmodd.v1.MissingModule\">\n\x15ListOperationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xd4\x02\n\tOperation\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x19.kmodd.v1.OperationAction\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12.\n\nbegan_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06parent\x18\x07 \x01(\x04\x12\x0e\n\x06module\x18\x08 \x01(\t\x12\x0f\n\x07\x63ommand\x18\t \x01(\t\x12\x18\n\x10waits_for_module\x18\n \x01(\t\x12\x1b\n\x13waits_for_operation\x18\x0b \x01(\x04\x12\x16\n\x0epinned_modules\x18\x0c \x03(\t\x12 \n\x06\x63\x61ller\x18\r \x01(\x0b\x32\x10.kmodd.v1.Caller\x12\x0e\n\x06origin\x18\x14 \x01(\t\"Z\n\x16ListOperationsResponse\x12\'\n\noperations\x18\x01 \x03(\x0b\x32\x13.kmodd.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x0f\n\rWhoAmIRequest\"\xbf\x01\n\x0eWhoAmIResponse\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\x1c\n\x04role\x18\x02 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12 \n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x10.kmodd.v1.Caller\x12\x17\n\x0f\x61llowed_modules\x18\x04 \x03(\t\x12\x16\n\x0e\x64\x65nied_modules\x18\x05 \x03(\t\x12\x1b\n\x13may_give_parameters\x18\x06 \x01(\x08\x12\x0f\n\x07methods\x18\x07 \x03(\t*Z\n\nKernelKind\x12\x1b\n\x17KERNEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KERNEL_KIND_EMULATED\x10\x01\x12\x15\n\x11KERNEL_KIND_LINUX\x10\x02\x32\xc6\x02\n\rDaemonService\x12N\n\tGetStatus\x12\x1a.kmodd.v1.GetStatusRequest\x1a\x1b.kmodd.v1.GetStatusResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12]\n\x0eListOperations\x12\x1f.kmodd.v1.ListOperationsRequest\x1a .kmodd.v1.ListOperationsResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x01\x12\x45\n\x06WhoAmI\x12\x17.kmodd.v1.WhoAmIRequest\x1a\x18.kmodd.v1.WhoAmIResponse\"\x08\xa2\xd4\x18\x04\x08\x04\x18\x01\x12?\n\x04Seal\x12\x15.kmodd.v1.SealRequest\x1a\x16.kmodd.v1.SealResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x02\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1P\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkmodd/v1/daemon_service.proto\x12\x08kmodd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/caller.proto\x1a\x1fkmodd/v1/database_service.proto\x1a\x1dkmodd/v1/module_service.proto\x1a\x15kmodd/v1/policy.proto\"\x12\n\x10GetStatusRequest\"\xca\x06\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x06kernel\x18\x04 \x01(\x0e\x32\x14.kmodd.v1.KernelKind\x12\x0f\n\x07release\x18\x05 \x01(\t\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x10\n\x08vermagic\x18\x07 \x01(\t\x12\x11\n\truns_init\x18\x08 \x01(\x08\x12\x15\n\rsymbol_source\x18\t \x01(\t\x12\x14\n\x0cloaded_count\x18\n \x01(\r\x12\x1c\n\x04tree\x18\x0b \x01(\x0b\x32\x0e.kmodd.v1.Tree\x12\x1c\n\x04role\x18\x0c \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\r\n\x05\x65poch\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\x04\x12\x0f\n\x07\x62oot_id\x18\x0f \x01(\t\x12\x12\n\ntaint_mask\x18\x10 \x01(\x04\x12\x0e\n\x06taints\x18\x11 \x01(\t\x12\x13\n\x0b\x61sked_count\x18\x12 \x01(\r\x12\x18\n\x10\x64\x65pendency_count\x18\x13 \x01(\r\x12\x17\n\x0foperation_count\x18\x14 \x01(\r\x12\x12\n\nhold_count\x18\x15 \x01(\r\x12\x13\n\x0bwatch_count\x18\x16 \x01(\r\x12\x14\n\x0cthread_count\x18\x17 \x01(\r\x12\x17\n\x0fopen_file_count\x18\x18 \x01(\r\x12\x17\n\x0foldest_revision\x18\x19 \x01(\x04\x12\x17\n\x0fnewest_revision\x18\x1a \x01(\x04\x12\x16\n\x0estart_failures\x18\x1b \x03(\t\x12\x13\n\x0bwhy_not_run\x18\x1c \x01(\t\x12\x12\n\nkmod_exact\x18\x1d \x01(\x08\x12\x14\n\x0ctree_refusal\x18\x1e \x01(\t\x12\x15\n\rhotplug_count\x18\x1f \x01(\r\x12\x0f\n\x07hotplug\x18  \x01(\x08\x12\x14\n\x0cothers_count\x18! \x01(\r\x12\x0f\n\x07refusal\x18\" \x01(\t\x12\x1c\n\x04seal\x18# \x01(\x0b\x32\x0e.kmodd.v1.Seal\x12\x12\n\nwish_count\x18( \x01(\r\x12\x19\n\x11unfulfilled_count\x18) \x01(\r\"\x1c\n\x0bSealRequest\x12\r\n\x05\x63heck\x18\x01 \x01(\x08\"<\n\x04Seal\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02\x62y\x18\x02 \x01(\t\"0\n\rMissingModule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\twanted_by\x18\x02 \x01(\t\"V\n\x0cSealResponse\x12\x1c\n\x04seal\x18\x01 \x01(\x0b\x32\x0e.kmodd.v1.Seal\x12(\n\x07missing\x18\x02 \x03(\x0b\x32\x17.kmodd.v1.MissingModule\">\n\x15ListOperationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xd4\x02\n\tOperation\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12)\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x19.kmodd.v1.OperationAction\x12\x0c\n\x04what\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12.\n\nbegan_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06parent\x18\x07 \x01(\x04\x12\x0e\n\x06module\x18\x08 \x01(\t\x12\x0f\n\x07\x63ommand\x18\t \x01(\t\x12\x18\n\x10waits_for_module\x18\n \x01(\t\x12\x1b\n\x13waits_for_operation\x18\x0b \x01(\x04\x12\x16\n\x0epinned_modules\x18\x0c \x03(\t\x12 \n\x06\x63\x61ller\x18\r \x01(\x0b\x32\x10.kmodd.v1.Caller\x12\x0e\n\x06origin\x18\x14 \x01(\t\"Z\n\x16ListOperationsResponse\x12\'\n\noperations\x18\x01 \x03(\x0b\x32\x13.kmodd.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x0f\n\rWhoAmIRequest\"\xbf\x01\n\x0eWhoAmIResponse\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\x1c\n\x04role\x18\x02 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12 \n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x10.kmodd.v1.Caller\x12\x17\n\x0f\x61llowed_modules\x18\x04 \x03(\t\x12\x16\n\x0e\x64\x65nied_modules\x18\x05 \x03(\t\x12\x1b\n\x13may_give_parameters\x18\x06 \x01(\x08\x12\x0f\n\x07methods\x18\x07 \x03(\t*Z\n\nKernelKind\x12\x1b\n\x17KERNEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KERNEL_KIND_EMULATED\x10\x01\x12\x15\n\x11KERNEL_KIND_LINUX\x10\x02\x32\xc6\x02\n\rDaemonService\x12N\n\tGetStatus\x12\x1a.kmodd.v1.GetStatusRequest\x1a\x1b.kmodd.v1.GetStatusResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12]\n\x0eListOperations\x12\x1f.kmodd.v1.ListOperationsRequest\x1a .kmodd.v1.ListOperationsResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x01\x12\x45\n\x06WhoAmI\x12\x17.kmodd.v1.WhoAmIRequest\x1a\x18.kmodd.v1.WhoAmIResponse\"\x08\xa2\xd4\x18\x04\x08\x04\x18\x01\x12?\n\x04Seal\x12\x15.kmodd.v1.SealRequest\x1a\x16.kmodd.v1.SealResponse\"\x08\xa2\xd4\x18\x04\x08\x03\x18\x02\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1P\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,30 +47,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DAEMONSERVICE'].methods_by_name['WhoAmI']._serialized_options = b'\242\324\030\004\010\004\030\001'
   _globals['_DAEMONSERVICE'].methods_by_name['Seal']._loaded_options = None
   _globals['_DAEMONSERVICE'].methods_by_name['Seal']._serialized_options = b'\242\324\030\004\010\003\030\002'
-  _globals['_KERNELKIND']._serialized_start=1976
-  _globals['_KERNELKIND']._serialized_end=2066
+  _globals['_KERNELKIND']._serialized_start=2023
+  _globals['_KERNELKIND']._serialized_end=2113
   _globals['_GETSTATUSREQUEST']._serialized_start=218
   _globals['_GETSTATUSREQUEST']._serialized_end=236
   _globals['_GETSTATUSRESPONSE']._serialized_start=239
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1034
-  _globals['_SEALREQUEST']._serialized_start=1036
-  _globals['_SEALREQUEST']._serialized_end=1064
-  _globals['_SEAL']._serialized_start=1066
-  _globals['_SEAL']._serialized_end=1126
-  _globals['_MISSINGMODULE']._serialized_start=1128
-  _globals['_MISSINGMODULE']._serialized_end=1176
-  _globals['_SEALRESPONSE']._serialized_start=1178
-  _globals['_SEALRESPONSE']._serialized_end=1264
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1266
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1328
-  _globals['_OPERATION']._serialized_start=1331
-  _globals['_OPERATION']._serialized_end=1671
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1673
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1763
-  _globals['_WHOAMIREQUEST']._serialized_start=1765
-  _globals['_WHOAMIREQUEST']._serialized_end=1780
-  _globals['_WHOAMIRESPONSE']._serialized_start=1783
-  _globals['_WHOAMIRESPONSE']._serialized_end=1974
-  _globals['_DAEMONSERVICE']._serialized_start=2069
-  _globals['_DAEMONSERVICE']._serialized_end=2395
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1081
+  _globals['_SEALREQUEST']._serialized_start=1083
+  _globals['_SEALREQUEST']._serialized_end=1111
+  _globals['_SEAL']._serialized_start=1113
+  _globals['_SEAL']._serialized_end=1173
+  _globals['_MISSINGMODULE']._serialized_start=1175
+  _globals['_MISSINGMODULE']._serialized_end=1223
+  _globals['_SEALRESPONSE']._serialized_start=1225
+  _globals['_SEALRESPONSE']._serialized_end=1311
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1313
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1375
+  _globals['_OPERATION']._serialized_start=1378
+  _globals['_OPERATION']._serialized_end=1718
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1720
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1810
+  _globals['_WHOAMIREQUEST']._serialized_start=1812
+  _globals['_WHOAMIREQUEST']._serialized_end=1827
+  _globals['_WHOAMIRESPONSE']._serialized_start=1830
+  _globals['_WHOAMIRESPONSE']._serialized_end=2021
+  _globals['_DAEMONSERVICE']._serialized_start=2116
+  _globals['_DAEMONSERVICE']._serialized_end=2442
 # @@protoc_insertion_point(module_scope)
