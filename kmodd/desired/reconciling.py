@@ -243,7 +243,7 @@ class _Reconciler:
         """
         holders = self._now.held.get(module.name, "")
         if holders:
-            return f"it is held by {holders}", True
+            return f"it is held by {holders}", False
         if module.holders:
             return f"it is in use by {' '.join(module.holders)}", False
         return ("it is in use", True) if module.refcount else ("", False)

@@ -20,7 +20,7 @@ class ByHand:
     def __init__(self, memory: WishMemory) -> None:
         self._memory = memory
         self._expected: set[str] | None = None
-        self._boot_id = ""
+        self._epoch = ""
         self._meanings: Mapping[str, object] = {}
 
     def expect(self, made: MadeChanges) -> None:
@@ -42,10 +42,10 @@ class ByHand:
         those that are held for a wish. Returns the modules of which something else is wished now.
         """
         wishes = {wish.name: wish for wish in merged.wishes}
-        if self._boot_id not in ("", facts.boot_id):
+        if self._epoch not in ("", facts.epoch):
             self._expected = None
             self._memory.forget_all_done()
-        self._boot_id = facts.boot_id
+        self._epoch = facts.epoch
         before, now = self._expected, set(facts.loaded)
         self._expected = set(now)
         alone = self._memory.left_alone()

@@ -31,8 +31,11 @@ class Holding:
         operations: Operations,
         loading: Loading,
         run: Callable[[Operation, RequestContext], Runner],
+        released: Callable[[], None] = lambda: None,
     ) -> None:
-        """``run`` returns what runs the steps of an operation."""
+        """``run`` returns what runs the steps of an operation; ``released`` is called once a hold
+        has ended, and must not block.
+        """
         self._kernel = kernel
         self._names = names
         self._holds = holds
@@ -40,6 +43,7 @@ class Holding:
         self._operations = operations
         self._loading = loading
         self._run = run
+        self._released = released
 
     @contextmanager
     def hold(
@@ -97,3 +101,4 @@ class Holding:
             operation.acted = True
             self._run(operation, call).remove_unused(self._holds.unheld(hold.pins))
         hold.closed.set()
+        self._released()

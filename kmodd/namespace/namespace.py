@@ -145,6 +145,7 @@ class Namespace:
             self._operations,
             self._loading,
             self._runner,
+            lambda: self._changed(),
         )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
@@ -194,7 +195,7 @@ class Namespace:
         """Return what matters to wishes of what there is now."""
         listing = self._journal.look()
         return WishFacts(
-            boot_id=self._kernel.boot_id,
+            epoch=listing.epoch,
             loaded=self._names.by_name(listing.modules),
             brought=self._origins.wished(),
             holds=self._holds.all(),
@@ -202,7 +203,9 @@ class Namespace:
         )
 
     def tell(self, changed: Callable[[], None]) -> None:
-        """Have ``changed`` called, which must not block, whenever the listing has changed."""
+        """Have ``changed`` called, which must not block, once the listing has changed or a hold has
+        ended.
+        """
         self._changed = changed
 
     def operation(

@@ -9,7 +9,7 @@ wakes itself only while there is something to do that it has to wait for.
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kmodd.desired.condition import MachineFacts
@@ -188,6 +188,7 @@ class StateKeeper:
         if stamp != self._stamp and settled:
             self._stamp = stamp
             self.reread()
+        self._sources.keep()
         drifted = self._drifted()
         if drifted:
             with self._news:
@@ -308,9 +309,9 @@ class StateKeeper:
             pardoned, self._pardoned = self._pardoned, set()
         with self._looking:
             if stale:
-                self._read = self._sources.read()
-                for source in self._read:
-                    for problem in source.problems:
+                before, self._read = self._read, self._sources.read()
+                for problem in _problems(self._read):
+                    if problem not in _problems(before):
                         log.warning("%s", problem)
             merged = merge([source.document for source in self._read], self._machine())
             self._deny(merged)
@@ -351,7 +352,8 @@ class StateKeeper:
             generation = self._trees.current(treeless=True)
         except KmoddError as error:
             return _Looked(tuple(_unknown(wish, facts, error) for wish in merged.wishes))
-        basis = generation.number, facts.deny, self._namespace.exact
+        denied = frozenset(w.name for w in merged.wishes if w.state is WishedState.DENIED)
+        basis = generation.number, facts.deny, denied, self._namespace.exact
         alone, tried = self._memory.left_alone(), self._memory.tried(basis)
         situation = Situation(
             database=generation.database,
@@ -404,6 +406,10 @@ class StateKeeper:
         self._next_look = first + LOOKS
         some = (names * 2)[first : first + min(LOOKS, len(names))]
         return {name for name in some if self._namespace.shown_parameters(name) != seen[name]}
+
+
+def _problems(sources: Iterable[WishSource]) -> list[str]:
+    return [problem for source in sources for problem in source.problems]
 
 
 def _unknown(wish: Wish, facts: WishFacts, error: KmoddError) -> Finding:

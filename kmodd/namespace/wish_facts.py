@@ -13,11 +13,12 @@ from kmodd.plan import DenyList
 class WishFacts:
     """One moment of a namespace; modules go by what plans call them.
 
-    ``brought`` were loaded for a wish and for nobody else. ``deny`` is what the settings deny,
-    without what is wished.
+    Another ``epoch`` is another life of the kernel, which began with nothing loaded. ``brought``
+    were loaded for a wish and for nobody else. ``deny`` is what the settings deny, without what is
+    wished.
     """
 
-    boot_id: str
+    epoch: str
     loaded: Mapping[str, LoadedModule]
     brought: frozenset[str]
     holds: tuple[Hold, ...]

@@ -126,6 +126,7 @@ class WishMoves:
 
     def _hold(self, move: Move, made: MadeChanges) -> None:
         request = LoadRequest(name=move.name, parameters=move.parameters, is_module=True)
+        self._release(move.name)
         stack = ExitStack()
         hold, outcomes = stack.enter_context(
             self._namespace.hold([request], WISHED, unload=False, note=NOTE, over=_Over(self._told))

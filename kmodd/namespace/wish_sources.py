@@ -78,6 +78,12 @@ class WishSources:
             self._good = {each.name: each.document for each in found}
             return tuple(found)
 
+    def keep(self) -> None:
+        """Keep what was applied and could not be kept yet."""
+        if self._unkept:
+            with self._lock:
+                self._save()
+
     def with_applied(self, name: str, text: bytes) -> tuple[WishSource, ...]:
         """Return the sources as they would be read if ``text`` was applied as ``name``.
 
@@ -123,14 +129,16 @@ class WishSources:
 
         The directory may be on a file system that is mounted later.
         """
-        if self._store is None:
-            return
-        for name in sorted(self._unkept):
-            if self._store.save(name, self._applied.get(name, b"")):
-                self._unkept.discard(name)
-        kept = self._store.load()
+        self._save()
+        kept = self._store.load() if self._store is not None else {}
         for name in kept.keys() - self._unkept:
             self._applied.setdefault(name, kept[name])
+
+    def _save(self) -> None:
+        """Keep what is not kept yet; with the lock held."""
+        for name in sorted(self._unkept):
+            if self._store is None or self._store.save(name, self._applied.get(name, b"")):
+                self._unkept.discard(name)
 
     def _read_directory(self) -> Iterator[WishSource]:
         """Yield a source for each file; one for the directory where that cannot be read."""

@@ -154,7 +154,7 @@ def test_a_move_that_failed_is_not_made_again_and_its_failure_is_told() -> None:
 
 def test_only_what_nobody_tells_of_is_asked_for_again() -> None:
     assert only("card absent", module("card", 1)).polls
-    assert only("card absent", LIVE, held={"card": "hold 1"}).polls
+    assert not only("card absent", LIVE, held={"card": "hold 1"}).polls
     assert not only("card absent", module("card", 0, "user")).polls
 
 

@@ -82,6 +82,8 @@ def test_what_cannot_be_kept_is_in_force_and_kept_once_that_can_be(tmp_path: Pat
     sources.apply("a", wishes("a loaded").encode())
     assert told(sources) == [("a", ["a"], [])]
     (tmp_path / "var").unlink()
+    sources.keep()
+    assert AppliedStore(place).load().keys() == {"a"}
     AppliedStore(place).save("old", wishes("old loaded").encode())
     assert told(sources) == [("a", ["a"], []), ("old", ["old"], [])]
     assert told(WishSources(None, AppliedStore(place))) == told(sources)
