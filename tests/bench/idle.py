@@ -19,21 +19,30 @@ from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.debian import CACHE, unpacked_tree
 from tests.support.require import find_tool
 from tests.support.tree import ModuleTree
+from tests.support.wishes import wishes
 
 REST = 25.0
 """Seconds after which a daemon that has read its trees is at rest."""
+
+WISHES = 500
+"""Wishes of a machine that keeps some, of which one in five is for a module to be loaded."""
+
+SOCKET = '[[socket]]\npath = "@/run/kmodd.sock"\n'
 
 WAKES = 2.0
 """Wake-ups a second that are wanted at most."""
 
 
 def run(seconds: int) -> None:
-    """Measure a daemon with one release, and with ten, so long each."""
-    print("| releases | CPU ms/s | wake-ups/s | of them grpc's | system calls/s | wanted |")
-    print("|---|---|---|---|---|---|")
+    """Measure a daemon with one release, with wishes, and with ten releases, so long each."""
+    print(
+        "| releases | wishes | CPU ms/s | wake-ups/s | of them grpc's | system calls/s | wanted |"
+    )
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="kmodd-bench-", dir=CACHE) as directory:
         tree = unpacked_tree().copy(Path(directory))
         _print_row(1, tree, seconds)
+        _print_row(1, tree, seconds, WISHES)
         drop_outputs(tree)
         releases = RELEASES // 2
         for number in range(1, releases):
@@ -42,9 +51,13 @@ def run(seconds: int) -> None:
         _print_row(releases, tree, seconds)
 
 
-def _print_row(releases: int, tree: ModuleTree, seconds: int) -> None:
-    words = (tree.root, "--release", tree.release, "--log-level", "error")
-    with running_daemon(*words) as daemon:
+def _print_row(releases: int, tree: ModuleTree, seconds: int, wished: int = 0) -> None:
+    words = (tree.root, "--release", tree.release, "--log-level", "error", "--no-code")
+    place = tree.root / "wishes"
+    place.mkdir(exist_ok=True)
+    (place / "a.toml").write_text(_wishes(tree, wished))
+    settings = f'desired_state = "{place}"\n{SOCKET}'
+    with running_daemon(*words, settings=settings) as daemon:
         wait_until(lambda: _count_published(tree) == releases, seconds=300, pause=0.5)
         time.sleep(REST)
         spent, wakes, began = process_tree_seconds(daemon.process.pid), _wakes(daemon), time.time()
@@ -56,10 +69,19 @@ def _print_row(releases: int, tree: ModuleTree, seconds: int) -> None:
     total = sum(found.values())
     own = sum(count for name, count in found.items() if name.startswith("python"))
     print(
-        f"| {releases} | {spent * 1000:.2f} | {total:.1f} | {total - own:.1f} | {calls} "
+        f"| {releases} | {wished} | {spent * 1000:.2f} | {total:.1f} | {total - own:.1f} | {calls} "
         f"| {WAKES:g} wake-ups, 1 ms |",
         flush=True,
     )
+
+
+def _wishes(tree: ModuleTree, count: int) -> str:
+    """Return so many wishes, of which one in five is for a module of the tree to be loaded."""
+    names = sorted(
+        path.name.partition(".")[0] for path in tree.directory.glob("kernel/net/**/*.ko")
+    )
+    loaded = [f"{name} loaded" for name in names[: count // 5]]
+    return wishes(*loaded, *(f"missing{at} absent" for at in range(count - len(loaded))))
 
 
 def _count_published(tree: ModuleTree) -> int:
