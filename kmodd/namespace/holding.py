@@ -2,7 +2,7 @@
 """Loads for holds: what a hold puts into the kernel, keeps there, and takes out with its end."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from kmodd.kernel.base import Kernel
@@ -31,10 +31,10 @@ class Holding:
         operations: Operations,
         loading: Loading,
         run: Callable[[Operation, RequestContext], Runner],
-        released: Callable[[], None] = lambda: None,
+        released: Callable[[Collection[str]], None],
     ) -> None:
-        """``run`` returns what runs the steps of an operation; ``released`` is called once a hold
-        has ended, and must not block.
+        """``run`` returns what runs the steps of an operation. ``released`` is told once a hold has
+        ended which modules were unloaded for that, and must not block.
         """
         self._kernel = kernel
         self._names = names
@@ -101,4 +101,4 @@ class Holding:
             operation.acted = True
             self._run(operation, call).remove_unused(self._holds.unheld(hold.pins))
         hold.closed.set()
-        self._released()
+        self._released(operation.unloaded)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads within an operation: what may be loaded, and what is noted of what was."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from kmodd.access.caller import STATE
@@ -22,12 +22,19 @@ class Loading:
     """Loads what is asked for from the trees; has no state of its own."""
 
     def __init__(
-        self, kernel: Kernel, names: LoadedNames, planning: Planning, origins: LoadOrigins
+        self,
+        kernel: Kernel,
+        names: LoadedNames,
+        planning: Planning,
+        origins: LoadOrigins,
+        along: Callable[[Collection[str]], None],
     ) -> None:
+        """``along`` is told which modules were loaded for others, and must not block."""
         self._kernel = kernel
         self._names = names
         self._planning = planning
         self._origins = origins
+        self._along = along
 
     def load(
         self,
@@ -94,11 +101,14 @@ class Loading:
         """Note which modules somebody asked for, or wishes, and which came with them."""
         done = [each.step for each in outcome.steps if each.done]
         asked = () if requested else outcome.targets
-        self._origins.note_needed(
+        needed = [
             step.record.name
             for step in done
             if isinstance(step, InsertStep) and step.record.name not in asked
-        )
+        ]
+        self._origins.note_needed(needed)
+        if needed:
+            self._along(needed)
         if requested:
             return
         if operation.caller.origin == STATE.origin:

@@ -8,7 +8,7 @@ holds one module while waiting for another.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -136,7 +136,9 @@ class Namespace:
             told=self.sealing.told,
         )
         self._planning = Planning(kernel, self._names, trees, self._locks, self._origins)
-        self._loading = Loading(kernel, self._names, self._planning, self._origins)
+        self._loading = Loading(
+            kernel, self._names, self._planning, self._origins, self._went_along
+        )
         self._holding = Holding(
             kernel,
             self._names,
@@ -145,11 +147,12 @@ class Namespace:
             self._operations,
             self._loading,
             self._runner,
-            lambda: self._changed(),
+            self._went_along,
         )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
         self._changed: Callable[[], None] = lambda: None
+        self._along: Callable[[Collection[str]], None] = lambda _: None
         self._settings_policy = Policy()
         self._wished_denials: tuple[tuple[str, str], ...] = ()
         if isinstance(kernel, Emulation):
@@ -202,11 +205,14 @@ class Namespace:
             deny=self._settings_policy.deny,
         )
 
-    def tell(self, changed: Callable[[], None]) -> None:
-        """Have ``changed`` called, which must not block, once the listing has changed or a hold has
-        ended.
+    def tell(self, changed: Callable[[], None], along: Callable[[Collection[str]], None]) -> None:
+        """Have ``changed`` called once the listing has changed or a hold has ended, and ``along``
+        with modules that came or went since others did, which nobody named.
+
+        Neither must block.
         """
         self._changed = changed
+        self._along = along
 
     def operation(
         self, action: str, what: str, call: RequestContext
@@ -416,7 +422,9 @@ class Namespace:
                 acts=not call.dry_run,
             )
             wanted = UnloadToPlan(request=request, assumed=call.assumed if call.dry_run else None)
-            return self._planning.carry_out(wanted, runner, call)
+            outcome = self._planning.carry_out(wanted, runner, call)
+            self._went_along(outcome.unnamed)
+            return outcome
 
         return self._each("unload", requests, call, unload)
 
@@ -500,6 +508,12 @@ class Namespace:
         self._holds.keep(gone)
         self._holds.lose(gone)
         self._warn_of_denied(each.module.name for each in changes if each.by_others)
+        self._changed()
+
+    def _went_along(self, modules: Collection[str]) -> None:
+        """Tell of modules that came or went with others, or that a hold has ended."""
+        if modules:
+            self._along(list(map(module_name, modules)))
         self._changed()
 
     def _warn_of_denied(self, names: Iterable[str]) -> None:

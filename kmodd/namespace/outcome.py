@@ -7,7 +7,7 @@ from kmodd.errors import KmoddError
 from kmodd.kernel.base import EmulationReport
 from kmodd.namespace.commands import CommandOutput
 from kmodd.namespace.parameters import IgnoredParameter
-from kmodd.plan import Step
+from kmodd.plan import Cause, RemoveStep, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,12 @@ class Outcome:
     problems: tuple[str, ...] = ()
     ignored: tuple[IgnoredParameter, ...] = ()
     blacklisted: tuple[str, ...] = ()
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """The modules that were unloaded along with others."""
+        along = (Cause.DEPENDENCY, Cause.SOFT)
+        done = (each.step for each in self.steps if each.done)
+        return tuple(
+            step.name for step in done if isinstance(step, RemoveStep) and step.cause in along
+        )

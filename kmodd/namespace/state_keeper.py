@@ -114,7 +114,7 @@ class StateKeeper:
         """Begin to see to the wishes."""
         self._memory.recall()
         self._stamp = self._settling = self._sources.stamp()
-        self._namespace.tell(self.kick)
+        self._namespace.tell(self.kick, self.pardon)
         self._trees.tell(self.kick)
         self.kick()
         self._thread.start()
@@ -140,6 +140,12 @@ class StateKeeper:
     def kick(self) -> None:
         """Have the thread look anew; for any thread."""
         self._ask()
+
+    def pardon(self, names: Collection[str]) -> None:
+        """Take what has become of modules for nobody's wish; for any thread."""
+        with self._news:
+            self._pardoned |= set(names)
+        self.kick()
 
     def _ask(self) -> int:
         """Have the thread look anew, and return the number of that look."""
@@ -204,7 +210,6 @@ class StateKeeper:
         """
         with self._namespace.operation("apply-state", source, call) as operation:
             document = self._sources.apply(source, text)
-            self._memory.forget([wish.name for wish in document.wishes])
             with self._news:
                 self._stale = True
                 self._fresh = None
@@ -317,7 +322,9 @@ class StateKeeper:
             self._deny(merged)
             lost = self._moves.end_lost()
             facts = self._namespace.wish_facts()
-            for name in self._by_hand.look(merged, facts, lost, self._moves.held) | pardoned:
+            news = self._by_hand.look(merged, facts, lost, self._moves.held)
+            self._memory.forget(pardoned)
+            for name in news | pardoned:
                 self._pauses.forget(name)
             names = {wish.name for wish in merged.wishes} if fresh is None else fresh
             looked = self._compare(merged, facts, self._read, fresh=names)

@@ -117,6 +117,28 @@ def test_what_is_enforced_comes_back_at_once_and_then_ever_later(machine: KeptMa
     wait_until(lambda: "alone" in machine.loaded())
 
 
+def test_what_went_along_with_another_comes_back_and_what_came_along_goes(
+    machine: KeptMachine,
+) -> None:
+    load(machine, "top")
+    machine.wish(wishes("leaf loaded"))
+    assert unload(machine, "top") is None  # and leaf with it
+    wait_until(lambda: machine.loaded() == {"leaf"})
+    machine.wish(wishes("leaf absent"))
+    assert machine.loaded() == set()
+    load(machine, "top")
+    assert machine.told()["leaf"] == "waiting: it is in use by top"
+    machine.namespace.remove("top", PERSON)
+    wait_until(lambda: machine.loaded() == set())
+
+
+def test_what_the_end_of_a_hold_unloads_comes_back(machine: KeptMachine) -> None:
+    with machine.namespace.hold([LoadRequest(name="alone")], PERSON, unload=True):
+        machine.wish(wishes("alone loaded"))
+    wait_until(lambda: machine.told() == {"alone": "done"})
+    assert machine.loaded() == {"alone"}
+
+
 def test_what_a_person_loads_stays_unless_it_is_denied(machine: KeptMachine) -> None:
     machine.wish(wishes("alone absent", "leaf denied"))
     load(machine, "alone")

@@ -103,14 +103,11 @@ class World:
         match what:
             case "load":
                 namespace.load(LoadRequest(name=name), PERSON)
-                self.touched |= NEEDS.get(name, set())
             case "unload":
                 namespace.unload(UnloadRequest(name=name), PERSON)
-                self.touched |= NEEDS.get(name, set())
             case "remove":
                 namespace.remove(name, PERSON)
             case "hold":
-                self.touched |= NEEDS.get(name, set())
                 stack = ExitStack()
                 held = namespace.hold([LoadRequest(name=name)], PERSON, unload=False)
                 hold, _ = stack.enter_context(held)
