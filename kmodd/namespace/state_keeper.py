@@ -397,11 +397,10 @@ class StateKeeper:
             self._state = KeptState(before.revision + 1, findings, since, self._read)
             self._news.notify_all()
         for each in findings:
-            if each.standing is Standing.IMPOSSIBLE and not _fares_the_same(
-                known.get(each.name), each
-            ):
-                place = each.wish.place if each.wish else "no wish any more"
-                log.warning("%s: %s: %s", place, each.name, each.why)
+            level = _LEVELS.get(each.standing)
+            if level is not None and not _fares_the_same(known.get(each.name), each):
+                place = each.wish.place if each.wish else "wished no more"
+                log.log(level, "%s: %s: %s", place, each.name, each.why)
 
     def _drifted(self) -> set[str]:
         """Return which of the next modules show other parameters than at the last look."""
@@ -413,6 +412,10 @@ class StateKeeper:
         self._next_look = first + LOOKS
         some = (names * 2)[first : first + min(LOOKS, len(names))]
         return {name for name in some if self._namespace.shown_parameters(name) != seen[name]}
+
+
+_LEVELS = {Standing.IMPOSSIBLE: logging.WARNING, Standing.DRIFTED: logging.INFO}
+"""How loud the log is of what is not as wished and stays so."""
 
 
 def _problems(sources: Iterable[WishSource]) -> list[str]:
