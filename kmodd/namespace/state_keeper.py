@@ -42,6 +42,13 @@ PATIENCE = 2.0
 WAKE = 0.5
 """Seconds after which whoever waits looks whether there is still a point in it."""
 
+RESTS = 9
+"""How many times as long as a look took of the processor it rests before the next, where nobody
+waits for that: a machine on which modules come and go all the time has other things to do."""
+
+LONGEST_REST = 0.5
+"""Seconds that it rests at most."""
+
 LOOKS = 8
 """Modules whose parameters are looked at in one tick."""
 
@@ -96,6 +103,7 @@ class StateKeeper:
         self._news = threading.Condition()
         self._looking = threading.Lock()
         self._asked = self._looked = self._done = 0
+        self._is_urgent = False
         self._stale = True
         self._fresh: set[str] | None = set()
         self._stopped = False
@@ -139,7 +147,9 @@ class StateKeeper:
 
     def kick(self) -> None:
         """Have the thread look anew; for any thread."""
-        self._ask()
+        with self._news:
+            self._asked += 1
+            self._news.notify_all()
 
     def pardon(self, names: Collection[str]) -> None:
         """Take what has become of modules for nobody's wish; for any thread."""
@@ -148,9 +158,10 @@ class StateKeeper:
         self.kick()
 
     def _ask(self) -> int:
-        """Have the thread look anew, and return the number of that look."""
+        """Have the thread look anew at once, and return the number of that look."""
         with self._news:
             self._asked += 1
+            self._is_urgent = True
             self._news.notify_all()
             return self._asked
 
@@ -241,18 +252,23 @@ class StateKeeper:
 
     def _run(self) -> None:
         wait: float | None = 0.0
+        rest = 0.0
         while True:
             with self._news:
+                self._news.wait_for(lambda: self._stopped or self._is_urgent, rest)
                 if not self._stopped and self._asked <= self._done:
                     self._news.wait_for(lambda: self._stopped or self._asked > self._done, wait)
                 if self._stopped:
                     break
                 number = self._asked
+                self._is_urgent = False
+            began = time.thread_time()
             try:
                 wait = self._see_to_it(number)
             except Exception:
                 log.exception("the wishes are looked at again with the next change")
                 wait = LONGEST_POLL * self._first
+            rest = min(RESTS * (time.thread_time() - began), LONGEST_REST)
             with self._news:
                 self._done = number
                 self._news.notify_all()

@@ -11,7 +11,7 @@ import pytest
 
 from kmodd.access.caller import Caller, Role
 from kmodd.errors import KmoddError, Reason, RequestError
-from kmodd.namespace import AuditTrail, RequestContext
+from kmodd.namespace import AuditTrail, RequestContext, state_keeper
 from kmodd.namespace.pauses import Pauses
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.namespace.wish_memory import WishMemory
@@ -397,6 +397,16 @@ def test_at_rest_it_wakes_for_nothing(
     monkeypatch.setattr(StateKeeper, "_next", spied)
     machine.settle()
     assert set(asked) == {None}
+
+
+def test_whoever_waits_for_a_look_does_not_wait_for_its_rest(
+    machine: KeptMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_keeper, "RESTS", 1e12)
+    monkeypatch.setattr(state_keeper, "LONGEST_REST", 600.0)
+    machine.settle()
+    machine.wish(wishes("alone loaded"))
+    assert machine.told() == {"alone": "done"}
 
 
 def test_a_stop_ends_the_holds_and_unloads_nothing(tree: ModuleTree, tmp_path: Path) -> None:
