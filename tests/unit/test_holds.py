@@ -231,7 +231,7 @@ def test_stopping_ends_all_holds(namespace: Namespace) -> None:
 
 def test_what_a_holder_says_of_itself_is_cut_and_cleaned(namespace: Namespace) -> None:
     with hold(namespace, "leaf", note="x\n\x1b[31m" + "y" * 1000) as (held, _):
-        assert held.note == "x??[31m" + "y" * 57
+        assert held.note == "x??[31m" + "y" * 56 + "…"
     with hold(namespace, "leaf") as (held, _):
         assert str(held) == "hold 2"
 
