@@ -17,6 +17,7 @@ from pathlib import Path
 from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
 from kmodd.database.rebuild import rebuild
+from kmodd.modulefile.decompression import decompress
 from tests.realkernel.monitor import attended
 from tests.support.debian import DebianTree
 from tests.support.require import require
@@ -139,9 +140,12 @@ class VirtualMachine:
         shutil.copy(busybox, files / "bin/busybox")
         shutil.copytree(self.tree.root, files / "tree", symlinks=True)
         needed = needed_modules(database_of(debian), BOOT_MODULES)
+        names = ""
         for path in needed:
-            shutil.copy(debian.directory / path, files / "boot")
-        names = " ".join(Path(path).name for path in needed)
+            name = f"{Path(path).name.partition('.ko')[0]}.ko"
+            unpacked = decompress((debian.directory / path).read_bytes(), path=path)
+            (files / "boot" / name).write_bytes(unpacked)  # busybox takes none that is packed
+            names += f"{name} "
         init = files / "init"
         init.write_text(INIT.format(modules=names, prepare=prepare, command=shlex.join(command)))
         init.chmod(0o755)
