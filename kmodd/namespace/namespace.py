@@ -322,19 +322,19 @@ class Namespace:
         modules = self._kernel.modules()
         return Basis(self._trees.in_force(), modules, self._planning.policy)
 
-    def settled_answer(self, request: bytes, call: RequestContext) -> Any:
+    def settled_answer(self, request: bytes, caller: Caller) -> Any:
         """Return what the caller's load ``request`` was answered where it still has nothing to do.
 
         What remains of it is done: its modules have been asked for. None for every other load.
+        It must be one that belongs to no operation.
         """
-        settled = self._settled.find((call.caller, request), self.basis())
-        if settled is None or call.token:
+        settled = self._settled.find((caller, request), self.basis())
+        if settled is None:
             return None
-        if settled.is_plan:
-            return settled.answer
-        with self._operations.begin("load", settled.names, call):
-            self._origins.note_asked(settled.targets, call.caller)
+        if not settled.is_plan:
+            self._origins.note_asked(settled.targets, caller)
             self._holds.keep(settled.targets)
+            self._operations.pass_by("load", settled.names, caller)
         return settled.answer
 
     def settle(

@@ -59,6 +59,15 @@ class Operations:
         operation.error = error
         self.tell(operation, 0.0)
 
+    def pass_by(self, action: str, what: str, caller: Caller) -> None:
+        """Count an operation that has found nothing to do, and took no time for it."""
+        if self.audit.has_what_is_unchanged():
+            with self.begin(action, what, RequestContext(caller=caller)):
+                pass
+            return
+        with self._lock:
+            self._last_number += 1
+
     def end_name(self, operation: Operation, error: KmoddError | None) -> None:
         """End what was done for one of several names, with its pins; ``error`` is its failure."""
         operation.finish_up()

@@ -7,7 +7,7 @@ long as everything that the answer came from is the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kmodd.access.caller import Caller
 from kmodd.kernel.base import LoadedModule
@@ -25,8 +25,7 @@ Key = tuple[Caller, bytes]
 """Who asks, and the request as it was sent: the same bytes ask for the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(NamedTuple):
     """What a load that finds nothing to do has looked at, beside what it was asked.
 
     Each is replaced as a whole when it changes, so the same objects are the same state.
@@ -66,22 +65,31 @@ class SettledLoads:
     """
 
     def __init__(self) -> None:
-        self._known: tuple[Basis | None, dict[Key, SettledLoad]] = (None, {})
+        self._known: tuple[Basis | None, dict[bytes, list[tuple[Caller, SettledLoad]]]] = (None, {})
+        self._count = 0
 
     def find(self, key: Key, basis: Basis) -> SettledLoad | None:
         """Return the load that ``key`` asks for, if it is settled on this basis."""
         known, loads = self._known
-        return loads.get(key) if known is not None and known.is_same(basis) else None
+        if known is None or not known.is_same(basis):
+            return None
+        caller, request = key
+        for asked_by, settled in loads.get(request, ()):
+            if asked_by is caller or asked_by == caller:
+                return settled
+        return None
 
     def keep(self, key: Key, basis: Basis, settled: SettledLoad) -> None:
         """Remember a load."""
         if len(key[1]) > LONGEST:
             return
         known, loads = self._known
-        if known is None or not known.is_same(basis) or len(loads) >= MOST:
+        if known is None or not known.is_same(basis) or self._count >= MOST:
             loads = {}
             self._known = basis, loads
-        loads[key] = settled
+            self._count = 0
+        self._count += 1
+        loads.setdefault(key[1], []).append((key[0], settled))
 
 
 def are_settled(outcomes: Sequence[Outcome]) -> bool:

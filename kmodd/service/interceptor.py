@@ -12,7 +12,7 @@ would wait in a place where nobody can end the waiting (see served_calls.py).
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -23,9 +23,6 @@ from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
 from kmodd.service.socket_calls import ServedConnection
 from kmodd.service.threads import CallThreads
-
-if TYPE_CHECKING:
-    from kmodd.service.view import View
 
 REFUSERS = 16
 """Calls beyond the bounds of all sockets that are told so with a reason; those beyond them get
@@ -84,9 +81,11 @@ class Interceptor(grpc.ServerInterceptor):
         changes = lane in (Lane.MUTATION, Lane.HOLD)
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            with _Failures(method, context) as failures:
-                connection = self._connection(context, failures)
-                with connection.calls.begin(method, context, connection) as call:
+            connection: ServedConnection | None = None
+            try:
+                connection = self._admission.connections.of(context)
+                call = connection.calls.begin(method, context, connection)
+                try:
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
                     self._admission.admit(
@@ -97,6 +96,11 @@ class Interceptor(grpc.ServerInterceptor):
                     with connection.calls.place(lane, connection.caller):
                         _check_there(context)
                         return behavior(request, context)
+                finally:
+                    call.waits()
+            except Exception as error:
+                self._end(error, method, context, connection)
+                raise
 
         return served
 
@@ -107,9 +111,11 @@ class Interceptor(grpc.ServerInterceptor):
         changes = lane in (Lane.MUTATION, Lane.HOLD)
 
         def served(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with _Failures(method, context) as failures:
-                connection = self._connection(context, failures)
-                with connection.calls.begin(method, context, connection) as call:
+            connection: ServedConnection | None = None
+            try:
+                connection = self._admission.connections.of(context)
+                call = connection.calls.begin(method, context, connection)
+                try:
                     request = _only(requests) if single else map(_understood, requests)
                     call.goes_on()
                     self._admission.admit(
@@ -123,14 +129,33 @@ class Interceptor(grpc.ServerInterceptor):
                             call.waits()
                             yield answer  # comes back once the client has taken it
                             call.goes_on()
+                finally:
+                    call.waits()
+            except Exception as error:
+                self._end(error, method, context, connection)
+                raise
 
         return served
 
-    def _connection(self, context: grpc.ServicerContext, failures: "_Failures") -> ServedConnection:
-        """Return what a call comes by, whose caller sees its failures; raises AccessError."""
-        connection = self._admission.connections.of(context)
-        failures.view = self._admission.view_of(connection.caller)
-        return connection
+    def _end(
+        self,
+        error: Exception,
+        method: str,
+        context: grpc.ServicerContext,
+        connection: ServedConnection | None,
+    ) -> None:
+        """Turn what a call failed with into its status, as its caller is shown it, and raise.
+
+        It comes back where the call has its status already, or the client has gone.
+        """
+        if isinstance(error, KmoddError):
+            if connection is not None:
+                error = self._admission.view_of(connection.caller).shown_error(error)
+            abort(context, error)
+        if not isinstance(error, grpc.RpcError) and context.code() is None:
+            log.exception("%s", method)
+            internal = StateError(Reason.INTERNAL, f"{type(error).__name__}; see kmodd's log")
+            abort(context, internal)
 
 
 class _Malformed:
@@ -174,25 +199,3 @@ def _check_there(context: grpc.ServicerContext) -> None:
     """End the call where its client has gone before anything was done for it."""
     if not context.is_active():
         context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
-
-
-class _Failures:
-    """Turns an exception within the context into the status of the call, as ``view`` shows it."""
-
-    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
-        self._method = method
-        self._context = context
-        self.view: View | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KmoddError):
-            abort(self._context, self.view.shown_error(error) if self.view else error)
-        elif isinstance(error, grpc.RpcError):
-            return  # the client has gone
-        elif isinstance(error, Exception) and self._context.code() is None:
-            log.exception("%s", self._method)
-            internal = StateError(Reason.INTERNAL, f"{type(error).__name__}; see kmodd's log")
-            abort(self._context, internal)

@@ -134,10 +134,10 @@ class ModuleService(HoldCalls, WatchCalls):
     ) -> pb.LoadModulesResponse | bytes:
         """Load each name, or all of them together."""
         key = request.SerializeToString()
-        asked_by = self._admission.asked_by()
-        settled: bytes | None = self._namespace.settled_answer(key, asked_by)
-        if settled is not None:
-            return settled
+        if not self._admission.is_nested():
+            settled: bytes | None = self._namespace.settled_answer(key, self._admission.caller())
+            if settled is not None:
+                return settled
         call = load_context(request, self._admission)
         basis = self._namespace.basis()
         loads = load_requests(request, self._limits.names_per_request)

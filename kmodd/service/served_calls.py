@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from functools import partial
+from typing import Any
 
 import grpc
 
@@ -41,34 +41,30 @@ class CallEnd:
 
 
 class ServedCall:
-    """One call; within its context it is served, and then the client is to take the answer.
+    """One call, which ``connection`` brought, and what its ``user`` has where that is counted.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
-    Only the thread that serves the call sets it. ``ended`` is called once it is over, and from then
-    on ``gone`` is set: its client waits no more, whoever ended it.
+    Only the thread that serves the call sets it. ``ended`` is called with it once it is over, and
+    from then on ``gone`` is set: its client waits no more, whoever ended it.
     """
 
-    __slots__ = ("context", "ended", "gone", "method", "waiting")
+    __slots__ = ("connection", "context", "ended", "gone", "method", "user", "waiting")
 
     def __init__(
-        self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
+        self,
+        method: str,
+        context: grpc.ServicerContext,
+        connection: Any,
+        user: Any,
+        ended: Callable[["ServedCall"], None],
     ) -> None:
         self.method = method
         self.context = context
+        self.connection = connection
+        self.user = user
         self.ended = ended
         self.waiting: float | None = time.monotonic()
         self.gone = CallEnd()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.waits()
 
     def waits(self) -> None:
         """Note that it is the client's turn."""
@@ -91,24 +87,20 @@ class ServedCalls:
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="kmodd-patience", daemon=True).start()
 
-    def begin(
-        self, method: str, context: grpc.ServicerContext, ended: Callable[[], None]
-    ) -> ServedCall:
-        """Return a call that has come in, waiting for its request; ``ended`` is called at its end.
+    def begin(self, call: ServedCall) -> None:
+        """Count a call that has come in and waits for its request.
 
         Raises LimitError where there are too many, and ends the call whose client has gone.
         """
-        call = ServedCall(method, context, ended)
         with self._lock:
             if len(self._under_way) >= self._bound:
                 raise LimitError(
                     Reason.LIMIT_REACHED, f"{self._bound} calls are under way at this socket"
                 )
             self._under_way.add(call)
-        if not context.add_callback(lambda: self._forget(call)):
+        if not call.context.add_callback(partial(self._forget, call)):
             self._forget(call)
-            context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
-        return call
+            call.context.abort(grpc.StatusCode.CANCELLED, "the client has gone")
 
     def under_way(self) -> bool:
         """Tell whether a call is."""
@@ -132,7 +124,7 @@ class ServedCalls:
             if call not in self._under_way:
                 return
             self._under_way.remove(call)
-        call.ended()
+        call.ended(call)
 
     def _watch(self) -> None:
         while not self._closed.wait(self._patience / LOOKS):

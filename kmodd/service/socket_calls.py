@@ -4,7 +4,6 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 
 import grpc
 
@@ -85,15 +84,18 @@ class SocketCalls:
                     f"{self._calls_of_one} calls of uid {user.uid} are under way at this socket",
                 )
             self._count(connection, user, 1)
-        ended = partial(self._ended, connection, user)
+        call = ServedCall(method, context, connection, user, self._ended)
         try:
-            return self._served.begin(method, context, ended)
+            self._served.begin(call)
         except LimitError:
-            ended()
+            self._ended(call)
             raise
+        return call
 
     def place(self, lane: Lane, caller: Caller) -> AbstractContextManager[None]:
         """Return a place for a call; to enter it raises LimitError where there is none."""
+        if caller.role is Role.ADMIN:
+            return self._places[lane]
         with self._lock:
             user = self._user_of(caller)
             own = None if user is None else user.places(lane)
@@ -133,9 +135,10 @@ class SocketCalls:
             user = self._users[uid] = _User(uid, self._bounds, self._part)
         return user
 
-    def _ended(self, connection: ServedConnection, user: "_User | None") -> None:
+    def _ended(self, call: ServedCall) -> None:
+        connection = call.connection
         with self._lock:
-            self._count(connection, user, -1)
+            self._count(connection, call.user, -1)
             left = connection.is_leaving and connection.under_way == 0
         if left:
             connection.left()

@@ -98,7 +98,7 @@ def test_who_loads_nothing_has_asked_for_it_all_the_same(tmp_path: Path) -> None
         basis = namespace.basis()
         outcome = namespace.load(LoadRequest(name="greet"), RequestContext(dry_run=True))
         namespace.settle(b"greet", call, basis, [outcome], "an answer")
-        assert namespace.settled_answer(b"greet", call) == "an answer"
+        assert namespace.settled_answer(b"greet", DAEMON) == "an answer"
     assert [module.name for module in namespace.listing().modules] == ["greet"]
     assert namespace.origin_of("greet").value == "asked"
 
@@ -108,4 +108,4 @@ def test_what_had_something_to_do_is_not_remembered(tmp_path: Path) -> None:
     call, basis = RequestContext(), namespace.basis()
     outcome = namespace.load(LoadRequest(name="greet"))
     namespace.settle(b"greet", call, basis, [outcome], "an answer")
-    assert namespace.settled_answer(b"greet", call) is None
+    assert namespace.settled_answer(b"greet", DAEMON) is None
