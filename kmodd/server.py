@@ -29,7 +29,7 @@ from kmodd.service.databases import DatabaseService
 from kmodd.service.emulation import EmulationService
 from kmodd.service.health import SERVICE as HEALTH_SERVICE
 from kmodd.service.health import HealthService
-from kmodd.service.interceptor import Interceptor
+from kmodd.service.interceptor import GuardedMethods, Interceptor
 from kmodd.service.kernel_log import KernelLogService
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
@@ -221,11 +221,10 @@ class ApiServer:
     def _made(self) -> grpc.Server:
         server = grpc.server(
             self.api.interceptor.threads,
-            interceptors=(self.api.interceptor,),
             maximum_concurrent_rpcs=self.api.interceptor.most,
             options=_options(self._limits),
         )
-        self.api.add_to(server)
+        self.api.add_to(GuardedMethods(server, self.api.interceptor))
         return server
 
 

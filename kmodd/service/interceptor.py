@@ -11,7 +11,7 @@ would wait in a place where nobody can end the waiting (see served_calls.py).
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -57,11 +57,12 @@ class Interceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        wrapped = self._wrapped(method, handler)
+        wrapped = self.wrapped(method, handler)
         self._handlers[method] = wrapped
         return wrapped
 
-    def _wrapped(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def wrapped(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """Return ``handler`` with all that is done before and behind it."""
         given = "stream" if handler.request_streaming else "unary"
         answered = "stream" if handler.response_streaming else "unary"
         behavior = getattr(handler, f"{given}_{answered}")
@@ -156,6 +157,30 @@ class Interceptor(grpc.ServerInterceptor):
             log.exception("%s", method)
             internal = StateError(Reason.INTERNAL, f"{type(error).__name__}; see kmodd's log")
             abort(context, internal)
+
+
+class GuardedMethods:
+    """Adds methods to a grpc.Server, each wrapped by an interceptor that the server need not know.
+
+    It would ask one for each call, in the one thread that all calls come by.
+    """
+
+    def __init__(self, server: grpc.Server, interceptor: Interceptor) -> None:
+        self._server = server
+        self._interceptor = interceptor
+
+    def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take none: these handle what is registered by its name, too."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]
+    ) -> None:
+        """Add the methods of a service."""
+        wrapped = {
+            name: self._interceptor.wrapped(f"/{service}/{name}", handler)
+            for name, handler in handlers.items()
+        }
+        self._server.add_registered_method_handlers(service, wrapped)
 
 
 class _Malformed:
