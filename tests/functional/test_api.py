@@ -24,12 +24,15 @@ from kmodd.v1 import (
 from tests.support.daemon import Daemon
 from tests.support.modules import SOURCES
 
+FOR_ADMINS = pytest.mark.parametrize("either", ["admin"], indirect=True)
+"""What a loader may not do; all else is asked of both servers."""
+
 IMAGE = (SOURCES / "greet.ko").read_bytes()
 
 
 @pytest.fixture
-def channel(daemon: Daemon) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as open_channel:
+def channel(either: Daemon) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(f"unix:{either.socket}") as open_channel:
         yield open_channel
 
 
@@ -81,13 +84,14 @@ def test_plain_stubs_list_load_and_unload(
     assert names(stub) == []
 
 
-def test_a_load_is_planned_for_the_modules_of_another_kernel(daemon: Daemon) -> None:
+@FOR_ADMINS
+def test_a_load_is_planned_for_the_modules_of_another_kernel(either: Daemon) -> None:
     modules = [
         module_service_pb2.Module(name="greet"),
         module_service_pb2.Module(name="noexit", state=module_service_pb2.MODULE_STATE_COMING),
     ]
     elsewhere = module_service_pb2.LoadedModules(modules=modules)
-    with daemon.client() as client:
+    with either.client() as client:
         client.load("hello")
         results = client.load("world", "hello", "noexit", dry_run=True, assumed_loaded=elsewhere)
         steps = [(step.module, step.needless) for each in results for step in each.steps]
@@ -99,6 +103,7 @@ def test_a_load_is_planned_for_the_modules_of_another_kernel(daemon: Daemon) -> 
         assert [module.name for module in client.list_modules()] == ["greet", "hello"]
 
 
+@FOR_ADMINS
 def test_an_upload_in_chunks_becomes_a_module(
     stub: module_service_pb2_grpc.ModuleServiceStub,
 ) -> None:
@@ -112,6 +117,7 @@ def test_an_upload_in_chunks_becomes_a_module(
     assert details(failed.value)[0].reason == "MODULE_NOT_LOADED"
 
 
+@FOR_ADMINS
 def test_a_failure_carries_reason_errno_module_symbol_and_the_kernels_lines(
     stub: module_service_pb2_grpc.ModuleServiceStub,
 ) -> None:
@@ -178,6 +184,7 @@ def test_a_request_that_cannot_be_right_is_an_invalid_argument(
     assert names(stub) == []
 
 
+@FOR_ADMINS
 @pytest.mark.parametrize(
     ("requests", "reason"),
     [
@@ -202,7 +209,8 @@ def test_an_upload_that_is_wrong_is_refused_by_its_reason(
     assert names(stub) == []
 
 
-def test_a_client_that_vanishes_in_mid_upload_leaves_no_trace(daemon: Daemon) -> None:
+@FOR_ADMINS
+def test_a_client_that_vanishes_in_mid_upload_leaves_no_trace(either: Daemon) -> None:
     begun = threading.Event()
     more = threading.Event()
 
@@ -212,18 +220,18 @@ def test_a_client_that_vanishes_in_mid_upload_leaves_no_trace(daemon: Daemon) ->
         begun.set()
         more.wait(60)
 
-    vanishing = grpc.insecure_channel(f"unix:{daemon.socket}")
+    vanishing = grpc.insecure_channel(f"unix:{either.socket}")
     upload = module_service_pb2_grpc.ModuleServiceStub(vanishing).InsertModule.future(requests())
     assert begun.wait(60)
     vanishing.close()
     more.set()
     assert upload.code() is grpc.StatusCode.CANCELLED
-    with daemon.client() as client:
+    with either.client() as client:
         assert client.list_modules() == []
         client.insert(SOURCES / "greet.ko")
 
 
-def test_a_hundred_threads_that_load_one_module_make_one_insertion(daemon: Daemon) -> None:
+def test_a_hundred_threads_that_load_one_module_make_one_insertion(either: Daemon) -> None:
     together = threading.Barrier(100)
 
     def load(stub: module_service_pb2_grpc.ModuleServiceStub) -> int:
@@ -231,7 +239,7 @@ def test_a_hundred_threads_that_load_one_module_make_one_insertion(daemon: Daemo
         response = stub.LoadModules(module_service_pb2.LoadModulesRequest(names=["world"]))
         return sum(step.done for step in response.results[0].steps)
 
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as shared, ThreadPoolExecutor(100) as pool:
+    with grpc.insecure_channel(f"unix:{either.socket}") as shared, ThreadPoolExecutor(100) as pool:
         stub = module_service_pb2_grpc.ModuleServiceStub(shared)
         loads = [pool.submit(load, stub) for _ in range(100)]
         assert sum(each.result(120) for each in loads) == 2  # greet once, world once
@@ -319,8 +327,8 @@ def test_reflection_finds_the_file_of_a_symbol(
     assert descriptor_pb2.FileDescriptorProto.FromString(found).name == file
 
 
-def test_followers_do_not_starve_other_callers(daemon: Daemon) -> None:
-    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
+def test_followers_do_not_starve_other_callers(either: Daemon) -> None:
+    with grpc.insecure_channel(f"unix:{either.socket}") as channel:
         stub = kernel_log_service_pb2_grpc.KernelLogServiceStub(channel)
         request = kernel_log_service_pb2.ReadLogRequest(follow=True)
         followers = [stub.ReadLog(request) for _ in range(64)]
@@ -329,6 +337,6 @@ def test_followers_do_not_starve_other_callers(daemon: Daemon) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             next(stub.ReadLog(request))
         assert details(refused.value)[0].reason == "LIMIT_REACHED"
-        assert daemon.kmodctl("modprobe", "greet").returncode == 0
+        assert either.kmodctl("modprobe", "greet").returncode == 0
         for follower in followers:
             follower.cancel()

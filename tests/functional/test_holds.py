@@ -43,8 +43,8 @@ def kmodctl_process(daemon: Daemon, *arguments: str) -> Iterator["subprocess.Pop
             process.kill()
 
 
-def test_a_hold_lives_as_long_as_its_call(daemon: Daemon) -> None:
-    with daemon.client() as client, daemon.client() as holder:
+def test_a_hold_lives_as_long_as_its_call(admins: Daemon, either: Daemon) -> None:
+    with admins.client() as client, either.client() as holder:
         with holder.hold("world", unload=True, note="a test") as hold:
             assert list(hold.answer.modules) == ["greet", "world"]
             assert [result.name for result in hold.answer.results] == ["world"]
@@ -55,17 +55,17 @@ def test_a_hold_lives_as_long_as_its_call(daemon: Daemon) -> None:
             (listed,) = client.list_holds()
             assert (listed.hold, listed.note) == (hold.answer.hold, "a test")
             assert (list(listed.names), list(listed.modules)) == (["world"], ["greet", "world"])
-            assert listed.role == "admin"
+            assert listed.role == ("admin" if either == admins else "loader")
             assert [module.hold_count for module in client.list_modules()] == [1, 1]
             assert client.status().hold_count == 1
         wait_until(lambda: not client.list_holds())
         wait_until(lambda: not loaded(client))
 
 
-def test_a_killed_holder_holds_no_longer(daemon: Daemon) -> None:
-    with daemon.client() as client:
+def test_a_killed_holder_holds_no_longer(admins: Daemon, either: Daemon) -> None:
+    with admins.client() as client:
         command = ("hold", "-u", "world", "--", "sh", "-c", "echo held; exec sleep 60")
-        with kmodctl_process(daemon, *command) as process:
+        with kmodctl_process(either, *command) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
             assert loaded(client) == ["world", "greet"]
@@ -74,8 +74,8 @@ def test_a_killed_holder_holds_no_longer(daemon: Daemon) -> None:
             assert not client.list_holds()
 
 
-def test_a_hold_that_cannot_begin_fails_as_the_load_does(daemon: Daemon) -> None:
-    with daemon.client() as client:
+def test_a_hold_that_cannot_begin_fails_as_the_load_does(either: Daemon) -> None:
+    with either.client() as client:
         with pytest.raises(CallError) as refused:
             client.hold("world", "nosuch")
         assert refused.value.reason == "MODULE_NOT_FOUND"
@@ -84,24 +84,27 @@ def test_a_hold_that_cannot_begin_fails_as_the_load_does(daemon: Daemon) -> None
             client.hold()
 
 
-def test_a_removal_that_waits_ends_with_its_client(daemon: Daemon) -> None:
+def test_a_removal_that_waits_ends_with_its_client(admins: Daemon, either: Daemon) -> None:
     with (
-        daemon.client() as client,
-        client.hold("greet"),
-        kmodctl_process(daemon, "rmmod", "--wait", "60000", "greet") as waiting,
+        admins.client() as client,
+        either.client() as holder,
+        holder.hold("greet"),
+        kmodctl_process(either, "rmmod", "--wait", "60000", "greet") as waiting,
     ):
         wait_until(lambda: bool(client.list_operations()))
         waiting.send_signal(signal.SIGINT)
         waiting.wait(START)
         wait_until(lambda: not client.list_operations())
-    with daemon.client() as client:
+    with admins.client() as client:
         wait_until(lambda: not client.list_holds())
         assert loaded(client) == ["greet"]
-    assert "result=CALLER_GONE" in daemon.log.read_text()
+    assert "result=CALLER_GONE" in admins.log.read_text()
 
 
-def test_an_administrator_ends_a_hold_and_its_holder_is_told(daemon: Daemon) -> None:
-    with daemon.client() as client, daemon.client() as holder, holder.hold("greet") as hold:
+def test_an_administrator_ends_a_hold_and_its_holder_is_told(
+    admins: Daemon, either: Daemon
+) -> None:
+    with admins.client() as client, either.client() as holder, holder.hold("greet") as hold:
         client.end_hold(hold.answer.hold)
         assert hold.lost.wait(START)
         assert isinstance(hold.failure, CallError)
@@ -112,14 +115,14 @@ def test_an_administrator_ends_a_hold_and_its_holder_is_told(daemon: Daemon) -> 
         assert refused.value.reason == "HOLD_NOT_FOUND"
 
 
-def test_a_daemon_that_stops_ends_holds_and_says_so(daemon: Daemon) -> None:
-    with daemon.client() as holder, holder.hold("greet", unload=True) as hold:
-        assert daemon.stop() == 0
+def test_a_daemon_that_stops_ends_holds_and_says_so(either: Daemon) -> None:
+    with either.client() as holder, holder.hold("greet", unload=True) as hold:
+        assert either.stop() == 0
         assert hold.lost.wait(START)
         assert isinstance(hold.failure, CallError)
         assert hold.failure.reason == "SHUTTING_DOWN"
-    assert "action=release" in daemon.log.read_text()
-    assert "unloaded=greet" in daemon.log.read_text()
+    assert "action=release" in either.log.read_text()
+    assert "unloaded=greet" in either.log.read_text()
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -194,13 +197,15 @@ def test_hold_hands_on_what_another_of_its_threads_takes(daemon: Daemon) -> None
         assert process.wait(START) == 3
 
 
-def test_hold_tells_when_the_hold_was_lost_and_leaves_the_command_alone(daemon: Daemon) -> None:
-    with daemon.client() as client:
+def test_hold_tells_when_the_hold_was_lost_and_leaves_the_command_alone(
+    admins: Daemon, either: Daemon
+) -> None:
+    with admins.client() as client:
         command = ("sh", "-c", "read line; exit 5")
-        with kmodctl_process(daemon, "hold", "greet", "--", *command) as process:
+        with kmodctl_process(either, "hold", "greet", "--", *command) as process:
             wait_until(lambda: bool(client.list_holds()))
             (hold,) = client.list_holds()
-            assert daemon.kmodctl("hold", "--end", str(hold.hold)).returncode == 0
+            assert admins.kmodctl("hold", "--end", str(hold.hold)).returncode == 0
             assert process.stderr is not None
             warning = "kmodctl hold: WARNING: the hold is lost: an administrator has ended hold 1\n"
             assert process.stderr.readline() == warning

@@ -151,6 +151,11 @@ class RawConnection:
 
     def frames(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield what comes as (type, stream, payload) until the server closes the connection."""
+        for kind, _, stream, payload in self.whole_frames():
+            yield kind, stream, payload
+
+    def whole_frames(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """Yield the same as (type, flags, stream, payload)."""
         while len(head := self._read(9)) == 9:
             length = int.from_bytes(head[:3], "big")
             stream = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
@@ -159,7 +164,7 @@ class RawConnection:
             if self._sending and kind in (Kind.SETTINGS, Kind.PING) and not flags & Flag.ACK:
                 with suppress(BrokenPipeError):  # it has closed, and more of it is to be read
                     self.send(frame(kind, payload if kind == Kind.PING else b"", 0, Flag.ACK))
-            yield kind, stream, payload
+            yield kind, flags, stream, payload
 
     def end_of(self, stream: int) -> bytes:
         """Read until a call has ended; returns its trailers as they came, "" without any.
