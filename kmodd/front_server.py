@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from kmodd.front.confinement import CAPABILITIES
@@ -89,15 +90,10 @@ class FrontServer:
         with self._lock:
             self._last += 1
             number = connection.number = self._last
-
-            def ended() -> None:
-                with self._lock:
-                    self._live.pop(number, None)
-                over()
-
             peer = connection.caller.peer
             self._handing_over.add(number, peer.uid if peer else 0, taken)
-            watched = self._relay.watch(taken, ended)
+            # Each of a crowd's connections has one of these: a closure takes three times as much.
+            watched = self._relay.watch(taken, partial(self._ended, number, over))
             self._live[number] = connection, watched
             return watched
 
@@ -116,6 +112,11 @@ class FrontServer:
             self._thread.join()
         self._handing_over.stop()
         self.api.interceptor.close()
+
+    def _ended(self, number: int, over: Callable[[], None]) -> None:
+        with self._lock:
+            self._live.pop(number, None)
+        over()
 
     def _is_live(self, number: int) -> bool:
         with self._lock:

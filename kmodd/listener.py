@@ -75,6 +75,7 @@ class Listener:
         self._lock = threading.Lock()
         self._live: dict[ServedConnection, Carried | Watched] = {}
         self._users: Counter[int] = Counter()
+        self._latest: Caller | None = None
 
     def start(self, inherited: socket.socket | None = None) -> None:
         """Bind, listen, and only then show the socket at its path; raises StateError.
@@ -171,6 +172,9 @@ class Listener:
                 taken.close()  # whatever mode the service manager has given it
                 return
             caller = self._caller(peer)
+            if caller == self._latest:  # a crowd of one process's shares what is known of it
+                caller = self._latest
+            self._latest = caller
             is_bounded = caller.role is not Role.ADMIN and self.settings.is_shared
             if not self._has_room(peer.uid, is_bounded=is_bounded):
                 taken.close()

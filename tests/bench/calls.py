@@ -41,6 +41,29 @@ allow = ["*"]
 path = "@/admin/s"
 """
 
+READERS = """
+import os, sys, threading
+from kmodctl.client import Client
+
+def read(begun):
+    with Client(sys.argv[1]) as client:
+        while True:
+            client.list_modules()
+            list(client.list_trees())
+            list(client.configuration())
+            begun.set()
+
+every = [threading.Event() for _ in range(8)]
+for begun in every:
+    threading.Thread(target=read, args=(begun,), daemon=True).start()
+for begun in every:
+    begun.wait()
+print(flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+"""Eight threads that read what is most, once a line is written, until the input ends."""
+
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -61,6 +84,7 @@ def run(repeat: int) -> None:
             rates = {clients: _rate(socket, clients) for clients in (1, 8, 64)}
             rows, warm = _beside_modprobe(socket, tree, tool, repeat)
             rows.append(_through_the_front(daemon.socket, repeat))
+            rows.append(_under_reads(daemon.socket, repeat))
             rows.append(_lsmod(socket, max(repeat, 15)))
     print_table("calls", rows)
     percentiles = quantiles(warm, n=100)
@@ -120,6 +144,33 @@ def _through_the_front(socket: Path, repeat: int) -> Row:
 
         what = "LoadModules by a loader beside an admin's"
         return side_by_side(what, repeat, lambda: calls(loader), lambda: calls(admin), 2.2)
+
+
+def _under_reads(socket: Path, repeat: int) -> Row:
+    """Compare an admin's calls while threads of another process read as a loader with idle ones."""
+    name = MODULES[-1]
+    place = str(socket.parents[1] / "loader" / "s")
+    with Client(str(socket)) as admin:
+        admin.load(name)
+
+        def calls() -> float:
+            return median(timed(lambda: admin.load(name)) for _ in range(CALLS // repeat))
+
+        def under_reads() -> float:
+            readers = subprocess.Popen(
+                [sys.executable, "-c", READERS, place],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            assert readers.stdout is not None
+            readers.stdout.readline()
+            try:
+                return calls()
+            finally:
+                readers.communicate()  # which ends its input
+
+        what = "LoadModules by an admin under eight threads of reads"
+        return side_by_side(what, repeat, under_reads, calls, 1.5)
 
 
 def _lsmod(socket: str, repeat: int) -> Row:

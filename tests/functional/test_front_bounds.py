@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What strangers can make the front and the daemon bear, with real bytes over real sockets."""
 
+import resource
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.functional.test_front import LIST, SETTINGS, WATCH, answers, place
+from kmodctl import Client
+from kmodd.host.descriptors import connections
+from kmodd.settings import Limits
+from tests.functional.test_front import GROWTH, LIST, SETTINGS, WATCH, answers, place, resident
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.http2 import Flag, Kind, RawConnection, frame
 from tests.support.tree import ModuleTree
@@ -16,6 +21,12 @@ from tests.support.tree import ModuleTree
 BOMBS, CALLS = 16, 32
 """Connections that send a bomb each, and the calls of each: together they take more memory than a
 front has."""
+
+
+THREADS, READS = 8, 50
+
+OVERFLOW = 200
+"""Connections beyond what a socket may have."""
 
 
 @pytest.fixture
@@ -71,3 +82,62 @@ def test_where_memory_is_short_those_go_that_cost_most_and_it_is_said(daemon: Da
     assert daemon.front_pid() == front
     assert "action=end-connection" in daemon.log.read_text()
     wait_until(lambda: answers(daemon))
+
+
+@contextmanager
+def undisturbed(daemon: Daemon) -> Iterator[None]:
+    """An admin's hold, watch and calls go on within the context, and the daemon grows by little."""
+    assert answers(daemon)
+    assert answers(daemon, "loader")
+    with (
+        daemon.client() as admin,
+        admin.hold("hello"),
+        RawConnection(daemon.socket) as watching,
+    ):
+        watch = watching.call(WATCH)
+        watching.await_answer(watch)
+        before = resident(daemon.process.pid)
+        yield
+        assert resident(daemon.process.pid) - before < GROWTH
+        assert len(admin.list_holds()) == 1
+        admin.load("world")
+        for kind, stream, payload in watching.frames():
+            if (kind, stream) == (Kind.DATA, watch) and b"world" in payload:
+                break
+
+
+def test_a_crowd_of_connections_has_its_part_and_costs_the_daemon_little(daemon: Daemon) -> None:
+    """As many as the machine's limit on open files lets a socket have, up to 16,384."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+    most = min(connections(Limits().connections, sockets=3), limit[1] // 2)
+    try:
+        with undisturbed(daemon), ExitStack() as crowd:
+            path = place(daemon, "observer")
+            there = [crowd.enter_context(RawConnection(path)) for _ in range(most)]
+            asked = [(raw, raw.call(LIST)) for raw in (there[0], there[-1])]
+            for raw, stream in asked:
+                assert b"grpc-status\x010" in raw.end_of(stream)
+            for _ in range(OVERFLOW):
+                with suppress(BrokenPipeError), RawConnection(path) as late:
+                    assert late.closed()
+            assert answers(daemon, "loader")
+        assert "the front has ended" not in daemon.log.read_text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def test_threads_that_read_what_is_most_cost_the_daemon_nothing(daemon: Daemon) -> None:
+    def read(path: str) -> int:
+        with Client(path) as client:
+            for _ in range(READS):
+                client.list_modules()
+                list(client.list_trees())
+                list(client.configuration())
+            return READS
+
+    with undisturbed(daemon), ThreadPoolExecutor(THREADS) as pool, daemon.client() as admin:
+        reading = [pool.submit(read, str(place(daemon, "observer"))) for _ in range(THREADS)]
+        while not all(each.done() for each in reading):
+            admin.list_modules()
+        assert [each.result() for each in reading] == [READS] * THREADS
