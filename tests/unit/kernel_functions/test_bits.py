@@ -52,6 +52,18 @@ def test_the_next_bit_that_two_maps_have_is_found(start: int, expected: int) -> 
     assert run(machine, "_find_next_and_bit", MAP, OTHER, SIZE, start) == expected
 
 
+def test_the_only_processor_is_the_next_once() -> None:
+    machine = new_machine()
+    machine.memory.put(MAP, 1)
+    machine.memory.put(OTHER, 2)
+    found = [run(machine, "cpumask_next", last, MAP) for last in (-1, 0, 1)]
+    assert (found, run(machine, "cpumask_next", -1, OTHER)) == ([0, 1, 1], 1)
+    both = [run(machine, "cpumask_next_and", -1, MAP, each) for each in (MAP, OTHER)]
+    assert both == [0, 1]
+    assert [run(machine, "cpumask_next_wrap", -1, MAP, 0, wrap) for wrap in (0, 1)] == [0, 1]
+    assert [run(machine, "cpumask_any_but", MAP, each) for each in (0, 1)] == [1, 0]
+
+
 def test_a_map_without_zeros_has_none() -> None:
     machine = new_machine()
     machine.memory.put(MAP, (1 << 64) - 1)

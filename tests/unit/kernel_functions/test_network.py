@@ -8,6 +8,7 @@ import pytest
 from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     callback,
+    having,
     held,
     oops,
     put_structure,
@@ -318,3 +319,11 @@ def test_a_directory_of_fragments_knows_whose_it_is(machine: Machine) -> None:
     assert [kind for kind, _ in held(machine)] == ["fragment directory"]
     run(machine, "fqdir_exit", made)
     assert (held(machine), machine.heap.size(made)) == ([], None)
+
+
+def test_a_next_hop_notifier_is_not_told_why_it_fails_until_5_11(machine: Machine) -> None:
+    with having(register_nexthop_notifier="ipp"):
+        assert run(machine, "register_nexthop_notifier", 0xBA0, ROOM) == 0
+        assert run(machine, "register_nexthop_notifier", 0xBA0, ROOM) == -errno.EEXIST
+    assert run(machine, "unregister_nexthop_notifier", 0xBA0, ROOM) == 0
+    assert held(machine) == []

@@ -9,6 +9,7 @@ from tests.support.kernel_calls import (
     NULL_DEREFERENCE,
     callback,
     error_pointer,
+    having,
     held,
     oops,
     paths,
@@ -64,6 +65,19 @@ def test_what_is_there_already_or_is_not_there_has_its_error(pair: Pair) -> None
 @pytest.mark.parametrize(("make", "end", "kind"), MAKERS)
 def test_an_object_is_there_until_it_is_ended(make: str, end: str, kind: str) -> None:
     check_maker(make, end, kind)
+
+
+def test_a_line_discipline_has_its_number_beside_it_until_5_13(machine: Machine) -> None:
+    with having(tty_register_ldisc="iip", tty_unregister_ldisc="ii"):
+        assert run(machine, "tty_register_ldisc", 5, ROOM) == 0
+        assert held(machine) == [("line discipline", "line discipline")]
+        assert run(machine, "tty_unregister_ldisc", 5) == 0
+    assert held(machine) == []
+
+
+def test_there_is_nothing_to_show_for_those_who_ask_as_in_5_10(machine: Machine) -> None:
+    with having(vga_client_register="ipppp"):
+        assert run(machine, "vga_client_register", ROOM, 0, 0, 0) == -errno.ENODEV
 
 
 @pytest.mark.parametrize("name", SUCCEEDS)

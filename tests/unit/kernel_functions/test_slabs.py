@@ -160,3 +160,11 @@ def test_a_shrinker_is_made_before_it_is_registered_since_6_7() -> None:
     assert held(machine) == [("shrinker", "shrinker")]
     run(machine, "shrinker_free", made)
     assert (held(machine), machine.heap.size(made)) == ([], None)
+
+
+def test_a_shrinker_has_no_name_until_6_0() -> None:
+    machine = new_machine()
+    with having(register_shrinker="ip"):
+        assert run(machine, "register_shrinker", ROOM) == 0
+    run(machine, "unregister_shrinker", ROOM)
+    assert held(machine) == []

@@ -12,18 +12,22 @@ SORT_MAX = 100_000
 """Elements that one call sorts at most."""
 
 
-@function("unsigned long _find_first_bit(const unsigned long *addr, unsigned long size)")
+@function(
+    "unsigned long _find_first_bit|find_first_bit(const unsigned long *addr, unsigned long size)"
+)
 def find_first_bit(machine: Machine, bits: int, size: int) -> int:
     return _find(machine, bits, size, 0, zero=False)
 
 
-@function("unsigned long _find_first_zero_bit(const unsigned long *addr, unsigned long size)")
+@function(
+    "unsigned long _find_first_zero_bit|find_first_zero_bit(const unsigned long *addr, unsigned long size)"
+)
 def find_first_zero_bit(machine: Machine, bits: int, size: int) -> int:
     return _find(machine, bits, size, 0, zero=True)
 
 
 @function(
-    "unsigned long _find_next_bit(const unsigned long *addr1, unsigned long nbits, unsigned long"
+    "unsigned long _find_next_bit|find_next_bit(const unsigned long *addr1, unsigned long nbits, unsigned long"
     " start)"
 )
 def find_next_bit(machine: Machine, bits: int, size: int, start: int) -> int:
@@ -31,7 +35,7 @@ def find_next_bit(machine: Machine, bits: int, size: int, start: int) -> int:
 
 
 @function(
-    "unsigned long _find_next_zero_bit(const unsigned long *addr1, unsigned long nbits, unsigned"
+    "unsigned long _find_next_zero_bit|find_next_zero_bit(const unsigned long *addr1, unsigned long nbits, unsigned"
     " long start)"
 )
 def find_next_zero_bit(machine: Machine, bits: int, size: int, start: int) -> int:
@@ -39,11 +43,35 @@ def find_next_zero_bit(machine: Machine, bits: int, size: int, start: int) -> in
 
 
 @function(
-    "unsigned long _find_next_and_bit(const unsigned long *addr1, const unsigned long *addr2,"
+    "unsigned long _find_next_and_bit|find_next_and_bit(const unsigned long *addr1, const unsigned long *addr2,"
     " unsigned long nbits, unsigned long start)"
 )
 def find_next_and_bit(machine: Machine, one: int, other: int, size: int, start: int) -> int:
     return _first(_bits(machine, one, size) & _bits(machine, other, size), size, start)
+
+
+@function("unsigned int cpumask_next(int n, const struct cpumask *srcp)")
+def cpumask_next(machine: Machine, last: int, mask: int) -> int:
+    """Return the next processor of a mask: the only one there is, or 1 where none is left."""
+    return 0 if last < 0 and machine.memory.number(mask) & 1 else 1
+
+
+@function("int cpumask_next_wrap(int n, const struct cpumask *mask, int start, bool wrap)")
+def cpumask_next_wrap(machine: Machine, last: int, mask: int, _start: int, wrap: int) -> int:
+    """Once it has ``wrap``, it has come round to where it began."""
+    return 1 if wrap else cpumask_next(machine, last, mask) or 0
+
+
+@function(
+    "unsigned int cpumask_next_and(int n, const struct cpumask *src1p, const struct cpumask *src2p)"
+)
+def cpumask_next_and(machine: Machine, last: int, one: int, other: int) -> int:
+    return cpumask_next(machine, last, one) or cpumask_next(machine, last, other) or 0
+
+
+@function("unsigned int cpumask_any_but(const struct cpumask *mask, unsigned int cpu)")
+def cpumask_any_but(machine: Machine, mask: int, processor: int) -> int:
+    return cpumask_next(machine, -1 if processor else 0, mask) or 0
 
 
 def _bits(machine: Machine, address: int, size: int) -> int:

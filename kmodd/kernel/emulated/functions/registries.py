@@ -178,7 +178,8 @@ pairs(
     UART driver: int uart_register_driver(struct uart_driver *uart) / void uart_unregister_driver(struct uart_driver *uart)
     GPIO chip: int gpiochip_add_data_with_key(struct gpio_chip *gc, void *data, struct lock_class_key *lock_key, struct lock_class_key *request_key) / void gpiochip_remove(struct gpio_chip *gc)
     line discipline: int tty_register_ldisc(struct tty_ldisc_ops *new_ldisc) / void tty_unregister_ldisc(struct tty_ldisc_ops *new_ldisc)
-    tty driver: int tty_register_driver(struct tty_driver *driver) / void tty_unregister_driver(struct tty_driver *driver)
+    line discipline: int tty_register_ldisc(int disc, struct tty_ldisc_ops *new_ldisc) / int tty_unregister_ldisc(int disc)
+    tty driver: int tty_register_driver(struct tty_driver *driver) / int tty_unregister_driver(struct tty_driver *driver)
     frame buffer: int register_framebuffer(struct fb_info *fb_info) / void unregister_framebuffer(struct fb_info *fb_info)
     display panel: void drm_panel_add(struct drm_panel *panel) / void drm_panel_remove(struct drm_panel *panel)
     DMA client: void dmaengine_get(void) / void dmaengine_put(void)
@@ -332,8 +333,12 @@ def xfrm_state_flush(_machine: Machine, *_arguments: int) -> int:
     return -errno.ESRCH
 
 
-@function("int vga_client_register(struct pci_dev *pdev, void *set_decode)")
-def vga_client_register(_machine: Machine, _device: int, _decode: int) -> int:
+@function(
+    "int vga_client_register(struct pci_dev *pdev, void *set_decode)",
+    "int vga_client_register(struct pci_dev *pdev, void *cookie, void *irq_set_state, void"
+    " *set_vga_decode)",
+)
+def vga_client_register(_machine: Machine, _device: int, *_decode: int) -> int:
     """No device shows anything."""
     return -errno.ENODEV
 

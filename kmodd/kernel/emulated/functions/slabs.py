@@ -138,6 +138,7 @@ def pool_destroy(machine: Machine, pool: int) -> None:
 pairs(
     """
     shrinker: int register_shrinker(struct shrinker *shrinker, const char *fmt, ...) / void unregister_shrinker(struct shrinker *shrinker)
+    shrinker: int register_shrinker(struct shrinker *shrinker)
     shrinker: int prealloc_shrinker(struct shrinker *shrinker, const char *fmt, ...)
     bio set: int bioset_init(struct bio_set *bs, unsigned int pool_size, unsigned int front_pad, int flags) / void bioset_exit(struct bio_set *bs)
     memory pool: int mempool_init|mempool_init_noprof(mempool_t *pool, int min_nr, mempool_alloc_t *alloc_fn, mempool_free_t *free_fn, void *pool_data) / void mempool_exit(mempool_t *pool)
