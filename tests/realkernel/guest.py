@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from kmodd.kernel.linux import LinuxKernel
+from kmodd.modulefile import ModuleFile
+from kmodd.names import module_name_of_path
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, load_one, run
 from tests.support.daemon import Daemon, running_daemon
 
@@ -185,10 +187,16 @@ def by_kmodd_and_by_modprobe(session: Session, names: Sequence[str]) -> Record:
 def modules_that_ask() -> set[str]:
     """Those whose code has the kernel ask for others, which may come when it has long returned."""
     return {
-        path.stem.replace("-", "_")
-        for path in Path("/lib/modules").rglob("*.ko")
-        if b"__request_module" in path.read_bytes()
+        module_name_of_path(str(path))
+        for path in Path("/lib/modules").rglob("*.ko*")
+        if b"__request_module" in image_of(path)
     }
+
+
+def image_of(path: Path) -> bytes:
+    """Return a module as it is uncompressed."""
+    with ModuleFile.open(str(path)) as module:
+        return module.image
 
 
 def await_helpers() -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from kmodd.config.depmod import read_depmod_config
 from kmodd.database import Database
 from kmodd.database.rebuild import rebuild
-from kmodd.modulefile.decompression import decompress
+from kmodd.modulefile import ModuleFile
+from kmodd.names import module_name_of_path
 from tests.realkernel.monitor import attended
 from tests.support.debian import DebianTree
 from tests.support.require import require
@@ -140,14 +141,14 @@ class VirtualMachine:
         shutil.copy(busybox, files / "bin/busybox")
         shutil.copytree(self.tree.root, files / "tree", symlinks=True)
         needed = needed_modules(database_of(debian), BOOT_MODULES)
-        names = ""
-        for path in needed:
-            name = f"{Path(path).name.partition('.ko')[0]}.ko"
-            unpacked = decompress((debian.directory / path).read_bytes(), path=path)
-            (files / "boot" / name).write_bytes(unpacked)  # busybox takes none that is packed
-            names += f"{name} "
+        names = [f"{module_name_of_path(path)}.ko" for path in needed]
+        for name, path in zip(names, needed, strict=True):
+            # Of what distributions compress modules with, busybox reads little.
+            with ModuleFile.open(str(debian.directory / path)) as module:
+                (files / "boot" / name).write_bytes(module.image)
         init = files / "init"
-        init.write_text(INIT.format(modules=names, prepare=prepare, command=shlex.join(command)))
+        modules = " ".join(names)
+        init.write_text(INIT.format(modules=modules, prepare=prepare, command=shlex.join(command)))
         init.chmod(0o755)
         image = self.work / "initrd.img"
         listing = "".join(f"{path.relative_to(files)}\n" for path in sorted(files.rglob("*")))
