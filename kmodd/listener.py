@@ -171,10 +171,7 @@ class Listener:
             if self._is_lent and not _may_connect(peer, self._access):
                 taken.close()  # whatever mode the service manager has given it
                 return
-            caller = self._caller(peer)
-            if caller == self._latest:  # a crowd of one process's shares what is known of it
-                caller = self._latest
-            self._latest = caller
+            caller = self._latest = _shared(self._caller(peer), self._latest)
             is_bounded = caller.role is not Role.ADMIN and self.settings.is_shared
             if not self._has_room(peer.uid, is_bounded=is_bounded):
                 taken.close()
@@ -235,3 +232,11 @@ def _may_connect(peer: Peer, access: SocketAccess) -> bool:
     if group in peer.gids:
         return bool(access.mode & stat.S_IWGRP)
     return bool(access.mode & stat.S_IWOTH)
+
+
+def _shared(caller: Caller, latest: Caller | None) -> Caller:
+    """Return ``latest`` where it is the same caller: a crowd of one process's has one of them.
+
+    Callers count as equal by what they may do; here the process has to be the same, too.
+    """
+    return latest if latest == caller and latest.peer == caller.peer else caller
