@@ -47,7 +47,7 @@ from kmodd.settings import (
 from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, table_places
 from kmodd.settings.values import CONFIG
 from kmodd.settings.words import grant_words, socket_words
-from kmodd.setup.command import add_arguments, set_up
+from kmodd.setup.options import add_arguments
 
 EPILOG = """\
 kmodd serve         run until SIGTERM; 'serve' may be left out
@@ -81,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "check-config":
                 return _check_config(options.config)
             case "setup":
+                from kmodd.setup.command import set_up
+
                 return set_up(options)
             case "run":
                 end(_run(options))

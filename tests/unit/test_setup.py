@@ -10,7 +10,8 @@ from kmodd.errors import Reason, RequestError
 from kmodd.host.udev import stock_rule
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
-from kmodd.setup.command import KEPT, MODPROBE, set_up
+from kmodd.setup.command import KEPT, set_up
+from kmodd.setup.options import MODPROBE
 from tests.support.require import require
 
 STOCK = """\
