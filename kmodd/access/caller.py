@@ -31,10 +31,10 @@ class Caller:
     """The origin of a request.
 
     ``socket`` is the path of the socket it came in by; empty for what the daemon does of its own
-    accord, and then ``origin`` says what for, where that has a name. ``allow`` and ``deny`` are
-    patterns of module names for a loader, and ``parameters`` tells whether it may give modules any.
-    ``peer`` is who made the connection, None for the daemon itself. Two callers are equal where the
-    same is allowed to them at the same socket, whoever they are.
+    accord. ``allow`` and ``deny`` are patterns of module names for a loader, and ``parameters``
+    tells whether it may give modules any. ``peer`` is who made the connection, None for the daemon
+    itself. Two callers are equal where the same is allowed to them at the same socket, whoever they
+    are.
     """
 
     socket: str = ""
@@ -43,7 +43,6 @@ class Caller:
     deny: tuple[str, ...] = ()
     parameters: bool = False
     peer: Peer | None = field(default=None, compare=False)
-    origin: str = ""
 
     @property
     def identity(self) -> str:
@@ -53,13 +52,8 @@ class Caller:
         return self.socket if self.peer is None else f"{self.socket} (uid {self.peer.uid})"
 
     def __str__(self) -> str:
-        if self.socket:
-            return f"{self.role} at {self.socket}"
-        return f"kmodd for {self.origin}" if self.origin else "kmodd"
+        return f"{self.role} at {self.socket}" if self.socket else "kmodd"
 
 
 DAEMON = Caller()
 """The daemon itself."""
-
-STATE = Caller(origin="state")
-"""The daemon where it sees to what a machine is wished to have."""

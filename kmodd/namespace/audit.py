@@ -43,8 +43,8 @@ class Finished:
     kernel and took out, in order. ``acted`` is False where there was nothing to do. ``error`` is
     why it failed, None where it did not. Of several names that are done one after the other
     ``names`` were, and ``failed`` of them failed, the first with the ``error``. ``origin`` says
-    what the daemon did it for of its own accord ("hotplug"), and ``device`` for which device, by
-    its path below /sys.
+    what the daemon did it for of its own accord ("hotplug", "state" for a wish), and ``device`` for
+    which device, by its path below /sys.
     """
 
     number: int
@@ -191,7 +191,6 @@ def _facts(finished: Finished) -> dict[str, object]:
         "what": finished.what,
         "socket": finished.caller.socket,
         "role": finished.caller.role,
-        **({"origin": finished.caller.origin} if finished.caller.origin else {}),
         **_peer_facts(finished.caller),
         **_origin_facts(finished),
         "result": finished.result,

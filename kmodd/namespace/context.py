@@ -29,8 +29,8 @@ class RequestContext:
     makes the request, and counts for more than the ``caller``. ``gone`` is set once nobody waits
     for the answer any more: that ends a wait, and what has not begun is not begun, but what the
     kernel was asked for goes on. ``origin`` says of what the daemon does of its own accord what it
-    does that for ("hotplug"), and ``device`` for which device, by its path below /sys. The rest is
-    as in Manner.
+    does that for ("hotplug", "state" for a wish), and ``device`` for which device, by its path
+    below /sys. The rest is as in Manner.
     """
 
     release: str = ""
@@ -44,6 +44,9 @@ class RequestContext:
     origin: str = ""
     device: str = ""
 
+
+WISH = "state"
+"""The origin of what is done for a wish."""
 
 USUAL = RequestContext()
 """A request that says nothing special."""

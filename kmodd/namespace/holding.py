@@ -64,6 +64,7 @@ class Holding:
         """
         names = tuple(request.name for request in requests)
         hold = self._holds.open(call.caller, names, note, over)
+        hold.origin = call.origin
         try:
             with self._operations.begin("hold", " ".join(names), call) as operation:
                 runner = self._run(operation, call)
@@ -96,7 +97,7 @@ class Holding:
         """End a hold, and unload what is only there for holds and has none any more."""
         self._locks.let_go(hold)
         self._holds.close(hold)
-        call = RequestContext(caller=hold.caller)
+        call = RequestContext(caller=hold.caller, origin=hold.origin)
         with self._operations.begin("release", str(hold), call) as operation:
             operation.acted = True
             self._run(operation, call).remove_unused(self._holds.unheld(hold.pins))

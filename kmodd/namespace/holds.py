@@ -25,15 +25,16 @@ class Hold:
     """What one caller keeps loaded.
 
     ``names`` are those that were asked for, ``pins`` the modules that are kept. ``note`` is what
-    the holder says of itself. ``began`` is in seconds of Unix time. ``over`` is set when the hold
-    is to end for another cause than its holder's, and ``why``, which is written before, says
-    which. ``closed`` is set once it has ended.
+    the holder says of itself, ``origin`` what the daemon holds for by itself. ``began`` is in
+    seconds of Unix time. ``over`` is set when the hold is to end for another cause than its
+    holder's, and ``why``, which is written before, says which. ``closed`` is set once it has ended.
     """
 
     number: int
     caller: Caller
     names: tuple[str, ...]
     note: str
+    origin: str = ""
     pins: frozenset[str] = frozenset()
     began: float = field(default_factory=time.time)
     over: threading.Event

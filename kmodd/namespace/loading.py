@@ -4,10 +4,9 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from kmodd.access.caller import STATE
 from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
-from kmodd.namespace.context import RequestContext
+from kmodd.namespace.context import WISH, RequestContext
 from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.operation import Operation
@@ -111,7 +110,7 @@ class Loading:
             self._along(needed)
         if requested:
             return
-        if operation.caller.origin == STATE.origin:
+        if operation.origin == WISH:
             self._origins.note_wished({module_of(step) for step in done} & {*outcome.targets})
             return
         there = (target for target in outcome.targets if self._names.find(target) is not None)

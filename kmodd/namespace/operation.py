@@ -40,7 +40,8 @@ class Operation:
         device: str = "",
     ) -> None:
         """``action`` and ``what`` say in words what is done to what; ``caller`` asked for it, and
-        ``gone`` is set once that waits no more. ``origin`` and ``device`` are as in RequestContext.
+        ``gone`` is set once that waits no more. ``origin`` and ``device`` are as in RequestContext;
+        those of a command's own request are its parent's.
         """
         self.number = number
         self.action = action
@@ -48,8 +49,8 @@ class Operation:
         self.caller: Caller = parent.caller if parent else caller
         self.parent = parent
         self._gone = gone
-        self.origin = origin
-        self.device = device
+        self.origin: str = parent.origin if parent else origin
+        self.device: str = parent.device if parent else device
         self.began = time.time()
         self._token = ""
         self.running = ""

@@ -7,10 +7,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kmodd.access.caller import STATE
 from kmodd.desired.findings import Move, MoveKind
 from kmodd.errors import KmoddError, Reason
-from kmodd.namespace.context import RequestContext
+from kmodd.namespace.context import WISH, RequestContext
 from kmodd.namespace.namespace import Namespace
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import arguments_of
@@ -20,7 +19,7 @@ from kmodd.plan import LoadRequest, module_of
 if TYPE_CHECKING:
     from kmodd.namespace.holds import Hold
 
-WISHED = RequestContext(caller=STATE)
+WISHED = RequestContext(origin=WISH)
 """Whose requests the moves are."""
 
 NOTE = "state"

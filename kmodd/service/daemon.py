@@ -191,7 +191,7 @@ def _operation_message(running: Running) -> pb.Operation:
         waits_for_operation=running.behind,
         pinned_modules=map(text, sorted(running.pins)),
         caller=caller_message(operation.caller),
-        origin=operation.caller.origin,
+        origin=operation.origin,
     )
 
 

@@ -83,7 +83,7 @@ def _finished(finished: Finished, view: View) -> pb.FinishedOperation:
         loaded=map(text, finished.loaded),
         unloaded=map(text, finished.unloaded),
         failure=failure_message(error) if error else None,
-        origin=text(finished.origin or finished.caller.origin),
+        origin=text(finished.origin),
         device=text(finished.device),
     )
     if view.shows_callers():

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.access.caller import STATE, Caller, Role
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import Reason
 from kmodd.namespace import AuditTrail, Namespace, Origin, RequestContext
+from kmodd.namespace.context import WISH
 from kmodd.namespace.load_origins import LoadOrigins
 from kmodd.plan import LoadRequest, UnloadRequest
 from kmodd.state import AskedStore
 from tests.support.namespaces import namespace_on
 from tests.support.small_tree import add_graph, empty_tree
 
-WISHED = RequestContext(caller=STATE)
+WISHED = RequestContext(origin=WISH)
 LOADER = RequestContext(caller=Caller("/run/l", Role.LOADER, allow=("*",)))
 
 
@@ -58,7 +59,7 @@ def test_the_trail_and_the_events_name_the_wish_as_the_origin(
         load(namespace, "top", WISHED)
         load(namespace, "other", LOADER)
         finished = [event.finished for event in watch.take(0) if event.finished]
-    assert [each.caller.origin for each in finished] == ["state", ""]
+    assert [each.origin for each in finished] == ["state", ""]
     lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
     assert [(line["what"], line.get("origin")) for line in lines] == [
         ("top", "state"),

@@ -49,7 +49,7 @@ class Counting(AuditTrail):
         self.count = 0
 
     def write(self, finished: Finished) -> None:
-        self.count += finished.caller.origin == "state"
+        self.count += finished.origin == "state"
 
 
 @dataclass
