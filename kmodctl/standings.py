@@ -2,6 +2,7 @@
 """How wishes fare, as it is shown to people."""
 
 from kmodctl.output import shown_moment, shown_name
+from kmodctl.styles import BAD, ODD, PLAIN, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,14 +21,19 @@ def row(cells: "Iterable[str]") -> str:
     return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
-def standing_row(standing: "pb.ModuleStanding") -> str:
-    """Return the line for one module."""
+def standing_row(standing: "pb.ModuleStanding") -> Styled:
+    """Return the line for one module, in the colour of how its wish fares."""
     from kmodd.messages import state_service as pb
     from kmodd.messages.well_known import Timestamp
 
     wish = standing.wish
     place = f"{wish.source}:{wish.line}" if wish is not None else ""
-    return row(
+    styles = {
+        pb.STANDING_WAITING: ODD,
+        pb.STANDING_DRIFTED: ODD,
+        pb.STANDING_IMPOSSIBLE: BAD,
+    }
+    line = row(
         (
             standing.module,
             shown_name(pb.WISHED_STATE, wish.state) if wish is not None else "-",
@@ -37,6 +43,7 @@ def standing_row(standing: "pb.ModuleStanding") -> str:
             f"{place}: {standing.why}" if standing.why and place else place or standing.why,
         )
     )
+    return Styled(line, styles.get(standing.standing, PLAIN))
 
 
 def differences(standings: "Iterable[pb.ModuleStanding]") -> "Iterator[str]":

@@ -7,8 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-GOOD, BAD, ODD, FAINT = "32", "31", "33", "2"
-"""Green, red, yellow and faint, as parameters of ECMA-48's SGR."""
+GOOD, BAD, ODD, FAINT, PLAIN = "32", "31", "33", "2", ""
+"""Green, red, yellow, faint and none of these, as parameters of ECMA-48's SGR."""
 
 
 class Styled:
@@ -35,7 +35,7 @@ def is_coloured(when: str, stream: "TextIO") -> bool:
 
 def styled(text: str, style: str) -> str:
     """Return ``text``, which is escaped already, between the codes of a style."""
-    return f"\x1b[{style}m{text}\x1b[0m" if text else text
+    return f"\x1b[{style}m{text}\x1b[0m" if text and style else text
 
 
 _KINDS = {"FATAL": BAD, "ERROR": BAD, "WARNING": ODD}
