@@ -241,7 +241,7 @@ def killed(machine: Machine) -> Record:
     wait_until(lambda: main_pid() == 0, seconds=PATIENCE, pause=0.1)
     record = {
         "gate": GATE.exists(),
-        "come": machine.plug("virtio-serial-pci,id=serial"),
+        "come": machine.plug("e1000,id=network"),
         "denied": machine.plug("virtio-mouse-pci,id=mouse"),
     }
     start_again(machine)
@@ -256,7 +256,7 @@ def start_again(machine: Machine) -> None:
 
 def sealed(machine: Machine) -> Record:
     """The last word; a device that wants a driver is told of before."""
-    machine.client.remove("virtio_console")
+    machine.client.remove("e1000")
     check = machine.client.seal(check=True)
     seal = machine.client.seal().seal
     status = machine.client.status()
@@ -264,7 +264,7 @@ def sealed(machine: Machine) -> Record:
         "missing": [(each.name, each.wanted_by) for each in check.missing],
         "by": seal.by,
         "switch": Path("/proc/sys/kernel/modules_disabled").read_text().strip(),
-        "load": machine.load("virtio_console"),
+        "load": machine.load("e1000"),
         "unload": machine.unload("virtio_scsi"),
         "status": (status.refusal, status.seal.by),
     }

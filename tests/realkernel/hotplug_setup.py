@@ -16,7 +16,7 @@ from tests.realkernel.service_setup import (
 )
 
 DRIVERS = (
-    *("virtio_rng", "virtio_input", "virtio_console", "virtio_scsi", "virtio_balloon"),
+    *("virtio_rng", "virtio_input", "e1000", "virtio_scsi", "virtio_balloon"),
     *("xhci_pci", "usbhid", "hid_generic", "usb_storage", "ata_piix", "floppy", "i2c_piix4"),
     *("pcspkr", "psmouse", "evdev", "button", "parport_pc", "ppdev", "serio_raw", "qemu_fw_cfg"),
     *("minix", "sg", "efs", "pppox"),

@@ -90,9 +90,7 @@ def test_a_thousand_events_are_one_load(owned: Outcomes) -> None:
     assert record["others"] == 0
 
 
-@pytest.mark.parametrize(
-    ("ended", "module"), [("stopped", "virtio_balloon"), ("killed", "virtio_console")]
-)
+@pytest.mark.parametrize(("ended", "module"), [("stopped", "virtio_balloon"), ("killed", "e1000")])
 def test_without_kmodd_udev_loads_and_a_denied_module_not_even_then(
     owned: Outcomes, ended: str, module: str
 ) -> None:
@@ -115,7 +113,8 @@ def test_one_that_begins_anew_has_the_loads_again(owned: Outcomes) -> None:
 
 def test_a_sealed_kernel_loads_nothing_and_says_who_has_sealed_it(owned: Outcomes) -> None:
     record = owned.of("sealed")
-    assert [name for name, _ in record["missing"]] == ["virtio:d00000003v00001AF4"]
+    (missing,) = record["missing"]
+    assert missing[0].startswith("pci:v00008086d0000100E")
     assert record["by"].startswith("uid 0, pid ")
     assert record["switch"] == "1"
     for failure in (record["load"], record["unload"]):
