@@ -51,6 +51,7 @@ from tests.realkernel.service_unit import (
     wait_for_another,
     watchdog_timeouts,
 )
+from tests.realkernel.wished import wished
 from tests.support.daemon import wait_until
 
 SOCKET = "/run/kmodd/admin/kmodd.sock"
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> None:
             stopped_process,
             journal,
             front_killed_under_calls,
+            wished,
             ended,
             kernels_request_without_a_daemon,
         )

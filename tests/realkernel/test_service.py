@@ -104,6 +104,21 @@ def test_it_is_ready_before_var_is_there_and_keeps_its_state_when_it_is(service:
     }
 
 
+def test_wishes_come_true_whatever_others_do_meanwhile(service: Outcomes) -> None:
+    record = service.of("wished")
+    assert record["first"] == {"greet": "DONE", "ppp_generic": "WAITING", "hello": "IMPOSSIBLE"}
+    assert record["in_use"] == "WAITING"
+    assert record["last"] == dict.fromkeys(("greet", "ppp_generic", "hello"), "DONE")
+    assert (record["listed"], record["times"]) == (["greet", "hello"], "3\n")
+    assert record["trail"] == [
+        "load greet done",
+        "set-parameter greet.times done",
+        "load hello done",
+        "set-parameter greet.times done",
+        "remove ppp_generic done",
+    ]
+
+
 def test_each_group_gets_in_where_it_belongs_and_others_nowhere(service: Outcomes) -> None:
     refused = errno.EACCES
     assert service.of("strangers") == {
