@@ -139,7 +139,8 @@ class Planning:
             what = f"the files of {wanted.name}, or what it needs, keep changing"
             raise StateError(Reason.MODULE_CHANGED, what, module=wanted.name)
         except KmoddError as error:
-            return Outcome(wanted.name, targets, tuple(steps), error, problems=problems)
+            # A request may have a thousand names, and a traceback holds all that it passed.
+            return Outcome(wanted.name, targets, tuple(steps), error.copy(), problems=problems)
 
     def _plans(
         self, wanted: ToPlan, generation: Generation, runner: Runner, blacklisted: list[str]

@@ -13,6 +13,7 @@ import pytest
 from kmodctl import Client
 from kmodd.host.descriptors import connections
 from kmodd.settings import Limits
+from kmodd.v1.errors_pb2 import ERROR_REASON_MODULE_NOT_FOUND as NOT_FOUND
 from tests.functional.test_front import GROWTH, LIST, SETTINGS, WATCH, answers, place, resident
 from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.http2 import Flag, Kind, RawConnection, frame
@@ -24,6 +25,12 @@ front has."""
 
 
 THREADS, READS = 8, 50
+
+NAMES, ASKED = 1024, 512
+"""The names of one call, and such calls."""
+
+WIDE = 1 << 30
+"""Bytes that a watch may send unasked: more than it tells while strangers do what they can."""
 
 OVERFLOW = 200
 """Connections beyond what a socket may have."""
@@ -92,8 +99,9 @@ def undisturbed(daemon: Daemon) -> Iterator[None]:
     with (
         daemon.client() as admin,
         admin.hold("hello"),
-        RawConnection(daemon.socket) as watching,
+        RawConnection(daemon.socket, window=WIDE) as watching,
     ):
+        watching.send(frame(Kind.WINDOW_UPDATE, (WIDE - 65535).to_bytes(4, "big")))
         watch = watching.call(WATCH)
         watching.await_answer(watch)
         before = resident(daemon.process.pid)
@@ -141,3 +149,23 @@ def test_threads_that_read_what_is_most_cost_the_daemon_nothing(daemon: Daemon) 
         while not all(each.done() for each in reading):
             admin.list_modules()
         assert [each.result() for each in reading] == [READS] * THREADS
+
+
+def test_names_that_nobody_knows_cost_the_daemon_nothing(modules_root: ModuleTree) -> None:
+    names = [f"nobody-{number}" for number in range(NAMES)]
+    settings = SETTINGS.replace('allow = ["hello", "world"]', 'allow = ["*"]')
+
+    def ask(path: str) -> int:
+        with Client(path) as client:
+            for _ in range(ASKED // THREADS):
+                results = client.load(*names)
+                assert {each.failure.reason for each in results} == {NOT_FOUND}
+                assert len(results) == NAMES
+        return ASKED // THREADS
+
+    with running_daemon(modules_root.root, place="admin/s", settings=settings) as daemon:
+        for name in ("observer", "loader"):
+            wait_until(place(daemon, name).exists)
+        with undisturbed(daemon), ThreadPoolExecutor(THREADS) as pool:
+            asking = [pool.submit(ask, str(place(daemon, "loader"))) for _ in range(THREADS)]
+            assert sum(each.result() for each in asking) == ASKED
