@@ -202,8 +202,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                 if hotplug is not None:
                     hotplug.stop(max(0.0, settings.limits.drain - CLOSING))
                 namespace.stop()
-                keeper.stop(max(0.0, settings.limits.drain - CLOSING))
                 servers.stop()  # calls under way still need the kernel
+                keeper.stop(CLOSING)
                 kernel.close()
                 namespace.close()
 
