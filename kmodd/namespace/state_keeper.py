@@ -114,6 +114,7 @@ class StateKeeper:
         self._read: tuple[WishSource, ...] = ()
         self._by_hand = ByHand(self._memory)
         self._failed: dict[Move, str] = {}
+        self._panicked: set[Move] = set()
         self._pardoned: set[str] = set()
         self._polls = 0
         self._thread = threading.Thread(target=self._run, name="kmodd-state", daemon=True)
@@ -316,11 +317,21 @@ class StateKeeper:
             try:
                 self._moves.make(move, made)
             except KmoddError as error:
-                if passes(error):
+                if passes(error) or self._is_first_panic(move, error):
                     self._failed[move] = error.message
                 else:
                     self._memory.note_failure(move, basis, error)
         self._by_hand.expect(made)
+
+    def _is_first_panic(self, move: Move, error: KmoddError) -> bool:
+        """Tell whether the kernel has died of a move, or meanwhile, for the first time.
+
+        It may have been another's fault; the second time it is that move's.
+        """
+        is_first = error.reason is Reason.KERNEL_PANIC and move not in self._panicked
+        if is_first:
+            self._panicked.add(move)
+        return is_first
 
     def _look_around(self) -> _Looked:
         """Compare the wishes with what there is, note what others did, and publish the findings."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.access.caller import Caller, Role
-from kmodd.errors import KmoddError, Reason, RequestError
+from kmodd.errors import KernelError, KmoddError, Reason, RequestError
 from kmodd.namespace import AuditTrail, RequestContext, state_keeper
 from kmodd.namespace.pauses import Pauses
 from kmodd.namespace.state_keeper import StateKeeper
@@ -242,6 +242,22 @@ def test_what_fails_is_not_tried_again_until_the_tree_is_another(
     machine.trees.rebuild()
     wait_until(lambda: "leaf" in machine.loaded())
     assert attempts() == 2
+
+
+def test_a_load_that_the_kernel_dies_of_is_tried_once_more(
+    machine: KeptMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def dies(*_: object) -> None:
+        attempts.append(1)
+        raise KernelError(Reason.KERNEL_PANIC, "it died")
+
+    monkeypatch.setattr(machine.kernel, "finit_module", dies)
+    monkeypatch.setattr(machine.kernel, "init_module", dies)
+    machine.wish(wishes("alone loaded"))
+    wait_until(lambda: machine.told() == {"alone": "impossible: it died"})
+    assert len(attempts) == 2
 
 
 def test_what_the_settings_deny_is_told(tree: ModuleTree, tmp_path: Path) -> None:
