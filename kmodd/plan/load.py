@@ -132,6 +132,8 @@ class _Walk:
         self._config = sources.config
         self._listed: list[tuple[Target, Cause]] = []
         self._soft: dict[str, tuple[Sequence[Target], Sequence[Target]]] = {}
+        self._goes_beyond_kmod = False
+        """Whether more lines of a module's own soft dependencies count than the first."""
         self._budget = budget
 
     def steps(self) -> tuple[tuple[Step, ...], KmoddError | None]:
@@ -139,7 +141,7 @@ class _Walk:
         self._walk()
         needed = {each.name for each in self._dependencies(self._named)}
         steps: list[Step] = []
-        once = self._request.ignore_loaded and not self._request.exact
+        once = self._request.ignore_loaded and self._goes_beyond_kmod
         listed: set[str] = set()
         for target, cause in self._listed:
             if once and target.name in listed:
@@ -241,6 +243,7 @@ class _Walk:
             own = softdeps_of(record, self._sources.believes)
             if not own and not self._config.softdeps:
                 return (), ()
+            self._goes_beyond_kmod |= len(own) > 1 and not self._request.exact
             pre, post = self._config.soft_names_of(name, own, first_only=self._request.exact)
             self._soft[name] = self._find_all(pre), self._find_all(post)
         return self._soft[name]

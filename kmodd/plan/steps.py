@@ -106,7 +106,8 @@ class Plan:
     """The steps for one of the modules that the name asked for stands for.
 
     A load may list a module twice, as modprobe's own list does: the second time it is live. One
-    that is planned as if nothing were loaded lists it once, unless it is to be as kmod has it.
+    that is planned as if nothing were loaded lists it once where more soft dependencies count than
+    kmod minds.
     ``failure`` is what remains to be reported when the steps have run: that the module itself
     cannot be had, or is in use by more than the steps take away. ``passed_over`` are failures that
     change nothing but are told, as kmod tells those of soft dependencies that stay loaded.

@@ -138,12 +138,15 @@ def test_all_lines_of_a_modules_own_softdeps_count_but_for_kmod() -> None:
     assert words(load("journal", exact=True)) == ["+crc_fast", "+journal"]
 
 
-def test_what_is_planned_as_if_nothing_were_loaded_lists_a_module_once_but_for_kmod() -> None:
-    config = "softdep vfat pre: fs-msdos"
-    assert words(load("vfat", config, ignore_loaded=True)) == ["+crc", "+fat", "+msdos", "+vfat"]
-    twice = ["+crc", "+fat", "+crc", "+fat", "+msdos", "+vfat"]
-    assert words(load("vfat", config, ignore_loaded=True, exact=True)) == twice
-    assert words(load("vfat", config)) == twice
+def test_what_counts_beyond_kmod_lists_no_module_twice_where_nothing_counts_as_loaded() -> None:
+    config = "softdep utf8 pre: fs-msdos fs-vfat"
+    twice = ["+crc", "+fat", "+msdos", "+crc", "+fat", "+vfat", "+utf8"]
+    for exact in (False, True):
+        assert words(load("utf8", config, ignore_loaded=True, exact=exact)) == twice
+    beyond = "softdep utf8 pre: fs-msdos fs-vfat journal"
+    once = ["+crc", "+fat", "+msdos", "+vfat", "+crc_fast", "+nls", "+journal", "+utf8"]
+    assert words(load("utf8", beyond, ignore_loaded=True)) == once
+    assert words(load("utf8", beyond)) == [*twice[:-1], *once[-4:]]
 
 
 def test_in_kmod_a_configuration_that_sorts_earlier_replaces_a_modules_own_softdeps() -> None:
