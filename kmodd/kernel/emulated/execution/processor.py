@@ -2,6 +2,7 @@
 """Modules and their functions on the emulated machine."""
 
 import errno
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -236,7 +237,7 @@ class Processor:
             return ()
         with machine.lock:
             return tuple(
-                KernelFile(each.path, each.is_directory, each.module, each.mode)
+                KernelFile(each.path, each.is_directory, each.module, stat.S_IMODE(each.mode))
                 for each in machine.mounts.listing()
             )
 

@@ -2,6 +2,7 @@
 """The emulated kernel: a module table, and the system calls that change it."""
 
 import errno
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -138,7 +139,9 @@ class EmulatedKernel:
         with found.parameters.lock:
             values = tuple(
                 ParameterValue(
-                    each.name, in_a_file(self._cpu.show_parameter(found, each)), each.mode
+                    each.name,
+                    in_a_file(self._cpu.show_parameter(found, each)),
+                    stat.S_IMODE(each.mode),  # of 16 bits in kernel_param, as kernfs has it
                 )
                 for each in found.parameters
                 if each.mode
@@ -258,7 +261,8 @@ class EmulatedKernel:
                 shown = [each for each in found.parameters if each.mode] if found else []
             for each in shown:
                 path = f"/sys/module/{module.name}/parameters/{each.name}"
-                yield KernelFile(path, is_directory=False, module=module.name, mode=each.mode)
+                mode = stat.S_IMODE(each.mode)
+                yield KernelFile(path, is_directory=False, module=module.name, mode=mode)
 
     def _call(self, system_call: Callable[[], Result], name: str = "") -> Result:
         """Make a system call, unless modules are disabled; a refusal says what it is about."""
