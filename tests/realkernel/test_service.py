@@ -110,7 +110,8 @@ def test_wishes_come_true_whatever_others_do_meanwhile(service: Outcomes) -> Non
     assert record["in_use"] == "WAITING"
     assert record["last"] == dict.fromkeys(("greet", "ppp_generic", "hello"), "DONE")
     assert (record["listed"], record["times"]) == (["greet", "hello"], "3\n")
-    assert record["trail"] == [
+    # The tree may have been read before a module went: its load was tried then.
+    assert [line for line in record["trail"] if line.endswith(" done")] == [
         "load greet done",
         "set-parameter greet.times done",
         "load hello done",

@@ -41,6 +41,7 @@ def wished(session: Session) -> Record:
     FILE.write_text(wishes("greet loaded times=3", "ppp_generic absent", "hello loaded"))
     began = time.monotonic()
     _until(lambda: TIMES.exists() and TIMES.read_text() == "3\n")
+    _until(lambda: "PENDING" not in _fares(session).values())
     first = _fares(session)
     TIMES.write_text("7")
     _until(lambda: TIMES.read_text() == "3\n")

@@ -167,3 +167,10 @@ def test_what_a_modules_own_code_returns_above_zero_is_no_errno() -> None:
     require_emulator()
     one = kernel(boot={"run_code": True})
     load(one, ModuleSpec(parameters=(Param("own", "mine", setter=returning(5)),)), "own=7")
+
+
+def test_a_mode_beyond_permissions_is_what_a_file_has_of_it(one: Kernel) -> None:
+    load(one, ModuleSpec(name="odd", parameters=(Param("all", mode=0xFFFF),)))
+    details = one.details("odd")
+    assert details is not None
+    assert [each.mode for each in details.parameters] == [0o7777]
