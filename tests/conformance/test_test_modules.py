@@ -64,8 +64,9 @@ def test_the_sources_are_good_for_other_kernels(suite: str, tmp_path: Path) -> N
         with ModuleFile.open(str(tmp_path / f"{name}.ko")) as module:
             assert (module.modinfo_get("vermagic") or "").split()[0] == system.release
         ours, theirs = (_meaning(each / f"{name}.ko", False) for each in (SOURCES, tmp_path))
-        for what in ("parameters", "messages"):
-            assert ours[what] == theirs[what]
+        assert ours["parameters"] == theirs["parameters"]
+        image = (tmp_path / f"{name}.ko").read_bytes()  # in what section texts are differs
+        assert [text for text in ours["messages"] if text not in image] == []
 
 
 def test_hello_names_no_licence() -> None:

@@ -241,6 +241,8 @@ def test_a_hundred_threads_that_load_one_module_make_one_insertion(either: Daemo
 
     with grpc.insecure_channel(f"unix:{either.socket}") as shared, ThreadPoolExecutor(100) as pool:
         stub = module_service_pb2_grpc.ModuleServiceStub(shared)
+        # A client that has not been told how many calls there may be at a time is refused some.
+        grpc.channel_ready_future(shared).result(60)
         loads = [pool.submit(load, stub) for _ in range(100)]
         assert sum(each.result(120) for each in loads) == 2  # greet once, world once
         listed = stub.ListModules(module_service_pb2.ListModulesRequest()).modules
@@ -297,6 +299,7 @@ def test_health_and_reflection_are_served(channel: grpc.Channel) -> None:
         "kmodd.v1.EmulationService",
         "kmodd.v1.KernelLogService",
         "kmodd.v1.ModuleService",
+        "kmodd.v1.StateService",
     }
 
 
