@@ -34,8 +34,8 @@ FAULTS = {
     ),
     "http2": Fault(
         "kmodd/service/fronted.py",
-        "                del self._calls[frame.stream]",
-        "                pass",
+        "over = self._calls.pop(frame.stream, None)",
+        "over = self._calls.get(frame.stream)",
     ),
     "kernel-image": Fault(
         "kmodd/kernelimage/btf/reading.py",
