@@ -128,8 +128,8 @@ def test_what_is_wrong_with_a_file_is_told_with_its_lines_and_nothing_is_done(
     file.write_text("[[module]]\nname = 'x'\nstate = 'no'\n[[module]]\n")
     answer = wishing.kmodctl("apply", str(file))
     assert answer.stderr.splitlines() == [
-        "apply: ERROR: bad:3: state is one of loaded, absent, denied, held, not 'no'",
-        "apply: ERROR: bad:4: a [[module]] needs a name",
+        "kmodctl apply: ERROR: bad:3: state is one of loaded, absent, denied, held, not 'no'",
+        "kmodctl apply: ERROR: bad:4: a [[module]] needs a name",
     ]
     assert (answer.stdout, answer.returncode) == ("", 1)
     for text, complaint in (
@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_lines_and_nothing_is_done(
     answer = wishing.kmodctl("apply", "-", "--source", "../x")
     assert "'../x' cannot be what a source of wishes is called" in answer.stderr
     assert wishing.kmodctl("apply", "-").stderr == (
-        "apply: ERROR: what comes from stdin has no name; give --source NAME\n"
+        "kmodctl apply: ERROR: what comes from stdin has no name; give --source NAME\n"
     )
     assert "nosuchfile: No such file" in wishing.kmodctl("apply", "nosuchfile").stderr
 
