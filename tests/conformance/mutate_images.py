@@ -157,7 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, default=Path(), help="where faulty ones are written")
     options = parser.parse_args(arguments)
     logging.disable()
-    tally = run(options.count, options.seconds, options.seed, options.boot_every)
+    try:
+        tally = run(options.count, options.seconds, options.seed, options.boot_every)
+    finally:
+        logging.disable(logging.NOTSET)
     print(f"{tally.images} images, {tally.boots} booted, the slowest {tally.slowest:.2f} s")
     for end, times in tally.ends.most_common():
         print(f"    {end}: {times}")

@@ -23,10 +23,16 @@ PATIENCE = 240.0
 
 
 def wait_for_another(session: Session, before: int) -> None:
-    """Wait until another process than ``before`` serves; asking takes time from its start."""
-    wait_until(
-        lambda: main_pid() not in (0, before) and answers(session), seconds=PATIENCE, pause=0.5
-    )
+    """Wait until another process than ``before`` serves; asking takes time from its start.
+
+    It answers before it has told systemd that it is ready.
+    """
+
+    def is_there() -> bool:
+        is_another = main_pid() not in (0, before) and answers(session)
+        return is_another and shown("ActiveState") == {"ActiveState": "active"}
+
+    wait_until(is_there, seconds=PATIENCE, pause=0.5)
 
 
 def answers(session: Session) -> bool:

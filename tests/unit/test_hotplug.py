@@ -154,8 +154,8 @@ def test_a_client_is_told_for_which_device_it_was(tmp_path: Path, trail: Path) -
         finished = next(each for each in watch.take(0) if each.finished)
     message = _event("epoch", finished, View(DAEMON, DAEMONS_OWN))
     assert (message.operation.origin, message.operation.device) == ("hotplug", "/devices/new")
-    (line,) = _lines(WatchModulesResponse.decode(message.SerializeToString()))
-    assert ": load greet, for hotplug /devices/new, loaded greet, " in line
+    (pieces,) = _lines(WatchModulesResponse.decode(message.SerializeToString()))
+    assert ": load greet, for hotplug /devices/new, loaded greet, " in str(pieces[1])
 
 
 def test_a_module_that_somebody_asked_for_stays_that(tmp_path: Path, trail: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from kmodctl.cli import command_parser
 from kmodctl.commands import COMMANDS, command_module, description, summary
 from kmodctl.commands.completion import SHELLS
+from kmodctl.share.json_schemas import FORMS
 from kmodctl.share.methods import with_methods
 from kmodd.access.policy import METHODS
 from kmodd.desired.document import read_document
@@ -30,7 +31,7 @@ def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None
     subprocess.run([sys.executable, str(SHARE / "generate.py"), str(tmp_path)], check=True)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.*")}
     made |= {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("_*")}
-    assert len(made) == 7
+    assert len(made) == 7 + len(FORMS)
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
 
