@@ -28,15 +28,14 @@ def loaded(client: Client) -> list[str]:
 @contextmanager
 def kmodctl_process(daemon: Daemon, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run kmodctl in the background; killed at the end where it still runs."""
+    # Who runs the tests in a shell's background has SIGINT ignored.
     process = subprocess.Popen(
-        [sys.executable, "-m", "kmodctl", *arguments],
+        ["env", "--default-signal=INT", sys.executable, "-m", "kmodctl", *arguments],
         env={**os.environ, "KMODD_SOCKET": str(daemon.socket)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Who runs the tests in a shell's background has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with process:
         try:

@@ -27,13 +27,11 @@ def run_at_terminal(
     chosen = ("NO_COLOR", "TERM", "PAGER", "KMODCTL_PAGER", "LESS", "LINES", "COLUMNS")
     inherited = {name: each for name, each in os.environ.items() if name not in chosen}
     process = subprocess.Popen(
-        [sys.executable, "-m", "kmodctl", *words],
+        ["setsid", "--ctty", sys.executable, "-m", "kmodctl", *words],
         env={**inherited, "TERM": "xterm", **environment},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     os.write(ours, typed)
