@@ -10,7 +10,7 @@ from tests.support.tree import ModuleTree
 WAKES = 2.0
 """Wake-ups a second that a daemon at rest is allowed, of all its threads and processes."""
 
-SECONDS = 6.0
+SECONDS = 10.0
 
 
 def tasks(daemon: Daemon) -> list[Path]:
@@ -35,7 +35,7 @@ def test_a_daemon_at_rest_wakes_twice_a_second_at_most(modules_root: ModuleTree)
         with daemon.client() as client:
             client.list_files()
         wait_until(lambda: "event_engine" not in names(daemon))
-        time.sleep(2.0)  # what ended just now is still ending
+        time.sleep(6.0)  # what has begun or ended just now is still at it
         before, began = wakes(daemon), time.monotonic()
         time.sleep(SECONDS)
         assert wakes(daemon) - before <= WAKES * (time.monotonic() - began)
