@@ -26,7 +26,7 @@ from kmodd.service.connections import Connections
 from kmodd.settings import SocketSettings
 from kmodd.trees import Generation
 
-LOOK = 1.0
+LOOK = 2.0
 """Seconds between two looks whether the sockets are still there."""
 
 PAUSE = 0.01
