@@ -156,12 +156,17 @@ def _facts(status: "GetStatusResponse") -> list[tuple[str, str]]:
 
 
 def _counts(status: "GetStatusResponse") -> str:
-    """Return how many modules are loaded, and how they came to be."""
+    """Return how many modules are loaded, and how they came to be.
+
+    What kmodd did not load, others did: while it was there (``others_count``) or before.
+    """
+    known = status.asked_count + status.dependency_count + status.hotplug_count
+    others = status.loaded_count - known
     dependencies = "a dependency" if status.dependency_count == 1 else "dependencies"
     counts = [
         f"{status.asked_count} asked for",
         f"{status.dependency_count} as {dependencies}",
         *([f"{status.hotplug_count} for devices"] if status.hotplug else ()),
-        *([f"{status.others_count} by others"] if status.others_count else ()),
+        *([f"{others} by others"] if others > 0 else ()),
     ]
     return f"{status.loaded_count} loaded: {', '.join(counts)}"

@@ -89,7 +89,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             boot_id=text(self._kernel.boot_id),
             taint_mask=identity.taint_mask,
             taints=identity.taints,
-            asked_count=origins[Origin.ASKED],
+            asked_count=origins[Origin.ASKED] + origins[Origin.STATE],
             dependency_count=origins[Origin.DEPENDENCY],
             operation_count=len(activity.operations),
             hold_count=len(activity.holds),

@@ -77,7 +77,9 @@ def test_files_are_followed_and_each_step_has_its_line(wishing: Daemon, tmp_path
         ["hello", "absent", "absent", "done"],
     ]
     assert lines[1].endswith(f" {file}:1")
-    assert "wishes:    for 2 modules, all so\n" in wishing.kmodctl("status").stdout
+    status = wishing.kmodctl("status").stdout
+    assert "wishes:    for 2 modules, all so\n" in status
+    assert "1 loaded: 1 asked for, 0 as dependencies\n" in status
     answer = wishing.kmodctl("rmmod", "greet")
     assert "is in use by: hold 1 of state" in answer.stderr
     file.unlink()

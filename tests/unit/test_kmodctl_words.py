@@ -5,10 +5,12 @@ import pytest
 
 from kmodctl.cli import command_parser, main_parser
 from kmodctl.commands import COMMANDS
+from kmodctl.commands.status import _facts
 from kmodctl.declarations import SUPPRESS
 from kmodctl.help import help_of, usage_of
 from kmodctl.parser import LONGEST_WAIT, CommandOptions, Parser, WrongValueError, milliseconds
 from kmodctl.quoting import join_parameters, split_options
+from kmodd.messages.daemon_service import GetStatusResponse
 
 
 def parser() -> Parser:
@@ -251,3 +253,9 @@ def test_options_of_the_environment_are_split_at_blanks_but_not_in_quotes(
 def test_parameters_with_blanks_get_quotes_unless_they_have_some() -> None:
     words = ["", "", "a=1", "b=2 3", 'c="4 5"', "d='6 7'", "e f", "g="]
     assert join_parameters(words) == 'a=1 b="2 3" c="4 5" d=\'6 7\' e f g='
+
+
+def test_status_accounts_for_every_loaded_module() -> None:
+    status = GetStatusResponse(loaded_count=39, asked_count=2, dependency_count=1, others_count=4)
+    facts = dict(_facts(status))
+    assert facts["modules"] == "39 loaded: 2 asked for, 1 as a dependency, 36 by others"
