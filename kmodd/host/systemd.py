@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from typing import Any
 
 from kmodd.escapes import escaped
@@ -98,15 +97,10 @@ class JournalFormatter(LineFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's lines."""
-        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        priority = priority_of(record)
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
 
 
-def log_handler() -> logging.Handler:
-    """Return a handler that writes to stderr, for the journal or for people."""
-    handler = logging.StreamHandler(sys.stderr)
-    if is_journal(sys.stderr.fileno()):
-        handler.setFormatter(JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(LineFormatter("kmodd: %(message)s"))
-    return handler
+def priority_of(record: logging.LogRecord) -> int:
+    """Return the priority that a record has in the journal (syslog(3))."""
+    return next(number for level, number in _PRIORITIES if record.levelno >= level)

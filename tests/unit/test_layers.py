@@ -35,7 +35,7 @@ FLOORS = (
     ("names",),
     ("errors", "globs", "messages", "v1"),
     ("system_calls",),
-    ("records", "tuples", "enums", "escapes", "confinement", "places"),
+    ("records", "tuples", "enums", "escapes", "confinement", "places", "log_kinds"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 
