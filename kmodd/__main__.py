@@ -359,6 +359,8 @@ def _run(options: argparse.Namespace) -> int:
         _check_trust(options.config, settings.kernel)
     begin_logging()
     logging.getLogger().setLevel(settings.log_level.upper())
+    if settings.log_level == "warning":  # what is refused, the command itself is told
+        logging.getLogger("kmodd.audit").setLevel(logging.ERROR)
     choose_transport()
     from kmodd.daemon import running
 

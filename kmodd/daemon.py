@@ -29,6 +29,7 @@ from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
+from kmodd.log_kinds import LogKind, told
 from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.namespace.published_denials import PublishedDenials
@@ -244,7 +245,8 @@ def _attend(
                     return
             else:
                 if number is not signal.SIGHUP:
-                    log.info("%s: stopping", number.name if number else "end of input")
+                    why = number.name if number else "end of input"
+                    log.info("%s: stopping", why, extra=told(LogKind.STOPPING))
                     return
                 daemon = _reloaded(daemon, reread)
             daemon.servers.tend()
@@ -258,10 +260,11 @@ def _reloaded(daemon: Daemon, reread: Callable[[], Settings]) -> Daemon:
     try:
         settings = reread()
     except KmoddError as error:
-        log.error("the settings stay as they are: %s", error.message)
+        about = told(LogKind.SETTINGS_REFUSED)
+        log.error("the settings stay as they are: %s", error.message, extra=about)
         settings = daemon.settings
     daemon = daemon.reload(settings)
-    log.info("reloaded")
+    log.info("reloaded", extra=told(LogKind.RELOADED))
     systemd.notify("READY=1", f"STATUS={daemon.status()}")
     return daemon
 
@@ -298,7 +301,8 @@ def _kernel_words(kernel: Kernel) -> str:
 
 def _tell_kernel(settings: Settings, kernel: Kernel) -> None:
     """Log which kernel is served, and warn where another one is expected."""
-    log.info("serving %s", _kernel_words(kernel))
+    about = told(LogKind.STARTED, release=kernel.release)
+    log.info("serving %s", _kernel_words(kernel), extra=about)
     if isinstance(kernel, Emulation) and not kernel.runs_init:
         log.info("modules' code is not run: %s", kernel.why_not_run)
     system = [each.path for each in settings.sockets if each.path.is_relative_to(SYSTEM_RUNTIME)]

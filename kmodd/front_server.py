@@ -21,6 +21,7 @@ from kmodd.front.settings import FrontSettings
 from kmodd.front.wire import Wire, WireError
 from kmodd.host.carried import Watched
 from kmodd.host.relay import Relay
+from kmodd.log_kinds import LogKind, told
 from kmodd.server import GRACE, ServedApi
 from kmodd.service.fronted import FrontedCalls, Methods
 from kmodd.service.socket_calls import ServedConnection
@@ -138,7 +139,8 @@ class FrontServer:
                 why = str(error)
             if self._stopping.is_set():
                 return
-            log.error("the front has ended (%s): starting another", why)
+            about = told(LogKind.FRONT_ENDED)
+            log.error("the front has ended (%s): starting another", why, extra=about)
             pause = PAUSE if time.monotonic() - began > 10 else min(2 * pause, LONGEST_PAUSE)
             self._stopping.wait(pause)
 

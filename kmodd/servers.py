@@ -21,6 +21,7 @@ from kmodd.host.descriptors import connections
 from kmodd.host.relay import Relay
 from kmodd.host.sockets import SocketPlace, access_of
 from kmodd.listener import Listener
+from kmodd.log_kinds import LogKind, told
 from kmodd.server import GRACE, ApiServer, Parts, ServedApi
 from kmodd.service.connections import Connections
 from kmodd.settings import SocketSettings
@@ -106,7 +107,8 @@ class Servers:
                 except KmoddError as error:
                     failures.append(error)
                     then = "stays as it was" if settings.path in self._listeners else "is left out"
-                    log.error("%s; the socket %s", error.message, then)
+                    about = told(LogKind.SOCKET_LEFT_OUT, socket=str(settings.path))
+                    log.error("%s; the socket %s", error.message, then, extra=about)
                     refused[settings.path] = error.message
             with self._lock:
                 self._refused = refused

@@ -15,6 +15,7 @@ from kmodd.access.caller import Caller, Role
 from kmodd.access.policy import policy_of, set_fields
 from kmodd.errors import AccessError, Reason
 from kmodd.globs import PatternTable
+from kmodd.log_kinds import LogKind, told
 from kmodd.names import normalise_alias
 
 _ORDER = tuple(Role)
@@ -154,5 +155,8 @@ def _denied(caller: Caller, why: str, module: str = "") -> AccessError:
         whom = f"who has no role at the socket {caller.socket}"
     message = f"refused to {whom}: {why}"
     who = f" ({caller.peer})" if caller.peer else ""
-    log.warning("%s%s", message, who, extra={"identity": caller.identity, "said": message})
+    uid = caller.peer.uid if caller.peer else ""
+    about = told(LogKind.CALL_DENIED, module=module, socket=caller.socket, uid=uid)
+    about |= {"identity": caller.identity, "said": message}
+    log.warning("%s%s", message, who, extra=about)
     return AccessError(Reason.ACCESS_DENIED, message, module=module, detail=why)

@@ -4,7 +4,8 @@
 A request is one operation, however many names it has.
 
 The log has a line of ``key=value`` for people and for grep; the file has a JSON object a line. An
-operation that found nothing to do is logged at level debug.
+operation that found nothing to do is logged at level debug, and a load that was refused is a
+warning.
 """
 
 import json
@@ -12,13 +13,15 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason
+from kmodd.log_kinds import Fact, LogKind, told
+from kmodd.names import is_plain_name, module_name_of_path
 
 WINDOW = 60.0
 """Seconds within which the lines of operations without effect are counted for each caller: a user
@@ -96,13 +99,13 @@ class AuditTrail:
 
     def write(self, finished: Finished) -> None:
         """Add the line of an operation; a file that cannot be written is complained of once."""
-        level = logging.DEBUG if finished.result == "unchanged" else logging.INFO
+        level = _level(finished)
         logged = log.isEnabledFor(level)
         if not logged and self._path is None:
             return
         if not finished.acted and not self._has_room(finished):
             return
-        self._write(_facts(finished), level if logged else None)
+        self._write(_facts(finished), level if logged else None, _told(finished))
 
     def has_what_is_unchanged(self) -> bool:
         """Tell whether an operation that neither did anything nor failed is written anywhere."""
@@ -117,7 +120,9 @@ class AuditTrail:
                 self._timer.cancel()
                 self._timer = None
         for caller, results in counted.values():
-            self._write(_count_facts(caller, results, self._window), logging.INFO)
+            facts = _count_facts(caller, results, self._window)
+            about = told(LogKind.OPERATIONS_COUNTED, **_caller_facts(caller))
+            self._write(facts, logging.INFO, about)
 
     def close(self) -> None:
         """Tell the counts, and close the file; a later line opens it again."""
@@ -142,9 +147,11 @@ class AuditTrail:
             self._counted.setdefault(who, (finished.caller, Counter()))[1][result] += 1
             return False
 
-    def _write(self, facts: Mapping[str, object], level: int | None) -> None:
+    def _write(
+        self, facts: Mapping[str, object], level: int | None, about: Mapping[str, object]
+    ) -> None:
         if level is not None:
-            log.log(level, "%s", _plain_line(facts))
+            log.log(level, "%s", _plain_line(facts), extra=about)
         if self._path is not None:
             with self._lock:
                 self._append(self._path, json.dumps(facts).encode() + b"\n")
@@ -172,6 +179,105 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC |
 
 
 _DENIALS = (Reason.ACCESS_DENIED.name, Reason.MODULE_DENIED.name)
+
+
+_LOADS = ("load", "insert", "hold")
+
+_REFUSALS = frozenset(
+    {
+        Reason.ACCESS_DENIED,
+        Reason.MODULE_DENIED,
+        Reason.MODULES_DISABLED,
+        Reason.COMMAND_REFUSED,
+        Reason.KERNEL_REFUSED,
+        Reason.KERNEL_PANIC,
+        Reason.MODULE_CRASHED,
+        Reason.INVALID_MODULE_FILE,
+        Reason.INVALID_MODULE_FORMAT,
+        Reason.UNKNOWN_SYMBOL,
+        Reason.SYMBOL_VERSION_MISMATCH,
+    }
+)
+"""Why a module that is there does not come into the kernel. What nobody has is asked for every
+day: the kernel itself asks for each file system and protocol that a program tries."""
+
+_KINDS = {
+    "load": LogKind.MODULES_LOADED,
+    "insert": LogKind.MODULES_LOADED,
+    "unload": LogKind.MODULES_UNLOADED,
+    "remove": LogKind.MODULES_UNLOADED,
+    "hold": LogKind.HOLD_BEGUN,
+    "release": LogKind.HOLD_ENDED,
+    "end-hold": LogKind.HOLD_ENDED,
+    "seal": LogKind.KERNEL_SEALED,
+}
+"""What kind of thing an operation is that was done, by its action."""
+
+_BY_NAME = ("load", "insert", "unload", "remove", "hold", "request")
+"""The actions on what is named by modules, aliases and files."""
+
+
+def _is_refused(finished: Finished) -> bool:
+    """Tell whether it is a load that somebody or something said no to."""
+    error = finished.error
+    return error is not None and finished.action in _LOADS and error.reason in _REFUSALS
+
+
+def _level(finished: Finished) -> int:
+    if finished.result == "unchanged":
+        return logging.DEBUG
+    return logging.WARNING if _is_refused(finished) else logging.INFO
+
+
+def _kind(finished: Finished) -> LogKind:
+    if _is_refused(finished):
+        return LogKind.LOAD_REFUSED
+    if finished.action == "end-connection":
+        return LogKind.CONNECTION_ENDED
+    if finished.error is not None:
+        return LogKind.OPERATION_FAILED
+    return _KINDS.get(finished.action, LogKind.OPERATION_DONE)
+
+
+def _told(finished: Finished) -> dict[str, object]:
+    """Return what the journal has of an operation beside the line."""
+    error = finished.error
+    return told(
+        _kind(finished),
+        operation=finished.number,
+        action=finished.action,
+        module=tuple(_modules(finished)),
+        result=finished.result,
+        errno=error.errno if error else "",
+        origin=finished.origin,
+        device=finished.device,
+        **_caller_facts(finished.caller),
+    )
+
+
+def _caller_facts(caller: Caller) -> dict[str, Fact]:
+    peer = caller.peer
+    facts: dict[str, Fact] = {"socket": caller.socket, "role": caller.role}
+    if peer is not None:
+        facts |= {"uid": peer.uid, "unit": peer.unit, "container": peer.container}
+        facts |= {"pid": peer.pid or ""}
+    return facts
+
+
+def _modules(finished: Finished) -> Iterable[str]:
+    """Return the modules that an operation was about, each once and by its normal name.
+
+    They are those that it loaded and unloaded, the one that its failure is about, and those that
+    were asked for by name.
+    """
+    names = [*finished.loaded, *finished.unloaded]
+    if finished.error is not None and finished.error.module:
+        names.append(finished.error.module)
+    if finished.action == "set-parameter":
+        names.append(finished.what.partition(".")[0])
+    elif finished.action in _BY_NAME:
+        names += finished.what.split()
+    return dict.fromkeys(filter(is_plain_name, map(module_name_of_path, names)))
 
 
 def _is_at(fd: int, path: Path) -> bool:

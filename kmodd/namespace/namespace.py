@@ -25,6 +25,7 @@ from kmodd.kernel.base import (
     ModuleDetails,
     ParameterValue,
 )
+from kmodd.log_kinds import LogKind, told
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
@@ -522,7 +523,8 @@ class Namespace:
         for name in names if not deny.is_empty else ():
             denial = deny.denial(module_name(name))
             if denial is not None:
-                log.warning("%s; it is loaded all the same", denial.message)
+                about = told(LogKind.DENIED_IS_LOADED, module=module_name(name))
+                log.warning("%s; it is loaded all the same", denial.message, extra=about)
 
     def _runner(
         self,

@@ -18,6 +18,7 @@ from kmodd.desired.merging import MergedWishes, merge
 from kmodd.desired.reconciling import moves_of, reconcile
 from kmodd.desired.wish import Wish, WishedState
 from kmodd.errors import KmoddError, Reason, StateError
+from kmodd.log_kinds import LogKind, told
 from kmodd.namespace.by_hand import ByHand
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.namespace import Namespace
@@ -427,7 +428,8 @@ class StateKeeper:
             level = _LEVELS.get(each.standing)
             if level is not None and not _fares_the_same(known.get(each.name), each):
                 place = each.wish.place if each.wish else "wished no more"
-                log.log(level, "%s: %s: %s", place, each.name, each.why)
+                about = told(LogKind.NOT_AS_WISHED, module=each.name, result=each.standing.name)
+                log.log(level, "%s: %s: %s", place, each.name, each.why, extra=about)
 
     def _drifted(self) -> set[str]:
         """Return which of the next modules show other parameters than at the last look."""

@@ -15,6 +15,7 @@ from kmodd.database.freshness import has_lost_none
 from kmodd.database.presence import has_module
 from kmodd.database.publish import Place, Publication, place_of, publish, withdraw
 from kmodd.errors import Reason, TreeError
+from kmodd.log_kinds import LogKind, told
 from kmodd.trees.sight import Sight
 
 CONTEST = 60.0
@@ -154,6 +155,7 @@ class Publisher:
                 directory,
                 len(database.modules),
                 len(publication.written),
+                extra=told(LogKind.TREE_PUBLISHED, release=self._directory.name),
             )
             if counts and self._is_contest():
                 return None
@@ -162,7 +164,8 @@ class Publisher:
     def _note_problem(self, why: str) -> None:
         """Note why the files are not those in force, and log it once."""
         if self.problem != why:
-            log.warning("%s; the databases are in force in memory", why)
+            about = told(LogKind.TREE_NOT_PUBLISHED, release=self._directory.name)
+            log.warning("%s; the databases are in force in memory", why, extra=about)
         self.problem = why
 
     def _is_contest(self) -> bool:
@@ -171,7 +174,10 @@ class Publisher:
         again = now - self._overwritten_at < CONTEST
         self._overwritten_at = now
         if not again:
-            log.warning("%s: another program wrote over the databases", self._directory)
+            about = told(LogKind.TREE_NOT_PUBLISHED, release=self._directory.name)
+            log.warning(
+                "%s: another program wrote over the databases", self._directory, extra=about
+            )
             return False
         self.is_contested = True
         self.problem = f"{self._directory}: another program keeps writing over the databases"

@@ -20,6 +20,7 @@ from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
+from kmodd.log_kinds import LogKind, told
 from kmodd.state import RecordStore, Retries
 from kmodd.trees.generation import (
     Generation,
@@ -481,7 +482,8 @@ class Tree:
         return replace(generation, publication=publication, problem=self._publisher.problem)
 
     def _keep_old(self, error: TreeError) -> None:
-        log.error("%s: %s", self.directory, error.message)
+        about = told(LogKind.TREE_NOT_READ, release=self.directory.name)
+        log.error("%s: %s", self.directory, error.message, extra=about)
         found = self._in_force
         if isinstance(found, Generation):
             self._swap(replace(found, problem=error.message))

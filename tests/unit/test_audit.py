@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from kmodd.access.caller import Caller, Role
+from kmodd.access.peer import Peer
 from kmodd.errors import AccessError, KmoddError, Reason, StateError
 from kmodd.kernel.base import InsertFlags
+from kmodd.log_kinds import LogKind
 from kmodd.namespace import AuditTrail, Namespace, RequestContext
 from kmodd.namespace.audit import LINES, Finished
-from kmodd.plan import LoadRequest, UnloadRequest
+from kmodd.plan import DenyList, LoadRequest, UnloadRequest
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_on
 
@@ -203,3 +205,74 @@ def test_what_changes_nothing_has_so_many_lines_a_socket_and_what_does_has_all(
     audit.write(finished(1, acted=False, error=failure))
     assert lines(trail)[-1]["operation"] == 1
     audit.close()
+
+
+def test_the_journal_is_told_of_every_module_and_of_the_caller(
+    namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kmodd.audit")
+    peer = Peer(uid=1000, gids=frozenset({1000}), pid=7, unit="session-1.scope")
+    call = RequestContext(caller=Caller("/run/x/kmodd.sock", Role.ADMIN, peer=peer))
+    namespace.load(LoadRequest(name="pci:nobodys*"), call)
+    namespace.load(LoadRequest(name="world"), call)
+    namespace.set_parameter("greet", "times", "2", call)
+    namespace.unload(UnloadRequest(name="world"), call)
+    with namespace.hold([LoadRequest(name="greet")], call, unload=True, note="me"):
+        pass
+    assert [(kind(each), facts(each)["module"]) for each in caplog.records] == [
+        (LogKind.OPERATION_FAILED, ()),
+        (LogKind.MODULES_LOADED, ("greet", "world")),
+        (LogKind.OPERATION_DONE, ("greet",)),
+        (LogKind.MODULES_UNLOADED, ("world", "greet")),
+        (LogKind.HOLD_BEGUN, ("greet",)),
+        (LogKind.HOLD_ENDED, ("greet",)),
+    ]
+    about = facts(caplog.records[1])
+    number = about.pop("operation")
+    assert f"operation={number} " in caplog.records[1].getMessage()
+    assert {name: value for name, value in about.items() if value} == {
+        "action": "load",
+        "module": ("greet", "world"),
+        "result": "done",
+        "socket": "/run/x/kmodd.sock",
+        "role": "admin",
+        "uid": 1000,
+        "pid": 7,
+        "unit": "session-1.scope",
+    }
+
+
+def test_a_load_that_is_refused_is_a_warning_and_one_of_nothing_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kmodd.audit")
+    deny = DenyList((("greet", "not here"),))
+    namespace, _ = namespace_on(module_tree(tmp_path / "root"), deny=deny)
+    loader = RequestContext(caller=Caller("/run/x/kmodd.sock", Role.LOADER, allow=("hello",)))
+    namespace.load(LoadRequest(name="nosuch"), CALL)
+    namespace.load(LoadRequest(name="world"), CALL)
+    with pytest.raises(KmoddError, match="greet"):
+        namespace.insert((SOURCES / "world.ko").read_bytes(), "world.ko", "", InsertFlags.NONE)
+    namespace.load(LoadRequest(name="gplsym"), loader)
+    namespace.load(LoadRequest(name="hello"), CALL)
+    namespace.remove("hello")
+    assert [
+        (each.levelname, kind(each), facts(each)["result"], facts(each)["module"])
+        for each in caplog.records
+        if each.name == "kmodd.audit"
+    ] == [
+        ("INFO", LogKind.OPERATION_FAILED, "MODULE_NOT_FOUND", ("nosuch",)),
+        ("WARNING", LogKind.LOAD_REFUSED, "MODULE_DENIED", ("greet", "world")),
+        ("WARNING", LogKind.LOAD_REFUSED, "UNKNOWN_SYMBOL", ("world",)),
+        ("WARNING", LogKind.LOAD_REFUSED, "ACCESS_DENIED", ("gplsym",)),
+        ("INFO", LogKind.MODULES_LOADED, "done", ("hello",)),
+        ("INFO", LogKind.MODULES_UNLOADED, "done", ("hello",)),
+    ]
+
+
+def kind(record: logging.LogRecord) -> object:
+    return record.__dict__["kind"]
+
+
+def facts(record: logging.LogRecord) -> dict[str, Any]:
+    return dict(record.__dict__["facts"])
