@@ -21,6 +21,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from kmodctl import Client, KmodctlError
+from kmodd.log_kinds import LogKind
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
 from tests.realkernel.guest import hints
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> None:
             killed_under_calls,
             stopped_process,
             journal,
+            journal_of_a_module,
             front_killed_under_calls,
             wished,
             ended,
@@ -385,9 +387,30 @@ def journal(_session: Session) -> Record:
             for entry in ours
             if int(entry["PRIORITY"]) <= 4
             and entry not in left_out
-            and not entry["MESSAGE"].startswith(("refused to ", "the same or the like "))
+            and not entry["MESSAGE"].startswith(
+                ("refused to ", "the same or the like ", "operation=")
+            )
             and not (str(STATE) in entry["MESSAGE"] and " cannot be kept: " in entry["MESSAGE"])
         ],
+    }
+
+
+def journal_of_a_module(_session: Session) -> Record:
+    """What the journal has of a module that came as a dependency, and of one that was refused."""
+    subprocess.run(["journalctl", "--update-catalog"], check=True)
+    loaded = journal_entries("KMODD_MODULE=greet", "KMODD_ACTION=load", "KMODD_RESULT=done")
+    refused = journal_entries("KMODD_MODULE=halfway", "PRIORITY=4")
+    explained = subprocess.run(
+        ["journalctl", "--no-pager", "-x", f"MESSAGE_ID={LogKind.LOAD_REFUSED.value}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = ("_SYSTEMD_UNIT", "SYSLOG_IDENTIFIER", "MESSAGE_ID", "KMODD_UID", "KMODD_MODULE")
+    return {
+        "loaded": {name: loaded[0][name] for name in names},
+        "refused": {name: refused[0][name] for name in names},
+        "explained": [line for line in explained.stdout.splitlines() if "Subject: " in line][-1],
     }
 
 

@@ -176,6 +176,8 @@ cp {source}/sysusers.d/kmodd.conf /newroot/etc/sysusers.d
 cp {source}/tmpfiles.d/kmodd.conf /newroot/etc/tmpfiles.d
 chroot /newroot systemd-sysusers kmodd.conf
 cp {source}/kmodd.toml /newroot/etc/kmodd
+mkdir -p /newroot/usr/local/lib/systemd/catalog
+cp {source}/kmodd.catalog /newroot/usr/local/lib/systemd/catalog
 """
 
 

@@ -92,9 +92,13 @@ def systemctl(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def journal_entries() -> list[dict[str, Any]]:
-    """Return what the unit wrote, and what systemd wrote of it, the oldest first."""
-    command = ["journalctl", "--unit=kmodd.service", "--output=json", "--no-pager"]
+def journal_entries(*matches: str) -> list[dict[str, Any]]:
+    """Return what the unit wrote, and what systemd wrote of it, the oldest first.
+
+    With ``matches`` only what has these fields, whoever wrote it.
+    """
+    command = ["journalctl", "--output=json", "--no-pager"]
+    command += matches or ["--unit=kmodd.service"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in answer.stdout.splitlines()]
 

@@ -4,6 +4,7 @@
 import errno
 from itertools import groupby
 
+from kmodd.log_kinds import LogKind
 from kmodd.settings import Limits
 from tests.realkernel.boots import Outcomes
 
@@ -267,6 +268,20 @@ def test_the_journal_has_priorities(service: Outcomes) -> None:
         "Read-only file system; the databases are in force in memory",
         "starting anew",
     ]
+
+
+def test_the_journal_knows_which_modules_a_line_is_about(service: Outcomes) -> None:
+    record = service.of("journal_of_a_module")
+    about = {"_SYSTEMD_UNIT": "kmodd.service", "SYSLOG_IDENTIFIER": "kmodd", "KMODD_UID": "0"}
+    assert record["loaded"] == about | {
+        "MESSAGE_ID": LogKind.MODULES_LOADED.value,
+        "KMODD_MODULE": ["greet", "world"],
+    }
+    assert record["refused"] == about | {
+        "MESSAGE_ID": LogKind.LOAD_REFUSED.value,
+        "KMODD_MODULE": "halfway",
+    }
+    assert "A module was not let into the kernel: " in record["explained"]
 
 
 def test_it_stops_within_the_drain_under_many_calls_of_many_names(service: Outcomes) -> None:

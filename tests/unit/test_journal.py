@@ -4,6 +4,7 @@
 import fcntl
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+import kmodd
 from kmodd.host.journal import VALUES_MAX, JournalHandler
 from kmodd.log_kinds import LogKind, told
+from tests.support.require import require
 
+SYSTEMD = Path(__file__).parents[2] / "systemd"
 MESSAGE_MAX = 1 << 20
 LARGE = "x" * (4 << 20)
 """More than a datagram takes."""
@@ -152,3 +156,35 @@ def test_without_a_journal_stderr_has_it(tmp_path: Path, journal: Journal) -> No
     said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert said == "<3>two\\x0athree\n"
     assert dict(journal.entry())["MESSAGE"] == "one"
+
+
+def test_the_catalog_explains_each_kind_by_the_facts_that_there_are(tmp_path: Path) -> None:
+    journalctl = require("journalctl", "systemd reads its catalog itself")
+    place = tmp_path / "usr/lib/systemd/catalog"
+    place.mkdir(parents=True)
+    (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
+    (place / "kmodd.catalog").write_bytes((SYSTEMD / "kmodd.catalog").read_bytes())
+    shown = [
+        subprocess.run(
+            [journalctl, f"--root={tmp_path}", *words], capture_output=True, text=True, check=True
+        )
+        for words in (["--update-catalog"], ["--dump-catalog"])
+    ]
+    assert shown[0].stderr == ""
+    entries = dict(
+        entry.split("\n", 1) for entry in re.split(r"^-- ", shown[1].stdout, flags=re.M)[1:]
+    )
+    assert sorted(entries) == sorted(kind.value for kind in LogKind)
+    facts = set(re.findall(r"@(\w+)@", shown[1].stdout))
+    sources = "".join(path.read_text() for path in Path(kmodd.__file__).parent.rglob("*.py"))
+    for fact in facts:
+        name = fact.removeprefix("KMODD_").lower()
+        assert f"{name}=" in sources or f'"{name}":' in sources, fact
+
+
+def test_the_kinds_keep_their_numbers() -> None:
+    """Who looks for a kind in an old journal finds it by the number it had."""
+    numbers = [kind.value for kind in LogKind]
+    assert len(set(numbers)) == len(numbers)
+    assert all(re.fullmatch("[0-9a-f]{32}", number) for number in numbers)
+    assert LogKind.LOAD_REFUSED.value == "465ec0a706624136b5048ed1038b816d"
