@@ -381,18 +381,23 @@ def _trees(settings: Settings) -> Trees:
 def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
     """Return the kernel, opened; raises KmoddError. What an image says is kept in ``images``."""
 
+    def listed() -> Mapping[str, ModuleRecord]:
+        generation = trees.in_force()
+        return generation.database.modules if generation else {}
+
     def modules() -> Mapping[str, ModuleRecord]:
         generation = trees.in_force()
         if generation is not None and generation.is_provisional:
             with contextlib.suppress(KmoddError):
-                generation = trees.rebuild()
-        return generation.database.modules if generation else {}
+                trees.rebuild()
+        return listed()
 
     options = KernelOptions(
         release=trees.release,
         root=trees.root,
         trees=trees.directory,
         modules=modules,
+        listed=listed,
         images=ImageStore(images) if images else None,
         command_line=settings.kernel_command_line,
         run_code=settings.run_code,

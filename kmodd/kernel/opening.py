@@ -22,15 +22,17 @@ class KernelOptions:
     """What a kernel is opened with.
 
     One that is not the machine's is that of ``release``, found in the system root ``root`` whose
-    trees are in ``trees``; ``modules`` tells the records of the release's modules by name, and
-    ``images`` keeps what its image says. It is booted with ``command_line``; with ``run_code`` it
-    runs modules' own code, where the emulator's library is installed.
+    trees are in ``trees``; ``modules`` tells the records of the release's modules by name,
+    ``listed`` those of which little but the path may be known as yet, and ``images`` keeps what its
+    image says. It is booted with ``command_line``; with ``run_code`` it runs modules' own code,
+    where the emulator's library is installed.
     """
 
     release: str
     root: Path
     trees: Path
     modules: Callable[[], Mapping[str, Any]]
+    listed: Callable[[], Mapping[str, Any]] | None = None
     images: "ImageKeeper | None" = None
     command_line: str = ""
     run_code: bool = True
@@ -65,7 +67,12 @@ def _emulated(options: KernelOptions) -> Kernel:
     from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 
     source = VmlinuxSource(
-        options.root, options.release, options.trees, options.modules, options.images
+        options.root,
+        options.release,
+        options.trees,
+        options.modules,
+        options.images,
+        options.listed,
     )
     return IsolatedKernel(
         options.release,

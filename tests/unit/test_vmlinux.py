@@ -170,6 +170,35 @@ def test_a_start_reads_no_image_that_an_earlier_one_has_read(
         VmlinuxSource(tmp_path, OF_IMAGE, trees, dict, store)
 
 
+def test_what_the_image_tells_is_had_of_no_module(tmp_path: Path) -> None:
+    trees = tmp_path / "lib/modules"
+    kernel = trees / OF_IMAGE / "kernel"
+    kernel.mkdir(parents=True)
+    (kernel / "other.ko").write_bytes(write_module(ModuleSpec(name="other", vermagic="other")))
+    (kernel / "own.ko").write_bytes(write_module(ModuleSpec(name="own", vermagic=VERMAGIC)))
+    asked: list[str] = []
+
+    def read() -> Mapping[str, ModuleRecord]:
+        asked.append("read")
+        return modules(record("own"))
+
+    def listed() -> Mapping[str, ModuleRecord]:
+        return modules(record("other"), record("own"))
+
+    def source() -> VmlinuxSource:
+        return VmlinuxSource(tmp_path, OF_IMAGE, trees, read, listed=listed)
+
+    assert source()().source == FROM_MODULES
+    assert asked == ["read"]
+    image_in(tmp_path)
+    found = source()
+    first = found()
+    assert asked == ["read"]
+    assert set(first.symbols) == {each[0] for each in EXPORTS}
+    assert first.machine == MachineType(64, "little", 62)
+    assert found() is first  # though what is listed is another mapping each time
+
+
 def test_without_one_the_kernel_offers_what_modules_import_and_none_exports(
     tmp_path: Path,
 ) -> None:

@@ -50,6 +50,9 @@ SYMVERS_PLACES = (
 SYMVERS_MAX = 64 << 20
 """Bytes of a Module.symvers that are read at most; Debian's has 2 MB."""
 
+SAMPLED = 100
+"""Modules that are looked into at most for one of the kernel's own build."""
+
 COMPILER_MAX = 128
 """Bytes of a compiler's name that are kept."""
 
@@ -96,14 +99,16 @@ class VmlinuxSource:
         trees: Path,
         modules: Callable[[], Modules],
         images: ImageKeeper | None = None,
+        listed: Callable[[], Modules] | None = None,
     ) -> None:
         """``trees`` is the directory of releases, ``modules`` tells the release's records.
 
         ``images`` keeps what the release's image says; without it the image is read each time.
+        ``listed`` tells records of which only the path need be known, and is asked in place of
+        ``modules`` where the image says the rest: that needs no reading of the tree.
         """
         self._release = release
         self._directory = trees / release
-        self._modules = modules
         self._lock = threading.Lock()
         self._exported: set[str] = set()
         self._seen: Modules | None = None
@@ -117,6 +122,8 @@ class VmlinuxSource:
             *read_certificates(find_in_root(root, release, CERTIFICATE_PLACES)),
         )
         self._symbols, self._source = _symbols_of(self._image, path, find_symvers(root, release))
+        tells_all = self._symbols is not None and self._image is not None and self._image.vermagic
+        self._modules = listed if listed is not None and tells_all else modules
 
     def __call__(self) -> Vmlinux:
         """Return the Vmlinux; the same value while the tree is the same."""
@@ -124,12 +131,12 @@ class VmlinuxSource:
             modules = self._modules()
             if modules is not self._seen:
                 self._seen = modules
-                self._vmlinux = self._derive(modules)
+                derived = self._derive(modules)
+                if derived != self._vmlinux:
+                    self._vmlinux = derived
             return self._vmlinux
 
     def _derive(self, modules: Modules) -> Vmlinux:
-        for module in modules.values():
-            self._exported.update(name for name, _ in module.exports)
         image = self._image
         vermagic = (image.vermagic if image else "") or common_vermagic(
             each.vermagic for each in modules.values()
@@ -137,6 +144,8 @@ class VmlinuxSource:
         sample = self._sample(modules, vermagic)
         symbols = self._symbols
         if symbols is None:
+            for module in modules.values():
+                self._exported.update(name for name, _ in module.exports)
             symbols = symbols_from_modules(modules.values(), self._exported)
             if sample is not None and sample.layout_crc is not None:
                 symbols["module_layout"] = CoreSymbol(sample.layout_crc)
@@ -156,12 +165,17 @@ class VmlinuxSource:
         )
 
     def _sample(self, modules: Modules, vermagic: str) -> Sample | None:
-        """Look into the first module of the kernel's own build that can be read."""
+        """Look into the first module of the kernel's own build that can be read.
+
+        Of those whose version magic is not known without, no more than SAMPLED are looked into.
+        """
         own = [module for module in modules.values() if module.vermagic == vermagic]
-        for module in sorted(own, key=lambda each: not each.path.startswith("kernel/")):
+        unknown = [module for module in modules.values() if not module.vermagic][:SAMPLED]
+        for module in sorted(own or unknown, key=lambda each: not each.path.startswith("kernel/")):
             try:
                 with ModuleFile.open(str(self._directory / module.path)) as file:
-                    return sample_of(file)
+                    if own or file.modinfo_get("vermagic") == vermagic:
+                        return sample_of(file)
             except (OSError, ModuleFileError):
                 continue
         return None
