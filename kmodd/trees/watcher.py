@@ -128,12 +128,20 @@ class Watcher:
                 return
 
     def _first_tick(self) -> None:
-        self._trees.clear_leftovers()
-        self._tick()
+        """Look around, but leave what is served as an earlier life left it to the next look.
 
-    def _tick(self) -> None:
+        To verify it takes a processor for as long as all else that a start does.
+        """
+        self._trees.clear_leftovers()
+        self._tick(
+            frozenset(each.directory.name for each in self._trees.known() if each.is_provisional())
+        )
+
+    def _tick(self, but: frozenset[str] = frozenset()) -> None:
         if self.observer.watch((self._trees.directory, *self._config_directories())):
-            self.touch_all()
+            for release in self._trees.releases():
+                if release not in but:
+                    self._debouncer.touch(release)
         self.observer.watch_linked(self._linked_directories())
         if self._is_remounted.is_set():
             self._is_remounted.clear()
@@ -142,6 +150,8 @@ class Watcher:
         for release in self._trees.releases():
             if self._stopping.is_set():
                 return
+            if release in but:
+                continue
             tree = self._trees.tree(release)
             tree.mend()
             self._look_at(release)

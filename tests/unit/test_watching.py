@@ -384,6 +384,23 @@ def test_who_watches_a_tree_verifies_what_is_provisional(tree: ModuleTree) -> No
         wait_until(lambda: not trees.current(at_once=True).is_provisional)
 
 
+def test_a_start_leaves_what_is_provisional_to_the_next_look(tree: ModuleTree) -> None:
+    Trees(tree.root, tree.release, patience=0.0).rebuild()
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    assert trees.serve_published()
+    verified: list[bool] = []
+    looked = threading.Semaphore(0)
+
+    def also() -> None:
+        verified.append(not trees.current(at_once=True).is_provisional)
+        looked.release()
+
+    with watching(trees, AT_ONCE, also):
+        assert looked.acquire(timeout=60)
+        assert looked.acquire(timeout=60)
+    assert verified[:2] == [False, True]
+
+
 def remove_module(tree: ModuleTree) -> None:
     (tree.directory / "kernel/drivers/lower.ko").unlink()
 
