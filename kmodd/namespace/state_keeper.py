@@ -384,7 +384,8 @@ class StateKeeper:
         Where there is no database to go by, that is said of each.
         """
         try:
-            generation = self._trees.current(treeless=True)
+            # Where nothing is wished, it need not be known of a tree what an earlier life left.
+            generation = self._trees.current(treeless=True, at_once=not merged.wishes)
         except KmoddError as error:
             return _Looked(tuple(_unknown(wish, facts, error) for wish in merged.wishes))
         denied = frozenset(w.name for w in merged.wishes if w.state is WishedState.DENIED)

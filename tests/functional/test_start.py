@@ -4,8 +4,19 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from kmodctl import Client
+from kmodd.daemon import running
+from kmodd.settings import Settings, SocketSettings, Timing
+from kmodd.trees import Trees
 from tests.support.daemon import running_daemon, wait_until
+from tests.support.elf_writer import ModuleSpec, write_module
+from tests.support.kernel_image import RELEASE, VERMAGIC, bz_image, write_vmlinux
+from tests.support.kernel_image import pack as packed
+from tests.support.kernel_image import vmlinux_sections as sections
 from tests.support.tree import ModuleTree
+from tests.support.wishes import wishes
 
 
 def configure(tree: ModuleTree, **files: str) -> None:
@@ -41,3 +52,34 @@ def test_modules_load_d_is_left_alone_unless_asked_for(modules_root: ModuleTree)
     configure(modules_root, a="world\n")
     with running_daemon(modules_root.root) as daemon, daemon.client() as client:
         assert client.list_modules() == []
+
+
+@pytest.mark.parametrize("wished", ["", wishes("plain loaded")])
+def test_a_start_reads_no_tree_whose_databases_are_there_unless_something_is_wished(
+    tmp_path: Path, wished: str
+) -> None:
+    tree = ModuleTree(tmp_path / "root", RELEASE)
+    (tree.directory / "kernel").mkdir(parents=True)
+    (tree.directory / "kernel/plain.ko").write_bytes(
+        write_module(ModuleSpec(name="plain", vermagic=VERMAGIC, versions=()))
+    )
+    image = tree.root / f"boot/vmlinuz-{RELEASE}"
+    image.parent.mkdir()
+    image.write_bytes(bz_image(packed(write_vmlinux(sections()), "zstd")))
+    Trees(tree.root, RELEASE, patience=0.0).rebuild()
+    (tmp_path / "state.d").mkdir()
+    (tmp_path / "state.d/a.toml").write_text(wished)
+    socket = tmp_path / "s"
+    settings = Settings(
+        root=tree.root,
+        sockets=(SocketSettings(path=socket),),
+        timing=Timing(poll=3600.0, debounce=3600.0, debounce_max=3600.0),
+        desired_state=tmp_path / "state.d",
+    )
+    with running(settings) as daemon, Client(str(socket)) as client:
+        found = daemon.parts.trees.in_force()
+        assert found is not None
+        assert found.is_provisional == (not wished)
+        assert [each.name for each in client.list_modules()] == ["plain"] * bool(wished)
+        client.load("plain")
+        assert client.get_module("plain").module.name == "plain"
