@@ -15,7 +15,7 @@ from typing import Any
 
 from kmodd.database.inventory import FileStamp, Inventory, ModuleRecord
 
-HEADER = b"kmodd module records 2\n"
+HEADER = b"kmodd module records 3\n"
 """Another version is another header, and what is cached under the old one is read again."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
@@ -61,6 +61,7 @@ def dump(inventory: Inventory, published: Mapping[str, FileStamp]) -> bytes:
                 numbers(record.imports),
                 *(list(record.aliases), list(record.softdeps), list(record.weakdeps)),
                 number(record.vermagic),
+                record.description,
             ]
         )
     content = {
@@ -98,7 +99,8 @@ def load(data: bytes) -> Remembered:
 
 
 def _record(row: list[Any], table: list[str]) -> ModuleRecord:
-    path, name, stamp, exports, crcs, imports, aliases, softdeps, weakdeps, vermagic = row
+    path, name, stamp, exports, crcs, imports, aliases, softdeps, weakdeps, *last = row
+    vermagic, description = last
     return ModuleRecord(
         path=path,
         name=table[name],
@@ -109,4 +111,5 @@ def _record(row: list[Any], table: list[str]) -> ModuleRecord:
         softdeps=tuple(softdeps),
         weakdeps=tuple(weakdeps),
         vermagic=table[vermagic],
+        description=description,
     )

@@ -42,8 +42,9 @@ class ModuleRecord(NamedTuple):
     file lies outside it (depmod.d's ``external``). ``exports`` are the symbols with their CRCs as
     depmod sees them, ``imports`` the symbols that the module needs of others, in the order of its
     symbol table. ``aliases``, ``softdeps`` and ``weakdeps`` are the raw strings of .modinfo in
-    file order. ``error`` says why the file could not be read; such a record is listed with
-    nothing of its contents.
+    file order, ``description`` is the first of that name, cut short where it is very long.
+    ``error`` says why the file could not be read; such a record is listed with nothing of its
+    contents.
     """
 
     path: str
@@ -55,6 +56,7 @@ class ModuleRecord(NamedTuple):
     softdeps: tuple[str, ...] = ()
     weakdeps: tuple[str, ...] = ()
     vermagic: str = ""
+    description: str = ""
     error: str = ""
 
 

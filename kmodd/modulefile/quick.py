@@ -45,7 +45,11 @@ class Contents(NamedTuple):
     softdeps: tuple[str, ...]
     weakdeps: tuple[str, ...]
     vermagic: str
+    description: str
 
+
+DESCRIPTION_MAX = 1024
+"""Characters of a description that are kept of each module (the longest of Debian's has 136)."""
 
 MAX_PLAIN = 4 << 20
 """Bytes of the largest section that is read here (the largest of Debian's has 624,648)."""
@@ -65,7 +69,7 @@ _SYMTAB, _NOBITS = 2, 8
 _NO_SECTION = (0, 0xFFF1)
 
 _ZERO_IS_ONE = b"\x01" + bytes(255)
-_KEYS = ("alias", "softdep", "weakdep", "vermagic")
+_KEYS = ("alias", "softdep", "weakdep", "vermagic", "description")
 
 
 class _UnusualError(Exception):
@@ -109,6 +113,7 @@ def read_careful(module: ModuleFile) -> Contents:
         softdeps=tuple(values["softdep"]),
         weakdeps=tuple(values["weakdep"]),
         vermagic=intern("".join(values["vermagic"][:1])),
+        description="".join(values["description"][:1])[:DESCRIPTION_MAX],
     )
 
 
@@ -293,12 +298,13 @@ def _version_pattern() -> Callable[[str], list[str]]:
 _find_versions: Callable[[str], list[str]] | None = None
 
 
-def _modinfo(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]:
-    """Return the aliases, softdeps, weakdeps and the vermagic of a ``.modinfo``."""
+def _modinfo(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str, str]:
+    """Return the aliases, softdeps, weakdeps, vermagic and description of a ``.modinfo``."""
     values: dict[str, list[str]] = {key: [] for key in _KEYS}
     for string in data.decode("utf-8", "surrogateescape").split("\0"):
         key, _, value = string.partition("=")
         if key in values:
             values[key].append(value)
-    aliases, softdeps, weakdeps, vermagics = map(tuple, values.values())
-    return aliases, softdeps, weakdeps, intern("".join(vermagics[:1]))
+    aliases, softdeps, weakdeps, vermagics, descriptions = map(tuple, values.values())
+    description = "".join(descriptions[:1])[:DESCRIPTION_MAX]
+    return aliases, softdeps, weakdeps, intern("".join(vermagics[:1])), description

@@ -49,6 +49,8 @@ PLAIN = [
     write_module(ModuleSpec(crcs="none", exports=FULL.exports)),
     write_module(ModuleSpec(extended_versions=True, imports=FULL.imports)),
     write_module(ModuleSpec(modinfo=(("description", "größer"), ("alias", "\udcff*")))),
+    write_module(ModuleSpec(modinfo=(("description", "first"), ("description", "second")))),
+    write_module(ModuleSpec(modinfo=(("description", "long " * 1000),))),
     *(path.read_bytes() for path in MODULES),
 ]
 
