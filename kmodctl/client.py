@@ -244,6 +244,29 @@ class Client(Connection):
         method = DatabaseService.GetDependencies
         return self._call(method, method.request(name=name, release=release))
 
+    def find_modules(
+        self,
+        *words: str,
+        pattern: str = "",
+        release: str = "",
+        builtin: bool = False,
+        descriptions: bool = True,
+    ) -> "Iterator[database_service_pb2.FoundModule]":
+        """Yield a tree's modules whose names match ``pattern`` and of which ``words`` are said.
+
+        With ``builtin`` those are among them that are built into the kernel.
+        """
+        method = DatabaseService.FindModules
+        request = method.request(
+            words=words,
+            pattern=pattern,
+            release=release,
+            builtin=builtin,
+            descriptions=descriptions,
+        )
+        for message in self._stream(method, request):
+            yield from message.modules
+
     def static_nodes(self, release: str = "") -> "list[database_service_pb2.StaticNode]":
         """Return the device nodes that load a module when they are opened."""
         method = DatabaseService.GetStaticNodes

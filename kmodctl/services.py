@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         WhoAmIResponse,
     )
     from kmodd.v1.database_service_pb2 import (
+        FindModulesRequest,
+        FindModulesResponse,
         GetConfigurationRequest,
         GetConfigurationResponse,
         GetDependenciesRequest,
@@ -189,6 +191,14 @@ class DatabaseService:
     )
     """Tells what a module needs, and what that needs, as far down as it goes. Fails with
     MODULE_NOT_FOUND."""
+
+    FindModules: "Stream[FindModulesRequest, FindModulesResponse]" = Stream(
+        "/kmodd.v1.DatabaseService/FindModules",
+        "database_service_pb2.FindModulesRequest",
+        "database_service_pb2.FindModulesResponse",
+    )
+    """Streams the modules of a tree whose names match a pattern, or of which words are said in a
+    name, a description or an alias."""
 
     GetStaticNodes: "Unary[GetStaticNodesRequest, GetStaticNodesResponse]" = Unary(
         "/kmodd.v1.DatabaseService/GetStaticNodes",

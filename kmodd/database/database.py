@@ -13,7 +13,7 @@ from kmodd.records import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from kmodd.database.closures import Closure
     from kmodd.database.inventory import Inventory, ModuleRecord
@@ -88,6 +88,10 @@ class Database:
     def builtin_modinfo(self) -> bytes:
         """What modules.builtin.modinfo has, nothing where there is no such file."""
         return self.inventory.builtin_modinfo or b""
+
+    def names(self) -> Iterable[str]:
+        """Return the names of all modules, in the order of priority."""
+        return self.modules
 
     def module(self, name: str) -> ModuleRecord | None:
         """Return the record of the module ``name`` (spelled with underscores), if there is one."""

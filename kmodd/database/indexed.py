@@ -12,7 +12,7 @@ from mmap import ACCESS_READ, mmap
 
 from kmodd.database import trie
 from kmodd.database.inventory import NO_STAMP, ModuleRecord
-from kmodd.database.text import read_softdeps
+from kmodd.database.text import decode, read_softdeps
 from kmodd.errors import Reason, TreeError
 from kmodd.names import module_name_of_path
 
@@ -81,6 +81,14 @@ class IndexedTree:
         """Have a module that is in no file; ``needs`` are in the order to load them."""
         self._records[record.name] = record
         self._needs[record.name] = needs
+
+    def names(self) -> list[str]:
+        """Return the names of all modules."""
+
+        def keys(index: bytes | mmap, _query: str) -> list[str]:
+            return [decode(key) for key, _, _ in trie.read_index(index)]
+
+        return self._search(keys, "modules.dep.bin", "")
 
     def module(self, name: str) -> ModuleRecord | None:
         """Return the record of the module ``name``: its path and its soft dependencies."""

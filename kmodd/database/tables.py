@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What those who look up names and plan ask of a tree's databases, wherever these are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from mmap import mmap
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Tables(Protocol):
     @property
     def builtin_modinfo(self) -> bytes:
         """What builtin modules say of themselves."""
+
+    def names(self) -> Iterable[str]:
+        """Return the names of all modules."""
 
     def module(self, name: str, /) -> ModuleRecord | None:
         """Return the record of a module."""

@@ -441,6 +441,53 @@ class ModuleNeeds(Message):
     )
 
 
+class FindModulesRequest(Message):
+    """Asks which modules there are in a tree."""
+
+    release: str = ""
+    pattern: str = ""
+    words: "list[str]" = repeated()
+    builtin: bool = False
+    descriptions: bool = False
+
+    FIELDS = (
+        (1, "release", "string", "", ""),
+        (2, "pattern", "string", "", ""),
+        (3, "words", "string", "repeated", ""),
+        (4, "builtin", "bool", "", ""),
+        (5, "descriptions", "bool", "", ""),
+    )
+
+
+class FindModulesResponse(Message):
+    """Some of the modules. They come by their names; where words are looked for, those first that
+    have one in the name, then those that have one in the description."""
+
+    modules: "list[FoundModule]" = repeated()
+
+    FIELDS = (
+        (1, "modules", "message", "repeated", "database_service.FoundModule"),
+    )
+
+
+class FoundModule(Message):
+    """A module that was found in a tree."""
+
+    name: str = ""
+    path: str = ""
+    builtin: bool = False
+    description: str = ""
+    aliases: "list[str]" = repeated()
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "path", "string", "", ""),
+        (3, "builtin", "bool", "", ""),
+        (4, "description", "string", "", ""),
+        (5, "aliases", "string", "repeated", ""),
+    )
+
+
 class GetStaticNodesRequest(Message):
     """Asks for the device nodes."""
 
@@ -555,6 +602,15 @@ class DatabaseServiceStub:
         MODULE_NOT_FOUND."""
         return self._channel.call(
             "/kmodd.v1.DatabaseService/GetDependencies", request, GetDependenciesResponse
+        )
+
+    def find_modules(
+        self, request: FindModulesRequest
+    ) -> "Iterator[FindModulesResponse]":
+        """Streams the modules of a tree whose names match a pattern, or of which words are said in
+        a name, a description or an alias."""
+        return self._channel.stream(
+            "/kmodd.v1.DatabaseService/FindModules", request, FindModulesResponse
         )
 
     def get_static_nodes(

@@ -25,11 +25,13 @@ from kmodd.plan.unload import plan_unload
 from kmodd.queries.lookups import Lookups
 from kmodd.queries.messages import (
     configuration_messages,
+    found_messages,
     info_message,
     needs_message,
     node_message,
     problem_lines,
     resolution_message,
+    search_of,
     text,
     texts,
 )
@@ -118,6 +120,13 @@ class Answers:
             names, modules, database_service
         )
         return needs
+
+    def find_modules(
+        self, request: database_service.FindModulesRequest
+    ) -> Iterator[database_service.FindModulesResponse]:
+        """Yield the modules of a tree that are looked for."""
+        found = self._lookups.search(search_of(request), request.release)
+        return found_messages(found, database_service, descriptions=request.descriptions)
 
     def get_static_nodes(
         self, request: database_service.GetStaticNodesRequest
@@ -316,19 +325,16 @@ class _Trees:
 
 
 class _ReadTree(IndexedTree):
-    """Databases whose records also have what the modules' files say that they import."""
+    """Databases whose records also have what the modules' files say that they import, and are."""
 
     def _looked_up(self, name: str) -> ModuleRecord | None:
-        from kmodd.modulefile import ModuleFile
+        from kmodd.database.record import read_record
 
         record = super()._looked_up(name)
         if record is None:
             return None
-        try:
-            with ModuleFile.open(full_path(self.directory, record.path)) as module:
-                return record._replace(imports=module.dependency_symbols())
-        except (KmoddError, OSError):
-            return record
+        read = read_record(self.directory, record.path)
+        return record._replace(imports=read.imports, description=read.description)
 
 
 def _add_file(tree: IndexedTree, path: str, image: bytes) -> None:

@@ -11,12 +11,13 @@ from kmodd.queries.modinfo import ModuleInfo, info_of_builtin, info_of_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Protocol, TypeVar
 
     from kmodd.database.device_nodes import DeviceNode
     from kmodd.database.tables import Tables
     from kmodd.queries.dependencies import ModuleNeeds
+    from kmodd.queries.search import FoundModule, Search
 
     Answer = TypeVar("Answer")
 
@@ -134,6 +135,15 @@ class Lookups:
             return needs_of(name, generation.database, generation.config)
 
         return self._answer(release, ask)
+
+    def search(self, search: Search, release: str = "") -> Iterator[FoundModule]:
+        """Yield the modules that are looked for; raises as ``search_modules`` does."""
+        from kmodd.queries.search import search_modules
+
+        generation = self._trees.current(release)
+        if generation.from_disk and search.reads_descriptions:  # which are in no file on disk
+            generation = self._trees.rebuild(release)
+        return search_modules(search, generation.database)
 
     def device_nodes(self, release: str = "") -> tuple[DeviceNode, ...]:
         """Return the device nodes whose opening loads a module (modules.devname)."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kmodd.plan import Resolution
     from kmodd.queries.dependencies import ModuleNeeds
     from kmodd.queries.modinfo import ModuleInfo
+    from kmodd.queries.search import FoundModule, Search
 
     Item = TypeVar("Item")
 
@@ -32,6 +33,12 @@ PROBLEMS_MAX = 100
 
 BATCH = 4096
 """Entries in one message of a stream: some 300 KiB, well below grpc's limit of 4 MiB."""
+
+FOUND_BATCH = 256
+"""Modules in one message of a search: with the longest paths and descriptions below that limit."""
+
+ALIAS_TOLD = 256
+"""Characters of an alias that a search tells."""
 
 INDEXES = ("modules.alias.bin", "modules.symbols.bin")
 """The indexes that ``modprobe -c`` shows, in its order."""
@@ -106,6 +113,35 @@ def node_message(node: DeviceNode, api: Any) -> Any:
         major=node.major,
         minor=node.minor,
     )
+
+
+def search_of(request: Any) -> Search:
+    """Return what a FindModulesRequest looks for."""
+    from kmodd.queries.search import Search
+
+    return Search(
+        pattern=request.pattern,
+        words=tuple(request.words),
+        builtin=request.builtin,
+        descriptions=request.descriptions,
+    )
+
+
+def found_messages(found: Iterable[FoundModule], api: Any, *, descriptions: bool) -> Iterator[Any]:
+    """Yield modules that were looked for, in parts."""
+    for modules in _batches(found, FOUND_BATCH):
+        yield api.FindModulesResponse(
+            modules=[
+                api.FoundModule(
+                    name=text(each.name),
+                    path=text(each.path),
+                    builtin=not each.path,
+                    description=text(each.description) if descriptions else "",
+                    aliases=texts(alias[:ALIAS_TOLD] for alias in each.aliases),
+                )
+                for each in modules
+            ]
+        )
 
 
 def configuration_messages(config: Config, database: Tables, api: Any) -> Iterator[Any]:
@@ -193,7 +229,7 @@ def _alias_entries(database: Tables, api: Any) -> Iterator[Any]:
             raise TreeError(error.reason, what, detail=database.directory) from None
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
     rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, size)):
         yield batch

@@ -8,10 +8,12 @@ import grpc
 from kmodd.queries.lookups import Lookups
 from kmodd.queries.messages import (
     configuration_messages,
+    found_messages,
     info_message,
     needs_message,
     node_message,
     resolution_message,
+    search_of,
 )
 from kmodd.queries.modinfo import info_of_image
 from kmodd.service.kept_infos import KeptInfos
@@ -81,6 +83,13 @@ class QueryCalls(database_service_pb2_grpc.DatabaseServiceServicer):
         names, modules = self._lookups.needs(request.name, request.release)
         needs: pb.GetDependenciesResponse = needs_message(names, modules, pb)
         return needs
+
+    def FindModules(  # noqa: N802
+        self, request: pb.FindModulesRequest, _context: grpc.ServicerContext
+    ) -> Iterator[pb.FindModulesResponse]:
+        """Send the modules that are looked for."""
+        found = self._lookups.search(search_of(request), request.release)
+        yield from found_messages(found, pb, descriptions=request.descriptions)
 
     def GetStaticNodes(  # noqa: N802
         self, request: pb.GetStaticNodesRequest, _context: grpc.ServicerContext

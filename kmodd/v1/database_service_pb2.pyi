@@ -328,6 +328,40 @@ class ModuleNeeds(_message.Message):
     soft_after: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., builtin: bool = ..., depends: _Optional[_Iterable[str]] = ..., soft_before: _Optional[_Iterable[str]] = ..., soft_after: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class FindModulesRequest(_message.Message):
+    __slots__ = ("release", "pattern", "words", "builtin", "descriptions")
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    BUILTIN_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    release: str
+    pattern: str
+    words: _containers.RepeatedScalarFieldContainer[str]
+    builtin: bool
+    descriptions: bool
+    def __init__(self, release: _Optional[str] = ..., pattern: _Optional[str] = ..., words: _Optional[_Iterable[str]] = ..., builtin: bool = ..., descriptions: bool = ...) -> None: ...
+
+class FindModulesResponse(_message.Message):
+    __slots__ = ("modules",)
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[FoundModule]
+    def __init__(self, modules: _Optional[_Iterable[_Union[FoundModule, _Mapping]]] = ...) -> None: ...
+
+class FoundModule(_message.Message):
+    __slots__ = ("name", "path", "builtin", "description", "aliases")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    BUILTIN_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    path: str
+    builtin: bool
+    description: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., builtin: bool = ..., description: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetStaticNodesRequest(_message.Message):
     __slots__ = ("release",)
     RELEASE_FIELD_NUMBER: _ClassVar[int]

@@ -75,6 +75,11 @@ class DatabaseServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.FromString,
                 _registered_method=True)
+        self.FindModules = channel.unary_stream(
+                '/kmodd.v1.DatabaseService/FindModules',
+                request_serializer=kmodd_dot_v1_dot_database__service__pb2.FindModulesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_database__service__pb2.FindModulesResponse.FromString,
+                _registered_method=True)
         self.GetStaticNodes = channel.unary_unary(
                 '/kmodd.v1.DatabaseService/GetStaticNodes',
                 request_serializer=kmodd_dot_v1_dot_database__service__pb2.GetStaticNodesRequest.SerializeToString,
@@ -150,6 +155,14 @@ class DatabaseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindModules(self, request, context):
+        """Streams the modules of a tree whose names match a pattern, or of which words are said in a name,
+        a description or an alias.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStaticNodes(self, request, context):
         """Returns the device nodes that load a module when they are opened (kmod static-nodes).
         """
@@ -199,6 +212,11 @@ def add_DatabaseServiceServicer_to_server(servicer, server):
                     servicer.GetDependencies,
                     request_deserializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.SerializeToString,
+            ),
+            'FindModules': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindModules,
+                    request_deserializer=kmodd_dot_v1_dot_database__service__pb2.FindModulesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_database__service__pb2.FindModulesResponse.SerializeToString,
             ),
             'GetStaticNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStaticNodes,
@@ -423,6 +441,33 @@ class DatabaseService(object):
             '/kmodd.v1.DatabaseService/GetDependencies',
             kmodd_dot_v1_dot_database__service__pb2.GetDependenciesRequest.SerializeToString,
             kmodd_dot_v1_dot_database__service__pb2.GetDependenciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kmodd.v1.DatabaseService/FindModules',
+            kmodd_dot_v1_dot_database__service__pb2.FindModulesRequest.SerializeToString,
+            kmodd_dot_v1_dot_database__service__pb2.FindModulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,12 +31,14 @@ def module_image(
     aliases: Iterable[str] = (),
     softdeps: Iterable[str] = (),
     weakdeps: Iterable[str] = (),
+    description: str = "",
     spec: ModuleSpec | None = None,
 ) -> bytes:
     """Return a module that has these; ``spec`` says everything else about it."""
     strings = [("alias", each) for each in aliases]
     strings += [("softdep", each) for each in softdeps]
     strings += [("weakdep", each) for each in weakdeps]
+    strings += [("description", description)] if description else []
     spec = spec or ModuleSpec(versions=())
     return write_module(
         ModuleSpec(
@@ -62,6 +64,7 @@ def add_module(
     aliases: Iterable[str] = (),
     softdeps: Iterable[str] = (),
     weakdeps: Iterable[str] = (),
+    description: str = "",
     own_name: str = "",
 ) -> Path:
     """Put a module at ``path``, relative to the tree's directory, compressed as its suffix says.
@@ -74,6 +77,7 @@ def add_module(
         aliases=aliases,
         softdeps=softdeps,
         weakdeps=weakdeps,
+        description=description,
         spec=ModuleSpec(name=own_name or module_name_of_path(path), versions=()),
     )
     file = tree.directory / path
