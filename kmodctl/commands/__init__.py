@@ -36,6 +36,8 @@ COMMANDS = (
     "param",
     "static-nodes",
     "tree",
+    "list",
+    "search",
     "dmesg",
     "status",
     "events",

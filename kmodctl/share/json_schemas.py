@@ -59,6 +59,8 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "param": (("module_service.Parameter",),),
     "static-nodes": (("database_service.StaticNode",),),
     "tree": ("database_service.GetDependenciesResponse",),
+    "list": (("database_service.FoundModule",),),
+    "search": (("database_service.FoundModule",),),
     "dmesg": ("kernel_log_service.LogRecord",),
     "status": ("daemon_service.GetStatusResponse", ("module_service.GetModuleResponse",)),
     "events": ("module_service.WatchModulesResponse",),

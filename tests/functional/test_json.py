@@ -26,7 +26,7 @@ LINES = ("dmesg", "events")
 WITHOUT = {"help"}
 """What prints text for people alone."""
 
-ANSWERS = ("apply", "coverage", "device", "diff", "modprobe", "seal")
+ANSWERS = ("apply", "coverage", "device", "diff", "list", "modprobe", "seal", "search")
 """The commands whose status answers a question, or that tell of failures within an answer."""
 
 NAMES = ("greet", "world", "facade", "hello", "halfway", "leaky", "nosuch", "a b", "kmodd-test:x")
@@ -57,6 +57,11 @@ CALLS = [
     ("state",),
     ("diff", "/nosuch.toml"),
     ("apply", "/nosuch.toml"),
+    ("list",),
+    ("list", "gr*"),
+    ("list", "nosuch"),
+    ("search", "kmodd"),
+    ("search", ""),
     ("static-nodes",),
     ("coverage",),
     ("seal", "--check"),

@@ -261,3 +261,33 @@ def test_the_clients_errors_are_made_of_a_status_alone() -> None:
     status = status_pb2.Status(code=5, message="not there")
     error = call_error(status.SerializeToString())
     assert (str(error), error.reason, error.errno) == ("not there", "", 0)
+
+
+def test_modules_are_listed_and_searched_by_what_is_said_of_them(
+    daemon: Daemon, modules_root: ModuleTree
+) -> None:
+    greet = "greet                   A greeting with parameters"
+    assert daemon.kmodctl("list", "gr*").stdout == "greet\n"
+    assert daemon.kmodctl("list", "--description", "gr*").stdout == f"{greet}\n"
+    assert greet in daemon.kmodctl("search", "PARAM", "greet").stdout.splitlines()
+    by_alias = daemon.kmodctl("search", "front-door").stdout
+    assert by_alias.startswith("facade ")
+    assert by_alias.endswith("(alias front_door)\n")
+    every = daemon.kmodctl("list").stdout.split()
+    assert every == sorted(path.stem for path in (modules_root.directory / "extra").glob("*.ko"))
+    none = daemon.kmodctl("list", "no*such")
+    assert (none.stdout, none.returncode) == ("", 1)
+    assert none.stderr == "kmodctl list: ERROR: 'no*such' is no module's name\n"
+    wrong = daemon.kmodctl("list", "a[b")
+    assert (wrong.stderr, wrong.returncode) == (
+        "kmodctl list: ERROR: unmatched bracket in 'a[b'\n",
+        1,
+    )
+    with daemon.client() as client:
+        (found,) = client.find_modules("greet", "with")
+        assert (found.name, found.path.endswith("/greet.ko"), found.builtin) == (
+            "greet",
+            True,
+            False,
+        )
+        assert [each.name for each in client.find_modules(pattern="wor*")] == ["world"]

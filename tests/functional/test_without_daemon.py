@@ -97,13 +97,14 @@ def test_a_question_about_a_release_needs_no_daemon_unless_one_is_named() -> Non
     errors = {
         "modprobe": f"modprobe: FATAL: Module greet not found in directory {missing}\n",
         "tree": f"kmodctl tree: ERROR: could not open directory {missing}: {absent}\n",
+        "list": f"kmodctl list: ERROR: could not open directory {missing}: {absent}\n",
     }
-    for command, option in (("modprobe", "-D"), ("tree", "-S0.0.0-nosuch")):
+    for command, option in (("modprobe", "-D"), ("tree", "-S0.0.0-nosuch"), ("list", "-d")):
         words = (command, "-S", "0.0.0-nosuch", option)
         told = kmodctl(*words, "greet")
         assert (told.stdout, told.stderr, told.returncode) == ("", errors[command], 1)
         named = kmodctl("--socket", "/nowhere/s", *words, "greet")
-        program = "kmodctl tree" if command == "tree" else "kmodctl"
+        program = "kmodctl" if command == "modprobe" else f"kmodctl {command}"
         assert named.stderr.startswith(f"{program}: no daemon answers on /nowhere/s")
     acting = kmodctl("modprobe", "-S", "0.0.0-nosuch", "greet")
     assert acting.stderr.startswith("kmodctl: no daemon answers")
