@@ -27,6 +27,7 @@ KINDS = {
     FieldDescriptorProto.TYPE_INT64: ("int64", "int", "0"),
     FieldDescriptorProto.TYPE_UINT32: ("uint32", "int", "0"),
     FieldDescriptorProto.TYPE_UINT64: ("uint64", "int", "0"),
+    FieldDescriptorProto.TYPE_DOUBLE: ("double", "float", "0.0"),
     FieldDescriptorProto.TYPE_ENUM: ("enum", "int", "0"),
     FieldDescriptorProto.TYPE_STRING: ("string", "str", '""'),
     FieldDescriptorProto.TYPE_BYTES: ("bytes", "bytes", 'b""'),
@@ -58,7 +59,7 @@ def message_sources(files: FileDescriptorSet) -> Mapping[str, str]:
     """Return the source of each module by its name; ``files`` are the API's, with their comments.
 
     Raises KeyError for a field of a type, or a method of a shape, that nothing is known of, and
-    ValueError for what is declared within a message.
+    ValueError for what is declared within a message and for a field with several doubles.
     """
     places = {
         f".{file.package}.{each.name}": f"{_module(file)}.{each.name}"
@@ -158,6 +159,8 @@ def _message(message: DescriptorProto, text: str, places: Places) -> Iterator[st
     if message.field:
         yield ""
     ordered = sorted(message.field, key=attrgetter("number"))
+    if any(_is_repeated(field) and _kind(field) == "double" for field in ordered):
+        raise ValueError(f"{message.name} has several doubles in a field, which come packed")
     for field in ordered:
         yield f"    {_declaration(field, places)}"
     if not ordered:

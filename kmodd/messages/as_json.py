@@ -12,7 +12,7 @@ from kmodd.messages.codec import Message, class_at
 from kmodd.messages.errors import Failure
 from kmodd.messages.well_known import Duration, Timestamp
 
-_DEFAULTS = {"bool": False, "string": "", "bytes": ""}
+_DEFAULTS = {"bool": False, "string": "", "bytes": "", "double": 0.0}
 
 ADDRESS = "address"
 """The field, of whatever message, whose number is where something is in memory."""

@@ -110,7 +110,7 @@ class Message:
                 message = class_at(place) if kind == "message" else None
                 many = label == "repeated"
                 is_number = kind in _BITS or kind == "bool"
-                wire = VARINT if is_number else LEN
+                wire = VARINT if is_number else I64 if kind == "double" else LEN
                 known[number << 3 | wire] = (name, kind, many, message, False)
                 if many and is_number:
                     known[number << 3 | LEN] = (name, kind, many, message, True)
@@ -130,7 +130,7 @@ def _encoded(message: Message) -> "Iterator[bytes]":
     values = message.__dict__
     for number, name, kind, label, _ in message.FIELDS:
         value = values.get(name)
-        if value is None or (not label and not value and kind != "message"):
+        if value is None or (not label and not value and kind != "message" and not _is_odd(value)):
             continue
         if label != "repeated":
             yield from _field(number, name, kind, value)
@@ -146,6 +146,11 @@ def _encoded(message: Message) -> "Iterator[bytes]":
 def _field(number: int, name: str, kind: str, value: "Any") -> "Iterator[bytes]":
     if kind in _BITS or kind == "bool":
         yield from (_varint(number << 3 | VARINT), _number(name, kind, value))
+        return
+    if kind == "double":
+        from struct import pack
+
+        yield from (_varint(number << 3 | I64), pack("<d", value))
         return
     data = value if kind == "bytes" else value.encode()
     yield from (_varint(number << 3 | LEN), _varint(len(data)), data)
@@ -199,9 +204,16 @@ def _merge(message: Message, data: bytes, at: int, end: int, depth: int) -> None
             at = _passed_over(tag, data, at, end, depth)
             continue
         name, kind, many, inner, packed = field
-        number, at = _read_varint(data, at)
+        if tag & 7 == I64:
+            number, at = 0, at + 8
+            if at > end:
+                raise IndexError
+        else:
+            number, at = _read_varint(data, at)
         if tag & 7 == VARINT:
             value: Any = _value(kind, number)
+        elif tag & 7 == I64:
+            value = _double(data, at - 8)
         else:
             begin, at = at, at + number
             if at > end:
@@ -241,6 +253,18 @@ def _value(kind: str, number: int) -> "int | bool":
     bits = _BITS[kind]
     number &= (1 << bits) - 1
     return number - (1 << bits) if kind in _SIGNED and number >> bits - 1 else number
+
+
+def _is_odd(value: "Any") -> bool:
+    """Tell whether it is the zero that is not a field's default."""
+    return str(value) == "-0.0"
+
+
+def _double(data: bytes, at: int) -> float:
+    from struct import unpack_from
+
+    found: tuple[float] = unpack_from("<d", data, at)
+    return found[0]
 
 
 def _unpacked(kind: str, data: bytes, at: int, end: int) -> "Iterator[int | bool]":

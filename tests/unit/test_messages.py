@@ -69,6 +69,8 @@ def values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
         return st.integers(*BOUNDS[field.type])
     if field.type == FieldDescriptor.TYPE_BOOL:
         return st.booleans()
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return st.floats(allow_nan=False, allow_infinity=False)
     if field.type == FieldDescriptor.TYPE_STRING:
         return st.text(max_size=20)
     if field.type == FieldDescriptor.TYPE_BYTES:
