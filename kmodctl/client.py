@@ -292,6 +292,11 @@ class Client(Connection):
         method = DaemonService.GetStatus
         return self._call(method, method.request())
 
+    def metrics(self) -> "daemon_service_pb2.GetMetricsResponse":
+        """Return what the daemon has counted and measured since it started."""
+        method = DaemonService.GetMetrics
+        return self._call(method, method.request())
+
     def who_am_i(self) -> "daemon_service_pb2.WhoAmIResponse":
         """Return whom the daemon takes this program for, and what it may do."""
         method = DaemonService.WhoAmI

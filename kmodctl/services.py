@@ -8,6 +8,8 @@ from kmodctl.method import Stream, Unary, Upload
 
 if TYPE_CHECKING:
     from kmodd.v1.daemon_service_pb2 import (
+        GetMetricsRequest,
+        GetMetricsResponse,
         GetStatusRequest,
         GetStatusResponse,
         ListOperationsRequest,
@@ -113,6 +115,13 @@ class DaemonService:
     )
     """Tells whom the daemon takes the caller for, and what he may do. For everybody who can
     connect. A command of modprobe.d is told who set it off."""
+
+    GetMetrics: "Unary[GetMetricsRequest, GetMetricsResponse]" = Unary(
+        "/kmodd.v1.DaemonService/GetMetrics",
+        "daemon_service_pb2.GetMetricsRequest",
+        "daemon_service_pb2.GetMetricsResponse",
+    )
+    """Tells what the daemon has counted and measured since it started."""
 
     Seal: "Unary[SealRequest, SealResponse]" = Unary(
         "/kmodd.v1.DaemonService/Seal",

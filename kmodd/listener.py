@@ -174,6 +174,7 @@ class Listener:
             caller = self._latest = _shared(self._caller(peer), self._latest)
             is_bounded = caller.role is not Role.ADMIN and self.settings.is_shared
             if not self._has_room(peer.uid, is_bounded=is_bounded):
+                self._connections.refused.add(caller.role)
                 taken.close()
                 return
             connection = self._connections.add(caller, self.calls)

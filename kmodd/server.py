@@ -31,6 +31,7 @@ from kmodd.service.health import SERVICE as HEALTH_SERVICE
 from kmodd.service.health import HealthService
 from kmodd.service.interceptor import GuardedMethods, Interceptor
 from kmodd.service.kernel_log import KernelLogService
+from kmodd.service.metrics import Metrics
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
 from kmodd.service.resting import RestingServer
@@ -78,7 +79,9 @@ GRACE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the servers serve; ``started`` is when the daemon did (time.monotonic())."""
+    """What the servers serve; ``started`` is when the daemon did (time.monotonic()), and
+    ``began`` the same in seconds of Unix time.
+    """
 
     kernel: Kernel
     trees: Trees
@@ -86,6 +89,13 @@ class Parts:
     keeper: StateKeeper
     limits: Limits
     started: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=time.time)
+
+    def metrics(self, connections: Connections) -> Metrics:
+        """Return what is counted and measured of them, and of these connections."""
+        return Metrics(
+            self.kernel, self.trees, self.namespace, self.keeper, connections, self.began
+        )
 
 
 class ServedApi:
@@ -150,6 +160,7 @@ class ServedApi:
                 parts.keeper,
                 self._admission,
                 parts.started,
+                parts.metrics(self._admission.connections),
             ),
             server,
         )

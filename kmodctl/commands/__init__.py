@@ -42,6 +42,7 @@ COMMANDS = (
     "status",
     "events",
     "operations",
+    "metrics",
     "whoami",
     "hold",
     "seal",

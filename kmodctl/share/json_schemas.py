@@ -65,6 +65,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "status": ("daemon_service.GetStatusResponse", ("module_service.GetModuleResponse",)),
     "events": ("module_service.WatchModulesResponse",),
     "operations": (("daemon_service.Operation",),),
+    "metrics": ("daemon_service.GetMetricsResponse",),
     "whoami": ("daemon_service.WhoAmIResponse",),
     "hold": (("module_service.Hold",),),
     "seal": ("daemon_service.SealResponse",),

@@ -20,6 +20,17 @@ KERNEL_KIND = {
     2: "KERNEL_KIND_LINUX",
 }
 
+METRIC_KIND_UNSPECIFIED = 0
+METRIC_KIND_COUNTER = 1
+METRIC_KIND_GAUGE = 2
+METRIC_KIND_HISTOGRAM = 3
+METRIC_KIND = {
+    0: "METRIC_KIND_UNSPECIFIED",
+    1: "METRIC_KIND_COUNTER",
+    2: "METRIC_KIND_GAUGE",
+    3: "METRIC_KIND_HISTOGRAM",
+}
+
 
 class GetStatusRequest(Message):
     """Asks for the status."""
@@ -239,6 +250,64 @@ class WhoAmIResponse(Message):
     )
 
 
+class GetMetricsRequest(Message):
+    """Asks for the metrics."""
+
+
+class MetricLabel(Message):
+    """A label of a sample."""
+
+    name: str = ""
+    value: str = ""
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "value", "string", "", ""),
+    )
+
+
+class MetricSample(Message):
+    """One number."""
+
+    name: str = ""
+    labels: "list[MetricLabel]" = repeated()
+    value: float = 0.0
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "labels", "message", "repeated", "daemon_service.MetricLabel"),
+        (3, "value", "double", "", ""),
+    )
+
+
+class MetricFamily(Message):
+    """The numbers of one kind of thing."""
+
+    name: str = ""
+    kind: int = 0
+    unit: str = ""
+    help: str = ""
+    samples: "list[MetricSample]" = repeated()
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "kind", "enum", "", "daemon_service.METRIC_KIND"),
+        (3, "unit", "string", "", ""),
+        (4, "help", "string", "", ""),
+        (5, "samples", "message", "repeated", "daemon_service.MetricSample"),
+    )
+
+
+class GetMetricsResponse(Message):
+    """The metrics."""
+
+    families: "list[MetricFamily]" = repeated()
+
+    FIELDS = (
+        (1, "families", "message", "repeated", "daemon_service.MetricFamily"),
+    )
+
+
 class DaemonServiceStub:
     """The daemon itself."""
 
@@ -268,6 +337,14 @@ class DaemonServiceStub:
         connect. A command of modprobe.d is told who set it off."""
         return self._channel.call(
             "/kmodd.v1.DaemonService/WhoAmI", request, WhoAmIResponse
+        )
+
+    def get_metrics(
+        self, request: GetMetricsRequest
+    ) -> GetMetricsResponse:
+        """Tells what the daemon has counted and measured since it started."""
+        return self._channel.call(
+            "/kmodd.v1.DaemonService/GetMetrics", request, GetMetricsResponse
         )
 
     def seal(

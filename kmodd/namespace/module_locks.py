@@ -14,12 +14,14 @@ wait for what waits for them: that is a failure.
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.namespace.operation import Operation
+from kmodd.tallies import Durations
 
 WAKE = 0.2
 """Seconds after which an operation that waits for another looks whether it is still wanted."""
@@ -65,6 +67,8 @@ class ModuleLocks:
     """
 
     def __init__(self) -> None:
+        self.waits = Durations()
+        """How long operations waited for another to be done with a module."""
         self._lock = threading.Lock()
         self._flights: dict[str, _Flight] = {}
         self._waits: dict[Operation, tuple[str, _Flight]] = {}
@@ -204,10 +208,12 @@ class ModuleLocks:
                 why = f"module {name} waits for the module that asks for it"
                 raise StateError(Reason.MODULE_BUSY, why, module=name)
             self._waits[operation] = name, flight
+        began = time.monotonic()
         try:
             while not flight.landed.wait(WAKE):
                 operation.check_wanted()
         finally:
+            self.waits.add(time.monotonic() - began)
             with self._lock:
                 del self._waits[operation]
 

@@ -42,6 +42,7 @@ from kmodd.namespace.loading import Loading
 from kmodd.namespace.module_calls import ModuleCalls
 from kmodd.namespace.module_locks import ModuleLocks, Running
 from kmodd.namespace.operation import Operation
+from kmodd.namespace.operation_counts import OperationCounts
 from kmodd.namespace.operations import Operations
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.parameters import (
@@ -61,6 +62,7 @@ from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
 from kmodd.plan.requests import check_parameters
 from kmodd.settings import Limits
 from kmodd.state import AskedStore, Seal, SealStore
+from kmodd.tallies import Durations
 from kmodd.trees import Trees
 
 TITLE_MAX = 64
@@ -250,6 +252,16 @@ class Namespace:
     def watch(self, epoch: str = "", revision: int = 0) -> Watch:
         """Follow the listing and the operations; see ``Journal.watch``."""
         return self._journal.watch(epoch, revision)
+
+    @property
+    def counts(self) -> OperationCounts:
+        """What operations there have been."""
+        return self._operations.counts
+
+    @property
+    def waits(self) -> Durations:
+        """How long operations waited for another to be done with a module."""
+        return self._locks.waits
 
     def note_ended(self, caller: Caller, error: KmoddError) -> None:
         """Have watchers and the audit trail told that a connection of a caller's was ended."""

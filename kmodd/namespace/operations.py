@@ -13,6 +13,7 @@ from kmodd.namespace.context import RequestContext
 from kmodd.namespace.events import Journal
 from kmodd.namespace.module_locks import ModuleLocks, Running
 from kmodd.namespace.operation import Operation
+from kmodd.namespace.operation_counts import OperationCounts
 
 END_CONNECTION = "end-connection"
 """The action of what is done to a caller, and not for one."""
@@ -37,6 +38,7 @@ class Operations:
         self._locks = locks
         self._journal = journal
         self.audit = audit
+        self.counts = OperationCounts()
         self._lock = threading.Lock()
         self._under_way: dict[int, Operation] = {}
         self._last_number = 0
@@ -67,6 +69,7 @@ class Operations:
             return
         with self._lock:
             self._last_number += 1
+            self.counts.passed_by += 1
 
     def end_name(self, operation: Operation, error: KmoddError | None) -> None:
         """End what was done for one of several names, with its pins; ``error`` is its failure."""
@@ -130,6 +133,7 @@ class Operations:
     def tell(self, operation: Operation, seconds: float) -> None:
         """Tell the audit trail and the watchers of an operation that took so many seconds."""
         has_effect = operation.acted or operation.error is not None
+        self.counts.note(operation, seconds, has_effect=has_effect)
         if not has_effect and not self.audit.has_what_is_unchanged():
             return
         finished = Finished(

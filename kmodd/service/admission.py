@@ -9,6 +9,7 @@ import grpc
 
 from kmodd.access import rules
 from kmodd.access.caller import Caller, Role
+from kmodd.errors import AccessError
 from kmodd.host.transport import TOKEN_KEY
 from kmodd.kernel.base import Kernel
 from kmodd.names import module_name
@@ -70,10 +71,14 @@ class Admission:
         operation = self._namespace.operation_of(token) if token else None
         caller = operation.caller if operation else connection.caller
         if caller.role is not Role.ADMIN:  # who may make every call, with every field
-            rules.check_method(caller, method, is_real=self._traits.is_real)
-            if request is not None:
-                granted = _granted(operation, request) if operation else ()
-                rules.check_fields(caller, method, request, granted)
+            try:
+                rules.check_method(caller, method, is_real=self._traits.is_real)
+                if request is not None:
+                    granted = _granted(operation, request) if operation else ()
+                    rules.check_fields(caller, method, request, granted)
+            except AccessError as error:
+                self.connections.denials.add(caller.role, error.reason.name)
+                raise
         self._served.set(_Admitted(connection, caller, token, gone))
 
     def caller(self) -> Caller:

@@ -14,12 +14,14 @@ from kmodd.access.policy import METHODS
 from kmodd.access.rules import may_call
 from kmodd.desired.findings import Standing
 from kmodd.kernel.base import Emulation, Kernel
+from kmodd.messages.daemon_service import GetMetricsResponse
 from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
+from kmodd.service.metrics import Metrics, entries
 from kmodd.service.pages import page_of
 from kmodd.service.view import View
 from kmodd.state import Seal
@@ -48,6 +50,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         keeper: StateKeeper,
         admission: Admission,
         started: float,
+        metrics: Metrics,
     ) -> None:
         """``started`` is when the daemon started (time.monotonic())."""
         self._kernel = kernel
@@ -56,6 +59,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._keeper = keeper
         self._admission = admission
         self._started = started
+        self._metrics = metrics
         self._magic: tuple[Generation | None, str] = (None, "")
 
     def GetStatus(  # noqa: N802  # the API's name
@@ -94,8 +98,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             operation_count=len(activity.operations),
             hold_count=len(activity.holds),
             watch_count=activity.watches,
-            thread_count=_entries("/proc/self/task"),
-            open_file_count=_entries("/proc/self/fd") - 1,
+            thread_count=entries("/proc/self/task"),
+            open_file_count=entries("/proc/self/fd") - 1,
             oldest_revision=activity.revisions[0],
             newest_revision=activity.revisions[1],
             start_failures=map(text, map(view.shown_line, self._namespace.start_failures)),
@@ -137,6 +141,13 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 for each in missing
             ],
         )
+
+    def GetMetrics(  # noqa: N802
+        self, _request: pb.GetMetricsRequest, _context: grpc.ServicerContext
+    ) -> bytes:
+        """Answer with the metrics."""
+        families = [*self._metrics.families(), *self._metrics.of_process()]
+        return GetMetricsResponse(families=families).encode()
 
     def ListOperations(  # noqa: N802
         self, request: pb.ListOperationsRequest, _context: grpc.ServicerContext
@@ -193,11 +204,3 @@ def _operation_message(running: Running) -> pb.Operation:
         caller=caller_message(operation.caller),
         origin=operation.origin,
     )
-
-
-def _entries(directory: str) -> int:
-    """Return how many entries a directory has; of our open files, the one for looking is one."""
-    try:
-        return len(os.listdir(directory))
-    except OSError:  # /proc is not there, or all descriptors are taken
-        return 1

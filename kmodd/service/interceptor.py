@@ -17,8 +17,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from kmodd.access.caller import Role
 from kmodd.access.policy import Lane, policy_of
-from kmodd.errors import KmoddError, Reason, RequestError, StateError
+from kmodd.errors import KmoddError, LimitError, Reason, RequestError, StateError
 from kmodd.service.admission import Admission
 from kmodd.service.failures import abort
 from kmodd.service.socket_calls import ServedConnection
@@ -150,6 +151,9 @@ class Interceptor(grpc.ServerInterceptor):
         It comes back where the call has its status already, or the client has gone.
         """
         if isinstance(error, KmoddError):
+            if isinstance(error, LimitError):
+                role = connection.caller.role if connection is not None else Role.NONE
+                self._admission.connections.denials.add(role, error.reason.name)
             if connection is not None:
                 error = self._admission.view_of(connection.caller).shown_error(error)
             abort(context, error)

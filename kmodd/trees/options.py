@@ -11,6 +11,7 @@ from kmodd.access.trusted_files import objection
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
 from kmodd.state import RecordStore
+from kmodd.tallies import Durations
 from kmodd.trees.sight import Sight
 from kmodd.trees.unread import Unread
 
@@ -33,6 +34,7 @@ class TreeOptions:
     that others than root may write (see access/trusted_files.py); ``unread`` tells of that.
     ``sight`` is what the trees are observed by.
     ``patience`` is how long after a removal nothing is written into a tree, in seconds.
+    ``rebuilds`` are how long they took, by whether they were "done" or "failed".
     """
 
     root: Path
@@ -45,6 +47,7 @@ class TreeOptions:
     unread: Unread = field(default_factory=Unread)
     sight: Sight = field(default_factory=Sight)
     patience: float = PATIENCE
+    rebuilds: Durations = field(default_factory=Durations)
 
     def config(self) -> Config:
         """Read the configuration of modprobe and the kernel's command line."""

@@ -14,6 +14,7 @@ from kmodd.database.reading import Progress
 from kmodd.database.releases import releases_in
 from kmodd.errors import Reason, TreeError
 from kmodd.state import RecordStore
+from kmodd.tallies import Durations
 from kmodd.trees.generation import Generation, TreeSummary, no_summary
 from kmodd.trees.options import PATIENCE, TreeOptions
 from kmodd.trees.sight import Observer
@@ -58,6 +59,11 @@ class Trees:
         self._changed = threading.Condition()
         self._trees: dict[str, Tree] = {}
         self._swaps = 0
+
+    @property
+    def rebuilds(self) -> Durations:
+        """How long rebuilds took, by whether they were "done" or "failed"."""
+        return self._options.rebuilds
 
     @contextmanager
     def observed_by(self, observer: Observer) -> Iterator[None]:

@@ -148,13 +148,17 @@ class Tree:
             self._started += 1
             if insist:
                 self._publisher.settle()
+            began, result = time.monotonic(), "failed"
             try:
-                return self._renew(progress, insist=insist, in_memory=in_memory)
+                renewed = self._renew(progress, insist=insist, in_memory=in_memory)
+                result = "done"
             except TreeError as error:
                 self._keep_old(error)
                 raise
             finally:
                 self._finished = self._started
+                self._options.rebuilds.add(time.monotonic() - began, result)
+            return renewed
 
     def refresh(self) -> None:
         """Read the tree anew where it, or what it is read by, is not as it was.

@@ -37,9 +37,20 @@ class KernelKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KERNEL_KIND_UNSPECIFIED: _ClassVar[KernelKind]
     KERNEL_KIND_EMULATED: _ClassVar[KernelKind]
     KERNEL_KIND_LINUX: _ClassVar[KernelKind]
+
+class MetricKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRIC_KIND_UNSPECIFIED: _ClassVar[MetricKind]
+    METRIC_KIND_COUNTER: _ClassVar[MetricKind]
+    METRIC_KIND_GAUGE: _ClassVar[MetricKind]
+    METRIC_KIND_HISTOGRAM: _ClassVar[MetricKind]
 KERNEL_KIND_UNSPECIFIED: KernelKind
 KERNEL_KIND_EMULATED: KernelKind
 KERNEL_KIND_LINUX: KernelKind
+METRIC_KIND_UNSPECIFIED: MetricKind
+METRIC_KIND_COUNTER: MetricKind
+METRIC_KIND_GAUGE: MetricKind
+METRIC_KIND_HISTOGRAM: MetricKind
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()
@@ -222,3 +233,45 @@ class WhoAmIResponse(_message.Message):
     may_give_parameters: bool
     methods: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, socket: _Optional[str] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., allowed_modules: _Optional[_Iterable[str]] = ..., denied_modules: _Optional[_Iterable[str]] = ..., may_give_parameters: bool = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetMetricsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MetricLabel(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class MetricSample(_message.Message):
+    __slots__ = ("name", "labels", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    labels: _containers.RepeatedCompositeFieldContainer[MetricLabel]
+    value: float
+    def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[MetricLabel, _Mapping]]] = ..., value: _Optional[float] = ...) -> None: ...
+
+class MetricFamily(_message.Message):
+    __slots__ = ("name", "kind", "unit", "help", "samples")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    HELP_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: MetricKind
+    unit: str
+    help: str
+    samples: _containers.RepeatedCompositeFieldContainer[MetricSample]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[MetricKind, str]] = ..., unit: _Optional[str] = ..., help: _Optional[str] = ..., samples: _Optional[_Iterable[_Union[MetricSample, _Mapping]]] = ...) -> None: ...
+
+class GetMetricsResponse(_message.Message):
+    __slots__ = ("families",)
+    FAMILIES_FIELD_NUMBER: _ClassVar[int]
+    families: _containers.RepeatedCompositeFieldContainer[MetricFamily]
+    def __init__(self, families: _Optional[_Iterable[_Union[MetricFamily, _Mapping]]] = ...) -> None: ...

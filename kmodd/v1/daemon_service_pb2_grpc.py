@@ -50,6 +50,11 @@ class DaemonServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.GetMetrics = channel.unary_unary(
+                '/kmodd.v1.DaemonService/GetMetrics',
+                request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsResponse.FromString,
+                _registered_method=True)
         self.Seal = channel.unary_unary(
                 '/kmodd.v1.DaemonService/Seal',
                 request_serializer=kmodd_dot_v1_dot_daemon__service__pb2.SealRequest.SerializeToString,
@@ -83,6 +88,13 @@ class DaemonServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMetrics(self, request, context):
+        """Tells what the daemon has counted and measured since it started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Seal(self, request, context):
         """Has the kernel load and unload no module any more until the next boot
         (kernel.modules_disabled), once no operation is under way; or only tells what would be missing.
@@ -110,6 +122,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsResponse.SerializeToString,
             ),
             'Seal': grpc.unary_unary_rpc_method_handler(
                     servicer.Seal,
@@ -199,6 +216,33 @@ class DaemonService(object):
             '/kmodd.v1.DaemonService/WhoAmI',
             kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIRequest.SerializeToString,
             kmodd_dot_v1_dot_daemon__service__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.DaemonService/GetMetrics',
+            kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsRequest.SerializeToString,
+            kmodd_dot_v1_dot_daemon__service__pb2.GetMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

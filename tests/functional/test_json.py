@@ -49,6 +49,7 @@ CALLS = [
     ("param", "hello", "nosuch"),
     ("status",),
     ("whoami",),
+    ("metrics",),
     ("operations",),
     ("events",),
     ("dmesg",),

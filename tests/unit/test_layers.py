@@ -35,7 +35,8 @@ FLOORS = (
     ("names",),
     ("errors", "globs", "messages", "v1"),
     ("system_calls",),
-    ("records", "tuples", "enums", "escapes", "confinement", "places", "log_kinds"),
+    ("log_kinds", "tallies"),
+    ("records", "tuples", "enums", "escapes", "confinement", "places"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
 

@@ -11,7 +11,7 @@ _kmodctl() {
         esac
     done
     case $command in
-        "") _kmodctl_offer --socket --timeout --color --no-pager --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree list search dmesg status events operations whoami hold seal coverage state diff apply device ls completion help ;;
+        "") _kmodctl_offer --socket --timeout --color --no-pager --json --kmod-exact -V --version -h --help lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree list search dmesg status events operations metrics whoami hold seal coverage state diff apply device ls completion help ;;
         lsmod) _kmodctl_words known -s --syslog -v --verbose --json -V --version -h --help ;;
         insmod) _kmodctl_words file -f --force --force-modversion --force-vermagic -s --syslog -v --verbose --json -V --version -h --help ;;
         modprobe) _kmodctl_words known -a --all -r --remove --remove-dependencies --remove-holders -w --wait -R --resolve-alias --show-alias --first-time -i --ignore-install --ignore-remove -b --use-blacklist -f --force --force-modversion --force-vermagic -D --show-depends -c --showconfig --show-config --show-modversions --dump-modversions --show-exports -n --dry-run --show -C --config -d --dirname -S --set-version -s --syslog -q --quiet -v --verbose --atomic --json -V --version -h --help ;;
@@ -27,6 +27,7 @@ _kmodctl() {
         status) _kmodctl_words loaded --json --color --no-pager -V --version -h --help ;;
         events) _kmodctl_words known -f --follow --json --color --no-pager -V --version -h --help ;;
         operations) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
+        metrics) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
         whoami) _kmodctl_words known --json --color --no-pager -V --version -h --help ;;
         hold) _kmodctl_words known -u --unload -b --use-blacklist -l --list -e --end --json --color --no-pager -V --version -h --help ;;
         seal) _kmodctl_words known --check --json --color --no-pager -V --version -h --help ;;
@@ -37,7 +38,7 @@ _kmodctl() {
         device) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- add list remove ;;
         ls) _kmodctl_words file -l --json --color --no-pager -V --version -h --help ;;
         completion) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- bash zsh fish ;;
-        help) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree list search dmesg status events operations whoami hold seal coverage state diff apply device ls completion help ;;
+        help) _kmodctl_words choice --json --color --no-pager -V --version -h --help -- lsmod insmod modprobe rmmod modinfo depmod param static-nodes tree list search dmesg status events operations metrics whoami hold seal coverage state diff apply device ls completion help ;;
     esac
 }
 
