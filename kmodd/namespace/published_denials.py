@@ -8,15 +8,14 @@ another one, ``blacklist`` says so to those who ask first (modprobe.d(5)).
 """
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from kmodd.config.modprobe import DENIALS_FILE, DENIALS_MARK
 from kmodd.database import ModuleRecord
 from kmodd.errors import KmoddError, Reason
+from kmodd.host.whole_file import write_whole
 from kmodd.modulefile.identity import Identity
 from kmodd.names import is_plain_name
 from kmodd.namespace.identities import FileDenials, Identities
@@ -71,21 +70,7 @@ class PublishedDenials:
         if not text:
             self.path.unlink()
             return
-        temporary = self.path.with_name(f".{DENIALS_FILE}.new")
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with open(os.open(temporary, flags, 0o644), "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # whatever umask(2) took
-                file.write(text.encode("utf-8", "surrogateescape"))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        write_whole(self.path, text.encode("utf-8", "surrogateescape"), lasting=True)
 
 
 def denied_names(
