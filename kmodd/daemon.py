@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +44,7 @@ from kmodd.owner import (
     wanted_modules,
 )
 from kmodd.plan import DenyList
+from kmodd.records import record, replace
 from kmodd.server import Parts
 from kmodd.servers import Servers
 from kmodd.settings import SYSTEM_RUNTIME, Settings
@@ -71,7 +71,7 @@ WISHES = "wishes.json"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Daemon:
     """A daemon that runs in this process; ``socket`` is the first of its sockets for admins."""
 

@@ -8,7 +8,6 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from kmodd.front_server import FrontServer
 from kmodd.host.peers import peer_of
 from kmodd.host.relay import Relay
 from kmodd.host.sockets import SocketAccess, SocketPlace, access_of
+from kmodd.records import replace
 from kmodd.server import ApiServer, Parts
 from kmodd.service.connections import Connections
 from kmodd.service.socket_calls import ServedConnection, SocketCalls

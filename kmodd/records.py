@@ -6,8 +6,10 @@ where a question about the files of a tree is answered in 40 from the start of i
 made here takes some 20 us: its methods are written when they are first called.
 
 A record is a frozen dataclass with slots in all else, and ``dataclasses`` takes it for one: what
-that has for instances (``replace``, ``fields``) serves. It is nobody's base, and its module has
-annotations that are not evaluated. What no short command imports is a dataclass of the library's.
+that has for instances (``replace``, ``fields``) serves. It is nobody's base. Where a short command
+imports it, its module has annotations that are not evaluated. The daemon, which has a hundred such
+classes, declares its own with it, too; a dataclass of the library's is what may change, what has a
+base, and what ``fields`` is asked about at each start.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -22,6 +21,7 @@ from kmodd.host.relay import Relay
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
 from kmodd.namespace.state_keeper import StateKeeper
+from kmodd.records import field, record
 from kmodd.service.admission import Admission
 from kmodd.service.connections import Connections
 from kmodd.service.daemon import DaemonService
@@ -77,7 +77,7 @@ GRACE = 2.0
 """Seconds that streams and readers have to end once the mutations have."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parts:
     """What the servers serve; ``started`` is when the daemon did (time.monotonic()), and
     ``began`` the same in seconds of Unix time.

@@ -15,10 +15,10 @@ import os
 import platform
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from kmodd.confinement import check, libc
+from kmodd.records import record
 
 ALLOW: Final = 0x7FFF0000
 REFUSE: Final = 0x00050000
@@ -44,7 +44,7 @@ _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1, 4
 """What linux/seccomp.h calls so."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Architecture:
     """An architecture: its number in audit's table, and its column in the table of calls."""
 
@@ -140,7 +140,7 @@ _CLONE_THREAD = 0x00010000
 _PR_SET_NAME = 15
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Only:
     """A call that is allowed where an argument, which is an int, fulfils a condition: it equals
     one of ``values``, or has a bit of one of them."""

@@ -2,9 +2,9 @@
 """Who asks: the socket that a request came in by, who made the connection, what that one may do."""
 
 import enum
-from dataclasses import dataclass, field
 
 from kmodd.access.peer import Peer
+from kmodd.records import field, record
 
 
 class Role(enum.StrEnum):
@@ -26,7 +26,7 @@ class Role(enum.StrEnum):
         return min(self, most, key=roles.index)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caller:
     """The origin of a request.
 

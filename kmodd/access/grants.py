@@ -10,13 +10,13 @@ import grp
 import os
 import pwd
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from kmodd.access.caller import Caller, Role
 from kmodd.access.peer import Peer
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Grant:
     """A rule: who is meant, and what that one may do.
 
@@ -86,7 +86,7 @@ class Grants:
         return frozenset(found) if names else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Rule:
     """A grant with the numbers of its users and groups, None for any."""
 

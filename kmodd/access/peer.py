@@ -6,13 +6,14 @@ made it.
 """
 
 import re
-from dataclasses import dataclass
+
+from kmodd.records import record
 
 COMMAND_MAX = 64
 """Characters of a command's name that are kept; the kernel keeps 15 bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Peer:
     """Who made a connection.
 

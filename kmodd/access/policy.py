@@ -7,13 +7,13 @@ once. What bears none is for admins, and is bounded and drained as what changes 
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 from kmodd.access.caller import Role
+from kmodd.records import record
 from kmodd.v1 import (
     daemon_service_pb2,
     database_service_pb2,
@@ -34,7 +34,7 @@ class Lane(enum.Enum):
     HOLD = "hold"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MethodPolicy:
     """Who may call a method, and how it is served."""
 

@@ -6,10 +6,10 @@ kernel's command line names more: ``modules_load=A,B``.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.config.files import Gate, Objection, files_under, read_text
+from kmodd.records import record
 
 MODULES_LOAD = "modules-load.d"
 """The name of the directories."""
@@ -20,7 +20,7 @@ MAX_WANTED = 1024
 _WORDS = ("modules_load=", "modules-load=")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleToLoad:
     """A module to load at start, by name or alias; ``source`` says to people who wants it."""
 

@@ -9,11 +9,11 @@ such a rule has; one with more is not understood, and stays udev's to carry out.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kmodd.errors import Reason, RequestError
 from kmodd.globs import PatternTable
 from kmodd.names import normalise_alias
+from kmodd.records import record
 
 MAX_RULES = 64 << 10
 """Bytes of a rule; systemd's own has one KiB."""
@@ -35,7 +35,7 @@ _LOAD = ("kmod", "load")
 _ALIASES = ("$env{MODALIAS}", "'$env{MODALIAS}'", "%E{MODALIAS}", "'%E{MODALIAS}'")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Condition:
     """What a property must be, or with ``wanted`` False must not be."""
 
@@ -50,7 +50,7 @@ class _Condition:
         return bool(self.patterns.select(value)) is self.wanted
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleLine:
     """A line of the rule.
 
@@ -67,7 +67,7 @@ class RuleLine:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DriverRule:
     """The rule as it is carried out, line by line."""
 

@@ -4,14 +4,14 @@
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from kmodd.database.releases import version_key
+from kmodd.records import field, record
 
 _COMPARISON = re.compile(r"(>=|<=|>|<)\s*([0-9]\S*)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineFacts:
     """What is known of the machine; ``labels`` are those of kmodd.toml."""
 
@@ -20,7 +20,7 @@ class MachineFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """What must be so for a wish to count; where it says nothing, that does not matter.
 

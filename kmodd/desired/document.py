@@ -15,12 +15,12 @@ Each complaint names the source and the line. A source counts as a whole or not 
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kmodd.desired.condition import Condition, release_tests
 from kmodd.desired.wish import Wish, WishedState
 from kmodd.names import module_name
+from kmodd.records import record
 
 VERSION = 1
 """The version of the format that this reads; a source may say which one it has."""
@@ -50,7 +50,7 @@ _HEADER = re.compile(r"\s*\[\[\s*(?:module|\"module\"|'module')\s*\]\]")
 Check = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WishDocument:
     """What one source says. Where there are ``problems``, a line each, there are no ``wishes``."""
 

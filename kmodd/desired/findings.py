@@ -3,7 +3,6 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from kmodd.database.tables import Tables
 from kmodd.desired.wish import Wish
@@ -11,6 +10,7 @@ from kmodd.errors import KmoddError
 from kmodd.kernel.base import ParameterValue
 from kmodd.kernel.loaded import LoadedModule
 from kmodd.plan import DenyList
+from kmodd.records import field, record
 
 
 class MoveKind(enum.Enum):
@@ -24,7 +24,7 @@ class MoveKind(enum.Enum):
     RELOAD = "reload"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Move:
     """One thing to do for the module ``name``.
 
@@ -64,7 +64,7 @@ class Presence(enum.Enum):
     BUILTIN = "builtin"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """How things are with one module.
 
@@ -84,7 +84,7 @@ class Finding:
     polls: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Situation:
     """The state of things, as far as it matters to wishes. Modules go by their normal names.
 

@@ -2,14 +2,14 @@
 """The wishes of all sources: one for each module."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kmodd.desired.condition import MachineFacts
 from kmodd.desired.document import WishDocument
 from kmodd.desired.wish import Wish
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MergedWishes:
     """What is wished of one machine: ``wishes`` has one for each module.
 

@@ -2,9 +2,9 @@
 """One wish: how a module is to be on the machines that it is meant for."""
 
 import enum
-from dataclasses import dataclass
 
 from kmodd.desired.condition import ALWAYS, Condition
+from kmodd.records import record
 
 
 class WishedState(enum.Enum):
@@ -25,7 +25,7 @@ class WishedState(enum.Enum):
         return self in (WishedState.LOADED, WishedState.HELD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Wish:
     """A wish for the module ``name``, which is in normal form.
 

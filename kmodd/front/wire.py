@@ -20,8 +20,9 @@ import struct
 import threading
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import IntEnum
+
+from kmodd.records import record
 
 GREETING = b"kmodd front 1"
 """The first word of a front that the daemon has not started, which so sees who it is."""
@@ -60,7 +61,7 @@ class WireError(Exception):
     """What came is no frame."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """One frame; its stream's number is the front's."""
 
@@ -69,7 +70,7 @@ class Frame:
     payload: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opening:
     """A call that begins: by which connection, what is called, and the token that it shows."""
 
@@ -95,7 +96,7 @@ class Opening:
             raise WireError(f"no opening: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Status:
     """How a call has ended: the code, the words, and the details as gRPC carries them."""
 

@@ -9,11 +9,12 @@ Such a process is shut out for as long as it lives.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from kmodd.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Mount:
     """Whether a mount can be written, and whether its file system can."""
 

@@ -21,8 +21,9 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from kmodd.records import record
 
 MOST = 256
 """Connections that are put in place at a time; to find one takes a look at all of them."""
@@ -66,7 +67,7 @@ _epoll_ctl = _libc.epoll_ctl
 _epoll_ctl.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.POINTER(_Event))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Entry:
     """A descriptor that an epoll(7) watches: the number of its file, and for what."""
 

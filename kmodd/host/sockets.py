@@ -16,7 +16,6 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +23,7 @@ from kmodd.errors import Reason, RequestError, StateError
 from kmodd.host.directories import by_descriptor, open_directory
 from kmodd.host.socket_lock import SocketLock
 from kmodd.host.staging import Staging
+from kmodd.records import record
 from kmodd.settings import SocketSettings
 
 PATH_MAX = 107
@@ -32,7 +32,7 @@ PATH_MAX = 107
 _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFREG: "a file"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SocketAccess:
     """Who may connect: permission bits, and a user and a group that are -1 for the daemon's own."""
 

@@ -9,12 +9,12 @@ import logging
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.access.trusted_files import first_untrusted
 from kmodd.config.udev_rules import MAX_RULES, PLAIN_RULE, DriverRule, read_driver_rule
 from kmodd.errors import RequestError
+from kmodd.records import record
 
 RULE = "80-drivers.rules"
 """The name of the rule's file."""
@@ -31,7 +31,7 @@ LOADS = re.compile(r'RUN\{builtin\}\s*\+?=\s*"kmod load ([A-Za-z0-9_][A-Za-z0-9_
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InstalledRule:
     """A rule's file, and what it says: nothing for one that is linked to /dev/null."""
 

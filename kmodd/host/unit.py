@@ -8,8 +8,9 @@ counts, drop-ins come in the order of their names, and an empty value takes back
 import grp
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from kmodd.records import record
 
 NAME = "kmodd.service"
 
@@ -22,7 +23,7 @@ PLACES = tuple(
 _LISTS = ("SupplementaryGroups", "RuntimeDirectory", "ReadWritePaths", "CapabilityBoundingSet")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unit:
     """The bounds of the service: ``groups`` by number, and ``writable`` directories.
 

@@ -9,7 +9,6 @@ process, or be the one that the machine runs.
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from kmodd.kernel.loaded import EmulationReport as EmulationReport
@@ -19,12 +18,13 @@ from kmodd.kernel.loaded import LoadedModule as LoadedModule
 from kmodd.kernel.loaded import ModuleState as ModuleState
 from kmodd.kernel.taints import letters_of
 from kmodd.modulefile import Compression
+from kmodd.records import record
 
 MODULES_DISABLED = "modules are disabled until the next boot (kernel.modules_disabled)"
 """What is said of a kernel whose switch was turned, or that was booted so."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogRecord:
     """One record of the kernel log.
 
@@ -38,7 +38,7 @@ class LogRecord:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KernelIdentity:
     """What a kernel asks of its modules: their version magic, and which symbols there are.
 
@@ -59,7 +59,7 @@ class KernelIdentity:
         return letters_of(self.taint_mask)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParameterValue:
     """A parameter of a loaded module, as a file of /sys/module/NAME/parameters shows it.
 
@@ -78,7 +78,7 @@ class ParameterValue:
         return not self.mode & stat.S_IROTH
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleSection:
     """A section of a loaded module, as a file of /sys/module/NAME/sections shows it.
 
@@ -90,7 +90,7 @@ class ModuleSection:
     address: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleNote:
     """A section with notes (elf(5)), as a file of /sys/module/NAME/notes shows it."""
 
@@ -98,7 +98,7 @@ class ModuleNote:
     contents: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleDetails:
     """What /sys/module/NAME says of a loaded module beside its line in /proc/modules.
 
@@ -117,7 +117,7 @@ class ModuleDetails:
     notes: tuple[ModuleNote, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """A device of an emulated kernel, as a directory of /sys/bus/BUS/devices shows it.
 
@@ -135,7 +135,7 @@ class Device:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PluggedDevice:
     """A device of a machine, as its kernel tells of it when it is plugged in.
 
@@ -147,7 +147,7 @@ class PluggedDevice:
     properties: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KernelFile:
     """A name in an emulated kernel's /dev, /proc or /sys, and the module that has made it.
 
@@ -160,7 +160,7 @@ class KernelFile:
     mode: int = 0o755
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Requested:
     """What became of a module that code in a kernel has asked for (request_module).
 
@@ -173,7 +173,7 @@ class Requested:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class KernelTraits:
     """In what kernels differ for those who work with one and are not to mind which it is.
 

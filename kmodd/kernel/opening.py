@@ -4,12 +4,12 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import DAEMONS_OWN, MACHINES_OWN, Kernel, KernelTraits
+from kmodd.records import record
 
 if TYPE_CHECKING:
     from kmodd.kernelimage.kept import ImageKeeper
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class KernelOptions:
     """What a kernel is opened with.
 
@@ -38,7 +38,7 @@ class KernelOptions:
     run_code: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class KernelKind:
     """A kind of kernel, and what trees must know of it, which are read before it is opened.
 

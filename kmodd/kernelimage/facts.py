@@ -9,11 +9,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kmodd.kernelimage.questions import Answers, LayoutQuestion, digest_of
 from kmodd.modulefile.exports import ExportedSymbol
+from kmodd.records import field, record
 
 HEADER = b"kmodd kernel image 4\n"
 """Another version is another header, and what is kept under the old one is read again."""
@@ -31,7 +31,7 @@ class ImageStamp(NamedTuple):
     ctime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageFacts:
     """What an image says of its kernel.
 

@@ -14,7 +14,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason
 from kmodd.log_kinds import Fact, LogKind, told
 from kmodd.names import is_plain_name, module_name_of_path
+from kmodd.records import record
 
 WINDOW = 60.0
 """Seconds within which the lines of operations without effect are counted for each caller: a user
@@ -36,7 +36,7 @@ LINE_MAX = 8192
 log = logging.getLogger("kmodd.audit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Finished:
     """An operation that has ended.
 

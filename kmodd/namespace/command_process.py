@@ -14,11 +14,11 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 from kmodd.namespace import own_mounts
 from kmodd.namespace.tool_paths import TOOLS_DIRECTORY, named_paths
+from kmodd.records import record
 
 OUTPUT_MAX = 64 << 10
 """Bytes of each output of a command that are kept."""
@@ -30,7 +30,7 @@ class NoMountsError(Exception):
     """No mounts of its own can be had for a command, which has not been run; says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """How a command ended.
 

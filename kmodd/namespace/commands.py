@@ -13,7 +13,6 @@ names such a path is refused: it would change the machine's kernel, whichever th
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.errors import Reason, StateError
@@ -25,12 +24,13 @@ from kmodd.namespace.command_process import (
 )
 from kmodd.namespace.tool_paths import TOOLS_DIRECTORY, way_to_others
 from kmodd.plan import CommandStep
+from kmodd.records import record
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a command finds all but kmod's tools, unless the daemon itself was told."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandOutput:
     """What a command wrote, the first bytes of each, and why it failed if it did.
 

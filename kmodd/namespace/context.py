@@ -2,11 +2,11 @@
 """What a request says beside what it is for."""
 
 import threading
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from kmodd.access.caller import DAEMON, Caller
 from kmodd.kernel.base import LoadedModule
+from kmodd.records import field, record
 
 
 class Gone(Protocol):
@@ -20,7 +20,7 @@ NEVER: Gone = threading.Event()
 """The same for a caller that stays; nobody sets it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RequestContext:
     """Who asks, in which tree, and how it is to be carried out.
 

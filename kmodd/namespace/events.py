@@ -22,6 +22,7 @@ from typing import Self
 from kmodd.errors import LimitError, Reason, StateError
 from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.namespace.audit import Finished
+from kmodd.records import record
 
 SAMPLE = 0.5
 """Seconds between two looks at the listing while somebody watches: no kernel tells of a reference
@@ -36,7 +37,7 @@ class ChangeKind(enum.Enum):
     CHANGED = "changed"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A module that is new in the listing, that has left it (as it was last), or that differs.
 
@@ -66,7 +67,7 @@ class Event:
         return max(1, len(self.changes))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleListing:
     """The loaded modules at one moment, the newest first.
 

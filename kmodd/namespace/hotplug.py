@@ -12,7 +12,6 @@ there, makes no operation.
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from kmodd.config.udev_rules import DriverRule
 from kmodd.errors import NotFoundError, RequestError
@@ -24,6 +23,7 @@ from kmodd.namespace.outcome import Outcome
 from kmodd.plan import DenyList, LoadRequest
 from kmodd.plan.load import NOTHING_DENIED
 from kmodd.plan.lookup import resolve
+from kmodd.records import record
 from kmodd.trees import Generation
 
 WORKERS = 4
@@ -38,7 +38,7 @@ HOTPLUG = "hotplug"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Wanted:
     """A name that a device wants; ``number`` tells before what it was heard of."""
 

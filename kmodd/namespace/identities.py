@@ -6,7 +6,6 @@ A file is looked into only where a deny list or a loader's lists ask for it.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.database import Database, FileStamp, ModuleRecord
@@ -18,6 +17,7 @@ from kmodd.modulefile.identity import Identity, read_identity
 from kmodd.names import module_name, module_name_of_path
 from kmodd.namespace.outdated import open_planned
 from kmodd.plan import DenyList
+from kmodd.records import record
 
 MOST = 16_384
 """Files whose identities are kept at a time; Debian's tree has 4,023."""
@@ -74,7 +74,7 @@ def check_image(deny: DenyList, image: bytes, path: str) -> None:
         raise denial
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileDenials:
     """What ``deny`` has against modules of ``database``: by name, and by what their files hold."""
 

@@ -2,7 +2,6 @@
 """Loads within an operation: what may be loaded, and what is noted of what was."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from kmodd.errors import StateError
 from kmodd.kernel.base import Kernel
@@ -15,6 +14,7 @@ from kmodd.namespace.parameters import ignored_parameters
 from kmodd.namespace.planning import LoadToPlan, Planning
 from kmodd.namespace.runner import Runner
 from kmodd.plan import BuiltinStep, InsertStep, LoadRequest, module_of
+from kmodd.records import replace
 
 
 class Loading:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.access.trusted_files import check_open_file
@@ -26,6 +25,7 @@ from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.operation import Operation, command_key
 from kmodd.namespace.outdated import open_planned
 from kmodd.plan import CommandStep, InsertStep
+from kmodd.records import record
 from kmodd.trees import Generation
 
 FIRST_PAUSE = 0.001
@@ -38,7 +38,7 @@ SETTLE = 5.0
 """Seconds that a load waits for another program to be done with the same module."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ModuleCalls:
     """The calls on the modules of one kernel.
 

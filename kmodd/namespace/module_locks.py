@@ -21,6 +21,7 @@ from typing import Protocol, TypeVar
 
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.namespace.operation import Operation
+from kmodd.records import record
 from kmodd.tallies import Durations
 
 WAKE = 0.2
@@ -35,7 +36,7 @@ class Keeper(Protocol):
     pins: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Running:
     """An operation under way, and what it does at this moment.
 

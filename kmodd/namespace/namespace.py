@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kmodd.access.caller import Caller
@@ -60,6 +59,7 @@ from kmodd.namespace.uploaded_module import image_name, plain_image
 from kmodd.namespace.wish_facts import WishFacts
 from kmodd.plan import Cause, DenyList, LoadRequest, RemoveStep, UnloadRequest
 from kmodd.plan.requests import check_parameters
+from kmodd.records import record, replace
 from kmodd.settings import Limits
 from kmodd.state import AskedStore, Seal, SealStore
 from kmodd.tallies import Durations
@@ -73,7 +73,7 @@ log = logging.getLogger(__name__)
 Request = TypeVar("Request", LoadRequest, UnloadRequest)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Activity:
     """What goes on at one moment: operations, holds, how many follow the events, and the
     revisions from which one can: the earliest, and the one of the last event.

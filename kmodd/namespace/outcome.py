@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What became of a request to load or to unload, step by step."""
 
-from dataclasses import dataclass
-
 from kmodd.errors import KmoddError
 from kmodd.kernel.base import EmulationReport
 from kmodd.namespace.commands import CommandOutput
 from kmodd.namespace.parameters import IgnoredParameter
 from kmodd.plan import Cause, RemoveStep, Step
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepOutcome:
     """A step of a plan, and what became of it; ``path`` is the file that it inserts.
 
@@ -30,7 +29,7 @@ class StepOutcome:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What became of one name: the modules it stands for, the steps, and the failure if any.
 

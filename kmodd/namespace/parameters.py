@@ -4,7 +4,6 @@
 import errno
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 
 from kmodd.database import Database
@@ -14,6 +13,7 @@ from kmodd.kernel.base import Kernel, ModuleDetails, ParameterValue
 from kmodd.modulefile import parameters_of
 from kmodd.names import module_name
 from kmodd.queries.modinfo import info_of_record
+from kmodd.records import record
 
 VALUE_MAX = 4095
 """Bytes of the longest value of a loaded module's parameter: a page of sysfs, less a NUL."""
@@ -21,7 +21,7 @@ VALUE_MAX = 4095
 _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IgnoredParameter:
     """A parameter given for a module that is in the kernel already.
 
@@ -35,7 +35,7 @@ class IgnoredParameter:
     private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DescribedParameter:
     """A parameter of a loaded module, and what the module's file in the tree says of it.
 

@@ -5,7 +5,6 @@ This is the one place where plans are made and handed to what runs them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from kmodd.access import rules
 from kmodd.database import ModuleRecord
@@ -25,13 +24,14 @@ from kmodd.namespace.runner import Runner
 from kmodd.namespace.uploaded_module import with_uploaded
 from kmodd.plan import DenyList, LoadRequest, Plan, UnloadRequest, plan_load, plan_unload
 from kmodd.plan.requests import check_parameters
+from kmodd.records import field, record, replace
 from kmodd.trees import Generation, Trees
 
 REPLANS = 4
 """How often a load plans anew when the tree changes under it, before it gives up."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """What is never loaded, and whether all is done as kmod does it, which denies nothing."""
 
@@ -39,7 +39,7 @@ class Policy:
     exact: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class LoadToPlan:
     """A load that is still to be planned.
 
@@ -60,7 +60,7 @@ class LoadToPlan:
         return self.request.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class UnloadToPlan:
     """An unload that is still to be planned, as if ``assumed`` were loaded where there are any."""
 

@@ -5,7 +5,6 @@ import errno
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 
@@ -21,12 +20,13 @@ from kmodd.namespace.operation import Operation, command_key
 from kmodd.namespace.outcome import StepOutcome
 from kmodd.namespace.outdated import OutdatedPlanError
 from kmodd.plan import BuiltinStep, CommandStep, InsertStep, Plan, RemoveStep, Step, module_of
+from kmodd.records import field, record, replace
 from kmodd.trees import Generation
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Manner:
     """How the steps of one operation are run.
 

@@ -5,20 +5,20 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kmodd.errors import KernelError, KmoddError, Reason, StateError
 from kmodd.kernel.base import MODULES_DISABLED, Kernel, Sealable
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.operations import Operations
+from kmodd.records import record
 from kmodd.state import Seal, SealStore
 
 PAUSE = 0.05
 """Seconds between two looks whether anything is still under way."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Missing:
     """A name that nothing has been loaded for, and what wants it: a device's path, or a file."""
 

@@ -6,13 +6,13 @@ long as everything that the answer came from is the same.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kmodd.access.caller import Caller
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace.outcome import Outcome
 from kmodd.namespace.planning import Policy
+from kmodd.records import record
 from kmodd.trees import Generation
 
 MOST = 256
@@ -44,7 +44,7 @@ class Basis(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SettledLoad:
     """A load of ``names`` that had nothing to do, and the modules it stands for.
 

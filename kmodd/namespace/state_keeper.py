@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from kmodd.desired.condition import MachineFacts
 from kmodd.desired.findings import Finding, Move, Presence, Situation, Standing
@@ -28,6 +27,7 @@ from kmodd.namespace.wish_look import WishLook
 from kmodd.namespace.wish_memory import WishMemory, passes
 from kmodd.namespace.wish_moves import MadeChanges, WishMoves
 from kmodd.namespace.wish_sources import WishSource, WishSources
+from kmodd.records import field, record, replace
 from kmodd.trees import Trees
 
 FIRST = 1.0
@@ -56,7 +56,7 @@ LOOKS = 8
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeptState:
     """How the wishes fared at one moment; ``since`` has a time of Unix for each finding."""
 
@@ -66,7 +66,7 @@ class KeptState:
     sources: tuple[WishSource, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Looked:
     """What one look came to: the findings, the moves in their order, and what failures go by."""
 

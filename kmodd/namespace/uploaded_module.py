@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A module file that a client sent: its bytes, its name, and a database with it in."""
 
-from dataclasses import replace
-
 from kmodd.database import Database, Dependencies, ModuleRecord
 from kmodd.database.closures import bits_of
 from kmodd.database.inventory import NO_STAMP
@@ -10,6 +8,7 @@ from kmodd.errors import ModuleFileError
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 from kmodd.modulefile.decompression import decompress
 from kmodd.names import module_name_of_path, symbol_key
+from kmodd.records import replace
 
 
 def plain_image(image: bytes, file_name: str) -> bytes:

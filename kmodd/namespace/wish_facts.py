@@ -2,14 +2,14 @@
 """What matters to wishes of a namespace at one moment."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from kmodd.kernel.base import LoadedModule
 from kmodd.namespace.holds import Hold
 from kmodd.plan import DenyList
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WishFacts:
     """One moment of a namespace; modules go by what plans call them.
 

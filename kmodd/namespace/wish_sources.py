@@ -6,13 +6,13 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.access.trusted_files import objection
 from kmodd.config.files import ConfigFile, Gate, read_text
 from kmodd.desired.document import WishDocument, read_document
 from kmodd.errors import LimitError, Reason, RequestError
+from kmodd.records import record
 from kmodd.state import APPLIED_MAX, AppliedStore
 
 MAX_FILES = 256
@@ -21,7 +21,7 @@ MAX_FILES = 256
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WishSource:
     """A source as it is: the ``document`` that is in force, and what is wrong with the text of now.
 

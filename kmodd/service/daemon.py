@@ -4,7 +4,6 @@
 import os
 import time
 from collections import Counter
-from dataclasses import replace
 
 import grpc
 
@@ -19,6 +18,7 @@ from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.queries.messages import text
+from kmodd.records import replace
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
 from kmodd.service.metrics import Metrics, entries

@@ -4,18 +4,18 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import grpc
 
 from kmodd.front.wire import Frame, FrameKind, Opening, Wire, WireError
+from kmodd.records import record
 from kmodd.service.fronted_call import CallEndedError, FrontedCall
 from kmodd.service.interceptor import Interceptor
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Called:
     """What an interceptor is told of a call (grpc.HandlerCallDetails)."""
 

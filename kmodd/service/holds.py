@@ -3,12 +3,12 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import grpc
 
 from kmodd.namespace import Hold
 from kmodd.queries.messages import problem_lines, text
+from kmodd.records import replace
 from kmodd.service.convert import caller_message, timestamp
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of

@@ -4,7 +4,8 @@
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from kmodd.records import record
 
 MOST = 256
 """Answers that are kept at a time."""
@@ -18,7 +19,7 @@ SETTLED = 2_000_000_000
 _Stamp = tuple[int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Kept:
     """An answer, the databases that had led to the files, and what these looked like."""
 

@@ -3,12 +3,12 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import grpc
 
 from kmodd.errors import Reason, StateError
 from kmodd.kernel.base import Kernel, LogRecord
+from kmodd.records import replace
 from kmodd.service.admission import Admission
 from kmodd.service.convert import log_message
 from kmodd.service.view import View

@@ -2,13 +2,13 @@
 """What a caller is shown of the daemon's answers."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from kmodd.access import rules
 from kmodd.access.caller import Caller, Role
 from kmodd.errors import AccessError, KmoddError, Reason
 from kmodd.kernel.base import KernelTraits, LoadedModule, ModuleSection
 from kmodd.namespace import END_CONNECTION, DescribedParameter, Finished, Outcome
+from kmodd.records import replace
 
 LINE_WHOLE = 512
 """Characters up to which a line of a kernel's log is surely whole (printk cuts at some 1,000)."""

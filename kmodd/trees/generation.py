@@ -2,7 +2,6 @@
 """What is in force for a release: with its database in memory, or with that on disk alone."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from kmodd.database import Database, FileStamp, ModuleRecord
 from kmodd.database.inventory import NO_STAMP, DirectoryListing, Looks
 from kmodd.database.publish import Place, Publication
 from kmodd.database.walk import looks_of, stamp_at, with_own_root
+from kmodd.records import record, replace
 
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 """The files beside the databases that a kernel's build leaves, and that depmod reads."""
@@ -21,7 +21,7 @@ TOLD_MAX = 100
 """Lines of each kind that are told of a tree."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TreeSummary:
     """What is told of a release's tree and of the generation in force for it.
 
@@ -41,7 +41,7 @@ class TreeSummary:
     left_out: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Generation:
     """One state of a release's tree and configuration; never changes once it is in force.
 
@@ -102,7 +102,7 @@ class Generation:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class GivenUp:
     """What is kept of a generation whose database was given up: its files on disk have it.
 

@@ -7,10 +7,11 @@ import os
 import platform
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from termios import FIONREAD
 
 from watchdog.observers.inotify_c import Inotify, InotifyConstants, InotifyEvent, inotify_rm_watch
+
+from kmodd.records import record
 
 IN_MODIFY = InotifyConstants.IN_MODIFY
 IN_CLOSE_WRITE = InotifyConstants.IN_CLOSE_WRITE
@@ -61,7 +62,7 @@ What is not among them may have others who write to it, of whom inotify does not
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectoryEvent:
     """What happened: to the entry ``name`` of the directory that ``watch`` is for, or to itself.
 

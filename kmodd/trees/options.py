@@ -2,7 +2,6 @@
 """What all trees of a daemon have in common, the configuration among it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from kmodd.access.trusted_files import objection
 from kmodd.config import Config, read_config
 from kmodd.config.depmod import DepmodConfig, read_depmod_config
+from kmodd.records import field, record
 from kmodd.state import RecordStore
 from kmodd.tallies import Durations
 from kmodd.trees.sight import Sight
@@ -22,7 +22,7 @@ PATIENCE = 3.0
 """Seconds without a removal after which a tree is written to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TreeOptions:
     """What all trees of a daemon have in common.
 

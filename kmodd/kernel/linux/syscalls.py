@@ -9,13 +9,14 @@ import ctypes
 import os
 import platform
 import struct
-from dataclasses import dataclass
+
+from kmodd.records import record
 
 MODULE_INIT_COMPRESSED_FILE = 4
 """The flag of finit_module(2) that a caller of a Kernel does not give: the file is compressed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Numbers:
     """The numbers of the calls on one machine (its unistd.h or syscall.tbl)."""
 

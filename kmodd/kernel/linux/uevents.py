@@ -15,11 +15,11 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from kmodd.kernel.base import DeviceListener
 from kmodd.kernel.linux.devices import device_of_event
+from kmodd.records import record
 
 NETLINK_KOBJECT_UEVENT = 15
 """The netlink protocol (include/uapi/linux/netlink.h)."""
@@ -55,7 +55,7 @@ def open_uevents() -> socket.socket:
     return uevents
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Following:
     """Who is told of what."""
 

@@ -13,16 +13,16 @@ kernel says what its functions take, that agrees.
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kmodd.kernel.emulated.abi.prototype import Prototype, Version, parse_prototypes
+from kmodd.records import record
 
 Implementation = Callable[..., int | None]
 """Does a function's work: (kernel, *arguments) -> the result, None for 0 and for void."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     """A kernel function: ``code`` where it is so short that it is machine code itself."""
 

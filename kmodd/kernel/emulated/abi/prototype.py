@@ -2,8 +2,9 @@
 """C prototypes: what a kernel function takes and gives."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
+
+from kmodd.records import record
 
 _NUMBERS = {
     "void": (0, False),
@@ -52,7 +53,7 @@ _SHAPE = re.compile(
 _WORD = re.compile(r"\w+|\*")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind:
     """A type as far as a call depends on it: ``size`` in bytes, 0 for void."""
 
@@ -96,7 +97,7 @@ Version = tuple[int, int]
 """A kernel's version and patch level: (6, 12)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prototype:
     """A function's declaration. ``text`` is how it is written down.
 

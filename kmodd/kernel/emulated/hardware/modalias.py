@@ -3,10 +3,10 @@
 
 import errno
 import re
-from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.records import record
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,+@:-]{0,62}")
 _WORD = r"([0-9A-F]{8}|\*)"
@@ -17,7 +17,7 @@ _ID_MAX = 0xFFFF
 """The largest number of a vendor or a device."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlatformIdentity:
     """What a platform device is: its name alone."""
 
@@ -29,7 +29,7 @@ class PlatformIdentity:
         return f"platform:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PciIdentity:
     """What a PCI device is. ``kind`` is its class: base, sub-class, interface in 24 bits."""
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel command line, as far as the module loader minds it (kernel-parameters.txt)."""
 
-from dataclasses import dataclass
-
 from kmodd.kernel.emulated.modules.params import split_arguments
+from kmodd.records import record
 
 MAX_LENGTH = 4096
 """Characters that are looked at; the kernel's own limit on most machines is 2 KiB."""
@@ -11,7 +10,7 @@ MAX_LENGTH = 4096
 _TRUE = frozenset("yY1tT")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BootCommandLine:
     """``blacklist`` are the names of ``module_blacklist=``; the others are switches."""
 

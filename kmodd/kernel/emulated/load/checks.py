@@ -6,7 +6,6 @@ the kernel's errno and log line. They change nothing but the log and the taints.
 """
 
 import errno
-from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
@@ -19,6 +18,7 @@ from kmodd.kernel.emulated.reporting.log import KernelLog, Level
 from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
 from kmodd.modulefile import ElfMachine
+from kmodd.records import record
 
 GPL_COMPATIBLE = frozenset(
     {
@@ -39,7 +39,7 @@ LAYOUT = "module_layout"
 """The symbol whose version stands for that of ``struct module``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """What a load sees of the kernel beside its table of modules."""
 

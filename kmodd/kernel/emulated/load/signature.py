@@ -7,7 +7,6 @@ build there are none, and no signature is good.
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kmodd.errors import Reason
 from kmodd.kernel.base import InsertFlags
@@ -15,6 +14,7 @@ from kmodd.kernel.emulated.reporting.log import Level, Printk
 from kmodd.kernel.emulated.reporting.refusal import Refusal
 from kmodd.keys import Certificate, Verdicts, read_signers, unverified_algorithm, verify
 from kmodd.modulefile.signature import MARKER
+from kmodd.records import record
 
 TRAILER_SIZE = 12
 """Bytes of ``struct module_signature`` (include/linux/module_signature.h)."""
@@ -41,7 +41,7 @@ _DAMAGED = "the appended signature is damaged"
 _FATAL = {errno.EKEYREJECTED: "the appended signature is not of this module"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignatureState:
     """How many bytes of the image are the module proper, and whether its signature is good."""
 

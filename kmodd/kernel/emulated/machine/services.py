@@ -2,13 +2,13 @@
 """What the emulated machine asks of the kernel around it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kmodd.kernel.base import Requested
 from kmodd.kernel.emulated.reporting.log import Level
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Services:
     """The functions that it calls.
 

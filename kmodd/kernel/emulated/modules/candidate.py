@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A module's file that wants to become a module, and which of its sections the kernel sees."""
 
-from dataclasses import dataclass
-
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import Section
+from kmodd.records import record
 
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 """Section flags of elf(5)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """A module whose headers are in order, on its way into the kernel.
 

@@ -18,7 +18,7 @@ of arm, arm64, powerpc, riscv, loongarch, and s390's) these bytes are missing he
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kmodd.kernel.emulated.modules.candidate import (
     SHF_ALLOC,
@@ -30,6 +30,7 @@ from kmodd.kernel.emulated.modules.symbol_table import SymbolColumns
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import Section
+from kmodd.records import field, record
 
 _EXTENDED_VERSIONS = ("__version_ext_crcs", "__version_ext_names")
 _RO_AFTER_INIT = {
@@ -47,7 +48,7 @@ Places = Mapping[int, int]
 """Where sections are: by a section's index, the bytes from the start of the memory it is in."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """Bytes of a module: what stays, and what is given back after init; and what is where there.
 
@@ -73,7 +74,7 @@ class _Gathered:
     kept: set[int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _SymbolTables:
     """Bytes of the symbol table that stays, and what is to be put behind init's own sections."""
 

@@ -4,10 +4,10 @@
 import errno
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from kmodd.kernel.emulated.modules.param_table import UNSAFE, ModuleParameter, ParameterTable, shown
 from kmodd.kernel.emulated.reporting.log import Level
+from kmodd.records import record
 
 TEXT_MAX = 64 << 10
 """Characters of parameters for one module that are taken; no command line is as long."""
@@ -16,7 +16,7 @@ CHARP_MAX = 1024
 """Bytes of the longest value of a ``charp`` parameter (param_set_charp)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Integer:
     low: int
     high: int
@@ -46,7 +46,7 @@ _OF_THE_LOADER = frozenset({"async_probe", "dyndbg"})
 """Parameters that every module has (unknown_module_param_cb)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Remark:
     """A line that the kernel logs about parameters; one with an errno fails the load.
 

@@ -10,12 +10,12 @@ counters of allocations (``.codetag.*``), which lie elsewhere since 6.13, are le
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
 
 from kmodd.kernel.base import ModuleNote, ModuleSection
 from kmodd.kernel.emulated.modules.layout import Layout
 from kmodd.modulefile import ModuleFile, SectionType
 from kmodd.modulefile.elf import Section
+from kmodd.records import field, record
 
 SECTIONS_MAX, NAME_MAX = 4096, 255
 """Files of a directory that are told of, and the characters of the longest name of a file."""
@@ -24,7 +24,7 @@ NOTES_MAX = 64 << 10
 """Bytes of notes that are kept of one module; those of Debian's have 100."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SectionFiles:
     """The files in ``sections`` and ``notes`` of one module, kept small: there may be many modules.
 

@@ -2,12 +2,12 @@
 """The versions of symbols that a module says it was built against (CONFIG_MODVERSIONS)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kmodd.kernel.emulated.modules.candidate import Candidate
+from kmodd.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Versions:
     """CRCs by symbol, of the module that messages call ``label``; None where it has none."""
 

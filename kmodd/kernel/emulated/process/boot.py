@@ -37,6 +37,7 @@ from kmodd.kernel.emulated.process.wire import (
     ProtocolError,
 )
 from kmodd.kernel.emulated.release.vmlinux import CoreSymbol, Vmlinux
+from kmodd.records import record
 
 END_SECONDS = 2.0
 """Seconds that a kernel's process has to end by itself."""
@@ -63,7 +64,7 @@ Unpack = Callable[[object], Any]
 """Reads the value of an answer; raises ProtocolError."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleRequest:
     """A module that code has asked for; ``number`` is the request's, for the reply."""
 

@@ -3,12 +3,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 
 from kmodd.kernel.emulated.release.build_options import BuildOptions
 from kmodd.kernelimage.questions import Answers
 from kmodd.keys import Certificate
+from kmodd.records import field, record
 
 TYPED_IN = (6, 1)
 """The version of which the layouts are typed in (abi/structures), as Debian builds it."""
@@ -19,7 +19,7 @@ FROM_MODULES = "what the tree's modules import"
 _DEBIAN_RELEASE = re.compile(r"\d+\.\d+\.\d+(-\d+|\+deb\d+)\S*-[a-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CoreSymbol:
     """A symbol that the kernel itself exports. ``crc`` is None where no version is known."""
 
@@ -28,7 +28,7 @@ class CoreSymbol:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MachineType:
     """The machine a kernel is built for, as an ELF header names it."""
 
@@ -37,7 +37,7 @@ class MachineType:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """What one of the release's modules shows of the kernel that it was built with.
 
@@ -54,7 +54,7 @@ class Sample:
     compiler: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Builtins:
     """The modules that are part of the kernel.
 
@@ -65,7 +65,7 @@ class Builtins:
     with_directory: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Vmlinux:
     """What a kernel is before it has loaded a module.
 

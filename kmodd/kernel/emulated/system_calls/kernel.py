@@ -6,7 +6,6 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TypeVar
 
 from kmodd.errors import ModuleFileError, Reason
@@ -49,6 +48,7 @@ from kmodd.kernel.emulated.system_calls.lookup import look_up
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import Compression, detect_compression
 from kmodd.modulefile.decompression import decompress
+from kmodd.records import replace
 
 WRITABLE = 0o222
 """The bits of a file's mode without any of which sysfs lets not even root write it."""
