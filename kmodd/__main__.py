@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
 
 from kmodd import __version__
@@ -339,7 +340,7 @@ def _serve(options: argparse.Namespace) -> int:
         print("kmodd: XDG_RUNTIME_DIR is not set; give --socket PATH", file=sys.stderr)
         return 1
     faulthandler.enable()  # the watchdog's SIGABRT then tells what every thread was doing
-    choose_transport()
+    _import_daemon()
     from kmodd.daemon import serve
 
     if is_roots_service() and KERNELS[settings.kernel].traits.trusted_files_only:
@@ -361,7 +362,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger().setLevel(settings.log_level.upper())
     if settings.log_level == "warning":  # what is refused, the command itself is told
         logging.getLogger("kmodd.audit").setLevel(logging.ERROR)
-    choose_transport()
+    _import_daemon()
     from kmodd.daemon import running
 
     with tempfile.TemporaryDirectory(prefix="kmodd-") as directory:
@@ -371,6 +372,18 @@ def _run(options: argparse.Namespace) -> int:
                 command = [os.environ.get("SHELL") or "/bin/sh"]
                 print(f"kmodd: a shell on {daemon.kernel}; 'exit' ends both", file=sys.stderr)
             return _run_command(command, daemon.socket)
+
+
+def _import_daemon() -> None:
+    """Import what the daemon consists of, grpc with the choice made.
+
+    What is imported stays: to look for cycles in it meanwhile takes a twelfth of the time.
+    """
+    from kmodd.database.collector import collector_paused
+
+    with collector_paused():
+        choose_transport()
+        import_module("kmodd.daemon")
 
 
 def _sockets(place: Path | None) -> tuple[SocketSettings, ...]:

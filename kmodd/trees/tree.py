@@ -4,7 +4,7 @@
 import logging
 import threading
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from kmodd.access.trusted_files import check_files, check_tree
 from kmodd.config import Config
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import Database, FileStamp
+from kmodd.database.collector import collector_paused
 from kmodd.database.database import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh
 from kmodd.database.publish import Place, Publication
@@ -21,6 +22,7 @@ from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
 from kmodd.log_kinds import LogKind, told
+from kmodd.records import replace
 from kmodd.state import RecordStore, Retries
 from kmodd.trees.generation import (
     Generation,
@@ -431,9 +433,10 @@ class Tree:
         if self._options.trusted_only:
             check_tree(self.directory)
             check_files(self.directory / name for name in OUTPUTS)
-        return read_published(
-            str(self.directory), self.directory.name, self._options.tree_objection()
-        )
+        with collector_paused():
+            return read_published(
+                str(self.directory), self.directory.name, self._options.tree_objection()
+            )
 
     def _takes_over(self) -> bool:
         """Tell whether a database that was given up is still that of the tree.

@@ -55,7 +55,7 @@ LAST_WORDS_MAX = 4096
 """Bytes that are kept of what the process wrote to stderr."""
 
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[1]); "
     "from kmodd.kernel.emulated.process.child import main; "
     "main(int(sys.argv[2]), int(sys.argv[3]), runs_code=sys.argv[4] == '1')"
 )

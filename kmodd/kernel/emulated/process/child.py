@@ -213,6 +213,7 @@ class KernelServer:
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG)
+        gc.enable()  # which it was not while all was imported (boot.py)
         self._channel.send({"is": "up", "undone": self._undone})
 
     def _call(self, message: Message) -> None:
