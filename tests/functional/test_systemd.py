@@ -24,10 +24,12 @@ from kmodd.host.descriptors import connections
 from kmodd.settings import Limits, Settings
 from kmodd.settings.toml import read_settings
 from kmodd.setup.pieces import pieces
+from kmodd.trees import Trees
 from tests.support.daemon import kmodctl, running_daemon, wait_until
-from tests.support.modules import MODULES
+from tests.support.modules import MODULES, module_tree
 from tests.support.require import require
 from tests.support.tree import ModuleTree
+from tests.support.trusted import trusted_directory
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "kmodd.service"
@@ -82,6 +84,43 @@ def test_a_manager_is_told_of_start_reload_and_stop(
             assert result.steps[0].parameters == "times=3"
         assert daemon.stop() == 0
         assert told(manager) == {"STOPPING": "1"}
+
+
+NEEDLESS = (
+    *("kmodd.kernel.emulated", "kmodd.kernelimage", "kmodd.keys", "kmodd.oneshot", "kmodctl"),
+    *("kmodd.front.process", "kmodd.front.calls", "kmodd.setup.command", "kmodd.messages"),
+    *("unicorn", "cryptography", "backports", "importlib.metadata", "email", "zipfile", "csv"),
+    *("google.protobuf.json_format", "multiprocessing", "concurrent.futures.process", "http"),
+)
+"""What no start on the machine's kernel has time for: a boot waits for it."""
+
+
+def test_a_start_on_the_machines_kernel_imports_nothing_that_it_can_do_without(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with trusted_directory() as place:
+        tree = module_tree(place / "root")
+        release = os.uname().release
+        directory = tree.directory.rename(tree.directory.with_name(release))
+        Trees(tree.root, release).rebuild()
+        assert (directory / "modules.dep.bin").exists()
+        settings = """
+kernel = "linux"
+[[socket]]
+path = "@/run/kmodd.sock"
+[[socket]]
+path = "@/observer.sock"
+role = "observer"
+"""
+        with running_daemon(tree.root, settings=settings) as daemon:
+            assert told(manager)["READY"] == "1"
+            log = daemon.log.read_text()
+    lines = (line for line in log.splitlines() if line.startswith("import time:"))
+    imported = {f"{line.rpartition('|')[2].strip()}." for line in lines}
+    assert imported >= {"kmodd.servers.", "kmodd.kernel.linux.", "kmodd.front_server.", "grpc."}
+    needless = tuple(f"{name}." for name in NEEDLESS)
+    assert [name for name in sorted(imported) if name.startswith(needless)] == []
 
 
 def test_the_status_line_names_a_socket_that_is_left_out(
