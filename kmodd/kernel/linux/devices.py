@@ -38,7 +38,7 @@ def plugged_devices(sysfs: Path) -> Iterator[PluggedDevice]:
     seen: set[str] = set()
     top = os.path.realpath(sysfs)
     for subsystem, directory in _places(top):
-        place = os.path.realpath(directory)
+        place = _led_to(directory)
         if place in seen or not place.startswith(f"{top}/"):
             continue
         seen.add(place)
@@ -59,6 +59,17 @@ def _places(top: str) -> Iterator[tuple[str, str]]:
             yield name, f"{top}/class/{name}/{device}"
     for name in _entries(f"{top}/module"):
         yield "module", f"{top}/module/{name}"
+
+
+def _led_to(directory: str) -> str:
+    """Return where a link of sysfs leads: to the device's own directory, in one step
+    (fs/sysfs/symlink.c). What is no link is that directory.
+    """
+    try:
+        target = os.readlink(directory)
+    except OSError:
+        return directory
+    return os.path.normpath(os.path.join(os.path.dirname(directory), target))
 
 
 def _entries(directory: str) -> list[str]:
