@@ -196,6 +196,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                 keeper.start()
                 if not keeper.settle(START_PATIENCE):
                     log.warning("what is wished is still being seen to")
+                servers.started()
                 with sealed_in_time(settings, namespace):
                     yield Daemon(settings, parts, commands, servers, publish_denials)
             finally:

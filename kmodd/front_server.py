@@ -71,6 +71,7 @@ class FrontServer:
         api.add_to(self._methods)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._wanted = threading.Event()
         self._wire: Wire | None = None
         self._live: dict[int, tuple[ServedConnection, Watched]] = {}
         self._handing_over = HandingOver(self._is_live)
@@ -79,15 +80,20 @@ class FrontServer:
         self._thread = threading.Thread(target=self._run, name="kmodd-front", daemon=True)
 
     def start(self) -> None:
-        """Have a front, which is ready some time later."""
+        """Take connections; there is a front some time after the first, or after ``want_front``."""
         self.api.begin()
         self._handing_over.start()
         self._thread.start()
+
+    def want_front(self) -> None:
+        """Have a front, before anybody connects: it takes a while to start."""
+        self._wanted.set()
 
     def serve(
         self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
     ) -> Watched:
         """Have a connection served, and call ``over`` when it has ended; raises OSError."""
+        self.want_front()
         with self._lock:
             self._last += 1
             number = connection.number = self._last
@@ -105,6 +111,7 @@ class FrontServer:
         while self._is_busy() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._stopping.set()
+        self._wanted.set()
         with self._lock:
             wire = self._wire
         if wire is not None:
@@ -130,6 +137,7 @@ class FrontServer:
     def _run(self) -> None:
         """Have one front after the other."""
         pause = PAUSE
+        self._wanted.wait()
         while not self._stopping.is_set():
             began = time.monotonic()
             try:

@@ -67,6 +67,7 @@ class Servers:
         self._relay = Relay()
         self._connections = Connections()
         self._apis: dict[bool, ApiServer | FrontServer] = {}
+        self._is_started = False
 
     def claim(self, wanted: Iterable[SocketSettings]) -> None:
         """Make sure that nobody else listens on these sockets, but for those that cannot be had.
@@ -117,6 +118,12 @@ class Servers:
                 raise failures[0]
             self._take_out([path for path in self._places if path not in paths])
         self._warn_of_unanswered(paths)
+
+    def started(self) -> None:
+        """Note that the daemon has started, which a front that nobody asks for does not hold up."""
+        with self._changing:
+            self._is_started = True
+            self._want_front()
 
     def own(self) -> Path:
         """Return where the daemon itself calls: the first socket for admins, where there is one."""
@@ -212,6 +219,12 @@ class Servers:
             )
             server.start()
             self._apis[for_admins] = server
+        self._want_front()
+
+    def _want_front(self) -> None:
+        server = self._apis.get(False)
+        if self._is_started and isinstance(server, FrontServer):
+            server.want_front()
 
     def _server_of(self, role: Role) -> ApiServer | FrontServer:
         return self._apis[role is Role.ADMIN]

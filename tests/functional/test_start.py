@@ -2,12 +2,17 @@
 """What is loaded when the daemon starts, and the trail that it leaves."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from kmodctl import Client
+from kmodd import daemon as daemon_parts
+from kmodd import front_server
+from kmodd.access.caller import Role
 from kmodd.daemon import running
+from kmodd.front.fronts import NoFrontError
 from kmodd.settings import Settings, SocketSettings, Timing
 from kmodd.trees import Trees
 from tests.support.daemon import running_daemon, wait_until
@@ -83,3 +88,27 @@ def test_a_start_reads_no_tree_whose_databases_are_there_unless_something_is_wis
         assert [each.name for each in client.list_modules()] == ["plain"] * bool(wished)
         client.load("plain")
         assert client.get_module("plain").module.name == "plain"
+
+
+def test_what_is_loaded_at_start_comes_before_a_front_that_nobody_asks_for(
+    modules_root: ModuleTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+    early: list[bool] = []
+
+    def have_front(*_: object) -> None:
+        asked.set()
+        raise NoFrontError("a test needs none")
+
+    monkeypatch.setattr(front_server, "have_front", have_front)
+    monkeypatch.setattr(daemon_parts, "load_at_start", lambda *_: early.append(asked.wait(0.5)))
+    observers = SocketSettings(path=tmp_path / "observers", role=Role.OBSERVER)
+    settings = Settings(
+        root=modules_root.root,
+        sockets=(SocketSettings(path=tmp_path / "admins"), observers),
+        load_at_start=True,
+        run_code=False,
+    )
+    with running(settings):
+        assert asked.wait(60)
+    assert early == [False]
