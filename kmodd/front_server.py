@@ -10,16 +10,14 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kmodd.front.confinement import CAPABILITIES
 from kmodd.front.fronts import Front, NoFrontError, have_front
 from kmodd.front.handing_over import HandingOver
 from kmodd.front.settings import FrontSettings
 from kmodd.front.wire import Wire, WireError
-from kmodd.host.carried import Watched
 from kmodd.host.relay import Relay
 from kmodd.log_kinds import LogKind, told
 from kmodd.server import GRACE, ServedApi
@@ -50,6 +48,9 @@ PAUSE = 0.05
 
 LONGEST_PAUSE = 1.0
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 log = logging.getLogger(__name__)
 
 
@@ -73,7 +74,8 @@ class FrontServer:
         self._stopping = threading.Event()
         self._wanted = threading.Event()
         self._wire: Wire | None = None
-        self._live: dict[int, tuple[ServedConnection, Watched]] = {}
+        self._live: dict[int, ServedConnection] = {}
+        self._over: Callable[[ServedConnection], None] = self._ended  # one for all connections
         self._handing_over = HandingOver(self._is_live)
         self._last = 0
         self._told = -math.inf
@@ -89,20 +91,16 @@ class FrontServer:
         """Have a front, before anybody connects: it takes a while to start."""
         self._wanted.set()
 
-    def serve(
-        self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
-    ) -> Watched:
-        """Have a connection served, and call ``over`` when it has ended; raises OSError."""
+    def serve(self, taken: socket.socket, connection: ServedConnection) -> None:
+        """Have a connection served, whose ``over`` is called at its end; raises OSError."""
         self.want_front()
         with self._lock:
             self._last += 1
             number = connection.number = self._last
             peer = connection.caller.peer
             self._handing_over.add(number, peer.uid if peer else 0, taken)
-            # Each of a crowd's connections has one of these: a closure takes three times as much.
-            watched = self._relay.watch(taken, partial(self._ended, number, over))
-            self._live[number] = connection, watched
-            return watched
+            connection.carried = self._relay.watch(taken, self._over, connection)
+            self._live[number] = connection
 
     def stop(self) -> None:
         """End what is left after a while."""
@@ -121,10 +119,10 @@ class FrontServer:
         self._handing_over.stop()
         self.api.interceptor.close()
 
-    def _ended(self, number: int, over: Callable[[], None]) -> None:
+    def _ended(self, connection: ServedConnection) -> None:
         with self._lock:
-            self._live.pop(number, None)
-        over()
+            self._live.pop(connection.number, None)
+        connection.over(connection)
 
     def _is_live(self, number: int) -> bool:
         with self._lock:
@@ -132,7 +130,7 @@ class FrontServer:
 
     def _is_busy(self) -> bool:
         with self._lock:
-            return any(connection.under_way for connection, _ in self._live.values())
+            return any(connection.under_way for connection in self._live.values())
 
     def _run(self) -> None:
         """Have one front after the other."""
@@ -181,9 +179,9 @@ class FrontServer:
         waiting = self._handing_over.pause()
         with self._lock:
             self._wire = None
-            lost = [watched for number, (_, watched) in self._live.items() if number not in waiting]
-        for watched in lost:
-            self._relay.end(watched)
+            lost = [each for number, each in self._live.items() if number not in waiting]
+        for connection in lost:
+            self._end_served(connection)
 
     def _dropped(self, number: int, why: str) -> None:
         """End a connection that the front serves no more.
@@ -192,9 +190,8 @@ class FrontServer:
         """
         self._handing_over.taken(number)
         with self._lock:
-            found = self._live.get(number)
-        if found is not None:
-            connection, watched = found
+            connection = self._live.get(number)
+        if connection is not None:
             caller = connection.caller
             identity = f"uid {caller.peer.uid if caller.peer else 0} at {caller.socket}"
             log.warning(
@@ -205,13 +202,18 @@ class FrontServer:
             if time.monotonic() - self._told >= 1.0:
                 self._told = time.monotonic()
                 self.api.note_ended(caller, why)
-            self._relay.end(watched)
+            self._end_served(connection)
+
+    def _end_served(self, connection: ServedConnection) -> None:
+        carried = connection.carried
+        if carried is not None:
+            self._relay.end(carried)
 
     def _peer_of(self, number: int) -> str:
         """Return what a connection is known by that the front has been given, "" for no such."""
         with self._lock:
             found = self._live.get(number)
-        return found[0].peer if found else ""
+        return found.peer if found else ""
 
     def _settings(self) -> FrontSettings:
         limits = self._limits

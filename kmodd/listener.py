@@ -8,8 +8,6 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
 
 from kmodd.access.caller import Caller, Role
 from kmodd.access.grants import Grants
@@ -24,9 +22,6 @@ from kmodd.server import ApiServer, Parts
 from kmodd.service.connections import Connections
 from kmodd.service.socket_calls import ServedConnection, SocketCalls
 from kmodd.settings import SocketSettings
-
-if TYPE_CHECKING:
-    from kmodd.host.carried import Carried, Watched
 
 BACKLOG = 4096
 """Connections that wait to be taken, as far as the machine allows (net.core.somaxconn)."""
@@ -61,7 +56,7 @@ class Listener:
         """
         self._access = access_of(settings)
         self.settings = settings
-        self.calls = SocketCalls(parts.limits, is_shared=settings.is_shared)
+        self.calls = SocketCalls(parts.limits, self._left, is_shared=settings.is_shared)
         self.most = most
         self._grants = grants
         self._place = place
@@ -73,7 +68,8 @@ class Listener:
         self._listening: socket.socket | None = None
         self._is_lent = False
         self._lock = threading.Lock()
-        self._live: dict[ServedConnection, Carried | Watched] = {}
+        self._live: set[ServedConnection] = set()
+        self._over: Callable[[ServedConnection], None] = self._forget  # one for all connections
         self._users: Counter[int] = Counter()
         self._latest: Caller | None = None
 
@@ -149,9 +145,9 @@ class Listener:
         self._let_go()
         self.calls.close()
         with self._lock:
-            live = tuple(self._live.values())
-        for carried in live:
-            self._relay.end(carried)
+            live = tuple(self._live)
+        for connection in live:
+            self._left(connection)
 
     def _take_from(self, listening: socket.socket, *, is_lent: bool = False) -> None:
         self._let_go()
@@ -179,20 +175,30 @@ class Listener:
                 return
             connection = self._connections.add(caller, self.calls)
             server = self._server_of(caller.role)
+            connection.over = self._over
             try:
-                served = server.serve(taken, connection, partial(self._over, connection))
+                server.serve(taken, connection)
             except OSError:
                 self._connections.remove(connection)
                 raise
-            connection.left = partial(self._relay.end, served)
-            self._live[connection] = served
+            self._live.add(connection)
             self._users[peer.uid] += 1
 
-    def _over(self, connection: ServedConnection) -> None:
+    def _left(self, connection: ServedConnection) -> None:
+        """End a connection that has no call under way."""
+        carried = connection.carried
+        if carried is not None:
+            self._relay.end(carried)
+
+    def _forget(self, connection: ServedConnection) -> None:
         """Forget a connection that has ended."""
+        connection.carried = None  # each has the other
         self._connections.remove(connection)
         with self._lock:
-            if self._live.pop(connection, None) is not None and connection.caller.peer:
+            if connection not in self._live:
+                return
+            self._live.remove(connection)
+            if connection.caller.peer:
                 uid = connection.caller.peer.uid
                 self._users[uid] -= 1
                 if not self._users[uid]:

@@ -8,7 +8,6 @@ It listens where nobody can connect but the daemon itself, which connects each c
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -16,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kmodd.access.caller import Caller
 from kmodd.errors import LimitError, Reason, StateError
-from kmodd.host.carried import Carried
 from kmodd.host.relay import Relay
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
@@ -202,18 +200,16 @@ class ApiServer:
             raise
         self.api.begin()
 
-    def serve(
-        self, taken: socket.socket, connection: ServedConnection, over: Callable[[], None]
-    ) -> Carried:
-        """Serve a connection, and call ``over`` when it has ended; raises OSError."""
+    def serve(self, taken: socket.socket, connection: ServedConnection) -> None:
+        """Serve a connection, whose ``over`` is called at its end; raises OSError."""
 
         def ended() -> None:
             self._server.leave()
-            over()
+            connection.over(connection)
 
         far, shortcut = self._server.connect(connection.address)
         try:
-            return self._relay.carry(taken, far, ended, shortcut=shortcut)
+            connection.carried = self._relay.carry(taken, far, ended, shortcut=shortcut)
         except OSError:
             far.close()
             self._server.leave()

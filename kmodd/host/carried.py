@@ -4,9 +4,12 @@
 import socket
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from kmodd.host.allowance import Allowance
 from kmodd.host.shortcut import Shortcut
+
+Of = TypeVar("Of")
 
 
 class Carried:
@@ -39,15 +42,19 @@ class Carried:
         self.near.other, self.far.other = self.far, self.near
 
 
-class Watched:
-    """A connection that another process serves, and of which the end alone is of interest here."""
+class Watched(Generic[Of]):
+    """A connection that another process serves, and of which the end alone is of interest here.
 
-    __slots__ = ("fd", "is_over", "near", "over")
+    A crowd may have thousands of them: ``over`` is one function for all, told ``of`` which it is.
+    """
 
-    def __init__(self, near: socket.socket, over: Callable[[], None]) -> None:
+    __slots__ = ("fd", "is_over", "near", "of", "over")
+
+    def __init__(self, near: socket.socket, over: Callable[[Of], None], of: Of) -> None:
         self.near = near
         self.fd = near.fileno()
         self.over = over
+        self.of = of
         self.is_over = False
 
 

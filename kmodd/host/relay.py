@@ -19,10 +19,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kmodd.host.allowance import Allowance
-from kmodd.host.carried import Carried, CarriedEnd, Watched
+from kmodd.host.carried import Carried, CarriedEnd, Of, Watched
 from kmodd.host.shortcut import Shortcut
 
 CHUNK = 64 << 10
@@ -70,7 +70,7 @@ class Relay:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._wanted: deque[Callable[[], None]] = deque()
         self._sources: dict[int, tuple[socket.socket, Callable[[], None]]] = {}
-        self._ends: dict[int, CarriedEnd | Watched] = {}
+        self._ends: dict[int, CarriedEnd | Watched[Any]] = {}
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._stopped = False
@@ -113,7 +113,7 @@ class Relay:
         """Close ``listener``; what it has not given yet is refused."""
         self._want(lambda: self._close_listener(listener))
 
-    def end(self, connection: Carried | Watched) -> None:
+    def end(self, connection: Carried | Watched[Any]) -> None:
         """End a connection, once what is to be sent by then has been."""
         self._want(lambda: self._finish(connection))
 
@@ -142,12 +142,13 @@ class Relay:
             self._arm(end)
         return carried
 
-    def watch(self, near: socket.socket, over: Callable[[], None]) -> Watched:
-        """Call ``over`` when a connection has ended that another process serves; for ``accepted``.
+    def watch(self, near: socket.socket, over: Callable[[Of], None], of: Of) -> Watched[Of]:
+        """Call ``over`` with ``of`` when a connection has ended that another process serves.
 
-        Nothing is read from it here. To end it ends it for who serves it, too.
+        This is for ``accepted`` alone. Nothing is read from it here. To end it ends it for who
+        serves it, too.
         """
-        watched = Watched(near, over)
+        watched = Watched(near, over, of)
         self._ends[watched.fd] = watched
         self._poll.register(watched.fd, select.EPOLLRDHUP)
         return watched
@@ -328,7 +329,7 @@ class Relay:
             end.stopped = False
             self._arm(end)
 
-    def _finish(self, carried: Carried | Watched, ended: CarriedEnd | None = None) -> None:
+    def _finish(self, carried: Carried | Watched[Any], ended: CarriedEnd | None = None) -> None:
         """End a connection once what has come from the end that ``ended`` has been sent on.
 
         Without one it is what the server has sent.
@@ -347,7 +348,7 @@ class Relay:
             end.stopped = True
             self._arm(end)
 
-    def _end(self, carried: Carried | Watched) -> None:
+    def _end(self, carried: Carried | Watched[Any]) -> None:
         if carried.is_over:
             return
         carried.is_over = True
@@ -359,7 +360,10 @@ class Relay:
         else:
             ends = [(end.fd, end.socket) for end in (carried.near, carried.far)]
         try:
-            carried.over()
+            if isinstance(carried, Watched):
+                carried.over(carried.of)
+            else:
+                carried.over()
         finally:
             for fd, end in ends:
                 del self._ends[fd]

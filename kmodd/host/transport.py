@@ -65,9 +65,17 @@ def installed_version(project: str) -> str:
     return ""
 
 
+_ABSTRACT = "unix-abstract:"
+
+
 def abstract_peer(name: str) -> str:
     """Return what grpc calls a peer that is bound to an abstract name (unix(7))."""
-    return f"unix-abstract:{name}"
+    return f"{_ABSTRACT}{name}"
+
+
+def abstract_name(peer: str) -> str:
+    """Return the abstract name that a peer is bound to which grpc calls so."""
+    return peer.removeprefix(_ABSTRACT)
 
 
 def cancel_call(context: Any, code: int, message: str) -> None:

@@ -4,46 +4,53 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 
 from kmodd.access.caller import Caller, Role
 from kmodd.access.policy import Lane
 from kmodd.errors import KmoddError, LimitError, Reason
-from kmodd.host.transport import abstract_peer
+from kmodd.host.transport import abstract_name, abstract_peer
 from kmodd.service.places import Places
 from kmodd.service.served_calls import ServedCall, ServedCalls
 from kmodd.settings import Limits
+
+if TYPE_CHECKING:
+    from kmodd.host.carried import Carried, Watched
 
 
 class ServedConnection:
     """One connection: who called, at which socket, and how many calls are under way.
 
-    ``caller`` is one reference, which is swapped where the socket's settings change. ``number`` is
-    what a front knows it by. Once
-    ``is_leaving`` is set the connection is to end, and ``left`` is called with the last call.
+    ``caller`` is one reference, which is swapped where the socket's settings change. ``peer`` is
+    what grpc calls the peer of the connection, ``number`` what a front knows it by, and ``carried``
+    what the relay has of it. ``over`` is told of its end. Once ``is_leaving`` is set it is to end
+    with its last call.
+
+    Whoever may connect can have thousands of these.
     """
 
-    __slots__ = ("caller", "calls", "is_leaving", "left", "name", "number", "under_way")
+    __slots__ = ("caller", "calls", "carried", "is_leaving", "number", "over", "peer", "under_way")
 
     def __init__(self, name: str, caller: Caller, calls: "SocketCalls") -> None:
-        self.name = name
+        self.peer = abstract_peer(name)
         self.number = 0
         self.caller = caller
         self.calls = calls
+        self.carried: Carried | Watched[ServedConnection] | None = None
+        self.over: Callable[[ServedConnection], None] = _no_end
         self.under_way = 0
         self.is_leaving = False
-        self.left: Callable[[], None] = lambda: None
-
-    @property
-    def peer(self) -> str:
-        """What grpc calls the peer of the connection."""
-        return abstract_peer(self.name)
 
     @property
     def address(self) -> bytes:
         """The abstract name to bind the socket to that goes on to the server (unix(7))."""
-        return b"\0" + self.name.encode()
+        return b"\0" + abstract_name(self.peer).encode()
+
+
+def _no_end(_connection: ServedConnection) -> None:
+    """Tell nobody."""
 
 
 class SocketCalls:
@@ -53,8 +60,12 @@ class SocketCalls:
     fills his own leaves others theirs.
     """
 
-    def __init__(self, limits: Limits, *, is_shared: bool) -> None:
+    def __init__(
+        self, limits: Limits, left: Callable[[ServedConnection], None], *, is_shared: bool
+    ) -> None:
+        """``left`` is called with a connection that is to end and has no call under way."""
         self.is_shared = is_shared
+        self._left = left
         self.draining = threading.Event()
         self._bounds = {
             Lane.READ: limits.readers,
@@ -119,7 +130,7 @@ class SocketCalls:
             connection.is_leaving = True
             idle = connection.under_way == 0
         if idle:
-            connection.left()
+            self._left(connection)
 
     def close(self) -> None:
         """Look for late clients no more."""
@@ -141,7 +152,7 @@ class SocketCalls:
             self._count(connection, call.user, -1)
             left = connection.is_leaving and connection.under_way == 0
         if left:
-            connection.left()
+            self._left(connection)
 
     def _count(self, connection: ServedConnection, user: "_User | None", change: int) -> None:
         connection.under_way += change

@@ -32,6 +32,9 @@ NAMES, ASKED = 1024, 512
 WIDE = 1 << 30
 """Bytes that a watch may send unasked: more than it tells while strangers do what they can."""
 
+CROWD = 18_000
+"""Connections that may cost no more than that all together, on a machine that allows so many."""
+
 OVERFLOW = 200
 """Connections beyond what a socket may have."""
 
@@ -114,6 +117,11 @@ def undisturbed(daemon: Daemon) -> Iterator[None]:
                 break
 
 
+def is_answered(connection: RawConnection) -> bool:
+    """Tell whether a call on a connection succeeds; those that came before it are served, too."""
+    return b"grpc-status\x010" in connection.end_of(connection.call(LIST))
+
+
 def test_a_crowd_of_connections_has_its_part_and_costs_the_daemon_little(daemon: Daemon) -> None:
     """As many as the machine's limit on open files lets a socket have, up to 16,384."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -122,10 +130,14 @@ def test_a_crowd_of_connections_has_its_part_and_costs_the_daemon_little(daemon:
     try:
         with undisturbed(daemon), ExitStack() as crowd:
             path = place(daemon, "observer")
-            there = [crowd.enter_context(RawConnection(path)) for _ in range(most)]
-            asked = [(raw, raw.call(LIST)) for raw in (there[0], there[-1])]
-            for raw, stream in asked:
-                assert b"grpc-status\x010" in raw.end_of(stream)
+            few = [crowd.enter_context(RawConnection(path)) for _ in range(most // 10)]
+            assert is_answered(few[-1])
+            before = resident(daemon.process.pid)
+            many = [crowd.enter_context(RawConnection(path)) for _ in range(most - len(few))]
+            assert is_answered(many[-1])
+            grown = resident(daemon.process.pid) - before
+            assert grown / len(many) * CROWD < GROWTH
+            assert is_answered(few[0])
             for _ in range(OVERFLOW):
                 with suppress(BrokenPipeError), RawConnection(path) as late:
                     assert late.closed()

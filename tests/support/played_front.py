@@ -39,7 +39,7 @@ class ServedCore:
         self.namespace, self.kernel = namespace_on(tree, kind)
         limits = Limits()
         self.connections = Connections()
-        self.calls = SocketCalls(limits, is_shared=False)
+        self.calls = SocketCalls(limits, lambda _: None, is_shared=False)
         trees = Trees(tree.root, tree.release, publish=False)
         trees.rebuild()
         keeper = StateKeeper(

@@ -39,7 +39,7 @@ def new_service() -> Any:
 def serving(root: Path, caller: Caller) -> Iterator[tuple[grpc.Channel, SocketCalls]]:
     """Serve it to a client that is taken for ``caller``."""
     namespace, kernel = namespace_on(empty_tree(root), IsolatedKernel)
-    connections, calls = Connections(), SocketCalls(Limits(), is_shared=False)
+    connections, calls = Connections(), SocketCalls(Limits(), lambda _: None, is_shared=False)
     interceptor = Interceptor(Admission(connections, kernel, namespace), 8)
     server = grpc.server(interceptor.threads, [new_service()], (interceptor,))
     server.add_insecure_port(f"unix:{root}/server")
