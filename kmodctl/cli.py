@@ -5,7 +5,15 @@ import os
 import sys
 
 from kmodctl.api import Api
-from kmodctl.commands import COMMANDS, KMOD, KMODS_OUTPUT, command_module, description, summary
+from kmodctl.commands import (
+    COMMANDS,
+    HIDDEN,
+    KMOD,
+    KMODS_OUTPUT,
+    command_module,
+    description,
+    summary,
+)
 from kmodctl.declarations import DeclarationGroup
 from kmodctl.environment import environment
 from kmodctl.errors import CallError, KmodctlError, NoDaemonError
@@ -141,7 +149,7 @@ def _parse(arguments: "Sequence[str] | None") -> Invocation:
     if not operands:
         show_main_help(parser)
     command, *words = operands
-    if command not in COMMANDS:
+    if command not in COMMANDS and command not in HIDDEN:
         _unknown_command(parser, command)
     return Invocation(
         command,

@@ -57,6 +57,9 @@ COMMANDS = (
 )
 """All commands, in the order in which the help lists them."""
 
+HIDDEN = ("complete",)
+"""What the shells' completion calls, and no help tells of."""
+
 
 def command_module(name: str) -> "ModuleType":
     """Return the module of the command ``name``; each is imported when it is first asked for."""

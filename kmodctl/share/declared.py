@@ -24,3 +24,11 @@ def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argumen
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     raise ValueError(f"{parser.prog} has no commands")
+
+
+def summaries_of(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return what is said of each parser below a parser, in a line."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return {each.dest: each.help or "" for each in action._choices_actions}
+    return {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generate the manual pages, the shell completion and the schemas of what --json prints.
+"""Generate the manual pages, what kmodd's completion knows and the schemas of what --json prints.
 
 Run ``python kmodctl/share/generate.py``.
 
@@ -9,18 +9,19 @@ of the pages is man(7)'s.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from kmodctl.cli import KMOD_VERSION, command_parser, main_parser
 from kmodctl.commands import COMMANDS, KMOD, command_module, description, summary
 from kmodctl.declarations import SUPPRESS, Declaration
 from kmodctl.help import usage_of
-from kmodctl.share.declared import operands_of, options_of, subparsers_of
+from kmodctl.share.declared import operands_of, options_of, subparsers_of, summaries_of
 from kmodctl.share.json_schemas import schemas
 from kmodctl.share.methods import with_methods
-from kmodctl.share.shells import bash, fish, value_name, zsh
 from kmodd import __version__
 from kmodd.__main__ import make_parser
 from kmodd.settings.toml import SETTINGS, Table, Value
@@ -184,11 +185,42 @@ def files() -> Mapping[str, str]:
         "man/kmodd-api.7": with_methods((SHARE / "man/kmodd-api.7").read_text(encoding="utf-8")),
         "man/kmodd.8": _lines(_kmodd_page()),
         "man/kmodd.toml.5": _lines(_settings_page()),
-        "completions/kmodctl.bash": bash(),
-        "completions/_kmodctl": zsh(),
-        "completions/kmodctl.fish": fish(),
+        "completions/kmodd.json": f"{json.dumps(_kmodd_words(), indent=1)}\n",
         **{f"schemas/{name}.json": text for name, text in schemas().items()},
     }
+
+
+def _kmodd_words() -> dict[str, Any]:
+    """Return what kmodctl completes kmodd's command lines with."""
+    parser = make_parser()
+    return {
+        "options": _words_of(parser),
+        "commands": {
+            name: {"help": summaries_of(parser)[name], "options": _words_of(command)}
+            for name, command in subparsers_of(parser).items()
+        },
+    }
+
+
+def _words_of(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
+    """Return the options of a parser; a ``value`` is what stands for it in the help."""
+    return [
+        {
+            "names": list(action.option_strings),
+            "value": None if action.nargs == 0 else str(action.metavar or action.dest.upper()),
+            "choices": list(map(str, action.choices)) if action.choices else None,
+            "help": (action.help or "") % {"default": action.default},
+        }
+        for action in options_of(parser)
+        if action.help != SUPPRESS
+    ]
+
+
+def value_name(action: argparse.Action | Declaration) -> str:
+    """Return what stands for an option's value: its choices, or a word that says what it is."""
+    if action.choices is not None and not action.metavar:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ def test_bash_finds_the_completion(installed: Path) -> None:
     require(Path(loader).exists(), "bash looks for completions where it has bash-completion")
     script = (
         f"source {loader}; cd {installed}; "
-        "{ _comp_load kmodctl || _completion_loader kmodctl; } 2>/dev/null; complete -p kmodctl"
+        "{ _comp_load kmodd || _completion_loader kmodd; } 2>/dev/null; complete -p kmodctl kmodd"
     )
     ran = subprocess.run(
         [bash, "-c", script],
@@ -79,7 +79,7 @@ def test_bash_finds_the_completion(installed: Path) -> None:
         text=True,
         check=False,
     )
-    assert ran.stdout == "complete -o filenames -F _kmodctl kmodctl\n", ran.stderr
+    assert ran.stdout == "complete -F _kmodctl kmodctl\ncomplete -F _kmodctl kmodd\n", ran.stderr
 
 
 def test_fish_finds_the_completion(installed: Path, tmp_path: Path) -> None:
@@ -89,10 +89,14 @@ def test_fish_finds_the_completion(installed: Path, tmp_path: Path) -> None:
         "XDG_DATA_DIRS": f"{installed}/share:/usr/share",
     }
     assert fish_offers("", "kmodctl modi", environment) == ["modinfo"]
+    assert fish_offers("", "kmodd check", environment) == ["check-config"]
 
 
 def test_zsh_finds_the_completion(installed: Path, tmp_path: Path) -> None:
-    functions = f"fpath=('{installed}/share/zsh/site-functions' $fpath)"
+    functions = (
+        f"path=('{installed}/bin' $path); fpath=('{installed}/share/zsh/site-functions' $fpath)"
+    )
+    assert zsh_completes(functions, "kmodd check", tmp_path) == "kmodd check-config "
     assert zsh_completes(functions, "kmodctl modi", tmp_path) == "kmodctl modinfo "
 
 

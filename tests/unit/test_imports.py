@@ -94,6 +94,8 @@ CHEAP = {"_socket", "errno", "gc", "itertools"}
         ["static-nodes", "-f", "x"],
         ["tree"],
         ["completion", "bash"],
+        ["complete", "--", "kmodctl", "modprobe", "--sh"],
+        ["complete", "--", "kmodctl", "device", ""],
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_told_with_no_library(words: list[str]) -> None:

@@ -30,8 +30,7 @@ PAGES = sorted((SHARE / "man").iterdir())
 def test_what_is_checked_in_is_what_the_parsers_generate(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(SHARE / "generate.py"), str(tmp_path)], check=True)
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.*")}
-    made |= {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("_*")}
-    assert len(made) == 7 + len(FORMS)
+    assert len(made) == 5 + len(FORMS)
     for path, text in made.items():
         assert (SHARE / path).read_text() == text
 
@@ -84,128 +83,112 @@ def test_every_command_says_what_it_is_and_what_each_option_does(name: str) -> N
         assert action.help, action.option_strings
 
 
+CALLED = f"env PYTHONPATH={SHARE.parents[1]} {sys.executable} -m kmodctl"
+"""kmodctl for a shell that runs beside the tests."""
+
+OFFERS = """\
+good
+$(touch${IFS}@/run)
+`touch${IFS}@/run`
+-rf
+${x:=good}
+a b;touch @/run
+"""
+"""Lines of a kmodctl that offers what it should not."""
+
+
 def bash(*words: str) -> list[str]:
-    return bash_offers(f"source '{COMPLETIONS}/kmodctl.bash'", *words)
+    script = f"kmodctl() {{ {CALLED} \"$@\"; }}; source '{COMPLETIONS}/kmodctl.bash'"
+    return bash_offers(script, *words)
 
 
-def test_bash_completes_commands_options_and_choices() -> None:
+def fish(line: str, directory: Path) -> list[str]:
+    script = f"function kmodctl; {CALLED} $argv; end; source '{COMPLETIONS}/kmodctl.fish'"
+    return fish_offers(script, line, {"HOME": str(directory)})
+
+
+def test_bash_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
     assert bash("kmodctl", "mod") == ["modprobe", "modinfo"]
     assert "--kmod-exact" in bash("kmodctl", "--")
     assert bash("kmodctl", "--socket", "x", "--json", "lsm") == ["lsmod"]
     assert bash("kmodctl", "modprobe", "--show-e") == ["--show-exports"]
     assert "--set-version" in bash("kmodctl", "--timeout", "3", "modinfo", "--")
     assert bash("kmodctl", "completion", "") == ["bash", "zsh", "fish"]
-
-
-def test_bash_completes_files(tmp_path: Path) -> None:
+    assert bash("kmodctl", "static-nodes", "--format", "=", "t") == ["tmpfiles"]
+    assert bash("kmodd", "serve", "--log-level", "w") == ["warning"]
     (tmp_path / "some.ko").touch()
+    (tmp_path / "some.txt").touch()
     assert bash("kmodctl", "insmod", f"{tmp_path}/so") == [f"{tmp_path}/some.ko"]
-
-
-LISTING = """\
-Module                  Size  Used by
-good_one               16384  0
-$(touch${IFS}@/run)    16384  0
-`touch${IFS}@/run`     16384  0
--rf                    16384  0
-${x:=good_two}         16384  0
-"""
-"""What lsmod prints where a module's name is made for whoever evaluates it."""
-
-INDEX = """\
-kernel/good-one.ko.xz: kernel/b.ko
-kernel/$(touch${IFS}${PWD}run).ko:
-kernel/a b.ko:
-kernel/*.ko:
-"""
-"""A modules.dep with such names."""
-
-
-def listing(directory: Path) -> Path:
-    path = directory / "listing"
-    path.write_text(LISTING.replace("@", str(directory)))
-    return path
-
-
-def index(directory: Path) -> Path:
-    path = directory / "modules.dep"
-    path.write_text(INDEX)
-    return path
-
-
-def test_bash_evaluates_no_modules_name(tmp_path: Path) -> None:
-    source = f"source '{COMPLETIONS}/kmodctl.bash'; cd {tmp_path}; HOME={tmp_path}"
-    loaded = f"{source}; kmodctl() {{ cat {listing(tmp_path)}; }}"
-    assert bash_offers(loaded, "kmodctl", "rmmod", "") == ["good_one"]
-    known = f'{source}; sed() {{ command sed "$1" {index(tmp_path)}; }}; cd /proc/self/fdinfo'
-    assert bash_offers(known, "kmodctl", "modprobe", "g") == ["good-one"]
-    assert not (tmp_path / "run").exists()
 
 
 def test_bash_offers_a_file_by_its_name_whatever_that_is(tmp_path: Path) -> None:
     for name in ("a b.ko", "a*.ko", "a$(touch run).ko"):
         (tmp_path / name).touch()
-    source = f"source '{COMPLETIONS}/kmodctl.bash'; cd {tmp_path}"
-    offers = bash_offers(source, "kmodctl", "insmod", "a")
+    script = f"kmodctl() {{ echo :files; }}; source '{COMPLETIONS}/kmodctl.bash'; cd {tmp_path}"
+    offers = bash_offers(script, "kmodctl", "insmod", "a")
     assert sorted(offers) == ["a b.ko", "a$(touch run).ko", "a*.ko"]
     assert not (tmp_path / "run").exists()
 
 
-def test_fish_evaluates_no_modules_name(tmp_path: Path) -> None:
-    source = f"source '{COMPLETIONS}/kmodctl.fish'; cd {tmp_path}"
-    environment = {"HOME": str(tmp_path)}
-    loaded = f"{source}; function kmodctl; cat {listing(tmp_path)}; end"
-    assert fish_offers(loaded, "kmodctl rmmod ", environment) == ["good_one"]
-    known = f"{source}; function sed; command sed $argv[1] {index(tmp_path)}; end"
-    assert fish_offers(known, "kmodctl modprobe g", environment) == ["good-one"]
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_shell_evaluates_what_it_is_offered(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "offers").write_text(OFFERS.replace("@", str(tmp_path)))
+    offering = f"cat {tmp_path}/offers"
+    source = f"source '{COMPLETIONS / SHELLS[shell]}'"
+    if shell == "bash":
+        script = f"kmodctl() {{ {offering}; }}; {source}"
+        assert "good" in bash_offers(script, "kmodctl", "rmmod", "")
+    elif shell == "fish":
+        script = f"function kmodctl; {offering}; end; {source}"
+        assert "good" in fish_offers(script, "kmodctl rmmod ", {"HOME": str(tmp_path)})
+    else:
+        script = f"autoload -U compinit; compinit -D -u; kmodctl() {{ {offering} }}; {source}"
+        assert zsh_completes(script, "kmodctl rmmod go", tmp_path) == "kmodctl rmmod good "
+        assert "touch" in zsh_completes(script, "kmodctl rmmod a", tmp_path)
     assert not (tmp_path / "run").exists()
 
 
 def test_zsh_evaluates_no_files_name(tmp_path: Path) -> None:
     (tmp_path / "some").mkdir()
     (tmp_path / "some/$(touch run).ko").touch()
-    read = f"fpath=('{COMPLETIONS}' $fpath); cd {tmp_path}"
+    read = f"kmodctl() {{ echo :modules }}; fpath=('{COMPLETIONS}' $fpath); cd {tmp_path}"
     completed = zsh_completes(read, "kmodctl insmod some/", tmp_path)
     assert completed == r"kmodctl insmod some/\$\(touch\ run\).ko "
     assert not (tmp_path / "run").exists()
 
 
 def test_fish_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
-    def fish(line: str) -> list[str]:
-        source = f"source '{COMPLETIONS}/kmodctl.fish'"
-        return fish_offers(source, line, {"HOME": str(tmp_path)})
-
-    assert fish("kmodctl mod") == ["modinfo", "modprobe"]
-    assert "--kmod-exact" in fish("kmodctl --")
-    assert fish("kmodctl --socket x --json lsm") == ["lsmod"]
-    assert fish("kmodctl modprobe --show-e") == ["--show-exports"]
-    assert "--set-version" in fish("kmodctl --timeout 3 modinfo --")
-    assert fish("kmodctl completion ") == ["bash", "fish", "zsh"]
-    assert fish("kmodctl static-nodes --format t") == ["tmpfiles"]
+    assert fish("kmodctl mod", tmp_path) == ["modinfo", "modprobe"]
+    assert "--kmod-exact" in fish("kmodctl --", tmp_path)
+    assert fish("kmodctl --socket x --json lsm", tmp_path) == ["lsmod"]
+    assert "--set-version" in fish("kmodctl --timeout 3 modinfo --", tmp_path)
+    assert fish("kmodctl completion ", tmp_path) == ["bash", "fish", "zsh"]
     (tmp_path / "some.ko").touch()
-    assert fish(f"kmodctl insmod {tmp_path}/so") == [f"{tmp_path}/some.ko"]
+    (tmp_path / "some.txt").touch()
+    assert fish(f"kmodctl insmod {tmp_path}/so", tmp_path) == [f"{tmp_path}/some.ko"]
 
 
 @pytest.mark.parametrize(
     ("line", "completed"),
     [
-        ("kmodctl modi", "kmodctl modinfo "),
         ("kmodctl --socket x --json lsm", "kmodctl --socket x --json lsmod "),
-        ("kmodctl modprobe --show-e", "kmodctl modprobe --show-exports "),
-        ("kmodctl device r", "kmodctl device remove "),
-        ("kmodctl static-nodes --format t", "kmodctl static-nodes --format tmpfiles "),
-        ("kmodctl insmod /dev/nul", "kmodctl insmod /dev/null "),
+        ("kmodctl apply /dev/nul", "kmodctl apply /dev/null "),
     ],
 )
-def test_zsh_completes_commands_options_choices_and_files(
-    line: str, completed: str, tmp_path: Path
-) -> None:
-    assert zsh_completes(f"fpath=('{COMPLETIONS}' $fpath)", line, tmp_path) == completed
+def test_zsh_finds_its_function_and_completes(line: str, completed: str, tmp_path: Path) -> None:
+    read = f"kmodctl() {{ {CALLED} \"$@\" }}; fpath=('{COMPLETIONS}' $fpath)"
+    assert zsh_completes(read, line, tmp_path) == completed
 
 
-def test_zsh_completes_with_a_script_that_it_has_read(tmp_path: Path) -> None:
-    read = f"autoload -U compinit; compinit -D -u; source '{COMPLETIONS}/_kmodctl'"
-    assert zsh_completes(read, "kmodctl modi", tmp_path) == "kmodctl modinfo "
+def test_bash_and_fish_find_kmodds_completion_by_its_name(tmp_path: Path) -> None:
+    for name in ("kmodctl.bash", "kmodd.bash", "kmodctl.fish", "kmodd.fish"):
+        installed = tmp_path / name.removesuffix(".bash")
+        installed.write_text((COMPLETIONS / name).read_text())
+    called = f'kmodctl() {{ {CALLED} "$@"; }}'
+    script = f"{called}; source {tmp_path}/kmodd; complete -p kmodd >&2"
+    assert bash_offers(script, "kmodd", "check") == ["check-config"]
+    script = f"function kmodctl; {CALLED} $argv; end; source {tmp_path}/kmodd.fish"
+    assert fish_offers(script, "kmodd check", {"HOME": str(tmp_path)}) == ["check-config"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -213,7 +196,7 @@ def test_kmodctl_prints_the_completion_for_a_shell_without_a_daemon(shell: str) 
     ran = run_here(Path("/nowhere"), "completion", shell)
     assert (ran.status, ran.errors) == (0, "")
     assert ran.output.endswith((COMPLETIONS / SHELLS[shell]).read_text())
-    assert f"completion of kmodctl for {shell}.\n" in ran.output
+    assert f"for {shell}: kmodctl knows what there is to offer.\n" in ran.output
     ran = run_here(Path("/nowhere"), "--json", "completion", shell)
     assert json.loads(ran.output)["shell"] == shell
 
