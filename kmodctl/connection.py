@@ -27,8 +27,11 @@ STATUS_KEY = "grpc-status-details-bin"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 
 
-class Connection:
-    """A channel to a daemon's socket; a context manager."""
+class Endpoint:
+    """A daemon's socket and how its methods are called there, by a channel of either kind.
+
+    What a call returns is grpc's word for it, and in asyncio's channel another one.
+    """
 
     def __init__(self, socket: str | None = None, *, timeout: float | None = None) -> None:
         """Connect to ``socket``, or to the daemon that kmodctl would find.
@@ -45,7 +48,62 @@ class Connection:
         self._timeout = timeout
         self._metadata = metadata_for(self._path)
         self._callables: dict[Method[Any, Any], Callable[..., Any]] = {}
-        self._channel = grpc.insecure_channel(f"unix:{_quoted(self._path)}", options=OPTIONS)
+        self._channel = self._open(f"unix:{_quoted(self._path)}")
+
+    def _open(self, target: str) -> Any:
+        """Return a channel to ``target``, which connects with the first call."""
+        raise NotImplementedError
+
+    def _begin(
+        self, method: Method[Request, Response], given: object, timeout: float | None
+    ) -> Any:
+        """Begin a call with the request or the requests that are ``given``.
+
+        Returns grpc's word for it: the response, or a stream of responses that can be cancelled.
+        """
+        begin = self._callables.get(method) or self._callable(method)
+        return begin(given, timeout=timeout, metadata=self._metadata)
+
+    def _callable(self, method: Method[Request, Response]) -> Callable[..., Any]:
+        """Return the method as grpc calls it, made when it is first called.
+
+        A generated stub makes all methods of its service at once, and the module that it is in
+        imports more of grpc. For a command that makes one call that is 3 ms, of 80.
+        """
+        shape = f"{'stream' if method.streams_requests else 'unary'}_"
+        shape += "stream" if method.streams_responses else "unary"
+        request: Any = method.request
+        response: Any = method.response
+        made: Callable[..., Any] = getattr(self._channel, shape)(
+            method.path,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        self._callables[method] = made
+        return made
+
+    def _translated(self, error: Any) -> CallError | NoDaemonError:
+        """Return the exception for a failed call: its details say more than its code."""
+        details = next(
+            (value for key, value in error.trailing_metadata() or () if key == STATUS_KEY), None
+        )
+        if details is not None:
+            from kmodctl.failures import call_error
+            from kmodd.v1.errors_pb2 import Step
+
+            failed = call_error(details)
+            failed.steps = tuple(Step.FromString(step.encode()) for step in failed.steps)
+            return failed
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return NoDaemonError([self._path])
+        return CallError(reason=error.code().name, message=error.details() or error.code().name)
+
+
+class Connection(Endpoint):
+    """A channel to a daemon's socket; a context manager."""
+
+    def _open(self, target: str) -> Any:
+        return grpc.insecure_channel(target, options=OPTIONS)
 
     def __enter__(self) -> Self:
         return self
@@ -92,50 +150,6 @@ class Connection:
         except grpc.RpcError as error:
             raise self._translated(error) from None
         return response
-
-    def _begin(
-        self, method: Method[Request, Response], given: object, timeout: float | None
-    ) -> Any:
-        """Begin a call with the request or the requests that are ``given``.
-
-        Returns grpc's word for it: the response, or a stream of responses that can be cancelled.
-        """
-        begin = self._callables.get(method) or self._callable(method)
-        return begin(given, timeout=timeout, metadata=self._metadata)
-
-    def _callable(self, method: Method[Request, Response]) -> Callable[..., Any]:
-        """Return the method as grpc calls it, made when it is first called.
-
-        A generated stub makes all methods of its service at once, and the module that it is in
-        imports more of grpc. For a command that makes one call that is 3 ms, of 80.
-        """
-        shape = f"{'stream' if method.streams_requests else 'unary'}_"
-        shape += "stream" if method.streams_responses else "unary"
-        request: Any = method.request
-        response: Any = method.response
-        made: Callable[..., Any] = getattr(self._channel, shape)(
-            method.path,
-            request_serializer=request.SerializeToString,
-            response_deserializer=response.FromString,
-        )
-        self._callables[method] = made
-        return made
-
-    def _translated(self, error: Any) -> CallError | NoDaemonError:
-        """Return the exception for a failed call: its details say more than its code."""
-        details = next(
-            (value for key, value in error.trailing_metadata() or () if key == STATUS_KEY), None
-        )
-        if details is not None:
-            from kmodctl.failures import call_error
-            from kmodd.v1.errors_pb2 import Step
-
-            failed = call_error(details)
-            failed.steps = tuple(Step.FromString(step.encode()) for step in failed.steps)
-            return failed
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return NoDaemonError([self._path])
-        return CallError(reason=error.code().name, message=error.details() or error.code().name)
 
 
 def _quoted(path: str) -> str:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generate code from proto/kmodd/v1: ``python proto/generate.py [OUTPUT DIRECTORY]``.
 
-That is kmodd/v1, kmodctl/services.py with the methods as the Python client calls them, and
-kmodd/messages with all of it for a process that has no time to import protobuf.
+That is kmodd/v1, kmodctl/services.py with the methods as the Python client calls them,
+kmodctl/aio/client.py with that client for asyncio, and kmodd/messages with all of it for a process
+that has no time to import protobuf.
 
 With ``--release`` the descriptors are kept, too, as those that later ones are compared with.
 
@@ -15,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from client_aio import aio_source
 from client_messages import message_sources
 from client_services import services_source
 from compatibility import breaks
@@ -35,6 +37,8 @@ def generate(output: Path) -> None:
             stray.unlink()
     files = described("--include_source_info")
     _write(output / "kmodctl" / "services.py", services_source(files))
+    client = (PROTO.parent / "kmodctl" / "client.py").read_text(encoding="utf-8")
+    _write(output / "kmodctl" / "aio" / "client.py", aio_source(client))
     for module, source in message_sources(files).items():
         _write(output / "kmodd" / "messages" / f"{module}.py", source)
 

@@ -227,5 +227,10 @@ def test_the_methods_of_the_api_are_known_without_grpc_and_protobuf() -> None:
 
 
 def test_the_package_exports_what_it_says() -> None:
-    assert sorted(kmodctl.__all__) == ["CallError", "Client", "KmodctlError", "NoDaemonError"]
-    assert all(getattr(kmodctl, name).__name__ == name for name in kmodctl.__all__)
+    classes = ["CallError", "Client", "KmodctlError", "NoDaemonError"]
+    assert sorted(kmodctl.__all__) == [*classes, "aio"]
+    assert all(getattr(kmodctl, name).__name__ == name for name in classes)
+    assert kmodctl.aio.__name__ == "kmodctl.aio"
+    assert [name for name in dir(kmodctl) if not name.startswith("__")] == [*classes, "aio"]
+    shown = modules_after("import kmodctl; dir(kmodctl)")
+    assert not [name for name in shown if name.startswith(("grpc", "google"))]

@@ -45,7 +45,9 @@ def test_the_checked_in_code_is_what_the_sources_generate(tmp_path: Path) -> Non
     made = {path.name: path.read_text() for path in tmp_path.rglob("*_pb2*.py*")}
     kept = {path.name: path.read_text() for path in (PROJECT / "kmodd" / "v1").glob("*_pb2*.py*")}
     assert made == kept
-    others = [tmp_path / "kmodctl" / "services.py", *(tmp_path / "kmodd" / "messages").iterdir()]
+    clients = tmp_path / "kmodctl"
+    others = [clients / "services.py", clients / "aio" / "client.py"]
+    others += (tmp_path / "kmodd" / "messages").iterdir()
     assert len(others) > len(SOURCES)
     for path in others:
         assert path.read_text() == (PROJECT / path.relative_to(tmp_path)).read_text()
