@@ -117,3 +117,16 @@ def test_a_command_can_execute_each_of_kmods_tools(tool: str, installed: Path) -
     told = {"KMODD_PYTHON": str(installed / "bin/python"), "KMODD_SOCKET": "/s", "KMODD_TOKEN": "t"}
     answer = subprocess.check_output([program, "--version"], env=told, text=True)
     assert answer.startswith("kmodctl ")
+
+
+def test_the_proto_files_are_where_it_says(installed: Path) -> None:
+    def told(python: str | Path, place: Path) -> Path:
+        words = [str(python), "-m", "kmodctl.protos"]
+        printed = subprocess.check_output(words, cwd=place, env=clean_environment(), text=True)
+        return Path(printed.removesuffix("\n"))
+
+    sources = {path.name: path.read_text() for path in (PROJECT / "proto/kmodd/v1").iterdir()}
+    for directory in (told(installed / "bin/python", installed), told(sys.executable, PROJECT)):
+        found = {path.name: path.read_text() for path in (directory / "kmodd/v1").iterdir()}
+        assert found == sources
+    assert told(installed / "bin/python", installed).is_relative_to(installed)
