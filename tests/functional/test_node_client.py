@@ -91,6 +91,7 @@ def test_it_tells_what_the_daemon_says_of_a_failure(client: Path, daemon: Daemon
     ran = run(client, daemon, "load", "nosuch")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "nosuch" in ran.stderr
+    assert ran.stderr.endswith(" (MODULE_NOT_FOUND, errno 2)\n")
     ran = run(client, daemon, "load", "greet", "nosuch")
     assert (ran.returncode, ran.stdout) == (1, "loaded greet\n")
 

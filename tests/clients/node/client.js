@@ -10,6 +10,7 @@
 
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
+const protobuf = require("protobufjs");
 
 const [protos, command, ...names] = process.argv.slice(2);
 const definition = loader.loadSync("kmodd/v1/module_service.proto", {
@@ -24,8 +25,27 @@ const modules = new ModuleService(
   grpc.credentials.createInsecure(),
 );
 
+// What a failed call carries: https://github.com/googleapis/googleapis, google/rpc.
+const rpc = protobuf.parse(`
+  syntax = "proto3";
+  message Any { string type_url = 1; bytes value = 2; }
+  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+  message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
+`, { keepCase: true }).root;
+
+// Returns the ErrorInfo of a failed call; undefined where kmodd had no part in the failure.
+function errorInfo(error) {
+  const [status] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  if (!status) return undefined;
+  const { details } = rpc.lookupType("Status").decode(status);
+  const found = details.find(({ type_url }) => type_url.endsWith("/google.rpc.ErrorInfo"));
+  return found && rpc.lookupType("ErrorInfo").decode(found.value);
+}
+
 function fail(error) {
-  console.error(error.details);
+  const info = errorInfo(error);
+  const why = info ? ` (${info.reason}, errno ${info.metadata.errno})` : "";
+  console.error(`${error.details}${why}`);
   process.exitCode = 1;
   modules.close();
 }
