@@ -51,6 +51,11 @@ class Client(Connection):
         method = ModuleService.GetModule
         return self._call(method, method.request(name=name))
 
+    def list_outdated(self) -> "list[module_service_pb2.OutdatedModule]":
+        """Return the loaded modules that their files in the tree are not, by name."""
+        method = ModuleService.ListOutdated
+        return list(self._call(method, method.request()).modules)
+
     def get_parameters(self, module: str) -> "list[module_service_pb2.Parameter]":
         """Return the parameters that a loaded module shows."""
         method = ModuleService.GetParameters

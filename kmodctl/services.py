@@ -70,6 +70,8 @@ if TYPE_CHECKING:
         ListHoldsResponse,
         ListModulesRequest,
         ListModulesResponse,
+        ListOutdatedRequest,
+        ListOutdatedResponse,
         LoadModulesRequest,
         LoadModulesResponse,
         RemoveModuleRequest,
@@ -361,6 +363,14 @@ class ModuleService:
         "module_service_pb2.EndHoldResponse",
     )
     """Ends a hold of another caller, and waits until it has ended. Fails with HOLD_NOT_FOUND."""
+
+    ListOutdated: "Unary[ListOutdatedRequest, ListOutdatedResponse]" = Unary(
+        "/kmodd.v1.ModuleService/ListOutdated",
+        "module_service_pb2.ListOutdatedRequest",
+        "module_service_pb2.ListOutdatedResponse",
+    )
+    """Lists the loaded modules that are not, or not known to be, what their files in the tree are
+    now, in order of their names: after an upgrade those are to be reloaded."""
 
     WatchModules: "Stream[WatchModulesRequest, WatchModulesResponse]" = Stream(
         "/kmodd.v1.ModuleService/WatchModules",

@@ -49,6 +49,11 @@ class Client(AsyncConnection):
         method = ModuleService.GetModule
         return await self._call(method, method.request(name=name))
 
+    async def list_outdated(self) -> "list[module_service_pb2.OutdatedModule]":
+        """Return the loaded modules that their files in the tree are not, by name."""
+        method = ModuleService.ListOutdated
+        return list((await self._call(method, method.request())).modules)
+
     async def get_parameters(self, module: str) -> "list[module_service_pb2.Parameter]":
         """Return the parameters that a loaded module shows."""
         method = ModuleService.GetParameters
@@ -291,6 +296,11 @@ class Client(AsyncConnection):
     async def status(self) -> "daemon_service_pb2.GetStatusResponse":
         """Return what the daemon is and how it fares."""
         method = DaemonService.GetStatus
+        return await self._call(method, method.request())
+
+    async def metrics(self) -> "daemon_service_pb2.GetMetricsResponse":
+        """Return what the daemon has counted and measured since it started."""
+        method = DaemonService.GetMetrics
         return await self._call(method, method.request())
 
     async def who_am_i(self) -> "daemon_service_pb2.WhoAmIResponse":

@@ -34,6 +34,7 @@ KMODS_OUTPUT = (*KMOD, "static-nodes")
 COMMANDS = (
     *KMOD,
     "param",
+    "outdated",
     "static-nodes",
     "tree",
     "list",

@@ -57,6 +57,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "modinfo": (("database_service.ModuleInfo", "named failure"),),
     "depmod": ("database_service.Tree",),
     "param": (("module_service.Parameter",),),
+    "outdated": (("module_service.OutdatedModule",),),
     "static-nodes": (("database_service.StaticNode",),),
     "tree": ("database_service.GetDependenciesResponse",),
     "list": (("database_service.FoundModule",),),

@@ -18,6 +18,7 @@ from kmodd.kernel.loaded import LoadedModule as LoadedModule
 from kmodd.kernel.loaded import ModuleState as ModuleState
 from kmodd.kernel.taints import letters_of
 from kmodd.modulefile import Compression
+from kmodd.modulefile.notes import BUILD_ID_SECTION, build_id_in
 from kmodd.records import record
 
 MODULES_DISABLED = "modules are disabled until the next boot (kernel.modules_disabled)"
@@ -115,6 +116,27 @@ class ModuleDetails:
     parameters: tuple[ParameterValue, ...] = ()
     sections: tuple[ModuleSection, ...] = ()
     notes: tuple[ModuleNote, ...] = ()
+
+
+@record
+class ModuleBuild:
+    """Which build of a module is loaded, as far as the kernel tells.
+
+    ``build_id`` is what the linker noted, in lower hexadecimal digits (the file .note.gnu.build-id
+    of /sys/module/NAME/notes), ``source_version`` the hash of the sources (``srcversion``); each is
+    "" where there is none.
+    """
+
+    build_id: str = ""
+    source_version: str = ""
+
+
+def build_of(details: ModuleDetails | None) -> ModuleBuild:
+    """Return the build of the module that ``details`` are of; nothing is told of one of none."""
+    if details is None:
+        return ModuleBuild()
+    notes = (note.contents for note in details.notes if note.name == BUILD_ID_SECTION)
+    return ModuleBuild(build_id_in(next(notes, b"")), details.source_version or "")
 
 
 @record
@@ -257,6 +279,12 @@ class Kernel(Protocol):
 
     def details(self, name: str) -> ModuleDetails | None:
         """Return what /sys/module tells of the loaded module ``name``, if there is one."""
+
+    def build(self, name: str) -> ModuleBuild:
+        """Return which build of the module ``name`` is loaded; nothing is told of one that is not.
+
+        It takes little beside ``details``, and runs none of the module's code.
+        """
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, compressed or not (see ``compressions``)."""

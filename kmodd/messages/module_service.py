@@ -105,6 +105,19 @@ OPERATION_ACTION = {
     20: "OPERATION_ACTION_APPLY_STATE",
 }
 
+STALENESS_UNSPECIFIED = 0
+STALENESS_CHANGED = 1
+STALENESS_GONE = 2
+STALENESS_UNREADABLE = 3
+STALENESS_UNKNOWN = 4
+STALENESS = {
+    0: "STALENESS_UNSPECIFIED",
+    1: "STALENESS_CHANGED",
+    2: "STALENESS_GONE",
+    3: "STALENESS_UNREADABLE",
+    4: "STALENESS_UNKNOWN",
+}
+
 
 class Module(Message):
     """One loaded module."""
@@ -694,6 +707,62 @@ class FinishedOperation(Message):
     )
 
 
+class ListOutdatedRequest(Message):
+    """Asks for the loaded modules that their files in the tree are not."""
+
+    page_size: int = 0
+    page_token: str = ""
+
+    FIELDS = (
+        (1, "page_size", "int32", "", ""),
+        (2, "page_token", "string", "", ""),
+    )
+
+
+class ModuleBuild(Message):
+    """Which build of a module."""
+
+    build_id: bytes = b""
+    source_version: str = ""
+
+    FIELDS = (
+        (1, "build_id", "bytes", "", ""),
+        (2, "source_version", "string", "", ""),
+    )
+
+
+class OutdatedModule(Message):
+    """A loaded module that is not, or not known to be, what its file is now."""
+
+    module: str = ""
+    staleness: int = 0
+    path: str = ""
+    loaded: "ModuleBuild | None" = None
+    file: "ModuleBuild | None" = None
+    why: str = ""
+
+    FIELDS = (
+        (1, "module", "string", "", ""),
+        (2, "staleness", "enum", "", "module_service.STALENESS"),
+        (3, "path", "string", "", ""),
+        (4, "loaded", "message", "", "module_service.ModuleBuild"),
+        (5, "file", "message", "", "module_service.ModuleBuild"),
+        (6, "why", "string", "", ""),
+    )
+
+
+class ListOutdatedResponse(Message):
+    """The loaded modules that their files are not."""
+
+    modules: "list[OutdatedModule]" = repeated()
+    next_page_token: str = ""
+
+    FIELDS = (
+        (1, "modules", "message", "repeated", "module_service.OutdatedModule"),
+        (2, "next_page_token", "string", "", ""),
+    )
+
+
 class ModuleServiceStub:
     """The modules of one kernel: list, load, unload."""
 
@@ -798,6 +867,15 @@ class ModuleServiceStub:
         HOLD_NOT_FOUND."""
         return self._channel.call(
             "/kmodd.v1.ModuleService/EndHold", request, EndHoldResponse
+        )
+
+    def list_outdated(
+        self, request: ListOutdatedRequest
+    ) -> ListOutdatedResponse:
+        """Lists the loaded modules that are not, or not known to be, what their files in the tree
+        are now, in order of their names: after an upgrade those are to be reloaded."""
+        return self._channel.call(
+            "/kmodd.v1.ModuleService/ListOutdated", request, ListOutdatedResponse
         )
 
     def watch_modules(

@@ -20,11 +20,13 @@ class Identity:
 
     ``names`` are all that a kernel may know it by, as they are spelled there: it lists the one in
     its ``struct module``, and judges by the one in ``.modinfo`` before it has that. ``builds`` are
-    the build ids that the linker noted, in lower hexadecimal digits.
+    the build ids that the linker noted, in lower hexadecimal digits, ``source_versions`` the hashes
+    of the sources (srcversion).
     """
 
     names: tuple[str, ...]
     builds: tuple[str, ...] = ()
+    source_versions: tuple[str, ...] = ()
 
 
 def read_identity(module: ModuleFile) -> Identity:
@@ -36,6 +38,7 @@ def read_identity(module: ModuleFile) -> Identity:
     contents = SectionContents(module.elf)
     own: list[str] = []
     told: list[str] = []
+    sources: list[str] = []
     builds: list[str] = []
     for section in module.elf.sections:
         if section.name == THIS_MODULE:
@@ -43,9 +46,10 @@ def read_identity(module: ModuleFile) -> Identity:
         elif section.name == ".modinfo":
             pairs = pairs_of(strings_in(contents[section.index]))
             told += [value for key, value in pairs if key == "name"]
+            sources += [value for key, value in pairs if key == "srcversion"]
         elif section.name == BUILD_ID_SECTION:
             builds += [each.hex() for each in build_ids_in(contents[section.index], module.elf)]
     if not all(own) or not own:
         raise module.elf.error(f"which module it is cannot be told: no name in {THIS_MODULE}")
     names = dict.fromkeys(filter(None, (*own, *told)))
-    return Identity(tuple(names), tuple(builds))
+    return Identity(tuple(names), tuple(builds), tuple(sources))

@@ -32,17 +32,38 @@ def read_build_id(elf: Elf) -> bytes | None:
 
 def build_ids_in(data: bytes, elf: Elf) -> Iterator[bytes]:
     """Yield the build ids among the notes in ``data``; raises ModuleFileError as above."""
-    header = struct.Struct(f"{elf.order}3I")
+    try:
+        yield from _build_ids(data, elf.order)
+    except ValueError as error:
+        raise elf.error(str(error)) from None
+
+
+def build_id_in(data: bytes) -> str:
+    """Return the build id among the notes of a loaded module, "" where there is none.
+
+    It is in lower hexadecimal digits. Which byte order the notes are in the first number tells, the
+    length of a name, which has few bytes.
+    """
+    order = ">" if data.startswith(b"\0") else "<"
+    try:
+        return next((each.hex() for each in _build_ids(data, order)), "")
+    except ValueError:
+        return ""
+
+
+def _build_ids(data: bytes, order: str) -> Iterator[bytes]:
+    """Yield the build ids among the notes in ``data``; raises ValueError where one is cut short."""
+    header = struct.Struct(f"{order}3I")
     position = 0
     while position < len(data):
         start = position + header.size
         if start > len(data):
-            raise elf.error("a note is cut short")
+            raise ValueError("a note is cut short")
         owner_size, size, kind = header.unpack_from(data, position)
         begin = start + _padded(owner_size)
         position = begin + _padded(size)
         if begin + size > len(data):
-            raise elf.error(f"a note of {size} bytes is cut short")
+            raise ValueError(f"a note of {size} bytes is cut short")
         if kind == _BUILD_ID and data[start : start + owner_size] == _OWNER:
             yield data[begin : begin + size]
 

@@ -6,6 +6,7 @@ from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Event, ModuleListing, Watch
+from kmodd.namespace.file_comparison import OutdatedModule, Staleness
 from kmodd.namespace.holds import Hold
 from kmodd.namespace.hotplug import HOTPLUG, Hotplug
 from kmodd.namespace.load_origins import Origin
@@ -35,8 +36,10 @@ __all__ = [
     "Operation",
     "Origin",
     "Outcome",
+    "OutdatedModule",
     "RequestContext",
     "Running",
+    "Staleness",
     "StepOutcome",
     "Watch",
 ]

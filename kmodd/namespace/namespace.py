@@ -31,6 +31,7 @@ from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.devices import Devices
 from kmodd.namespace.events import Change, ChangeKind, Journal, ModuleListing, Watch
+from kmodd.namespace.file_comparison import FileComparison, OutdatedModule
 from kmodd.namespace.holding import Holding
 from kmodd.namespace.holds import Hold, Holds
 from kmodd.namespace.hotplug import Hotplug, has_news
@@ -152,6 +153,7 @@ class Namespace:
             self._runner,
             self._went_along,
         )
+        self._comparison = FileComparison(kernel, self._names, trees, self._planning.identities)
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
         self._changed: Callable[[], None] = lambda: None
@@ -302,6 +304,10 @@ class Namespace:
         generation = self._trees.in_force()
         database = generation.database if generation else None
         return details, described_parameters(details, database)
+
+    def outdated(self) -> tuple[OutdatedModule, ...]:
+        """Return the loaded modules that their files are not; see ``FileComparison.outdated``."""
+        return self._comparison.outdated()
 
     def shown_parameters(self, name: str) -> Mapping[str, ParameterValue]:
         """Return the parameters a module shows, by name with underscores; none if it is gone."""

@@ -92,7 +92,7 @@ class Planning:
         self._trees = trees
         self._locks = locks
         self._origins = origins
-        self._identities = Identities()
+        self.identities = Identities()
         self.policy = Policy()
 
     def carry_out(self, wanted: ToPlan, runner: Runner, call: RequestContext) -> Outcome:
@@ -187,7 +187,7 @@ class Planning:
         def identify(record: ModuleRecord) -> Identity:
             if wanted.uploaded is not None and record.path == wanted.uploaded[0]:
                 return identity_of_image(wanted.uploaded[1], record.path)
-            return self._identities.of(record, generation.database.directory)
+            return self.identities.of(record, generation.database.directory)
 
         return identify
 

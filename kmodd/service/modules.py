@@ -19,6 +19,7 @@ from kmodd.service.failures import abort, result_message
 from kmodd.service.holds import HoldCalls
 from kmodd.service.kept_answers import AnswerBasis, KeptAnswers
 from kmodd.service.pages import page_of
+from kmodd.service.reloads import ReloadCalls
 from kmodd.service.requests import (
     check_names,
     load_context,
@@ -32,7 +33,7 @@ from kmodd.settings import Limits
 from kmodd.v1 import module_service_pb2 as pb
 
 
-class ModuleService(HoldCalls, WatchCalls):
+class ModuleService(HoldCalls, ReloadCalls, WatchCalls):
     """Translates between the API and a Namespace."""
 
     def __init__(

@@ -68,6 +68,14 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_SEAL: _ClassVar[OperationAction]
     OPERATION_ACTION_END_CONNECTION: _ClassVar[OperationAction]
     OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
+
+class Staleness(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STALENESS_UNSPECIFIED: _ClassVar[Staleness]
+    STALENESS_CHANGED: _ClassVar[Staleness]
+    STALENESS_GONE: _ClassVar[Staleness]
+    STALENESS_UNREADABLE: _ClassVar[Staleness]
+    STALENESS_UNKNOWN: _ClassVar[Staleness]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -105,6 +113,11 @@ OPERATION_ACTION_REQUEST: OperationAction
 OPERATION_ACTION_SEAL: OperationAction
 OPERATION_ACTION_END_CONNECTION: OperationAction
 OPERATION_ACTION_APPLY_STATE: OperationAction
+STALENESS_UNSPECIFIED: Staleness
+STALENESS_CHANGED: Staleness
+STALENESS_GONE: Staleness
+STALENESS_UNREADABLE: Staleness
+STALENESS_UNKNOWN: Staleness
 
 class Module(_message.Message):
     __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count", "why_not_run", "stubbed_functions")
@@ -547,3 +560,43 @@ class FinishedOperation(_message.Message):
     origin: str
     device: str
     def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[OperationAction, str]] = ..., what: _Optional[str] = ..., socket: _Optional[str] = ..., role: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., loaded: _Optional[_Iterable[str]] = ..., unloaded: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., origin: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+
+class ListOutdatedRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ModuleBuild(_message.Message):
+    __slots__ = ("build_id", "source_version")
+    BUILD_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    build_id: bytes
+    source_version: str
+    def __init__(self, build_id: _Optional[bytes] = ..., source_version: _Optional[str] = ...) -> None: ...
+
+class OutdatedModule(_message.Message):
+    __slots__ = ("module", "staleness", "path", "loaded", "file", "why")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    STALENESS_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    staleness: Staleness
+    path: str
+    loaded: ModuleBuild
+    file: ModuleBuild
+    why: str
+    def __init__(self, module: _Optional[str] = ..., staleness: _Optional[_Union[Staleness, str]] = ..., path: _Optional[str] = ..., loaded: _Optional[_Union[ModuleBuild, _Mapping]] = ..., file: _Optional[_Union[ModuleBuild, _Mapping]] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ListOutdatedResponse(_message.Message):
+    __slots__ = ("modules", "next_page_token")
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[OutdatedModule]
+    next_page_token: str
+    def __init__(self, modules: _Optional[_Iterable[_Union[OutdatedModule, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

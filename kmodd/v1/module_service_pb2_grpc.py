@@ -90,6 +90,11 @@ class ModuleServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.FromString,
                 _registered_method=True)
+        self.ListOutdated = channel.unary_unary(
+                '/kmodd.v1.ModuleService/ListOutdated',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.FromString,
+                _registered_method=True)
         self.WatchModules = channel.unary_stream(
                 '/kmodd.v1.ModuleService/WatchModules',
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesRequest.SerializeToString,
@@ -188,6 +193,14 @@ class ModuleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOutdated(self, request, context):
+        """Lists the loaded modules that are not, or not known to be, what their files in the tree are now,
+        in order of their names: after an upgrade those are to be reloaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchModules(self, request, context):
         """Tells what happens to the modules: first of all that there are, unless the request says what
         the client has seen already, then of each change of the listing and of each operation that
@@ -259,6 +272,11 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.EndHold,
                     request_deserializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.SerializeToString,
+            ),
+            'ListOutdated': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutdated,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.SerializeToString,
             ),
             'WatchModules': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchModules,
@@ -564,6 +582,33 @@ class ModuleService(object):
             '/kmodd.v1.ModuleService/EndHold',
             kmodd_dot_v1_dot_module__service__pb2.EndHoldRequest.SerializeToString,
             kmodd_dot_v1_dot_module__service__pb2.EndHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutdated(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/ListOutdated',
+            kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,7 @@ CALLS = [
     *(("status", name) for name in NAMES),
     *(("param", name) for name in NAMES),
     ("lsmod",),
+    ("outdated",),
     ("modprobe", "-a", "greet", "nosuch", "world"),
     ("modprobe", "-R", "-a", "greet", "nosuch"),
     ("modprobe", "-c"),

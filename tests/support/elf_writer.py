@@ -136,6 +136,18 @@ def write_module(spec: ModuleSpec) -> bytes:
     return module.link()
 
 
+def build_note(build: str, order: str = "<") -> ExtraSection:
+    """Return the section in which a linker notes the build id, given in hexadecimal digits."""
+    data = bytes.fromhex(build)
+    header = struct.pack(f"{order}3I", 4, len(data), 3)
+    return ExtraSection(
+        ".note.gnu.build-id",
+        header + b"GNU\0" + data + bytes(-len(data) % 4),
+        SectionType.NOTE,
+        SHF_ALLOC,
+    )
+
+
 def append_signature(
     image: bytes, signature: bytes, *, id_type: int = 2, signer: bytes = b"", key_id: bytes = b""
 ) -> bytes:

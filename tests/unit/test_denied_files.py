@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is denied is a module, whatever its file is called."""
 
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from kmodd.namespace import Namespace, RequestContext
 from kmodd.plan import DenyList, LoadRequest
 from tests.support.compression import compress
 from tests.support.elf_patch import with_modinfo
-from tests.support.elf_writer import ExtraSection, Import, ModuleSpec, write_module
+from tests.support.elf_writer import ExtraSection, Import, ModuleSpec, build_note, write_module
 from tests.support.namespaces import namespace_on
 from tests.support.small_tree import add_module, empty_tree
 from tests.support.tree import ModuleTree
@@ -25,13 +24,6 @@ BUILD = "00ff17"
 LEAKY = DenyList([("leaky", "it leaks")])
 LOADER = Caller("/s", Role.LOADER, allow=("x", "user"), deny=("bad",))
 THIS_MODULE = ".gnu.linkonce.this_module"
-
-
-def build_note(build: str) -> ExtraSection:
-    """The section in which a linker notes the build id."""
-    data = bytes.fromhex(build)
-    header = struct.pack("<3I", 4, len(data), 3)
-    return ExtraSection(".note.gnu.build-id", header + b"GNU\0" + data + bytes(-len(data) % 4))
 
 
 def module(name: str = "leaky", **changes: object) -> bytes:

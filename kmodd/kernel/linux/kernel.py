@@ -18,6 +18,7 @@ from kmodd.kernel.base import (
     KernelIdentity,
     LoadedModule,
     LogRecord,
+    ModuleBuild,
     ModuleDetails,
     ModuleState,
     PluggedDevice,
@@ -27,7 +28,7 @@ from kmodd.kernel.linux.decoders import HEADER_SIZE, is_undecoded, may_undo
 from kmodd.kernel.linux.devices import plugged_devices
 from kmodd.kernel.linux.kmsg import Kmsg, Window
 from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
-from kmodd.kernel.linux.sections import read_notes, read_sections
+from kmodd.kernel.linux.sections import read_note, read_notes, read_sections
 from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.unchecked import without_checks
 from kmodd.kernel.linux.verdicts import (
@@ -40,6 +41,7 @@ from kmodd.kernel.linux.verdicts import (
 from kmodd.kernel.proc_modules import ATTEMPTS, parse_modules, read_snapshot
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 from kmodd.modulefile.decompression import Unpacked, unpack
+from kmodd.modulefile.notes import BUILD_ID_SECTION, build_id_in
 
 CAP_SYS_MODULE = 16
 """The capability to load and unload modules (capabilities(7)), as a bit's number."""
@@ -149,6 +151,15 @@ class LinuxKernel:
             sections=read_sections(directory / "sections"),
             notes=read_notes(directory / "notes"),
         )
+
+    def build(self, name: str) -> ModuleBuild:
+        """Return which build of the module ``name`` is loaded; nothing is told of one that is not.
+
+        A module that is built into the kernel has a directory in /sys/module, but neither file.
+        """
+        directory = self._sysfs / "module" / name
+        note = read_note(directory / "notes" / BUILD_ID_SECTION)
+        return ModuleBuild(build_id_in(note), _first_line(directory / "srcversion"))
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``.

@@ -23,6 +23,11 @@ def read_notes(directory: Path) -> tuple[ModuleNote, ...]:
     return tuple(ModuleNote(file.name, _contents(file)) for file in _files(directory))
 
 
+def read_note(file: Path) -> bytes:
+    """Return one file of notes; nothing where it cannot be read."""
+    return _contents(file)
+
+
 def _files(directory: Path) -> list[Path]:
     try:
         return sorted(directory.iterdir())

@@ -29,8 +29,10 @@ from kmodd.kernel.base import (
     KernelIdentity,
     LoadedModule,
     LogRecord,
+    ModuleBuild,
     ModuleDetails,
     Requested,
+    build_of,
 )
 from kmodd.kernel.emulated.execution.cpu import why_not
 from kmodd.kernel.emulated.load.boot_command_line import parse_command_line
@@ -145,6 +147,10 @@ class IsolatedKernel:
         """Return what /sys/module tells of ``name``, if it is loaded."""
         found: ModuleDetails | None = self._call({"do": "details", "name": name}, unpack_details)
         return found
+
+    def build(self, name: str) -> ModuleBuild:
+        """Return which build of ``name`` is loaded."""
+        return build_of(self.details(name))
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, compressed or not."""

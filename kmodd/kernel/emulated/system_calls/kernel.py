@@ -20,9 +20,11 @@ from kmodd.kernel.base import (
     KernelIdentity,
     LoadedModule,
     LogRecord,
+    ModuleBuild,
     ModuleDetails,
     ParameterValue,
     Requested,
+    build_of,
 )
 from kmodd.kernel.emulated.execution.cpu import Cpu, IdleCpu, why_not
 from kmodd.kernel.emulated.hardware.modalias import parse_modalias
@@ -147,6 +149,10 @@ class EmulatedKernel:
                 if each.mode
             )
         return replace(details, parameters=values)
+
+    def build(self, name: str) -> ModuleBuild:
+        """Return which build of ``name`` is loaded."""
+        return build_of(self.details(name))
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``, decompressing it where need be."""
