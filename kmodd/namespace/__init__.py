@@ -2,6 +2,7 @@
 """The module namespace: plans run on a kernel, one flight per module."""
 
 from kmodd.namespace.audit import AuditTrail, Finished
+from kmodd.namespace.carried_parameters import CarriedParameter
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.devices import Devices
@@ -16,18 +17,21 @@ from kmodd.namespace.operation import Operation
 from kmodd.namespace.operations import END_CONNECTION
 from kmodd.namespace.outcome import Outcome, StepOutcome
 from kmodd.namespace.parameters import DescribedParameter
+from kmodd.namespace.reload_report import Fate, ReloadedModule, ReloadReport, ReloadRequest
 
 __all__ = [
     "END_CONNECTION",
     "HOTPLUG",
     "Activity",
     "AuditTrail",
+    "CarriedParameter",
     "Change",
     "ChangeKind",
     "Commands",
     "DescribedParameter",
     "Devices",
     "Event",
+    "Fate",
     "Finished",
     "Hold",
     "Hotplug",
@@ -37,6 +41,9 @@ __all__ = [
     "Origin",
     "Outcome",
     "OutdatedModule",
+    "ReloadReport",
+    "ReloadRequest",
+    "ReloadedModule",
     "RequestContext",
     "Running",
     "Staleness",

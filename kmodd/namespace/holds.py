@@ -108,13 +108,13 @@ class Holds:
             hold.why = StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
             hold.over.set()
 
-    def lose(self, gone: Collection[str]) -> None:
-        """Tell holders that what they hold has left the kernel in spite of that."""
+    def lose(self, gone: Collection[str], by: str) -> None:
+        """Tell holders that what they hold has left the kernel in spite of that, ``by`` what."""
         for hold in self.all():
             lost = sorted(hold.pins.intersection(gone))
             if lost:
                 names = " ".join(lost)
-                why = f"hold {hold.number} is lost: another program has unloaded {names}"
+                why = f"hold {hold.number} is lost: {by} {names}"
                 hold.why = StateError(Reason.HOLD_ENDED, why, module=lost[0], detail=names)
                 hold.over.set()
 

@@ -127,6 +127,21 @@ class LoadOrigins:
                 self._origins.setdefault(name, Origin.DEPENDENCY)
             self.version += 1
 
+    def unnoted(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of ``names`` of which nothing is noted: others, or an earlier life of the
+        daemon, have loaded them.
+        """
+        with self._lock:
+            return frozenset(name for name in names if name not in self._origins)
+
+    def unnote(self, names: Iterable[str]) -> None:
+        """Take back that modules were loaded by this daemon, which has only put them in again."""
+        with self._lock:
+            for name in names:
+                if self._origins.get(name) is Origin.DEPENDENCY:
+                    del self._origins[name]
+            self.version += 1
+
     def forget(self, names: Iterable[str]) -> None:
         """Forget modules that have left the kernel."""
         with self._lock:

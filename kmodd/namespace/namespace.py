@@ -26,6 +26,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.log_kinds import LogKind, told
 from kmodd.names import check_query, module_name, module_name_of_path
+from kmodd.namespace.absences import Absences
 from kmodd.namespace.audit import AuditTrail
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import USUAL, RequestContext
@@ -52,6 +53,8 @@ from kmodd.namespace.parameters import (
 )
 from kmodd.namespace.permissions import check_removal
 from kmodd.namespace.planning import Planning, Policy, UnloadToPlan
+from kmodd.namespace.reload_report import ReloadReport, ReloadRequest
+from kmodd.namespace.reloading import Reloading
 from kmodd.namespace.request_module import RequestAnswers
 from kmodd.namespace.runner import Manner, Runner
 from kmodd.namespace.sealing import Missing, Sealing
@@ -119,6 +122,7 @@ class Namespace:
         self._names = LoadedNames(kernel)
         self._origins = LoadOrigins(self._names.by_name(kernel.modules()), asked)
         self._holds = Holds(limits.holds)
+        self._absences = Absences()
         self._journal = Journal(
             kernel,
             room=limits.events,
@@ -154,6 +158,20 @@ class Namespace:
             self._went_along,
         )
         self._comparison = FileComparison(kernel, self._names, trees, self._planning.identities)
+        self._reloading = Reloading(
+            kernel=kernel,
+            names=self._names,
+            trees=trees,
+            locks=self._locks,
+            operations=self._operations,
+            planning=self._planning,
+            origins=self._origins,
+            comparison=self._comparison,
+            absences=self._absences,
+            run=self._reloader,
+            forget=self._not_back,
+            along=self._went_along,
+        )
         self._settled = SettledLoads()
         self.devices = Devices(kernel, self._operations, self.load)
         self._changed: Callable[[], None] = lambda: None
@@ -204,7 +222,7 @@ class Namespace:
         listing = self._journal.look()
         return WishFacts(
             epoch=listing.epoch,
-            loaded=self._names.by_name(listing.modules),
+            loaded={**self._absences.all(), **self._names.by_name(listing.modules)},
             brought=self._origins.wished(),
             holds=self._holds.all(),
             deny=self._settings_policy.deny,
@@ -491,6 +509,10 @@ class Namespace:
             runner.remove_in_time(_sole_step(name, force=force))
             return runner.reports.get(name)
 
+    def reload(self, request: ReloadRequest, call: RequestContext = USUAL) -> ReloadReport:
+        """Take modules out and put them in as their files are now; see ``Reloading.reload``."""
+        return self._reloading.reload(request, call)
+
     def hold(
         self,
         requests: Sequence[LoadRequest],
@@ -522,12 +544,22 @@ class Namespace:
 
     def _listing_changed(self, changes: Sequence[Change]) -> None:
         unloaded = (each.module.name for each in changes if each.kind is ChangeKind.UNLOADED)
-        gone = list(map(module_name, unloaded))
-        self._origins.forget(gone)
-        self._holds.keep(gone)
-        self._holds.lose(gone)
+        self._forget(self._absences.without(map(module_name, unloaded)))
         self._warn_of_denied(each.module.name for each in changes if each.by_others)
         self._changed()
+
+    def _forget(self, gone: Collection[str], by: str = "another program has unloaded") -> None:
+        """Forget modules that have left the kernel; whoever holds one is told ``by`` what."""
+        self._origins.forget(gone)
+        self._holds.keep(gone)
+        self._holds.lose(gone, by)
+
+    def _not_back(self, gone: Collection[str]) -> None:
+        self._forget(gone, "a reload could not put back")
+
+    def _reloader(self, operation: Operation, call: RequestContext, despite_holds: bool) -> Runner:
+        manner = Manner(nested_options=call.nested_options, despite_holds=despite_holds)
+        return Runner(self._calls, self._locks, operation, manner)
 
     def _went_along(self, modules: Collection[str]) -> None:
         """Tell of modules that came or went with others, or that a hold has ended."""

@@ -97,6 +97,10 @@ class Operation:
         if self._gone.is_set():
             raise StateError(Reason.CALLER_GONE, f"the caller of {self} has gone")
 
+    def outlast_caller(self) -> None:
+        """Go on from here whether anybody waits for what comes of it or not."""
+        self._gone = NEVER
+
     def has_token(self, token: str) -> bool:
         """Tell whether ``token`` is this operation's."""
         return bool(self._token) and secrets.compare_digest(self._token, token)

@@ -4,7 +4,8 @@
 This is the one place where plans are made and handed to what runs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
 
 from kmodd.access import rules
 from kmodd.database import ModuleRecord
@@ -94,6 +95,10 @@ class Planning:
         self._origins = origins
         self.identities = Identities()
         self.policy = Policy()
+
+    def loaded(self) -> Mapping[str, LoadedModule]:
+        """Return the loaded modules by what plans call them."""
+        return self._names.by_name(self._kernel.modules())
 
     def carry_out(self, wanted: ToPlan, runner: Runner, call: RequestContext) -> Outcome:
         """Do what the plans for ``wanted`` say, and return what became of it, its failure included.

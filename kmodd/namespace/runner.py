@@ -32,12 +32,13 @@ class Manner:
 
     ``wait`` is how long to wait for a module in use, in seconds. ``nested_options`` are those of
     the modprobe that a command may call. ``images`` are files that were sent, by the path that
-    their step has.
+    their step has. ``despite_holds`` unloads what others hold, for a moment.
     """
 
     wait: float = 0.0
     nested_options: str = ""
     images: Mapping[str, bytes] = field(default_factory=dict)
+    despite_holds: bool = False
 
 
 class Runner:
@@ -144,7 +145,10 @@ class Runner:
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Unload ``name`` in a flight; raises what the kernel or a pin has against it."""
         call = partial(self._calls.remove, name, self.operation, force=force)
-        self.reports[name] = self._locks.unload(module_name(name), self.operation, call)
+        self.reports[name] = self._locks.unload(
+            *(module_name(name), self.operation, call),
+            despite_keepers=self._manner.despite_holds,
+        )
         return True
 
     def remove_in_time(self, step: RemoveStep) -> bool:
