@@ -74,6 +74,8 @@ if TYPE_CHECKING:
         ListOutdatedResponse,
         LoadModulesRequest,
         LoadModulesResponse,
+        ReloadModulesRequest,
+        ReloadModulesResponse,
         RemoveModuleRequest,
         RemoveModuleResponse,
         SetParameterRequest,
@@ -371,6 +373,19 @@ class ModuleService:
     )
     """Lists the loaded modules that are not, or not known to be, what their files in the tree are
     now, in order of their names: after an upgrade those are to be reloaded."""
+
+    ReloadModules: "Unary[ReloadModulesRequest, ReloadModulesResponse]" = Unary(
+        "/kmodd.v1.ModuleService/ReloadModules",
+        "module_service_pb2.ReloadModulesRequest",
+        "module_service_pb2.ReloadModulesResponse",
+    )
+    """Takes modules out of the kernel, whatever uses them first, and puts them in again as their
+    files are now, what they need first: one operation, which goes on to its end once it has begun,
+    whether the client waits or not. Parameters are those that were in force where the kernel shows
+    them, and else the configuration's. What cannot go is found out before anything is touched, and
+    stays with all that it uses; the rest is done. Where the kernel refuses a new file, a file of
+    the tree is loaded that has the build which was there, if there is one. The call succeeds
+    whatever becomes of the modules. Commands to remove modules are not run."""
 
     WatchModules: "Stream[WatchModulesRequest, WatchModulesResponse]" = Stream(
         "/kmodd.v1.ModuleService/WatchModules",

@@ -54,6 +54,17 @@ class Client(AsyncConnection):
         method = ModuleService.ListOutdated
         return list((await self._call(method, method.request())).modules)
 
+    async def reload(
+        self, *names: str, outdated: bool = False, **options: bool
+    ) -> "module_service_pb2.ReloadModulesResponse":
+        """Take modules out, with what uses them, and put them in as their files are now.
+
+        With ``outdated`` those go, too, whose files are of other builds; ``options`` are the other
+        fields of ReloadModulesRequest. What becomes of each module is in the answer.
+        """
+        method = ModuleService.ReloadModules
+        return await self._call(method, method.request(names=names, outdated=outdated, **options))
+
     async def get_parameters(self, module: str) -> "list[module_service_pb2.Parameter]":
         """Return the parameters that a loaded module shows."""
         method = ModuleService.GetParameters

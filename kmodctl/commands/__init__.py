@@ -35,6 +35,7 @@ COMMANDS = (
     *KMOD,
     "param",
     "outdated",
+    "reload",
     "static-nodes",
     "tree",
     "list",

@@ -58,6 +58,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "depmod": ("database_service.Tree",),
     "param": (("module_service.Parameter",),),
     "outdated": (("module_service.OutdatedModule",),),
+    "reload": ("module_service.ReloadModulesResponse",),
     "static-nodes": (("database_service.StaticNode",),),
     "tree": ("database_service.GetDependenciesResponse",),
     "list": (("database_service.FoundModule",),),

@@ -87,6 +87,7 @@ OPERATION_ACTION_REQUEST = 11
 OPERATION_ACTION_SEAL = 12
 OPERATION_ACTION_END_CONNECTION = 13
 OPERATION_ACTION_APPLY_STATE = 20
+OPERATION_ACTION_RELOAD = 21
 OPERATION_ACTION = {
     0: "OPERATION_ACTION_UNSPECIFIED",
     1: "OPERATION_ACTION_LOAD",
@@ -103,6 +104,7 @@ OPERATION_ACTION = {
     12: "OPERATION_ACTION_SEAL",
     13: "OPERATION_ACTION_END_CONNECTION",
     20: "OPERATION_ACTION_APPLY_STATE",
+    21: "OPERATION_ACTION_RELOAD",
 }
 
 STALENESS_UNSPECIFIED = 0
@@ -116,6 +118,34 @@ STALENESS = {
     2: "STALENESS_GONE",
     3: "STALENESS_UNREADABLE",
     4: "STALENESS_UNKNOWN",
+}
+
+RELOAD_CAUSE_UNSPECIFIED = 0
+RELOAD_CAUSE_NAMED = 1
+RELOAD_CAUSE_OUTDATED = 2
+RELOAD_CAUSE_USER = 3
+RELOAD_CAUSE = {
+    0: "RELOAD_CAUSE_UNSPECIFIED",
+    1: "RELOAD_CAUSE_NAMED",
+    2: "RELOAD_CAUSE_OUTDATED",
+    3: "RELOAD_CAUSE_USER",
+}
+
+RELOAD_FATE_UNSPECIFIED = 0
+RELOAD_FATE_PLANNED = 1
+RELOAD_FATE_RELOADED = 2
+RELOAD_FATE_NEEDLESS = 3
+RELOAD_FATE_STAYED = 4
+RELOAD_FATE_PUT_BACK = 5
+RELOAD_FATE_LOST = 6
+RELOAD_FATE = {
+    0: "RELOAD_FATE_UNSPECIFIED",
+    1: "RELOAD_FATE_PLANNED",
+    2: "RELOAD_FATE_RELOADED",
+    3: "RELOAD_FATE_NEEDLESS",
+    4: "RELOAD_FATE_STAYED",
+    5: "RELOAD_FATE_PUT_BACK",
+    6: "RELOAD_FATE_LOST",
 }
 
 
@@ -763,6 +793,72 @@ class ListOutdatedResponse(Message):
     )
 
 
+class ReloadModulesRequest(Message):
+    """Asks to reload modules."""
+
+    names: "list[str]" = repeated()
+    outdated: bool = False
+    dry_run: bool = False
+    force_holders: bool = False
+
+    FIELDS = (
+        (1, "names", "string", "repeated", ""),
+        (2, "outdated", "bool", "", ""),
+        (3, "dry_run", "bool", "", ""),
+        (4, "force_holders", "bool", "", ""),
+    )
+
+
+class ReloadedModule(Message):
+    """What became of one module."""
+
+    module: str = ""
+    cause: int = 0
+    fate: int = 0
+    path: str = ""
+    parameters: "list[GivenParameter]" = repeated()
+    parameters_left: "list[str]" = repeated()
+    failure: "Failure | None" = None
+    note: str = ""
+
+    FIELDS = (
+        (1, "module", "string", "", ""),
+        (2, "cause", "enum", "", "module_service.RELOAD_CAUSE"),
+        (3, "fate", "enum", "", "module_service.RELOAD_FATE"),
+        (4, "path", "string", "", ""),
+        (5, "parameters", "message", "repeated", "module_service.GivenParameter"),
+        (6, "parameters_left", "string", "repeated", ""),
+        (7, "failure", "message", "", "errors.Failure"),
+        (8, "note", "string", "", ""),
+    )
+
+
+class GivenParameter(Message):
+    """A parameter that a module is given."""
+
+    name: str = ""
+    value: "str | None" = None
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "value", "string", "optional", ""),
+    )
+
+
+class ReloadModulesResponse(Message):
+    """What became of a reload, or would with dry_run."""
+
+    modules: "list[ReloadedModule]" = repeated()
+    steps: "list[Step]" = repeated()
+    config_problems: "list[str]" = repeated()
+
+    FIELDS = (
+        (1, "modules", "message", "repeated", "module_service.ReloadedModule"),
+        (2, "steps", "message", "repeated", "errors.Step"),
+        (3, "config_problems", "string", "repeated", ""),
+    )
+
+
 class ModuleServiceStub:
     """The modules of one kernel: list, load, unload."""
 
@@ -876,6 +972,21 @@ class ModuleServiceStub:
         are now, in order of their names: after an upgrade those are to be reloaded."""
         return self._channel.call(
             "/kmodd.v1.ModuleService/ListOutdated", request, ListOutdatedResponse
+        )
+
+    def reload_modules(
+        self, request: ReloadModulesRequest
+    ) -> ReloadModulesResponse:
+        """Takes modules out of the kernel, whatever uses them first, and puts them in again as
+        their files are now, what they need first: one operation, which goes on to its end once it
+        has begun, whether the client waits or not. Parameters are those that were in force where
+        the kernel shows them, and else the configuration's. What cannot go is found out before
+        anything is touched, and stays with all that it uses; the rest is done. Where the kernel
+        refuses a new file, a file of the tree is loaded that has the build which was there, if
+        there is one. The call succeeds whatever becomes of the modules. Commands to remove modules
+        are not run."""
+        return self._channel.call(
+            "/kmodd.v1.ModuleService/ReloadModules", request, ReloadModulesResponse
         )
 
     def watch_modules(

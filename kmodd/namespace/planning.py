@@ -5,7 +5,6 @@ This is the one place where plans are made and handed to what runs them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 
 from kmodd.access import rules
 from kmodd.database import ModuleRecord

@@ -68,6 +68,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_SEAL: _ClassVar[OperationAction]
     OPERATION_ACTION_END_CONNECTION: _ClassVar[OperationAction]
     OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
+    OPERATION_ACTION_RELOAD: _ClassVar[OperationAction]
 
 class Staleness(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -76,6 +77,23 @@ class Staleness(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STALENESS_GONE: _ClassVar[Staleness]
     STALENESS_UNREADABLE: _ClassVar[Staleness]
     STALENESS_UNKNOWN: _ClassVar[Staleness]
+
+class ReloadCause(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RELOAD_CAUSE_UNSPECIFIED: _ClassVar[ReloadCause]
+    RELOAD_CAUSE_NAMED: _ClassVar[ReloadCause]
+    RELOAD_CAUSE_OUTDATED: _ClassVar[ReloadCause]
+    RELOAD_CAUSE_USER: _ClassVar[ReloadCause]
+
+class ReloadFate(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RELOAD_FATE_UNSPECIFIED: _ClassVar[ReloadFate]
+    RELOAD_FATE_PLANNED: _ClassVar[ReloadFate]
+    RELOAD_FATE_RELOADED: _ClassVar[ReloadFate]
+    RELOAD_FATE_NEEDLESS: _ClassVar[ReloadFate]
+    RELOAD_FATE_STAYED: _ClassVar[ReloadFate]
+    RELOAD_FATE_PUT_BACK: _ClassVar[ReloadFate]
+    RELOAD_FATE_LOST: _ClassVar[ReloadFate]
 MODULE_STATE_UNSPECIFIED: ModuleState
 MODULE_STATE_LIVE: ModuleState
 MODULE_STATE_COMING: ModuleState
@@ -113,11 +131,23 @@ OPERATION_ACTION_REQUEST: OperationAction
 OPERATION_ACTION_SEAL: OperationAction
 OPERATION_ACTION_END_CONNECTION: OperationAction
 OPERATION_ACTION_APPLY_STATE: OperationAction
+OPERATION_ACTION_RELOAD: OperationAction
 STALENESS_UNSPECIFIED: Staleness
 STALENESS_CHANGED: Staleness
 STALENESS_GONE: Staleness
 STALENESS_UNREADABLE: Staleness
 STALENESS_UNKNOWN: Staleness
+RELOAD_CAUSE_UNSPECIFIED: ReloadCause
+RELOAD_CAUSE_NAMED: ReloadCause
+RELOAD_CAUSE_OUTDATED: ReloadCause
+RELOAD_CAUSE_USER: ReloadCause
+RELOAD_FATE_UNSPECIFIED: ReloadFate
+RELOAD_FATE_PLANNED: ReloadFate
+RELOAD_FATE_RELOADED: ReloadFate
+RELOAD_FATE_NEEDLESS: ReloadFate
+RELOAD_FATE_STAYED: ReloadFate
+RELOAD_FATE_PUT_BACK: ReloadFate
+RELOAD_FATE_LOST: ReloadFate
 
 class Module(_message.Message):
     __slots__ = ("name", "size_bytes", "reference_count", "holders", "state", "permanent", "taints", "address", "init_state", "origin", "hold_count", "why_not_run", "stubbed_functions")
@@ -600,3 +630,53 @@ class ListOutdatedResponse(_message.Message):
     modules: _containers.RepeatedCompositeFieldContainer[OutdatedModule]
     next_page_token: str
     def __init__(self, modules: _Optional[_Iterable[_Union[OutdatedModule, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReloadModulesRequest(_message.Message):
+    __slots__ = ("names", "outdated", "dry_run", "force_holders")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    OUTDATED_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    FORCE_HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    outdated: bool
+    dry_run: bool
+    force_holders: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., outdated: bool = ..., dry_run: bool = ..., force_holders: bool = ...) -> None: ...
+
+class ReloadedModule(_message.Message):
+    __slots__ = ("module", "cause", "fate", "path", "parameters", "parameters_left", "failure", "note")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    FATE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    cause: ReloadCause
+    fate: ReloadFate
+    path: str
+    parameters: _containers.RepeatedCompositeFieldContainer[GivenParameter]
+    parameters_left: _containers.RepeatedScalarFieldContainer[str]
+    failure: _errors_pb2.Failure
+    note: str
+    def __init__(self, module: _Optional[str] = ..., cause: _Optional[_Union[ReloadCause, str]] = ..., fate: _Optional[_Union[ReloadFate, str]] = ..., path: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[GivenParameter, _Mapping]]] = ..., parameters_left: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
+
+class GivenParameter(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class ReloadModulesResponse(_message.Message):
+    __slots__ = ("modules", "steps", "config_problems")
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedCompositeFieldContainer[ReloadedModule]
+    steps: _containers.RepeatedCompositeFieldContainer[_errors_pb2.Step]
+    config_problems: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, modules: _Optional[_Iterable[_Union[ReloadedModule, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[_errors_pb2.Step, _Mapping]]] = ..., config_problems: _Optional[_Iterable[str]] = ...) -> None: ...

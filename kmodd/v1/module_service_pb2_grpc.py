@@ -95,6 +95,11 @@ class ModuleServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.FromString,
                 _registered_method=True)
+        self.ReloadModules = channel.unary_unary(
+                '/kmodd.v1.ModuleService/ReloadModules',
+                request_serializer=kmodd_dot_v1_dot_module__service__pb2.ReloadModulesRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_module__service__pb2.ReloadModulesResponse.FromString,
+                _registered_method=True)
         self.WatchModules = channel.unary_stream(
                 '/kmodd.v1.ModuleService/WatchModules',
                 request_serializer=kmodd_dot_v1_dot_module__service__pb2.WatchModulesRequest.SerializeToString,
@@ -201,6 +206,19 @@ class ModuleServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadModules(self, request, context):
+        """Takes modules out of the kernel, whatever uses them first, and puts them in again as their files
+        are now, what they need first: one operation, which goes on to its end once it has begun,
+        whether the client waits or not. Parameters are those that were in force where the kernel shows
+        them, and else the configuration's. What cannot go is found out before anything is touched, and
+        stays with all that it uses; the rest is done. Where the kernel refuses a new file, a file of
+        the tree is loaded that has the build which was there, if there is one. The call succeeds
+        whatever becomes of the modules. Commands to remove modules are not run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchModules(self, request, context):
         """Tells what happens to the modules: first of all that there are, unless the request says what
         the client has seen already, then of each change of the listing and of each operation that
@@ -277,6 +295,11 @@ def add_ModuleServiceServicer_to_server(servicer, server):
                     servicer.ListOutdated,
                     request_deserializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.SerializeToString,
+            ),
+            'ReloadModules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadModules,
+                    request_deserializer=kmodd_dot_v1_dot_module__service__pb2.ReloadModulesRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_module__service__pb2.ReloadModulesResponse.SerializeToString,
             ),
             'WatchModules': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchModules,
@@ -609,6 +632,33 @@ class ModuleService(object):
             '/kmodd.v1.ModuleService/ListOutdated',
             kmodd_dot_v1_dot_module__service__pb2.ListOutdatedRequest.SerializeToString,
             kmodd_dot_v1_dot_module__service__pb2.ListOutdatedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.ModuleService/ReloadModules',
+            kmodd_dot_v1_dot_module__service__pb2.ReloadModulesRequest.SerializeToString,
+            kmodd_dot_v1_dot_module__service__pb2.ReloadModulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ LINES = ("dmesg", "events")
 WITHOUT = {"help"}
 """What prints text for people alone."""
 
-ANSWERS = ("apply", "coverage", "device", "diff", "list", "modprobe", "seal", "search")
+ANSWERS = ("apply", "coverage", "device", "diff", "list", "modprobe", "reload", "seal", "search")
 """The commands whose status answers a question, or that tell of failures within an answer."""
 
 NAMES = ("greet", "world", "facade", "hello", "halfway", "leaky", "nosuch", "a b", "kmodd-test:x")
@@ -41,6 +41,8 @@ CALLS = [
     *(("param", name) for name in NAMES),
     ("lsmod",),
     ("outdated",),
+    ("reload", "-n", "greet", "nosuch"),
+    ("reload", "greet"),
     ("modprobe", "-a", "greet", "nosuch", "world"),
     ("modprobe", "-R", "-a", "greet", "nosuch"),
     ("modprobe", "-c"),
