@@ -27,6 +27,9 @@ from kmodd.trees import Generation
 SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 """What the names of module files end with."""
 
+OF_NEEDS = (Reason.UNKNOWN_SYMBOL, Reason.SYMBOL_VERSION_MISMATCH)
+"""Why a build is refused that another build of what it needs might not be refused with."""
+
 OTHERS = "another has loaded it meanwhile"
 """What is said of a module that is in the kernel, and not by what was done to put it in."""
 
@@ -194,11 +197,14 @@ class ReloadRun:
             self.verdicts[name] = ReloadVerdict(Fate.LOST, error)
             return
         note = "the build that it was has no file in the tree any more"
-        record = self._old_file(name)
+        current = self._generation.database.module(name)
+        record = self._old_file(name, besides=current.path if current else "")
         if record is not None:
             step = self._insertion(name, record)
             path = step.record.path
             failed = self._run(name, step)
+            if failed is not None and failed.reason in OF_NEEDS and self._panic is None:
+                failed = self._with_old_needs(name, step, failed)
             if failed is None:
                 self.verdicts[name] = ReloadVerdict(Fate.PUT_BACK, error, f"from {path}")
                 return
@@ -212,6 +218,39 @@ class ReloadRun:
                 self.verdicts[name] = self._bare(name, note)
                 return
         self.verdicts[name] = ReloadVerdict(Fate.LOST, error, note)
+
+    def _with_old_needs(self, name: str, step: InsertStep, failed: KmoddError) -> KmoddError | None:
+        """Load an old build after those that it needs, in place of their new ones.
+
+        Returns ``failed`` where that cannot be, and then has these be what their files are.
+        """
+        database = self._generation.database
+        needs = [
+            each.name
+            for each in (database.dependencies(name) if database.module(name) else ())
+            if each.name in self.verdicts and self.verdicts[each.name].fate is Fate.RELOADED
+        ]
+        old = {need: record for need in needs if (record := self._old_file(need)) is not None}
+        if not needs or len(old) < len(needs):
+            return failed
+        steps: list[Step] = [self._removal(need) for need in reversed(needs)]
+        steps += [*(self._insertion(need, old[need]) for need in needs), step]
+        if all(self._run(module_of(each), each) is None for each in steps):
+            for need in needs:
+                if old[need] != database.module(need):
+                    what = f"module {name}, which needs it, is the build that it was"
+                    error = StateError(Reason.KERNEL_REFUSED, what, module=name)
+                    note = f"from {old[need].path}"
+                    self.verdicts[need] = ReloadVerdict(Fate.PUT_BACK, error, note)
+            return None
+        there = [need for need in needs if self._names.find(need) is not None]
+        if len(there) == len(needs):
+            for need in reversed(needs):
+                self._run(need, self._removal(need))
+        for need in needs:
+            if self._panic is None:
+                self._take_in(self._load(need, self._call))
+        return failed
 
     def _load(self, name: str, call: RequestContext, *, bare: bool = False) -> Outcome:
         given = "" if bare else self._before[name].parameters.text
@@ -248,14 +287,13 @@ class ReloadRun:
             self._panic = error
         return error
 
-    def _old_file(self, name: str) -> ModuleRecord | None:
-        """Return a file of the tree with the build that the module was: what an installed one
-        hides, as those below ``updates`` do, is there still.
+    def _old_file(self, name: str, *, besides: str = "") -> ModuleRecord | None:
+        """Return a file of the tree, none ``besides``, with the build that the module was: what an
+        installed one hides, as those below ``updates`` do, is there still.
         """
         directory = self._generation.database.directory
-        current = self._generation.database.module(name)
         for path in _files_of(name, directory):
-            if current is not None and path == current.path:
+            if path == besides:
                 continue
             record = read_record(directory, path)
             try:

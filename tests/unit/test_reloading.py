@@ -222,6 +222,37 @@ def test_a_build_that_is_gone_is_said_to_be_and_what_needs_it_too(tree: ModuleTr
     assert sorted(loaded(namespace)) == sorted(CHAIN)
 
 
+@pytest.mark.parametrize("last", ["m5", "other"])
+def test_an_old_build_is_put_back_with_the_old_builds_that_it_needs(
+    last: str, tree: ModuleTree
+) -> None:
+    was, becomes = 0x12345678, 0x777
+    put(tree, "kernel/m4.ko", image("m4", crc=was))
+    other = ModuleSpec(name="other", versions=(), imports=(Import("m3_do"),))
+    put(tree, "kernel/other.ko", write_module(other))
+    namespace, _ = namespace_on(tree)
+    up(namespace, last)
+    up(namespace)
+    put(tree, "updates/m3.ko", image("m3", "02", exports=(Export("m3_do", crc=becomes),)))
+    put(tree, "updates/m4.ko", image("m4", "02", OTHER_CRC))
+    report = reload(namespace, outdated=True)
+    if last == "m5":
+        assert builds(namespace) == dict.fromkeys(CHAIN, "01")
+        put_back = [each for each in report.modules if each.fate is Fate.PUT_BACK]
+        assert {each.name: each.note for each in put_back} == {
+            "m3": "from kernel/m3.ko",
+            "m4": "from kernel/m4.ko",
+        }
+        assert fates(report)["m5"] is Fate.RELOADED
+    else:  # what uses the new one keeps the old one out
+        assert fates(report) == {
+            **dict.fromkeys(("m5", "m4"), Fate.LOST),
+            **dict.fromkeys(("other", "m3"), Fate.RELOADED),
+        }
+        assert builds(namespace) == {"other": "", "m3": "02", "m2": "01", "m1": "01"}
+        assert "is refused, too: m4: Unknown symbol m3_do" in of(report, "m4").note
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
