@@ -14,8 +14,14 @@ from kmodd.setup.changes import FileChange, changes
 from kmodd.setup.options import MODPROBE
 from kmodd.setup.pieces import pieces
 
-KEPT = "/sbin/modprobe.kmod"
-"""What the distribution's own is called where kmodctl has its name."""
+KEPT = ".kmod"
+"""What the distribution's own has after its name where kmodctl has that."""
+
+PLACES = (MODPROBE, f"/usr{MODPROBE}")
+"""By which of its two paths a dpkg knows modprobe: by the first in Debian 12, by the other later.
+
+One that is diverted by the wrong path is put back in its place with the next version of kmod.
+"""
 
 
 def set_up(options: argparse.Namespace) -> int:
@@ -60,16 +66,48 @@ def _steps(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
     own = root / str(programs).lstrip("/") / "modprobe"
     if not options.undo and not own.is_symlink():
         yield "ln", "-s", "kmodctl", str(own)
-    diverted = (root / KEPT.lstrip("/")).is_symlink()
-    name = ("--root", str(root)) if root != Path("/") else ()
-    divert = ("dpkg-divert", *name, "--local", "--rename", "--divert", KEPT)
-    place = str(root / MODPROBE.lstrip("/"))
-    if options.undo and diverted:
-        yield "rm", "-f", place
-        yield (*divert, "--remove", MODPROBE)
-    elif options.divert and not options.undo and not diverted:
-        yield (*divert, "--add", MODPROBE)
-        yield "ln", "-s", f"{programs}/kmodctl", place
+    if options.undo:
+        for place in filter(lambda each: _is_diverted(root, each), PLACES):
+            linked = root / place.lstrip("/")
+            is_ours = linked.is_symlink() and str(linked.readlink()) == f"{programs}/kmodctl"
+            if is_ours:
+                yield "rm", "-f", str(linked)
+            # What somebody else has put there by now stays.
+            yield (
+                *_divert(root, place, "--rename" if is_ours else "--no-rename"),
+                "--remove",
+                place,
+            )
+    elif options.divert and not any(_is_diverted(root, place) for place in PLACES):
+        place = PLACES[_succeeds("dpkg-query", *_admin(root), "-S", PLACES[1])]
+        yield (*_divert(root, place, "--rename"), "--add", place)
+        yield "ln", "-s", f"{programs}/kmodctl", str(root / place.lstrip("/"))
+
+
+def _divert(root: Path, place: str, *words: str) -> tuple[str, ...]:
+    return ("dpkg-divert", *_admin(root), "--local", *words, "--divert", f"{place}{KEPT}")
+
+
+def _admin(root: Path) -> tuple[str, ...]:
+    """Return the words by which dpkg's programs know another root."""
+    return (f"--root={root}",) if root != Path("/") else ()
+
+
+def _is_diverted(root: Path, place: str) -> bool:
+    """Tell whether dpkg has modprobe away from ``place`` for setup."""
+    return _said("dpkg-divert", *_admin(root), "--truename", place) == f"{place}{KEPT}"
+
+
+def _succeeds(*command: str) -> bool:
+    return _said(*command) is not None
+
+
+def _said(*command: str) -> str | None:
+    """Return what a program says, or None where it fails or is not there."""
+    if shutil.which(command[0]) is None:
+        return None
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if ended.returncode else ended.stdout.strip()
 
 
 def _run(step: tuple[str, ...]) -> None:

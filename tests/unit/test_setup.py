@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kmodd setup in a root of its own; what becomes of it in a machine, tests/realkernel shows."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from kmodd.errors import Reason, RequestError
 from kmodd.host.udev import stock_rule
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
-from kmodd.setup.command import KEPT, set_up
-from kmodd.setup.options import MODPROBE
+from kmodd.setup.command import set_up
 from tests.support.require import require
 
 STOCK = """\
@@ -209,15 +209,41 @@ def test_who_is_on_a_file_system_that_comes_later_does_not_keep_devices_waiting(
     assert "ReadWritePaths=-/etc/modprobe.d" in unit.read_text()
 
 
-def test_modprobe_is_diverted_where_that_is_asked_for(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+STATUS = """\
+Package: kmod
+Status: install ok installed
+Maintainer: nobody
+Architecture: all
+Version: 34
+Description: modprobe
+"""
+
+
+@pytest.fixture(params=["/sbin/modprobe", "/usr/sbin/modprobe"])
+def modprobe(root: Path, request: pytest.FixtureRequest) -> str:
+    """The path by which dpkg knows modprobe: that of Debian 12, and that of later ones."""
     require("dpkg-divert", "Debian's way to keep a package's file")
-    (root / "bin").mkdir()
-    (root / "bin/kmod").write_text("kmod")
-    (root / "var/lib/dpkg").mkdir(parents=True)
-    place, kept = (root / each.lstrip("/") for each in (MODPROBE, KEPT))
-    place.symlink_to("../bin/kmod")
+    (root / "usr/sbin").mkdir(parents=True, exist_ok=True)
+    (root / "sbin").rmdir()
+    (root / "sbin").symlink_to("usr/sbin")
+    (root / "usr/sbin/modprobe").symlink_to("../bin/kmod")
+    admin = root / "var/lib/dpkg"
+    (admin / "info").mkdir(parents=True)
+    (admin / "status").write_text(STATUS)
+    (admin / "info/kmod.list").write_text(f"/.\n{request.param}\n")
+    return str(request.param)
+
+
+def diverted(root: Path, place: str) -> bool:
+    command = ["dpkg-divert", f"--root={root}", "--truename", place]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return answer.stdout == f"{place}.kmod\n"
+
+
+def test_modprobe_is_diverted_where_that_is_asked_for(
+    root: Path, modprobe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, kept = root / "usr/sbin/modprobe", root / "usr/sbin/modprobe.kmod"
     assert run(root, "--dry-run", "--divert") == 0
     assert "+ dpkg-divert" in capsys.readouterr().out
     assert place.readlink() == Path("../bin/kmod")
@@ -225,9 +251,21 @@ def test_modprobe_is_diverted_where_that_is_asked_for(
         assert run(root, "--divert") == 0
         assert place.readlink() == Path("/opt/kmodd/bin/kmodctl")
         assert kept.readlink() == Path("../bin/kmod")
+        assert diverted(root, modprobe)
     assert run(root, "--undo") == 0
     assert place.readlink() == Path("../bin/kmod")
     assert not kept.is_symlink()
+    assert not diverted(root, modprobe)
+
+
+def test_a_modprobe_that_kmod_has_brought_meanwhile_stays(root: Path, modprobe: str) -> None:
+    place, kept = root / "usr/sbin/modprobe", root / "usr/sbin/modprobe.kmod"
+    assert run(root, "--divert") == 0
+    place.unlink()
+    kept.rename(place)  # as an upgrade does where kmod comes to have its other path
+    assert run(root, "--undo") == 0
+    assert place.readlink() == Path("../bin/kmod")
+    assert not diverted(root, modprobe)
 
 
 def test_a_file_that_cannot_be_put_in_place_is_named(root: Path) -> None:
