@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what the service's environment consists of, each distribution with its version and hashes.
 
-requirements.txt is what kmodd needs, build-requirements.txt what it is built with, both for every
-Python that it supports and every machine. A version stays until pyproject.toml does not allow it
+requirements.txt is what kmodd needs, build-requirements.txt what it is built with, and
+package/requirements.txt what Debian's package is, all for every Python that it supports and every
+machine. A version stays until pyproject.toml does not allow it
 any more, or ``--upgrade`` is given. With ``--check`` nothing is written, and the exit status says
 whether anything would have been. It needs uv, of the extra "test", and that one's index.
 """
@@ -62,14 +63,18 @@ def taken_apart(text: str) -> tuple[list[str], set[str]]:
 def locks(work: Path, *, upgrade: bool) -> dict[Path, str]:
     """Return the text of each file; ``work`` is a directory for what is between."""
     needed, built = HERE / "requirements.txt", HERE / "build-requirements.txt"
+    packed = HERE / "package/requirements.txt"
     project = PROJECT / "pyproject.toml"
-    tools = work / "build.in"
-    tools.write_text("\n".join(tomllib.loads(project.read_text())["build-system"]["requires"]))
+    requires = tomllib.loads(project.read_text())["build-system"]["requires"]
+    tools, packing = work / "build.in", work / "package.in"
+    tools.write_text("\n".join(requires))
+    packing.write_text("\n".join([*requires, "uv"]))
     before = needed.read_text() if needed.exists() and not upgrade else ""
     known = resolved(work, project, before, *TESTED)
     return {
         needed: HEAD + resolved(work, project, known, "--generate-hashes"),
         built: HEAD + resolved(work, tools, known, "--generate-hashes", "--no-annotate"),
+        packed: HEAD + resolved(work, packing, known, "--generate-hashes", "--no-annotate"),
     }
 
 

@@ -10,6 +10,8 @@ from hypothesis import settings
 
 from tests.support.debian import SUITES, DebianTree, tree_of, unpacked_tree
 from tests.support.modules import module_tree
+from tests.support.package import build_package
+from tests.support.sources import PROJECT
 from tests.support.tree import ModuleTree
 
 # How long an example takes says more about the machine than about the code.
@@ -27,6 +29,12 @@ def debian_tree() -> DebianTree:
 def each_kernel(request: pytest.FixtureRequest) -> DebianTree:
     """The kernel of one of Debian's suites after the other, as packed; to read only."""
     return tree_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package that the sources make."""
+    return build_package(PROJECT, tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture

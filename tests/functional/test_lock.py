@@ -18,6 +18,7 @@ from tests.support.sources import PROJECT
 
 SYSTEMD = PROJECT / "systemd"
 LOCKS = ("requirements.txt", "build-requirements.txt")
+TOOLS = "package/requirements.txt"
 
 
 def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -32,7 +33,7 @@ def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, TOOLS])
 def test_a_lock_pins_all_with_hashes_and_names_no_host(name: str) -> None:
     text = (SYSTEMD / name).read_text()
     assert "://" not in text
