@@ -17,6 +17,7 @@ reporting       the log, the taints, what a system call is refused with
 """
 
 from kmodd.kernel.emulated.process.isolated import IsolatedKernel
+from kmodd.kernel.emulated.process.trial_kernel import TrialKernel
 from kmodd.kernel.emulated.release.source import VmlinuxSource
 from kmodd.kernel.emulated.release.vmlinux import (
     Builtins,
@@ -34,6 +35,7 @@ __all__ = [
     "IsolatedKernel",
     "MachineType",
     "Sample",
+    "TrialKernel",
     "Vmlinux",
     "VmlinuxSource",
 ]

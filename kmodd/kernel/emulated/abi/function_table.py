@@ -15,6 +15,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from kmodd.kernel.emulated.abi.failing import fails_else, gives_back
 from kmodd.kernel.emulated.abi.prototype import Prototype, Version, parse_prototypes
 from kmodd.records import record
 
@@ -33,9 +34,12 @@ class Function:
     def __call__(self, kernel: Any, arguments: Iterable[int]) -> int:
         """Do the work with the arguments as the registers have them."""
         assert self.work is not None
+        return self.work(kernel, *self.taken(arguments)) or 0
+
+    def taken(self, arguments: Iterable[int]) -> list[int]:
+        """Return what the registers' contents stand for."""
         kinds = self.prototype.parameters
-        taken = [kind.take(word) for (_, kind), word in zip(kinds, arguments, strict=False)]
-        return self.work(kernel, *taken) or 0
+        return [kind.take(word) for (_, kind), word in zip(kinds, arguments, strict=False)]
 
 
 DECLARED: dict[str, list[Function]] = {}
@@ -134,7 +138,7 @@ def pairs(prototypes: str, what: str = "") -> None:
 
     A line is ``TAKE / GIVE``, or TAKE alone, or ``/ GIVE`` for another form of that. What is taken
     is known by the first parameter of GIVE that TAKE has too, but a notifier by itself; where they
-    have none in common it is only counted.
+    have none in common it is only counted. TAKE fails with the first of its errors or -ENOMEM.
     It is called ``what`` where the line does not begin with ``WORDS:``. Both succeed, but for what
     ``WORDS (AGAIN, MISSING):`` says: the errors for what is taken already, and for what is not,
     ``-`` for none. A chain of notifiers has each once (kernel/notifier.c).
@@ -151,9 +155,13 @@ def pairs(prototypes: str, what: str = "") -> None:
         for each in take:
             at = None if key is None else each.position(key)
             _add(Function(each, _taker(label, at, _naming(each), again)))
+            if each.result.size:
+                fails_else(f"-{errno.errorcode[again or errno.ENOMEM]}", each.name)
         for each in give:
             at = None if key is None else each.position(key)
             _add_ending(Function(each, _giver(label, at, missing)))
+            if at is not None and not missing and not each.result.size:
+                gives_back(label, each.name)
 
 
 def _errors(label: str) -> tuple[str, int, int]:
@@ -178,8 +186,10 @@ def makers(prototypes: str, what: str = "", *, size: int = 1024) -> None:
     for label, make, end in _pairs(prototypes, what):
         for each in make:
             _add(Function(each, _maker(label, size, _naming(each))))
+            fails_else("NULL", each.name)
         for each in end:
             _add_ending(Function(each, _ender(label)))
+            gives_back(label, each.name)
 
 
 def _pairs(

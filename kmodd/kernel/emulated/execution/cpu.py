@@ -92,6 +92,9 @@ class Cpu(Protocol):
     def files(self) -> tuple[KernelFile, ...]:
         """Return what there is in /dev, /proc and /sys beside what the kernel itself tells of."""
 
+    def close(self) -> None:
+        """Run nothing any more."""
+
 
 class IdleCpu:
     """A processor that runs nothing: every init succeeds."""
@@ -154,3 +157,6 @@ class IdleCpu:
     def files(self) -> tuple[KernelFile, ...]:
         """Return none."""
         return ()
+
+    def close(self) -> None:
+        """Do nothing."""

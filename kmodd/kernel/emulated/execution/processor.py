@@ -153,13 +153,24 @@ class Processor:
             return 0
         with self._entering(mod.name, f"the init of {mod.name}") as machine:
             try:
-                result = machine.call(image.init)
+                result = self._try_init(machine, mod, image)
                 machine.deferred.run()
             finally:
                 mod.suspects = tuple(machine.calls.now.stubbed)
                 self._note(mod)
             if result >= 0:
                 self._set_state(image, _LIVE)
+        return result
+
+    def _try_init(self, machine: Machine, mod: StructModule, image: ModuleImage) -> int:
+        """Call the init; where the module is tried, note how it went."""
+        trial = machine.trial
+        if trial is None or trial.module != mod.name:
+            return machine.call(image.init)
+        trial.enter("init")
+        trial.result = result = machine.call(image.init)
+        trial.kept = trial.holding()
+        trial.enter("running" if result >= 0 else "init")
         return result
 
     def settle(self, mod: StructModule) -> None:
@@ -178,10 +189,17 @@ class Processor:
             try:
                 self._set_state(image, _GOING)
                 machine.deferred.run()
+                self._enter_phase(mod.name, "exit")
                 machine.invoke(image.exit)
                 machine.deferred.run()
             finally:
                 self._note(mod)
+
+    def _enter_phase(self, module: str, phase: str) -> None:
+        """Note what a module that is tried comes to, "" for whichever that is."""
+        trial = self._services.trial
+        if trial is not None and module in ("", trial.module):
+            trial.enter(phase)
 
     def drop_init(self, mod: StructModule) -> None:
         """Give back the memory for init."""
@@ -212,14 +230,18 @@ class Processor:
     def plug(self, identity: PlatformIdentity | PciIdentity) -> Device:
         """Make a device and have the drivers of its bus probe it."""
         with self._outside(f"a driver's probe of {identity}") as machine:
+            self._enter_phase("", "probe")
             device = plug(machine, identity)
+            self._enter_phase("", "running")
             machine.tasks.settle()
             return device
 
     def unplug(self, name: str) -> None:
         """Have a device's driver let go of it, and take it away."""
         with self._outside(f"the removal of {name}") as machine:
+            self._enter_phase("", "remove")
             unplug(machine, name)
+            self._enter_phase("", "running")
             machine.tasks.settle()
 
     def devices(self) -> tuple[Device, ...]:
@@ -240,6 +262,11 @@ class Processor:
                 KernelFile(each.path, each.is_directory, each.module, stat.S_IMODE(each.mode))
                 for each in machine.mounts.listing()
             )
+
+    def close(self) -> None:
+        """Run nothing any more."""
+        if self._machine is not None:
+            self._machine.cpu.close()
 
     @contextmanager
     def _outside(self, what: str) -> Iterator[Machine]:
@@ -279,6 +306,9 @@ class Processor:
         """Tell what the module never gave back, and take it."""
         machine = self._machine
         assert machine is not None
+        if machine.trial is not None and machine.trial.module == mod.name:
+            for entry in machine.ledger.held(mod.name):
+                machine.trial.left(entry.name or entry.kind, image.find(entry.taken_at))
         leaks = tuple(
             # Other modules may be where the module's init was by now.
             f"{entry.name or entry.kind}, taken in {image.find(entry.taken_at)}"

@@ -11,6 +11,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     device_numbers,
     devices,
     disks,
+    failures,
     faux_bus,
     files,
     filesystems,

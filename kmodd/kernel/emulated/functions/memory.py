@@ -44,9 +44,13 @@ def allocate_unbroken(machine: Machine, size: int) -> int:
 def release(machine: Machine, address: int) -> None:
     """Take back what ``allocate`` gave."""
     if machine.ledger.give(MEMORY, address) is not None:
+        machine.blame_use(address, machine.heap.room(address))
         machine.forget_memory(address, machine.heap.room(address))
         machine.heap.free(address)
-    elif address > _ZERO_SIZE and machine.heap.size(address) is None and _is_heap(address):
+    elif address > _ZERO_SIZE and machine.heap.size(address) is None:
+        machine.blame("unowned", "memory is freed where nothing is allocated, or not any more")
+        if not _is_heap(address):
+            return
         where = machine.symbol(machine.calls.caller)
         machine.log.write(
             Level.ERR, f"kmodd: {where} frees {address:#x}, where nothing is allocated\n"

@@ -25,13 +25,14 @@ class LockupDetector:
     ``_lock`` guards the other fields.
     """
 
-    __slots__ = ("_is_used", "_is_watching", "_lock", "_stop", "runs")
+    __slots__ = ("_is_over", "_is_used", "_is_watching", "_lock", "_stop", "runs")
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._lock = threading.Lock()
         self._is_used = False
         self._is_watching = False
+        self._is_over = False
         self.runs = 0
 
     def watch(self) -> None:
@@ -42,9 +43,14 @@ class LockupDetector:
                 self._is_watching = True
                 threading.Thread(target=self._look, name="kmodd-lockup", daemon=True).start()
 
+    def close(self) -> None:
+        """Watch no more: there are no more runs, and nothing is kept for them."""
+        with self._lock:
+            self._is_over, self._stop = True, _nothing
+
     def _look(self) -> None:
         seen, idle = 0, 0
-        while idle < IDLE_LOOKS or not self._end():
+        while not self._is_over and (idle < IDLE_LOOKS or not self._end()):
             time.sleep(LOOK_SECONDS)
             runs = self.runs
             if runs == seen and runs & 1:
@@ -57,3 +63,7 @@ class LockupDetector:
         with self._lock:
             self._is_watching, self._is_used = self._is_used, False
             return not self._is_watching
+
+
+def _nothing() -> None:
+    """Stop nothing."""

@@ -146,6 +146,10 @@ class X86_64:  # noqa: N801  # its name
         self._count(0)
         self._detector.watch()
 
+    def close(self) -> None:
+        """Run nothing any more, so that all of it goes with whoever has it."""
+        self._detector.close()
+
     def forget_code(self) -> None:
         """Translate all code anew: some of it has changed."""
         self._uc.ctl_flush_tb()

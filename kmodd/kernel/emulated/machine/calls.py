@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls under way: functions of modules that they call, and the kernel's that those call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
+from kmodd.kernel.emulated.abi.failing import Failing
+from kmodd.kernel.emulated.abi.function_table import Function
 from kmodd.kernel.emulated.abi.structures import MissingFieldError
 from kmodd.kernel.emulated.hardware.events import Event, Faulted, Returned, Ticked, Trapped
 from kmodd.kernel.emulated.hardware.memory import BadAddress
@@ -18,6 +20,8 @@ from kmodd.kernel.emulated.machine.kernel_symbols import KernelSymbols
 from kmodd.kernel.emulated.machine.scheduler import Exited, Suspended, Task
 from kmodd.kernel.emulated.machine.stubs import Stubs
 from kmodd.kernel.emulated.machine.time_limit import TimeLimit
+from kmodd.kernel.emulated.machine.trial import Trial
+from kmodd.kernel.emulated.modules.kallsyms import SymbolPlace
 
 LOCKUP_SECONDS = 22
 """Seconds of the machine's own time after which busy code is stuck (the kernel's watchdog)."""
@@ -58,7 +62,7 @@ class SystemCall:
 class SystemCalls:
     """The system call that has the processor (``now``); for who holds the machine.
 
-    ``kernel`` is what each kernel function gets as its first argument.
+    ``kernel`` is what each of the kernel's ``functions`` gets as its first argument.
     """
 
     def __init__(
@@ -66,20 +70,25 @@ class SystemCalls:
         kernel: object,
         cpu: X86_64,
         *,
+        functions: Mapping[str, Function],
         symbols: KernelSymbols,
         images: Images,
         clock: Clock,
         faults: Faults,
         stubs: Stubs,
+        trial: Trial | None = None,
     ) -> None:
         self.now = SystemCall("", TimeLimit())
         self._kernel = kernel
         self._cpu = cpu
+        self._functions = functions
         self._symbols = symbols
         self._images = images
         self._clock = clock
         self._faults = faults
         self._stubs = stubs
+        self._trial = trial
+        self._serving = ""
 
     def swap(self, call: SystemCall) -> SystemCall:
         """Have another system call go on, and return the one that did."""
@@ -130,10 +139,13 @@ class SystemCalls:
         if not name:
             fault = Faulted(trapped.slot, "execute", trapped.slot)
             raise crash.page_fault(fault, self._faults.scene(trapped.slot))
-        function = FUNCTIONS.get(name)
+        function = self._functions.get(name)
         if function is None:
             return self._stub(name)
+        failing = None if self._trial is None else self._try(self._trial, name, trapped.arguments)
         try:
+            if failing is not None:
+                return self._fail(failing, function, trapped.arguments)
             return function(self._kernel, trapped.arguments)
         except (Crash, Suspended, Exited):
             raise
@@ -142,7 +154,35 @@ class SystemCalls:
         except Exception as error:
             raise self._faults.blame(error, name, trapped.slot) from error
 
+    def _try(self, trial: Trial, name: str, arguments: tuple[int, ...]) -> Failing | None:
+        """Note a call for the trial, and return how it fails where it is to."""
+        self._serving = name
+        module, address = self.taker()
+        if module != trial.module:
+            return None
+        return trial.called(name, address, self.place_of(address), arguments)
+
+    def _fail(self, failing: Failing, function: Function, arguments: tuple[int, ...]) -> int:
+        if failing.before is not None:
+            failing.before(self._kernel, *function.taken(arguments))
+        return failing.result
+
+    def note_missed(self, kind: str, key: int) -> None:
+        """Note for the trial that something which is not there was given back."""
+        if self._trial is None or not key or self.now.trap is None:
+            return
+        module, address = self.taker()
+        if module == self._trial.module:
+            self._trial.missed(self._serving, kind, self.place_of(address))
+
+    def place_of(self, address: int) -> SymbolPlace:
+        """Return where in a module's code an address is."""
+        image = self._images.at(address)
+        return SymbolPlace("", "", 0, 0) if image is None else image.find(address)
+
     def _stub(self, name: str, why: str = "") -> int:
+        if self._trial is not None and self.taker()[0] == self._trial.module:
+            self._trial.stubbed[name] = None
         self.now.stubbed[name] = None
         return self._stubs.answer(self.taker()[0], name, why)
 

@@ -33,13 +33,29 @@ _NO_AVX = "an AVX instruction, which the emulated processor does not have"
 
 
 class Crash(Exception):  # noqa: N818  # the module's error, not this program's
-    """Code cannot go on. ``lines`` are what the log has to say, ``why`` the first of them."""
+    """Code cannot go on. ``lines`` are what the log has to say, ``why`` the first of them.
 
-    def __init__(self, why: str, lines: list[str], taint: str = "D") -> None:
+    ``places`` are where that was, the instruction first, then who had called it. One that is
+    ``stuck`` waits, or runs, for ever; one that is our ``own`` is no mistake of the module's.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        lines: list[str],
+        scene: "Scene",
+        *,
+        taint: str = "D",
+        stuck: bool = False,
+        own: bool = False,
+    ) -> None:
         super().__init__(why)
         self.why = why
-        self.lines = lines
+        self.lines = [*lines, *_scene(scene)]
+        self.places = (scene.at, *scene.callers)
         self.taint = taint
+        self.stuck = stuck
+        self.own = own
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ def page_fault(fault: Faulted, scene: Scene) -> Crash:
             "general protection fault, probably for non-canonical address "
             f"{address:#x}: 0000 [#1] PREEMPT SMP NOPTI"
         )
-        return Crash(why, [why, *_scene(scene)])
+        return Crash(why, [why], scene)
     verb = {"read": "read access", "write": "write access", "execute": "instruction fetch"}[access]
     if address < 4096:
         why = f"BUG: kernel NULL pointer dereference, address: {address:016x}"
@@ -82,8 +98,8 @@ def page_fault(fault: Faulted, scene: Scene) -> Crash:
             f"#PF: supervisor {verb} in kernel mode",
             f"#PF: error_code({code:#06x}) - {reason}",
             f"Oops: {code:04x} [#1] PREEMPT SMP NOPTI",
-            *_scene(scene),
         ],
+        scene,
     )
 
 
@@ -94,32 +110,32 @@ def exception(vector: int, scene: Scene, *, is_avx: bool = False) -> Crash:
     name = _VECTORS.get(vector, f"exception {vector}")
     why = f"{name}: 0000 [#1] PREEMPT SMP NOPTI"
     if not is_avx:
-        return Crash(why, [why, *_scene(scene)])
-    return Crash(f"{why} ({_NO_AVX})", [why, f"kmodd: {_NO_AVX}", *_scene(scene)])
+        return Crash(why, [why], scene)
+    return Crash(f"{why} ({_NO_AVX})", [why, f"kmodd: {_NO_AVX}"], scene, own=True)
 
 
 def bug(where: str, scene: Scene) -> Crash:
     """Return the crash for a BUG() in the code; ``where`` is its file and line."""
     why = f"kernel BUG at {where}!"
     lines = ["------------[ cut here ]------------", why]
-    return Crash(why, [*lines, "invalid opcode: 0000 [#1] PREEMPT SMP NOPTI", *_scene(scene)])
+    return Crash(why, [*lines, "invalid opcode: 0000 [#1] PREEMPT SMP NOPTI"], scene)
 
 
 def soft_lockup(seconds: int, scene: Scene) -> Crash:
     """Return the crash for code that does not come to an end."""
     why = f"watchdog: BUG: soft lockup - CPU#0 stuck for {seconds}s! [insmod:1]"
-    return Crash(why, [why, *_scene(scene)], taint="L")
+    return Crash(why, [why], scene, taint="L", stuck=True)
 
 
 def hung_task(seconds: int, scene: Scene) -> Crash:
     """Return the crash for code that waits for what never comes."""
     why = f"INFO: task insmod:1 blocked for more than {seconds} seconds."
-    return Crash(why, [why, *_scene(scene)], taint="")
+    return Crash(why, [why], scene, taint="", stuck=True)
 
 
 def out_of_place(why: str, scene: Scene) -> Crash:
     """Return the crash for a call that makes no sense to the emulated kernel."""
-    return Crash(why, [why, *_scene(scene)])
+    return Crash(why, [why], scene)
 
 
 def own_bug(error: Exception, name: str, scene: Scene) -> Crash:
@@ -127,7 +143,7 @@ def own_bug(error: Exception, name: str, scene: Scene) -> Crash:
     why = f"{OWN_BUG} {name}: {type(error).__name__}: {error}"[:WHY_MAX]
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_TOLD:]
     places = [f"kmodd:  {Path(each.filename).name}:{each.lineno} {each.name}" for each in frames]
-    return Crash(why, [why, *places, *_scene(scene)])
+    return Crash(why, [why, *places], scene, own=True)
 
 
 def warning(where: str, scene: Scene) -> list[str]:

@@ -14,6 +14,7 @@ from kmodd.kernel.emulated.machine.crash import Crash, Scene
 from kmodd.kernel.emulated.machine.images import Images
 from kmodd.kernel.emulated.machine.log_lines import LogLines
 from kmodd.kernel.emulated.machine.services import Services
+from kmodd.kernel.emulated.modules.kallsyms import SymbolPlace
 from kmodd.kernel.emulated.reporting.log import Level
 
 _INVALID_OPCODE = 6
@@ -28,7 +29,10 @@ _WARNING, _ONCE, _DONE = 1, 2, 4
 
 
 class Faults:
-    """Looks at the processor and its memory; for who holds them. ``symbol`` names an address."""
+    """Looks at the processor and its memory; for who holds them.
+
+    ``symbol`` names an address, ``place`` tells where in a module it is.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Faults:
         services: Services,
         log: LogLines,
         symbol: Callable[[int], str],
+        place: Callable[[int], SymbolPlace],
     ) -> None:
         self._cpu = cpu
         self._memory = cpu.memory
@@ -44,6 +49,7 @@ class Faults:
         self._services = services
         self._log = log
         self._symbol = symbol
+        self._place = place
 
     def scene(self, at: int) -> Scene:
         """Describe where the code is."""
@@ -97,6 +103,8 @@ class Faults:
 
     def report(self, error: Crash) -> None:
         """Log a crash."""
+        if self._services.trial is not None:
+            self._services.trial.crashed(error, map(self._place, error.places))
         self._log.flush()
         for line in error.lines:
             self._services.printk(Level.ALERT, line)

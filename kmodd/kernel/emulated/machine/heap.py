@@ -12,6 +12,9 @@ from kmodd.kernel.emulated.hardware.memory import PAGE, Region
 SIZES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 """The sizes of kmalloc's caches on x86-64 (mm/slab_common.c)."""
 
+FREED = 0x6B
+"""What memory that was given back is full of (POISON_FREE of include/linux/poison.h)."""
+
 ZERO_SIZE_PTR = 16
 """What an allocation of no bytes gives."""
 
@@ -19,7 +22,11 @@ ZERO_SIZE_PTR = 16
 class Heap:
     """The allocations in one region; for who holds the processor."""
 
-    def __init__(self, region: Region, start: int) -> None:
+    def __init__(self, region: Region, start: int, *, keeps_freed: bool = False) -> None:
+        """Begin at ``start``. With ``keeps_freed`` memory that is given back is nobody's again, and
+        full of FREED: who uses it then comes upon that.
+        """
+        self._keeps_freed = keeps_freed
         self._region = region
         self._next = start
         self._free: dict[int, list[int]] = {}
@@ -62,6 +69,10 @@ class Heap:
         if size is None:
             return False
         rounded = _rounded(size)
+        if self._keeps_freed:
+            start = address - self._region.base
+            self._region.buffer[start : start + rounded] = bytes([FREED]) * rounded
+            return True
         if rounded >= 16 * PAGE:
             self._region.clear(address, rounded)
         self._free.setdefault(rounded, []).append(address)

@@ -6,6 +6,7 @@ This is what the kernel functions that modules call get as their first argument.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS
@@ -30,6 +31,8 @@ from kmodd.kernel.emulated.machine.state import States, Value
 from kmodd.kernel.emulated.machine.stubs import Stubs
 from kmodd.kernel.emulated.machine.tasks import Tasks
 from kmodd.kernel.emulated.machine.time_limit import TimeLimit
+from kmodd.kernel.emulated.machine.trial import TRIAL_SECONDS, triable
+from kmodd.kernel.emulated.modules.kallsyms import SymbolPlace
 
 
 class Machine:
@@ -42,27 +45,34 @@ class Machine:
         self.memory = cpu.memory
         region = self.memory.add(addresses.DIRECT_MAP, addresses.DIRECT_MAP_SIZE, READ | WRITE)
         # The first page of all is nobody's.
-        self.heap = Heap(region, addresses.DIRECT_MAP + 4096)
+        self.trial = trial = services.trial
+        functions = FUNCTIONS if trial is None else triable(FUNCTIONS)
+        self.heap = Heap(region, addresses.DIRECT_MAP + 4096, keeps_freed=trial is not None)
         first_free = addresses.PER_CPU + addresses.PER_CPU_OF_MODULES
         self.per_cpu = Heap(self.memory.region(addresses.PER_CPU), first_free)
-        self.kernel_symbols = symbols = KernelSymbols(cpu, FUNCTIONS, self.heap.allocate)
+        self.kernel_symbols = symbols = KernelSymbols(cpu, functions, self.heap.allocate)
         self.images = Images()
         self.mounts = Mounts()
         self.clock = Clock(lambda jiffies: self.memory.put(symbols.jiffies, jiffies))
         self.log = LogLines(services.printk)
         self.deferred = DeferredWork()
         self.stubs = Stubs(services.printk, self.heap)
-        self.faults = Faults(cpu, self.images, services, self.log, self.symbol)
+        self.faults = Faults(cpu, self.images, services, self.log, self.symbol, self.place)
         self.calls = SystemCalls(
             self,
             cpu,
+            functions=functions,
             symbols=symbols,
             images=self.images,
             clock=self.clock,
             faults=self.faults,
             stubs=self.stubs,
+            trial=trial,
         )
-        self.ledger = ResourceLedger(self.calls.taker)
+        missed = None if trial is None else self.calls.note_missed
+        self.ledger = ResourceLedger(self.calls.taker, missed)
+        if trial is not None:
+            trial.holding = partial(self._held_by, trial.module)
         self.requests = ModuleRequests(self.lock, self.calls, services, self.log)
         self.tasks = Tasks(
             cpu,
@@ -86,7 +96,7 @@ class Machine:
             preempt_count = self.kernel_symbols.preempt_count
             disabled = self.memory.number(preempt_count, 4)
             self.memory.put(preempt_count, 0, 4)
-            before = self.calls.swap(SystemCall(module, TimeLimit()))
+            before = self.calls.swap(SystemCall(module, self._time_limit()))
             try:
                 self.calls.now.stack = stack_of(self.memory, number)
                 self.cpu.reset()
@@ -96,6 +106,12 @@ class Machine:
                 self.calls.swap(before)
                 self.memory.put(preempt_count, disabled, 4)
                 self._stacks.give(number)
+
+    def _held_by(self, module: str) -> tuple[int, ...]:
+        return tuple(each.taken_at for each in self.ledger.held(module))
+
+    def _time_limit(self) -> TimeLimit:
+        return TimeLimit() if self.trial is None else TimeLimit(TRIAL_SECONDS)
 
     def invoke(self, function: int, *arguments: int) -> int:
         """Call a function of a module and return what it returns, as the register has it.
@@ -132,6 +148,24 @@ class Machine:
         for start, end in self.images.remove(image, init_only=init_only):
             self.forget_memory(start, end - start)
             self.memory.fill(start, end - start)
+
+    def blame(self, kind: str, what: str) -> None:
+        """Note a mistake of the code that is calling, where it is tried."""
+        module, address = self.calls.taker()
+        if self.trial is not None and module == self.trial.module:
+            self.trial.note(kind, what, self.place(address))
+
+    def blame_use(self, address: int, size: int) -> None:
+        """Note it where something is still in memory that is freed."""
+        if self.trial is not None:
+            entry = self.ledger.within(address, address + size)
+            if entry is not None and entry.module == self.trial.module:
+                self.blame("in use", f"memory is freed in which {entry.name or entry.kind} is")
+
+    def place(self, address: int) -> SymbolPlace:
+        """Return where in a module's code an address is, with no name for one in none."""
+        image = self.images.at(address)
+        return SymbolPlace("", "", 0, 0) if image is None else image.find(address)
 
     def symbol(self, address: int, *, offset: bool = True) -> str:
         """Name an address as the kernel's ``%pS`` does, or ``%ps`` without an offset."""

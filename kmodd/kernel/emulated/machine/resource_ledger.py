@@ -25,8 +25,14 @@ class ResourceLedger:
     ``taker`` tells which module's code is asking, and from which address.
     """
 
-    def __init__(self, taker: Callable[[], tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        taker: Callable[[], tuple[str, int]],
+        missed: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """``missed`` is told, with its kind and key, of what is given back and was not there."""
         self._taker = taker
+        self._missed = missed
         self._entries: dict[tuple[str, int], list[Entry]] = {}
         self._accounts: dict[str, dict[int, Entry]] = {}
 
@@ -41,6 +47,8 @@ class ResourceLedger:
         """Take something off the account that it is on; None where it is on none."""
         entries = self._entries.get((kind, key))
         if not entries:
+            if self._missed is not None:
+                self._missed(kind, key)
             return None
         entry = entries.pop()
         if not entries:
@@ -52,6 +60,11 @@ class ResourceLedger:
         """Return what is on an account."""
         entries = self._entries.get((kind, key))
         return entries[-1] if entries else None
+
+    def within(self, start: int, end: int) -> Entry | None:
+        """Return the first of what is on accounts that lies between two addresses, if anything."""
+        found = (each for (_, key), each in self._entries.items() if start <= key < end)
+        return next((each[-1] for each in found), None)
 
     def held(self, module: str) -> tuple[Entry, ...]:
         """Return what ``module`` has on its account, the oldest first."""

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 
 from kmodd.kernel.base import Requested
+from kmodd.kernel.emulated.machine.trial import Trial
 from kmodd.kernel.emulated.reporting.log import Level
 from kmodd.records import record
 
@@ -12,7 +13,8 @@ from kmodd.records import record
 class Services:
     """The functions that it calls.
 
-    ``request`` gets the name of a module, and whether the code that asks for it waits.
+    ``request`` gets the name of a module, and whether the code that asks for it waits. ``trial``
+    is what is tried with a module, None where modules are only run.
     """
 
     printk: Callable[[Level, str], None]
@@ -23,3 +25,4 @@ class Services:
     modules: Callable[[], str]
     kernel_release: str
     request: Callable[[str, bool], Requested]
+    trial: Trial | None = None

@@ -17,8 +17,9 @@ class TimeLimit:
 
     __slots__ = ("_processor", "_wall")
 
-    def __init__(self) -> None:
-        self._processor = time.thread_time() + PROCESSOR_SECONDS
+    def __init__(self, processor: float = PROCESSOR_SECONDS) -> None:
+        """``processor`` is how many seconds of the processor there are."""
+        self._processor = time.thread_time() + processor
         self._wall = time.monotonic() + WALL_SECONDS
 
     def is_spent(self) -> bool:

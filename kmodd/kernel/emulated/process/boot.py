@@ -57,7 +57,8 @@ LAST_WORDS_MAX = 4096
 _BOOTSTRAP = (
     "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[1]); "
     "from kmodd.kernel.emulated.process.child import main; "
-    "main(int(sys.argv[2]), int(sys.argv[3]), runs_code=sys.argv[4] == '1')"
+    "main(int(sys.argv[2]), int(sys.argv[3]), runs_code=sys.argv[4] == '1', "
+    "tries=sys.argv[5] == '1')"
 )
 
 Unpack = Callable[[object], Any]
@@ -209,7 +210,12 @@ class Boot:
             lifeline, self._lifeline = _pipe(theirs, ours, 0)
             _limit_sending(end)
             self._process = subprocess.Popen(
-                command(other_end.fileno(), lifeline, runs_code=orders["run_code"]),
+                command(
+                    other_end.fileno(),
+                    lifeline,
+                    runs_code=orders["run_code"],
+                    tries=orders["tries"],
+                ),
                 pass_fds=(other_end.fileno(), lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -346,15 +352,15 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def command(socket_fd: int, lifeline: int, *, runs_code: bool) -> list[str]:
+def command(socket_fd: int, lifeline: int, *, runs_code: bool, tries: bool = False) -> list[str]:
     """Return the command that the kernel's process is started with.
 
-    It has to know ``runs_code`` before it is told anything else.
+    It has to know ``runs_code``, and whether it ``tries`` modules, before it is told anything else.
     """
     # Isolated: neither the caller's environment nor the working directory has a say.
     paths = [str(Path(kmodd.__file__).parents[1]), *map(os.path.abspath, sys.path)]
     python = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOTSTRAP]
-    numbers = [str(socket_fd), str(lifeline), str(int(runs_code))]
+    numbers = [str(socket_fd), str(lifeline), str(int(runs_code)), str(int(tries))]
     return [*python, json.dumps(paths), *numbers]
 
 

@@ -31,6 +31,7 @@ from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags, LoadedModule, LogRecord, Requested
 from kmodd.kernel.emulated.abi import function_table, per_cpu, structures
 from kmodd.kernel.emulated.execution.cpu import why_not
+from kmodd.kernel.emulated.machine.trial import Trial
 from kmodd.kernel.emulated.process.confinement import (
     Undone,
     give_up_privileges,
@@ -45,10 +46,18 @@ from kmodd.kernel.emulated.process.messages import (
     pack_report,
     unpack_vmlinux,
 )
+from kmodd.kernel.emulated.process.trial_messages import (
+    pack_lines,
+    pack_observation,
+    unpack_place,
+)
+from kmodd.kernel.emulated.process.trials import attempt, read_images
 from kmodd.kernel.emulated.process.wire import REQUESTS_MAX, TO_KERNEL_MAX, Channel, Message
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog
 from kmodd.kernel.emulated.system_calls.kernel import EmulatedKernel
+from kmodd.kernel.trials import Attempt
+from kmodd.modulefile.source_lines import source_lines
 
 STACK_SIZE = 1 << 20
 """Bytes of the stack of a thread that makes a call."""
@@ -77,14 +86,18 @@ IMPORTED_LATE = (
 """What is imported by functions, when they first need it; there are no files by then."""
 
 
-def main(socket_fd: int, lifeline_fd: int, *, runs_code: bool) -> None:
+DEBUGGING = ("elftools.elf.elffile", "elftools.dwarf.lineprogram", "elftools.dwarf.locationlists")
+"""What reads debug information, which is wanted where modules are tried."""
+
+
+def main(socket_fd: int, lifeline_fd: int, *, runs_code: bool, tries: bool) -> None:
     """Serve the daemon at the other end of the socket until it goes."""
     # A terminal, or whoever ends all of a service's processes, means the daemon.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     threading.stack_size(STACK_SIZE)
     channel = Channel(socket.socket(fileno=socket_fd), limit=TO_KERNEL_MAX, takes_descriptors=True)
-    import_all(runs_code=runs_code)
+    import_all(runs_code=runs_code, tries=tries)
     undone = give_up_privileges()
     # As the user that it is now, whom the system asks whether the signal may be sent.
     die_with(lifeline_fd)
@@ -92,9 +105,9 @@ def main(socket_fd: int, lifeline_fd: int, *, runs_code: bool) -> None:
     KernelServer(channel, undone).serve()
 
 
-def import_all(*, runs_code: bool) -> None:
+def import_all(*, runs_code: bool, tries: bool = False) -> None:
     """Import what would be imported later, and nothing after that."""
-    for name in IMPORTED_LATE:
+    for name in (*IMPORTED_LATE, *(DEBUGGING if tries else ())):
         # What Python was built without is missed when it is needed.
         with suppress(ImportError):
             import_module(name)
@@ -137,6 +150,7 @@ class KernelServer:
         self._undone = undone
         self._vmlinux = Vmlinux("")
         self._kernel: EmulatedKernel | None = None
+        self._orders: Message = {}
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._idle = 0
@@ -152,6 +166,8 @@ class KernelServer:
             "unplug": self._unplug,
             "devices": self._devices,
             "files": self._files,
+            "attempt": self._attempt,
+            "lines": self._lines,
         }
 
     def serve(self) -> None:
@@ -200,6 +216,7 @@ class KernelServer:
         structures.adopt(layouts)
         per_cpu.adopt(None if layouts is None else self._vmlinux.per_cpu)
         function_table.adopt(self._vmlinux.version, self._vmlinux.release, self._vmlinux.prototypes)
+        self._orders = message
         self._kernel = EmulatedKernel(
             self._vmlinux.release,
             lambda: self._vmlinux,
@@ -264,6 +281,28 @@ class KernelServer:
 
     def _files(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
         return [pack_file(each) for each in kernel.files(message["path"])]
+
+    def _attempt(self, _kernel: EmulatedKernel, message: Message) -> dict[str, Any]:
+        images = read_images(message["fd"], message["sizes"])
+        wanted = Attempt(tuple(message["fail"]), tuple(message["devices"]))
+        return pack_observation(attempt(self._fresh, images, message["parameters"], wanted))
+
+    def _fresh(self, trial: Trial, log: KernelLog) -> EmulatedKernel:
+        """Return a kernel that has just booted, and in which nothing can be asked for."""
+        return EmulatedKernel(
+            self._vmlinux.release,
+            lambda: self._vmlinux,
+            command_line=self._orders["command_line"],
+            run_code=self._orders["run_code"],
+            log=log,
+            trial=trial,
+        )
+
+    def _lines(self, _kernel: EmulatedKernel, message: Message) -> list[Any]:
+        (image,) = read_images(message["fd"], message["sizes"])
+        places = [unpack_place(each) for each in message["places"]]
+        wanted = [(each.function, each.offset) for each in places]
+        return pack_lines(source_lines(image, wanted))
 
     def _ask(self, name: str, wait: bool) -> Requested:
         """Ask the daemon for a module on behalf of the call that this thread makes.

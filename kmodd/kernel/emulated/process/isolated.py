@@ -83,18 +83,20 @@ class IsolatedKernel:
         command_line: str = "",
         run_code: bool = True,
         call_seconds: float = CALL_SECONDS,
+        tries: bool = False,
     ) -> None:
         """Boot; does not wait for the kernel to come up.
 
         ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
         ``command_line`` is the kernel's. With ``run_code`` modules' own code is run, where the
         emulator's library is installed. A call that takes more than ``call_seconds`` is a panic.
+        One that ``tries`` modules is for TrialKernel.
         """
         self.release = release
         self.boot_id = ""
         self.why_not_run = why_not(wanted=run_code) or vmlinux().why_not_run
         self.runs_init = not self.why_not_run
-        self._run_code = run_code
+        self._run_code, self._tries = run_code, tries
         self._vmlinux = vmlinux
         self.command_line = command_line
         self._call_seconds = call_seconds
@@ -108,6 +110,11 @@ class IsolatedKernel:
         self._requested: Answer = no_modprobe
         with self._lock:
             self._start_boot()
+
+    @property
+    def vmlinux(self) -> Callable[[], Vmlinux]:
+        """Where it is known from what the kernel is."""
+        return self._vmlinux
 
     @property
     def pid(self) -> int | None:
@@ -145,7 +152,7 @@ class IsolatedKernel:
 
     def details(self, name: str) -> ModuleDetails | None:
         """Return what /sys/module tells of ``name``, if it is loaded."""
-        found: ModuleDetails | None = self._call({"do": "details", "name": name}, unpack_details)
+        found: ModuleDetails | None = self.ask({"do": "details", "name": name}, unpack_details)
         return found
 
     def build(self, name: str) -> ModuleBuild:
@@ -167,31 +174,31 @@ class IsolatedKernel:
     def delete_module(self, name: str, *, force: bool = False) -> EmulationReport | None:
         """Unload ``name``."""
         message = {"do": "remove", "name": name, "force": force}
-        report: EmulationReport | None = self._call(message, unpack_report)
+        report: EmulationReport | None = self.ask(message, unpack_report)
         return report
 
     def set_parameter(self, module: str, name: str, value: str) -> None:
         """Write to the file of a parameter."""
         message = {"do": "set", "module": module, "name": name, "value": value}
-        self._call(message, unpack_nothing)
+        self.ask(message, unpack_nothing)
 
     def add_device(self, modalias: str) -> Device:
         """Plug in a device."""
-        device: Device = self._call({"do": "plug", "modalias": modalias}, unpack_device)
+        device: Device = self.ask({"do": "plug", "modalias": modalias}, unpack_device)
         return device
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""
-        devices: tuple[Device, ...] = self._call({"do": "devices"}, unpack_devices)
+        devices: tuple[Device, ...] = self.ask({"do": "devices"}, unpack_devices)
         return devices
 
     def remove_device(self, name: str) -> None:
         """Unplug a device."""
-        self._call({"do": "unplug", "name": name}, unpack_nothing)
+        self.ask({"do": "unplug", "name": name}, unpack_nothing)
 
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of /dev, /proc or /sys."""
-        files: tuple[KernelFile, ...] = self._call({"do": "files", "path": path}, unpack_files)
+        files: tuple[KernelFile, ...] = self.ask({"do": "files", "path": path}, unpack_files)
         return files
 
     def answer_requests(self, answer: Answer) -> None:
@@ -231,9 +238,9 @@ class IsolatedKernel:
                 Reason.KERNEL_REFUSED, "not an open file", errno=error.errno or errno.EBADF
             ) from error
         message = {"do": "insert", "parameters": parameters, "flags": int(flags), "image": image}
-        self._call({**message, "fd": True, "mode": mode, "size": size}, unpack_nothing, fd)
+        self.ask({**message, "fd": True, "mode": mode, "size": size}, unpack_nothing, fd)
 
-    def _call(self, message: Message, unpack: Unpack, fd: int | None = None) -> Any:
+    def ask(self, message: Message, unpack: Unpack, fd: int | None = None) -> Any:
         """Make a call and return its value; raises KernelError."""
         call = PendingCall(unpack)
         boot = self._current()
@@ -293,7 +300,11 @@ class IsolatedKernel:
         self._log.restart_clock()
         print_banner(self._log, vmlinux, self.command_line)
         try:
-            orders = {"command_line": self.command_line, "run_code": self._run_code}
+            orders = {
+                "command_line": self.command_line,
+                "run_code": self._run_code,
+                "tries": self._tries,
+            }
             self._boot = Boot(orders, vmlinux, self._told, self._panic)
         except OSError as error:
             why = f"no process for the emulated kernel: {error.strerror}"

@@ -148,14 +148,14 @@ def pack_module(module: LoadedModule) -> list[Any]:
 
 def unpack_module(value: object) -> LoadedModule:
     """Return the module that the kernel told of."""
-    name, size, refcount, holders, state, permanent, address, taints, report = _list(value, 9)
+    name, size, refcount, holders, state, permanent, address, taints, report = listed(value, 9)
     return LoadedModule(
         name=text(name),
         size=number(size),
         refcount=number(refcount, least=-1, most=REFCOUNT_MAX),
         holders=each(text, holders),
         state=_member(ModuleState, state),
-        permanent=_truth(permanent),
+        permanent=truth(permanent),
         address=number(address),
         taints=text(taints),
         report=unpack_report(report),
@@ -174,7 +174,7 @@ def unpack_report(value: object) -> EmulationReport | None:
     """Return what the kernel told of a module."""
     if value is None:
         return None
-    init, why_not_run, stubbed, leaks = _list(value, 4)
+    init, why_not_run, stubbed, leaks = listed(value, 4)
     return EmulationReport(
         _member(InitState, init), text(why_not_run), each(text, stubbed), each(text, leaks)
     )
@@ -198,7 +198,7 @@ def unpack_details(value: object) -> ModuleDetails | None:
     """Return the details that the kernel told, None where there is no such module."""
     if value is None:
         return None
-    module, core_size, init_size, version, source_version, *rest = _list(value, 8)
+    module, core_size, init_size, version, source_version, *rest = listed(value, 8)
     parameters, sections, notes = rest
     return ModuleDetails(
         module=unpack_module(module),
@@ -213,17 +213,17 @@ def unpack_details(value: object) -> ModuleDetails | None:
 
 
 def _parameter(value: object) -> ParameterValue:
-    name, shown, mode = _list(value, 3)
+    name, shown, mode = listed(value, 3)
     return ParameterValue(text(name), _optional_text(shown), number(mode, most=MODE_MAX))
 
 
 def _section(value: object) -> ModuleSection:
-    name, address = _list(value, 2)
+    name, address = listed(value, 2)
     return ModuleSection(text(name), number(address))
 
 
 def _note(value: object) -> ModuleNote:
-    name, contents = _list(value, 2)
+    name, contents = listed(value, 2)
     try:
         return ModuleNote(text(name), bytes.fromhex(text(contents)))
     except ValueError as error:
@@ -245,7 +245,7 @@ def pack_device(device: Device) -> list[Any]:
 
 def unpack_device(value: object) -> Device:
     """Return the device that the kernel told of."""
-    name, bus, modalias, driver, driver_module, probe_errno, owner = _list(value, 7)
+    name, bus, modalias, driver, driver_module, probe_errno, owner = listed(value, 7)
     return Device(
         name=text(name),
         bus=text(bus),
@@ -273,8 +273,8 @@ def unpack_files(value: object) -> tuple[KernelFile, ...]:
 
 
 def _file(value: object) -> KernelFile:
-    path, is_directory, module, mode = _list(value, 4)
-    return KernelFile(text(path), _truth(is_directory), text(module), number(mode, most=MODE_MAX))
+    path, is_directory, module, mode = listed(value, 4)
+    return KernelFile(text(path), truth(is_directory), text(module), number(mode, most=MODE_MAX))
 
 
 def pack_error(error: KernelError) -> list[Any]:
@@ -293,7 +293,7 @@ def pack_error(error: KernelError) -> list[Any]:
 
 def unpack_error(value: object) -> KernelError:
     """Return the failure that the kernel told."""
-    reason, message, errno, module, symbol, detail, log, leaks = _list(value, 8)
+    reason, message, errno, module, symbol, detail, log, leaks = listed(value, 8)
     if text(reason) not in Reason.__members__:
         raise ProtocolError(f"an unknown reason {reason!r}")
     return KernelError(
@@ -341,7 +341,7 @@ def each(read: Callable[[object], T], value: object) -> tuple[T, ...]:
 
 
 def _undone_step(value: object) -> str:
-    place, code = _list(value, 2)
+    place, code = listed(value, 2)
     step, _ = STEPS[number(place, most=len(STEPS) - 1)]
     return f"{step} ({os.strerror(number(code, most=ERRNO_MAX))})"
 
@@ -350,13 +350,15 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else text(value)
 
 
-def _truth(value: object) -> bool:
+def truth(value: object) -> bool:
+    """Return ``value`` if it is true or false."""
     if not isinstance(value, bool):
         raise ProtocolError(f"{str(value)[:40]!r} where true or false was due")
     return value
 
 
-def _list(value: object, length: int) -> list[Any]:
+def listed(value: object, length: int) -> list[Any]:
+    """Return ``value`` if it is a list of that length."""
     if not isinstance(value, list) or len(value) != length:
         raise ProtocolError(f"{str(value)[:40]!r} where {length} values were due")
     return value

@@ -33,6 +33,7 @@ from kmodd.kernel.emulated.load.checks import Surroundings
 from kmodd.kernel.emulated.load.headers import check_length
 from kmodd.kernel.emulated.load.load_module import ModuleLoad
 from kmodd.kernel.emulated.machine.services import Services
+from kmodd.kernel.emulated.machine.trial import Trial
 from kmodd.kernel.emulated.modules.image_cache import ImageCache
 from kmodd.kernel.emulated.modules.module_table import OWNER_PATIENCE, Changed, ModuleTable
 from kmodd.kernel.emulated.modules.struct_module import (
@@ -83,6 +84,7 @@ class EmulatedKernel:
         changed: Changed | None = None,
         patience: float = OWNER_PATIENCE,
         ask: Answer | None = None,
+        trial: Trial | None = None,
     ) -> None:
         """Boot. ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
 
@@ -90,9 +92,10 @@ class EmulatedKernel:
         code is run, where the emulator's library is installed; ``cpu`` runs it some other way.
         ``changed`` is told of every change of the listing. ``patience`` is how many seconds a load
         waits for the init of another. ``ask`` is called with what modules' code asks for, and
-        whether it waits.
+        whether it waits. ``trial`` is what is tried with a module in this kernel.
         """
         self.release = release
+        self._trial = trial
         self.boot_id = str(uuid.uuid4())
         self._vmlinux = vmlinux
         self.command_line = command_line
@@ -224,8 +227,9 @@ class EmulatedKernel:
         return nullcontext()
 
     def close(self) -> None:
-        """End the waiting of those who follow the log."""
+        """End the waiting of those who follow the log, and run nothing any more."""
         self._log.close()
+        self._cpu.close()
 
     def _make_cpu(self, *, wanted: bool) -> Cpu:
         """Return the processor that runs modules' code, or says why it does not."""
@@ -245,6 +249,7 @@ class EmulatedKernel:
                 modules=lambda: " ".join(each.name for each in self.modules()),
                 kernel_release=self.release,
                 request=lambda name, wait: self._ask(name, wait),
+                trial=self._trial,
             )
         )
 

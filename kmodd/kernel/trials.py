@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a kernel tells of one run of a module that it is to try, some of its calls failing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kmodd.kernel.base import Device
+from kmodd.modulefile.source_lines import SourceLine
+
+PHASES = ("init", "running", "probe", "remove", "exit")
+"""What a module is at: its init, what it has begun, a driver's probe and remove, its exit."""
+
+MISSTEPS = ("oops", "stuck", "leak", "unowned", "in use")
+"""What can go wrong in code: a crash, a wait or a loop without end, something never given back,
+something given back that nobody had, memory freed in which something is still in use."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CodePlace:
+    """Where in a module's code something is: in a function, so many bytes from its start."""
+
+    module: str = ""
+    function: str = ""
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.function}+{self.offset:#x}" if self.function else "?"
+
+
+@dataclass(frozen=True, slots=True)
+class FailableCall:
+    """A call of a kernel function that can fail: with what it does (``how``, as C has it), from
+    where it was made, in which of the PHASES. The failure of one ``may_be_ignored``; of one that
+    ``is_optional`` a module may do without the thing, but has to look whether it has it.
+    """
+
+    name: str
+    how: str
+    place: CodePlace
+    phase: str
+    may_be_ignored: bool = False
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Misstep:
+    """What went wrong: its kind (MISSTEPS), in words, where, and in which of the PHASES."""
+
+    kind: str
+    what: str
+    place: CodePlace
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What to try: the numbers of the calls that are to ``fail``, and the ``devices`` to plug in,
+    by their modaliases, and to unplug again.
+    """
+
+    fail: tuple[int, ...] = ()
+    devices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one run has shown.
+
+    ``calls`` are those that can fail, in order; their numbers are their places, and those in
+    ``failed`` did fail. ``flow`` has, for each phase, a number for each call of a kernel function
+    and the place that it was made from; ``failed_at`` how many of them there were up to the first
+    that failed. A line of the log is 0 there. ``held`` are numbers for the places where was taken
+    what the module had when the first call failed, ``kept`` what it had when its init ended.
+    ``result`` is what the init returned, None where it did not. ``devices`` are as they were once
+    they were plugged in. ``unchecked`` says why nothing is to be concluded. ``stubbed`` are the
+    functions that were called and are not modelled. ``log`` has the last lines of the kernel's log.
+    """
+
+    calls: tuple[FailableCall, ...] = ()
+    failed: tuple[int, ...] = ()
+    flow: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    failed_at: Mapping[str, int] = field(default_factory=dict)
+    held: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    result: int | None = None
+    missteps: tuple[Misstep, ...] = ()
+    devices: tuple[Device, ...] = ()
+    unchecked: str = ""
+    stubbed: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+
+    @property
+    def has_crashed(self) -> bool:
+        """Tell whether code came to no end of its own."""
+        return any(each.kind in ("oops", "stuck") for each in self.missteps)
+
+
+class Trials(Protocol):
+    """A kernel in which modules are tried, each run from a fresh boot."""
+
+    why_not_run: str
+    """Why it runs no code; empty where it does."""
+
+    def attempt(self, images: Sequence[bytes], parameters: str, attempt: Attempt) -> Observation:
+        """Load ``images``, plain module files, one after the other, and try the last of them.
+
+        Raises KernelError for a run that ends the kernel (KERNEL_PANIC), or that is not begun as
+        the module, or one before it, is not loaded.
+        """
+
+    def source_lines(
+        self, image: bytes, places: Sequence[CodePlace]
+    ) -> tuple[SourceLine | None, ...]:
+        """Return the source line of each place in the module ``image``, None where that is not
+        known.
+        """
+
+    def close(self) -> None:
+        """End the kernel; a run that is under way fails."""
