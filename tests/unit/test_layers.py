@@ -29,7 +29,7 @@ FLOORS = (
     ("namespace",),
     ("queries", "front"),
     ("trees", "host", "desired"),
-    ("plan", "state", "settings"),
+    ("plan", "state", "settings", "checking"),
     ("kernel", "database"),
     ("access", "kernelimage", "keys"),
     ("modulefile", "config"),

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of a check, one after the other, and what they come to."""
+
+import errno
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from kmodd.checking.flaws import FailedCall, Flaw, Report
+from kmodd.checking.judging import judge, told_of
+from kmodd.checking.runs import DEVICES_MAX, RUNS_MAX, SECONDS_MAX, seconds, singles
+from kmodd.errors import KernelError, Reason
+from kmodd.kernel.trials import Attempt, Observation, Trials
+
+FLAWS_MAX = 200
+"""Flaws that are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many runs there were, and how many are known of by now."""
+
+    done: int
+    total: int
+
+
+@dataclass(slots=True)
+class _Check:
+    """A check under way. ``bases`` are the runs without a failure, by the device."""
+
+    trials: Trials
+    images: Sequence[bytes]
+    parameters: str
+    bases: dict[str, Observation] = field(default_factory=dict)
+    found: dict[object, Flaw] = field(default_factory=dict)
+    failed: set[object] = field(default_factory=set)
+    stubbed: dict[str, None] = field(default_factory=dict)
+    runs: int = 0
+    untold: int = 0
+    why_untold: str = ""
+
+    def run(self, attempt: Attempt) -> Observation | None:
+        """Make a run and judge it; None where nothing can be concluded from it."""
+        self.runs += 1
+        try:
+            seen = self.trials.attempt(self.images, self.parameters, attempt)
+        except KernelError as error:
+            if error.reason is not Reason.KERNEL_PANIC:
+                raise
+            seen = Observation(unchecked=error.message)
+        self.stubbed.update(dict.fromkeys(seen.stubbed))
+        if seen.unchecked or len(seen.failed) != len(attempt.fail):
+            self.untold += 1
+            self.why_untold = self.why_untold or seen.unchecked
+            return None
+        base = self.bases.get("".join(attempt.devices) if attempt.fail else "")
+        self._note(seen, base, attempt)
+        return seen
+
+    def _note(self, seen: Observation, base: Observation | None, attempt: Attempt) -> None:
+        self.failed.update((seen.calls[each].name, seen.calls[each].place) for each in seen.failed)
+        for flaw in judge(seen, base):
+            key: tuple[object, ...] = flaw.kind, flaw.place, flaw.what
+            if flaw.kind == "leak":
+                key = flaw.kind, flaw.place, flaw.phase
+            known = self.found.get(key)
+            if known is not None:
+                self.found[key] = replace(known, runs=known.runs + 1)
+            elif len(self.found) < FLAWS_MAX:
+                self.found[key] = told_of(flaw, seen, attempt)
+
+    def report(self, module: str, left_out: int) -> Report:
+        """Return what has been found by now, with the lines of the source."""
+        flaws = tuple(self.found.values())
+        places = {each.place for each in flaws}
+        places |= {failed.call.place for each in flaws for failed in each.failed}
+        wanted = sorted(each for each in places if each.function)
+        try:
+            lines = self.trials.source_lines(self.images[-1], wanted)
+        except KernelError:
+            lines = (None,) * len(wanted)
+        of = dict(zip(wanted, lines, strict=True))
+        return Report(
+            module,
+            flaws=tuple(
+                replace(
+                    each,
+                    line=of.get(each.place),
+                    failed=tuple(
+                        FailedCall(one.call, of.get(one.call.place)) for one in each.failed
+                    ),
+                )
+                for each in flaws
+            ),
+            runs=self.runs,
+            left_out=left_out,
+            calls=len(self.failed),
+            devices=tuple(each for each, seen in self.bases.items() if each and _took(seen)),
+            not_modelled=tuple(self.stubbed),
+            untold=self.untold,
+            why_untold=self.why_untold,
+        )
+
+
+def check(
+    trials: Trials,
+    module: str,
+    images: Sequence[bytes],
+    parameters: str = "",
+    *,
+    devices: Sequence[str] = (),
+    pairs: bool = False,
+    runs_max: int = RUNS_MAX,
+) -> Iterator[Progress | Report]:
+    """Try a module, and yield how far that is and at last what was found.
+
+    ``images`` are plain module files: what the module needs, in the order in which it is loaded,
+    and the module itself. The first DEVICES_MAX of ``devices``, modaliases, are plugged in. With
+    ``pairs`` each two calls fail besides each one. Not more than ``runs_max`` runs are made, and
+    none is begun after SECONDS_MAX. Raises KernelError where the kernel does not load the
+    module, or nothing can be told of it.
+    """
+    under_way = _Check(trials, images, parameters)
+    yield Progress(0, 1)
+    base = under_way.run(Attempt())
+    if base is None:
+        why = f"nothing can be told of {module}: {under_way.why_untold}"
+        raise KernelError(Reason.KERNEL_REFUSED, why, errno=errno.EOPNOTSUPP, module=module)
+    under_way.bases[""] = base
+    waiting = deque[Attempt](singles(base))
+    waiting.extend(Attempt(devices=(each,)) for each in devices[:DEVICES_MAX])
+    deadline = time.monotonic() + SECONDS_MAX
+    while waiting and under_way.runs < runs_max and time.monotonic() < deadline:
+        yield Progress(under_way.runs, min(under_way.runs + len(waiting), runs_max))
+        attempt = waiting.popleft()
+        seen = under_way.run(attempt)
+        if seen is None:
+            continue
+        if attempt.devices and not attempt.fail:
+            under_way.bases["".join(attempt.devices)] = seen
+            waiting.extend(singles(seen, "".join(attempt.devices)))
+        elif pairs and len(attempt.fail) == 1 and not seen.has_crashed:
+            waiting.extend(seconds(seen, attempt))
+    yield Progress(under_way.runs, under_way.runs)
+    yield under_way.report(module, len(waiting))
+
+
+def _took(seen: Observation) -> bool:
+    """Tell whether a driver took the device, or had a look at it."""
+    return any(each.driver or each.probe_errno for each in seen.devices)

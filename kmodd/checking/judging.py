@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run shows to be wrong, beside one in which nothing fails."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kmodd.checking.flaws import FailedCall, Flaw
+from kmodd.checking.rules import rule_broken, rule_of
+from kmodd.kernel.trials import Attempt, CodePlace, FailableCall, Observation
+
+ERRNO_LAST, KERNEL_FIRST, KERNEL_LAST = 133, 512, 531
+"""The last errno of programs, and the first and the last that the kernel has for itself
+(include/linux/errno.h)."""
+
+
+def judge(seen: Observation, base: Observation | None) -> Iterator[Flaw]:
+    """Yield what a run shows; ``base`` is the same without a failure, None for that itself."""
+    before = frozenset() if base is None else frozenset(base.missteps)
+    failed = tuple(FailedCall(seen.calls[number]) for number in seen.failed)
+    for misstep in seen.missteps:
+        if misstep in before or (misstep.kind == "leak" and seen.has_crashed):
+            continue
+        yield Flaw(
+            misstep.kind,
+            misstep.what,
+            misstep.place,
+            misstep.phase,
+            rule_broken(misstep),
+            log=seen.log if misstep.kind in ("oops", "stuck") else (),
+        )
+    if seen.result is not None and not _is_result(seen.result):
+        if base is None or base.result != seen.result:
+            what = f"init returns {seen.result}, which is no errno"
+            if seen.result > 0:
+                what = f"init returns {seen.result}, which is neither 0 nor below zero"
+            yield Flaw("bad result", what, CodePlace(), "init", rule_of("bad result"))
+    elif base is not None and len(failed) == 1 and not seen.has_crashed:
+        yield from _judge_result(seen, base, failed[0].call)
+
+
+def told_of(flaw: Flaw, seen: Observation, attempt: Attempt) -> Flaw:
+    """Return a flaw with what it was found by."""
+    return replace(
+        flaw,
+        failed=tuple(FailedCall(seen.calls[number]) for number in seen.failed),
+        device="".join(attempt.devices),
+        result=seen.result,
+    )
+
+
+def _is_result(result: int) -> bool:
+    """Tell whether an init may return that."""
+    return -ERRNO_LAST <= result <= 0 or -KERNEL_LAST <= result <= -KERNEL_FIRST
+
+
+def _judge_result(seen: Observation, base: Observation, call: FailableCall) -> Iterator[Flaw]:
+    """Yield what is wrong with a success where a call has failed."""
+    if call.may_be_ignored or not _has_succeeded(seen, call.phase):
+        return
+    if call.phase == "init" and set(seen.held) & set(base.kept) - set(seen.kept):
+        what = "init gives back what it has taken, and returns 0"
+        yield Flaw("undone", what, call.place, call.phase, rule_of("undone"))
+    elif _is_ignored(seen, base, call):
+        what = f"{call.phase} returns 0, though {call.name} has failed"
+        yield Flaw("ignored", what, call.place, call.phase, rule_of("ignored"))
+
+
+def _has_succeeded(seen: Observation, phase: str) -> bool:
+    if phase == "init":
+        return seen.result == 0
+    return phase == "probe" and bool(seen.devices) and bool(seen.devices[-1].driver)
+
+
+def _is_ignored(seen: Observation, base: Observation, call: FailableCall) -> bool:
+    """Tell whether nothing but what is done without a failure was done, or less, after it.
+
+    Who does something else, as a line in the log or another try, has looked; but of what a module
+    cannot do without, a line in the log is not enough.
+    """
+    at = seen.failed_at.get(call.phase, 0)
+    after, usual = (each.flow.get(call.phase, ())[at:] for each in (seen, base))
+    if call.is_optional:
+        return after == usual and seen.flow.get("exit") == base.flow.get("exit")
+    after, usual = (tuple(filter(None, each)) for each in (after, usual))
+    return after == usual[: len(after)]
