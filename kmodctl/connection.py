@@ -4,13 +4,14 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
 from kmodctl.errors import CallError, NoDaemonError
-from kmodctl.method import Method, Request, Response, Stream, Unary, Upload
+from kmodctl.method import Exchange, Method, Request, Response, Stream, Unary, Upload
 from kmodctl.nested import metadata_for
 from kmodctl.sockets import find_socket
 
@@ -142,6 +143,25 @@ class Connection(Endpoint):
             yield from self._begin(method, request, self._timeout)
         except grpc.RpcError as error:
             raise self._translated(error) from None
+
+    def _exchange(
+        self, method: Exchange[Request, Response], header: object, path: str
+    ) -> Iterator[Response]:
+        """Send a request with the header, then one for each chunk of the file ``path``, if one is
+        given, and yield the responses.
+        """
+        make: Callable[..., Request] = method.request
+        with open(path, "rb") if path else nullcontext() as file:
+
+            def requests() -> Iterator[Request]:
+                yield make(header=header)
+                while file is not None and (chunk := file.read(CHUNK)):
+                    yield make(chunk=chunk)
+
+            try:
+                yield from self._begin(method, requests(), self._timeout)
+            except grpc.RpcError as error:
+                raise self._translated(error) from None
 
     def _answer(self, method: Method[Request, Response], given: object) -> Response:
         """Make a call that has one response, and return that."""

@@ -60,7 +60,7 @@ class DirectChannel(Channel):
 
         Raises as ``call`` does, and what making the requests raises.
         """
-        answers = [*self._exchange(method, requests, response)]
+        answers = [*self.exchange(method, requests, response)]
         if len(answers) != 1:
             raise CallError("INTERNAL", f"{self._path}: {method}: {len(answers)} responses came")
         return answers[0]
@@ -69,11 +69,15 @@ class DirectChannel(Channel):
         self, method: str, request: "Message", response: "type[Response]"
     ) -> "Iterator[Response]":
         """Make a call with one request, and yield the responses; raises as ``call`` does."""
-        return self._exchange(method, (request,), response)
+        return self.exchange(method, (request,), response)
 
-    def _exchange(
+    def exchange(
         self, method: str, requests: "Iterable[Message]", response: "type[Response]"
     ) -> "Iterator[Response]":
+        """Make a call with a stream of requests, and yield the responses.
+
+        Raises as ``call`` does, and what making the requests raises.
+        """
         connection = self._connected()
         sent = (request.encode() for request in requests)
         metadata = metadata_for(self._path)

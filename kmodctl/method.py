@@ -61,6 +61,14 @@ class Upload(Method[Request, Response]):
     streams_requests = True
 
 
+class Exchange(Method[Request, Response]):
+    """A method with a stream of requests and a stream of responses."""
+
+    __slots__ = ()
+    streams_requests = True
+    streams_responses = True
+
+
 def _message(name: str) -> Any:
     module, _, message = name.partition(".")
     return getattr(import_module(f"kmodd.v1.{module}"), message)

@@ -4,7 +4,7 @@
 
 from typing import TYPE_CHECKING
 
-from kmodctl.method import Stream, Unary, Upload
+from kmodctl.method import Exchange, Stream, Unary, Upload
 
 if TYPE_CHECKING:
     from kmodd.v1.daemon_service_pb2 import (
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from kmodd.v1.emulation_service_pb2 import (
         AddDeviceRequest,
         AddDeviceResponse,
+        CheckModuleRequest,
+        CheckModuleResponse,
         ListDevicesRequest,
         ListDevicesResponse,
         ListFilesRequest,
@@ -222,9 +224,9 @@ class DatabaseService:
 
 
 class EmulationService:
-    """What only the emulated kernel has: devices that are not there, and files that can be looked
-    at from outside. Where the daemon serves the running kernel, each method fails with
-    KERNEL_REFUSED (EOPNOTSUPP)."""
+    """What only an emulated kernel has: devices that are not there, and files that can be looked at
+    from outside. Where the daemon serves the running kernel, each method fails with KERNEL_REFUSED
+    (EOPNOTSUPP), but for CheckModule, which has emulated kernels of its own."""
 
     AddDevice: "Unary[AddDeviceRequest, AddDeviceResponse]" = Unary(
         "/kmodd.v1.EmulationService/AddDevice",
@@ -262,6 +264,21 @@ class EmulationService:
     """Lists a directory of the kernel's /dev, /proc or /sys, in order of the names: what modules
     have made there. The path is looked up in the emulated kernel and nowhere else. Fails with
     FILE_NOT_FOUND."""
+
+    CheckModule: "Exchange[CheckModuleRequest, CheckModuleResponse]" = Exchange(
+        "/kmodd.v1.EmulationService/CheckModule",
+        "emulation_service_pb2.CheckModuleRequest",
+        "emulation_service_pb2.CheckModuleResponse",
+    )
+    """Tries a module's code: its init and its exit, as they are and with each call that can fail
+    failing once, as the kernel would have it; then a driver's probe and remove for each of a few
+    devices that the module names. Each run is in an emulated kernel that has just booted, beside
+    whatever kernel the daemon serves, and with what the module needs loaded before it. The first
+    request has a header; where that names no module, those behind it have a module file in chunks
+    of at most 1 MiB. The responses are progress, and at last the report. A client that goes away
+    ends it. Fails as InsertModule does where the module cannot be loaded, with MODULE_NOT_FOUND,
+    and with KERNEL_REFUSED (EOPNOTSUPP) where the daemon does not run modules' code, or where its
+    code cannot be run by an emulated processor."""
 
 
 class KernelLogService:

@@ -27,9 +27,10 @@ from kmodd.host.repeated_warnings import RepeatedWarnings
 from kmodd.host.signals import SignalInbox, caught
 from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
-from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
+from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel, open_trials
 from kmodd.log_kinds import LogKind, told
 from kmodd.namespace import AuditTrail, Commands, Namespace, runner
+from kmodd.namespace.checks import Checks
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.namespace.published_denials import PublishedDenials
 from kmodd.namespace.state_keeper import StateKeeper
@@ -146,7 +147,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
         servers.claim(settings.sockets)
         trees = _trees(settings)
         _build(trees, at_once=settings.watch)
-        kernel = _kernel(settings, trees, images or settings.state)
+        options = _kernel_options(settings, trees, images or settings.state)
+        kernel = open_kernel(settings.kernel, options)
         ending.callback(kernel.close)
         commands = Commands(
             _own_socket(settings),
@@ -165,7 +167,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             seals=_seal_store(settings, kernel),
         )
         keeper = _keeper(settings, namespace, trees, kernel)
-        parts = Parts(kernel, trees, namespace, keeper, settings.limits)
+        checks = Checks(trees, partial(open_trials, kernel, options))
+        parts = Parts(kernel, trees, namespace, keeper, settings.limits, checks)
         publish_denials = denials_publisher(settings, namespace, trees)
 
         def note_database() -> None:
@@ -379,8 +382,8 @@ def _trees(settings: Settings) -> Trees:
     )
 
 
-def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
-    """Return the kernel, opened; raises KmoddError. What an image says is kept in ``images``."""
+def _kernel_options(settings: Settings, trees: Trees, images: Path | None) -> KernelOptions:
+    """Return what the kernel is opened with. What an image says is kept in ``images``."""
 
     def listed() -> Mapping[str, ModuleRecord]:
         generation = trees.in_force()
@@ -393,7 +396,7 @@ def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
                 trees.rebuild()
         return listed()
 
-    options = KernelOptions(
+    return KernelOptions(
         release=trees.release,
         root=trees.root,
         trees=trees.directory,
@@ -403,7 +406,6 @@ def _kernel(settings: Settings, trees: Trees, images: Path | None) -> Kernel:
         command_line=settings.kernel_command_line,
         run_code=settings.run_code,
     )
-    return open_kernel(settings.kernel, options)
 
 
 def _newest(directory: Path) -> str:

@@ -18,6 +18,7 @@ from kmodd.errors import LimitError, Reason, StateError
 from kmodd.host.relay import Relay
 from kmodd.kernel.base import Kernel
 from kmodd.namespace import Namespace
+from kmodd.namespace.checks import Checks
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.records import field, record
 from kmodd.service.admission import Admission
@@ -86,6 +87,7 @@ class Parts:
     namespace: Namespace
     keeper: StateKeeper
     limits: Limits
+    checks: Checks
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.time)
 
@@ -163,7 +165,10 @@ class ServedApi:
             server,
         )
         emulation_service_pb2_grpc.add_EmulationServiceServicer_to_server(
-            EmulationService(parts.namespace.devices, self._admission), server
+            EmulationService(
+                parts.namespace.devices, parts.checks, uploads, self._admission, self._stopping
+            ),
+            server,
         )
         state_service_pb2_grpc.add_StateServiceServicer_to_server(
             StateService(parts.keeper, self._admission, self._stopping), server

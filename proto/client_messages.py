@@ -46,7 +46,12 @@ OTHERS = {
 
 OTHERS_MODULE = "well_known"
 
-SHAPES = {(False, False): "call", (False, True): "stream", (True, False): "upload"}
+SHAPES = {
+    (False, False): "call",
+    (False, True): "stream",
+    (True, False): "upload",
+    (True, True): "exchange",
+}
 """What a channel does for a method, by what is a stream: the requests, the responses."""
 
 HEAD = """\
@@ -125,7 +130,9 @@ def _imports(file: FileDescriptorProto, places: Places) -> Iterator[str]:
     used = {place for place in typed if place.partition(".")[0] != _module(file)}
     shapes = {_shape(method) for method in methods}
     streams = [
-        name for name, shape in (("Iterable", "upload"), ("Iterator", "stream")) if shape in shapes
+        name
+        for name, of in (("Iterable", ("upload", "exchange")), ("Iterator", ("stream", "exchange")))
+        if shapes.intersection(of)
     ]
     if not (used or methods):
         return

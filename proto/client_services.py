@@ -16,7 +16,12 @@ from source_text import comment_of, docstring
 Places = Mapping[str, str]
 """Where the code of each message is, "module.Message", by the name that descriptors have for it."""
 
-KINDS = {(False, False): "Unary", (False, True): "Stream", (True, False): "Upload"}
+KINDS = {
+    (False, False): "Unary",
+    (False, True): "Stream",
+    (True, False): "Upload",
+    (True, True): "Exchange",
+}
 """The classes of kmodctl/method.py by what is a stream: the requests, the responses."""
 
 HEAD = '''\
@@ -26,7 +31,7 @@ HEAD = '''\
 
 from typing import TYPE_CHECKING
 
-from kmodctl.method import Stream, Unary, Upload
+from kmodctl.method import Exchange, Stream, Unary, Upload
 
 if TYPE_CHECKING:
 '''

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kmodd.errors import Reason, RequestError
 from kmodd.kernel.base import DAEMONS_OWN, MACHINES_OWN, Kernel, KernelTraits
+from kmodd.kernel.trials import Trials
 from kmodd.records import record
 
 if TYPE_CHECKING:
@@ -79,6 +80,23 @@ def _emulated(options: KernelOptions) -> Kernel:
         source,
         command_line=options.command_line,
         run_code=options.run_code,
+    )
+
+
+def open_trials(kernel: Kernel, options: KernelOptions) -> Trials:
+    """Return a kernel in which modules for ``kernel``, which was opened with the same options, can
+    be tried: an emulated one, whichever that is.
+    """
+    from kmodd.kernel.emulated import IsolatedKernel, TrialKernel, VmlinuxSource
+
+    if isinstance(kernel, IsolatedKernel):
+        source = kernel.vmlinux
+    else:
+        source = VmlinuxSource(
+            options.root, options.release, options.trees, options.modules, options.images
+        )
+    return TrialKernel(
+        options.release, source, command_line=kernel.command_line, run_code=options.run_code
     )
 
 

@@ -33,5 +33,11 @@ class Channel:
         """Make a call with a stream of requests and one response."""
         raise NotImplementedError
 
+    def exchange(
+        self, method: str, requests: "Iterable[Message]", response: "type[Response]"
+    ) -> "Iterator[Response]":
+        """Make a call with a stream of requests, and yield the responses."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """End what the calls were made through."""

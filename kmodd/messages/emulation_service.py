@@ -6,8 +6,46 @@ from kmodd.messages.codec import Message, repeated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from kmodd.messages.channel import Channel
     from kmodd.messages.module_service import ModuleResult
+
+CHECK_FINDING_KIND_UNSPECIFIED = 0
+CHECK_FINDING_KIND_OOPS = 1
+CHECK_FINDING_KIND_STUCK = 2
+CHECK_FINDING_KIND_LEAK = 3
+CHECK_FINDING_KIND_UNOWNED = 4
+CHECK_FINDING_KIND_IN_USE = 5
+CHECK_FINDING_KIND_IGNORED = 6
+CHECK_FINDING_KIND_UNDONE = 7
+CHECK_FINDING_KIND_BAD_RESULT = 8
+CHECK_FINDING_KIND = {
+    0: "CHECK_FINDING_KIND_UNSPECIFIED",
+    1: "CHECK_FINDING_KIND_OOPS",
+    2: "CHECK_FINDING_KIND_STUCK",
+    3: "CHECK_FINDING_KIND_LEAK",
+    4: "CHECK_FINDING_KIND_UNOWNED",
+    5: "CHECK_FINDING_KIND_IN_USE",
+    6: "CHECK_FINDING_KIND_IGNORED",
+    7: "CHECK_FINDING_KIND_UNDONE",
+    8: "CHECK_FINDING_KIND_BAD_RESULT",
+}
+
+CHECK_PHASE_UNSPECIFIED = 0
+CHECK_PHASE_INIT = 1
+CHECK_PHASE_RUNNING = 2
+CHECK_PHASE_PROBE = 3
+CHECK_PHASE_REMOVE = 4
+CHECK_PHASE_EXIT = 5
+CHECK_PHASE = {
+    0: "CHECK_PHASE_UNSPECIFIED",
+    1: "CHECK_PHASE_INIT",
+    2: "CHECK_PHASE_RUNNING",
+    3: "CHECK_PHASE_PROBE",
+    4: "CHECK_PHASE_REMOVE",
+    5: "CHECK_PHASE_EXIT",
+}
 
 
 class Device(Message):
@@ -134,10 +172,152 @@ class ListFilesResponse(Message):
     )
 
 
+class CheckModuleRequest(Message):
+    """A part of what is asked of CheckModule."""
+
+    header: "CheckModuleHeader | None" = None
+    chunk: "bytes | None" = None
+
+    FIELDS = (
+        (1, "header", "message", "optional", "emulation_service.CheckModuleHeader"),
+        (2, "chunk", "bytes", "optional", ""),
+    )
+    ONEOFS = (("header", "chunk",),)
+
+
+class CheckModuleHeader(Message):
+    """What to check, and how."""
+
+    module: str = ""
+    file_name: str = ""
+    parameters: str = ""
+    pairs: bool = False
+    runs_max: int = 0
+
+    FIELDS = (
+        (1, "module", "string", "", ""),
+        (2, "file_name", "string", "", ""),
+        (3, "parameters", "string", "", ""),
+        (4, "pairs", "bool", "", ""),
+        (5, "runs_max", "int32", "", ""),
+    )
+
+
+class CheckModuleResponse(Message):
+    """How far a check is, or what it has found."""
+
+    progress: "CheckProgress | None" = None
+    report: "CheckReport | None" = None
+
+    FIELDS = (
+        (1, "progress", "message", "optional", "emulation_service.CheckProgress"),
+        (2, "report", "message", "optional", "emulation_service.CheckReport"),
+    )
+    ONEOFS = (("progress", "report",),)
+
+
+class CheckProgress(Message):
+    """How far a check is."""
+
+    runs_done: int = 0
+    runs_total: int = 0
+
+    FIELDS = (
+        (1, "runs_done", "int32", "", ""),
+        (2, "runs_total", "int32", "", ""),
+    )
+
+
+class CheckReport(Message):
+    """What a check has found."""
+
+    module: str = ""
+    findings: "list[CheckFinding]" = repeated()
+    runs: int = 0
+    runs_left_out: int = 0
+    calls_failed: int = 0
+    devices: "list[str]" = repeated()
+    functions_not_checked: "list[str]" = repeated()
+    runs_untold: int = 0
+    untold_reason: str = ""
+
+    FIELDS = (
+        (1, "module", "string", "", ""),
+        (2, "findings", "message", "repeated", "emulation_service.CheckFinding"),
+        (3, "runs", "int32", "", ""),
+        (4, "runs_left_out", "int32", "", ""),
+        (5, "calls_failed", "int32", "", ""),
+        (6, "devices", "string", "repeated", ""),
+        (7, "functions_not_checked", "string", "repeated", ""),
+        (8, "runs_untold", "int32", "", ""),
+        (9, "untold_reason", "string", "", ""),
+    )
+
+
+class CheckFinding(Message):
+    """Something that is wrong with a module."""
+
+    kind: int = 0
+    what: str = ""
+    place: "CodePlace | None" = None
+    phase: int = 0
+    rule: str = ""
+    failed: "list[FailedCall]" = repeated()
+    device: str = ""
+    result: "int | None" = None
+    runs: int = 0
+    log_lines: "list[str]" = repeated()
+
+    FIELDS = (
+        (1, "kind", "enum", "", "emulation_service.CHECK_FINDING_KIND"),
+        (2, "what", "string", "", ""),
+        (3, "place", "message", "", "emulation_service.CodePlace"),
+        (4, "phase", "enum", "", "emulation_service.CHECK_PHASE"),
+        (5, "rule", "string", "", ""),
+        (6, "failed", "message", "repeated", "emulation_service.FailedCall"),
+        (7, "device", "string", "", ""),
+        (8, "result", "int32", "optional", ""),
+        (9, "runs", "int32", "", ""),
+        (10, "log_lines", "string", "repeated", ""),
+    )
+
+
+class FailedCall(Message):
+    """A call of a kernel function that was made to fail."""
+
+    function: str = ""
+    failure: str = ""
+    place: "CodePlace | None" = None
+    phase: int = 0
+
+    FIELDS = (
+        (1, "function", "string", "", ""),
+        (2, "failure", "string", "", ""),
+        (3, "place", "message", "", "emulation_service.CodePlace"),
+        (4, "phase", "enum", "", "emulation_service.CHECK_PHASE"),
+    )
+
+
+class CodePlace(Message):
+    """A place in a module's code."""
+
+    function: str = ""
+    offset: int = 0
+    file: str = ""
+    line: int = 0
+
+    FIELDS = (
+        (1, "function", "string", "", ""),
+        (2, "offset", "uint64", "", ""),
+        (3, "file", "string", "", ""),
+        (4, "line", "int32", "", ""),
+    )
+
+
 class EmulationServiceStub:
-    """What only the emulated kernel has: devices that are not there, and files that can be looked
-    at from outside. Where the daemon serves the running kernel, each method fails with
-    KERNEL_REFUSED (EOPNOTSUPP)."""
+    """What only an emulated kernel has: devices that are not there, and files that can be looked at
+    from outside. Where the daemon serves the running kernel, each method fails with KERNEL_REFUSED
+    (EOPNOTSUPP), but for CheckModule, which has emulated kernels of its own."""
 
     def __init__(self, channel: "Channel") -> None:
         self._channel = channel
@@ -182,4 +362,20 @@ class EmulationServiceStub:
         Fails with FILE_NOT_FOUND."""
         return self._channel.call(
             "/kmodd.v1.EmulationService/ListFiles", request, ListFilesResponse
+        )
+
+    def check_module(
+        self, requests: "Iterable[CheckModuleRequest]"
+    ) -> "Iterator[CheckModuleResponse]":
+        """Tries a module's code: its init and its exit, as they are and with each call that can
+        fail failing once, as the kernel would have it; then a driver's probe and remove for each of
+        a few devices that the module names. Each run is in an emulated kernel that has just booted,
+        beside whatever kernel the daemon serves, and with what the module needs loaded before it.
+        The first request has a header; where that names no module, those behind it have a module
+        file in chunks of at most 1 MiB. The responses are progress, and at last the report. A
+        client that goes away ends it. Fails as InsertModule does where the module cannot be loaded,
+        with MODULE_NOT_FOUND, and with KERNEL_REFUSED (EOPNOTSUPP) where the daemon does not run
+        modules' code, or where its code cannot be run by an emulated processor."""
+        return self._channel.exchange(
+            "/kmodd.v1.EmulationService/CheckModule", requests, CheckModuleResponse
         )

@@ -1,22 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EmulationService: made-up devices, and the names that modules have made."""
+"""EmulationService: made-up devices, the names that modules have made, and checks."""
+
+import threading
 
 import grpc
 
 from kmodd.kernel.base import Device
 from kmodd.namespace import Devices
+from kmodd.namespace.checks import Checks
 from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
+from kmodd.service.checks import CheckCalls
 from kmodd.service.failures import result_message
 from kmodd.service.pages import page_of
+from kmodd.service.uploads import Uploads
 from kmodd.v1 import emulation_service_pb2 as pb
-from kmodd.v1 import emulation_service_pb2_grpc
 
 
-class EmulationService(emulation_service_pb2_grpc.EmulationServiceServicer):
+class EmulationService(CheckCalls):
     """Translates between the API and the devices of a namespace."""
 
-    def __init__(self, devices: Devices, admission: Admission) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        checks: Checks,
+        uploads: Uploads,
+        admission: Admission,
+        stopping: threading.Event,
+    ) -> None:
+        """``stopping`` ends every check."""
+        super().__init__(checks, uploads, stopping)
         self._devices = devices
         self._admission = admission
 

@@ -1,12 +1,49 @@
 from kmodd.v1 import module_service_pb2 as _module_service_pb2
 from kmodd.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class CheckFindingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECK_FINDING_KIND_UNSPECIFIED: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_OOPS: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_STUCK: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_LEAK: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_UNOWNED: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_IN_USE: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_IGNORED: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_UNDONE: _ClassVar[CheckFindingKind]
+    CHECK_FINDING_KIND_BAD_RESULT: _ClassVar[CheckFindingKind]
+
+class CheckPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECK_PHASE_UNSPECIFIED: _ClassVar[CheckPhase]
+    CHECK_PHASE_INIT: _ClassVar[CheckPhase]
+    CHECK_PHASE_RUNNING: _ClassVar[CheckPhase]
+    CHECK_PHASE_PROBE: _ClassVar[CheckPhase]
+    CHECK_PHASE_REMOVE: _ClassVar[CheckPhase]
+    CHECK_PHASE_EXIT: _ClassVar[CheckPhase]
+CHECK_FINDING_KIND_UNSPECIFIED: CheckFindingKind
+CHECK_FINDING_KIND_OOPS: CheckFindingKind
+CHECK_FINDING_KIND_STUCK: CheckFindingKind
+CHECK_FINDING_KIND_LEAK: CheckFindingKind
+CHECK_FINDING_KIND_UNOWNED: CheckFindingKind
+CHECK_FINDING_KIND_IN_USE: CheckFindingKind
+CHECK_FINDING_KIND_IGNORED: CheckFindingKind
+CHECK_FINDING_KIND_UNDONE: CheckFindingKind
+CHECK_FINDING_KIND_BAD_RESULT: CheckFindingKind
+CHECK_PHASE_UNSPECIFIED: CheckPhase
+CHECK_PHASE_INIT: CheckPhase
+CHECK_PHASE_RUNNING: CheckPhase
+CHECK_PHASE_PROBE: CheckPhase
+CHECK_PHASE_REMOVE: CheckPhase
+CHECK_PHASE_EXIT: CheckPhase
 
 class Device(_message.Message):
     __slots__ = ("name", "bus", "modalias", "driver", "driver_module", "probe_errno", "owner")
@@ -95,3 +132,111 @@ class ListFilesResponse(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[KernelFile]
     next_page_token: str
     def __init__(self, files: _Optional[_Iterable[_Union[KernelFile, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CheckModuleRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: CheckModuleHeader
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[CheckModuleHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class CheckModuleHeader(_message.Message):
+    __slots__ = ("module", "file_name", "parameters", "pairs", "runs_max")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_MAX_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    file_name: str
+    parameters: str
+    pairs: bool
+    runs_max: int
+    def __init__(self, module: _Optional[str] = ..., file_name: _Optional[str] = ..., parameters: _Optional[str] = ..., pairs: bool = ..., runs_max: _Optional[int] = ...) -> None: ...
+
+class CheckModuleResponse(_message.Message):
+    __slots__ = ("progress", "report")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    progress: CheckProgress
+    report: CheckReport
+    def __init__(self, progress: _Optional[_Union[CheckProgress, _Mapping]] = ..., report: _Optional[_Union[CheckReport, _Mapping]] = ...) -> None: ...
+
+class CheckProgress(_message.Message):
+    __slots__ = ("runs_done", "runs_total")
+    RUNS_DONE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    runs_done: int
+    runs_total: int
+    def __init__(self, runs_done: _Optional[int] = ..., runs_total: _Optional[int] = ...) -> None: ...
+
+class CheckReport(_message.Message):
+    __slots__ = ("module", "findings", "runs", "runs_left_out", "calls_failed", "devices", "functions_not_checked", "runs_untold", "untold_reason")
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_NOT_CHECKED_FIELD_NUMBER: _ClassVar[int]
+    RUNS_UNTOLD_FIELD_NUMBER: _ClassVar[int]
+    UNTOLD_REASON_FIELD_NUMBER: _ClassVar[int]
+    module: str
+    findings: _containers.RepeatedCompositeFieldContainer[CheckFinding]
+    runs: int
+    runs_left_out: int
+    calls_failed: int
+    devices: _containers.RepeatedScalarFieldContainer[str]
+    functions_not_checked: _containers.RepeatedScalarFieldContainer[str]
+    runs_untold: int
+    untold_reason: str
+    def __init__(self, module: _Optional[str] = ..., findings: _Optional[_Iterable[_Union[CheckFinding, _Mapping]]] = ..., runs: _Optional[int] = ..., runs_left_out: _Optional[int] = ..., calls_failed: _Optional[int] = ..., devices: _Optional[_Iterable[str]] = ..., functions_not_checked: _Optional[_Iterable[str]] = ..., runs_untold: _Optional[int] = ..., untold_reason: _Optional[str] = ...) -> None: ...
+
+class CheckFinding(_message.Message):
+    __slots__ = ("kind", "what", "place", "phase", "rule", "failed", "device", "result", "runs", "log_lines")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    LOG_LINES_FIELD_NUMBER: _ClassVar[int]
+    kind: CheckFindingKind
+    what: str
+    place: CodePlace
+    phase: CheckPhase
+    rule: str
+    failed: _containers.RepeatedCompositeFieldContainer[FailedCall]
+    device: str
+    result: int
+    runs: int
+    log_lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[CheckFindingKind, str]] = ..., what: _Optional[str] = ..., place: _Optional[_Union[CodePlace, _Mapping]] = ..., phase: _Optional[_Union[CheckPhase, str]] = ..., rule: _Optional[str] = ..., failed: _Optional[_Iterable[_Union[FailedCall, _Mapping]]] = ..., device: _Optional[str] = ..., result: _Optional[int] = ..., runs: _Optional[int] = ..., log_lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FailedCall(_message.Message):
+    __slots__ = ("function", "failure", "place", "phase")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    failure: str
+    place: CodePlace
+    phase: CheckPhase
+    def __init__(self, function: _Optional[str] = ..., failure: _Optional[str] = ..., place: _Optional[_Union[CodePlace, _Mapping]] = ..., phase: _Optional[_Union[CheckPhase, str]] = ...) -> None: ...
+
+class CodePlace(_message.Message):
+    __slots__ = ("function", "offset", "file", "line")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    offset: int
+    file: str
+    line: int
+    def __init__(self, function: _Optional[str] = ..., offset: _Optional[int] = ..., file: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class EmulationServiceStub(object):
-    """What only the emulated kernel has: devices that are not there, and files that can be looked at
+    """What only an emulated kernel has: devices that are not there, and files that can be looked at
     from outside. Where the daemon serves the running kernel, each method fails with KERNEL_REFUSED
-    (EOPNOTSUPP).
+    (EOPNOTSUPP), but for CheckModule, which has emulated kernels of its own.
     """
 
     def __init__(self, channel):
@@ -57,12 +57,17 @@ class EmulationServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.FromString,
                 _registered_method=True)
+        self.CheckModule = channel.stream_stream(
+                '/kmodd.v1.EmulationService/CheckModule',
+                request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleResponse.FromString,
+                _registered_method=True)
 
 
 class EmulationServiceServicer(object):
-    """What only the emulated kernel has: devices that are not there, and files that can be looked at
+    """What only an emulated kernel has: devices that are not there, and files that can be looked at
     from outside. Where the daemon serves the running kernel, each method fails with KERNEL_REFUSED
-    (EOPNOTSUPP).
+    (EOPNOTSUPP), but for CheckModule, which has emulated kernels of its own.
     """
 
     def AddDevice(self, request, context):
@@ -102,6 +107,21 @@ class EmulationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckModule(self, request_iterator, context):
+        """Tries a module's code: its init and its exit, as they are and with each call that can fail
+        failing once, as the kernel would have it; then a driver's probe and remove for each of a few
+        devices that the module names. Each run is in an emulated kernel that has just booted, beside
+        whatever kernel the daemon serves, and with what the module needs loaded before it. The first
+        request has a header; where that names no module, those behind it have a module file in chunks
+        of at most 1 MiB. The responses are progress, and at last the report. A client that goes away
+        ends it. Fails as InsertModule does where the module cannot be loaded, with MODULE_NOT_FOUND,
+        and with KERNEL_REFUSED (EOPNOTSUPP) where the daemon does not run modules' code, or where its
+        code cannot be run by an emulated processor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmulationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +145,11 @@ def add_EmulationServiceServicer_to_server(servicer, server):
                     request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.SerializeToString,
             ),
+            'CheckModule': grpc.stream_stream_rpc_method_handler(
+                    servicer.CheckModule,
+                    request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kmodd.v1.EmulationService', rpc_method_handlers)
@@ -134,9 +159,9 @@ def add_EmulationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmulationService(object):
-    """What only the emulated kernel has: devices that are not there, and files that can be looked at
+    """What only an emulated kernel has: devices that are not there, and files that can be looked at
     from outside. Where the daemon serves the running kernel, each method fails with KERNEL_REFUSED
-    (EOPNOTSUPP).
+    (EOPNOTSUPP), but for CheckModule, which has emulated kernels of its own.
     """
 
     @staticmethod
@@ -237,6 +262,33 @@ class EmulationService(object):
             '/kmodd.v1.EmulationService/ListFiles',
             kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.SerializeToString,
             kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckModule(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/kmodd.v1.EmulationService/CheckModule',
+            kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleRequest.SerializeToString,
+            kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleResponse.FromString,
             options,
             channel_credentials,
             insecure,

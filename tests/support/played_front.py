@@ -3,6 +3,7 @@
 
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kmodd.access.caller import Caller
@@ -17,6 +18,8 @@ from kmodd.front.wire import (
     Wire,
 )
 from kmodd.kernel.emulated import IsolatedKernel
+from kmodd.kernel.opening import KernelOptions, open_trials
+from kmodd.namespace.checks import Checks
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.namespace.wish_sources import WishSources
 from kmodd.server import Parts, ServedApi
@@ -45,7 +48,11 @@ class ServedCore:
         keeper = StateKeeper(
             self.namespace, trees, WishSources(), lambda: MachineFacts(tree.release)
         )
-        parts = Parts(self.kernel, trees, self.namespace, keeper, limits)
+        options = KernelOptions(
+            release=tree.release, root=tree.root, trees=tree.directory.parent, modules=dict
+        )
+        checks = Checks(trees, partial(open_trials, self.kernel, options))
+        parts = Parts(self.kernel, trees, self.namespace, keeper, limits, checks)
         self.api = ServedApi(parts, self.connections, 8)
         self.methods = Methods()
         self.api.add_to(self.methods)
