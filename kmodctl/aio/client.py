@@ -338,6 +338,41 @@ class Client(AsyncConnection):
         method = EmulationService.AddDevice
         return await self._call(method, method.request(modalias=_sendable(modalias)))
 
+    def check_module(
+        self,
+        module: str | os.PathLike[str],
+        parameters: str = "",
+        *,
+        pairs: bool = False,
+        runs_max: int = 0,
+        progress: Progress | None = None,
+    ) -> "emulation_service_pb2.CheckReport":
+        """Try a module with each call that can fail failing once, and return what was found.
+
+        ``module`` is a module file, which is sent, where it has a slash or ``.ko``, and else the
+        name of a module of the tree. ``progress`` is told runs made and runs in all. Raises
+        OSError where the file cannot be read.
+        """
+        from kmodd.v1 import emulation_service_pb2 as pb
+
+        method = EmulationService.CheckModule
+        name = os.fspath(module)
+        is_file = "/" in name or ".ko" in name
+        header = pb.CheckModuleHeader(
+            module="" if is_file else _sendable(name),
+            file_name=_sendable(name) if is_file else "",
+            parameters=parameters,
+            pairs=pairs,
+            runs_max=runs_max,
+        )
+        report = pb.CheckReport()
+        for message in self._exchange(method, header, name if is_file else ""):
+            if message.WhichOneof("content") == "report":
+                report = message.report
+            elif progress is not None:
+                progress(message.progress.runs_done, message.progress.runs_total)
+        return report
+
     async def list_devices(self) -> "list[emulation_service_pb2.Device]":
         """Return the emulated kernel's devices, the oldest first."""
         method = EmulationService.ListDevices

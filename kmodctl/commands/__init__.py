@@ -52,6 +52,7 @@ COMMANDS = (
     "state",
     "diff",
     "apply",
+    "check",
     "device",
     "ls",
     "completion",

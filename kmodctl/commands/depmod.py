@@ -15,7 +15,6 @@ from kmodctl.parser import CommandOptions, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from kmodctl.api import Api
@@ -153,17 +152,19 @@ def run_private(options: CommandOptions, output: Output) -> int:
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Have the daemon rebuild, and wait."""
-    show = _progress if sys.stderr.isatty() else None
+    shows = sys.stderr.isatty()
     release = options.words[0] if options.words else ""
     try:
-        tree = _rebuilt(release, api, show)
+        tree = _rebuilt(release, api, shows=shows)
     except CallError as error:
         _complain(error, output)
         output.failure(error)
         return 1
     finally:
-        if show is not None:
-            print("\r\033[K", end="", file=sys.stderr)
+        if shows:
+            from kmodctl.progress import wipe
+
+            wipe()
     for line in tree.warnings:
         output.say(line)
     if output.json:
@@ -171,16 +172,18 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     return 0
 
 
-def _rebuilt(release: str, api: "Api", show: "Callable[[int, int], None] | None") -> "Tree":
-    """Have the daemon rebuild; ``show`` is told files read and files in all meanwhile."""
+def _rebuilt(release: str, api: "Api", *, shows: bool) -> "Tree":
+    """Have the daemon rebuild; a terminal is shown how far it is meanwhile."""
     from kmodd.messages.database_service import RebuildDatabaseRequest, Tree
 
     tree = Tree()
     for answer in api.databases.rebuild_database(RebuildDatabaseRequest(release=release)):
         if answer.tree is not None:
             tree = answer.tree
-        elif answer.progress is not None and show is not None:
-            show(answer.progress.files_read, answer.progress.files_total)
+        elif answer.progress is not None and shows:
+            from kmodctl.progress import draw
+
+            draw(answer.progress.files_read, answer.progress.files_total, "modules")
     return tree
 
 
@@ -193,11 +196,3 @@ def _complain(error: CallError, output: Output) -> None:
         output.say(line)
     if not error.log_lines:
         output.error(error.message)
-
-
-def _progress(read: int, total: int) -> None:
-    """Draw how far the rebuild is, on a terminal."""
-    width = 40
-    filled = width * read // max(total, 1)
-    bar = "=" * filled + " " * (width - filled)
-    print(f"\r[{bar}] {read}/{total} modules", end="", file=sys.stderr, flush=True)

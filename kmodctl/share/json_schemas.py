@@ -75,6 +75,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "state": ("state_service.GetStateResponse", "state_service.WatchStateResponse"),
     "diff": (("state_service.ModuleStanding",),),
     "apply": ("state_service.ApplyStateResponse",),
+    "check": ("emulation_service.CheckReport",),
     "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
     "ls": (("emulation_service.KernelFile",),),
     "completion": ("completion",),

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CheckModule: what modules make of each call that fails."""
+"""CheckModule and ``kmodctl check``: what modules make of each call that fails."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import grpc
+import jsonschema
 import pytest
 
 from kmodctl import CallError, Client
@@ -16,6 +19,8 @@ from tests.support.modules import SOURCES, module_tree
 from tests.support.require import require_emulator
 
 require_emulator()
+
+SCHEMA = Path(__file__).parents[2] / "kmodctl/share/schemas/check.json"
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +158,35 @@ def test_a_client_that_goes_away_ends_its_check(daemon: Daemon) -> None:
         call.cancel()
     with daemon.client() as client:
         assert told(client.check_module(file("hello"))) == []
+
+
+def test_the_command_tells_a_beginner_and_a_program(daemon: Daemon, tmp_path: Path) -> None:
+    xml = tmp_path / "leaky.xml"
+    done = daemon.kmodctl("check", file("leaky"), "--junit", str(xml))
+    assert done.returncode == 1
+    assert "never given back: 100 bytes of memory, taken in leaky_init+0x1b" in done.stdout
+    assert "when alloc_chrdev_region in leaky_init+0x42 returns -EBUSY" in done.stdout
+    assert "in init; init returned -EBUSY" in done.stdout
+    assert done.stdout.splitlines()[-1] == "leaky: 2 findings in 3 runs, 2 calls made to fail"
+    suite = ElementTree.parse(xml).getroot()
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert failed == ["nothing left behind"]
+    assert (suite.get("failures"), suite.get("tests")) == ("1", str(len(suite)))
+    shown = json.loads(daemon.kmodctl("--json", "check", file("leaky")).stdout)
+    jsonschema.validate(shown, json.loads(SCHEMA.read_text()))
+    assert [each["phase"] for each in shown["findings"]] == ["CHECK_PHASE_EXIT", "CHECK_PHASE_INIT"]
+    fine = daemon.kmodctl("check", "shelf")
+    assert (fine.returncode, fine.stdout) == (
+        0,
+        "shelf: nothing found in 10 runs, 9 calls made to fail\n",
+    )
+
+
+def test_the_command_says_what_it_cannot_check(daemon: Daemon, tmp_path: Path) -> None:
+    missing = daemon.kmodctl("check", str(tmp_path / "nosuch.ko"))
+    assert missing.returncode == 1
+    assert "nosuch.ko: No such file or directory" in missing.stderr
+    unwritable = daemon.kmodctl("check", file("hello"), "--junit", str(tmp_path / "no/where.xml"))
+    assert unwritable.returncode == 1
+    assert "no/where.xml" in unwritable.stderr
+    assert daemon.kmodctl("check").returncode == 1
