@@ -17,7 +17,10 @@ HEAD = """\
 DOC = "``kmodctl.aio.Client``: kmodd's API for programs that use asyncio, one method a call."
 
 CALLS = ("_call", "_upload")
-"""What a connection waits for; ``_stream`` is what it iterates over."""
+"""What a connection waits for."""
+
+STREAMS = ("_stream", "_exchange")
+"""What it iterates over."""
 
 RENAMED = {
     "Connection": "AsyncConnection",
@@ -95,7 +98,7 @@ class _Awaiting(ast.NodeTransformer):
 
     def visit_For(self, node: ast.For) -> ast.AST:
         self.generic_visit(node)
-        if not _is_of_self(node.iter, "_stream"):
+        if not _is_of_self(node.iter, *STREAMS):
             return node
         return ast.AsyncFor(**dict(ast.iter_fields(node)))
 

@@ -338,7 +338,7 @@ class Client(AsyncConnection):
         method = EmulationService.AddDevice
         return await self._call(method, method.request(modalias=_sendable(modalias)))
 
-    def check_module(
+    async def check_module(
         self,
         module: str | os.PathLike[str],
         parameters: str = "",
@@ -366,7 +366,7 @@ class Client(AsyncConnection):
             runs_max=runs_max,
         )
         report = pb.CheckReport()
-        for message in self._exchange(method, header, name if is_file else ""):
+        async for message in self._exchange(method, header, name if is_file else ""):
             if message.WhichOneof("content") == "report":
                 report = message.report
             elif progress is not None:

@@ -4,14 +4,15 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import grpc
 import grpc.aio
 
 from kmodctl.connection import CHUNK, OPTIONS, Endpoint
-from kmodctl.method import Method, Request, Response, Stream, Unary, Upload
+from kmodctl.method import Exchange, Method, Request, Response, Unary, Upload
 
 
 class AsyncConnection(Endpoint):
@@ -45,20 +46,21 @@ class AsyncConnection(Endpoint):
         self, method: Upload[Request, Response], header: object, path: str | os.PathLike[str]
     ) -> Response:
         """Send the file ``path``: a request with the header, then one for each chunk."""
-        make: Callable[..., Request] = method.request
         with open(path, "rb") as file:
+            return await self._answer(method, _requests(method.request, header, file))
 
-            async def requests() -> AsyncIterator[Request]:
-                yield make(header=header)
-                while chunk := await asyncio.to_thread(file.read, CHUNK):
-                    yield make(chunk=chunk)
-
-            return await self._answer(method, requests())
+    async def _exchange(
+        self, method: Exchange[Request, Response], header: object, path: str
+    ) -> AsyncIterator[Response]:
+        """Send what ``_upload`` does, the header alone without a ``path``; yield the responses."""
+        with open(path, "rb") if path else nullcontext() as file:
+            async for response in self._stream(method, _requests(method.request, header, file)):
+                yield response
 
     async def _stream(
-        self, method: Stream[Request, Response], request: Request
+        self, method: Method[Request, Response], given: object
     ) -> AsyncIterator[Response]:
-        call = self._begin(method, request, self._timeout)
+        call = self._begin(method, given, self._timeout)
         try:
             async for response in call:
                 yield response
@@ -74,3 +76,12 @@ class AsyncConnection(Endpoint):
         except grpc.RpcError as error:
             raise self._translated(error) from None
         return response
+
+
+async def _requests(
+    make: Callable[..., Request], header: object, file: BinaryIO | None
+) -> AsyncIterator[Request]:
+    """Yield the request with the header, then one for each chunk of the file, if there is one."""
+    yield make(header=header)
+    while file is not None and (chunk := await asyncio.to_thread(file.read, CHUNK)):
+        yield make(chunk=chunk)
