@@ -55,6 +55,7 @@ COMMANDS = (
     "check",
     "device",
     "ls",
+    "new",
     "completion",
     "help",
 )

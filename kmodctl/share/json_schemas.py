@@ -40,6 +40,16 @@ OWN: Mapping[str, dict[str, Any]] = {
         "properties": {"shell": _NAME, "script": _NAME},
         "required": ["shell", "script"],
     },
+    "new module": {
+        "type": "object",
+        "properties": {
+            "name": _NAME,
+            "kind": _NAME,
+            "directory": _NAME,
+            "files": {"type": "array", "items": _NAME},
+        },
+        "required": ["name", "kind", "directory", "files"],
+    },
 }
 """What is printed that is no message of the API."""
 
@@ -78,6 +88,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "check": ("emulation_service.CheckReport",),
     "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
     "ls": (("emulation_service.KernelFile",),),
+    "new": ("new module",),
     "completion": ("completion",),
 }
 """The forms of each command's documents: a message, or in a tuple those that a list may have. For
