@@ -29,6 +29,7 @@ from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel, open_trials
 from kmodd.log_kinds import LogKind, told
+from kmodd.metrics_file import metrics_written
 from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.checks import Checks
 from kmodd.namespace.load_at_start import load_at_start
@@ -56,7 +57,7 @@ from kmodd.trees.watcher import watching
 FIXED = (
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
     *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug", "publish_deny"),
-    *("seal_after", "desired_state"),
+    *("seal_after", "desired_state", "metrics_file"),
 )
 """The settings that a daemon keeps from its start to its end."""
 
@@ -200,7 +201,11 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                 if not keeper.settle(START_PATIENCE):
                     log.warning("what is wished is still being seen to")
                 servers.started()
-                with sealed_in_time(settings, namespace):
+                metrics = parts.metrics(servers.connections)
+                with (
+                    metrics_written(settings.metrics_file, metrics),
+                    sealed_in_time(settings, namespace),
+                ):
                     yield Daemon(settings, parts, commands, servers, publish_denials)
             finally:
                 keeper.end()
@@ -281,6 +286,8 @@ def _written(settings: Settings) -> Iterator[Path]:
         yield settings.state
     if settings.audit_file is not None:
         yield settings.audit_file.parent
+    if settings.metrics_file is not None:
+        yield settings.metrics_file.parent
     if settings.publish_deny:
         yield PublishedDenials(settings.root).path.parent
 

@@ -65,7 +65,7 @@ class Servers:
         self._refused: dict[Path, str] = {}
         self._lost: dict[Path, str] = {}
         self._relay = Relay()
-        self._connections = Connections()
+        self.connections = Connections()
         self._apis: dict[bool, ApiServer | FrontServer] = {}
         self._is_started = False
 
@@ -211,7 +211,7 @@ class Servers:
             self._relay.start()
         most = parts.limits.concurrent_calls * len(wanted)
         for for_admins in needed - self._apis.keys():
-            api = ServedApi(parts, self._connections, most)
+            api = ServedApi(parts, self.connections, most)
             server = (
                 ApiServer(api, self._relay, parts.limits)
                 if for_admins
@@ -245,7 +245,7 @@ class Servers:
                 grants,
                 parts,
                 self._relay,
-                self._connections,
+                self.connections,
                 self._server_of,
                 share,
             )

@@ -306,6 +306,13 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
+def _metrics_path(value: Any) -> Path:
+    path = _path(value)
+    if path.suffix != ".prom":
+        raise ValueError("is a file *.prom: node_exporter reads no others")
+    return path
+
+
 def _paths(value: Any) -> tuple[Path, ...]:
     return tuple(map(_path, _list(value)))
 
@@ -480,6 +487,12 @@ SETTINGS: Table = {
         'more until the next boot; seconds, or "10min", "2h" (default: never)',
     ),
     "audit_file": Value(_path, "a file that gets a line of JSON for each operation"),
+    "metrics_file": Value(
+        _metrics_path,
+        "a file *.prom that is written with what 'kmodctl metrics' shows, for the textfile "
+        "collector of Prometheus's node_exporter: when something has changed, every 15 seconds at "
+        "most, and once a minute; it goes when kmodd stops",
+    ),
     "front": Value(
         _path,
         "the socket of kmodd-public.service, which reads what others than admins send (default: "

@@ -143,10 +143,11 @@ class Settings:
     better here; then nothing is denied. ``load_at_start`` honours modules-load.d, and with
     ``hotplug`` what devices want is loaded in udev's place. With ``publish_deny`` others find
     in modprobe.d what is never loaded, and the kernel is sealed ``seal_after`` seconds after the
-    start, 0 for never. ``audit_file`` gets a line for each operation, where there is one. ``front``
-    is the socket of the unit that reads what others than admins send; without one kmodd starts that
-    process itself. ``desired_state`` is the directory whose files say what the machine is to have,
-    and ``labels`` are what they may choose by.
+    start, 0 for never. ``audit_file`` gets a line for each operation, where there is one, and
+    ``metrics_file`` what is counted. ``front`` is the socket of the unit that reads what others
+    than admins send; without one kmodd starts that process itself. ``desired_state`` is the
+    directory whose files say what the machine is to have, and ``labels`` are what they may choose
+    by.
     """
 
     kernel: str = "emulated"
@@ -170,6 +171,7 @@ class Settings:
     publish_deny: bool = False
     seal_after: float = 0.0
     audit_file: Path | None = None
+    metrics_file: Path | None = None
     front: Path | None = None
     desired_state: Path | None = None
     labels: tuple[tuple[str, str], ...] = ()

@@ -13,6 +13,13 @@ WAKES = 2.0
 
 SECONDS = 10.0
 
+SETTINGS = """
+metrics_file = "@/kmodd.prom"
+
+[[socket]]
+path = "@/run/kmodd.sock"
+"""
+
 
 def tasks(daemon: Daemon) -> list[Path]:
     """Return the threads of the daemon and of its children."""
@@ -36,7 +43,8 @@ def names(daemon: Daemon) -> set[str]:
 
 
 def test_a_daemon_at_rest_wakes_twice_a_second_at_most(modules_root: ModuleTree) -> None:
-    with running_daemon(modules_root.root) as daemon:
+    """One, too, that writes down what it has counted."""
+    with running_daemon(modules_root.root, settings=SETTINGS) as daemon:
         with daemon.client() as client:
             client.list_files()
         wait_until(lambda: "event_engine" not in names(daemon))

@@ -10,13 +10,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from kmodd.access.caller import Role
 from kmodd.messages.daemon_service import GetMetricsResponse
 from kmodd.messages.exposition import plain_text
-from tests.support.daemon import Daemon, running_daemon
+from tests.support.daemon import Daemon, running_daemon, wait_until
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
 Numbers = dict[tuple[str, ...], float]
 
 SETTINGS = """
+metrics_file = "@/kmodd.prom"
+
 [[socket]]
 path = "@/admin/kmodd.sock"
 
@@ -112,7 +114,13 @@ def test_prometheus_finds_nothing_wrong_with_them(daemon: Daemon) -> None:
     with daemon.client() as client:
         answer = GetMetricsResponse.decode(client.metrics().SerializeToString())
     text = plain_text(answer.families)
-    judged = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
-    )
-    assert (judged.returncode, judged.stdout + judged.stderr) == (0, "")
+    written = daemon.socket.parent.parent / "kmodd.prom"
+    wait_until(written.exists)
+    for each in (text, written.read_text()):
+        assert "# TYPE kmodd_operations_total counter\n" in each
+        judged = subprocess.run(
+            [promtool, "check", "metrics"], input=each, capture_output=True, text=True, check=False
+        )
+        assert (judged.returncode, judged.stdout + judged.stderr) == (0, "")
+    assert daemon.stop() == 0
+    assert not written.exists()

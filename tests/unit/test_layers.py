@@ -20,7 +20,7 @@ CLIENT = Path(kmodctl.__file__).parent
 FLOORS = (
     ("__main__",),
     ("daemon",),
-    ("owner",),
+    ("owner", "metrics_file"),
     ("servers",),
     ("listener",),
     ("front_server",),
