@@ -57,6 +57,21 @@ def isolated() -> Iterator[Isolated]:
     one.close()
 
 
+def test_a_kernel_that_is_not_up_yet_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
+    monkeypatch.setattr(boot, "command", lambda *_, **__: asleep)
+    monkeypatch.setattr("kmodd.kernel.emulated.process.isolated.END_SECONDS", 3600.0)
+    with ThreadPoolExecutor(1) as pool:
+        one = Isolated()
+        pid = pid_of(one)
+        closing = pool.submit(one.close)
+        try:
+            closing.result(SECONDS)
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            raise
+
+
 def pid_of(one: IsolatedKernel) -> int:
     pid = one.pid
     assert pid is not None

@@ -194,8 +194,13 @@ class Boot:
         return self._bury(None)
 
     def end(self, error: KernelError, seconds: float) -> None:
-        """Fail what is under way, and give the process some time to end by itself."""
+        """Fail what is under way, and give the process some time to end by itself.
+
+        One that is not up yet has nothing to end.
+        """
         self.fail(error)
+        if not self.is_up:
+            self._kill()
         self._channel.close()
         self._bury(seconds)
 
