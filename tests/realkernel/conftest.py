@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One boot of each guest, and what came of it; the same asked of the emulated kernel."""
+"""One boot of each guest, and what came of it; the same asked of the emulated kernel.
 
+``KMODD_GUEST_SUITE=trixie`` has another Debian's kernel in the guests with devices.
+"""
+
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +20,7 @@ from tests.realkernel.boots import (
     emulate,
 )
 from tests.realkernel.layout import Layout, lay_out
-from tests.support.debian import DebianTree, headers
+from tests.support.debian import DebianTree, headers, tree_of
 from tests.support.modules import build
 
 SEED = 1
@@ -36,6 +40,9 @@ BOOTS = {
 }
 """The guests by the name of the fixture that gives what came of them."""
 
+WITH_DEVICES = ("owned", "plain")
+"""Those that need no module of ours, and so run any kernel."""
+
 
 @pytest.fixture(scope="session")
 def layout(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) -> Layout:
@@ -46,9 +53,17 @@ def layout(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def device_tree(debian_tree: DebianTree) -> DebianTree:
+    """The kernel package of the guests with devices."""
+    suite = os.environ.get("KMODD_GUEST_SUITE")
+    return tree_of(suite) if suite else debian_tree
+
+
+@pytest.fixture(scope="session")
 def boots(
     request: pytest.FixtureRequest,
     debian_tree: DebianTree,
+    device_tree: DebianTree,
     layout: Layout,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Mapping[str, Future[Outcomes]]]:
@@ -56,7 +71,12 @@ def boots(
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {
-            name: pool.submit(boot, debian_tree, layout, tmp_path_factory.mktemp(name))
+            name: pool.submit(
+                boot,
+                device_tree if name in WITH_DEVICES else debian_tree,
+                layout,
+                tmp_path_factory.mktemp(name),
+            )
             for name, boot in BOOTS.items()
             if name in asked
         }
