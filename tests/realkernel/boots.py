@@ -4,6 +4,7 @@
 The same scenarios run on the emulated kernel, without a guest.
 """
 
+import compileall
 import json
 import shlex
 import sys
@@ -70,6 +71,7 @@ def boot_kernel(
 def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
     """Boot the guest whose first process is systemd, and return what came of kmodd.service."""
     require(str(SYSTEMD), "the guest's first process is systemd")
+    _compile()
     machine = VirtualMachine(debian.kernel_image, layout.tree, work)
     guest = machine.boot(
         debian,
@@ -92,6 +94,7 @@ def boot_plain(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
 
 def _boot_with_devices(debian: DebianTree, _layout: Layout, work: Path, *, owned: bool) -> Outcomes:
     require(str(SYSTEMD), "the guest's first process is systemd")
+    _compile()
     drivers = needed_modules(database_of(debian), DRIVERS)
     machine = VirtualMachine(
         debian.kernel_image, partial_tree(debian, work / "root", drivers), work
@@ -104,6 +107,15 @@ def _boot_with_devices(debian: DebianTree, _layout: Layout, work: Path, *, owned
         monitored=True,
     )
     return _outcomes(guest)
+
+
+def _compile() -> None:
+    """Compile both packages, as an installation does.
+
+    The service of a guest may not write down what it compiles, and would do it at each start.
+    """
+    for package in ("kmodd", "kmodctl"):
+        compileall.compile_dir(PROJECT / package, quiet=1)
 
 
 def emulate(layout: Layout) -> Outcomes:
