@@ -6,8 +6,11 @@ The same scenarios run on the emulated kernel, without a guest.
 
 import compileall
 import json
+import os
 import shlex
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from tests.realkernel.machine import (
     partial_tree,
     power_off,
 )
+from tests.realkernel.reloads import reloads
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
 from tests.realkernel.service_setup import SYSTEMD, service_setup
 from tests.support.daemon import running_daemon
@@ -121,7 +125,11 @@ def _compile() -> None:
 def emulate(layout: Layout) -> Outcomes:
     """Run the scenarios on the emulated kernel, and return what came of them."""
     options = ("--kernel-command-line", COMMAND_LINE)
-    with running_daemon(layout.tree.root, *options) as daemon, daemon.client() as client:
+    with (
+        tempfile.TemporaryDirectory(dir=layout.tree.root.parent) as directory,
+        running_daemon(_of_its_own(layout, Path(directory)), *options) as daemon,
+        daemon.client() as client,
+    ):
         session = Session(client, layout.uploads)
 
         def listing() -> list[str]:
@@ -132,9 +140,17 @@ def emulate(layout: Layout) -> Outcomes:
             ]
 
         records = {scenario.__name__: run(session, scenario) for scenario in SCENARIOS}
+        records["reloads"] = run(session, reloads)
         records["status"] = {"runs_init": client.status().runs_init}
         records["load_each"] = run(session, load_each, layout.drawn, listing)
     return Outcomes(records)
+
+
+def _of_its_own(layout: Layout, directory: Path) -> Path:
+    """Return a root with the same files, to be replaced while guests are given the others."""
+    return shutil.copytree(
+        layout.tree.root, directory / "root", symlinks=True, copy_function=os.link
+    )
 
 
 def _outcomes(guest: Guest) -> Outcomes:

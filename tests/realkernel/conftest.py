@@ -20,6 +20,7 @@ from tests.realkernel.boots import (
     emulate,
 )
 from tests.realkernel.layout import Layout, lay_out
+from tests.realkernel.reloads import build_chain
 from tests.support.debian import DebianTree, headers, tree_of
 from tests.support.modules import build
 
@@ -49,7 +50,8 @@ def layout(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) ->
     """The module tree, with our modules built for the kernel that is booted."""
     place = tmp_path_factory.mktemp("realkernel")
     build(place / "built", headers())
-    return lay_out(debian_tree, place / "built", place, seed=SEED, count=DRAWN)
+    build_chain(place / "chain", headers())
+    return lay_out(debian_tree, place / "built", place / "chain", place, seed=SEED, count=DRAWN)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from kmodd.database import Database
 from kmodd.modulefile import Compression
 from tests.realkernel.machine import BOOT_MODULES, database_of, needed_modules, partial_tree
+from tests.realkernel.reloads import lay_out_chain
 from tests.support.compression import SUFFIXES, compress
 from tests.support.debian import DebianTree
 from tests.support.tree import ModuleTree
@@ -38,8 +39,13 @@ class Layout:
     drawn: tuple[str, ...]
 
 
-def lay_out(debian: DebianTree, built: Path, place: Path, *, seed: int, count: int) -> Layout:
-    """Make the tree of our modules, as built for Debian's kernel, and of ``count`` of Debian's."""
+def lay_out(
+    debian: DebianTree, built: Path, chain: Path, place: Path, *, seed: int, count: int
+) -> Layout:
+    """Make the tree of our modules, as built for Debian's kernel, and of ``count`` of Debian's.
+
+    ``chain`` has those of the chain, as built.
+    """
     database = database_of(debian)
     drawn = draw(database, seed, count)
     tree = partial_tree(
@@ -55,6 +61,7 @@ def lay_out(debian: DebianTree, built: Path, place: Path, *, seed: int, count: i
     uploads = place / "uploads"
     shutil.copytree(built, uploads)
     _add_uploads(uploads)
+    lay_out_chain(chain, extra, uploads / "chain")
     listing = (tree.directory / "modules.builtin").read_text()
     (uploads / "builtin").write_text(Path(listing.split()[0]).stem)
     aliases = tree.root / "etc/modprobe.d/kmodd-test.conf"

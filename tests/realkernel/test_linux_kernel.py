@@ -216,6 +216,48 @@ def test_a_daemon_without_the_capability_says_so(real: Outcomes) -> None:
     assert record["health"] == "NOT_SERVING"
 
 
+def test_a_chain_is_upgraded_and_nothing_is_lost_whoever_is_in_the_way(
+    real: Outcomes, emulated: Outcomes
+) -> None:
+    record = real.of("reloads")
+    assert record["load"] == record["again"] == record["unload"] == record["last"] == {}
+    assert {facts[0] for facts in record["upgraded"].values()} == {"old"}
+    in_the_way = {
+        "link2": ["MODULE_IN_USE", "", ""],
+        "link1": ["MODULE_HELD", "hold 1 of backup", ""],
+    }
+    refused = {"link4": ["INVALID_MODULE_FORMAT", "", "from extra/link4.ko"]}
+    stay = dict.fromkeys(in_the_way, "STAYED")
+    go = ["link5", "link4", "link3"]
+    planned, done = record["planned"], record["done"]
+    assert planned == {
+        "fates": {**dict.fromkeys(go, "PLANNED"), **stay},
+        "failures": in_the_way,
+        "given": {"link3": ["level=7"]},
+        "lefts": [],
+        "steps": ["-link5", "-link4", "-link3", "+link3", "+link4", "+link5"],
+    }
+    assert record["untouched"] == record["upgraded"]
+    fates = {**dict.fromkeys(go, "RELOADED"), "link4": "PUT_BACK"}
+    assert done["fates"] == {**fates, **stay}
+    assert done["failures"] == {**in_the_way, **refused}
+    assert done["given"] == planned["given"]
+    old = ("link1", "link2", "link4")
+    assert record["after"] == {
+        link: ["old" if link in old else "current", *facts[1:]]
+        for link, facts in record["untouched"].items()
+    }
+    forced = record["forced"]
+    assert forced["fates"] == {**fates, "link2": "RELOADED", "link1": "RELOADED"}
+    assert forced["failures"] == refused
+    assert record["held"] == {**dict.fromkeys([*go, "link2"], 0), "link1": 1}
+    assert [link for link, facts in record["all"].items() if facts[0] == "old"] == ["link4"]
+    assert record["level"] == {"level": "7"}
+    assert record["lost"]["fates"] == {"link5": "LOST", "link4": "LOST"}
+    assert list(record["left"]) == ["link1", "link2", "link3"]
+    assert emulated.of("reloads") == record
+
+
 OF_CODE = {
     "dependencies": ("log",),
     "parameters": ("log",),

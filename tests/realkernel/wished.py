@@ -48,8 +48,8 @@ def wished(session: Session) -> Record:
     before = main_pid()
     systemctl("restart", "kmodd.service")
     wait_for_another(session, before)
-    _install(extra, "greet.ko.xz", (extra / "greet.ko.xz").read_bytes())
-    _install(extra, "hello.ko", away.read_bytes())
+    install(extra, "greet.ko.xz", (extra / "greet.ko.xz").read_bytes())
+    install(extra, "hello.ko", away.read_bytes())
     _until(lambda: Path("/sys/module/hello").exists())
     TIMES.write_text("8")
     time.sleep(max(0.0, IN_USE - (time.monotonic() - began)))
@@ -74,7 +74,7 @@ def _until(condition: Callable[[], bool]) -> None:
     wait_until(condition, seconds=PATIENCE, pause=0.5)
 
 
-def _install(directory: Path, name: str, content: bytes) -> None:
+def install(directory: Path, name: str, content: bytes) -> None:
     """Put a file in its place as dpkg does."""
     fresh = directory / f"{name}.dpkg-new"
     fresh.write_bytes(content)

@@ -43,6 +43,15 @@ def with_modinfo(module: bytes, contents: bytes) -> bytes:
     return bytes(image) + contents + b"\0"
 
 
+def with_another_build(module: bytes) -> bytes:
+    """Return ``module`` with another build id, as if it had been built of other sources."""
+    section = ModuleFile.parse(module).section(".note.gnu.build-id")
+    assert section is not None
+    image = bytearray(module)
+    image[section.offset + section.size - 1] ^= 0xFF
+    return bytes(image)
+
+
 def with_symbol_in(spec: ModuleSpec, symbol: str, section: int) -> bytes:
     """Return the module with ``symbol`` said to be in the section of that index."""
     return with_symbol(write_module(spec), symbol, 6, "<H", section)
