@@ -229,6 +229,12 @@ def _modprobe(before: list[str], given: "Given", word: str, names: "Names") -> "
     return [MODULE_FILES] if _is_path(word) else names.known(word, given)
 
 
+def _check(before: list[str], given: "Given", word: str, names: "Names") -> "Found":
+    if before:
+        return names.parameters(before[0], given)
+    return [MODULE_FILES] if _is_path(word) else names.known(word, given)
+
+
 def _insmod(before: list[str], given: "Given", _word: str, names: "Names") -> "Found":
     return names.parameters(before[0], given) if before else [MODULE_FILES]
 
@@ -255,6 +261,8 @@ _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "insmod": _insmod,
     "modprobe": _modprobe,
     "rmmod": _loaded,
+    "reload": _loaded,
+    "check": _check,
     "modinfo": _known_or_file,
     "depmod": _depmod,
     "param": _param,
