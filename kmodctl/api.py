@@ -44,6 +44,10 @@ class Api:
         error: "BaseException | None",
         trace: "TracebackType | None",
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the channel, where one was opened."""
         if self._opened is not None:
             self._opened.close()
 

@@ -170,7 +170,9 @@ def _run(invocation: Invocation) -> int:
     parser = command_parser(invocation.command)
     parser.exact = invocation.exact
     with Api(lambda: _channel_to_daemon(invocation)) as daemon:
-        options = CommandOptions(kmod_exact=invocation.exact, daemon=daemon)
+        options = CommandOptions(
+            kmod_exact=invocation.exact, daemon=daemon, socket=invocation.socket
+        )
         options = parser.parse_args(words, options)
         output = _output(invocation, options, parser.prog)
         if getattr(options, "syslog", False):

@@ -46,6 +46,11 @@ class DirectChannel(Channel):
             self._connection.close()
             self._connection = None
 
+    def shut_down(self) -> None:
+        """Have a call that is under way on another thread end with NoDaemonError."""
+        if self._connection is not None:
+            self._connection.shut_down()
+
     def call(self, method: str, request: "Message", response: "type[Response]") -> "Response":
         """Make a call with one request and one response.
 

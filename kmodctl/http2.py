@@ -6,7 +6,15 @@ imported here but what the interpreter has or gets in a fraction of a millisecon
 trusted: all that it can have us keep, or do without an answer in sight, is bounded.
 """
 
-from _socket import AF_UNIX, MSG_NOSIGNAL, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import (
+    AF_UNIX,
+    MSG_NOSIGNAL,
+    SHUT_RDWR,
+    SO_SNDTIMEO,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
 from time import monotonic
 
 from kmodctl.hpack import HEADERS_MAX, HeaderDecoder
@@ -122,6 +130,13 @@ class Http2Connection:
         trace: "TracebackType | None",
     ) -> None:
         self.close()
+
+    def shut_down(self) -> None:
+        """Have a call that is under way on another thread end with ConnectionLostError."""
+        try:
+            self._socket.shutdown(SHUT_RDWR)
+        except OSError:  # it has ended
+            return
 
     def close(self) -> None:
         """End the connection; a call under way is lost."""

@@ -121,11 +121,15 @@ class Output:
 
     def message_line(self, message: "Message") -> None:
         """Print one message of the API as JSON, in a line."""
-        import json
-
         from kmodd.messages.as_json import as_json
 
-        self._print(f"{json.dumps(as_json(message))}\n")
+        self.line(as_json(message))
+
+    def line(self, value: object) -> None:
+        """Print a value as JSON, in a line."""
+        import json
+
+        self._print(f"{json.dumps(value)}\n")
 
     def document(self, value: object) -> None:
         """Print a value as JSON."""

@@ -56,6 +56,7 @@ COMMANDS = (
     "device",
     "ls",
     "new",
+    "dev",
     "completion",
     "help",
 )

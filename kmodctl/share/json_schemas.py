@@ -50,6 +50,21 @@ OWN: Mapping[str, dict[str, Any]] = {
         },
         "required": ["name", "kind", "directory", "files"],
     },
+    "dev event": {
+        "type": "object",
+        "properties": {
+            "event": _NAME,
+            "release": _NAME,
+            "module": _NAME,
+            "leaks": {"type": "array", "items": _NAME},
+            "device": _NAME,
+            "driver": _NAME,
+            "record": {"type": "object"},
+            "seconds": {"type": "object", "additionalProperties": {"type": "number"}},
+            "failure": {"$ref": f"#/$defs/{FAILURE}"},
+        },
+        "required": ["event"],
+    },
 }
 """What is printed that is no message of the API."""
 
@@ -89,10 +104,11 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
     "ls": (("emulation_service.KernelFile",),),
     "new": ("new module",),
+    "dev": ("dev event",),
     "completion": ("completion",),
 }
 """The forms of each command's documents: a message, or in a tuple those that a list may have. For
-dmesg, events and ``state --watch`` a document is a line."""
+dmesg, events, dev and ``state --watch`` a document is a line."""
 
 
 def schemas() -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.support.tree import ModuleTree
 
 SCHEMAS = Path(kmodctl.__file__).parent / "share" / "schemas"
 
-LINES = ("dmesg", "events")
+LINES = ("dev", "dmesg", "events")
 """The commands of which each line is a document."""
 
 WITHOUT = {"help"}

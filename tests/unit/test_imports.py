@@ -96,6 +96,8 @@ CHEAP = {"_socket", "errno", "gc", "itertools"}
         ["completion", "bash"],
         ["complete", "--", "kmodctl", "modprobe", "--sh"],
         ["complete", "--", "kmodctl", "device", ""],
+        ["new", "1st"],
+        ["dev"],
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_told_with_no_library(words: list[str]) -> None:
