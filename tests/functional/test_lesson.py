@@ -4,9 +4,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.debian import headers
@@ -16,17 +18,16 @@ from tests.support.systems import system_of
 ROOT = Path(__file__).parents[2]
 
 
-def pasted(script: str, directory: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a script of the README with the programs that are installed beside this Python."""
+def commands(script: str) -> list[str]:
+    """Return what runs a script of the README with the programs installed beside this Python."""
     programs = Path(sys.executable).parent
-    return subprocess.run(
-        ["sh", "-c", script.replace(".venv/bin/kmodd", str(programs / "kmodd"))],
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(directory), "PATH": f"{programs}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return ["sh", "-c", script.replace(".venv/bin/kmod", str(programs / "kmod"))]
+
+
+def surroundings(directory: Path) -> dict[str, str]:
+    """Return the environment of a script, which has its temporary files in ``directory``."""
+    programs = Path(sys.executable).parent
+    return os.environ | {"TMPDIR": str(directory), "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
 def shown(heading: str) -> str:
@@ -41,32 +42,76 @@ def test_what_there_is_to_try_loads_lists_and_unloads(tmp_path: Path) -> None:
     require_emulator()
     installing, _, rest = shown("Try it").partition("\n")
     assert installing == "python3 -m venv .venv && .venv/bin/pip install -q '.[emulator]' &&"
-    told = pasted(rest, tmp_path)
+    told = subprocess.run(
+        commands(rest),
+        cwd=ROOT,
+        env=surroundings(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert told.returncode == 0, told.stderr
     for line in ("insmod .*/greet.ko", "world +[0-9]+ +0", ".*greet: hello, world", "rmmod greet"):
         assert re.search(rf"^{line} *$", told.stdout, re.MULTILINE), (line, told.stdout)
+
+
+class Lesson:
+    """The lesson as it goes: what it shows, and the source that is edited meanwhile."""
+
+    def __init__(self, process: "subprocess.Popen[str]", source: Path) -> None:
+        self._process = process
+        self._source = source
+
+    def edit(self, old: str, new: str) -> str:
+        """Replace something in the source, and return what is shown until all is quiet."""
+        text = self._source.read_text()
+        assert old in text
+        self._source.write_text(text.replace(old, new))
+        return self.shown()
+
+    def shown(self, until: str = "waits for a save in ") -> str:
+        """Return what is shown up to a line with these words, or the end."""
+        assert self._process.stdout is not None
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line)
+            if until and until in line:
+                break
+        return "".join(lines)
 
 
 def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
     require("gcc", "building modules needs gcc")
     require("make", "building modules needs make")
     require_emulator()
-    found = headers()
-    require(found.name.endswith("-amd64"), "the lesson is for x86-64")
-    assert_lesson(pasted(shown("A first lesson"), tmp_path))
-
-
-def assert_lesson(told: "subprocess.CompletedProcess[str]") -> None:
-    """See that the lesson has shown what the README says."""
-    lines = [re.sub(r"^\[ *[\d.]+\] ", "", line) for line in told.stdout.splitlines()]
-    assert "insmod: ERROR: could not insert module halfway.ko: Input/output error" in told.stderr
-    assert "rmmod: WARNING: leaky leaks 100 bytes of memory, taken in leaky_init+0x" in told.stderr
-    assert "Hello, world: the module is in the kernel" in lines
-    assert "Goodbye, world: the module leaves the kernel" in lines
-    assert [line for line in lines if line.startswith("halfway: gave")] == [
-        "halfway: gave the device numbers back",
-        "halfway: gave the buffer back",
-    ]
+    require(headers().name.endswith("-amd64"), "the lesson is for x86-64")
+    with subprocess.Popen(
+        commands(shown("A first lesson")),
+        cwd=tmp_path,
+        env=surroundings(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            lesson = Lesson(process, tmp_path / "hello/hello.c")
+            assert "hello: hello\n" in lesson.shown()
+            message = 'pr_info("hello\\n");\n\t'
+            refused = lesson.edit(f"{message}return 0;", f"{message}return -EIO;")
+            assert "hello: goodbye\n" in refused
+            assert "ERROR: hello cannot be put in: Input/output error\n" in refused
+            leak = "WARNING: hello leaks 100 bytes of memory, taken in hello_module_init+0x"
+            assert leak in refused
+            mended = lesson.edit("return -EIO;", "kfree(buffer);\n\treturn -EIO;")
+            assert "Input/output error\n" in mended
+            assert "leaks" not in mended
+            lesson.edit("kfree(buffer);\n\treturn -EIO;", "return 0;")
+            os.killpg(process.pid, signal.SIGINT)
+            assert "hello: goodbye\n" in lesson.shown(until="")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def wheels(directory: Path, python: str) -> None:
@@ -95,10 +140,12 @@ def test_what_the_readme_has_works_on_a_bare_debian_13(tmp_path: Path) -> None:
     version = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
     wheels(needed, system.run(["python3", "-c", version], {}).stdout.strip())
     told = system.run(
-        ["sh", "-euc", f"{shown('Try it')}\n{shown('A first lesson')}"],
+        ["sh", "-euc", f"{shown('Try it')}\n{shown('A first lesson').rstrip()} --once"],
         {"clone": clone, "wheels": needed},
         cwd="/tmp/clone",
         environment={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/tmp/wheels"},
     )
     assert "rmmod greet" in told.stdout, told.stderr
-    assert_lesson(told)
+    assert re.search(r"^\[ *[\d.]+\] hello: hello$", told.stdout, re.MULTILINE), told.stderr
+    assert told.stdout.endswith("hello: goodbye\n")
+    assert told.returncode == 0
