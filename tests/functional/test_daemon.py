@@ -147,6 +147,15 @@ def test_kmods_tools_are_kmodctls_in_what_is_run(modules_root: ModuleTree) -> No
     assert names == [*loaded, *loaded, "world", "Module"]
 
 
+def test_what_a_private_daemon_refuses_is_said_once(modules_root: ModuleTree) -> None:
+    """The command says it; the log, which is on the same terminal, need not."""
+    place = ("--root", str(modules_root.root))
+    result = kmodd("run", *place, "--deny", "greet=not here", "--", "kmodctl", "modprobe", "greet")
+    assert result.stderr == "modprobe: ERROR: could not insert 'greet': greet is denied: not here\n"
+    result = kmodd("run", *place, "--log-level", "info", "--", "kmodctl", "modprobe", "nosuch")
+    assert " action=load what=nosuch " in result.stderr
+
+
 def test_what_is_run_within_a_command_belongs_to_its_own_daemon(
     modules_root: ModuleTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
