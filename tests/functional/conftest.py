@@ -3,10 +3,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.systems import download_wheels, system_of
 from tests.support.tree import ModuleTree
 
 TWO_SERVERS = """
@@ -46,3 +48,11 @@ def either(request: pytest.FixtureRequest, admins: Daemon) -> Daemon:
 def public(daemon: Daemon) -> Daemon:
     """Return a daemon of TWO_SERVERS by its other socket."""
     return replace(daemon, socket=daemon.socket.parents[1] / "public" / "kmodd.sock")
+
+
+@pytest.fixture(scope="session")
+def trixie_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip installs with kmodd in a bare Debian 13, as files."""
+    directory = tmp_path_factory.mktemp("wheels")
+    download_wheels(system_of("trixie"), directory)
+    return directory

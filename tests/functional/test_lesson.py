@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,34 +113,18 @@ def test_the_lesson_shows_what_it_says(tmp_path: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wheels(directory: Path, python: str) -> None:
-    """Download what kmodd needs in a system with that version of Python, "3.13"."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extra = project["project"]["optional-dependencies"]["emulator"]
-    wanted = project["project"]["dependencies"] + extra + project["build-system"]["requires"]
-    tags = [f"manylinux{each}_x86_64" for each in ("1", "2010", "2014", "_2_17", "_2_28")]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:"]
-    command += ["--implementation=cp", f"--python-version={python}", "-d", str(directory)]
-    command += [f"--platform={tag}" for tag in tags]
-    answer = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
-    require(answer.returncode == 0, f"cannot download for Python {python}: {answer.stderr.strip()}")
-
-
-def test_what_the_readme_has_works_on_a_bare_debian_13(tmp_path: Path) -> None:
+def test_what_the_readme_has_works_on_a_bare_debian_13(tmp_path: Path, trixie_wheels: Path) -> None:
     git = require("git", "git lists the project's files")
     system = system_of("trixie")
-    clone, needed = tmp_path / "clone", tmp_path / "wheels"
+    clone = tmp_path / "clone"
     listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().split("\0"):
         if (ROOT / name).is_file():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, clone / name)
-    needed.mkdir()
-    version = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
-    wheels(needed, system.run(["python3", "-c", version], {}).stdout.strip())
     told = system.run(
         ["sh", "-euc", f"{shown('Try it')}\n{shown('A first lesson').rstrip()} --once"],
-        {"clone": clone, "wheels": needed},
+        {"clone": clone, "wheels": trixie_wheels},
         cwd="/tmp/clone",
         environment={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/tmp/wheels"},
     )

@@ -8,7 +8,9 @@ written into it later: a command has what it writes into in /tmp.
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from pathlib import Path
 from tests.support.apt import ARCHITECTURE, apt_of, output, sources_of
 from tests.support.debian import CACHE, locked
 from tests.support.require import require
+
+PROJECT = Path(__file__).parents[2]
 
 PACKAGES = ("binutils", "gcc", "libc6-dev", "linux-headers-amd64", "make", "python3-venv")
 """What a lesson in writing modules takes, and an installation of kmodd."""
@@ -43,13 +47,14 @@ class DebianSystem:
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in the system, without a network.
 
-        ``directories`` are had by their names in /tmp; all else that is written is lost.
+        ``directories`` are had by their names in /tmp, or by an absolute path that the system has;
+        all else that is written is lost.
         """
         bwrap = require("bwrap", "a system to run something in needs the package bubblewrap")
         words = [bwrap, "--unshare-all", "--die-with-parent", "--ro-bind", str(self.root), "/"]
         words += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/root"]
         for name, directory in directories.items():
-            words += ["--bind", str(directory), f"/tmp/{name}"]
+            words += ["--bind", str(directory), os.path.join("/tmp", name)]
         plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
         return subprocess.run(
             [*words, "--chdir", cwd, *command],
@@ -73,6 +78,21 @@ def system_of(suite: str, cache: Path = CACHE) -> DebianSystem:
         if not root.exists():
             _make(suite, root)
     return DebianSystem(root, release)
+
+
+def download_wheels(system: DebianSystem, directory: Path) -> None:
+    """Download what kmodd needs in a system, for its version of Python, and to be built there."""
+    version = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    python = system.run(["python3", "-c", version], {}).stdout.strip()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    extra = project["project"]["optional-dependencies"]["emulator"]
+    wanted = project["project"]["dependencies"] + extra + project["build-system"]["requires"]
+    tags = [f"manylinux{each}_x86_64" for each in ("1", "2010", "2014", "_2_17", "_2_28")]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:"]
+    command += ["--implementation=cp", f"--python-version={python}", "-d", str(directory)]
+    command += [f"--platform={tag}" for tag in tags]
+    answer = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
+    require(answer.returncode == 0, f"cannot download for Python {python}: {answer.stderr.strip()}")
 
 
 def _make(suite: str, root: Path) -> None:
