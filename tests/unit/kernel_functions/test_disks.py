@@ -69,12 +69,20 @@ def test_a_disk_is_made_with_its_limits_since_6_9(
     assert kinds(machine) == ["disk"]
 
 
-def test_a_disks_own_memory_is_freed_by_its_driver(machine: Machine) -> None:
+@pytest.mark.parametrize("was_added", [True, False])
+def test_a_disk_that_was_added_ends_with_a_word_to_its_driver(
+    machine: Machine, was_added: bool
+) -> None:
     free = callback(machine)
     disk = run(machine, "__blk_alloc_disk", 0, 0)
     machine.memory.put(disk + OPERATIONS, put_structure(machine, 128, {88: free.address}))
+    if was_added:
+        assert run(machine, "device_add_disk", 0, disk, 0) == 0
+        run(machine, "del_gendisk", disk)
     run(machine, "put_disk", disk)
-    assert (free.calls, free.arguments[0]) == (1, disk)
+    assert free.calls == was_added
+    assert not was_added or free.arguments[0] == disk
+    assert kinds(machine) == []
 
 
 @pytest.mark.parametrize("function", ["set_capacity", "set_capacity_and_notify"])

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks and their queues (block/). Nothing is read or written."""
 
+from dataclasses import dataclass, field
+
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.abi.structures import (
     BLOCK_DEVICE,
@@ -17,6 +19,13 @@ from kmodd.kernel.emulated.machine.machine import Machine
 
 _COUNTERS_MAX = 1024
 _WINDOW_MAX, _DEFLATE_STATE = 15, 8 << 10
+
+
+@dataclass(slots=True)
+class AddedDisks:
+    """The disks that have been added, by their addresses, until they are put."""
+
+    by_address: dict[int, bool] = field(default_factory=dict)
 
 
 def _make_queue(machine: Machine, data: int) -> int:
@@ -74,11 +83,31 @@ def put_disk(machine: Machine, disk: int) -> None:
     if machine.ledger.give("disk", disk) is not None:
         operations = machine.memory.number(disk + DISK.operations)
         last = machine.memory.number(operations + DISK_OPERATIONS.free_disk) if operations else 0
-        if last:
+        # Its driver is told of the end of a disk that was ever added.
+        if _added(machine).pop(disk, None) and last:
             machine.invoke(last, disk)
         for each in (DISK.part0, DISK.queue):
             machine.heap.free(machine.memory.number(disk + each))
         machine.heap.free(disk)
+
+
+def _added(machine: Machine) -> dict[int, bool]:
+    return machine.state(AddedDisks).by_address
+
+
+@function(
+    "int device_add_disk(struct device *parent, struct gendisk *disk, const struct attribute_group"
+    " **groups)"
+)
+def device_add_disk(machine: Machine, _parent: int, disk: int, _groups: int) -> int:
+    machine.ledger.take("added disk", disk)
+    _added(machine)[disk] = True
+    return 0
+
+
+@function("void del_gendisk(struct gendisk *disk)")
+def del_gendisk(machine: Machine, disk: int) -> None:
+    machine.ledger.give("added disk", disk)
 
 
 @function("struct request_queue *blk_mq_init_queue(struct blk_mq_tag_set *set)")

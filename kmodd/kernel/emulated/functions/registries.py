@@ -111,7 +111,6 @@ pairs(
     DCB notifier: int register_dcbevent_notifier(struct notifier_block *nb) / int unregister_dcbevent_notifier(struct notifier_block *nb)
     CXL driver (EBUSY): int __cxl_driver_register(struct cxl_driver *drv, struct module *owner, const char *modname) / void cxl_driver_unregister(struct cxl_driver *drv)
     rtnetlink messages: int __rtnl_register_many(const struct rtnl_msg_handler *handlers, int n) / void __rtnl_unregister_many(const struct rtnl_msg_handler *handlers, int n)
-    added disk: int device_add_disk(struct device *parent, struct gendisk *disk, const struct attribute_group **groups) / void del_gendisk(struct gendisk *disk)
     integrity profile: void blk_integrity_register(struct gendisk *disk, struct blk_integrity *template) / void blk_integrity_unregister(struct gendisk *disk)
     tag set: int blk_mq_alloc_tag_set(struct blk_mq_tag_set *set) / void blk_mq_free_tag_set(struct blk_mq_tag_set *set)
     tag set: int blk_mq_alloc_sq_tag_set(struct blk_mq_tag_set *set, const struct blk_mq_ops *ops, unsigned int queue_depth, unsigned int set_flags)
