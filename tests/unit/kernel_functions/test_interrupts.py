@@ -74,6 +74,7 @@ WRONG = [
     ((LINE, HANDLER, 0, SHARED | COND_SUSPEND | NO_SUSPEND, DEVICE), -errno.EINVAL),
     ((LINE, 0, HANDLER, 0, DEVICE), 0),
     ((LINE, HANDLER, 0, SHARED | COND_SUSPEND, DEVICE), 0),
+    ((0, HANDLER, 0, SHARED, DEVICE), -errno.EBUSY),  # the timer's
 ]
 
 
