@@ -164,6 +164,27 @@ def test_a_resource_that_was_never_added_is_freed_without_its_release(bound: Bou
     assert (release.calls, bound.memory_held()) == (0, [])
 
 
+def test_a_resource_is_found_by_its_release_and_taken_back(bound: Bound) -> None:
+    release, wants = callback(bound.machine), callback(bound.machine, 1)
+    resources = [bound.run("__devres_alloc_node", release.address, 8, 0, 0, 0) for _ in range(4)]
+    for each in resources:
+        bound.run("devres_add", bound.device, each)
+    words = (bound.device, release.address, wants.address, 0xDADA)
+    assert bound.run("devres_find", *words) == resources[3]
+    assert wants.arguments[:3] == (bound.device, resources[3], 0xDADA)
+    assert bound.run("devres_find", bound.device, 0x1234, 0, 0) == 0
+    assert bound.run("devres_remove", *words) == resources[3]
+    assert bound.machine.heap.size(resources[3]) == 8
+    assert bound.run("devres_destroy", *words) == 0
+    assert (release.calls, bound.machine.heap.size(resources[2])) == (0, None)
+    assert bound.run("devres_release", *words) == 0
+    assert (release.calls, release.arguments[:2]) == (1, (bound.device, resources[1]))
+    bound.unbind()
+    assert release.calls == 2
+    assert bound.run("devres_destroy", *words) == -errno.ENOENT
+    assert bound.run("devres_release", *words) == -errno.ENOENT
+
+
 @pytest.mark.parametrize("group", [0, 0x1234])
 def test_a_group_is_released_without_the_rest(bound: Bound, group: int) -> None:
     device = bound.device

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is given back when a device loses its driver (drivers/base/devres.c)."""
 
+import errno
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
@@ -108,6 +109,66 @@ def devres_alloc(machine: Machine, action: int, size: int, *_rest: int) -> int:
 def devres_add(machine: Machine, device: int, resource: int) -> None:
     action = machine.state(UnboundResources).actions.pop(resource, 0)
     _manage(machine, device, Managed(action, resource, is_resource=True))
+
+
+def _find_resource(
+    machine: Machine, device: int, action: int, match: int, data: int
+) -> Managed | None:
+    """Return the youngest resource with that action that ``match`` is content with."""
+    for managed in reversed(tuple(buses_of(machine).managed.get(device, ()))):
+        if not managed.is_resource or managed.action != action:
+            continue
+        if not match or machine.invoke(match, device, managed.data, data) & 0xFFFFFFFF:
+            return managed
+    return None
+
+
+def _take_resource(
+    machine: Machine, device: int, action: int, match: int, data: int
+) -> Managed | None:
+    found = _find_resource(machine, device, action, match, data)
+    if found is not None:
+        buses_of(machine).managed[device].remove(found)
+    return found
+
+
+@function(
+    "void *devres_find(struct device *dev, dr_release_t release, dr_match_t match, void *match_data)"
+)
+def devres_find(machine: Machine, device: int, action: int, match: int, data: int) -> int:
+    found = _find_resource(machine, device, action, match, data)
+    return found.data if found else 0
+
+
+@function(
+    "void *devres_remove(struct device *dev, dr_release_t release, dr_match_t match, void *match_data)"
+)
+def devres_remove(machine: Machine, device: int, action: int, match: int, data: int) -> int:
+    found = _take_resource(machine, device, action, match, data)
+    return found.data if found else 0
+
+
+@function(
+    "int devres_destroy(struct device *dev, dr_release_t release, dr_match_t match, void *match_data)"
+)
+def devres_destroy(machine: Machine, device: int, action: int, match: int, data: int) -> int:
+    """Its action is not called."""
+    found = _take_resource(machine, device, action, match, data)
+    if found is None:
+        return -errno.ENOENT
+    release(machine, found.data)
+    return 0
+
+
+@function(
+    "int devres_release(struct device *dev, dr_release_t release, dr_match_t match, void *match_data)"
+)
+def devres_release(machine: Machine, device: int, action: int, match: int, data: int) -> int:
+    found = _take_resource(machine, device, action, match, data)
+    if found is None:
+        return -errno.ENOENT
+    release_managed(machine, device, [found])
+    return 0
 
 
 @function("void devres_free(void *res)")
