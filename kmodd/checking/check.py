@@ -50,9 +50,10 @@ class _Check:
                 raise
             seen = Observation(unchecked=error.message)
         self.stubbed.update(dict.fromkeys(seen.stubbed))
-        if seen.unchecked or len(seen.failed) != len(attempt.fail):
+        why = _untold(seen, attempt)
+        if why is not None:
             self.untold += 1
-            self.why_untold = self.why_untold or seen.unchecked
+            self.why_untold = self.why_untold or why
             return None
         base = self.bases.get("".join(attempt.devices) if attempt.fail else "")
         self._note(seen, base, attempt)
@@ -60,7 +61,7 @@ class _Check:
 
     def _note(self, seen: Observation, base: Observation | None, attempt: Attempt) -> None:
         self.failed.update((seen.calls[each].name, seen.calls[each].place) for each in seen.failed)
-        for flaw in judge(seen, base):
+        for flaw in judge(seen, base, lambda: self._has_looked(attempt)):
             key: tuple[object, ...] = flaw.kind, flaw.place, flaw.what
             if flaw.kind == "leak":
                 key = flaw.kind, flaw.place, flaw.phase
@@ -69,6 +70,37 @@ class _Check:
                 self.found[key] = replace(known, runs=known.runs + 1)
             elif len(self.found) < FLAWS_MAX:
                 self.found[key] = told_of(flaw, seen, attempt)
+
+    def _has_looked(self, attempt: Attempt) -> bool:
+        """Tell whether the code goes another way behind a call when that fails.
+
+        The runs that are made for that count for none. Where it cannot be told, it is taken to
+        have looked.
+        """
+        paths = []
+        try:
+            for fail in (attempt.fail, ()):
+                wanted = Attempt(fail, attempt.devices, follow=attempt.fail[0])
+                paths.append(self.trials.attempt(self.images, self.parameters, wanted).path)
+            return paths[0] != paths[1] or self._minds_all(attempt)
+        except KernelError as error:
+            if error.reason is not Reason.KERNEL_PANIC:
+                raise
+            return True
+
+    def _minds_all(self, attempt: Attempt) -> bool:
+        """Tell whether a loop does without some of what it asks for, but not without all of it."""
+        base = self.bases["".join(attempt.devices)]
+        call = base.calls[attempt.fail[0]]
+        numbers = tuple(
+            number
+            for number, each in enumerate(base.calls)
+            if (each.name, each.place) == (call.name, call.place)
+        )
+        if len(numbers) == 1:
+            return False
+        seen = self.trials.attempt(self.images, self.parameters, Attempt(numbers, attempt.devices))
+        return seen.result != base.result
 
     def report(self, module: str, left_out: int) -> Report:
         """Return what has been found by now, with the lines of the source."""
@@ -144,6 +176,19 @@ def check(
             waiting.extend(seconds(seen, attempt))
     yield Progress(under_way.runs, under_way.runs)
     yield under_way.report(module, len(waiting))
+
+
+def _untold(seen: Observation, attempt: Attempt) -> str | None:
+    """Return why nothing is to be concluded from a run, None where something is.
+
+    Where nothing was made to fail, code may come to a bad end as what it asked of the kernel is not
+    modelled, or as no device is behind the one that was plugged in.
+    """
+    if seen.unchecked or len(seen.failed) != len(attempt.fail):
+        return seen.unchecked
+    if seen.has_crashed and not attempt.fail and (seen.stubbed or attempt.devices):
+        return next(each.what for each in seen.missteps if each.kind in ("oops", "stuck"))
+    return None
 
 
 def _took(seen: Observation) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run shows to be wrong, beside one in which nothing fails."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kmodd.checking.flaws import FailedCall, Flaw
@@ -13,8 +13,13 @@ ERRNO_LAST, KERNEL_FIRST, KERNEL_LAST = 133, 512, 531
 (include/linux/errno.h)."""
 
 
-def judge(seen: Observation, base: Observation | None) -> Iterator[Flaw]:
-    """Yield what a run shows; ``base`` is the same without a failure, None for that itself."""
+def judge(
+    seen: Observation, base: Observation | None, has_looked: Callable[[], bool]
+) -> Iterator[Flaw]:
+    """Yield what a run shows; ``base`` is the same without a failure, None for that itself.
+
+    ``has_looked`` tells whether the code went another way when the call failed.
+    """
     before = frozenset() if base is None else frozenset(base.missteps)
     failed = tuple(FailedCall(seen.calls[number]) for number in seen.failed)
     for misstep in seen.missteps:
@@ -35,7 +40,7 @@ def judge(seen: Observation, base: Observation | None) -> Iterator[Flaw]:
                 what = f"init returns {seen.result}, which is neither 0 nor below zero"
             yield Flaw("bad result", what, CodePlace(), "init", rule_of("bad result"))
     elif base is not None and len(failed) == 1 and not seen.has_crashed:
-        yield from _judge_result(seen, base, failed[0].call)
+        yield from _judge_result(seen, base, failed[0].call, has_looked)
 
 
 def told_of(flaw: Flaw, seen: Observation, attempt: Attempt) -> Flaw:
@@ -53,14 +58,16 @@ def _is_result(result: int) -> bool:
     return -ERRNO_LAST <= result <= 0 or -KERNEL_LAST <= result <= -KERNEL_FIRST
 
 
-def _judge_result(seen: Observation, base: Observation, call: FailableCall) -> Iterator[Flaw]:
+def _judge_result(
+    seen: Observation, base: Observation, call: FailableCall, has_looked: Callable[[], bool]
+) -> Iterator[Flaw]:
     """Yield what is wrong with a success where a call has failed."""
-    if call.may_be_ignored or not _has_succeeded(seen, call.phase):
+    if call.may_be_ignored or call.is_nested or not _has_succeeded(seen, call.phase):
         return
     if call.phase == "init" and set(seen.held) & set(base.kept) - set(seen.kept):
         what = "init gives back what it has taken, and returns 0"
         yield Flaw("undone", what, call.place, call.phase, rule_of("undone"))
-    elif _is_ignored(seen, base, call):
+    elif _is_ignored(seen, base, call, has_looked):
         what = f"{call.phase} returns 0, though {call.name} has failed"
         yield Flaw("ignored", what, call.place, call.phase, rule_of("ignored"))
 
@@ -71,15 +78,20 @@ def _has_succeeded(seen: Observation, phase: str) -> bool:
     return phase == "probe" and bool(seen.devices) and bool(seen.devices[-1].driver)
 
 
-def _is_ignored(seen: Observation, base: Observation, call: FailableCall) -> bool:
-    """Tell whether nothing but what is done without a failure was done, or less, after it.
+def _is_ignored(
+    seen: Observation, base: Observation, call: FailableCall, has_looked: Callable[[], bool]
+) -> bool:
+    """Tell whether nobody has looked, or who has looked gave up and said nothing of it.
 
-    Who does something else, as a line in the log or another try, has looked; but of what a module
-    cannot do without, a line in the log is not enough.
+    Who then does something else than without a failure, as a line in the log or another try, has
+    seen to it; but of what a module cannot do without, a line in the log is not enough.
     """
     at = seen.failed_at.get(call.phase, 0)
     after, usual = (each.flow.get(call.phase, ())[at:] for each in (seen, base))
-    if call.is_optional:
-        return after == usual and seen.flow.get("exit") == base.flow.get("exit")
-    after, usual = (tuple(filter(None, each)) for each in (after, usual))
-    return after == usual[: len(after)]
+    if not call.is_optional:
+        after, usual = (tuple(filter(None, each)) for each in (after, usual))
+    if after == usual:
+        return not has_looked()
+    # What was taken in the last of these calls, which has failed, is missed in any case.
+    misses = len(base.kept) - len(seen.kept) > 1
+    return not call.is_optional and misses and after == usual[: len(after)]

@@ -32,7 +32,9 @@ class CodePlace:
 class FailableCall:
     """A call of a kernel function that can fail: with what it does (``how``, as C has it), from
     where it was made, in which of the PHASES. The failure of one ``may_be_ignored``; of one that
-    ``is_optional`` a module may do without the thing, but has to look whether it has it.
+    ``is_optional`` a module may do without the thing, but has to look whether it has it. One that
+    ``is_nested`` was made in a function that the kernel has called for something else that the
+    module has asked for, as a driver's probe is while the driver is registered.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FailableCall:
     phase: str
     may_be_ignored: bool = False
     is_optional: bool = False
+    is_nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,13 @@ class Misstep:
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What to try: the numbers of the calls that are to ``fail``, and the ``devices`` to plug in,
-    by their modaliases, and to unplug again.
+    by their modaliases, and to unplug again. ``follow`` is the number of a call of which it is to
+    be told which way the code goes behind it.
     """
 
     fail: tuple[int, ...] = ()
     devices: tuple[str, ...] = ()
+    follow: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,10 @@ class Observation:
     ``calls`` are those that can fail, in order; their numbers are their places, and those in
     ``failed`` did fail. ``flow`` has, for each phase, a number for each call of a kernel function
     and the place that it was made from; ``failed_at`` how many of them there were up to the first
-    that failed. A line of the log is 0 there. ``held`` are numbers for the places where was taken
-    what the module had when the first call failed, ``kept`` what it had when its init ended.
+    that failed. A line of the log is 0 there. ``path`` are the addresses of the code that was run
+    behind the call to ``follow``, up to the next call. ``held`` are numbers for the places where
+    was taken what the module had when the first call failed, ``kept`` for those of what it had when
+    its init ended.
     ``result`` is what the init returned, None where it did not. ``devices`` are as they were once
     they were plugged in. ``unchecked`` says why nothing is to be concluded. ``stubbed`` are the
     functions that were called and are not modelled. ``log`` has the last lines of the kernel's log.
@@ -81,6 +88,7 @@ class Observation:
     failed: tuple[int, ...] = ()
     flow: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     failed_at: Mapping[str, int] = field(default_factory=dict)
+    path: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
     result: int | None = None

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 Wanted = Sequence[tuple[str, int]]
 """Places: a function's name, and how many bytes behind its start an address is that a call from
-there returns to."""
+there returns to; 0 for the function itself."""
 
 
 class SourceLine(NamedTuple):
@@ -87,7 +87,7 @@ def _line_at(
 
     What a header has in line is told as the line that it is called in.
     """
-    at = bisect_left(addresses, address) - 1
+    at = bisect_left(addresses, max(address, start + 1)) - 1
     if at < 0 or addresses[at] < start:
         return None
     _, file, line = rows[at]

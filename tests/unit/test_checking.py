@@ -16,13 +16,18 @@ HERE, THERE = CodePlace("one", "one_init", 0x10), CodePlace("one", "one_init", 0
 BUFFER = FailableCall("__kmalloc", "NULL", HERE, "init")
 CLASS = FailableCall("class_create", "ERR_PTR(-ENOMEM)", THERE, "init")
 LEAK = Misstep("leak", "64 bytes of memory", HERE, "init")
-BASE = Observation((BUFFER, CLASS), flow={"init": (1, 2, 3), "exit": (4, 5)}, kept=(1, 2), result=0)
+BASE = Observation(
+    (BUFFER, CLASS), flow={"init": (1, 2, 3), "exit": (4, 5)}, kept=(1, 2, 3), result=0
+)
 
 Answer = Callable[[Attempt], Observation]
 
 
 class PlayedKernel:
-    """A kernel whose runs come to what a test says; ``asked`` are those that were made."""
+    """A kernel whose runs come to what a test says.
+
+    ``asked`` are those that were made, but for those in which a way is followed.
+    """
 
     why_not_run = ""
 
@@ -31,7 +36,8 @@ class PlayedKernel:
         self.asked: list[Attempt] = []
 
     def attempt(self, _images: Sequence[bytes], _parameters: str, attempt: Attempt) -> Observation:
-        self.asked.append(attempt)
+        if attempt.follow is None:
+            self.asked.append(attempt)
         return self._answer(attempt)
 
     def source_lines(
@@ -130,9 +136,23 @@ def test_what_is_so_without_a_failure_is_not_told_of_each_failure() -> None:
 
 def test_of_a_loop_the_first_calls_and_the_last_fail() -> None:
     loop = replace(BASE, calls=(BUFFER,) * 50)
-    kernel = PlayedKernel(lambda attempt: replace(loop, failed=attempt.fail))
+    kernel = PlayedKernel(
+        lambda attempt: replace(loop, failed=attempt.fail, result=-12 if attempt.fail else 0)
+    )
     checked(kernel)
     assert [each.fail for each in kernel.asked] == [(), (0,), (1,), (49,)]
+
+
+def test_a_loop_that_does_without_some_but_not_without_all_has_looked() -> None:
+    loop = replace(BASE, calls=(BUFFER,) * 4)
+
+    def answer(attempt: Attempt) -> Observation:
+        minds = len(attempt.fail) == 4
+        return replace(loop, failed=attempt.fail, result=-19 if minds else 0)
+
+    assert checked(PlayedKernel(answer)).flaws == ()
+    ignoring = PlayedKernel(lambda attempt: replace(loop, failed=attempt.fail))
+    assert [each.kind for each in checked(ignoring).flaws] == ["ignored"]
 
 
 def test_pairs_are_of_the_calls_that_come_after_a_failure() -> None:
@@ -183,6 +203,34 @@ def test_runs_that_end_the_kernel_or_tell_nothing_are_counted() -> None:
     report = checked(PlayedKernel(answer))
     assert (report.untold, report.why_untold) == (2, "the kernel's process ended")
     assert report.flaws == ()
+
+
+def test_a_crash_may_be_for_what_there_is_not_here() -> None:
+    crashed = Observation(missteps=(Misstep("oops", "BUG", HERE, "probe"),))
+
+    def answer(attempt: Attempt) -> Observation:
+        return crashed if attempt.devices else replace(BASE, failed=attempt.fail, result=-12)
+
+    report = checked(PlayedKernel(answer), devices=["pci:one"])
+    assert (report.untold, report.why_untold, report.devices) == (1, "BUG", ())
+    stubbed = replace(crashed, stubbed=("do_it",))
+    with pytest.raises(KernelError):
+        checked(PlayedKernel(lambda _attempt: stubbed))
+    (flaw,) = checked(PlayedKernel(lambda _attempt: crashed)).flaws
+    assert flaw.kind == "oops"
+
+
+def test_who_goes_another_way_has_looked() -> None:
+    """Also where it calls nothing then that it would not have called."""
+
+    def answer(attempt: Attempt) -> Observation:
+        seen = replace(BASE, failed=attempt.fail, held=(1,), failed_at={"init": 2})
+        if attempt.follow is not None:
+            seen = replace(seen, path=(16, 32) if attempt.fail == (1,) else (16, 48))
+        return seen
+
+    (flaw,) = checked(PlayedKernel(answer)).flaws
+    assert [each.call for each in flaw.failed] == [BUFFER]
 
 
 def test_a_module_that_nothing_can_be_told_of_is_refused() -> None:

@@ -21,7 +21,9 @@ KERNEL_ERRNOS = {"ERESTARTSYS": 512, "ENOTSUPP": 524}
 ERRNO_LAST, KERNEL_FIRST, KERNEL_LAST = 133, 512, 531
 """The last errno of programs, and the first and the last that the kernel has for itself."""
 
-_SHAPE = re.compile(r"NULL|-(?P<plain>E\w+)|ERR_PTR\(-(?P<pointer>E\w+)\)")
+_UNFAILING = set[str]()
+
+_SHAPE = re.compile(r"NULL|false|-(?P<plain>E\w+)|ERR_PTR\(-(?P<pointer>E\w+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def fails(
 ) -> None:
     """Declare with what functions fail; ``names`` are separated by white space.
 
-    ``how`` is "NULL", "-ENOMEM" or "ERR_PTR(-ENOMEM)". Raises ValueError for another.
+    ``how`` is "NULL", "false", "-ENOMEM" or "ERR_PTR(-ENOMEM)". Raises ValueError for another.
     """
     failing = Failing(how, _result(how), may_be_ignored, is_optional, before)
     FAILING.update(dict.fromkeys(names.split(), failing))
@@ -65,7 +67,15 @@ def fails(
 
 def fails_else(how: str, name: str) -> None:
     """Declare with what a function fails of which nobody says so."""
-    FAILING.setdefault(name, Failing(how, _result(how)))
+    if name not in _UNFAILING:
+        FAILING.setdefault(name, Failing(how, _result(how)))
+
+
+def cannot_fail(names: str) -> None:
+    """Declare that functions never fail, though they could say so."""
+    for name in names.split():
+        _UNFAILING.add(name)
+        FAILING.pop(name, None)
 
 
 def gives_back(kinds: str, names: str) -> None:

@@ -138,7 +138,8 @@ def pairs(prototypes: str, what: str = "") -> None:
 
     A line is ``TAKE / GIVE``, or TAKE alone, or ``/ GIVE`` for another form of that. What is taken
     is known by the first parameter of GIVE that TAKE has too, but a notifier by itself; where they
-    have none in common it is only counted. TAKE fails with the first of its errors or -ENOMEM.
+    have none in common it is only counted. TAKE fails with the first of its errors or -ENOMEM,
+    but a notifier is never refused.
     It is called ``what`` where the line does not begin with ``WORDS:``. Both succeed, but for what
     ``WORDS (AGAIN, MISSING):`` says: the errors for what is taken already, and for what is not,
     ``-`` for none. A chain of notifiers has each once (kernel/notifier.c).
@@ -155,7 +156,7 @@ def pairs(prototypes: str, what: str = "") -> None:
         for each in take:
             at = None if key is None else each.position(key)
             _add(Function(each, _taker(label, at, _naming(each), again)))
-            if each.result.size:
+            if each.result.size and key != _NOTIFIER:
                 fails_else(f"-{errno.errorcode[again or errno.ENOMEM]}", each.name)
         for each in give:
             at = None if key is None else each.position(key)

@@ -6,10 +6,10 @@ or a number is taken, a signal has come. That a notifier, an algorithm or a driv
 registered fails as its line in its subsystem's file says.
 """
 
-from kmodd.kernel.emulated.abi.failing import fails, gives_back
-from kmodd.kernel.emulated.abi.structures import PLATFORM_DEVICE
+from kmodd.kernel.emulated.abi.failing import cannot_fail, fails, gives_back
+from kmodd.kernel.emulated.abi.structures import KERNEL_SET, KOBJECT, PLATFORM_DEVICE
 from kmodd.kernel.emulated.functions.devices import device_initialize
-from kmodd.kernel.emulated.functions.kobjects import kobject_init, start
+from kmodd.kernel.emulated.functions.kobjects import forget_name, kobject_init, start
 from kmodd.kernel.emulated.machine.machine import Machine
 
 fails(
@@ -67,7 +67,7 @@ fails(
     __blk_alloc_disk __blk_mq_alloc_disk blk_mq_init_queue blk_mq_alloc_queue
     power_supply_register backlight_device_register hwmon_device_register_with_info
     thermal_zone_device_register thermal_cooling_device_register alloc_anon_inode
-    register_sys_off_handler
+    register_sys_off_handler __tty_alloc_driver
     """,
 )
 fails(
@@ -91,7 +91,7 @@ fails(
     devm_add_action __devm_add_action device_add_disk register_pernet_subsys
     register_pernet_device register_netdev register_netdevice dev_set_name kobject_set_name
     sock_create_kern __sock_create input_register_device proto_register
-    alloc_cpumask_var_node led_trigger_register
+    led_trigger_register
     __cpuhp_setup_state bus_register __class_register class_register
     """,
 )
@@ -118,8 +118,10 @@ fails(
     pcim_iomap_regions pcim_iomap_regions_request_all
     """,
 )
-fails("-ENODEV", "__platform_driver_probe")
-fails("-EEXIST", "device_add platform_device_add cdev_device_add kobject_add kset_register")
+fails(
+    "false", "alloc_cpumask_var_node zalloc_cpumask_var_node alloc_cpumask_var zalloc_cpumask_var"
+)
+fails("-EEXIST", "device_add platform_device_add cdev_device_add kobject_add")
 fails("-EEXIST", "register_key_type tcp_register_congestion_control rtnl_link_register")
 fails("-EEXIST", "__rtnl_link_register")
 fails("-EIO", "dma_set_mask dma_set_coherent_mask")
@@ -163,9 +165,24 @@ def _begin_kobject(machine: Machine, kobject: int, kind: int, *_rest: int) -> No
     kobject_init(machine, kobject, kind)
 
 
+def _refuse_set(machine: Machine, kset: int) -> None:
+    """Free its name, as the kernel does since 6.2 (and 6.1.21)."""
+    start(machine, kset + KERNEL_SET.object)
+    forget_name(machine, kset + KERNEL_SET.object)
+    machine.memory.put(kset + KERNEL_SET.object + KOBJECT.name, 0)
+
+
+fails("-EEXIST", "kset_register", before=_refuse_set)
 fails("-EEXIST", "platform_device_register", before=_begin_platform_device)
 fails("-EEXIST", "kobject_init_and_add", before=_begin_kobject)
 
+
+cannot_fail(
+    """
+    xfrm_register_km rtnl_af_register frontswap_register_ops cgroup_bpf_link_attach
+    attribute_container_register anon_transport_class_register register_restart_handler
+    """
+)
 
 gives_back("cdev", "cdev_del")
 gives_back("misc device", "misc_deregister")

@@ -31,6 +31,8 @@ _SOCK_SIZE = 4096
 _FIRST_ID = 3
 _PRIVATE_MAX = 1 << 20
 _FAMILIES, _SOCKET_TYPES = 46, 11
+_KNOWN_FAMILIES = frozenset({1, 2, 10, 16})
+"""Local, IPv4, IPv6 and netlink sockets, whose insides nobody but the kernel looks at."""
 _OPERATIONS = "name space operations"
 
 
@@ -144,6 +146,8 @@ def sock_create_kern(
         return -errno.EAFNOSUPPORT
     if not 0 <= kind < _SOCKET_TYPES:
         return -errno.EINVAL
+    if family not in _KNOWN_FAMILIES:
+        machine.note_unmodelled("sock_create_kern")
     machine.memory.put(result, _make_socket(machine, space))
     return 0
 

@@ -10,7 +10,8 @@ is done by turns, as with every stack, takes fifty times as long.
 """
 
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import unicorn
@@ -41,6 +42,9 @@ ROOM = 2700 << 20
 """Bytes of addresses that a processor takes: 1.6 GiB for its memory, 1 GiB that the emulator's
 library maps for translations whatever it uses of them, and some for their administration. Where
 they are not to be had, the library ends the process."""
+
+PATH_MAX = 1000
+"""Stretches of code without a jump that are told of, where a way is followed."""
 
 ARGUMENTS = 6
 """Arguments that come in registers (the psABI's; the kernel's functions have no floats)."""
@@ -179,6 +183,23 @@ class X86_64:  # noqa: N801  # its name
         struct.pack_into("<Q", self._mail, trampoline.RESULT, result & _MASK)
         trampoline.SAVED_LAYOUT.pack_into(self._mail, trampoline.SAVED, *trapped.saved)
         return self.run(trampoline.TRAMPOLINE.resume)
+
+    @contextmanager
+    def following(self, path: list[int]) -> Iterator[None]:
+        """Have ``path`` told where each stretch of code begins that is run, up to PATH_MAX."""
+
+        def note(_uc: object, address: int, _size: int, _data: object) -> None:
+            if len(path) < PATH_MAX:
+                path.append(address)
+
+        # What is translated already tells nobody.
+        self.forget_code()
+        hook = self._uc.hook_add(unicorn.UC_HOOK_BLOCK, note)
+        try:
+            yield
+        finally:
+            self._uc.hook_del(hook)
+            self.forget_code()
 
     def run(self, at: int) -> Event:
         """Run from ``at`` to the next event."""

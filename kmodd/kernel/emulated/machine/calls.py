@@ -121,13 +121,20 @@ class SystemCalls:
         while not isinstance(event, Returned):
             if isinstance(event, Trapped):
                 self.now.trap = event
-                event = self._cpu.answer(event, self._serve(event))
+                event = self._answer(event, self._serve(event))
             elif isinstance(event, Ticked):
                 self._tick(event.at)
                 event = self._cpu.run(event.at)
             else:
                 event = self._cpu.run(self._faults.past(event))
         return event.value
+
+    def _answer(self, trapped: Trapped, result: int) -> Event:
+        """Return from a kernel function; where that is tried, note which way the code goes on."""
+        if self._trial is None or not self._trial.take_follows():
+            return self._cpu.answer(trapped, result)
+        with self._cpu.following(self._trial.path):
+            return self._cpu.answer(trapped, result)
 
     def _serve(self, trapped: Trapped) -> int:
         """Do the work of the kernel function that was called."""
@@ -160,7 +167,8 @@ class SystemCalls:
         module, address = self.taker()
         if module != trial.module:
             return None
-        return trial.called(name, address, self.place_of(address), arguments)
+        place, is_nested = self.place_of(address), self.now.depth > 1
+        return trial.called(name, address, place, arguments, is_nested=is_nested)
 
     def _fail(self, failing: Failing, function: Function, arguments: tuple[int, ...]) -> int:
         if failing.before is not None:
@@ -181,7 +189,7 @@ class SystemCalls:
         return SymbolPlace("", "", 0, 0) if image is None else image.find(address)
 
     def _stub(self, name: str, why: str = "") -> int:
-        if self._trial is not None and self.taker()[0] == self._trial.module:
+        if self._trial is not None:
             self._trial.stubbed[name] = None
         self.now.stubbed[name] = None
         return self._stubs.answer(self.taker()[0], name, why)

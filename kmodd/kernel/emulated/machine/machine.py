@@ -149,6 +149,11 @@ class Machine:
             self.forget_memory(start, end - start)
             self.memory.fill(start, end - start)
 
+    def note_unmodelled(self, name: str) -> None:
+        """Note that a function gives something without what is in it elsewhere."""
+        if self.trial is not None:
+            self.trial.stubbed[name] = None
+
     def blame(self, kind: str, what: str) -> None:
         """Note a mistake of the code that is calling, where it is tried."""
         module, address = self.calls.taker()

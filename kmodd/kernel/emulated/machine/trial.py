@@ -50,17 +50,21 @@ _UNTOLD = frozenset({"__might_resched", "__cond_resched", "__might_sleep", "___r
 class Trial:
     """What is tried with ``module``: of its calls that can fail the ones with numbers in ``fail``.
 
-    For who holds the machine, who says where the module took what it is ``holding``. What it comes
-    to know is that of an Observation (kernel/trials.py).
+    For who holds the machine, who says where the module took what it is ``holding``. It ``follows``
+    the code behind the call with the number ``follow``, which it was told of last. What it comes to
+    know is that of an Observation (kernel/trials.py).
     """
 
     module: str
     fail: frozenset[int] = frozenset()
+    follow: int | None = None
     phase: str = ""
     calls: list[FailableCall] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     flow: dict[str, list[int]] = field(default_factory=dict)
     failed_at: dict[str, int] = field(default_factory=dict)
+    path: list[int] = field(default_factory=list)
+    follows: bool = False
     held: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
     holding: Callable[[], tuple[int, ...]] = tuple
@@ -79,7 +83,13 @@ class Trial:
         self.phase = phase
 
     def called(
-        self, name: str, address: int, place: SymbolPlace, arguments: tuple[int, ...]
+        self,
+        name: str,
+        address: int,
+        place: SymbolPlace,
+        arguments: tuple[int, ...],
+        *,
+        is_nested: bool = False,
     ) -> Failing | None:
         """Note a call of the module's; return how it fails where it is to."""
         flow = self.flow.setdefault(self.phase, [])
@@ -99,8 +109,10 @@ class Trial:
                 self.phase,
                 failing.may_be_ignored,
                 failing.is_optional,
+                is_nested,
             )
         )
+        self.follows = number == self.follow
         if number not in self.fail:
             return None
         if not self.failed:
@@ -124,6 +136,11 @@ class Trial:
             self.note("stuck", crash.why, place)
         else:
             self.note("oops", crash.why, place)
+
+    def take_follows(self) -> bool:
+        """Tell whether the way behind the last call is to be followed, and that is over then."""
+        follows, self.follows = self.follows, False
+        return follows
 
     def left(self, what: str, place: SymbolPlace) -> None:
         """Note something that was never given back, and where it was taken."""

@@ -284,7 +284,7 @@ class KernelServer:
 
     def _attempt(self, _kernel: EmulatedKernel, message: Message) -> dict[str, Any]:
         images = read_images(message["fd"], message["sizes"])
-        wanted = Attempt(tuple(message["fail"]), tuple(message["devices"]))
+        wanted = Attempt(tuple(message["fail"]), tuple(message["devices"]), message["follow"])
         return pack_observation(attempt(self._fresh, images, message["parameters"], wanted))
 
     def _fresh(self, trial: Trial, log: KernelLog) -> EmulatedKernel:

@@ -47,6 +47,7 @@ class TrialKernel:
             "parameters": parameters,
             "fail": list(attempt.fail),
             "devices": list(attempt.devices),
+            "follow": attempt.follow,
         }
         fd = memory_file(b"".join(images))
         try:

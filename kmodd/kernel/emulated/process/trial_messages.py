@@ -53,12 +53,14 @@ def pack_observation(seen: Observation) -> dict[str, Any]:
                 PHASES.index(call.phase),
                 call.may_be_ignored,
                 call.is_optional,
+                call.is_nested,
             ]
             for call in seen.calls
         ],
         "failed": list(seen.failed),
         "flow": [[PHASES.index(phase), list(flow)] for phase, flow in seen.flow.items()],
         "failed_at": [[PHASES.index(phase), at] for phase, at in seen.failed_at.items()],
+        "path": list(seen.path),
         "held": list(seen.held),
         "kept": list(seen.kept),
         "result": seen.result,
@@ -86,6 +88,7 @@ def unpack_observation(value: object) -> Observation:
         failed=each(number, get("failed")),
         flow=dict(each(_flow, get("flow"))),
         failed_at=dict(each(_failed_at, get("failed_at"))),
+        path=each(number, get("path")),
         held=each(number, get("held")),
         kept=each(number, get("kept")),
         result=result,
@@ -119,7 +122,7 @@ def _phase(value: object) -> str:
 
 
 def _call(value: object) -> FailableCall:
-    *place, name, how, phase, may_be_ignored, is_optional = listed(value, 8)
+    *place, name, how, phase, may_be_ignored, is_optional, is_nested = listed(value, 9)
     return FailableCall(
         text(name),
         text(how),
@@ -127,6 +130,7 @@ def _call(value: object) -> FailableCall:
         _phase(phase),
         truth(may_be_ignored),
         truth(is_optional),
+        truth(is_nested),
     )
 
 

@@ -36,7 +36,7 @@ def attempt(
     """Load ``images`` into the kernel that ``make`` makes, and try the last; see ``Trials``."""
     *needed, image = images
     log = KernelLog(LOG_LINES)
-    trial = Trial(_name_of(image), frozenset(wanted.fail))
+    trial = Trial(_name_of(image), frozenset(wanted.fail), wanted.follow)
     kernel = make(trial, log)
     devices = []
     try:
@@ -61,6 +61,7 @@ def attempt(
         failed=tuple(trial.failed),
         flow={phase: tuple(flow) for phase, flow in trial.flow.items()},
         failed_at=trial.failed_at,
+        path=tuple(trial.path),
         held=trial.held,
         kept=trial.kept,
         result=trial.result,
