@@ -20,7 +20,7 @@ from kmodctl.styles import BAD, FAINT, GOOD, Styled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import BufferedReader
 
     from kmodctl.api import Api
@@ -77,7 +77,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         runs_max=options.runs,
     )
     try:
-        report = _report(api, name if is_file else "", header)
+        report = report_of(api, name if is_file else "", header)
         if options.junit:
             _write_junit(options.junit, report)
     except OSError as error:
@@ -92,18 +92,29 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     if output.json:
         output.message(report)
     else:
-        _tell(report, output)
+        tell(report, output)
     return 1 if report.findings else 0
 
 
-def _report(api: "Api", path: str, header: "CheckModuleHeader") -> "CheckReport":
-    """Return the report; a file is sent, and a terminal shown how far it is meanwhile."""
+def report_of(
+    api: "Api",
+    path: str,
+    header: "CheckModuleHeader",
+    is_over: "Callable[[], bool]" = lambda: False,
+) -> "CheckReport":
+    """Return the report; a file is sent, and a terminal shown how far it is meanwhile.
+
+    Once it ``is_over``, the check is ended, and the report is empty. Raises CallError, and OSError
+    where the file cannot be read.
+    """
     from kmodctl.progress import draw, wipe
     from kmodd.messages.emulation_service import CheckReport
 
     report, shows = CheckReport(), sys.stderr.isatty()
     try:
         for answer in api.emulation.check_module(_requests(path, header)):
+            if is_over():
+                break
             if answer.report is not None:
                 report = answer.report
             elif answer.progress is not None and shows:
@@ -140,7 +151,8 @@ def _write_junit(path: str, report: "CheckReport") -> None:
         file.write(junit(report))
 
 
-def _tell(report: "CheckReport", output: Output) -> None:
+def tell(report: "CheckReport", output: Output) -> None:
+    """Print what was found, for people."""
     from kmodctl.checking import details, headline, summary
 
     for number, finding in enumerate(report.findings, 1):

@@ -50,6 +50,7 @@ def configure(parser: Parser) -> None:
         metavar="KERNEL",
         help="run a kernel of this kind, as 'kmodd run' has them, whatever daemon there is",
     )
+    add("-c", "--check", action="store_true", help="check each module, as 'kmodctl check' does")
     add("-1", "--once", action="store_true", help="build, put in and take out once, and end")
     add("-v", "--verbose", action="store_true", help="say how long each step took")
     add("directory", metavar="DIR", help="the directory with the sources")
@@ -82,6 +83,7 @@ def _develop(options: CommandOptions, told: "Told") -> None:
     wishes = Wishes(
         options.parameters or [],
         options.devices or [],
+        check=options.check,
         once=options.once,
         verbose=options.verbose,
     )

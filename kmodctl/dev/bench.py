@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 from kmodctl.api import Api
+from kmodctl.commands.check import report_of
 from kmodctl.dev.building import BuiltModule
 from kmodctl.dev.telling import Told
 from kmodctl.errors import CallError, KmodctlError
@@ -13,6 +14,7 @@ from kmodctl.quoting import join_parameters
 from kmodctl.uploading import load_file, sendable
 from kmodd.messages.emulation_service import (
     AddDeviceRequest,
+    CheckModuleHeader,
     ListDevicesRequest,
     RemoveDeviceRequest,
 )
@@ -87,6 +89,25 @@ class Bench:
             return False
         self._inserted.append(module.name)
         return True
+
+    def check(
+        self, module: BuiltModule, parameters: list[str], is_over: Callable[[], bool]
+    ) -> None:
+        """Have a module checked in a kernel of its own, until that ``is_over``; tell the report.
+
+        Raises as ``put_in`` does.
+        """
+        self._told.event("checking", f"{module.name} is checked", module=module.name)
+        header = CheckModuleHeader(
+            file_name=sendable(module.path), parameters=sendable(join_parameters(parameters))
+        )
+        try:
+            report = report_of(self._api, module.path, header, is_over)
+        except CallError as error:
+            self._told.failed(f"{module.name} cannot be checked", error, module.name)
+            return
+        if not is_over():
+            self._told.report(report)
 
     def plug_in(self) -> None:
         """Have the devices that are asked for, those anew that the kernel has no more."""

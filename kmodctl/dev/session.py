@@ -32,16 +32,23 @@ LOOK = 1.0
 class Wishes:
     """What to do with what is built: parameters, as NAME=VALUE, and devices, by their modaliases.
 
-    With ``once`` there is one round.
+    With ``check`` each module is checked, too; with ``once`` there is one round.
     """
 
-    __slots__ = ("devices", "once", "parameters", "verbose")
+    __slots__ = ("check", "devices", "once", "parameters", "verbose")
 
     def __init__(
-        self, parameters: list[str], devices: list[str], *, once: bool, verbose: bool
+        self,
+        parameters: list[str],
+        devices: list[str],
+        *,
+        check: bool,
+        once: bool,
+        verbose: bool,
     ) -> None:
         self.parameters = parameters
         self.devices = devices
+        self.check = check
         self.once = once
         self.verbose = verbose
 
@@ -177,6 +184,9 @@ class Session:
                 break
         bench.plug_in()
         self._parts["in"] = monotonic() - began
+        if self._wishes.check:
+            for module in modules:
+                bench.check(module, parameters[module.name], lambda: self._signals.has_come)
 
     def _connected(self) -> Bench:
         """Return what puts modules into the kernel, whose log is followed from now on."""

@@ -4,10 +4,12 @@
 import sys
 from typing import Any
 
+from kmodctl.commands.check import tell
 from kmodctl.commands.dmesg import line_of
 from kmodctl.errors import CallError, KmodctlError
 from kmodctl.output import Output
 from kmodd.messages.as_json import as_json
+from kmodd.messages.emulation_service import CheckReport
 from kmodd.messages.kernel_log_service import LogRecord
 
 
@@ -46,6 +48,15 @@ class Told:
         if self._output.json:
             named = {"module": module} if module else {}
             self._output.line({"event": "failed", **named, **self._output.failed(error)})
+        sys.stdout.flush()
+
+    def report(self, report: CheckReport) -> None:
+        """Tell what a check has found."""
+        self.has_failed |= bool(report.findings)
+        if self._output.json:
+            self._output.line({"event": "check", "report": as_json(report)})
+        else:
+            tell(report, self._output)
         sys.stdout.flush()
 
     def leaks(self, module: str, leaks: list[str]) -> None:

@@ -60,6 +60,7 @@ OWN: Mapping[str, dict[str, Any]] = {
             "device": _NAME,
             "driver": _NAME,
             "record": {"type": "object"},
+            "report": {"type": "object"},
             "seconds": {"type": "object", "additionalProperties": {"type": "number"}},
             "failure": {"$ref": f"#/$defs/{FAILURE}"},
         },

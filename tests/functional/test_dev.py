@@ -310,6 +310,24 @@ def test_once_tells_by_its_status_whether_all_went_well(
     assert "kmodctl dev: spent: look 0." in ran.errors
 
 
+def test_what_a_check_finds_is_told_behind_the_load(
+    daemon: Daemon, sources: Path, headers: Path
+) -> None:
+    (sources / "some.c").write_text("halfway")
+    words = ("--check", "--param", "answers=1", "--once")
+    with developing(daemon, sources, headers, *words) as running:
+        told = running.until("")
+        assert running.process.wait(START) == 0
+    order = [each["event"] for each in told if each["event"] != "log"]
+    assert order == ["build", "insert", "checking", "check", "remove", "removed"]
+    (report,) = (each["report"] for each in told if each["event"] == "check")
+    assert (report["module"], report["findings"]) == ("halfway", [])
+    assert report["runs"] > 1
+    (sources / "some.c").write_text("leaky")
+    ran = here(daemon, sources, headers, "--check")
+    assert (ran.status, "leaky: " in ran.output) == (1, True)
+
+
 def test_a_directory_without_sources_is_refused(
     daemon: Daemon, sources: Path, headers: Path
 ) -> None:
