@@ -24,17 +24,22 @@ from tests.realkernel.machine import (
     partial_tree,
     power_off,
 )
+from tests.realkernel.package_setup import FOLDERS, add_packages, package_setup
 from tests.realkernel.reloads import reloads
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, run
 from tests.realkernel.service_setup import SYSTEMD, service_setup
 from tests.support.daemon import running_daemon
-from tests.support.debian import DebianTree
+from tests.support.debian import DebianTree, tree_of
 from tests.support.require import require
+from tests.support.systems import system_of
 
 PROJECT = Path(__file__).parents[2]
 
 COMMAND_LINE = "greet.numbers=7,8"
 """What is on the kernel's command line."""
+
+QUIET = "systemd.show_status=false"
+"""What keeps systemd from drawing on the console while it waits."""
 
 PATIENCE = 900.0
 """Seconds for a guest, which takes some 200 of a processor: on a busy machine that is long."""
@@ -94,6 +99,28 @@ def boot_owned(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
 def boot_plain(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
     """Boot the same guest without kmodd."""
     return _boot_with_devices(debian, layout, work, owned=False)
+
+
+def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
+    """Boot a bare system of a suite, in which a package lives; each value that is said is one of
+    the records.
+    """
+    debian, system = tree_of(suite), system_of(suite)
+    folders = (each for each in FOLDERS if (debian.directory / each).is_dir())
+    tree = debian.copy(work / "root", *folders)
+    add_packages(tree, package, work)
+    machine = VirtualMachine(debian.kernel_image, tree, work, system.root, processors=1)
+    guest = machine.boot(
+        tree, [str(SYSTEMD)], seconds=PATIENCE, prepare=package_setup(), arguments=QUIET
+    )
+    log = guest.output / "log"
+    said = guest.output / "said"
+    records: dict[str, Record] = {}
+    if said.exists():
+        for line in said.read_text().splitlines():
+            name, _, value = line.partition("\t")
+            records[name] = {"said": value.split()}
+    return Outcomes(records, guest.console + (log.read_text() if log.exists() else ""))
 
 
 def _boot_with_devices(debian: DebianTree, _layout: Layout, work: Path, *, owned: bool) -> Outcomes:

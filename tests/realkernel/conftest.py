@@ -15,6 +15,7 @@ from tests.realkernel.boots import (
     Outcomes,
     boot_kernel,
     boot_owned,
+    boot_package,
     boot_plain,
     boot_service,
     emulate,
@@ -44,6 +45,9 @@ BOOTS = {
 WITH_DEVICES = ("owned", "plain")
 """Those that need no module of ours, and so run any kernel."""
 
+LIVES = ("bookworm", "trixie")
+"""The suites of Debian's in which the package lives."""
+
 
 @pytest.fixture(scope="session")
 def layout(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) -> Layout:
@@ -72,7 +76,7 @@ def boots(
     """The guests that the tests of this run ask for, two at a time: each keeps one core busy."""
     asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        yield {
+        guests = {
             name: pool.submit(
                 boot,
                 device_tree if name in WITH_DEVICES else debian_tree,
@@ -82,6 +86,11 @@ def boots(
             for name, boot in BOOTS.items()
             if name in asked
         }
+        for suite in LIVES if "life" in asked else ():
+            package = request.getfixturevalue("package")  # made while the others run
+            work = tmp_path_factory.mktemp(suite)
+            guests[suite] = pool.submit(boot_package, suite, package, work)
+        yield guests
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +115,12 @@ def owned(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
 def plain(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
     """What came of the same machine without kmodd."""
     return _awaited(boots["plain"])
+
+
+@pytest.fixture(scope="session", params=LIVES)
+def life(request: pytest.FixtureRequest, boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
+    """What came of the package in a suite of Debian's after the other."""
+    return _awaited(boots[request.param])
 
 
 @pytest.fixture(scope="session")

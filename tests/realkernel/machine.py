@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtual machine that runs Debian's kernel on this machine's files.
 
-QEMU emulates the processor, so no rights are needed. The host's root is shared read-only, with a
-tmpfs over it that takes what the guest writes. The module tree comes with the initial RAM disk
-and is root's there, whoever owns it here.
+QEMU emulates the processor, so no rights are needed. The host's root, or that of another system,
+is shared read-only, with a tmpfs over it that takes what the guest writes. The module tree comes
+with the initial RAM disk and is root's there, whoever owns it here.
 """
 
 import shlex
@@ -20,7 +20,6 @@ from kmodd.database.rebuild import rebuild
 from kmodd.modulefile import ModuleFile
 from kmodd.names import module_name_of_path
 from tests.realkernel.monitor import attended
-from tests.support.debian import DebianTree
 from tests.support.require import require
 from tests.support.tree import ModuleTree
 
@@ -85,15 +84,21 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine:
-    """A guest to boot: a kernel, a tree for it, and a place for what belongs to the boot."""
+    """A guest to boot: a kernel, a tree for it, and a place for what belongs to the boot.
+
+    ``root`` is the system whose files it has; one of its ``processors`` costs less than two where
+    there is little that is done at the same time.
+    """
 
     kernel_image: Path
     tree: ModuleTree
     work: Path
+    root: Path = Path("/")
+    processors: int = 2
 
     def boot(
         self,
-        debian: DebianTree,
+        base: ModuleTree,
         command: Sequence[str],
         *,
         seconds: float,
@@ -103,6 +108,7 @@ class VirtualMachine:
     ) -> Guest:
         """Boot, run ``command`` as the first process, and return when the machine is off.
 
+        What the guest's root stands on is in the tree ``base``.
         ``prepare`` is a shell script that is run before, with the guest's root at /newroot;
         ``arguments`` are added to the kernel's command line. Where it is ``monitored``, the guest
         can have devices plugged in (monitor.py). Raises AssertionError with the end of the console
@@ -111,18 +117,19 @@ class VirtualMachine:
         qemu = require("qemu-system-x86_64", QEMU_NEEDED)
         output = self.work / "out"
         output.mkdir()
-        initrd = self._initial_ram_disk(debian, command, prepare)
+        initrd = self._initial_ram_disk(base, command, prepare)
         console = self.work / "console"
         socket = self.work / "monitor"
         monitor = f"unix:{socket},server=on,wait=off" if monitored else "none"
         process = subprocess.Popen(
             [
                 qemu,
-                *("-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", "2", "-m", MEMORY),
+                *("-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-m", MEMORY),
+                *("-smp", str(self.processors)),
                 *("-nographic", "-no-reboot", "-nic", "none", "-serial", f"file:{console}"),
                 *("-monitor", monitor, "-kernel", str(self.kernel_image), "-initrd", str(initrd)),
                 *("-append", f"console=ttyS0 panic=-1 loglevel=4 {QUICKER} {BUSY} {arguments}"),
-                *("-virtfs", f"{_share('/', 'root')},readonly=on"),
+                *("-virtfs", f"{_share(str(self.root), 'root')},readonly=on"),
                 *("-virtfs", _share(str(output), "out")),
             ],
             stdin=subprocess.DEVNULL,
@@ -137,7 +144,7 @@ class VirtualMachine:
             process.wait()
         return Guest(_end_of(console), output)
 
-    def _initial_ram_disk(self, debian: DebianTree, command: Sequence[str], prepare: str) -> Path:
+    def _initial_ram_disk(self, base: ModuleTree, command: Sequence[str], prepare: str) -> Path:
         busybox = require("busybox", BUSYBOX_NEEDED)
         cpio = require("cpio", "the initial RAM disk is made with cpio")
         files = self.work / "initrd"
@@ -145,11 +152,11 @@ class VirtualMachine:
         (files / "boot").mkdir()
         shutil.copy(busybox, files / "bin/busybox")
         shutil.copytree(self.tree.root, files / "tree", symlinks=True)
-        needed = needed_modules(database_of(debian), BOOT_MODULES)
+        needed = needed_modules(database_of(base), BOOT_MODULES)
         names = [f"{module_name_of_path(path)}.ko" for path in needed]
         for name, path in zip(names, needed, strict=True):
             # Of what distributions compress modules with, busybox reads little.
-            with ModuleFile.open(str(debian.directory / path)) as module:
+            with ModuleFile.open(str(base.directory / path)) as module:
                 (files / "boot" / name).write_bytes(module.image)
         init = files / "init"
         modules = " ".join(names)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bare systems of Debian's suites, with a compiler and a kernel's headers, to run something in.
+"""Bare systems of Debian's suites: with a compiler and a kernel's headers, or to be booted.
 
 mmdebstrap makes one, which is kept in tests/.cache until the suite has another kernel. Nothing is
 written into it later: a command has what it writes into in /tmp.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,8 +22,14 @@ from tests.support.require import require
 
 PROJECT = Path(__file__).parents[2]
 
-PACKAGES = ("binutils", "gcc", "libc6-dev", "linux-headers-amd64", "make", "python3-venv")
+COMPILING = ("binutils", "gcc", "libc6-dev", "linux-headers-amd64", "make", "python3-venv")
 """What a lesson in writing modules takes, and an installation of kmodd."""
+
+BOOTING = ("kmod", "passwd", "python3", "systemd-sysv")
+"""What a guest takes that has kmodd as a service."""
+
+PACKAGES = {"bookworm": BOOTING, "trixie": (*COMPILING, *BOOTING, "dkms")}
+"""What is in a system, where it is not what compiles alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,11 @@ def system_of(suite: str, cache: Path = CACHE) -> DebianSystem:
     require("mmdebstrap", "a bare system of Debian's needs the package mmdebstrap")
     with locked(cache):
         release = apt_of(suite, cache).newest("linux-headers", ARCHITECTURE)
-        root = cache / f"system-{suite}-{release}"
+        packages = PACKAGES.get(suite, COMPILING)
+        digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
+        root = cache / f"system-{suite}-{release}-{digest}"
         if not root.exists():
-            _make(suite, root)
+            _make(suite, packages, root)
     return DebianSystem(root, release)
 
 
@@ -95,7 +104,7 @@ def download_wheels(system: DebianSystem, directory: Path) -> None:
     require(answer.returncode == 0, f"cannot download for Python {python}: {answer.stderr.strip()}")
 
 
-def _make(suite: str, root: Path) -> None:
+def _make(suite: str, packages: Sequence[str], root: Path) -> None:
     """Make the system at ``root``, which appears whole or not at all."""
     work = Path(tempfile.mkdtemp(dir=root.parent, prefix="system-"))
     # A mirror may be as it was some time ago, where the machine's apt takes that.
@@ -104,7 +113,7 @@ def _make(suite: str, root: Path) -> None:
     command = [
         *("mmdebstrap", "--quiet", "--variant=apt", f"--architectures={ARCHITECTURE}"),
         *(f'--aptopt={name} "{value}"' for name, value in settings.items()),
-        *(f"--include={','.join(PACKAGES)}", suite, str(work / "root"), *sources_of(suite)),
+        *(f"--include={','.join(packages)}", suite, str(work / "root"), *sources_of(suite)),
     ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
