@@ -5,7 +5,7 @@ import argparse
 import importlib
 
 BENCHMARKS = (
-    *("calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "listing"),
+    *("calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "kernels", "listing"),
     *("modules", "plan", "storm"),
 )
 
