@@ -349,7 +349,10 @@ class IsolatedKernel:
             for word in last_words:
                 self._log.printk(Level.ERR, word)
             self._log.printk(Level.EMERG, f"---[ end {line} ]---")
-            log.error("the emulated kernel panicked (%s); all its modules are gone", why)
+            if self._tries:
+                log.warning("a kernel in which a module was tried panicked (%s)", why)
+            else:
+                log.error("the emulated kernel panicked (%s); all its modules are gone", why)
             self._short_boots = self._short_boots + 1 if boot.was_short() else 0
             if self._short_boots < SHORT_BOOTS_MAX:
                 # Where the system has no process to give, the next call tries again.
