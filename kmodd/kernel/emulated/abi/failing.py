@@ -18,10 +18,7 @@ Before = Callable[..., Any]
 KERNEL_ERRNOS = {"ERESTARTSYS": 512, "ENOTSUPP": 524}
 """Errnos that the kernel has for itself (include/linux/errno.h)."""
 
-ERRNO_LAST, KERNEL_FIRST, KERNEL_LAST = 133, 512, 531
-"""The last errno of programs, and the first and the last that the kernel has for itself."""
-
-_UNFAILING = set[str]()
+_UNFAILING, _TOLERANT = set[str](), set[str]()
 
 _SHAPE = re.compile(r"NULL|false|-(?P<plain>E\w+)|ERR_PTR\(-(?P<pointer>E\w+)\)")
 
@@ -82,12 +79,15 @@ def gives_back(kinds: str, names: str) -> None:
     """Declare that functions take back one thing of these kinds, which are separated by commas."""
     found = frozenset(each.strip() for each in kinds.split(","))
     for name in names.split():
-        GIVES_BACK[name] = GIVES_BACK.get(name, frozenset()) | found
+        if name not in _TOLERANT:
+            GIVES_BACK[name] = GIVES_BACK.get(name, frozenset()) | found
 
 
-def is_errno(number: int) -> bool:
-    """Tell whether a function of the kernel may return ``number``, which is below zero, as one."""
-    return -number <= ERRNO_LAST or KERNEL_FIRST <= -number <= KERNEL_LAST
+def may_give_nothing(names: str) -> None:
+    """Declare that functions see for themselves whether there is anything to take back."""
+    for name in names.split():
+        _TOLERANT.add(name)
+        GIVES_BACK.pop(name, None)
 
 
 def _result(how: str) -> int:

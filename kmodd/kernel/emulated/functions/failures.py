@@ -6,7 +6,7 @@ or a number is taken, a signal has come. That a notifier, an algorithm or a driv
 registered fails as its line in its subsystem's file says.
 """
 
-from kmodd.kernel.emulated.abi.failing import cannot_fail, fails, gives_back
+from kmodd.kernel.emulated.abi.failing import cannot_fail, fails, gives_back, may_give_nothing
 from kmodd.kernel.emulated.abi.structures import KERNEL_SET, KOBJECT, PLATFORM_DEVICE
 from kmodd.kernel.emulated.functions.devices import device_initialize
 from kmodd.kernel.emulated.functions.kobjects import forget_name, kobject_init, start
@@ -184,6 +184,12 @@ cannot_fail(
     """
 )
 
+may_give_nothing(
+    """
+    bioset_exit mempool_exit list_lru_destroy unregister_shrinker led_classdev_unregister
+    irq_bypass_unregister_consumer component_master_del
+    """
+)
 gives_back("cdev", "cdev_del")
 gives_back("misc device", "misc_deregister")
 gives_back("class", "class_destroy class_unregister")
