@@ -17,6 +17,10 @@ FLAWS_MAX = 200
 """Flaws that are told."""
 
 
+_ERRNOS_FROM = (1 << 64) - 4096
+"""What is above is an errno in a pointer (include/linux/err.h)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How many runs there were, and how many are known of by now."""
@@ -75,14 +79,19 @@ class _Check:
         """Tell whether the code goes another way behind a call when that fails.
 
         The runs that are made for that count for none. Where it cannot be told, it is taken to
-        have looked.
+        have looked: so it is where the call fails in any case.
         """
         paths = []
         try:
             for fail in (attempt.fail, ()):
                 wanted = Attempt(fail, attempt.devices, follow=attempt.fail[0])
                 paths.append(self.trials.attempt(self.images, self.parameters, wanted).path)
-            return paths[0] != paths[1] or self._minds_all(attempt)
+            (_, *failing), (result, *usual) = paths
+            if _is_failure(result, self.bases["".join(attempt.devices)].calls[attempt.fail[0]].how):
+                return True
+            return failing != usual or self._minds_all(attempt)
+        except ValueError:  # the call was not made again
+            return True
         except KernelError as error:
             if error.reason is not Reason.KERNEL_PANIC:
                 raise
@@ -189,6 +198,13 @@ def _untold(seen: Observation, attempt: Attempt) -> str | None:
     if seen.has_crashed and not attempt.fail and (seen.stubbed or attempt.devices):
         return next(each.what for each in seen.missteps if each.kind in ("oops", "stuck"))
     return None
+
+
+def _is_failure(result: int, how: str) -> bool:
+    """Tell whether what a call returned, in 64 bits, is a failure of the kind of ``how``."""
+    if not how.startswith("-"):
+        return not result or result > _ERRNOS_FROM
+    return bool(result >> 31 & 1)
 
 
 def _took(seen: Observation) -> bool:

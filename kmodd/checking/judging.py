@@ -64,7 +64,7 @@ def _judge_result(
     """Yield what is wrong with a success where a call has failed."""
     if call.may_be_ignored or call.is_nested or not _has_succeeded(seen, call.phase):
         return
-    if call.phase == "init" and set(seen.held) & set(base.kept) - set(seen.kept):
+    if call.phase == "init" and _is_undone(seen, base):
         what = "init gives back what it has taken, and returns 0"
         yield Flaw("undone", what, call.place, call.phase, rule_of("undone"))
     elif _is_ignored(seen, base, call, has_looked):
@@ -76,6 +76,15 @@ def _has_succeeded(seen: Observation, phase: str) -> bool:
     if phase == "init":
         return seen.result == 0
     return phase == "probe" and bool(seen.devices) and bool(seen.devices[-1].driver)
+
+
+def _is_undone(seen: Observation, base: Observation) -> bool:
+    """Tell whether what had been taken was given back, and nothing was taken any more.
+
+    Who goes on has only done without a part.
+    """
+    had, has = set(seen.held), set(seen.kept)
+    return bool(had & set(base.kept) - has) and not has - had
 
 
 def _is_ignored(

@@ -75,13 +75,13 @@ class Observation:
     ``calls`` are those that can fail, in order; their numbers are their places, and those in
     ``failed`` did fail. ``flow`` has, for each phase, a number for each call of a kernel function
     and the place that it was made from; ``failed_at`` how many of them there were up to the first
-    that failed. A line of the log is 0 there. ``path`` are the addresses of the code that was run
-    behind the call to ``follow``, up to the next call. ``held`` are numbers for the places where
-    was taken what the module had when the first call failed, ``kept`` for those of what it had when
-    its init ended.
-    ``result`` is what the init returned, None where it did not. ``devices`` are as they were once
-    they were plugged in. ``unchecked`` says why nothing is to be concluded. ``stubbed`` are the
-    functions that were called and are not modelled. ``log`` has the last lines of the kernel's log.
+    that failed. A line of the log is 0 there. ``path`` is what the call to ``follow`` returned, in
+    64 bits, and the addresses of the code that was run behind it, up to the next call. ``held`` are
+    numbers for the places where was taken what the module had when the first call failed, ``kept``
+    for those of what it had when its init ended. ``result`` is what the init returned, None where
+    it did not. ``devices`` are as they were once they were plugged in. ``unchecked`` says why
+    nothing is to be concluded. ``stubbed`` are the functions that were called and are not modelled.
+    ``log`` has the last lines of the kernel's log.
     """
 
     calls: tuple[FailableCall, ...] = ()

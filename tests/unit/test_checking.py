@@ -38,7 +38,10 @@ class PlayedKernel:
     def attempt(self, _images: Sequence[bytes], _parameters: str, attempt: Attempt) -> Observation:
         if attempt.follow is None:
             self.asked.append(attempt)
-        return self._answer(attempt)
+            return self._answer(attempt)
+        seen = self._answer(attempt)
+        success = 0 if seen.calls[attempt.follow].how.startswith("-") else 1 << 40
+        return replace(seen, path=seen.path or (success,))
 
     def source_lines(
         self, _image: bytes, places: Sequence[CodePlace]
@@ -226,11 +229,25 @@ def test_who_goes_another_way_has_looked() -> None:
     def answer(attempt: Attempt) -> Observation:
         seen = replace(BASE, failed=attempt.fail, held=(1,), failed_at={"init": 2})
         if attempt.follow is not None:
-            seen = replace(seen, path=(16, 32) if attempt.fail == (1,) else (16, 48))
+            seen = replace(seen, path=(1, 32) if attempt.fail == (1,) else (1, 48))
         return seen
 
     (flaw,) = checked(PlayedKernel(answer)).flaws
     assert [each.call for each in flaw.failed] == [BUFFER]
+
+
+@pytest.mark.parametrize("result", [0, (1 << 64) - 12])
+def test_a_call_that_fails_in_any_case_is_not_ignored(result: int) -> None:
+    def answer(attempt: Attempt) -> Observation:
+        seen = replace(BASE, failed=attempt.fail, held=(1,), failed_at={"init": 2})
+        return seen if attempt.follow is None else replace(seen, path=(result, 16))
+
+    assert checked(PlayedKernel(answer)).flaws == ()
+
+
+def test_who_gives_up_a_part_and_goes_on_is_right() -> None:
+    seen = replace(BASE, failed_at={"init": 2}, flow={"init": (1, 2, 9, 3)}, held=(1,), kept=(3,))
+    assert found(seen) == []
 
 
 def test_a_module_that_nothing_can_be_told_of_is_refused() -> None:

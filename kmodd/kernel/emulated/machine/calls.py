@@ -34,6 +34,9 @@ DEPTH_MAX = 24
 """How deep modules and kernel may call each other."""
 
 
+_MASK = (1 << 64) - 1
+
+
 @dataclass(slots=True)
 class SystemCall:
     """A system call under way.
@@ -133,6 +136,7 @@ class SystemCalls:
         """Return from a kernel function; where that is tried, note which way the code goes on."""
         if self._trial is None or not self._trial.take_follows():
             return self._cpu.answer(trapped, result)
+        self._trial.path.append(result & _MASK)
         with self._cpu.following(self._trial.path):
             return self._cpu.answer(trapped, result)
 
