@@ -38,6 +38,7 @@ COMMANDS = (
     "reload",
     "static-nodes",
     "tree",
+    "graph",
     "list",
     "search",
     "dmesg",

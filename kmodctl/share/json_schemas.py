@@ -50,6 +50,43 @@ OWN: Mapping[str, dict[str, Any]] = {
         },
         "required": ["name", "kind", "directory", "files"],
     },
+    "graph": {
+        "type": "object",
+        "properties": {
+            "modules": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": _NAME,
+                        "path": _NAME,
+                        "builtin": {"type": "boolean"},
+                        "size_bytes": {"type": "integer"},
+                        "loaded": {"type": "boolean"},
+                        "held": {"type": "boolean"},
+                        "details": {
+                            "type": "object",
+                            "additionalProperties": {"type": "array", "items": _NAME},
+                        },
+                    },
+                    "required": ["name", "path", "builtin", "size_bytes", "loaded", "held"],
+                },
+            },
+            "lines": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "from": _NAME,
+                        "to": _NAME,
+                        "kind": {"enum": ["needs", "before", "after"]},
+                    },
+                    "required": ["from", "to", "kind"],
+                },
+            },
+        },
+        "required": ["modules", "lines"],
+    },
     "dev event": {
         "type": "object",
         "properties": {
@@ -89,6 +126,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "tree": ("database_service.GetDependenciesResponse",),
     "list": (("database_service.FoundModule",),),
     "search": (("database_service.FoundModule",),),
+    "graph": ("graph",),
     "dmesg": ("kernel_log_service.LogRecord",),
     "status": ("daemon_service.GetStatusResponse", ("module_service.GetModuleResponse",)),
     "events": ("module_service.WatchModulesResponse",),
