@@ -118,6 +118,9 @@ def add_services(stage: Path) -> None:
         put(stage / "usr/lib/systemd/system" / source.name, source.read_bytes())
     for kind in ("sysusers.d", "tmpfiles.d"):
         put(stage / "usr/lib" / kind / "kmodd.conf", (SYSTEMD / kind / "kmodd.conf").read_bytes())
+    # systemd's own package has the catalog taken in (its trigger on the directory).
+    catalog = "kmodd.catalog"
+    put(stage / "usr/lib/systemd/catalog" / catalog, (SYSTEMD / catalog).read_bytes())
     for place, source in CONFFILES.items():
         put(stage / place, source.read_bytes())
 
@@ -134,6 +137,8 @@ def add_documents(stage: Path, version: str, epoch: int) -> None:
     shutil.rmtree(share / "man")
     documents = stage / "usr/share/doc/kmodd"
     put(documents / "copyright", (HERE / "copyright").read_bytes())
+    for example in ("grafana-dashboard.json", "kmodd-alerts.yml"):
+        put(documents / "examples" / example, (SYSTEMD / example).read_bytes())
     put(documents / "changelog.gz", packed((PROJECT / "CHANGELOG.md").read_bytes()))
     date = datetime.fromtimestamp(epoch, UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
     entry = (HERE / "changelog.in").read_text().format(version=version, date=date)

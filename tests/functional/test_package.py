@@ -66,6 +66,20 @@ def test_byte_code_is_believed_whenever_it_was_made(contents: Path) -> None:
         assert code.read_bytes()[4:8] == b"\x01\0\0\0", code  # PEP 552: hash-based, not checked
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("usr/lib/systemd/catalog", "kmodd.catalog"),
+        ("usr/share/doc/kmodd/examples", "grafana-dashboard.json"),
+        ("usr/share/doc/kmodd/examples", "kmodd-alerts.yml"),
+    ],
+)
+def test_what_explains_and_watches_the_service_is_there(
+    contents: Path, place: str, name: str
+) -> None:
+    assert (contents / place / name).read_bytes() == (PROJECT / "systemd" / name).read_bytes()
+
+
 def test_settings_are_the_administrators(contents: Path) -> None:
     assert (contents / "DEBIAN/conffiles").read_text() == "/etc/kmodd/kmodd.toml\n"
 
