@@ -69,12 +69,12 @@ def _direct(name: str, database: Tables) -> tuple[str, ...]:
     record = database.module(name)
     if record is None:
         return ()
-    owners = {
-        owner
-        for symbol in record.imports
-        for owner in database.search_symbols(f"symbol:{symbol_key(symbol)}")
-    }
-    return tuple(each.name for each in database.dependencies(name) if each.name in owners)
+    imports = {symbol_key(symbol) for symbol in record.imports}
+    return tuple(
+        each.name
+        for each in database.dependencies(name)
+        if any(symbol in imports for symbol, _ in each.exports)
+    )
 
 
 def _found(names: Sequence[str], database: Tables, config: Config) -> tuple[str, ...]:
