@@ -164,7 +164,7 @@ class Bench:
             return False
         self._show_log()
         leaks = list(answer.leaks)
-        self._told.event("removed", f"{name} is out", module=name, leaks=leaks)
+        self._told.event("removed", "", module=name, leaks=leaks)
         self._told.leaks(name, leaks)
         return True
 

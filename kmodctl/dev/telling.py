@@ -25,10 +25,10 @@ class Told:
         self.has_failed = False
 
     def event(self, event: str, line: str, **facts: Any) -> None:
-        """Tell that something is done, or is about to be."""
+        """Tell that something is done, or is about to be; for people by a ``line``, if any."""
         if self._output.json:
             self._output.line({"event": event, **facts})
-        else:
+        elif line:
             self._output.say(line)
         sys.stdout.flush()
 
