@@ -5,12 +5,14 @@ import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kmodd.errors import KernelError
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.emulated import CoreSymbol, IsolatedKernel, VmlinuxSource
+from kmodd.kernel.emulated.abi.failing import FAILING, GIVES_BACK
 from kmodd.kernel.emulated.abi.function_table import (
     DECLARED,
     DEFAULT_VERSION,
@@ -39,10 +41,12 @@ import kmodd.kernel.emulated.functions.everything  # noqa: E402, F401  # declare
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Leave this process with what was declared, and the functions of 6.1."""
-    before = dict(DECLARED)
+    tables: tuple[dict[str, Any], ...] = (DECLARED, FAILING, GIVES_BACK)
+    before = [dict(each) for each in tables]
     yield
-    DECLARED.clear()
-    DECLARED.update(before)
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
     adopt(DEFAULT_VERSION, "6.1.0", {})
 
 

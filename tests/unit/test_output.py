@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import os
 import pty
 import sys
 
@@ -18,12 +17,15 @@ SHOWN = r"wlan\x1b]0;title\x07\u202e\x0aroot"
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, output: Output, method: str, text: str) -> str:
     """Return what reaches the terminal that is stdout while ``method`` prints ``text``."""
     ours, theirs = pty.openpty()
-    with open(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", terminal)
-        getattr(output, method)(text)
-        terminal.flush()
-        with contextlib.closing(os.fdopen(ours, "rb", buffering=0)) as reader:
-            return reader.read(4096).decode().replace("\r\n", "\n")
+    reached = b""
+    with open(ours, "rb", buffering=0) as reader:
+        with open(theirs, "w", encoding="utf-8") as terminal, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", terminal)
+            getattr(output, method)(text)
+        with contextlib.suppress(OSError):  # EIO, once nobody has the terminal (pty(7))
+            while some := reader.read(4096):
+                reached += some
+    return reached.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("exact", [False, True])
