@@ -9,10 +9,11 @@ each way.
 
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
+from tests.bench.measure import process_tree_seconds
 from tests.support.apt import apt_of
 from tests.support.daemon import wait_until
 from tests.support.debian import CACHE, locked
@@ -54,13 +55,13 @@ def run(repeat: int) -> None:
 def _live(system: RealSystem, spent: Steps, *, is_ours: bool) -> None:
     release = system.sh("ls /lib/modules").strip()
     if not is_ours:
-        _measure(system, release, spent, ENVIRONMENT, ())
+        _measure(system, release, spent, ENVIRONMENT)
         return
     link(system)
     words = system.words(*DAEMON, "--release", release)
     with subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.DEVNULL) as daemon:
         wait_until(lambda: "published" in system.sh("kmodctl status || :", ASKED), seconds=300)
-        _measure(system, release, spent, ENVIRONMENT | ASKED, (daemon.pid,))
+        _measure(system, release, spent, ENVIRONMENT | ASKED, daemon.pid)
         daemon.terminate()
 
 
@@ -69,12 +70,14 @@ def _measure(
     release: str,
     spent: Steps,
     environment: Mapping[str, str],
-    daemon: Sequence[int],
+    daemon: int = 0,
 ) -> None:
     again = ("sh", "-c", f"dpkg -i /packages/linux-*-{release}_*.deb")
     for name, command in {**steps(release), "the kernel is installed": again}.items():
-        done = run_and_count(system.words(*command), environment, daemon)
-        spent.setdefault(name, []).append(done)
+        before = process_tree_seconds(daemon) if daemon else 0.0
+        done = run_and_count(system.words(*command), environment)
+        after = process_tree_seconds(daemon) if daemon else 0.0
+        spent.setdefault(name, []).append(Spent(done.command, after - before, done.clock))
 
 
 def _print_table(ours: Steps, theirs: Steps) -> None:
