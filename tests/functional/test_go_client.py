@@ -2,7 +2,6 @@
 """The program in Go that kmodd-api(7) shows, compiled by Debian's compiler and packages."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.manual import example
 from tests.support.require import require
 
 PROJECT = Path(__file__).parents[2]
-PAGE = PROJECT / "kmodctl/share/man/kmodd-api.7"
 
 PACKAGES = Path("/usr/share/gocode")
 """Where Debian has Go's packages, as sources."""
@@ -56,9 +55,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("go")
     source = work / "src/loader"
     source.mkdir(parents=True)
-    example = re.search(r"^package main\n.*?^\.EE", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert example is not None
-    (source / "main.go").write_text(example[0].removesuffix(".EE").replace("\\-", "-"))
+    (source / "main.go").write_text(example("kmodd-api.7", "package main"))
     (source / "codec.go").write_text(OLD_PROTOBUF)
     protos = sorted(
         path.relative_to(PROJECT / "proto") for path in PROJECT.glob("proto/kmodd/v1/*")
