@@ -103,18 +103,31 @@ def undisturbed(daemon: Daemon) -> Iterator[None]:
         daemon.client() as admin,
         admin.hold("hello"),
         RawConnection(daemon.socket, window=WIDE) as watching,
+        ThreadPoolExecutor(1) as reader,
     ):
         watching.send(frame(Kind.WINDOW_UPDATE, (WIDE - 65535).to_bytes(4, "big")))
         watch = watching.call(WATCH)
         watching.await_answer(watch)
+        told = reader.submit(is_told, watching, watch, b"world")
         before = resident(daemon.process.pid)
         yield
         assert resident(daemon.process.pid) - before < GROWTH
         assert len(admin.list_holds()) == 1
         admin.load("world")
-        for kind, stream, payload in watching.frames():
-            if (kind, stream) == (Kind.DATA, watch) and b"world" in payload:
-                break
+        assert told.result()
+
+
+def is_told(connection: RawConnection, stream: int, word: bytes) -> bool:
+    """Read until a stream tells of something; False where it ends before.
+
+    One who does not read is cut off after a while.
+    """
+    for kind, flags, of, payload in connection.whole_frames():
+        if of == stream and kind == Kind.DATA and word in payload:
+            return True
+        if of == stream and flags & Flag.END_STREAM and kind in (Kind.DATA, Kind.HEADERS):
+            return False
+    return False
 
 
 def is_answered(connection: RawConnection) -> bool:
