@@ -29,7 +29,6 @@ from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel, open_trials
 from kmodd.log_kinds import LogKind, told
-from kmodd.metrics_file import metrics_written
 from kmodd.namespace import AuditTrail, Commands, Namespace, runner
 from kmodd.namespace.checks import Checks
 from kmodd.namespace.load_at_start import load_at_start
@@ -201,9 +200,8 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
                 if not keeper.settle(START_PATIENCE):
                     log.warning("what is wished is still being seen to")
                 servers.started()
-                metrics = parts.metrics(servers.connections)
                 with (
-                    metrics_written(settings.metrics_file, metrics),
+                    _metrics_kept(settings.metrics_file, parts, servers),
                     sealed_in_time(settings, namespace),
                 ):
                     yield Daemon(settings, parts, commands, servers, publish_denials)
@@ -371,6 +369,17 @@ def _keeper(settings: Settings, namespace: Namespace, trees: Trees, kernel: Kern
 def _machine(settings: Settings, kernel: Kernel) -> MachineFacts:
     """Return what wishes may choose by, as it is now."""
     return MachineFacts(kernel.release, os.uname().nodename, dict(settings.labels))
+
+
+def _metrics_kept(
+    path: Path | None, parts: Parts, servers: Servers
+) -> contextlib.AbstractContextManager[None]:
+    """Return what keeps the file of metrics while it is open, where there is to be one."""
+    if path is None:
+        return contextlib.nullcontext()
+    from kmodd.metrics_file import metrics_written
+
+    return metrics_written(path, parts.metrics(servers.connections))
 
 
 def _trees(settings: Settings) -> Trees:

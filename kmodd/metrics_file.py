@@ -61,14 +61,11 @@ class MetricsFile:
 
 
 @contextmanager
-def metrics_written(path: Path | None, metrics: Metrics, period: float = PERIOD) -> Iterator[None]:
-    """While the context is open, keep the file at ``path`` as the metrics are, if there is one.
+def metrics_written(path: Path, metrics: Metrics, period: float = PERIOD) -> Iterator[None]:
+    """While the context is open, keep the file at ``path`` as the metrics are.
 
     They are looked at every ``period`` seconds.
     """
-    if path is None:
-        yield
-        return
     over = threading.Event()
     file = MetricsFile(path, metrics)
 

@@ -8,7 +8,8 @@ It listens where nobody can connect but the daemon itself, which connects each c
 import socket
 import threading
 import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,7 +31,6 @@ from kmodd.service.health import SERVICE as HEALTH_SERVICE
 from kmodd.service.health import HealthService
 from kmodd.service.interceptor import GuardedMethods, Interceptor
 from kmodd.service.kernel_log import KernelLogService
-from kmodd.service.metrics import Metrics
 from kmodd.service.modules import ModuleService
 from kmodd.service.reflection import serve_reflection
 from kmodd.service.resting import RestingServer
@@ -53,6 +53,9 @@ from kmodd.v1 import (
     state_service_pb2,
     state_service_pb2_grpc,
 )
+
+if TYPE_CHECKING:
+    from kmodd.service.metrics import Metrics
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -91,8 +94,10 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.time)
 
-    def metrics(self, connections: Connections) -> Metrics:
+    def metrics(self, connections: Connections) -> "Metrics":
         """Return what is counted and measured of them, and of these connections."""
+        from kmodd.service.metrics import Metrics
+
         return Metrics(
             self.kernel, self.trees, self.namespace, self.keeper, connections, self.began
         )
@@ -160,7 +165,7 @@ class ServedApi:
                 parts.keeper,
                 self._admission,
                 parts.started,
-                parts.metrics(self._admission.connections),
+                partial(parts.metrics, self._admission.connections),
             ),
             server,
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many files this process may have open, and what of that is for connections."""
 
+import os
 import resource
 
 MOST = 1 << 20
@@ -38,3 +39,11 @@ def connections(wanted: int, sockets: int) -> int:
     if limit == resource.RLIM_INFINITY:
         return wanted
     return max(1, min(wanted, (limit - SPARE) // (PER_CONNECTION * sockets)))
+
+
+def entries(directory: str) -> int:
+    """Return how many entries a directory has; of our open files, the one for looking is one."""
+    try:
+        return len(os.listdir(directory))
+    except OSError:  # /proc is not there, or all descriptors are taken
+        return 1

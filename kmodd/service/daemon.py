@@ -4,6 +4,7 @@
 import os
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -12,8 +13,8 @@ from kmodd.access.caller import Role
 from kmodd.access.policy import METHODS
 from kmodd.access.rules import may_call
 from kmodd.desired.findings import Standing
+from kmodd.host.descriptors import entries
 from kmodd.kernel.base import Emulation, Kernel
-from kmodd.messages.daemon_service import GetMetricsResponse
 from kmodd.modulefile.modinfo import common_vermagic
 from kmodd.namespace import Namespace, Origin, Running
 from kmodd.namespace.state_keeper import StateKeeper
@@ -21,13 +22,17 @@ from kmodd.queries.messages import text
 from kmodd.records import replace
 from kmodd.service.admission import Admission
 from kmodd.service.convert import action_name, caller_message, duration, timestamp, tree_message
-from kmodd.service.metrics import Metrics, entries
 from kmodd.service.pages import page_of
 from kmodd.service.view import View
 from kmodd.state import Seal
 from kmodd.trees import Generation, Trees
 from kmodd.v1 import daemon_service_pb2 as pb
 from kmodd.v1 import daemon_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kmodd.service.metrics import Metrics
 
 _KINDS = {"emulated": pb.KERNEL_KIND_EMULATED, "linux": pb.KERNEL_KIND_LINUX}
 
@@ -50,9 +55,12 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         keeper: StateKeeper,
         admission: Admission,
         started: float,
-        metrics: Metrics,
+        metrics: "Callable[[], Metrics]",
     ) -> None:
-        """``started`` is when the daemon started (time.monotonic())."""
+        """``started`` is when the daemon started (time.monotonic()).
+
+        ``metrics`` is called for those who ask for them: a start has no time for it.
+        """
         self._kernel = kernel
         self._trees = trees
         self._namespace = namespace
@@ -146,8 +154,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self, _request: pb.GetMetricsRequest, _context: grpc.ServicerContext
     ) -> bytes:
         """Answer with the metrics."""
-        families = [*self._metrics.families(), *self._metrics.of_process()]
-        return GetMetricsResponse(families=families).encode()
+        return self._metrics().answer()
 
     def ListOperations(  # noqa: N802
         self, request: pb.ListOperationsRequest, _context: grpc.ServicerContext

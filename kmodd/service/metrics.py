@@ -13,12 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from kmodd import __version__
 from kmodd.access.caller import Role
 from kmodd.desired.findings import Standing
+from kmodd.host.descriptors import entries
 from kmodd.kernel.base import Kernel
 from kmodd.kernel.taints import LETTERS
 from kmodd.messages.daemon_service import METRIC_KIND_COUNTER as COUNTER
 from kmodd.messages.daemon_service import METRIC_KIND_GAUGE as GAUGE
 from kmodd.messages.daemon_service import METRIC_KIND_HISTOGRAM as HISTOGRAM
-from kmodd.messages.daemon_service import MetricFamily, MetricLabel, MetricSample
+from kmodd.messages.daemon_service import (
+    GetMetricsResponse,
+    MetricFamily,
+    MetricLabel,
+    MetricSample,
+)
 from kmodd.namespace import Namespace, Origin
 from kmodd.namespace.state_keeper import StateKeeper
 from kmodd.queries.messages import text
@@ -49,6 +55,10 @@ class Metrics:
         self._keeper = keeper
         self._connections = connections
         self._started = started
+
+    def answer(self) -> bytes:
+        """Return all of them as GetMetrics answers, in its bytes."""
+        return GetMetricsResponse(families=[*self.families(), *self.of_process()]).encode()
 
     def families(self) -> Iterator[MetricFamily]:
         """Yield what stays the same while nothing happens."""
@@ -278,11 +288,3 @@ def _first_numbers(path: str) -> list[int]:
             return [int(word) for word in file.readline().split()]
     except OSError:
         return []
-
-
-def entries(directory: str) -> int:
-    """Return how many entries a directory has; of our open files, the one for looking is one."""
-    try:
-        return len(os.listdir(directory))
-    except OSError:  # /proc is not there, or all descriptors are taken
-        return 1

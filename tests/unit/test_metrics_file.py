@@ -121,5 +121,3 @@ def test_it_is_kept_for_as_long_as_the_daemon_runs(numbers: Numbers, path: Path)
         numbers.number = 7
         wait_until(lambda: samples(path)["kmodd_number"] == 7)
     assert os.listdir(path.parent) == []
-    with metrics_written(None, numbers.as_metrics()):
-        assert os.listdir(path.parent) == []
