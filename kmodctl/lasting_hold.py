@@ -39,7 +39,7 @@ class LastingHold:
         while True:
             self._hold.lost.wait()
             failure = self._hold.failure
-            if not _is_of_the_daemon(failure):
+            if not is_of_the_daemon(failure):
                 self._warn(f"the hold is lost: {failure}")
                 return
             self._warn(f"the hold is lost until the daemon is there again: {failure}")
@@ -52,7 +52,7 @@ class LastingHold:
             try:
                 hold = self._take()
             except KmodctlError as error:
-                if _is_of_the_daemon(error):
+                if is_of_the_daemon(error):
                     continue
                 self._warn(f"the hold cannot be taken again: {error}")
                 return False
@@ -64,7 +64,7 @@ class LastingHold:
         return False
 
 
-def _is_of_the_daemon(failure: KmodctlError | None) -> bool:
+def is_of_the_daemon(failure: KmodctlError | None) -> bool:
     """Tell whether there is only no daemon."""
     if isinstance(failure, CallError):
         return failure.reason in OF_THE_DAEMON

@@ -37,7 +37,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         if output.json:
             output.message_line(message)
         else:
-            for pieces in _lines(message):
+            for pieces in event_lines(message):
                 output.data(*pieces)
         if options.follow:
             sys.stdout.flush()
@@ -74,7 +74,7 @@ def _followed(api: "Api", output: Output) -> "Iterator[pb.WatchModulesResponse]"
             output.warning(f"events are missing here: {error.message}")
 
 
-def _lines(message: "pb.WatchModulesResponse") -> "Iterator[tuple[str | Styled, ...]]":
+def event_lines(message: "pb.WatchModulesResponse") -> "Iterator[tuple[str | Styled, ...]]":
     """Yield a line, in pieces, for each thing that a message tells."""
     from kmodd.messages.module_service import ModuleChanges
     from kmodd.messages.well_known import Timestamp

@@ -66,11 +66,11 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         output.pass_on(step.output, step.error_output)
         output.leaks(step.module, step.leaks)
     for module in answer.modules:
-        _tell(module, output)
+        tell_fate(module, output)
     return status
 
 
-def _tell(module: "ReloadedModule", output: Output) -> None:
+def tell_fate(module: "ReloadedModule", output: Output) -> None:
     """Say what is not as it was to be."""
     from kmodd.messages.module_service import RELOAD_FATE, RELOAD_FATE_LOST, RELOAD_FATE_PUT_BACK
 

@@ -14,13 +14,18 @@ from tests.support.daemon import START
 
 
 def run_at_terminal(
-    words: Sequence[str], environment: dict[str, str], *, lines: int = 24, typed: bytes = b""
+    words: Sequence[str],
+    environment: dict[str, str],
+    *,
+    lines: int = 24,
+    typed: bytes = b"",
+    awaited: bytes = b"",
 ) -> tuple[str, int]:
     """Run ``python -m kmodctl`` with all streams at a terminal of ``lines`` lines of 80 columns.
 
-    ``typed`` is on the keyboard before it starts. Returns what the screen was sent, with line ends
-    as programs write them, and the exit status. Variables that choose colours or a pager are only
-    those of ``environment``.
+    ``typed`` is on the keyboard before it starts, or once the screen was sent ``awaited``. Returns
+    what the screen was sent, with line ends as programs write them, and the exit status. Variables
+    that choose colours or a pager are only those of ``environment``.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 80, 0, 0))
@@ -34,9 +39,11 @@ def run_at_terminal(
         stderr=theirs,
     )
     os.close(theirs)
-    os.write(ours, typed)
     seen = b""
     while True:
+        if typed and awaited in seen:
+            os.write(ours, typed)
+            typed = b""
         try:
             part = os.read(ours, 65536)
         except OSError:  # EIO: nobody has the terminal any more

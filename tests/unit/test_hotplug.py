@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kmodctl.commands.events import _lines
+from kmodctl.commands.events import event_lines
 from kmodd.access.caller import DAEMON
 from kmodd.config.udev_rules import PLAIN_RULE, read_driver_rule
 from kmodd.daemon import running
@@ -154,7 +154,7 @@ def test_a_client_is_told_for_which_device_it_was(tmp_path: Path, trail: Path) -
         finished = next(each for each in watch.take(0) if each.finished)
     message = _event("epoch", finished, View(DAEMON, DAEMONS_OWN))
     assert (message.operation.origin, message.operation.device) == ("hotplug", "/devices/new")
-    (pieces,) = _lines(WatchModulesResponse.decode(message.SerializeToString()))
+    (pieces,) = event_lines(WatchModulesResponse.decode(message.SerializeToString()))
     assert ": load greet, for hotplug /devices/new, loaded greet, " in str(pieces[1])
 
 
