@@ -42,6 +42,7 @@ COMMANDS = (
     "list",
     "search",
     "dmesg",
+    "top",
     "status",
     "events",
     "operations",

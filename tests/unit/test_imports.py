@@ -35,6 +35,7 @@ COSTLY = [
     "socket",
     "subprocess",
     "tempfile",
+    "textual",
     "threading",
     "typing",
     "unicorn",
@@ -179,12 +180,14 @@ print(*sys.modules)
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["modprobe", "--help"], ["completion", "zsh"], []]
+    "words",
+    [["--help"], ["--version"], ["modprobe", "--help"], ["completion", "zsh"], ["top", "-h"], []],
 )
-def test_help_version_and_completion_never_import_grpc(words: list[str]) -> None:
+def test_help_version_and_completion_import_neither_grpc_nor_an_extra(words: list[str]) -> None:
     loaded = modules_after(f"from kmodctl.cli import main; main({words!r})")
     assert "kmodctl.cli" in loaded
-    assert not [name for name in loaded if name.partition(".")[0] in ("grpc", "google")]
+    costly = ("grpc", "google", "textual", "rich", "elftools", "unicorn")
+    assert not [name for name in loaded if name.partition(".")[0] in costly]
 
 
 def test_without_a_daemon_grpc_is_not_imported_either() -> None:
