@@ -10,8 +10,6 @@ and pyelftools is installed. The kernel that the daemon serves is not touched. T
 when something was found, and when the module cannot be checked.
 """
 
-import sys
-
 from kmodctl.errors import CallError
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions, Parser
@@ -107,21 +105,20 @@ def report_of(
     Once it ``is_over``, the check is ended, and the report is empty. Raises CallError, and OSError
     where the file cannot be read.
     """
-    from kmodctl.progress import draw, wipe
+    from kmodctl.progress import Bar
     from kmodd.messages.emulation_service import CheckReport
 
-    report, shows = CheckReport(), sys.stderr.isatty()
+    report, bar = CheckReport(), Bar("runs")
     try:
         for answer in api.emulation.check_module(_requests(path, header)):
             if is_over():
                 break
             if answer.report is not None:
                 report = answer.report
-            elif answer.progress is not None and shows:
-                draw(answer.progress.runs_done, answer.progress.runs_total, "runs")
+            elif answer.progress is not None:
+                bar.draw(answer.progress.runs_done, answer.progress.runs_total)
     finally:
-        if shows:
-            wipe()
+        bar.wipe()
     return report
 
 

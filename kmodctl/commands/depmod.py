@@ -7,7 +7,6 @@ no daemon and is done with the caller's own rights.
 """
 
 import os
-import sys
 
 from kmodctl.errors import CallError
 from kmodctl.output import Output
@@ -152,19 +151,13 @@ def run_private(options: CommandOptions, output: Output) -> int:
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Have the daemon rebuild, and wait."""
-    shows = sys.stderr.isatty()
     release = options.words[0] if options.words else ""
     try:
-        tree = _rebuilt(release, api, shows=shows)
+        tree = _rebuilt(release, api)
     except CallError as error:
         _complain(error, output)
         output.failure(error)
         return 1
-    finally:
-        if shows:
-            from kmodctl.progress import wipe
-
-            wipe()
     for line in tree.warnings:
         output.say(line)
     if output.json:
@@ -172,18 +165,20 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     return 0
 
 
-def _rebuilt(release: str, api: "Api", *, shows: bool) -> "Tree":
+def _rebuilt(release: str, api: "Api") -> "Tree":
     """Have the daemon rebuild; a terminal is shown how far it is meanwhile."""
+    from kmodctl.progress import Bar
     from kmodd.messages.database_service import RebuildDatabaseRequest, Tree
 
-    tree = Tree()
-    for answer in api.databases.rebuild_database(RebuildDatabaseRequest(release=release)):
-        if answer.tree is not None:
-            tree = answer.tree
-        elif answer.progress is not None and shows:
-            from kmodctl.progress import draw
-
-            draw(answer.progress.files_read, answer.progress.files_total, "modules")
+    tree, bar = Tree(), Bar("modules")
+    try:
+        for answer in api.databases.rebuild_database(RebuildDatabaseRequest(release=release)):
+            if answer.tree is not None:
+                tree = answer.tree
+            elif answer.progress is not None:
+                bar.draw(answer.progress.files_read, answer.progress.files_total)
+    finally:
+        bar.wipe()
     return tree
 
 

@@ -2,13 +2,12 @@
 """Who needs whom, asked of a daemon: modules with what is told of them, and the lines between."""
 
 import os
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from kmodctl.api import Api
 from kmodctl.errors import CallError
-from kmodctl.progress import draw, wipe
+from kmodctl.progress import Bar
 from kmodd.messages.database_service import (
     FindModulesRequest,
     GetDependenciesRequest,
@@ -157,13 +156,12 @@ def _tell_details(api: Api, graph: Graph, release: str) -> None:
 
 def _with_progress(names: list[str], what: str) -> "Iterable[str]":
     """Yield the names; a terminal is shown how far that is where there are many."""
-    shows = len(names) > 100 and sys.stderr.isatty()
+    bar = Bar(what)
     for done, name in enumerate(names):
-        if shows and done % 25 == 0:
-            draw(done, len(names), what)
+        if len(names) > 100 and done % 25 == 0:
+            bar.draw(done, len(names))
         yield name
-    if shows:
-        wipe()
+    bar.wipe()
 
 
 def document(graph: Graph) -> dict[str, Any]:

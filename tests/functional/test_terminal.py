@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kmodctl's own commands do for a person at a terminal: colours, and a pager."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,11 @@ def test_less_shows_one_screen_and_starts_nothing(daemon: Daemon, tmp_path: Path
 def test_kmods_tools_print_as_kmod_does(daemon: Daemon, words: tuple[str, ...]) -> None:
     shown = at_terminal(daemon, *words, lines=2, PAGER="false")
     assert shown == daemon.kmodctl(*words).stdout
+
+
+def test_a_check_shows_how_far_it_is_and_then_what_it_found(daemon: Daemon) -> None:
+    shown = at_terminal(daemon, "check", "world")
+    bars, end, found = shown.rpartition("\r\x1b[K")
+    assert re.search(r"\[=* *\] \d+/\d+ runs, \d+/s", bars)
+    assert end
+    assert found.startswith("world: ")
