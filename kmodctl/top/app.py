@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar
 
+from grpc.aio import UsageError
 from rich.text import Text
 from textual import on, work
 from textual.app import App, ComposeResult
@@ -16,6 +17,7 @@ from kmodctl.aio import AsyncHeldModules, Client
 from kmodctl.commands.dmesg import line_of
 from kmodctl.commands.events import event_lines
 from kmodctl.errors import KmodctlError
+from kmodctl.lasting_hold import is_of_the_daemon
 from kmodctl.output import shown_name
 from kmodctl.styles import Styled
 from kmodctl.top import deeds
@@ -169,6 +171,10 @@ class Top(App[None]):
     def listed(self, modules: list[Module], holds: list[Hold]) -> None:
         """Show the modules."""
         self._rows, self._holds = rows_of(modules, holds), holds
+        for name, held in [*self._own.items()]:
+            if held.lost.is_set() and not is_of_the_daemon(held.failure):
+                del self._own[name]
+                self.say([f"WARNING: the hold of {name} is lost: {held.failure}"])
         self._tell_rows()
 
     def happened(self, event: WatchModulesResponse) -> None:
@@ -231,17 +237,17 @@ class Top(App[None]):
     @work(exclusive=True, group="details")
     async def _tell_details(self) -> None:
         """Show what there is to tell of the module that the cursor is on."""
-        row, client = self._table.row, self.following.client
         if not self._beside.has_class("shown"):
             return
-        if row is None or client is None:
-            self._details.update("")
-            return
         await asyncio.sleep(DETAILS_PAUSE)
-        try:
-            self._details.update(await details(client, row, self._who.methods))
-        except KmodctlError as error:
-            self._details.update(as_line(refusal(error)))
+        row, client = self._table.row, self.following.client
+        if row is None:
+            self._details.update("")
+        elif client is not None:
+            try:
+                self._details.update(await details(client, row, self._who.methods))
+            except (KmodctlError, UsageError) as error:
+                self._details.update(as_line(refusal(error)))
 
     @on(DataTable.RowHighlighted)
     def _on_other_row(self) -> None:
@@ -340,7 +346,7 @@ class Top(App[None]):
             return
         try:
             known = await deeds.settable(client, name)
-        except KmodctlError as error:
+        except (KmodctlError, UsageError) as error:
             self.say([refusal(error)])
             return
         if not known:
@@ -387,7 +393,7 @@ class Top(App[None]):
             try:
                 if client is not None:
                     await (await deeds.hold(client, name, self._own)).do()
-            except KmodctlError as error:
+            except (KmodctlError, UsageError) as error:
                 self.say([f"{refusal(error)}; {name} is not held any more"])
 
     def _module_name(self) -> str:
@@ -401,7 +407,7 @@ class Top(App[None]):
             return []
         try:
             return [each.name async for each in client.find_modules(descriptions=False)]
-        except KmodctlError:  # then they are typed
+        except (KmodctlError, UsageError):  # then they are typed
             return []
 
     async def _do(self, plan: Callable[[Client], Awaitable[deeds.PlannedDeed]]) -> None:
@@ -412,14 +418,16 @@ class Top(App[None]):
                 self.say(["ERROR: there is no daemon"])
                 return
             planned = await plan(client)
-            if await self.push_screen_wait(Question(planned.question, planned.lines)):
+            if not await self.push_screen_wait(Question(planned.question, planned.lines)):
+                return
+            if client is not self.following.client:
+                self.say(["ERROR: the daemon has gone meanwhile, nothing was done"])
+            else:
                 self._toast(await planned.do())  # the operation is among the events
         except deeds.RefusedError as refused:
             self.say(refused.lines)
-        except KmodctlError as error:
+        except (KmodctlError, UsageError, UnicodeEncodeError) as error:
             self.say([refusal(error)])
-        except UnicodeEncodeError as error:
-            self.say([f"ERROR: not UTF-8: {error.object!r}"])
         self.following.look()
 
 

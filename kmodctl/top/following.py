@@ -68,7 +68,7 @@ class Following:
         self._stale = asyncio.Event()
         self._epoch, self._revision = "", 0
         self._boot, self._sequence = "", 0
-        self._has_told = False
+        self._is_missed = False
 
     def look(self) -> None:
         """Have the modules listed anew."""
@@ -82,12 +82,12 @@ class Following:
                     await self._follow_one(client)
             except* KmodctlError as errors:
                 self._tell_gone(errors.exceptions[0])
-            self.client = None
             await asyncio.sleep(PAUSE)
 
     def _tell_gone(self, why: BaseException) -> None:
-        if self.client is not None or not self._has_told:
-            self._has_told = True
+        """Tell once that there is no daemon, however often one is looked for."""
+        if not self._is_missed:
+            self._is_missed = True
             self._told.gone(str(why))
 
     async def _follow_one(self, client: Client) -> None:
@@ -96,17 +96,20 @@ class Following:
         may = who.methods.__contains__
         if may(STATUS):
             self._status = plain(GetStatusResponse, await client.status())
-        self.client = client
+        self.client, self._is_missed = client, False
         self._told.arrived(who, self._status)
         self._stale.set()
-        async with asyncio.TaskGroup() as tasks:
-            for follow, is_told in (
-                (lambda: self._list(client, holds=may(HOLDS)), may(LIST)),
-                (lambda: self._watch(client), may(WATCH) and may(STATUS)),
-                (lambda: self._read_log(client), may(LOG)),
-            ):
-                if is_told:
-                    tasks.create_task(self._kept_up(follow))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for follow, is_told in (
+                    (lambda: self._list(client, holds=may(HOLDS)), may(LIST)),
+                    (lambda: self._watch(client), may(WATCH) and may(STATUS)),
+                    (lambda: self._read_log(client), may(LOG)),
+                ):
+                    if is_told:
+                        tasks.create_task(self._kept_up(follow))
+        finally:
+            self.client = None
 
     async def _kept_up(self, follow: Callable[[], Awaitable[None]]) -> None:
         """Follow one thing, and begin anew where that breaks off while the daemon lives."""
@@ -155,6 +158,14 @@ class Following:
             self._told.logged(plain(LogRecord, record))
 
 
-def refusal(error: KmodctlError) -> str:
-    """Return a failure as kmodctl words it, as its line begins."""
-    return f"ERROR: {error.message if isinstance(error, CallError) else error}"
+def refusal(error: Exception) -> str:
+    """Return a failure as kmodctl words it; grpc's UsageError is that of a closed client."""
+    match error:
+        case CallError():
+            return f"ERROR: {error.message}"
+        case KmodctlError():
+            return f"ERROR: {error}"
+        case UnicodeEncodeError():
+            return f"ERROR: not UTF-8: {error.object!r}"
+        case _:
+            return "ERROR: the daemon has gone meanwhile"

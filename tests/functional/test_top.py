@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from kmodctl.commands.top import run
 from kmodctl.output import Output
@@ -74,8 +75,13 @@ class Seen:
     async def press(self, *keys: str) -> None:
         await self._pilot.press(*keys)
 
+    async def click(self, what: str) -> None:
+        await self._pilot.click(what)
+
     async def type(self, text: str) -> None:
-        await self._pilot.press(*text, "enter")
+        """Have a line in the field that asks for one."""
+        self.app.screen.query_one(Input).value = text
+        await self.press("enter")
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds."""
@@ -172,13 +178,17 @@ def test_an_admin_does_all_there_is_to_do_after_a_question(daemon: Daemon) -> No
         assert "kmodctl top" in daemon.kmodctl("hold", "--list").stdout
         await seen.press("q")
         await seen.until_asked("Quit?", "lets go of greet")
-        await seen.press("n")
+        await seen.click("#no")
         await seen.press("r")
         await seen.until_shown("ERROR: greet stayed: ")
         await seen.press("h")
         await seen.until_asked("Let go of greet?")
-        await seen.agree()
+        await seen.click("#yes")
         await seen.until(lambda: daemon.kmodctl("hold", "--list").stdout == "")
+        await seen.press_until_asked("h")
+        await seen.agree()
+        daemon.kmodctl("hold", "--end", "2")
+        await seen.until_shown("WARNING: the hold of greet is lost: ")
 
         with daemon.client() as other, other.hold("greet", note="another's") as held:
             await seen.until(lambda: "e End" in seen.footer)
