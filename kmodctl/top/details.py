@@ -25,7 +25,7 @@ FEW = 6
 
 async def details(client: Client, row: Row, methods: Collection[str]) -> Text:
     """Return all that the caller may know of a loaded module; why not, where a call fails."""
-    text = shown(row.name, "bold", wraps=True)
+    text = Text().append(shown(row.name, "bold"))
     lines: list[Text] = []
     parameters: list[Parameter] = []
     try:
@@ -48,7 +48,7 @@ async def details(client: Client, row: Row, methods: Collection[str]) -> Text:
 
 
 def _fact(name: str, value: str) -> Text:
-    return shown(f"{name}: ", "dim").append(shown(value)) if value else Text()
+    return Text().append(shown(f"{name}: ", "dim")).append(shown(value)) if value else Text()
 
 
 def _state(answer: GetModuleResponse) -> Iterator[tuple[str, str]]:
@@ -80,10 +80,9 @@ async def _said(client: Client, name: str) -> list[tuple[str, str]]:
 
 def _parameter(parameter: Parameter) -> Text:
     value = "?" if parameter.value is None else parameter.value
-    line = shown("parameter: ", "dim").append(shown(f"{parameter.name}={value}"))
-    facts = " ".join(filter(None, (f"({parameter.type})" * bool(parameter.type), "")))
-    about = f" {facts} {parameter.description}".rstrip()
-    return line.append(shown(about, "dim")) if about else line
+    kind = f"({parameter.type})" if parameter.type else ""
+    about = " ".join(filter(None, (kind, parameter.description)))
+    return _fact("parameter", f"{parameter.name}={value} {about}".rstrip())
 
 
 async def _needs(client: Client, name: str) -> list[tuple[str, str]]:

@@ -59,7 +59,8 @@ class LoadedTable(DataTable[Text]):
 
     def _widths(self) -> tuple[int, ...]:
         """Return the columns' widths without their padding of a cell on each side."""
-        rest = self.size.width - sum(NUMBERS) - 12 - self.scrollbar_size_vertical
+        bar = self.styles.scrollbar_size_vertical  # whether there is one or not
+        rest = self.outer_size.width - sum(NUMBERS) - 12 - bar
         third = max(LEAST, rest // 3)
         name = min(max(third, LEAST + 6), 40)
         users = max(LEAST, (rest - name) // 2)
