@@ -108,6 +108,7 @@ class Top(App[None]):
     def __init__(self, path: str) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours, whatever it has of them
         self.theme = "ansi-dark"
+        self.animation_level = "none"  # each picture of one goes over the network
         self.following = Following(path, self)
         self._who = WhoAmIResponse()
         self._about = ""
