@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -22,7 +24,7 @@ from kmodctl.top.table import LoadedTable
 from kmodd.messages.daemon_service import GetStatusResponse, WhoAmIResponse
 from kmodd.messages.kernel_log_service import LogRecord
 from kmodd.messages.module_service import Module
-from tests.support.daemon import START, Daemon, running_daemon
+from tests.support.daemon import START, Daemon, running_daemon, wait_until
 from tests.support.here import run_here
 from tests.support.terminal import run_at_terminal
 from tests.support.tree import ModuleTree
@@ -73,7 +75,11 @@ class Seen:
         return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
 
     async def press(self, *keys: str) -> None:
-        await self._pilot.press(*keys)
+        """Press keys as a terminal sends them: at once, whatever the view is at."""
+        for key in keys:
+            character = {"slash": "/"}.get(key, key if len(key) == 1 else None)
+            self.app.post_message(Key(key, character))
+        await self._pilot.pause(0.02)
 
     async def click(self, what: str) -> None:
         await self._pilot.click(what)
@@ -97,6 +103,7 @@ class Seen:
     async def until_asked(self, *texts: str) -> None:
         """Wait for a question that says all of these."""
         await self.until(lambda: isinstance(self.app.screen, (AskedLine, Question)))
+        await self.until(lambda: self.app.focused is not None)
         for text in texts:
             await self.until_shown(text)
 
@@ -107,8 +114,8 @@ class Seen:
             await self.press(key)
             await self._pilot.pause(0.5)
 
-    async def agree(self) -> None:
-        await self.press("y")
+    async def agree(self, key: str = "y") -> None:
+        await self.press(key)
         await self.until(lambda: len(self.app.screen_stack) == 1)
 
 
@@ -140,7 +147,7 @@ def test_an_admin_does_all_there_is_to_do_after_a_question(daemon: Daemon) -> No
         await seen.type("world")
         await seen.until_asked("Load world?", "insmod extra/greet.ko", "insmod extra/world.ko")
         assert seen.names == []
-        await seen.press("n")
+        await seen.agree("n")
         await seen.press("l")
         await seen.until_asked("Load which module?")
         await seen.type("world")
@@ -224,11 +231,14 @@ def test_others_are_offered_what_they_may_do(modules_root: ModuleTree) -> None:
         async def observe(seen: Seen) -> None:
             await seen.until(lambda: seen.names == ["hello", "world", "greet"])
             await seen.until_shown("filename: ")
-            await seen.press("l", "u", "h", "e", "r", "p")
-            await seen.until(lambda: "Filter" in seen.footer)
+            await seen.press("l", "u", "h", "e", "r", "p", "s")
+            await seen.until_shown("by name")
             assert len(seen.app.screen_stack) == 1
-            for offered in ("Load", "Unload", "Hold", "End", "Reload", "Set"):
-                assert offered not in seen.footer
+            await seen.until(
+                lambda: (
+                    seen.footer.split() == ["/", "Filter", "s", "Sort", "d", "Details", "q", "Quit"]
+                )
+            )
             assert "operation 1: load world" in seen.screen
             assert "for admin" not in seen.screen
 
@@ -236,15 +246,13 @@ def test_others_are_offered_what_they_may_do(modules_root: ModuleTree) -> None:
 
         async def load(seen: Seen) -> None:
             await seen.until(lambda: seen.names == ["hello", "world", "greet"])
-            await seen.until(lambda: "u Unload" in seen.footer)
-            assert "h Hold" in seen.footer
-            assert "Set" not in seen.footer
+            await seen.until(lambda: "l Load u Unload h Hold r Reload s Sort" in seen.footer)
             await seen.press("u")
             await seen.until_shown("ERROR: could not remove 'hello': ")
             await seen.press("down")
-            await seen.until(lambda: "Unload" not in seen.footer)
-            assert "l Load" in seen.footer
-            await seen.press("u", "h", "r")
+            await seen.until(lambda: "l Load s Sort" in seen.footer)
+            await seen.press("u", "h", "r", "s")
+            await seen.until_shown("by name")
             assert len(seen.app.screen_stack) == 1
 
         look(beside(daemon, "loader"), load, (80, 24))
@@ -265,12 +273,14 @@ def test_a_daemon_that_goes_is_told_and_the_next_one_found(
             await seen.until_shown("hold world, for admin")
             first.process.kill()
             await seen.until_shown("the daemon has gone; waiting")
-            await seen.press("u")
+            await seen.press("u", "d")
+            await seen.until_shown("| ")
             assert len(seen.app.screen_stack) == 1
             await asyncio.to_thread(first.process.wait)
         with running_daemon(modules_root.root, place=place) as second:
             await seen.until_shown("the daemon is there again")
-            await seen.until(lambda: "world" in second.kmodctl("hold", "--list").stdout)
+            listing = partial(second.kmodctl, "hold", "--list")
+            await asyncio.to_thread(wait_until, lambda: "world" in listing().stdout)
             await seen.until(lambda: seen.names == ["world", "greet"])
             assert "waiting" not in seen.screen.splitlines()[0]
 
@@ -288,7 +298,7 @@ def test_what_strangers_chose_is_shown_as_it_is_written(tmp_path: Path) -> None:
         await seen.until_shown(f"ERROR: {ESCAPED}")
         app.push_screen(Question(HOSTILE, [HOSTILE]))
         await seen.until(lambda: seen.screen.count(ESCAPED) > 3)
-        await seen.press("n")
+        await seen.agree("n")
         app.push_screen(AskedLine(HOSTILE, HOSTILE, [HOSTILE]))
         await seen.until_asked(ESCAPED)
         await seen.press("a")
