@@ -46,6 +46,10 @@ class Api:
     ) -> None:
         self.close()
 
+    def another(self) -> "Api":
+        """Return the same services behind a channel of their own, for another thread."""
+        return Api(self._open)
+
     def close(self) -> None:
         """End the channel, where one was opened."""
         if self._opened is not None:

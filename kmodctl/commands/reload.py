@@ -11,6 +11,8 @@ the build that was there is loaded if a file in the tree has it still, as where 
 status is 1 then. Commands that modprobe.d has for removing modules are not run.
 """
 
+import sys
+
 from kmodctl.modprobe_words import step_line
 from kmodctl.output import Output, shown_name
 from kmodctl.parser import CommandOptions, Parser
@@ -45,14 +47,21 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
     """Reload, and print the steps and what is not as it was to be."""
     from kmodd.messages import module_service as pb
 
-    answer = api.modules.reload_modules(
-        pb.ReloadModulesRequest(
+    def asked(*, dry_run: bool) -> pb.ReloadModulesRequest:
+        return pb.ReloadModulesRequest(
             names=[*options.modules],
             outdated=bool(options.outdated),
-            dry_run=bool(options.dry_run),
+            dry_run=dry_run,
             force_holders=bool(options.force_holders),
         )
-    )
+
+    request = asked(dry_run=bool(options.dry_run))
+    if sys.stderr.isatty() and not options.dry_run:
+        from kmodctl.reload_progress import shown_reload
+
+        answer = shown_reload(api, asked(dry_run=True), request)
+    else:
+        answer = api.modules.reload_modules(request)
     as_wanted = (pb.RELOAD_FATE_PLANNED, pb.RELOAD_FATE_RELOADED, pb.RELOAD_FATE_NEEDLESS)
     status = int(any(each.fate not in as_wanted for each in answer.modules))
     for line in answer.config_problems:

@@ -14,6 +14,7 @@ from tests.support.daemon import Daemon, kmodctl, running_daemon
 from tests.support.elf_writer import Export, Import, ModuleSpec, build_note, write_module
 from tests.support.param_writer import Param
 from tests.support.small_tree import empty_tree
+from tests.support.terminal import run_at_terminal
 from tests.support.tree import ModuleTree
 
 
@@ -80,6 +81,16 @@ def put_pair(tree: ModuleTree, build: str, crc: int | None = None) -> None:
     """Put a build of a module and of its user; with ``crc`` the kernel refuses the user."""
     put(tree, "used", build, exports=(Export("used_do"),), parameters=(SECRET,))
     put(tree, "user", build, imports=(Import("used_do", crc=crc),))
+
+
+def test_a_terminal_is_shown_how_far_a_reload_is(upgraded: Daemon) -> None:
+    place = {"KMODD_SOCKET": str(upgraded.socket)}
+    screen, status = run_at_terminal(("reload", "--outdated"), place, lines=1000)
+    bars, end, rest = screen.rpartition("\r\x1b[K")
+    assert (status, bool(end)) == (0, True)
+    assert "] 0/2 steps" in bars
+    assert "steps" not in rest
+    assert upgraded.kmodctl("outdated").stdout == "gone has no file in the tree\n"
 
 
 def test_what_is_outdated_is_reloaded_and_each_step_is_shown(tree: ModuleTree) -> None:
