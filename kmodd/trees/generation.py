@@ -77,6 +77,8 @@ class Generation:
     @property
     def is_published(self) -> bool:
         """Tell whether all of the database is on disk."""
+        if self.is_provisional:
+            return True
         return self.publication is not None and not self.database.unwritable
 
     @property

@@ -359,6 +359,7 @@ def test_what_an_earlier_life_left_on_disk_is_served_and_then_verified(tree: Mod
     assert trees.serve_published()
     served = trees.current(at_once=True)
     assert served.is_provisional
+    assert served.is_published
     assert dict(served.database.files) == dict(earlier.database.files)
     assert not trees.current().is_provisional
     assert not trees.serve_published()
