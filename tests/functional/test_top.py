@@ -239,7 +239,7 @@ def test_others_are_offered_what_they_may_do(modules_root: ModuleTree) -> None:
                     seen.footer.split() == ["/", "Filter", "s", "Sort", "d", "Details", "q", "Quit"]
                 )
             )
-            assert "operation 1: load world" in seen.screen
+            await seen.until_shown("operation 1: load world")
             assert "for admin" not in seen.screen
 
         look(beside(daemon, "observer"), observe)
