@@ -225,6 +225,14 @@ class Top(App[None]):
             self._head.update(shown(f"{self._about}  {self._counts()}  by {self._order}"))
         self.refresh_bindings()
 
+    def refresh_bindings(self) -> None:
+        """Have the footer show what may be done now, as long as there is one.
+
+        A message of the table's may come after the last screen has gone.
+        """
+        if self.screen_stack:
+            super().refresh_bindings()
+
     def _counts(self) -> str:
         shown_count = len(chosen(self._rows, self._wanted.value, self._order))
         whole = f"{len(self._rows)} loaded"

@@ -258,6 +258,17 @@ def test_others_are_offered_what_they_may_do(modules_root: ModuleTree) -> None:
         look(beside(daemon, "loader"), load, (80, 24))
 
 
+def test_a_message_after_the_last_screen_ends_nothing(daemon: Daemon) -> None:
+    async def looked() -> None:
+        app = Top(str(daemon.socket))
+        async with app.run_test():
+            assert app.screen_stack
+        assert not app.screen_stack
+        app.refresh_bindings()  # as the table's handler does
+
+    asyncio.run(looked())
+
+
 def test_a_daemon_that_goes_is_told_and_the_next_one_found(
     modules_root: ModuleTree, tmp_path: Path
 ) -> None:
