@@ -2,7 +2,6 @@
 """What is to be changed of a system's files, as a diff, and how it is done."""
 
 import difflib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from kmodd.errors import Reason, RequestError
 from kmodd.host.udev import MADE
+from kmodd.host.whole_file import write_whole
 from kmodd.setup.pieces import Piece
 
 LARGEST = 1 << 20
@@ -42,21 +42,7 @@ class FileChange:
                 self.path.parent.rmdir()
             return
         self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with open(os.open(temporary, flags, 0o644), "wb") as file:
-                os.fchmod(file.fileno(), 0o644)  # whatever umask(2) took
-                file.write(self.after.encode("utf-8", "surrogateescape"))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        write_whole(self.path, self.after.encode("utf-8", "surrogateescape"), lasting=True)
 
 
 def changes(root: Path, wanted: Iterable[Piece], *, undo: bool = False) -> tuple[FileChange, ...]:
