@@ -181,7 +181,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC |
 _DENIALS = (Reason.ACCESS_DENIED.name, Reason.MODULE_DENIED.name)
 
 
-_LOADS = ("load", "insert", "hold")
+_LOADS = ("load", "insert", "hold", "reload")
 
 _REFUSALS = frozenset(
     {
@@ -204,6 +204,7 @@ day: the kernel itself asks for each file system and protocol that a program tri
 _KINDS = {
     "load": LogKind.MODULES_LOADED,
     "insert": LogKind.MODULES_LOADED,
+    "reload": LogKind.MODULES_LOADED,
     "unload": LogKind.MODULES_UNLOADED,
     "remove": LogKind.MODULES_UNLOADED,
     "hold": LogKind.HOLD_BEGUN,
@@ -213,7 +214,7 @@ _KINDS = {
 }
 """What kind of thing an operation is that was done, by its action."""
 
-_BY_NAME = ("load", "insert", "unload", "remove", "hold", "request")
+_BY_NAME = ("load", "insert", "unload", "remove", "hold", "reload", "request")
 """The actions on what is named by modules, aliases and files."""
 
 
@@ -276,7 +277,7 @@ def _modules(finished: Finished) -> Iterable[str]:
     if finished.action == "set-parameter":
         names.append(finished.what.partition(".")[0])
     elif finished.action in _BY_NAME:
-        names += finished.what.split()
+        names += (each for each in finished.what.split() if each != "--outdated")
     return dict.fromkeys(filter(is_plain_name, map(module_name_of_path, names)))
 
 

@@ -15,6 +15,7 @@ from kmodd.kernel.base import InsertFlags
 from kmodd.log_kinds import LogKind
 from kmodd.namespace import AuditTrail, Namespace, RequestContext
 from kmodd.namespace.audit import LINES, Finished
+from kmodd.namespace.reload_report import ReloadRequest
 from kmodd.plan import DenyList, LoadRequest, UnloadRequest
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_on
@@ -267,6 +268,29 @@ def test_a_load_that_is_refused_is_a_warning_and_one_of_nothing_is_not(
         ("WARNING", LogKind.LOAD_REFUSED, "ACCESS_DENIED", ("gplsym",)),
         ("INFO", LogKind.MODULES_LOADED, "done", ("hello",)),
         ("INFO", LogKind.MODULES_UNLOADED, "done", ("hello",)),
+    ]
+
+
+def test_a_reload_is_a_load_of_what_it_names_and_takes_along(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "kmodd.audit")
+    tree = module_tree(tmp_path / "root")
+    namespace, _ = namespace_on(tree)
+    namespace.load(LoadRequest(name="world"), CALL)
+    namespace.reload(ReloadRequest(names=("greet",)), CALL)
+    namespace.reload(ReloadRequest(outdated=True), CALL)
+    (file,) = tree.directory.rglob("world.ko")
+    file.write_bytes(b"nothing")
+    namespace.reload(ReloadRequest(names=("world",)), CALL)
+    told = [
+        (each.levelname, kind(each), facts(each)["result"], sorted(facts(each)["module"]))
+        for each in caplog.records
+        if each.name == "kmodd.audit"
+    ]
+    assert told[1:] == [
+        ("INFO", LogKind.MODULES_LOADED, "done", ["greet", "world"]),
+        ("WARNING", LogKind.LOAD_REFUSED, "INVALID_MODULE_FILE", ["world"]),
     ]
 
 
