@@ -21,7 +21,7 @@ FILES, MODULE_FILES, DIRECTORIES, COMMAND = ":files", ":modules", ":directories"
 """What the shell offers itself."""
 
 _OF_METAVAR = {"FILE": FILES, "PATH": FILES, "DIR": DIRECTORIES}
-"""What the value of an option is, by what stands for it in the help."""
+"""What the value of an option or an operand is, by what stands for it in the help."""
 
 
 class Line:
@@ -190,7 +190,8 @@ def _operands(command: str, line: Line, word: str, names: "Names") -> "Iterable[
         return []
     if first.choices:
         return [(each, "") for each in first.choices]
-    return [FILES] if first.metavar == "FILE" else []
+    kind = _OF_METAVAR.get(first.metavar or "")
+    return [kind] if kind else []
 
 
 def _is_path(word: str) -> bool:
@@ -267,6 +268,7 @@ _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "depmod": _depmod,
     "param": _param,
     "tree": _first_known,
+    "graph": _known,
     "list": _first_known,
     "status": _loaded,
     "hold": _known,

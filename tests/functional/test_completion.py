@@ -63,6 +63,8 @@ def test_names_are_those_of_the_daemon_that_the_line_asks(daemon: Daemon) -> Non
     assert asked(daemon, "status", "gr") == ["greet"]
     assert asked(daemon, "hold", "--unload", "fac") == ["facade"]
     assert asked(daemon, "tree", "wor") == ["world"]
+    assert asked(daemon, "graph", "greet", "wor") == ["world"]
+    assert asked(daemon, "dev", "") == asked(daemon, "modprobe", "-d", "") != []
     assert asked(daemon, "tree", "world", "") == []
     assert asked(daemon, "lsmod", "") == asked(daemon, "whoami", "") == []
 
