@@ -92,8 +92,7 @@ def test_two_processes_read_what_one_does_and_nothing_of_them_is_left(
 
 
 def pipes_of(daemon: Daemon) -> list[str]:
-    links = (fd.readlink() for fd in Path(f"/proc/{daemon.process.pid}/fd").iterdir())
-    return sorted(str(link) for link in links if str(link).startswith("pipe:"))
+    return sorted(link for link in daemon.open_files() if link.startswith("pipe:"))
 
 
 def time_of_children(daemon: Daemon) -> int:

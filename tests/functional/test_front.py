@@ -270,7 +270,7 @@ def test_a_signal_that_is_meant_for_the_daemon_is_left_to_it(daemon: Daemon) -> 
 def test_a_daemon_for_admins_alone_has_no_front(modules_root: ModuleTree) -> None:
     with running_daemon(modules_root.root) as daemon, daemon.client() as client:
         client.list_modules()
-        assert daemon._children(b"kmodd.front.process") == []
+        assert daemon.children("kmodd.front.process") == []
 
 
 def test_a_client_that_takes_no_answer_or_sends_no_request_is_cut_off(

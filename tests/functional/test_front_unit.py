@@ -67,7 +67,7 @@ def serving(tree: ModuleTree, front: Path) -> Iterator[Daemon]:
 
 
 def children(daemon: Daemon) -> list[int]:
-    return daemon._children(b"kmodd.front.process")
+    return daemon.children("kmodd.front.process")
 
 
 def test_what_an_observer_sends_is_read_by_the_unit(

@@ -2,10 +2,9 @@
 """What a daemon does while nothing happens: its wake-ups are counted, whatever they take."""
 
 import time
-from contextlib import suppress
 from pathlib import Path
 
-from tests.support.daemon import Daemon, running_daemon, wait_until
+from tests.support.daemon import Daemon, running_daemon, text_of, wait_until
 from tests.support.tree import ModuleTree
 
 WAKES = 2.0
@@ -22,24 +21,22 @@ path = "@/run/kmodd.sock"
 
 
 def tasks(daemon: Daemon) -> list[Path]:
-    """Return the threads of the daemon and of its children."""
-    own = list(Path(f"/proc/{daemon.process.pid}/task").iterdir())
-    children = {pid for each in own for pid in (each / "children").read_text().split()}
-    return own + [task for pid in children for task in Path(f"/proc/{pid}/task").iterdir()]
+    """Return the threads of the daemon and of its children, some of which may have ended since."""
+    processes = [daemon.process.pid, *daemon.children()]
+    return [task for pid in processes for task in Path(f"/proc/{pid}/task").glob("*")]
 
 
 def wakes(daemon: Daemon) -> int:
     """Return how often they have slept so far (proc_pid_status(5))."""
-    texts = [(each / "status").read_text() for each in tasks(daemon)]
-    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+    counts = [
+        text_of(each / "status").partition("\nvoluntary_ctxt_switches:")[2]
+        for each in tasks(daemon)
+    ]
+    return sum(int(count.split()[0]) for count in counts if count)
 
 
 def names(daemon: Daemon) -> set[str]:
-    found: set[str] = set()
-    for each in tasks(daemon):
-        with suppress(OSError):  # it may end between two looks
-            found.add((each / "comm").read_text().strip())
-    return found
+    return {text_of(each / "comm").strip() for each in tasks(daemon)}
 
 
 def test_a_daemon_at_rest_wakes_twice_a_second_at_most(modules_root: ModuleTree) -> None:

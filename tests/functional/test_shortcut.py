@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An admin's connection is the server's own: nothing stands between them once it has begun."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from tests.support.daemon import Daemon
@@ -13,10 +11,7 @@ def carried(daemon: Daemon) -> int:
 
     Each goes on by a socket that is bound to a name of the daemon's own making.
     """
-    own = set()
-    for each in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            own.add(os.readlink(each))
+    own = daemon.open_files()
     lines = Path(f"/proc/{daemon.process.pid}/net/unix").read_text().splitlines()[1:]
     fields = [line.split() for line in lines if " @kmodd-" in line]
     return sum(f"socket:[{each[6]}]" in own for each in fields)
@@ -37,11 +32,11 @@ def test_an_admin_speaks_with_the_server_itself(daemon: Daemon) -> None:
 def test_what_many_connections_leave_behind_is_nothing(daemon: Daemon) -> None:
     with daemon.client() as client:
         client.list_modules()
-        before = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+        before = len(daemon.open_files())
         for _ in range(50):
             with daemon.client() as other:
                 other.list_modules()
         client.list_modules()
         with daemon.client() as last:  # taken after all those before it have ended
             last.list_modules()
-        assert len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir())) <= before + 4
+        assert len(daemon.open_files()) <= before + 4

@@ -40,24 +40,27 @@ class Daemon:
 
     def kernel_pid(self) -> int:
         """Return the process that the daemon's emulated kernel is in."""
-        (found,) = self._children(b"kmodd.kernel.emulated.process.child")
+        (found,) = self.children("kmodd.kernel.emulated.process.child")
         return found
 
     def front_pid(self) -> int:
         """Return the process that reads what those send who are no admins; waits for it."""
-        wait_until(lambda: bool(self._children(b"kmodd.front.process")))
-        (found,) = self._children(b"kmodd.front.process")
+        wait_until(lambda: bool(self.children("kmodd.front.process")))
+        (found,) = self.children("kmodd.front.process")
         return found
 
-    def _children(self, what: bytes) -> list[int]:
-        """Return the daemon's children whose command line has ``what``."""
+    def children(self, what: str = "") -> list[int]:
+        """Return the processes it has started that still run, with ``what`` in their command."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        children = [int(pid) for task in tasks for pid in task.read_text().split()]
+        found = [int(pid) for task in tasks for pid in text_of(task).split()]
+        return [pid for pid in found if what in text_of(Path(f"/proc/{pid}/cmdline"))]
+
+    def open_files(self) -> list[str]:
+        """Return what the daemon's descriptors lead to, less those closed by now."""
         found = []
-        for pid in children:
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-                if what in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(pid)
+        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(os.readlink(each))
         return found
 
     def health(self, service: str) -> str:
@@ -140,6 +143,13 @@ def running_daemon(
             process.kill()
             process.wait()
             sys.stderr.write(log.read_text(errors="replace"))  # pytest shows it with a failure
+
+
+def text_of(file: Path) -> str:
+    """Return what a file in /proc says of a process or a thread: nothing once that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return file.read_text()
+    return ""
 
 
 def status_of(pid: int | str) -> dict[str, list[str]]:
