@@ -56,6 +56,14 @@ def test_a_prototype_tells_name_types_and_signs() -> None:
         (b"%s %pI4 %pM", (1 << 47, BASE + 16, BASE + 16), b"(efault) 1.2.3.4 01:02:03:04:05:06"),
         (b"%pS %ps %px", (BASE + 4, BASE, 0x12), b"name+0x4/0x10 name 0000000000000012"),
         (b"%*ph %pe", (3, BASE + 16, (1 << 64) - 19), b"01 02 03 -ENODEV"),
+        (
+            b"%pe %pe %pe",
+            ((1 << 64) - 517, (1 << 64) - 95, (1 << 64) - 35),
+            b"-EPROBE_DEFER -EOPNOTSUPP -EDEADLK",
+        ),
+        (b"%pe", ((1 << 64) - 4000,), b"-4000"),
+        (b"%12pE", (BASE + 16,), rb"\001\002\003\004\005\006\a\010\t\n\v\f"),
+        (b"%6pE", (BASE + 40,), b"a\\\\x7f".replace(b"x7f", b"177") + b"\xe9\\0\\e"),
         (b"100%", (), b"100%"),
     ],
 )
@@ -65,6 +73,7 @@ def test_printf_does_as_the_kernels_does(
     symbols = Named()
     symbols.memory.write(BASE, b"text\0")
     symbols.memory.write(BASE + 16, bytes(range(1, 17)))
+    symbols.memory.write(BASE + 40, b"a\\\x7f\xe9\0\x1b")
     assert format_text(symbols, template, Arguments(iter(arguments))) == expected
 
 

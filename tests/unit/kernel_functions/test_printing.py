@@ -267,9 +267,47 @@ def test_what_is_for_debugging_is_not_in_the_log(name: str) -> None:
     check_silent(name)
 
 
-@pytest.mark.parametrize("name", ["print_hex_dump", "dump_stack", "dump_page"])
+@pytest.mark.parametrize("name", ["dump_stack", "dump_page"])
 def test_a_dump_is_left_out_of_the_log(name: str) -> None:
     check_silent(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "group", "size", "ascii_too", "lines"),
+    [
+        (2, 16, 1, 18, 1, [
+            "dump: 00000000: 41 42 43 44 45 46 47 48 49 4a 4b 4c 4d 4e 4f 50  ABCDEFGHIJKLMNOP",
+            "dump: 00000010: 51 00                                            Q.",
+        ]),
+        (0, 32, 1, 3, 0, ["dump: 41 42 43"]),
+        (0, 16, 4, 8, 1, ["dump: 44434241 48474645                    ABCDEFGH"]),
+        (0, 5, 8, 4, 0, ["dump: 41 42 43 44"]),
+        (0, 16, 8, 16, 0, ["dump: 4847464544434241 504f4e4d4c4b4a49"]),
+        (2, 16, 1, 0, 1, []),
+    ],
+)  # fmt: skip
+def test_a_dump_has_rows_of_numbers_and_what_they_are_as_text(
+    kind: int, row: int, group: int, size: int, ascii_too: int, lines: list[str]
+) -> None:
+    logged = list[str]()
+    machine = new_machine(logged)
+    put_text(machine, b"\x016", FORMAT)
+    put_text(machine, b"dump: ", OTHER)
+    machine.memory.write(BUFFER, b"ABCDEFGHIJKLMNOPQ\0")
+    run(machine, "print_hex_dump", FORMAT, OTHER, kind, row, group, BUFFER, size, ascii_too)
+    assert logged == lines
+
+
+def test_a_dump_with_addresses_shows_none_and_ends_somewhere() -> None:
+    logged = list[str]()
+    machine = new_machine(logged)
+    data = run(machine, "vzalloc", 2 << 20)
+    run(machine, "print_hex_dump", FORMAT, FORMAT, 1, 16, 1, data, 2 << 20, 0)
+    assert len(logged) == (64 << 10) // 16
+    assert f"{data:x}" not in logged[0]
+    assert logged[0].endswith(": " + " ".join(["00"] * 16))
+    with pytest.raises(Crash):
+        run(machine, "print_hex_dump", FORMAT, FORMAT, 1, 16, 1, 8, 16, 0)
 
 
 def check_silent(name: str) -> None:

@@ -35,7 +35,13 @@ SUCCEEDS = [
     *("acpi_processor_preregister_performance", "netdev_class_create_file_ns"),
     *("netdev_class_remove_file_ns", "led_trigger_event", "mmu_notifier_synchronize"),
     *("blk_queue_max_segment_size", "blk_queue_max_segments", "skb_queue_purge"),
-    *("tty_port_init", "tty_port_destroy", "tty_port_link_device", "n_tty_inherit_ops"),
+    *(
+        "tty_port_init",
+        "tty_kref_put",
+        "tty_port_destroy",
+        "tty_port_link_device",
+        "n_tty_inherit_ops",
+    ),
     *("__static_call_update", "cachemode2protval", "cxl_bus_drain", "xfrm_flush_gc"),
     *("udp_encap_enable", "tcp_sock_set_nodelay", "skb_queue_purge_reason", "fqdir_pre_exit"),
     *("nfnl_lock", "nfnl_unlock", "dev_get_regmap", "fb_modesetting_disabled"),
@@ -179,6 +185,7 @@ def test_a_terminals_name_has_a_number(machine: Machine, name: str, code: int) -
 @pytest.mark.parametrize("function", ["tty_kopen_exclusive", "tty_kopen_shared"])
 def test_there_is_no_terminal(machine: Machine, function: str) -> None:
     assert run(machine, function, 4 << 20 | 64) == error_pointer(errno.ENODEV)
+    assert run(machine, "get_current_tty") == 0
 
 
 def test_a_console_has_a_place_that_can_be_written_to(machine: Machine) -> None:

@@ -15,7 +15,25 @@ from typing import Any
 Before = Callable[..., Any]
 """What a function has done by the time that it fails: (kernel, *arguments)."""
 
-KERNEL_ERRNOS = {"ERESTARTSYS": 512, "ENOTSUPP": 524}
+KERNEL_ERRNOS = {
+    "ERESTARTSYS": 512,
+    "ERESTARTNOINTR": 513,
+    "ERESTARTNOHAND": 514,
+    "ENOIOCTLCMD": 515,
+    "ERESTART_RESTARTBLOCK": 516,
+    "EPROBE_DEFER": 517,
+    "EOPENSTALE": 518,
+    "ENOPARAM": 519,
+    "EBADHANDLE": 521,
+    "ENOTSYNC": 522,
+    "EBADCOOKIE": 523,
+    "ENOTSUPP": 524,
+    "ETOOSMALL": 525,
+    "ESERVERFAULT": 526,
+    "EBADTYPE": 527,
+    "EJUKEBOX": 528,
+    "EIOCBQUEUED": 529,
+}
 """Errnos that the kernel has for itself (include/linux/errno.h)."""
 
 _UNFAILING, _TOLERANT = set[str](), set[str]()

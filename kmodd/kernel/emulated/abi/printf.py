@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from kmodd.kernel.emulated.abi.failing import KERNEL_ERRNOS
 from kmodd.kernel.emulated.hardware.memory import BadAddress, Memory
 
 LENGTH_MAX = 8192
@@ -20,6 +21,17 @@ _DIRECTIVE = re.compile(
 )
 _SIZES = {b"hh": 1, b"h": 2, b"l": 8, b"ll": 8, b"L": 8, b"z": 8, b"t": 8, b"j": 8}
 _NESTING = re.compile(rb"%[-+ #0-9.*hlLztj]*pV")
+_ERRNO_NAMES = {
+    **errno.errorcode,
+    **{number: name for name, number in KERNEL_ERRNOS.items()},
+    errno.EDEADLK: "EDEADLK",
+    errno.EOPNOTSUPP: "EOPNOTSUPP",
+}
+"""Errnos by number; of two names that one has, the kernel's (lib/errname.c)."""
+
+_SHORT_ESCAPES = dict(
+    zip(b"\n\r\t\v\f\a\x1b\0", (b"\\%c" % each for each in b"nrtvfae0"), strict=True)
+)
 _POINTER_WORDS = re.compile(rb"[a-zA-Z0-9]*")
 
 
@@ -179,7 +191,7 @@ def _error(_symbols: Symbols, _letters: bytes, address: int, width: int) -> byte
     number = (1 << 64) - address
     if not 0 < number < 4096:
         return _hashed(address, width)
-    name = errno.errorcode.get(number)
+    name = _ERRNO_NAMES.get(number)
     return f"-{name}".encode() if name else b"-%d" % number
 
 
@@ -215,8 +227,14 @@ def _dump(symbols: Symbols, letters: bytes, address: int, width: int) -> bytes:
 
 
 def _escaped(symbols: Symbols, _letters: bytes, address: int, width: int) -> bytes:
+    """What cannot be printed is escaped; what may be printed in Latin 1 is not."""
     data = symbols.memory.read(address, min(max(width, 1), 256))
-    return data.decode("latin-1").encode("unicode_escape")
+    return b"".join(
+        each.to_bytes(1, "big")
+        if 0x20 <= each < 0x7F or each >= 0xA0
+        else _SHORT_ESCAPES.get(each, b"\\%03o" % each)
+        for each in data
+    )
 
 
 def _nested(symbols: Symbols, _letters: bytes, address: int, _width: int) -> bytes:

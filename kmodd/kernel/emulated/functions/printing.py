@@ -2,11 +2,14 @@
 """printk and its kin (kernel/printk, lib/vsprintf.c, drivers/base/core.c)."""
 
 import errno
+from itertools import islice
 
+from kmodd.kernel.emulated.abi.failing import KERNEL_ERRNOS
 from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, function, machine_code
+from kmodd.kernel.emulated.abi.printf import Arguments, format_text
 from kmodd.kernel.emulated.abi.structures import BUS, CLASS, DEVICE, DRIVER, NET_DEVICE, RATE_LIMIT
 from kmodd.kernel.emulated.functions.kobjects import device_name
-from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list
+from kmodd.kernel.emulated.functions.variadic import formatted, formatted_list, variadic_arguments
 from kmodd.kernel.emulated.hardware.memory import PAGE, BadAddress
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.clock import HZ
@@ -19,7 +22,11 @@ DEFAULT_LEVEL = Level.WARNING
 _HEADER = 1
 """``struct ratelimit_state``; the interval is in ticks."""
 
-_EPROBE_DEFER = 517
+DUMP_MAX = 64 << 10
+"""Bytes that are logged of one dump: a thousand lines at least."""
+
+_PREFIX_ADDRESS, _PREFIX_OFFSET = 1, 2
+_EPROBE_DEFER = KERNEL_ERRNOS["EPROBE_DEFER"]
 _INT_MAX = (1 << 31) - 1
 
 
@@ -216,13 +223,46 @@ machine_code(
     void __dynamic_dev_dbg(struct _ddebug *descriptor, const struct device *dev, const char *fmt, ...)
     void __dynamic_netdev_dbg(struct _ddebug *descriptor, const struct net_device *dev, const char *fmt, ...)
     void __dynamic_ibdev_dbg(struct _ddebug *descriptor, const struct ib_device *ibdev, const char *fmt, ...)
-    void print_hex_dump(const char *level, const char *prefix_str, int prefix_type, int rowsize, int groupsize, const void *buf, size_t len, bool ascii)
     void dump_stack(void)
     void __drm_dev_dbg(struct _ddebug *desc, const struct device *dev, int category, const char *format, ...)
     void ___drm_dbg(struct _ddebug *desc, int category, const char *format, ...)
     void dump_page(struct page *page, const char *reason)
     """,
 )
+
+
+@function(
+    "void print_hex_dump(const char *level, const char *prefix_str, int prefix_type, int rowsize,"
+    " int groupsize, const void *buf, size_t len, bool ascii)"
+)
+def print_hex_dump(
+    machine: Machine, level: int, prefix: int, kind: int, row: int, group: int, start: int
+) -> None:
+    """Log bytes in rows (lib/hexdump.c); what a dump has beyond ``DUMP_MAX`` is left out."""
+    size, ascii_too = islice(variadic_arguments(machine, 6), 2)
+    row = row if row in (16, 32) else 16
+    group = group if group in (1, 2, 4, 8) else 1
+    before = machine.memory.string(level) + machine.memory.string(prefix)
+    data = machine.memory.read(start, min(size, DUMP_MAX))
+    for at in range(0, len(data), row):
+        place = {
+            _PREFIX_ADDRESS: format_text(machine, b"%p: ", Arguments(iter((start + at,)))),
+            _PREFIX_OFFSET: b"%.8x: " % at,
+        }.get(kind, b"")
+        shown = _dumped(data[at : at + row], row, group, with_text=bool(ascii_too & 0xFF))
+        _log(machine, before + place + shown + b"\n")
+
+
+def _dumped(data: bytes, row: int, group: int, *, with_text: bool) -> bytes:
+    """Return a row: numbers of ``group`` bytes, and what they are as text."""
+    group = 1 if len(data) % group else group
+    numbers = b" ".join(
+        data[at : at + group][::-1].hex().encode() for at in range(0, len(data), group)
+    )
+    if not with_text:
+        return numbers
+    text = bytes(each if 0x20 <= each < 0x7F else ord(".") for each in data)
+    return numbers.ljust(2 * row + row // group + 1) + text
 
 
 @function("int ___ratelimit(struct ratelimit_state *rs, const char *func)")

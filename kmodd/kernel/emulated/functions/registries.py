@@ -286,6 +286,12 @@ def tty_kopen(_machine: Machine, *_arguments: int) -> int:
     return -errno.ENODEV
 
 
+@function("struct tty_struct *get_current_tty(void)")
+def get_current_tty(_machine: Machine) -> int:
+    """Who loads a module does it from no terminal."""
+    return 0
+
+
 @function("unsigned short *screen_pos(const struct vc_data *vc, int w_offset, bool viewed)")
 def screen_pos(machine: Machine, _console: int, _offset: int, _viewed: int) -> int:
     """A place on a console that shows nothing."""
@@ -387,6 +393,7 @@ machine_code(
     void blk_queue_max_segments(struct request_queue *q, unsigned short max_segments)
     void skb_queue_purge(struct sk_buff_head *list)
     void skb_queue_purge_reason(struct sk_buff_head *list, enum skb_drop_reason reason)
+    void tty_kref_put(struct tty_struct *tty)
     void tty_port_init(struct tty_port *port)
     void tty_port_destroy(struct tty_port *port)
     void tty_port_link_device(struct tty_port *port, struct tty_driver *driver, unsigned index)

@@ -76,7 +76,6 @@ DISORDER = 70
 """The exit status where the kernel is at the end of its wits (sysexits.h, EX_SOFTWARE)."""
 
 IMPORTED_LATE = (
-    "encodings.unicode_escape",
     "kmodd.modulefile.exports",
     "kmodd.modulefile.relocations",
     "kmodd.modulefile.symbols",
