@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks, RCU, preemption, calls through registers (kernel/locking, kernel/rcu, retpoline.S).
+"""Locks that spin, RCU, preemption, calls through registers (kernel/locking, kernel/rcu).
 
 On one processor where nobody is interrupted no lock is waited for.
 """
@@ -21,42 +21,33 @@ SPINNING = (
 )
 
 SUCCEED = """
-    mutex_lock_interruptible mutex_lock_killable ww_mutex_lock down_interruptible
-    down_killable down_trylock down_timeout down_read_killable down_write_killable
-    init_srcu_struct __percpu_init_rwsem
+    ww_mutex_lock init_srcu_struct __percpu_init_rwsem
 """
 """They return 0 once they have what they wait for."""
 
 SAY_NOTHING = """
-    _raw_read_lock_irqsave _raw_write_lock_irqsave __srcu_read_lock __cond_resched
-    _cond_resched __SCT__cond_resched __SCT__might_resched get_state_synchronize_rcu
-    debug_lockdep_rcu_enabled
+    __srcu_read_lock __cond_resched _cond_resched __SCT__cond_resched __SCT__might_resched
+    get_state_synchronize_rcu debug_lockdep_rcu_enabled
 """
 """What they return is 0: flags, an index, a state, and no lock debugging."""
 
 SAY_YES = """
-    mutex_trylock mutex_is_locked down_read_trylock down_write_trylock rtnl_trylock
-    rtnl_is_locked cpus_read_trylock console_trylock is_console_locked __percpu_down_read
-    rcu_is_watching rcu_read_lock_held lockdep_rtnl_is_held lockdep_rht_bucket_is_held
+    rtnl_trylock rtnl_is_locked cpus_read_trylock console_trylock is_console_locked
+    __percpu_down_read rcu_is_watching rcu_read_lock_held lockdep_rtnl_is_held
+    lockdep_rht_bucket_is_held
 """
 
 RETURN = """
-    __fentry__ __x86_return_thunk zen_untrain_ret mcount __mutex_init mutex_init_generic mutex_lock
-    mutex_unlock mutex_lock_io ww_mutex_unlock _raw_read_lock _raw_read_lock_bh
-    _raw_read_lock_irq _raw_read_unlock _raw_read_unlock_bh _raw_read_unlock_irq
-    _raw_read_unlock_irqrestore _raw_write_lock _raw_write_lock_bh _raw_write_lock_irq
-    _raw_write_unlock _raw_write_unlock_bh _raw_write_unlock_irq
-    _raw_write_unlock_irqrestore __init_rwsem down_read down_write up_read up_write
-    downgrade_write down up percpu_down_write __percpu_up_read percpu_up_write percpu_free_rwsem
-    cpus_read_lock cpus_read_unlock rtnl_lock rtnl_unlock __rtnl_unlock genl_lock
-    genl_unlock console_lock console_unlock lock_sock_nested release_sock synchronize_rcu
-    synchronize_rcu_expedited synchronize_rcu_tasks synchronize_net synchronize_srcu
-    synchronize_srcu_expedited synchronize_irq rcu_barrier_tasks cleanup_srcu_struct
-    __srcu_read_unlock __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict
-    cond_synchronize_rcu local_bh_disable preempt_schedule preempt_schedule_notrace
-    preempt_schedule_thunk __SCT__preempt_schedule __SCT__preempt_schedule_notrace
-    __might_sleep __might_resched __might_fault migrate_disable migrate_enable
-    __static_key_deferred_flush jump_label_rate_limit lockdep_init_map_type
+    __fentry__ __x86_return_thunk zen_untrain_ret mcount ww_mutex_unlock percpu_down_write
+    __percpu_up_read percpu_up_write percpu_free_rwsem cpus_read_lock cpus_read_unlock rtnl_lock
+    rtnl_unlock __rtnl_unlock genl_lock genl_unlock console_lock console_unlock lock_sock_nested
+    release_sock synchronize_rcu synchronize_rcu_expedited synchronize_rcu_tasks synchronize_net
+    synchronize_srcu synchronize_srcu_expedited synchronize_irq rcu_barrier_tasks
+    cleanup_srcu_struct __srcu_read_unlock __rcu_read_lock __rcu_read_unlock
+    rcu_read_unlock_strict cond_synchronize_rcu local_bh_disable preempt_schedule
+    preempt_schedule_notrace preempt_schedule_thunk __SCT__preempt_schedule
+    __SCT__preempt_schedule_notrace __might_sleep __might_resched __might_fault migrate_disable
+    migrate_enable __static_key_deferred_flush jump_label_rate_limit lockdep_init_map_type
     kernel_fpu_begin_mask kernel_fpu_end
 """
 """They come back at once and leave all as it was."""
@@ -103,10 +94,70 @@ THUNKS = """
 def test_a_spinlock_is_taken_until_it_is_given_back(lock: str, unlock: str) -> None:
     machine = new_machine()
     machine.memory.put(LOCK + 4, -1, 4)
-    assert run(machine, lock, LOCK) == 0
+    flags = run(machine, lock, LOCK)
+    assert flags == (0x202 if lock.endswith("irqsave") else 0)
     assert machine.memory.number(LOCK) == 0xFFFFFFFF00000001
-    run(machine, unlock, LOCK, 0)
+    run(machine, unlock, LOCK, flags)
     assert machine.memory.number(LOCK) == 0xFFFFFFFF00000000
+
+
+READER, WRITER = 0x200, 0xFF
+"""What a ``rwlock_t`` counts."""
+
+READING_AND_WRITING = (
+    *(
+        ("_raw_read_lock", "_raw_read_unlock", READER),
+        ("_raw_write_lock", "_raw_write_unlock", WRITER),
+    ),
+    ("_raw_read_lock_bh", "_raw_read_unlock_bh", READER),
+    ("_raw_write_lock_bh", "_raw_write_unlock_bh", WRITER),
+    ("_raw_read_lock_irq", "_raw_read_unlock_irq", READER),
+    ("_raw_write_lock_irq", "_raw_write_unlock_irq", WRITER),
+    ("_raw_read_lock_irqsave", "_raw_read_unlock_irqrestore", READER),
+    ("_raw_write_lock_irqsave", "_raw_write_unlock_irqrestore", WRITER),
+)
+
+
+@pytest.mark.parametrize(("lock", "unlock", "count"), READING_AND_WRITING)
+def test_a_lock_counts_its_readers_or_its_writer(lock: str, unlock: str, count: int) -> None:
+    machine = new_machine()
+    run(machine, lock, LOCK)
+    assert machine.memory.number(LOCK) == count
+    assert run(machine, "_raw_write_trylock", LOCK) == 0
+    assert run(machine, "_raw_read_trylock", LOCK) == (count == READER)
+    assert machine.memory.number(LOCK) == (2 * READER if count == READER else WRITER)
+    for _ in range(1 + (count == READER)):
+        run(machine, unlock, LOCK, 0)
+    assert machine.memory.number(LOCK) == 0
+    assert run(machine, "_raw_write_trylock", LOCK) == 1
+    assert run(machine, "_raw_read_trylock", LOCK) == 0
+
+
+@pytest.mark.parametrize("kind", ["spin", "read", "write"])
+def test_interrupts_are_off_while_a_lock_says_so_and_then_as_they_were(kind: str) -> None:
+    machine = new_machine()
+    taken = run(machine, "kmalloc_trace", 0, 0, 64)
+
+    def flags(*calls: str, rest: str = "") -> int:
+        """Bit 9 (IF) behind some calls, of which each gets the lock and what the last returned."""
+        code = "".join(
+            # mov %rax, %rsi; movabs $taken, %rdi; movabs $function, %rax; call *%rax
+            f"4889c648bf{taken.to_bytes(8, 'little').hex()}"
+            f"48b8{machine.kernel_symbols.address(each).to_bytes(8, 'little').hex()}ffd0"
+            for each in calls
+        )
+        start = put_code(machine, f"4883ec08{rest}{code}9c584883c408c3")  # pushf; pop %rax
+        with machine.running("sample"):
+            return machine.invoke(start) >> 9 & 1
+
+    lock, unlock = f"_raw_{kind}_lock", f"_raw_{kind}_unlock"
+    assert flags() == 1
+    assert (flags(lock), flags(f"{lock}_irq"), flags(f"{lock}_irqsave")) == (1, 0, 0)
+    assert flags(f"{lock}_irq", f"{unlock}_irq") == 1
+    assert flags(f"{lock}_irqsave", f"{unlock}_irqrestore") == 1
+    off = "fa"  # cli
+    assert flags(f"{lock}_irqsave", f"{unlock}_irqrestore", rest=off) == 0
+    assert flags(f"{lock}_irq", f"{unlock}_irq", rest=off) == 1
 
 
 @pytest.mark.parametrize("name", ["_raw_spin_trylock", "_raw_spin_trylock_bh"])
@@ -119,7 +170,7 @@ def test_a_spinlock_that_is_taken_is_tried_in_vain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SUCCEED.split())
-def test_a_lock_that_sleeps_is_taken_at_once(name: str) -> None:
+def test_what_is_waited_for_is_there_at_once(name: str) -> None:
     assert run(new_machine(), name, LOCK, 1) == 0
 
 

@@ -40,6 +40,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     registries,
     scatterlists,
     slabs,
+    sleeping_locks,
     strings,
     sync,
     sysctl,

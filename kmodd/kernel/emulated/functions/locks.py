@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks, RCU, preemption, barriers: on one processor, where nobody is interrupted, they are
-never waited for."""
+"""Locks that spin, RCU, preemption, barriers: on one processor, where nobody is interrupted, they
+are never waited for."""
 
 import errno
 
@@ -16,26 +16,51 @@ from kmodd.kernel.emulated.machine.machine import Machine
 
 _LOCK_SIZE = 4
 
-_LOCK, _UNLOCK = bytes.fromhex("c70701000000"), bytes.fromhex("c70700000000")
-"""x86 code: movl $1, (%rdi), and $0: what ``spin_is_locked`` looks at."""
+_OFF, _ON = bytes.fromhex("fa"), bytes.fromhex("fb")
+"""x86 code: cli, sti"""
+
+_SAVE = bytes.fromhex("9c58") + _OFF
+"""x86 code: pushf; pop %rax; cli"""
+
+_RESTORE = bytes.fromhex("f7c6000200007401") + _ON
+"""x86 code: test $0x200, %esi; jz over the sti: back to what the flags say"""
+
+_LOCK, _UNLOCK = bytes.fromhex("c70701000000"), bytes.fromhex("c60700")
+"""x86 code: movl $1, (%rdi), and movb $0: what ``spin_is_locked`` looks at."""
 
 _TRY_LOCK = bytes.fromhex("b801000000870783f001")
 """x86 code: mov $1, %eax; xchg %eax, (%rdi); xor $1, %eax"""
 
-machine_code(
-    _LOCK + RETURN,
-    """
-    void _raw_spin_lock(raw_spinlock_t *lock)
-    void _raw_spin_lock_bh(raw_spinlock_t *lock)
-    void _raw_spin_lock_irq(raw_spinlock_t *lock)
-    """,
-)
-machine_code(
-    _LOCK + RETURN_ZERO,
-    """
-    unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *lock)
-    """,
-)
+_READ, _READ_NO_MORE = bytes.fromhex("810700020000"), bytes.fromhex("812f00020000")
+"""x86 code: addl $0x200, (%rdi), and subl: one reader (asm-generic/qrwlock.h)."""
+
+_WRITE, _WRITE_NO_MORE = bytes.fromhex("c707ff000000"), bytes.fromhex("c60700")
+"""x86 code: movl $0xff, (%rdi), and movb $0: the writer."""
+
+_TRY_READ = bytes.fromhex("31c0803f007508") + _READ + bytes.fromhex("ffc0")
+"""x86 code: xor %eax, %eax; cmpb $0, (%rdi); jne to the end; a reader; inc %eax"""
+
+_TRY_WRITE = bytes.fromhex("31c0833f007508") + _WRITE + bytes.fromhex("ffc0")
+"""x86 code: xor %eax, %eax; cmpl $0, (%rdi); jne to the end; the writer; inc %eax"""
+
+
+def _spinning(lock: bytes, unlock: bytes, kind: str, name: str) -> None:
+    """Declare a lock's functions, which disable interrupts where their names say so."""
+    before = f"void _raw_{name}_"
+    for ending, code in (("", b""), ("_bh", b""), ("_irq", _OFF)):
+        machine_code(code + lock + RETURN, f"{before}lock{ending}({kind} *lock)")
+    for ending, code in (("", b""), ("_bh", b""), ("_irq", _ON)):
+        machine_code(unlock + code + RETURN, f"{before}unlock{ending}({kind} *lock)")
+    machine_code(_SAVE + lock + RETURN, f"unsigned long _raw_{name}_lock_irqsave({kind} *lock)")
+    machine_code(
+        unlock + _RESTORE + RETURN,
+        f"{before}unlock_irqrestore({kind} *lock, unsigned long flags)",
+    )
+
+
+_spinning(_LOCK, _UNLOCK, "raw_spinlock_t", "spin")
+_spinning(_READ, _READ_NO_MORE, "rwlock_t", "read")
+_spinning(_WRITE, _WRITE_NO_MORE, "rwlock_t", "write")
 machine_code(
     _TRY_LOCK + RETURN,
     """
@@ -43,28 +68,11 @@ machine_code(
     int _raw_spin_trylock_bh(raw_spinlock_t *lock)
     """,
 )
-machine_code(
-    _UNLOCK + RETURN,
-    """
-    void _raw_spin_unlock(raw_spinlock_t *lock)
-    void _raw_spin_unlock_bh(raw_spinlock_t *lock)
-    void _raw_spin_unlock_irq(raw_spinlock_t *lock)
-    void _raw_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags)
-    """,
-)
+machine_code(_TRY_READ + RETURN, "int _raw_read_trylock(rwlock_t *lock)")
+machine_code(_TRY_WRITE + RETURN, "int _raw_write_trylock(rwlock_t *lock)")
 machine_code(
     RETURN_ZERO,
     """
-    int mutex_lock_interruptible(struct mutex *lock)
-    int mutex_lock_killable(struct mutex *lock)
-    int down_interruptible(struct semaphore *sem)
-    int down_killable(struct semaphore *sem)
-    int down_trylock(struct semaphore *sem)
-    int down_timeout(struct semaphore *sem, long jiffies)
-    int down_read_killable(struct rw_semaphore *sem)
-    int down_write_killable(struct rw_semaphore *sem)
-    unsigned long _raw_read_lock_irqsave(rwlock_t *lock)
-    unsigned long _raw_write_lock_irqsave(rwlock_t *lock)
     int __srcu_read_lock(struct srcu_struct *ssp)
     int init_srcu_struct(struct srcu_struct *ssp)
     int __percpu_init_rwsem(struct percpu_rw_semaphore *sem, const char *name, struct lock_class_key *rwsem_key)
@@ -80,10 +88,6 @@ machine_code(
 machine_code(
     RETURN_ONE,
     """
-    int mutex_trylock(struct mutex *lock)
-    bool mutex_is_locked(struct mutex *lock)
-    int down_read_trylock(struct rw_semaphore *sem)
-    int down_write_trylock(struct rw_semaphore *sem)
     int rtnl_trylock(void)
     int rtnl_is_locked(void)
     bool cpus_read_trylock(void)
@@ -105,35 +109,8 @@ machine_code(
     void __x86_return_thunk(void)
     void zen_untrain_ret(void)
     void mcount(void)
-    void __mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key)
-    void mutex_init_generic(struct mutex *lock)
     void __percpu_up_read(struct percpu_rw_semaphore *sem)
-    void mutex_lock(struct mutex *lock)
-    void mutex_unlock(struct mutex *lock)
-    void mutex_lock_io(struct mutex *lock)
     void ww_mutex_unlock(struct ww_mutex *lock)
-    void _raw_read_lock(rwlock_t *lock)
-    void _raw_read_lock_bh(rwlock_t *lock)
-    void _raw_read_lock_irq(rwlock_t *lock)
-    void _raw_read_unlock(rwlock_t *lock)
-    void _raw_read_unlock_bh(rwlock_t *lock)
-    void _raw_read_unlock_irq(rwlock_t *lock)
-    void _raw_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
-    void _raw_write_lock(rwlock_t *lock)
-    void _raw_write_lock_bh(rwlock_t *lock)
-    void _raw_write_lock_irq(rwlock_t *lock)
-    void _raw_write_unlock(rwlock_t *lock)
-    void _raw_write_unlock_bh(rwlock_t *lock)
-    void _raw_write_unlock_irq(rwlock_t *lock)
-    void _raw_write_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
-    void __init_rwsem(struct rw_semaphore *sem, const char *name, struct lock_class_key *key)
-    void down_read(struct rw_semaphore *sem)
-    void down_write(struct rw_semaphore *sem)
-    void up_read(struct rw_semaphore *sem)
-    void up_write(struct rw_semaphore *sem)
-    void downgrade_write(struct rw_semaphore *sem)
-    void down(struct semaphore *sem)
-    void up(struct semaphore *sem)
     void percpu_down_write(struct percpu_rw_semaphore *sem)
     void percpu_up_write(struct percpu_rw_semaphore *sem)
     void percpu_free_rwsem(struct percpu_rw_semaphore *sem)

@@ -79,6 +79,8 @@ _WANTED = {
 _ACCESSES = {READ: "read", WRITE: "write", EXECUTE: "execute"}
 _TELLS_ADDRESS = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
 _INVALID_OPCODE = 6
+_INTERRUPTS_ON = 0x202
+"""EFLAGS with IF, and the bit that is always set: none comes, but code looks at it."""
 
 
 def import_library() -> None:
@@ -115,6 +117,7 @@ class X86_64:  # noqa: N801  # its name
         ):
             self.memory.add(base, size, permissions)
         self._uc.reg_write(x86_const.UC_X86_REG_GS_BASE, addresses.PER_CPU)
+        self._uc.reg_write(x86_const.UC_X86_REG_EFLAGS, _INTERRUPTS_ON)
         self._add_hooks()
         self._pristine = self._uc.context_save()
 

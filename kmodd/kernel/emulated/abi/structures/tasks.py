@@ -82,6 +82,24 @@ class _Completion(Structure, of="completion"):
     done: int = at(0)
 
 
+class _Mutex(Structure, of="mutex"):
+    """``struct mutex``"""
+
+    owner: int = at(0)
+
+
+class _ReadWriteSemaphore(Structure, of="rw_semaphore"):
+    """``struct rw_semaphore``"""
+
+    count: int = at(0)
+
+
+class _Semaphore(Structure, of="semaphore"):
+    """``struct semaphore``"""
+
+    count: int = at(4)
+
+
 class _Work(Structure, of="work_struct"):
     """``struct work_struct``, and ``struct delayed_work``, which has a timer behind it"""
 
@@ -155,6 +173,9 @@ CREDENTIALS: Final = _Credentials()
 WAIT_QUEUE: Final = _WaitQueue()
 WAIT_ENTRY: Final = _WaitEntry()
 COMPLETION: Final = _Completion()
+MUTEX: Final = _Mutex()
+READ_WRITE_SEMAPHORE: Final = _ReadWriteSemaphore()
+SEMAPHORE: Final = _Semaphore()
 WORK: Final = _Work()
 TASKLET: Final = _Tasklet()
 THREAD_WORKER: Final = _ThreadWorker()
