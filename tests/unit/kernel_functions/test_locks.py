@@ -42,7 +42,7 @@ RETURN = """
     __percpu_up_read percpu_up_write percpu_free_rwsem cpus_read_lock cpus_read_unlock rtnl_lock
     rtnl_unlock __rtnl_unlock genl_lock genl_unlock console_lock console_unlock lock_sock_nested
     release_sock synchronize_rcu synchronize_rcu_expedited synchronize_rcu_tasks synchronize_net
-    synchronize_srcu synchronize_srcu_expedited synchronize_irq rcu_barrier_tasks
+    synchronize_srcu synchronize_srcu_expedited rcu_barrier_tasks
     cleanup_srcu_struct __srcu_read_unlock __rcu_read_lock __rcu_read_unlock
     rcu_read_unlock_strict cond_synchronize_rcu local_bh_disable preempt_schedule
     preempt_schedule_notrace preempt_schedule_thunk __SCT__preempt_schedule

@@ -23,7 +23,7 @@ COUNT = "48ff8780000000c3"
 COUNT_AND_STOP = "48ff878000000031c0c3"
 """x86 code: incq 128(%rdi); xor %eax, %eax; ret"""
 
-ABSOLUTE, RELATIVE = 0, 1
+ABSOLUTE, RELATIVE, SOFT = 0, 1, 4
 TICK = 1_000_000_000 // HZ
 MILLISECOND = 1_000_000
 
@@ -230,6 +230,27 @@ def test_an_hrtimer_fires_after_its_nanoseconds(mode: int, offset: int) -> None:
     assert machine.memory.number(TIMER + HR_STATE, 1) == 0
     sleep(machine, 5)
     assert run(machine, "__hrtimer_get_remaining", TIMER, 0) == -5 * TICK
+
+
+STORE_CONTEXT = "48b8{at}8b00898780000000{after}c3"
+"""x86 code: mov (at), %eax; mov %eax, 128(%rdi)"""
+
+
+def test_timers_find_themselves_in_interrupts(machine: Machine) -> None:
+    at = machine.kernel_symbols.preempt_count.to_bytes(8, "little").hex()
+    put_code(machine, STORE_CONTEXT.format(at=at, after=""))
+    run(machine, "mod_timer", TIMER, jiffies(machine) + 1)
+    sleep(machine, 2)
+    assert fired(machine) == 1 << 8
+    for mode, kind in ((RELATIVE, 1 << 16), (RELATIVE | SOFT, 1 << 8)):
+        run(machine, "hrtimer_init", TIMER, 1, mode)
+        machine.memory.put(TIMER + FIRED, 0)
+        code = put_code(machine, STORE_CONTEXT.format(at=at, after="31c0"), at=256)
+        machine.memory.put(TIMER + HR_FUNCTION, code)
+        run(machine, "hrtimer_start_range_ns", TIMER, TICK, 0, mode)
+        sleep(machine, 3)
+        assert fired(machine) == kind
+    assert machine.memory.number(machine.kernel_symbols.preempt_count, 4) == 0
 
 
 def test_an_hrtimer_that_says_so_is_armed_again() -> None:

@@ -331,6 +331,18 @@ def test_a_tasklet_runs_once_for_each_time_it_is_scheduled(
         assert held(machine) == []
 
 
+def test_a_tasklet_finds_itself_in_a_soft_interrupt(machine: Machine) -> None:
+    set_up(machine)
+    at = machine.kernel_symbols.preempt_count
+    # movabs preempt_count, %rax; mov (%rax), %eax; mov %eax, 512(%rdi)
+    code = f"48b8{at.to_bytes(8, 'little').hex()}8b00898700020000c3"
+    machine.memory.put(TASKLET + CALLBACK, put_code(machine, code, at=512))
+    schedule(machine)
+    run(machine, "msleep", 8)
+    assert machine.memory.number(TASKLET + 512, 4) == 1 << 8
+    assert machine.memory.number(at, 4) == 0
+
+
 def test_a_tasklet_that_is_disabled_runs_when_it_is_enabled(machine: Machine) -> None:
     set_up(machine)
     machine.memory.put(TASKLET + DISABLED, 1, 4)

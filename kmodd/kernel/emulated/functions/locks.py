@@ -131,7 +131,6 @@ machine_code(
     void synchronize_net(void)
     void synchronize_srcu(struct srcu_struct *ssp)
     void synchronize_srcu_expedited(struct srcu_struct *ssp)
-    void synchronize_irq(unsigned int irq)
     void rcu_barrier_tasks(void)
     void cleanup_srcu_struct(struct srcu_struct *ssp)
     void __srcu_read_unlock(struct srcu_struct *ssp, int idx)

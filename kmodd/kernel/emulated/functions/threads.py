@@ -57,11 +57,16 @@ def _threads(machine: Machine) -> Threads:
     return machine.state(Threads)
 
 
-def _make(machine: Machine, code: int, data: int, name: bytes) -> int:
+def new_task(machine: Machine, name: bytes) -> int:
+    """Return a ``struct task_struct`` with a number of its own."""
     threads = _threads(machine)
     threads.last_pid += 1
-    struct = machine.kernel_symbols.make_task(name, threads.last_pid)
-    threads.known[struct] = Thread(code, data)
+    return machine.kernel_symbols.make_task(name, threads.last_pid)
+
+
+def _make(machine: Machine, code: int, data: int, name: bytes) -> int:
+    struct = new_task(machine, name)
+    _threads(machine).known[struct] = Thread(code, data)
     machine.ledger.take(_THREAD, struct, f"thread '{name.decode('utf-8', 'replace')}'")
     return struct
 
@@ -207,10 +212,8 @@ def kthread_create_worker_on_node(machine: Machine, _flags: int, _node: int, tem
 
 
 def _make_worker(machine: Machine, name: bytes) -> int:
-    threads = _threads(machine)
-    threads.last_pid += 1
     worker = machine.heap.allocate(64)
-    task = machine.kernel_symbols.make_task(name, threads.last_pid)
+    task = new_task(machine, name)
     machine.memory.put(worker + THREAD_WORKER.task, task)
     shown = name.decode("utf-8", "replace")
     machine.ledger.take(_WORKER, worker, f"thread '{shown}'")

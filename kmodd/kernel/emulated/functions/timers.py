@@ -7,11 +7,12 @@ A timer is on its module's account while it is armed.
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.abi.structures import HRTIMER, TIMER
 from kmodd.kernel.emulated.machine.clock import HZ, INITIAL_JIFFIES
+from kmodd.kernel.emulated.machine.interrupting import HARD, SOFT, interrupting
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _TIMER = "timer"
 _TICK = 1_000_000_000 // HZ
-_RELATIVE = 1
+_RELATIVE, _SOFT_MODE = 1, 4
 _RESTART = 1
 
 
@@ -50,7 +51,8 @@ def _arm(machine: Machine, timer: int, expires: int) -> int:
     def fire() -> None:
         machine.ledger.give(_TIMER, timer)
         memory.put(timer + TIMER.pending, 0)
-        machine.invoke(memory.number(timer + TIMER.function), timer)
+        with interrupting(machine, SOFT):
+            machine.invoke(memory.number(timer + TIMER.function), timer)
 
     distance = (expires - INITIAL_JIFFIES - machine.clock.ticks) & (1 << 64) - 1
     ticks = 0 if distance >> 63 else distance
@@ -115,8 +117,9 @@ def timer_shutdown(machine: Machine, timer: int) -> int:
 
 
 @function("void hrtimer_init(struct hrtimer *timer, clockid_t which_clock, enum hrtimer_mode mode)")
-def hrtimer_init(machine: Machine, timer: int, _clock: int, _mode: int) -> None:
+def hrtimer_init(machine: Machine, timer: int, _clock: int, mode: int) -> None:
     machine.memory.write(timer, bytes(HRTIMER.size))
+    machine.memory.put(timer + HRTIMER.is_soft, mode & _SOFT_MODE, 1)
 
 
 @function(
@@ -140,7 +143,8 @@ def _arm_hrtimer(machine: Machine, timer: int, expires: int) -> None:
     def fire() -> None:
         machine.ledger.give(_TIMER, timer)
         memory.put(timer + HRTIMER.state, 0, 1)
-        again = machine.call(memory.number(timer + HRTIMER.function), timer) == _RESTART
+        with interrupting(machine, SOFT if memory.number(timer + HRTIMER.is_soft, 1) else HARD):
+            again = machine.call(memory.number(timer + HRTIMER.function), timer) == _RESTART
         if again and not machine.scheduler.is_armed(timer):
             _arm_hrtimer(machine, timer, memory.number(timer + HRTIMER.expires, signed=True))
 

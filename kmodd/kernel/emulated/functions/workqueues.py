@@ -17,6 +17,7 @@ from kmodd.kernel.emulated.abi.function_table import (
 from kmodd.kernel.emulated.abi.structures import TASKLET, WORK
 from kmodd.kernel.emulated.functions.variadic import formatted
 from kmodd.kernel.emulated.machine.clock import INITIAL_JIFFIES
+from kmodd.kernel.emulated.machine.interrupting import SOFT, interrupting
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.scheduler import Ready, Task
 from kmodd.kernel.emulated.machine.state import KeptByAddress
@@ -377,7 +378,8 @@ def tasklet_schedule(machine: Machine, tasklet: int) -> None:
         memory.put(tasklet + TASKLET.state, state & ~_PENDING)
         takes_itself = memory.number(tasklet + TASKLET.takes_itself, 1)
         data = tasklet if takes_itself else memory.number(tasklet + TASKLET.data)
-        machine.invoke(memory.number(tasklet + TASKLET.function), data)
+        with interrupting(machine, SOFT):
+            machine.invoke(memory.number(tasklet + TASKLET.function), data)
 
     machine.ledger.take(_TASKLET, tasklet, "a tasklet that is still scheduled")
     taken = machine.ledger.find(_TASKLET, tasklet)

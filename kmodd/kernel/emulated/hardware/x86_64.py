@@ -79,7 +79,8 @@ _WANTED = {
 _ACCESSES = {READ: "read", WRITE: "write", EXECUTE: "execute"}
 _TELLS_ADDRESS = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
 _INVALID_OPCODE = 6
-_INTERRUPTS_ON = 0x202
+_INTERRUPT_FLAG = 0x200
+_INTERRUPTS_ON = 2 | _INTERRUPT_FLAG
 """EFLAGS with IF, and the bit that is always set: none comes, but code looks at it."""
 
 
@@ -152,6 +153,16 @@ class X86_64:  # noqa: N801  # its name
         self._uc.context_restore(self._pristine)
         self._count(0)
         self._detector.watch()
+
+    @property
+    def interrupts_on(self) -> bool:
+        """Whether code finds interrupts enabled (IF)."""
+        return bool(self._uc.reg_read(x86_const.UC_X86_REG_EFLAGS) & _INTERRUPT_FLAG)
+
+    @interrupts_on.setter
+    def interrupts_on(self, are_on: bool) -> None:
+        flags = self._uc.reg_read(x86_const.UC_X86_REG_EFLAGS) & ~_INTERRUPT_FLAG
+        self._uc.reg_write(x86_const.UC_X86_REG_EFLAGS, flags | _INTERRUPT_FLAG * are_on)
 
     def close(self) -> None:
         """Run nothing any more, so that all of it goes with whoever has it."""

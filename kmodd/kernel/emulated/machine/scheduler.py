@@ -50,7 +50,7 @@ class Exited(Exception):  # noqa: N818  # no error
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A function of a module's that runs by itself, with one argument.
+    """A function of a module's that runs by itself, with an argument, and ``more`` of them.
 
     ``ended`` is called with what it returned, None where it came to a bad end. ``current`` is its
     ``struct task_struct``, 0 for the one that all work has. ``call`` is what the machine needs to
@@ -66,6 +66,7 @@ class Task:
     ready: Ready | None = None
     due: int | None = None
     is_running: bool = False
+    more: tuple[int, ...] = ()
 
 
 @dataclass(order=True, slots=True)

@@ -93,7 +93,7 @@ class Tasks:
         task.is_running = True
         try:
             if call.trap is None:
-                event = self._cpu.call(task.function, (task.argument,), call.stack)
+                event = self._cpu.call(task.function, (task.argument, *task.more), call.stack)
             else:
                 event = self._cpu.answer(call.trap, result)
             self._end(task, self._calls.finish(event))

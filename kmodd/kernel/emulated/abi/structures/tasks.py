@@ -147,6 +147,7 @@ class _Hrtimer(Structure, of="hrtimer"):
     soft_expires: int = at(32, "_softexpires")
     function: int = at(40)
     state: int = at(56, "state", "is_queued")
+    is_soft: int = at(58)
     size: int = whole(64)
 
 
