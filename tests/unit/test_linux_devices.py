@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.kernel.linux.devices import device_of_event, plugged_devices
+from kmodd.kernel.linux.this_machine import THIS_MACHINE
 
 
 def test_an_event_tells_of_a_device() -> None:
@@ -61,7 +62,9 @@ def sysfs(tmp_path: Path) -> Path:
 
 
 def test_each_device_is_told_once_as_its_event_would_be(sysfs: Path) -> None:
-    found = {device.path: dict(device.properties) for device in plugged_devices(sysfs)}
+    found = {
+        device.path: dict(device.properties) for device in plugged_devices(THIS_MACHINE, sysfs)
+    }
     assert found == {
         "/devices/pci0/0001": {
             "ACTION": "add",
@@ -91,4 +94,4 @@ def test_each_device_is_told_once_as_its_event_would_be(sysfs: Path) -> None:
 
 
 def test_a_machine_without_devices_has_none(tmp_path: Path) -> None:
-    assert list(plugged_devices(tmp_path / "none")) == []
+    assert list(plugged_devices(THIS_MACHINE, tmp_path / "none")) == []

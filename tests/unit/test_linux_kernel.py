@@ -19,6 +19,7 @@ from kmodd.kernel.base import (
 )
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.kernel.linux.kmsg import KEPT, Kmsg, parse_record
+from kmodd.kernel.linux.this_machine import THIS_MACHINE
 from kmodd.kernel.linux.verdicts import (
     closed_parameter,
     lines_about,
@@ -103,7 +104,7 @@ def test_a_module_that_goes_while_it_is_read_is_none(
     kernel = fake_kernel(tmp_path, proc__modules=LINES)
     listings = [LINES, ""]
     monkeypatch.setattr(
-        "kmodd.kernel.linux.kernel.read_snapshot", lambda _path: listings.pop(0).encode()
+        "kmodd.kernel.linux.this_machine.read_snapshot", lambda _path: listings.pop(0).encode()
     )
     assert kernel.details("greet") is None
 
@@ -115,7 +116,7 @@ def test_a_module_that_comes_in_anothers_place_is_read_anew(
     later = LINES.replace("greet 16384", "greet 20480").replace("c0b39000", "c0b3a000")
     listings = [LINES, later, later]
     monkeypatch.setattr(
-        "kmodd.kernel.linux.kernel.read_snapshot", lambda _path: listings.pop(0).encode()
+        "kmodd.kernel.linux.this_machine.read_snapshot", lambda _path: listings.pop(0).encode()
     )
     details = kernel.details("greet")
     assert details is not None
@@ -277,7 +278,7 @@ def test_records_of_the_log_are_read_as_the_kernel_writes_them(
 
 
 def test_a_log_that_may_not_be_read_says_so(tmp_path: Path) -> None:
-    log = Kmsg(tmp_path / "nowhere")
+    log = Kmsg(tmp_path / "nowhere", THIS_MACHINE)
     with pytest.raises(KernelError, match="the kernel log cannot be read") as caught:
         log.read(-1)
     assert caught.value.errno == errno.ENOENT
@@ -289,7 +290,7 @@ def test_a_log_that_grows_quicker_than_it_is_read_is_read_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "kmsg").touch()
-    log = Kmsg(tmp_path / "kmsg")
+    log = Kmsg(tmp_path / "kmsg", THIS_MACHINE)
     numbers = itertools.count()
     monkeypatch.setattr(os, "read", lambda _fd, _size: b"6,%d,0,-;again\n" % next(numbers))
     with log.window() as window:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kmodd.kernel.base import PluggedDevice
+from kmodd.kernel.linux.system import System
 
 MAX_PROPERTIES = 64
 """Properties of an event, as many as the kernel has room for (UEVENT_NUM_ENVP)."""
@@ -30,73 +31,67 @@ def device_of_event(event: bytes) -> PluggedDevice | None:
     return PluggedDevice(_text(path), properties)
 
 
-def plugged_devices(sysfs: Path) -> Iterator[PluggedDevice]:
+def plugged_devices(system: System, sysfs: Path) -> Iterator[PluggedDevice]:
     """Yield what ``udevadm trigger`` has the kernel tell of: the devices of every bus and class.
 
     The kernel's own parts and modules (/sys/module) come last. One that goes meanwhile is left out.
     """
     seen: set[str] = set()
-    top = os.path.realpath(sysfs)
-    for subsystem, directory in _places(top):
-        place = _led_to(directory)
+    top = system.real_path(sysfs)
+    for subsystem, directory in _places(system, top):
+        place = _led_to(system, directory)
         if place in seen or not place.startswith(f"{top}/"):
             continue
         seen.add(place)
-        properties = _file_properties(place)
+        properties = _file_properties(system, place)
         if properties is not None:
             path = place.removeprefix(top)
             own = {"ACTION": "add", "DEVPATH": path, "SUBSYSTEM": subsystem}
             yield PluggedDevice(path, {**properties, **own})
 
 
-def _places(top: str) -> Iterator[tuple[str, str]]:
+def _places(system: System, top: str) -> Iterator[tuple[str, str]]:
     """Yield the subsystem and the directory of each device; many come by two ways."""
-    for bus in _entries(f"{top}/bus"):
-        for device in _entries(f"{top}/bus/{bus}/devices"):
+    for bus in _entries(system, f"{top}/bus"):
+        for device in _entries(system, f"{top}/bus/{bus}/devices"):
             yield bus, f"{top}/bus/{bus}/devices/{device}"
-    for name in _entries(f"{top}/class"):
-        for device in _entries(f"{top}/class/{name}"):
+    for name in _entries(system, f"{top}/class"):
+        for device in _entries(system, f"{top}/class/{name}"):
             yield name, f"{top}/class/{name}/{device}"
-    for name in _entries(f"{top}/module"):
+    for name in _entries(system, f"{top}/module"):
         yield "module", f"{top}/module/{name}"
 
 
-def _led_to(directory: str) -> str:
+def _led_to(system: System, directory: str) -> str:
     """Return where a link of sysfs leads: to the device's own directory, in one step
     (fs/sysfs/symlink.c). What is no link is that directory.
     """
     try:
-        target = os.readlink(directory)
+        target = system.read_link(directory)
     except OSError:
         return directory
     return os.path.normpath(os.path.join(os.path.dirname(directory), target))
 
 
-def _entries(directory: str) -> list[str]:
+def _entries(system: System, directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        return system.list_directory(directory)
     except OSError:
         return []
 
 
-def _file_properties(directory: str) -> dict[str, str] | None:
+def _file_properties(system: System, directory: str) -> dict[str, str] | None:
     """Return the properties that a device's file tells; None where there is no such file.
 
     That of a module can only be written, and has none to tell.
     """
-    path = f"{directory}/uevent"
+    path = Path(directory, "uevent")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return _properties(system.read(path, PROPERTIES_MAX).split(b"\n"))
     except PermissionError:
         return {}
-    except OSError:
-        return None
-    try:
-        return _properties(os.read(fd, PROPERTIES_MAX).split(b"\n"))
     except OSError:  # it has gone, or its driver does not tell
-        return {} if os.path.exists(path) else None
-    finally:
-        os.close(fd)
+        return {} if system.exists(path) else None
 
 
 def _properties(lines: list[bytes]) -> dict[str, str]:

@@ -23,12 +23,14 @@ from kmodd.kernel.base import (
     ModuleState,
     PluggedDevice,
 )
-from kmodd.kernel.linux import syscalls
 from kmodd.kernel.linux.decoders import HEADER_SIZE, is_undecoded, may_undo
 from kmodd.kernel.linux.devices import plugged_devices
 from kmodd.kernel.linux.kmsg import Kmsg, Window
-from kmodd.kernel.linux.parameters import open_parameter, read_parameters, write_value
+from kmodd.kernel.linux.parameters import read_parameters, write_parameter
 from kmodd.kernel.linux.sections import read_note, read_notes, read_sections
+from kmodd.kernel.linux.syscalls import MODULE_INIT_COMPRESSED_FILE
+from kmodd.kernel.linux.system import System, UnopenedFileError, read_line, read_number, read_text
+from kmodd.kernel.linux.this_machine import THIS_MACHINE
 from kmodd.kernel.linux.uevents import following
 from kmodd.kernel.linux.unchecked import without_checks
 from kmodd.kernel.linux.verdicts import (
@@ -38,7 +40,7 @@ from kmodd.kernel.linux.verdicts import (
     parameter_failure,
     unload_failure,
 )
-from kmodd.kernel.proc_modules import ATTEMPTS, parse_modules, read_snapshot
+from kmodd.kernel.proc_modules import ATTEMPTS, parse_modules
 from kmodd.modulefile import Compression, ModuleFile, detect_compression
 from kmodd.modulefile.decompression import Unpacked, unpack
 from kmodd.modulefile.notes import BUILD_ID_SECTION, build_id_in
@@ -66,52 +68,57 @@ class LinuxKernel:
         proc: Path = Path("/proc"),
         sysfs: Path = Path("/sys"),
         log_device: Path = Path("/dev/kmsg"),
+        system: System = THIS_MACHINE,
     ) -> None:
+        """``system`` is whose kernel it is; the paths are those that it has there."""
+        self._system = system
         self._proc = proc
         self._sysfs = sysfs
-        self._log = Kmsg(log_device)
+        self._log = Kmsg(log_device, system)
         self._lock = threading.Lock()
         self._text = b""
         self._listing: tuple[LoadedModule, ...] = ()
         self._listener: DeviceListener | None = None
-        self.release = os.uname().release
-        self.boot_id = _first_line(proc / "sys/kernel/random/boot_id")
-        own = _COMPRESSIONS.get(_first_line(sysfs / "module/compression"))
+        self.release = system.release()
+        self.boot_id = read_line(self._system, proc / "sys/kernel/random/boot_id")
+        own = _COMPRESSIONS.get(read_line(self._system, sysfs / "module/compression"))
         self.compressions = frozenset({Compression.NONE, own} if own else {Compression.NONE})
 
     @property
     def command_line(self) -> str:
         """Return the command line that the kernel was started with; "" where it is hidden."""
-        return read_command_line(self._proc)
+        return read_command_line(self._system, self._proc)
 
     def refusal(self) -> str:
         """Say why no module can be loaded at all, as far as it can be known beforehand."""
-        if not (self._proc / "modules").exists():
+        if not self._system.exists(self._proc / "modules"):
             return "the kernel is built without modules"
-        if not syscalls.numbers_known():
+        if not self._system.has_module_calls():
             return "the system calls of this machine's architecture are not known"
         if not self._has_capability():
             return "this process has no CAP_SYS_MODULE"
-        if _first_line(self._proc / "sys/kernel/modules_disabled") == "1":
+        if read_line(self._system, self._proc / "sys/kernel/modules_disabled") == "1":
             return MODULES_DISABLED
         return ""
 
     def limits(self) -> tuple[str, ...]:
         """Say what this kernel, or this process's rights, will not let us do; () for nothing."""
-        enforced = _first_line(self._sysfs / "module/module/parameters/sig_enforce") == "Y"
+        enforced = (
+            read_line(self._system, self._sysfs / "module/module/parameters/sig_enforce") == "Y"
+        )
         signed = "the kernel loads no module without a valid signature (sig_enforce)"
         found = (self.refusal(), self._lockdown(), signed if enforced else "", self._log.problem())
         return tuple(each for each in found if each)
 
     def identity(self) -> KernelIdentity:
         """The kernel tells nobody its version magic but in the refusal of a module."""
-        taints = _number(self._proc / "sys/kernel/tainted")
+        taints = read_number(self._system, self._proc / "sys/kernel/tainted")
         return KernelIdentity("", "the running kernel", taints)
 
     def modules(self) -> tuple[LoadedModule, ...]:
         """Return the loaded modules, the newest first; none where the kernel has no modules."""
         try:
-            text = read_snapshot(self._proc / "modules")
+            text = self._system.read_modules(self._proc / "modules")
         except FileNotFoundError:
             return ()
         with self._lock:
@@ -140,16 +147,16 @@ class LinuxKernel:
         return found
 
     def _read_details(self, module: LoadedModule) -> ModuleDetails:
-        directory = self._sysfs / "module" / module.name
+        system, directory = self._system, self._sysfs / "module" / module.name
         return ModuleDetails(
             module=module,
-            core_size=_number(directory / "coresize"),
-            init_size=_number(directory / "initsize"),
-            version=_first_line(directory / "version") or None,
-            source_version=_first_line(directory / "srcversion") or None,
-            parameters=read_parameters(directory / "parameters"),
-            sections=read_sections(directory / "sections"),
-            notes=read_notes(directory / "notes"),
+            core_size=read_number(self._system, directory / "coresize"),
+            init_size=read_number(self._system, directory / "initsize"),
+            version=read_line(self._system, directory / "version") or None,
+            source_version=read_line(self._system, directory / "srcversion") or None,
+            parameters=read_parameters(system, directory / "parameters"),
+            sections=read_sections(system, directory / "sections"),
+            notes=read_notes(system, directory / "notes"),
         )
 
     def build(self, name: str) -> ModuleBuild:
@@ -158,8 +165,8 @@ class LinuxKernel:
         A module that is built into the kernel has a directory in /sys/module, but neither file.
         """
         directory = self._sysfs / "module" / name
-        note = read_note(directory / "notes" / BUILD_ID_SECTION)
-        return ModuleBuild(build_id_in(note), _first_line(directory / "srcversion"))
+        note = read_note(self._system, directory / "notes" / BUILD_ID_SECTION)
+        return ModuleBuild(build_id_in(note), read_line(self._system, directory / "srcversion"))
 
     def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
         """Load the module file open at ``fd``.
@@ -182,7 +189,7 @@ class LinuxKernel:
         """Unload ``name``; force overrides a count and a missing exit, never holders."""
         self._check_machine()
         try:
-            syscalls.delete_module(name, os.O_NONBLOCK | (os.O_TRUNC if force else 0))
+            self._system.delete_module(name, os.O_NONBLOCK | (os.O_TRUNC if force else 0))
         except OSError as error:
             found = self.module(name)
             holders = found.holders if found else ()
@@ -194,21 +201,17 @@ class LinuxKernel:
         """Write ``value`` to the file of a parameter of a loaded module."""
         with self._log.window() as window:
             try:
-                fd = open_parameter(self._sysfs / "module", module, name)
-            except OSError as error:
+                write_parameter(self._system, self._sysfs / "module", module, name, value)
+            except UnopenedFileError as error:
                 loaded = self.module(module) is not None
                 raise closed_parameter(
                     error.errno or errno.EIO, module, name, loaded=loaded
                 ) from error
-            try:
-                write_value(fd, value)
             except OSError as error:
                 code = error.errno or errno.EIO
                 if code == errno.ENODEV and self.module(module) is None:  # it has gone meanwhile
                     raise closed_parameter(code, module, name, loaded=False) from error
                 raise parameter_failure(code, module, name, value, window.lines()) from error
-            finally:
-                os.close(fd)
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the log's records after ``after``; KernelError where it may not be read."""
@@ -220,7 +223,8 @@ class LinuxKernel:
 
     def watching(self, changed: Callable[[], None]) -> AbstractContextManager[None]:
         """Call ``changed`` whenever the kernel says that a module came or went."""
-        return following(changed, self._has_leaving, devices=self._listener)
+        opened = self._system.open_events
+        return following(changed, self._has_leaving, opened, devices=self._listener)
 
     def hear_devices(self, listener: DeviceListener) -> None:
         """Have ``listener`` told of devices for as long as ``watching`` goes on."""
@@ -228,12 +232,12 @@ class LinuxKernel:
 
     def plugged_devices(self) -> Iterator[PluggedDevice]:
         """Yield each device in /sys, as if it were plugged in now."""
-        return plugged_devices(self._sysfs)
+        return plugged_devices(self._system, self._sysfs)
 
     def disable_modules(self) -> None:
         """Turn kernel.modules_disabled on, which nobody turns off until the next boot."""
         try:
-            (self._proc / "sys/kernel/modules_disabled").write_text("1\n")
+            self._system.write_below(self._proc / "sys/kernel", ("modules_disabled",), b"1\n")
         except OSError as error:
             code = error.errno or errno.EIO
             why = f"kernel.modules_disabled cannot be set: {error.strerror}"
@@ -251,9 +255,9 @@ class LinuxKernel:
         if not may_undo(head):
             return _unpack(fd).image
         packed = detect_compression(head) is not Compression.NONE
-        compressed = syscalls.MODULE_INIT_COMPRESSED_FILE if packed else 0
+        compressed = MODULE_INIT_COMPRESSED_FILE if packed else 0
         try:
-            syscalls.finit_module(fd, parameters, flags | compressed)
+            self._system.finit_module(fd, parameters, flags | compressed)
         except OSError as error:
             if error.errno == errno.ENOSYS:
                 return _unpack(fd).image
@@ -266,7 +270,7 @@ class LinuxKernel:
     def _load_image(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
         if flags:
             try:
-                _load_from_memory(image, parameters, flags)
+                self._load_from_memory(image, parameters, flags)
                 return
             except OSError as error:
                 if error.errno != errno.ENOSYS:
@@ -274,7 +278,16 @@ class LinuxKernel:
             # The kernel says itself what is wrong with one that cannot be read.
             with suppress(ModuleFileError):
                 image = without_checks(image, flags)
-        syscalls.init_module(image, parameters)
+        self._system.init_module(image, parameters)
+
+    def _load_from_memory(self, image: bytes, parameters: str, flags: InsertFlags) -> None:
+        fd = os.memfd_create("module")
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(image)
+            self._system.finit_module(fd, parameters, flags)
+        finally:
+            os.close(fd)
 
     @contextmanager
     def _loading(self, opened: Callable[[], ModuleFile]) -> Iterator[Window]:
@@ -313,7 +326,7 @@ class LinuxKernel:
         return any(module.state is ModuleState.GOING for module in self.modules())
 
     def _check_machine(self) -> None:
-        if not syscalls.numbers_known():
+        if not self._system.has_module_calls():
             why = "the module system calls of this architecture are not known to kmodd"
             raise KernelError(Reason.KERNEL_REFUSED, why, errno=errno.ENOSYS)
 
@@ -322,31 +335,21 @@ class LinuxKernel:
         return "; ".join(each for each in (self.refusal(), self._lockdown()) if each)
 
     def _lockdown(self) -> str:
-        state = _first_line(self._sysfs / "kernel/security/lockdown")
+        state = read_line(self._system, self._sysfs / "kernel/security/lockdown")
         if not state or "[none]" in state:
             return ""
         return "the kernel is locked down and loads signed modules only"
 
     def _has_capability(self) -> bool:
-        for line in _text(self._proc / "self/status").splitlines():
+        for line in read_text(self._system, self._proc / "self/status").splitlines():
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> CAP_SYS_MODULE & 1)
         return True
 
 
-def read_command_line(proc: Path = Path("/proc")) -> str:
-    """Return what the running kernel was started with; "" where it is hidden."""
-    return _first_line(proc / "cmdline")
-
-
-def _load_from_memory(image: bytes, parameters: str, flags: InsertFlags) -> None:
-    fd = os.memfd_create("module")
-    try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(image)
-        syscalls.finit_module(fd, parameters, flags)
-    finally:
-        os.close(fd)
+def read_command_line(system: System = THIS_MACHINE, proc: Path = Path("/proc")) -> str:
+    """Return what a kernel was started with; "" where it is hidden."""
+    return read_line(system, proc / "cmdline")
 
 
 def _unpack(fd: int) -> Unpacked:
@@ -366,21 +369,3 @@ def _image_instead(code: int, fd: int, window: Window) -> bytes | None:
     if streams > 1 or is_undecoded(code, image, window.lines() or ()):
         return image
     return None
-
-
-def _text(path: Path) -> str:
-    """The file's text, "" where it cannot be read."""
-    try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-
-
-def _first_line(path: Path) -> str:
-    return _text(path).partition("\n")[0]
-
-
-def _number(path: Path) -> int:
-    """The number that the file holds, 0 where there is no such file."""
-    line = _first_line(path)
-    return int(line) if line.isdecimal() else 0

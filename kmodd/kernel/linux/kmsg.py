@@ -16,9 +16,7 @@ from pathlib import Path
 
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import LogRecord
-
-RECORD_MAX = 8192
-"""Bytes of the longest record; a shorter buffer makes the kernel refuse the read."""
+from kmodd.kernel.linux.system import LogReader, System
 
 KEPT = 16384
 """Records that are kept here; the kernel's own ring holds a few thousand."""
@@ -51,11 +49,12 @@ class Kmsg:
     from the first wait on.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, system: System) -> None:
         self._path = path
+        self._system = system
         self._changed = threading.Condition()
         self._records: deque[LogRecord] = deque(maxlen=KEPT)
-        self._fd = -1
+        self._reader: LogReader | None = None
         self._wake = -1
         self._follower: threading.Thread | None = None
         self._closed = False
@@ -63,7 +62,7 @@ class Kmsg:
     def problem(self) -> str:
         """Say why the log cannot be read; "" where it can."""
         try:
-            os.close(self._open())
+            self._open().close()
         except KernelError as error:
             return error.message
         return ""
@@ -91,15 +90,14 @@ class Kmsg:
     def window(self) -> Iterator["Window"]:
         """Watch the log while the context is open; without permission the window stays empty."""
         try:
-            fd = self._open()
+            reader = self._open(at_end=True)
         except KernelError:
-            yield Window(-1)
+            yield Window(None)
             return
         try:
-            os.lseek(fd, 0, os.SEEK_END)
-            yield Window(fd)
+            yield Window(reader)
         finally:
-            os.close(fd)
+            reader.close()
 
     def close(self) -> None:
         """End all waiting, and give back the device."""
@@ -112,13 +110,13 @@ class Kmsg:
             follower.join()
             os.close(self._wake)
         with self._changed:
-            if self._fd >= 0:
-                os.close(self._fd)
-            self._fd = -1
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
 
-    def _open(self) -> int:
+    def _open(self, *, at_end: bool = False) -> LogReader:
         try:
-            return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return self._system.open_log(self._path, at_end=at_end)
         except OSError as error:
             hint = " (reading it takes CAP_SYSLOG)" if error.errno == errno.EPERM else ""
             raise KernelError(
@@ -131,9 +129,9 @@ class Kmsg:
         """Take in what is new. The caller holds ``_changed``."""
         if self._closed:
             return
-        if self._fd < 0:
-            self._fd = self._open()
-        fresh = _records(self._fd)
+        if self._reader is None:
+            self._reader = self._open()
+        fresh = _records(self._reader)
         self._records.extend(fresh)
         if fresh:
             self._changed.notify_all()
@@ -146,12 +144,14 @@ class Kmsg:
         """Start the thread that reads on behalf of all who wait. The caller holds ``_changed``."""
         if self._follower is None and not self._closed:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC)
-            self._follower = threading.Thread(target=self._run, name="kmsg", daemon=True)
+            self._follower = threading.Thread(
+                target=self._run, args=(self._reader,), name="kmsg", daemon=True
+            )
             self._follower.start()
 
-    def _run(self) -> None:
+    def _run(self, reader: LogReader) -> None:
         poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
+        poll.register(reader.fileno(), select.POLLIN)
         poll.register(self._wake, select.POLLIN)
         while not self._closed:
             poll.poll()
@@ -162,8 +162,8 @@ class Kmsg:
 class Window:
     """What the kernel logged since a moment; see ``Kmsg.window``. For one thread."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, reader: LogReader | None) -> None:
+        self._reader = reader
         self._lines: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...] | None:
@@ -171,31 +171,15 @@ class Window:
 
         None where the log cannot be read.
         """
-        if self._fd < 0:
+        if self._reader is None:
             return None
         try:
-            self._lines += tuple(record.text for record in _records(self._fd))
+            self._lines += tuple(record.text for record in _records(self._reader))
         except OSError:
             return None
         return self._lines
 
 
-def _records(fd: int) -> list[LogRecord]:
-    """Read the records that there are; those that were overwritten meanwhile are passed over.
-
-    The kernel may log quicker than anybody reads, so it ends after KEPT attempts.
-    """
-    found = []
-    for _ in range(KEPT):
-        try:
-            data = os.read(fd, RECORD_MAX)
-        except BlockingIOError:
-            break
-        except BrokenPipeError:
-            continue
-        if not data:
-            break
-        record = parse_record(data)
-        if record is not None:
-            found.append(record)
-    return found
+def _records(reader: LogReader) -> list[LogRecord]:
+    """Return the records that there are; what is none is passed over."""
+    return [record for data in reader.fresh() if (record := parse_record(data)) is not None]

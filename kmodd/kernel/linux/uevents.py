@@ -19,6 +19,7 @@ from functools import partial
 
 from kmodd.kernel.base import DeviceListener
 from kmodd.kernel.linux.devices import device_of_event
+from kmodd.kernel.linux.system import EventSource
 from kmodd.records import record
 
 NETLINK_KOBJECT_UEVENT = 15
@@ -59,7 +60,7 @@ def open_uevents() -> socket.socket:
 class _Following:
     """Who is told of what."""
 
-    uevents: socket.socket
+    uevents: EventSource
     wake: int
     changed: Callable[[], None]
     leaving: Callable[[], bool]
@@ -70,7 +71,7 @@ class _Following:
 def following(
     changed: Callable[[], None],
     leaving: Callable[[], bool],
-    opened: Callable[[], socket.socket] = open_uevents,
+    opened: Callable[[], EventSource] = open_uevents,
     *,
     devices: DeviceListener | None = None,
 ) -> Iterator[None]:
