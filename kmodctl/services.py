@@ -446,4 +446,6 @@ class StateService:
     and answers once what can be done at once for all wishes is done. What was changed by hand is
     changed back where this source wishes it, and what failed is tried again. Fails with
     INVALID_REQUEST where anything is wrong with the text, each thing a line of the message; then
-    what the source wished before stays."""
+    what the source wished before stays. A steward may apply his own source (WhoAmI), and wish for
+    the modules of his allow-list alone; what these need comes with them, unless it is denied
+    him."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from kmodd.access.caller import Caller, Role
-from kmodd.access.grants import Grants
+from kmodd.access.grants import SOURCE, Grants
 from kmodd.access.peer import Peer
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.front_server import FrontServer
@@ -210,7 +210,15 @@ class Listener:
         path = str(settings.path)
         if settings.grants:
             return self._grants.caller(path, settings.role, settings.default, peer)
-        return Caller(path, settings.role, settings.allow, settings.deny, settings.parameters, peer)
+        return Caller(
+            path,
+            settings.role,
+            settings.allow,
+            settings.deny,
+            settings.parameters,
+            settings.source or (SOURCE if settings.role is Role.STEWARD else ""),
+            peer,
+        )
 
     def _renew(self, connection: ServedConnection) -> bool:
         """Give a connection the caller of now; tell whether it stays."""

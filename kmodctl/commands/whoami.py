@@ -52,4 +52,6 @@ def _facts(answer: "WhoAmIResponse") -> "Iterator[tuple[str, str]]":
         yield "but not", " ".join(answer.denied_modules)
     if answer.allowed_modules:
         yield "parameters", "yes" if answer.may_give_parameters else "no"
+    if answer.wish_source:
+        yield "wishes as", answer.wish_source
     yield "may call", " ".join(method.rpartition("/")[2] for method in answer.methods)

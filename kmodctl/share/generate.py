@@ -101,8 +101,10 @@ At the start a socket that cannot be had is left out, which the log says, and th
 kmodd only fails where there is none, or where another kmodd listens on one of them.
 
 An observer may look. A loader may also load and unload the modules of its allow list, by name or
-alias, and what these need comes with them; what an admin has asked for it cannot unload. An admin
-may do everything, and with the kernel linux that is to be root. Who has none of these roles may
+alias, and what these need comes with them; what an admin has asked for it cannot unload. A steward
+may look, and wish for the modules of its allow list (kmodd-state(7)), as a source of its own that
+kmodctl apply --source names. An admin may do everything, and with the kernel linux that is to be
+root. Who has none of these roles may
 ask for whom kmodd takes him (kmodctl whoami), and nothing else.
 
 At a socket with grants it is the grants that give each caller a role, by whom the kernel names for

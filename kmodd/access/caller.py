@@ -8,22 +8,37 @@ from kmodd.records import field, record
 
 
 class Role(enum.StrEnum):
-    """What a caller may do, each role more than the one before it.
+    """What a caller may do.
 
     Who has none is told whom the daemon takes it for, and no more. An observer looks. A loader also
-    loads and unloads the modules of an allow-list. An admin does everything, and on a real kernel
-    that is to be root.
+    loads and unloads the modules of an allow-list. A steward looks, and says how the modules of
+    such a list are to be, as a source of wishes of its own. An admin does everything, and on a real
+    kernel that is to be root.
     """
 
     NONE = "none"
     OBSERVER = "observer"
+    STEWARD = "steward"
     LOADER = "loader"
     ADMIN = "admin"
 
     def at_most(self, most: "Role") -> "Role":
-        """Return the lesser of this role and ``most``."""
+        """Return what is left of this role where ``most`` is the most that there is.
+
+        That may be a loader or a steward where it is a loader, and no loader where it is a steward.
+        """
+        if (self, most) == (Role.LOADER, Role.STEWARD):
+            return Role.OBSERVER
         roles = tuple(Role)
         return min(self, most, key=roles.index)
+
+    def has(self, least: "Role") -> bool:
+        """Tell whether it may do all that ``least`` may.
+
+        Of a loader and a steward neither may do what the other may.
+        """
+        apart = {Role.LOADER, Role.STEWARD}
+        return least.at_most(self) is least and {self, least} != apart
 
 
 @record
@@ -31,10 +46,10 @@ class Caller:
     """The origin of a request.
 
     ``socket`` is the path of the socket it came in by; empty for what the daemon does of its own
-    accord. ``allow`` and ``deny`` are patterns of module names for a loader, and ``parameters``
-    tells whether it may give modules any. ``peer`` is who made the connection, None for the daemon
-    itself. Two callers are equal where the same is allowed to them at the same socket, whoever they
-    are.
+    accord. ``allow`` and ``deny`` are patterns of module names for a loader and a steward, and
+    ``parameters`` tells whether it may give modules any. ``source`` is what a steward's source of
+    wishes is called. ``peer`` is who made the connection, None for the daemon itself. Two callers
+    are equal where the same is allowed to them at the same socket, whoever they are.
     """
 
     socket: str = ""
@@ -42,6 +57,7 @@ class Caller:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     parameters: bool = False
+    source: str = ""
     peer: Peer | None = field(default=None, compare=False)
 
     @property

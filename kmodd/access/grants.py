@@ -22,7 +22,8 @@ class Grant:
 
     ``users`` and ``groups`` are names or numbers, ``units`` and ``containers`` patterns of what
     the caller's control group is named for. Of each list that is not empty one entry must fit.
-    ``allow``, ``deny`` and ``parameters`` are for the role loader.
+    ``allow``, ``deny`` and ``parameters`` are for the roles loader and steward, ``source`` is for a
+    steward.
     """
 
     role: Role
@@ -33,11 +34,21 @@ class Grant:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     parameters: bool = False
+    source: str = ""
 
     @property
     def names_nobody(self) -> bool:
         """Whether it does not say who is meant."""
         return not (self.users or self.groups or self.units or self.containers)
+
+
+SOURCE = "fleet"
+"""What a steward's source of wishes is called where nothing is said."""
+
+
+def has_list(role: Role) -> bool:
+    """Tell whether a role is for the modules of a list."""
+    return role in (Role.LOADER, Role.STEWARD)
 
 
 class Grants:
@@ -120,14 +131,15 @@ _ADMIN = Grant(role=Role.ADMIN)
 def _cut(grant: Grant, most: Role, socket: str, peer: Peer) -> Caller:
     """Return a caller with what ``grant`` gives, at most the role ``most``.
 
-    An admin who is no more than a loader at a socket may load there what he likes.
+    An admin who is no more than a loader or a steward at a socket has all modules there.
     """
     role = grant.role.at_most(most)
-    if role is not Role.LOADER:
+    if not has_list(role):
         return Caller(socket, role, peer=peer)
     if grant.role is Role.ADMIN:
-        return Caller(socket, role, ("*",), parameters=True, peer=peer)
-    return Caller(socket, role, grant.allow, grant.deny, grant.parameters, peer)
+        return Caller(socket, role, ("*",), parameters=True, source=SOURCE, peer=peer)
+    source = grant.source or (SOURCE if role is Role.STEWARD else "")
+    return Caller(socket, role, grant.allow, grant.deny, grant.parameters, source, peer)
 
 
 def _is_named(name: str, patterns: tuple[str, ...]) -> bool:

@@ -18,8 +18,6 @@ from kmodd.globs import PatternTable
 from kmodd.log_kinds import LogKind, told
 from kmodd.names import normalise_alias
 
-_ORDER = tuple(Role)
-
 OWN_COMMAND_FIELDS = {"ignore_install_commands": "install", "ignore_remove_commands": "remove"}
 """The fields by which a command gets at its own module, by the event that the command is for."""
 
@@ -42,7 +40,7 @@ def may_call(caller: Caller, method: str, *, is_real: bool) -> bool:
     """Tell whether ``check_method`` passes; nothing is logged."""
     if caller.role is Role.ADMIN:
         return True
-    return _ORDER.index(caller.role) >= _ORDER.index(_least_role(method, is_real=is_real))
+    return caller.role.has(_least_role(method, is_real=is_real))
 
 
 def _least_role(method: str, *, is_real: bool) -> Role:
@@ -108,6 +106,23 @@ def check_needed(caller: Caller, module: str) -> None:
     """Raise AccessError where ``caller`` may not have ``module`` even where another needs it."""
     if caller.role is not Role.ADMIN and _patterns(caller.deny).select(module):
         raise _denied(caller, f"{module} is among the modules it may not have", module)
+
+
+def check_source(caller: Caller, source: str) -> None:
+    """Raise AccessError where ``caller`` may not say what the ``source`` of wishes wishes.
+
+    A steward has the source of its name, and those that are called by that, a dot, and more.
+    """
+    if caller.role is not Role.ADMIN and source.partition(".")[0] != caller.source:
+        raise _denied(caller, f"it may apply {caller.source} and {caller.source}.*, not {source}")
+
+
+def check_wished_parameters(caller: Caller, parameters: Iterable[str]) -> None:
+    """Raise AccessError where ``caller`` may not wish for ``parameters``, each "name=value"."""
+    parameters = tuple(parameters)
+    if parameters and caller.role is not Role.ADMIN and not caller.parameters:
+        raise _denied(caller, "modules may be given no parameters here")
+    check_parameters(caller, parameters)
 
 
 def sees_kernel_memory(caller: Caller) -> bool:

@@ -238,6 +238,7 @@ class WhoAmIResponse(Message):
     denied_modules: "list[str]" = repeated()
     may_give_parameters: bool = False
     methods: "list[str]" = repeated()
+    wish_source: str = ""
 
     FIELDS = (
         (1, "socket", "string", "", ""),
@@ -247,6 +248,7 @@ class WhoAmIResponse(Message):
         (5, "denied_modules", "string", "repeated", ""),
         (6, "may_give_parameters", "bool", "", ""),
         (7, "methods", "string", "repeated", ""),
+        (8, "wish_source", "string", "", ""),
     )
 
 

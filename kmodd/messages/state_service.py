@@ -249,7 +249,9 @@ class StateServiceStub:
         restarts, and answers once what can be done at once for all wishes is done. What was changed
         by hand is changed back where this source wishes it, and what failed is tried again. Fails
         with INVALID_REQUEST where anything is wrong with the text, each thing a line of the
-        message; then what the source wished before stays."""
+        message; then what the source wished before stays. A steward may apply his own source
+        (WhoAmI), and wish for the modules of his allow-list alone; what these need comes with them,
+        unless it is denied him."""
         return self._channel.call(
             "/kmodd.v1.StateService/ApplyState", request, ApplyStateResponse
         )

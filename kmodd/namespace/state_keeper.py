@@ -22,6 +22,7 @@ from kmodd.namespace.by_hand import ByHand
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.namespace import Namespace
 from kmodd.namespace.pauses import Pauses
+from kmodd.namespace.stewardship import check_wishes
 from kmodd.namespace.wish_facts import WishFacts
 from kmodd.namespace.wish_look import WishLook
 from kmodd.namespace.wish_memory import WishMemory, passes
@@ -214,6 +215,13 @@ class StateKeeper:
                 if self._fresh is not None:
                     self._fresh |= drifted
             self.kick()
+
+    def check(self, source: str, text: bytes, call: RequestContext) -> None:
+        """Raise AccessError where who makes ``call`` may not have ``source`` wish for ``text``.
+
+        Where it cannot be applied at all, that is raised, as by ``apply``.
+        """
+        check_wishes(self._namespace, self._sources.checked(source, text), call)
 
     def apply(self, source: str, text: bytes, call: RequestContext = USUAL) -> KeptState:
         """Take over what ``source`` wishes, and return once what can be done at once is done.

@@ -89,7 +89,7 @@ class WishSources:
 
         Raises RequestError (INVALID_REQUEST) for a name or a text that is wrong, LimitError.
         """
-        source = WishSource(self._checked(name, text), applied=True)
+        source = WishSource(self.checked(name, text), applied=True)
         others = [each for each in self.read() if each.name != name]
         found = [*others, source] if text.strip() else others
         return tuple(sorted(found, key=lambda each: (each.applied, each.applied and each.name)))
@@ -99,7 +99,7 @@ class WishSources:
 
         Raises as ``with_applied`` does, and then nothing is changed.
         """
-        document = self._checked(name, text)
+        document = self.checked(name, text)
         with self._lock:
             if text.strip():
                 self._applied[name] = text
@@ -109,7 +109,8 @@ class WishSources:
             self._mend()
         return document
 
-    def _checked(self, name: str, text: bytes) -> WishDocument:
+    def checked(self, name: str, text: bytes) -> WishDocument:
+        """Return what ``text`` says as the source ``name``; raises as ``with_applied`` does."""
         if not _SOURCE.fullmatch(name):
             raise RequestError(
                 Reason.INVALID_REQUEST,

@@ -39,6 +39,7 @@ _KINDS = {"emulated": pb.KERNEL_KIND_EMULATED, "linux": pb.KERNEL_KIND_LINUX}
 _ROLES = {
     Role.NONE: pb.ROLE_NONE,
     Role.OBSERVER: pb.ROLE_OBSERVER,
+    Role.STEWARD: pb.ROLE_STEWARD,
     Role.LOADER: pb.ROLE_LOADER,
     Role.ADMIN: pb.ROLE_ADMIN,
 }
@@ -183,6 +184,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             methods=[
                 method for method in sorted(METHODS) if may_call(caller, method, is_real=is_real)
             ],
+            wish_source=text(caller.source) if caller.role is Role.STEWARD else "",
         )
 
 

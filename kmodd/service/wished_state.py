@@ -65,10 +65,11 @@ class StateService(state_service_pb2_grpc.StateServiceServicer):
         self, request: pb.ApplyStateRequest, _context: grpc.ServicerContext
     ) -> pb.ApplyStateResponse:
         """Take wishes over, or tell what would be done."""
+        call = self._admission.asked_by()
+        self._keeper.check(request.source, request.document, call)
         if request.dry_run:
             state = self._keeper.planned(request.source, request.document)
         else:
-            call = self._admission.asked_by()
             state = self._keeper.apply(request.source, request.document, call)
         view = self._admission.view()
         return pb.ApplyStateResponse(

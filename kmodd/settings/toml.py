@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kmodd.access.caller import Role
-from kmodd.access.grants import Grant
+from kmodd.access.grants import SOURCE, Grant, has_list
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.kernel.opening import KERNELS
 from kmodd.names import normalise_alias
@@ -39,6 +39,8 @@ MAX_FILE = 256 << 10
 
 MAX_FILES = 256
 """Files of settings."""
+
+_LISTS = "allow, deny, parameters and source"
 
 Key = tuple[str | int, ...]
 """Where a value is: names of tables and places in lists, the outermost first."""
@@ -257,12 +259,10 @@ def _socket_conflicts(sockets: list[SocketSettings], places: list[str]) -> Itera
     for each, place in zip(sockets, places, strict=True):
         if directories[each.path.parent] > 1:
             yield f"{place}: {each.path}: another socket is in this directory; each needs its own"
-        if each.role is not Role.LOADER and (each.allow or each.deny or each.parameters):
-            yield f"{place}: {each.path}: allow, deny and parameters are for the role loader"
-        if each.grants and (each.allow or each.deny or each.parameters):
-            yield f"{place}: {each.path}: allow, deny and parameters are for the grants to say"
-        if each.role is Role.LOADER and not (each.allow or each.grants):
-            yield f"{place}: {each.path}: a loader without allow may load nothing"
+        if each.grants and (each.allow or each.deny or each.parameters or each.source):
+            yield f"{place}: {each.path}: {_LISTS} are for the grants to say"
+        for what in _list_conflicts(each, needs_list=not each.grants):
+            yield f"{place}: {each.path}: {what}"
         if each.default is not Role.NONE and not each.grants:
             yield f"{place}: {each.path}: default is for a socket with grants"
     names = Counter(each.name for each in sockets if each.name)
@@ -280,12 +280,21 @@ def _grant_conflicts(
     for grant, place in zip(grants, places, strict=True):
         if grant.names_nobody:
             yield f"{place}: grant: needs users, groups, units or containers"
-        if grant.role is not Role.LOADER and (grant.allow or grant.deny or grant.parameters):
-            yield f"{place}: grant: allow, deny and parameters are for the role loader"
-        if grant.role is Role.LOADER and not grant.allow:
-            yield f"{place}: grant: a loader without allow may load nothing"
+        for what in _list_conflicts(grant, needs_list=True):
+            yield f"{place}: grant: {what}"
     if grants and not any(each.grants for each in sockets):
         yield f"{places[0]}: grant: no socket goes by the grants (grants = true)"
+
+
+def _list_conflicts(each: SocketSettings | Grant, *, needs_list: bool) -> Iterator[str]:
+    """Yield what is wrong with what is said for one role and is another's."""
+    if not has_list(each.role) and (each.allow or each.deny or each.parameters):
+        yield "allow, deny and parameters are for the roles loader and steward"
+    if each.role is not Role.STEWARD and each.source:
+        yield "source is for the role steward"
+    if has_list(each.role) and needs_list and not each.allow:
+        does = "load" if each.role is Role.LOADER else "wish for"
+        yield f"a {each.role} without allow may {does} nothing"
 
 
 def _boolean(value: Any) -> bool:
@@ -348,8 +357,15 @@ def _choice(*words: str) -> Check:
     return check
 
 
+def _source(value: Any) -> str:
+    """Return what a steward's source is called, which has no dot (kmodd-state(7))."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value):
+        raise ValueError("is a name of at most 32 letters, digits, dashes and underscores")
+    return value
+
+
 def _role(value: Any) -> Role:
-    return Role(_choice(Role.OBSERVER, Role.LOADER, Role.ADMIN)(value))
+    return Role(_choice(Role.OBSERVER, Role.STEWARD, Role.LOADER, Role.ADMIN)(value))
 
 
 def _lesser_role(value: Any) -> Role:
@@ -428,6 +444,21 @@ def _numbers(settings: Limits | Timing) -> Table:
         table[each.name] = Value(_positive(type(default)), meaning)
     return table
 
+
+_LISTS_OF_ONE: Table = {
+    "allow": Value(
+        _patterns,
+        "patterns of the modules a loader may load and unload, and a steward wish for",
+    ),
+    "deny": Value(_patterns, "patterns of modules that these may not have, not even for another"),
+    "parameters": Value(_boolean, "whether these may give parameters (default: false)"),
+    "source": Value(
+        _source,
+        "what a steward's source of wishes is called; it may apply those, too, whose names begin "
+        f"with that and a dot (default: {SOURCE})",
+    ),
+}
+"""What is said of one role at a socket, or in a grant."""
 
 SETTINGS: Table = {
     "kernel": Value(
@@ -528,17 +559,13 @@ SETTINGS: Table = {
             "path": Value(_path, "where to listen; each socket has a directory of its own"),
             "role": Value(
                 _role,
-                "observer, loader or admin; with grants the most that one of them gives there "
-                "(default: admin)",
+                "observer, steward, loader or admin; with grants the most that one of them gives "
+                "there, where a loader is more than a steward (default: admin)",
             ),
             "mode": Value(_mode, "permission bits; who may write may connect (default: 0o600)"),
             "owner": Value(_user, "name or number of its user (default: kmodd's own)"),
             "group": Value(_user, "name or number of its group (default: kmodd's own)"),
-            "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
-            "deny": Value(
-                _patterns, "patterns of modules that a loader may not have, not even for another"
-            ),
-            "parameters": Value(_boolean, "whether a loader may give parameters (default: false)"),
+            **_LISTS_OF_ONE,
             "grants": Value(
                 _boolean,
                 "whether each caller has the role that the first grant gives him which fits, at "
@@ -561,7 +588,8 @@ SETTINGS: Table = {
     "grant": [
         {
             "role": Value(
-                _granted_role, "what those may do who are meant: none, observer, loader or admin"
+                _granted_role,
+                "what those may do who are meant: none, observer, steward, loader or admin",
             ),
             "users": Value(_users, "names or numbers of users, one of which the caller is"),
             "groups": Value(_users, "names or numbers of groups, one of which the caller is in"),
@@ -575,11 +603,7 @@ SETTINGS: Table = {
                 "patterns of the containers, one of which the caller's process is in, as kmodctl "
                 "whoami has them there: docker's and podman's by number, machines by name",
             ),
-            "allow": Value(_patterns, "patterns of the modules that a loader may load and unload"),
-            "deny": Value(
-                _patterns, "patterns of modules that a loader may not have, not even for another"
-            ),
-            "parameters": Value(_boolean, "whether a loader may give parameters (default: false)"),
+            **_LISTS_OF_ONE,
         }
     ],
     "limits": _numbers(Limits()),

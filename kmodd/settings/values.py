@@ -100,7 +100,8 @@ class SocketSettings:
     """A socket to listen on.
 
     ``owner`` and ``group`` are names or numbers, None for the daemon's own. ``allow`` and ``deny``
-    are patterns of modules for a loader, ``parameters`` whether it may give them any.
+    are patterns of modules for a loader or steward, ``parameters`` whether it may give them any,
+    ``source`` what a steward's wishes are called.
 
     With ``grants`` each caller has the role that the rules give him, at most ``role``, and
     ``default`` where none is for him. ``name`` is what a service manager that made the socket
@@ -115,6 +116,7 @@ class SocketSettings:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     parameters: bool = False
+    source: str = ""
     grants: bool = False
     default: Role = Role.NONE
     name: str = ""

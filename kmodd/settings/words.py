@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator
 
 from kmodd.access.caller import Role
-from kmodd.access.grants import Grant
+from kmodd.access.grants import SOURCE, Grant, has_list
 from kmodd.settings.values import SocketSettings
 
 
@@ -22,8 +22,10 @@ def socket_words(settings: SocketSettings) -> str:
 def grant_words(grant: Grant) -> str:
     """Return whom a grant is for, and what it gives."""
     words = f"{grant.role} where {' and '.join(_conditions(grant))}"
-    if grant.role is not Role.LOADER:
+    if not has_list(grant.role):
         return words
+    if grant.role is Role.STEWARD:
+        words += f", as the source {grant.source or SOURCE}"
     denied = f" but not {_either(grant.deny)}" if grant.deny else ""
     parameters = "with" if grant.parameters else "without"
     return f"{words}, for {_either(grant.allow)}{denied}, {parameters} parameters"

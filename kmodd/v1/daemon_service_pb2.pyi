@@ -26,6 +26,7 @@ ROLE_OBSERVER: _policy_pb2.Role
 ROLE_LOADER: _policy_pb2.Role
 ROLE_ADMIN: _policy_pb2.Role
 ROLE_NONE: _policy_pb2.Role
+ROLE_STEWARD: _policy_pb2.Role
 LANE_UNSPECIFIED: _policy_pb2.Lane
 LANE_READ: _policy_pb2.Lane
 LANE_MUTATION: _policy_pb2.Lane
@@ -217,7 +218,7 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("socket", "role", "caller", "allowed_modules", "denied_modules", "may_give_parameters", "methods")
+    __slots__ = ("socket", "role", "caller", "allowed_modules", "denied_modules", "may_give_parameters", "methods", "wish_source")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +226,7 @@ class WhoAmIResponse(_message.Message):
     DENIED_MODULES_FIELD_NUMBER: _ClassVar[int]
     MAY_GIVE_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     METHODS_FIELD_NUMBER: _ClassVar[int]
+    WISH_SOURCE_FIELD_NUMBER: _ClassVar[int]
     socket: str
     role: _policy_pb2.Role
     caller: _caller_pb2.Caller
@@ -232,7 +234,8 @@ class WhoAmIResponse(_message.Message):
     denied_modules: _containers.RepeatedScalarFieldContainer[str]
     may_give_parameters: bool
     methods: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, socket: _Optional[str] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., allowed_modules: _Optional[_Iterable[str]] = ..., denied_modules: _Optional[_Iterable[str]] = ..., may_give_parameters: bool = ..., methods: _Optional[_Iterable[str]] = ...) -> None: ...
+    wish_source: str
+    def __init__(self, socket: _Optional[str] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., caller: _Optional[_Union[_caller_pb2.Caller, _Mapping]] = ..., allowed_modules: _Optional[_Iterable[str]] = ..., denied_modules: _Optional[_Iterable[str]] = ..., may_give_parameters: bool = ..., methods: _Optional[_Iterable[str]] = ..., wish_source: _Optional[str] = ...) -> None: ...
 
 class GetMetricsRequest(_message.Message):
     __slots__ = ()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kmodd/v1/policy.proto\x12\x08kmodd.v1\x1a google/protobuf/descriptor.proto\"w\n\x0cMethodPolicy\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12+\n\x13role_on_real_kernel\x18\x02 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\x1c\n\x04lane\x18\x03 \x01(\x0e\x32\x0e.kmodd.v1.Lane*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OBSERVER\x10\x01\x12\x0f\n\x0bROLE_LOADER\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\r\n\tROLE_NONE\x10\x04*^\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\r\n\tLANE_READ\x10\x01\x12\x11\n\rLANE_MUTATION\x10\x02\x12\x0f\n\x0bLANE_STREAM\x10\x03\x12\r\n\tLANE_HOLD\x10\x04:H\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xc4\x8a\x03 \x01(\x0b\x32\x16.kmodd.v1.MethodPolicy:7\n\x0eloader_may_set\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x08\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kmodd/v1/policy.proto\x12\x08kmodd.v1\x1a google/protobuf/descriptor.proto\"w\n\x0cMethodPolicy\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12+\n\x13role_on_real_kernel\x18\x02 \x01(\x0e\x32\x0e.kmodd.v1.Role\x12\x1c\n\x04lane\x18\x03 \x01(\x0e\x32\x0e.kmodd.v1.Lane*q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_OBSERVER\x10\x01\x12\x0f\n\x0bROLE_LOADER\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\r\n\tROLE_NONE\x10\x04\x12\x10\n\x0cROLE_STEWARD\x10\x05*^\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\r\n\tLANE_READ\x10\x01\x12\x11\n\rLANE_MUTATION\x10\x02\x12\x0f\n\x0bLANE_STREAM\x10\x03\x12\r\n\tLANE_HOLD\x10\x04:H\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\xc4\x8a\x03 \x01(\x0b\x32\x16.kmodd.v1.MethodPolicy:7\n\x0eloader_may_set\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x08\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.kmodd.api.v1P\001Z\036kmodd.dev/api/kmodd/v1;kmoddv1\252\002\010Kmodd.V1'
   _globals['_ROLE']._serialized_start=190
-  _globals['_ROLE']._serialized_end=285
-  _globals['_LANE']._serialized_start=287
-  _globals['_LANE']._serialized_end=381
+  _globals['_ROLE']._serialized_end=303
+  _globals['_LANE']._serialized_start=305
+  _globals['_LANE']._serialized_end=399
   _globals['_METHODPOLICY']._serialized_start=69
   _globals['_METHODPOLICY']._serialized_end=188
 # @@protoc_insertion_point(module_scope)

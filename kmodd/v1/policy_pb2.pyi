@@ -13,6 +13,7 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_LOADER: _ClassVar[Role]
     ROLE_ADMIN: _ClassVar[Role]
     ROLE_NONE: _ClassVar[Role]
+    ROLE_STEWARD: _ClassVar[Role]
 
 class Lane(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -26,6 +27,7 @@ ROLE_OBSERVER: Role
 ROLE_LOADER: Role
 ROLE_ADMIN: Role
 ROLE_NONE: Role
+ROLE_STEWARD: Role
 LANE_UNSPECIFIED: Lane
 LANE_READ: Lane
 LANE_MUTATION: Lane

@@ -37,13 +37,19 @@ allow = ["world", "hell[a-z]"]
 deny = ["gplsym"]
 
 [[socket]]
+path = "@/steward/s"
+role = "steward"
+allow = ["world", "hell[a-z]"]
+deny = ["gplsym"]
+
+[[socket]]
 path = "@/admin/s"
 role = "admin"
 """
 
 DENIED = "ACCESS_DENIED"
 
-ROLES = (Role.OBSERVER, Role.LOADER, Role.ADMIN)
+ROLES = (Role.OBSERVER, Role.STEWARD, Role.LOADER, Role.ADMIN)
 """Those that a socket can have."""
 
 
@@ -90,8 +96,7 @@ def reason_of(call: object, *arguments: object, **options: object) -> str:
 def test_each_method_is_open_to_the_roles_of_its_cell(
     lasting: Daemon, method: Method, role: Role
 ) -> None:
-    order = tuple(Role)
-    allowed = order.index(role) >= order.index(policy_of(method.path).role)
+    allowed = role.has(policy_of(method.path).role)
     socket = lasting.socket.parents[1] / role / "s"
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         failure = _failure_of(method, channel)
@@ -104,13 +109,13 @@ def test_the_status_tells_the_role_of_the_socket(guarded: Daemon) -> None:
     for role in ROLES:
         with client_of(guarded, role) as client:
             roles[role] = client.status().role
-    assert [*roles.values()] == [1, 2, 3]
+    assert [*roles.values()] == [1, 5, 2, 3]
 
 
 def test_each_socket_has_its_mode(guarded: Daemon) -> None:
     directory = guarded.socket.parents[1]
     modes = {role: stat.S_IMODE((directory / role / "s").stat().st_mode) for role in ROLES}
-    assert modes == {"admin": 0o600, "observer": 0o666, "loader": 0o600}
+    assert modes == {"admin": 0o600, "observer": 0o666, "steward": 0o600, "loader": 0o600}
 
 
 def test_a_loader_loads_what_it_may_have_with_what_that_needs(guarded: Daemon) -> None:

@@ -30,6 +30,13 @@ path = "@/run/kmodd.sock"
 [[socket]]
 path = "@/observer/kmodd.sock"
 role = "observer"
+
+[[socket]]
+path = "@/steward/kmodd.sock"
+role = "steward"
+allow = ["hello", "world"]
+deny = ["greet"]
+source = "site"
 """
 
 
@@ -176,7 +183,35 @@ def test_an_observer_sees_the_wishes_but_no_values_and_changes_nothing(
     assert "secret" not in state
     assert "secret" in wishing.kmodctl("--json", "state").stdout
     answer = kmodctl("apply", str(tmp_path / "w/a.toml"), environment=as_observer)
-    assert "ApplyState takes the role admin" in answer.stderr
+    assert "ApplyState takes the role steward" in answer.stderr
+
+
+def test_a_steward_applies_its_own_source_for_the_modules_of_its_list(
+    wishing: Daemon, tmp_path: Path
+) -> None:
+    file = tmp_path / "wished"
+    as_steward = {"KMODD_SOCKET": str(wishing.log.parent / "steward/kmodd.sock")}
+
+    def apply(source: str, *lines: str, options: tuple[str, ...] = ()) -> str:
+        file.write_text(wishes(*lines))
+        ran = kmodctl(*("apply", "--source", source, *options, str(file)), environment=as_steward)
+        return ran.stderr
+
+    assert apply("site.web", "hello loaded") == ""
+    assert loaded(wishing) == {"hello"}
+    assert "it may apply site and site.*, not other" in apply("other", "hello absent")
+    assert "not sites" in apply("sites", "hello absent")
+    for options in ((), ("--dry-run",)):
+        refused = apply("site", "hello absent", "greet loaded", options=options)
+        assert "greet is not among the modules it may have" in refused
+    assert "greet is among the modules it may not have" in apply("site", "world loaded")
+    assert "may be given no parameters" in apply("site", "hello loaded whom=x")
+    loads = kmodctl("modprobe", "hello", environment=as_steward)
+    assert "LoadModules takes the role loader" in loads.stderr
+    assert loaded(wishing) == {"hello"}
+    assert "wishes as: site" in " ".join(kmodctl("whoami", environment=as_steward).stdout.split())
+    kmodctl("apply", "--remove", "--source", "site.web", "x", environment=as_steward)
+    wait_until(lambda: loaded(wishing) == set())
 
 
 def test_a_watch_tells_of_what_changes(wishing: Daemon, tmp_path: Path) -> None:

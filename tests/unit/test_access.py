@@ -26,7 +26,9 @@ from kmodd.access.rules import (
     check_method,
     check_needed,
     check_parameters,
+    check_source,
     check_target,
+    check_wished_parameters,
 )
 from kmodd.errors import AccessError, Reason
 from kmodd.server import SERVICES
@@ -194,6 +196,23 @@ def test_parameters_take_a_socket_that_allows_them() -> None:
     assert "no parameters" in refused(check_fields, LOADER, HOLD, pb.HoldModulesRequest(load=load))
     check_fields(GIVER, LOAD, load)
     check_fields(GIVER, HOLD, pb.HoldModulesRequest(load=load))
+
+
+def test_a_steward_wishes_as_its_source_and_with_parameters_where_it_may_give_any() -> None:
+    for parameters in (False, True):
+        steward = Caller("/s", Role.STEWARD, ("*",), parameters=parameters, source="site")
+        for source in ("site", "site.web", "site.web.1"):
+            check_source(steward, source)
+        for source in ("sites", "other", "other.site", ""):
+            assert "not " + source in refused(check_source, steward, source)
+        check_wished_parameters(steward, ())
+        if parameters:
+            check_wished_parameters(steward, ("a=1",))
+            assert "no parameter" in refused(check_wished_parameters, steward, ("--x=1",))
+        else:
+            assert "no parameters" in refused(check_wished_parameters, steward, ("a=1",))
+    check_source(DAEMON, "other")
+    check_wished_parameters(DAEMON, ("a=1",))
 
 
 @pytest.mark.parametrize("module", ["br_netfilter", "snd_bx"])

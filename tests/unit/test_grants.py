@@ -8,7 +8,7 @@ import pwd
 import pytest
 
 from kmodd.access.caller import Caller, Role
-from kmodd.access.grants import Grant, Grants
+from kmodd.access.grants import Grant, Grants, has_list
 from kmodd.access.peer import Peer, owner_of
 
 DOCKER = "8d8a64ff18a9d5a8c7cdae5b6e2c5f4a8d8a64ff18a9d5a8c7cdae5b6e2c5f4a"
@@ -71,17 +71,39 @@ def test_a_loader_has_the_lists_of_its_grant_and_nobody_else_has_lists() -> None
 @pytest.mark.parametrize("most", list(Role))
 def test_the_role_of_the_socket_is_the_most(most: Role) -> None:
     for role in Role:
-        grant = Grant(role=role, users=(3001,), allow=("*",) if role is Role.LOADER else ())
+        grant = Grant(role=role, users=(3001,), allow=("*",) if has_list(role) else ())
+        given = role_of(peer(), grant, most=most)
         order = tuple(Role)
-        assert order.index(role_of(peer(), grant, most=most)) == min(
-            order.index(role), order.index(most)
-        )
+        if (role, most) == (Role.LOADER, Role.STEWARD):
+            assert given is Role.OBSERVER
+        else:
+            assert order.index(given) == min(order.index(role), order.index(most))
     assert role_of(peer(0), most=most) is most
-    if most is Role.LOADER:
+    if has_list(most):
         for found in (peer(0), peer(3001)):
             grants = Grants([Grant(role=Role.ADMIN, users=(3001,))])
             assert grants.caller("/s", most, Role.NONE, found).allow == ("*",)
     assert role_of(peer(), most=most, default=Role.OBSERVER) is Role.OBSERVER.at_most(most)
+
+
+def test_of_a_loader_and_a_steward_neither_may_do_what_the_other_may() -> None:
+    may = {role: {least for least in Role if role.has(least)} for role in Role}
+    assert may == {
+        Role.NONE: {Role.NONE},
+        Role.OBSERVER: {Role.NONE, Role.OBSERVER},
+        Role.STEWARD: {Role.NONE, Role.OBSERVER, Role.STEWARD},
+        Role.LOADER: {Role.NONE, Role.OBSERVER, Role.LOADER},
+        Role.ADMIN: set(Role),
+    }
+
+
+def test_a_steward_has_a_source_of_wishes() -> None:
+    for said, source in (("", "fleet"), ("site", "site")):
+        grant = Grant(role=Role.STEWARD, users=(3001,), allow=("a*",), source=said)
+        found = Grants([grant]).caller("/s", Role.LOADER, Role.NONE, peer())
+        assert found == Caller("/s", Role.STEWARD, ("a*",), source=source)
+        lesser = Grants([grant]).caller("/s", Role.OBSERVER, Role.NONE, peer())
+        assert lesser == Caller("/s", Role.OBSERVER)
 
 
 def test_root_and_the_daemons_user_are_admins_but_not_in_a_container() -> None:

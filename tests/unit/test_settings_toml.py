@@ -168,14 +168,17 @@ def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> Non
             "5: socket.mode is permission bits such as 0o660, not 660",
         ),
         ("[[socket]]\npath = '/a/s'\nowner = -1\n", "3: socket.owner is a name or a number"),
-        ("[[socket]]\npath = '/a/s'\nrole = 'root'\n", "3: socket.role is one of observer, loader"),
+        (
+            "[[socket]]\npath = '/a/s'\nrole = 'root'\n",
+            "3: socket.role is one of observer, steward, loader",
+        ),
         (
             "[[socket]]\npath = '/a/s'\n\n[[socket]]\npath = '/a/t'\n",
             "1: /a/s: another socket is in this directory; each needs its own",
         ),
         (
             "[[socket]]\npath = '/a/s'\nallow = ['x']\n",
-            "1: /a/s: allow, deny and parameters are for the role loader",
+            "1: /a/s: allow, deny and parameters are for the roles loader and steward",
         ),
         (
             "[[socket]]\npath = '/a/s'\n[[socket]]\npath = '/b/s'\nrole = 'loader'\n",
@@ -194,7 +197,7 @@ def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> Non
         (
             "[[socket]]\npath = '/a/s'\n[[socket]]\npath = '/b/s'\ngrants = true\n"
             "role = 'loader'\nallow = ['a']\n",
-            "3: /b/s: allow, deny and parameters are for the grants to say",
+            "3: /b/s: allow, deny, parameters and source are for the grants to say",
         ),
         (
             "[[socket]]\npath = '/a/s'\nname = 'x'\n[[socket]]\npath = '/b/s'\nname = 'x'\n",
@@ -205,11 +208,23 @@ def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> Non
         (PUBLIC + "[[grant]]\nrole = 'admin'\n", "4: grant: needs users, groups, units"),
         (
             PUBLIC + "[[grant]]\nrole = 'admin'\nusers = [1]\nallow = ['a']\n",
-            "4: grant: allow, deny and parameters are for the role loader",
+            "4: grant: allow, deny and parameters are for the roles loader and steward",
         ),
         (
             PUBLIC + "[[grant]]\nrole = 'loader'\nusers = [1]\n",
             "4: grant: a loader without allow may load nothing",
+        ),
+        (
+            PUBLIC + "[[grant]]\nrole = 'steward'\nusers = [1]\n",
+            "4: grant: a steward without allow may wish for nothing",
+        ),
+        (
+            PUBLIC + "[[grant]]\nrole = 'loader'\nusers = [1]\nallow = ['a']\nsource = 'x'\n",
+            "4: grant: source is for the role steward",
+        ),
+        (
+            PUBLIC + "[[grant]]\nrole = 'steward'\nusers = [1]\nallow = ['a']\nsource = '.'\n",
+            "8: grant.source is a name of at most 32 letters",
         ),
         (PUBLIC + "[[grant]]\nrole = 'admin'\nusers = [-1]\n", "6: grant.users is a name or a"),
         (
