@@ -401,15 +401,17 @@ class Client(AsyncConnection):
         return self._stream(method, method.request())
 
     async def apply_state(
-        self, source: str, document: bytes, *, dry_run: bool = False
+        self, source: str, document: bytes, *, dry_run: bool = False, revision: int = 0
     ) -> "state_service_pb2.ApplyStateResponse":
         """Take over what the TOML ``document`` wishes as ``source``; an empty one takes it away.
 
         Returns how each wish fares once what can be done at once is done; with ``dry_run`` how it
-        would, and nothing is taken over.
+        would, and nothing is taken over. A ``revision`` that is not 0 is taken over once.
         """
         method = StateService.ApplyState
-        request = method.request(source=source, document=document, dry_run=dry_run)
+        request = method.request(
+            source=source, document=document, dry_run=dry_run, revision=revision
+        )
         return await self._call(method, request)
 
 

@@ -36,6 +36,18 @@ class GetStatusRequest(Message):
     """Asks for the status."""
 
 
+class Label(Message):
+    """A label of the machine."""
+
+    name: str = ""
+    value: str = ""
+
+    FIELDS = (
+        (1, "name", "string", "", ""),
+        (2, "value", "string", "", ""),
+    )
+
+
 class GetStatusResponse(Message):
     """The status."""
 
@@ -76,6 +88,7 @@ class GetStatusResponse(Message):
     seal: "Seal | None" = None
     wish_count: int = 0
     unfulfilled_count: int = 0
+    labels: "list[Label]" = repeated()
 
     FIELDS = (
         (1, "version", "string", "", ""),
@@ -115,6 +128,7 @@ class GetStatusResponse(Message):
         (35, "seal", "message", "", "daemon_service.Seal"),
         (40, "wish_count", "uint32", "", ""),
         (41, "unfulfilled_count", "uint32", "", ""),
+        (42, "labels", "message", "repeated", "daemon_service.Label"),
     )
 
 

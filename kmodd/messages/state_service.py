@@ -150,12 +150,14 @@ class StateSource(Message):
     applied: bool = False
     wish_count: int = 0
     problems: "list[str]" = repeated()
+    revision: int = 0
 
     FIELDS = (
         (1, "name", "string", "", ""),
         (2, "applied", "bool", "", ""),
         (3, "wish_count", "uint32", "", ""),
         (4, "problems", "string", "repeated", ""),
+        (5, "revision", "uint64", "", ""),
     )
 
 
@@ -199,11 +201,13 @@ class ApplyStateRequest(Message):
     source: str = ""
     document: bytes = b""
     dry_run: bool = False
+    revision: int = 0
 
     FIELDS = (
         (1, "source", "string", "", ""),
         (2, "document", "bytes", "", ""),
         (3, "dry_run", "bool", "", ""),
+        (4, "revision", "uint64", "", ""),
     )
 
 

@@ -143,6 +143,11 @@ class StateKeeper:
             self._thread.join(patience)
 
     @property
+    def machine(self) -> MachineFacts:
+        """What the conditions of wishes are about."""
+        return self._machine()
+
+    @property
     def state(self) -> KeptState:
         """How the wishes fared when that was last looked at."""
         with self._news:
@@ -223,14 +228,19 @@ class StateKeeper:
         """
         check_wishes(self._namespace, self._sources.checked(source, text), call)
 
-    def apply(self, source: str, text: bytes, call: RequestContext = USUAL) -> KeptState:
+    def apply(
+        self, source: str, text: bytes, call: RequestContext = USUAL, revision: int = 0
+    ) -> KeptState:
         """Take over what ``source`` wishes, and return once what can be done at once is done.
 
-        Raises as ``WishSources.apply`` does, and StateError (CALLER_GONE, SHUTTING_DOWN) where the
-        wait ends before.
+        Where it has this ``revision`` already, unless that is 0, nothing is taken over. Raises as
+        ``WishSources.apply`` does, and StateError (CALLER_GONE, SHUTTING_DOWN) where the wait ends
+        before.
         """
+        if revision and self._sources.revision(source) == revision:
+            return self.refreshed()
         with self._namespace.operation("apply-state", source, call) as operation:
-            document = self._sources.apply(source, text)
+            document = self._sources.apply(source, text, revision)
             with self._news:
                 self._stale = True
                 self._fresh = None

@@ -18,6 +18,12 @@ from kmodd.state import APPLIED_MAX, AppliedStore
 MAX_FILES = 256
 """Files of wishes; what is beyond that is a mistake."""
 
+MAX_REVISION = (1 << 63) - 1
+"""The last revision that a source may be given."""
+
+_REVISION = re.compile(rb"\n# revision ([1-9][0-9]{0,18})\n\Z")
+"""How the text of an applied source ends that has a revision."""
+
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -25,12 +31,14 @@ _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class WishSource:
     """A source as it is: the ``document`` that is in force, and what is wrong with the text of now.
 
-    Where there are ``problems`` the document is what the source said before.
+    Where there are ``problems`` the document is what the source said before. ``revision`` is what
+    who applied it has called this state of it, 0 for nothing.
     """
 
     document: WishDocument
     applied: bool = False
     problems: tuple[str, ...] = ()
+    revision: int = 0
 
     @property
     def name(self) -> str:
@@ -94,15 +102,22 @@ class WishSources:
         found = [*others, source] if text.strip() else others
         return tuple(sorted(found, key=lambda each: (each.applied, each.applied and each.name)))
 
-    def apply(self, name: str, text: bytes) -> WishDocument:
+    def revision(self, name: str) -> int:
+        """Return the revision of an applied source; 0 where there is none, or it has none."""
+        with self._lock:
+            return _parted(self._applied.get(name, b""))[1]
+
+    def apply(self, name: str, text: bytes, revision: int = 0) -> WishDocument:
         """Take over ``text`` as what ``name`` wishes; an empty one takes it away.
 
         Raises as ``with_applied`` does, and then nothing is changed.
         """
         document = self.checked(name, text)
+        if revision > MAX_REVISION:
+            raise RequestError(Reason.INVALID_REQUEST, f"a revision is at most {MAX_REVISION}")
         with self._lock:
             if text.strip():
-                self._applied[name] = text
+                self._applied[name] = text + (b"\n# revision %d\n" % revision if revision else b"")
             else:
                 self._applied.pop(name, None)
             self._unkept.add(name)
@@ -171,12 +186,25 @@ class WishSources:
         applied: bool = False,
         problems: list[str] | None = None,
     ) -> WishSource:
-        """Return a source by its text, and by what it said before where that is wrong."""
+        """Return a source by its text, and by what it said before where that is wrong.
+
+        The text of an applied one is in bytes, as it is kept.
+        """
+        revision = 0
+        if isinstance(text, bytes):
+            text, revision = _parted(text)
         document = read_document(text or "", name)
         if not (problems or document.problems):
-            return WishSource(document, applied)
+            return WishSource(document, applied, revision=revision)
         good = self._good.get(name) or WishDocument(name)
-        return WishSource(good, applied, (*(problems or ()), *document.problems))
+        return WishSource(good, applied, (*(problems or ()), *document.problems), revision)
+
+
+def _parted(text: bytes) -> tuple[bytes, int]:
+    """Return what was applied, and its revision, 0 for none."""
+    end = text[-32:]
+    found = _REVISION.search(end)
+    return (text[: len(text) - len(found[0])], int(found[1])) if found else (text, 0)
 
 
 def _files_in(directory: Path, problems: list[str], gate: Gate) -> list[Path]:

@@ -120,6 +120,10 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             seal=_seal_message(self._namespace.sealing.seal, view),
             hotplug=self._namespace.hotplug is not None,
             wish_count=len(wished),
+            labels=[
+                pb.Label(name=text(name), value=text(value))
+                for name, value in self._keeper.machine.labels.items()
+            ],
             unfulfilled_count=sum(each.standing is not Standing.DONE for each in wished),
         )
 

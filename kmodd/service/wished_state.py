@@ -70,7 +70,7 @@ class StateService(state_service_pb2_grpc.StateServiceServicer):
         if request.dry_run:
             state = self._keeper.planned(request.source, request.document)
         else:
-            state = self._keeper.apply(request.source, request.document, call)
+            state = self._keeper.apply(request.source, request.document, call, request.revision)
         view = self._admission.view()
         return pb.ApplyStateResponse(
             modules=_standings(state, state.findings, view), sources=_sources(state)
@@ -139,6 +139,7 @@ def _source(source: WishSource) -> pb.StateSource:
         applied=source.applied,
         wish_count=len(source.document.wishes),
         problems=map(text, source.problems),
+        revision=source.revision,
     )
 
 

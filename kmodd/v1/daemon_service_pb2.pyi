@@ -57,8 +57,16 @@ class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Label(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints", "asked_count", "dependency_count", "operation_count", "hold_count", "watch_count", "thread_count", "open_file_count", "oldest_revision", "newest_revision", "start_failures", "why_not_run", "kmod_exact", "tree_refusal", "hotplug_count", "hotplug", "others_count", "refusal", "seal", "wish_count", "unfulfilled_count")
+    __slots__ = ("version", "pid", "uptime", "kernel", "release", "root", "vermagic", "runs_init", "symbol_source", "loaded_count", "tree", "role", "epoch", "revision", "boot_id", "taint_mask", "taints", "asked_count", "dependency_count", "operation_count", "hold_count", "watch_count", "thread_count", "open_file_count", "oldest_revision", "newest_revision", "start_failures", "why_not_run", "kmod_exact", "tree_refusal", "hotplug_count", "hotplug", "others_count", "refusal", "seal", "wish_count", "unfulfilled_count", "labels")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UPTIME_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +104,7 @@ class GetStatusResponse(_message.Message):
     SEAL_FIELD_NUMBER: _ClassVar[int]
     WISH_COUNT_FIELD_NUMBER: _ClassVar[int]
     UNFULFILLED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     version: str
     pid: int
     uptime: _duration_pb2.Duration
@@ -133,7 +142,8 @@ class GetStatusResponse(_message.Message):
     seal: Seal
     wish_count: int
     unfulfilled_count: int
-    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ..., kmod_exact: bool = ..., tree_refusal: _Optional[str] = ..., hotplug_count: _Optional[int] = ..., hotplug: bool = ..., others_count: _Optional[int] = ..., refusal: _Optional[str] = ..., seal: _Optional[_Union[Seal, _Mapping]] = ..., wish_count: _Optional[int] = ..., unfulfilled_count: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, version: _Optional[str] = ..., pid: _Optional[int] = ..., uptime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., kernel: _Optional[_Union[KernelKind, str]] = ..., release: _Optional[str] = ..., root: _Optional[str] = ..., vermagic: _Optional[str] = ..., runs_init: bool = ..., symbol_source: _Optional[str] = ..., loaded_count: _Optional[int] = ..., tree: _Optional[_Union[_database_service_pb2.Tree, _Mapping]] = ..., role: _Optional[_Union[_policy_pb2.Role, str]] = ..., epoch: _Optional[str] = ..., revision: _Optional[int] = ..., boot_id: _Optional[str] = ..., taint_mask: _Optional[int] = ..., taints: _Optional[str] = ..., asked_count: _Optional[int] = ..., dependency_count: _Optional[int] = ..., operation_count: _Optional[int] = ..., hold_count: _Optional[int] = ..., watch_count: _Optional[int] = ..., thread_count: _Optional[int] = ..., open_file_count: _Optional[int] = ..., oldest_revision: _Optional[int] = ..., newest_revision: _Optional[int] = ..., start_failures: _Optional[_Iterable[str]] = ..., why_not_run: _Optional[str] = ..., kmod_exact: bool = ..., tree_refusal: _Optional[str] = ..., hotplug_count: _Optional[int] = ..., hotplug: bool = ..., others_count: _Optional[int] = ..., refusal: _Optional[str] = ..., seal: _Optional[_Union[Seal, _Mapping]] = ..., wish_count: _Optional[int] = ..., unfulfilled_count: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class SealRequest(_message.Message):
     __slots__ = ("check",)

@@ -127,16 +127,18 @@ class ModuleStanding(_message.Message):
     def __init__(self, module: _Optional[str] = ..., wish: _Optional[_Union[Wish, _Mapping]] = ..., presence: _Optional[_Union[Presence, str]] = ..., standing: _Optional[_Union[Standing, str]] = ..., since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., why: _Optional[str] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[ParameterSetting, _Mapping]]] = ...) -> None: ...
 
 class StateSource(_message.Message):
-    __slots__ = ("name", "applied", "wish_count", "problems")
+    __slots__ = ("name", "applied", "wish_count", "problems", "revision")
     NAME_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     WISH_COUNT_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     name: str
     applied: bool
     wish_count: int
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., applied: bool = ..., wish_count: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    revision: int
+    def __init__(self, name: _Optional[str] = ..., applied: bool = ..., wish_count: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class GetStateRequest(_message.Message):
     __slots__ = ()
@@ -165,14 +167,16 @@ class WatchStateResponse(_message.Message):
     def __init__(self, modules: _Optional[_Iterable[_Union[ModuleStanding, _Mapping]]] = ..., gone: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[_Union[StateSource, _Mapping]]] = ...) -> None: ...
 
 class ApplyStateRequest(_message.Message):
-    __slots__ = ("source", "document", "dry_run")
+    __slots__ = ("source", "document", "dry_run", "revision")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     source: str
     document: bytes
     dry_run: bool
-    def __init__(self, source: _Optional[str] = ..., document: _Optional[bytes] = ..., dry_run: bool = ...) -> None: ...
+    revision: int
+    def __init__(self, source: _Optional[str] = ..., document: _Optional[bytes] = ..., dry_run: bool = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ApplyStateResponse(_message.Message):
     __slots__ = ("modules", "sources")

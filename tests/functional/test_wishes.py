@@ -186,6 +186,21 @@ def test_an_observer_sees_the_wishes_but_no_values_and_changes_nothing(
     assert "ApplyState takes the role steward" in answer.stderr
 
 
+def test_a_revision_of_a_source_is_applied_once(wishing: Daemon) -> None:
+    text = wishes("hello loaded").encode()
+    with wishing.client() as client:
+        for revision, expected in ((7, {"hello"}), (7, set()), (8, {"hello"})):
+            (source,) = client.apply_state("mine", text, revision=revision).sources
+            assert (source.name, source.revision) == ("mine", revision)
+            assert loaded(wishing) == expected
+            if revision == 7 and expected:
+                client.remove("hello")
+        (label,) = client.status().labels
+    assert (label.name, label.value) == ("rack", "b7")
+    lines = map(json.loads, (wishing.log.parent / "audit").read_text().splitlines())
+    assert [line["action"] for line in lines].count("apply-state") == 2
+
+
 def test_a_steward_applies_its_own_source_for_the_modules_of_its_list(
     wishing: Daemon, tmp_path: Path
 ) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kmodd.errors import LimitError
+from kmodd.desired.document import MAX_TEXT
+from kmodd.errors import LimitError, RequestError
 from kmodd.namespace.wish_memory import WishMemory
-from kmodd.namespace.wish_sources import MAX_FILES, WishSources
+from kmodd.namespace.wish_sources import MAX_FILES, MAX_REVISION, WishSources
 from kmodd.state import APPLIED_MAX, AppliedStore, BootStore
 from tests.support.wishes import wishes
 
@@ -114,3 +115,20 @@ def test_a_memory_that_makes_no_sense_is_dropped(tmp_path: Path, facts: dict[str
     memory.recall()
     assert memory.left_alone() == {}
     assert memory.taken() == {}
+
+
+def test_the_revision_of_what_was_applied_is_kept_with_it(tmp_path: Path) -> None:
+    text = wishes("a loaded").encode()
+    text += b"#" * (MAX_TEXT - len(text))
+    sources = WishSources(None, AppliedStore(tmp_path))
+    sources.apply("a", text, MAX_REVISION)
+    sources.apply("b", wishes("b loaded").encode())
+    for each in (sources, WishSources(None, AppliedStore(tmp_path))):
+        assert told(each) == [("a", ["a"], []), ("b", ["b"], [])]
+        assert [source.revision for source in each.read()] == [MAX_REVISION, 0]
+        assert (each.revision("a"), each.revision("b"), each.revision("c")) == (MAX_REVISION, 0, 0)
+    with pytest.raises(RequestError, match="a revision is at most"):
+        sources.apply("a", text, MAX_REVISION + 1)
+    sources.apply("a", b"", 5)
+    assert sources.revision("a") == 0
+    assert told(sources) == [("b", ["b"], [])]
