@@ -3,7 +3,8 @@
 
 That is kmodd/v1, kmodctl/services.py with the methods as the Python client calls them,
 kmodctl/aio/client.py with that client for asyncio, and kmodd/messages with all of it for a process
-that has no time to import protobuf.
+that has no time to import protobuf. What kmodctl asks of etcd is described in kmodctl/fleet, and
+the code for that is written beside it.
 
 With ``--release`` the descriptors are kept, too, as those that later ones are compared with.
 
@@ -25,11 +26,14 @@ from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
 RELEASED = PROTO / "released" / "kmodd.v1.binpb"
+ETCD = "kmodctl/fleet/etcd_rpc.proto"
 
 
 def generate(output: Path) -> None:
     """Write the messages and stubs of both kinds, and the client's methods."""
-    _protoc(f"--python_out={output}", f"--pyi_out={output}", f"--grpc_python_out={output}")
+    for root, sources in ((PROTO, _sources()), (PROTO.parent, [ETCD])):
+        outputs = (f"--{kind}_out={output}" for kind in ("python", "pyi", "grpc_python"))
+        _protoc(root, *outputs, *sources)
     for stray in (output / "kmodd" / "v1").glob("*_pb2_grpc.py"):
         if "service " not in (PROTO / stray.relative_to(output)).with_name(
             stray.name.replace("_pb2_grpc.py", ".proto")
@@ -63,16 +67,20 @@ def described(*arguments: str) -> FileDescriptorSet:
     """Return the descriptors of the API's files; ``arguments`` are protoc's."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "api.binpb"
-        _protoc(*arguments, f"--descriptor_set_out={path}")
+        _protoc(PROTO, *arguments, f"--descriptor_set_out={path}", *_sources())
         return FileDescriptorSet.FromString(path.read_bytes())
 
 
-def _protoc(*arguments: str) -> None:
-    """Run protoc on all sources; raises SystemExit where it fails."""
-    sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+def _sources() -> list[str]:
+    """Return the paths of the API's files below ``PROTO``."""
+    return sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+
+
+def _protoc(root: Path, *arguments: str) -> None:
+    """Run protoc on files below ``root``; raises SystemExit where it fails."""
     well_known = str(resources.files("grpc_tools") / "_proto")
-    paths = (f"--proto_path={PROTO}", f"--proto_path={well_known}")
-    if protoc.main(["protoc", *paths, *arguments, *sources]) != 0:
+    paths = (f"--proto_path={root}", f"--proto_path={well_known}")
+    if protoc.main(["protoc", *paths, *arguments]) != 0:
         raise SystemExit("protoc failed")
 
 

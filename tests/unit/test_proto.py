@@ -43,7 +43,8 @@ def test_the_checked_in_code_is_what_the_sources_generate(tmp_path: Path) -> Non
     require_tools()
     subprocess.run([sys.executable, str(PROTO / "generate.py"), str(tmp_path)], check=True)
     made = {path.name: path.read_text() for path in tmp_path.rglob("*_pb2*.py*")}
-    kept = {path.name: path.read_text() for path in (PROJECT / "kmodd" / "v1").glob("*_pb2*.py*")}
+    places = (PROJECT / "kmodd" / "v1", PROJECT / "kmodctl" / "fleet")
+    kept = {path.name: path.read_text() for place in places for path in place.glob("*_pb2*.py*")}
     assert made == kept
     clients = tmp_path / "kmodctl"
     others = [clients / "services.py", clients / "aio" / "client.py"]

@@ -12,7 +12,7 @@ from tests.support.sources import sources
 
 FOLDERS = {".ci", "kmodctl", "kmodd", "proto", "systemd", "tests"}
 LICENSED = {".c", ".h", ".proto", ".py", ".sh"}
-GENERATED = "kmodd/v1/"
+GENERATED = ("kmodctl/fleet/", "kmodd/v1/")
 
 
 @pytest.fixture(scope="module", name="sources")
