@@ -4,6 +4,8 @@
     model       what is kept there: wishes, what nodes say of themselves, rollouts
     encoding    the same as bytes, and what is wrong with bytes
     store       what is asked of etcd
+    etcd        who asks it, by connections (links) and watches (etcd_watch); etcd_failures has
+                what goes wrong, and etcd_rpc.proto what there is to ask
 
 Only that command imports anything from here.
 """
