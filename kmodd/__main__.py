@@ -34,10 +34,8 @@ from kmodd.host.unit import installed_unit
 from kmodd.kernel.opening import KERNELS
 from kmodd.settings import (
     LOG_LEVELS,
-    Limits,
     Settings,
     SocketSettings,
-    check_command_line,
     default_cache,
     default_config,
     default_runtime,
@@ -45,6 +43,7 @@ from kmodd.settings import (
     default_state,
     default_wishes,
 )
+from kmodd.settings.options import add_kernel, add_policy, add_upkeep
 from kmodd.settings.toml import drop_ins_of, read_settings, settings_files, table_places
 from kmodd.settings.values import CONFIG
 from kmodd.settings.words import grant_words, socket_words
@@ -101,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of kmodd's arguments."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", metavar="FILE", type=Path, help=CONFIG_HELP)
-    _add_kernel(common)
+    add_kernel(common)
     common.add_argument(
         "--socket",
         metavar="PATH",
@@ -117,7 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
         const=False,
         help="write no databases, serve them from memory",
     )
-    _add_policy(common)
+    add_policy(common)
     parser = argparse.ArgumentParser(
         prog="kmodd",
         description="Own a kernel module namespace: keep the databases of its module trees fresh, "
@@ -130,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
         dest="action", metavar="serve | run | check-config | setup", required=True
     )
     serving = actions.add_parser("serve", parents=[common], help="run until SIGTERM")
-    _add_upkeep(serving)
+    add_upkeep(serving)
     checking = actions.add_parser(
         "check-config", help="say whether kmodd.toml is right, and who may do what by it"
     )
@@ -144,126 +143,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     private.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     return parser
-
-
-def _add_kernel(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which kernel is meant, and how it is."""
-    parser.add_argument(
-        "--kernel",
-        choices=tuple(KERNELS),
-        help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
-        "machine runs (default: emulated)",
-    )
-    parser.add_argument(
-        "--root",
-        metavar="DIR",
-        type=_directory,
-        help="a system root: module trees are in DIR/lib/modules, configuration in "
-        "DIR/etc/modprobe.d and its kin (default: /)",
-    )
-    parser.add_argument(
-        "--release",
-        metavar="VERSION",
-        help="the kernel's release (default: the newest in DIR/lib/modules, on linux the running "
-        "one's)",
-    )
-    parser.add_argument(
-        "--kernel-command-line",
-        metavar="TEXT",
-        type=_command_line,
-        help="what the emulated kernel is booted with: module_blacklist=, module.sig_enforce, "
-        "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
-    )
-    parser.add_argument(
-        "--no-code",
-        dest="run_code",
-        action="store_const",
-        const=False,
-        help="have the emulated kernel load modules without running their own code",
-    )
-
-
-def _add_upkeep(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a daemon that stays."""
-    parser.add_argument(
-        "--state",
-        metavar="DIR",
-        type=Path,
-        help="where to keep what was read of trees and kernels' images, for a quicker next start "
-        "(default: /var/lib/kmodd for root, "
-        "~/.local/state/kmodd for a user)",
-    )
-    parser.add_argument(
-        "--no-watch",
-        dest="watch",
-        action="store_const",
-        const=False,
-        help="rebuild databases only when asked to",
-    )
-    parser.add_argument(
-        "--front",
-        metavar="PATH",
-        type=Path,
-        help="the socket of kmodd-public.service, which reads what others than admins send "
-        "(default: none, and kmodd starts a process for that itself)",
-    )
-
-
-def _add_policy(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how modules are loaded."""
-    parser.add_argument(
-        "--modprobe-config",
-        metavar="PATH",
-        type=Path,
-        action="append",
-        help="a directory or file to read in place of DIR's modprobe.d; may be given again",
-    )
-    parser.add_argument(
-        "--allow-commands",
-        dest="run_commands",
-        action="store_const",
-        const=True,
-        help="run the install and remove commands of modprobe.d",
-    )
-    parser.add_argument(
-        "--command-time",
-        metavar="SECONDS",
-        type=float,
-        help=f"how long such a command may take (default: {Limits().command:g})",
-    )
-    parser.add_argument(
-        "--deny",
-        metavar="PATTERN[=REASON]",
-        type=_denial,
-        action="append",
-        default=[],
-        help="never load modules of these names, nor what needs them; may be given again",
-    )
-    parser.add_argument(
-        "--kmod-exact",
-        action="store_const",
-        const=True,
-        help="do as kmod does, without what is better here",
-    )
-
-
-def _denial(text: str) -> tuple[str, str]:
-    pattern, _, reason = text.partition("=")
-    return pattern, reason
-
-
-def _command_line(text: str) -> str:
-    try:
-        return check_command_line(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _directory(text: str) -> Path:
-    path = Path(text).absolute()
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is not a directory")
-    return path
 
 
 def _check_config(given: Path | None) -> int:
