@@ -41,6 +41,15 @@ FLOORS = (
 )
 """The rooms, folders and files alike, from the top to the ground."""
 
+KERNELS = (
+    ("opening", "file_parameters"),
+    ("vm", "emulated"),
+    ("linux", "trials"),
+    ("base", "proc_modules"),
+    ("loaded", "taints"),
+)
+"""The rooms of ``kernel``, likewise."""
+
 OUTSIDE = {"grpc", "threading", "socket", "subprocess", "watchdog"}
 
 GRAPH = import_graph(PACKAGE)
@@ -57,6 +66,12 @@ def test_every_room_stands_on_one_floor() -> None:
 
 def test_no_import_runs_up() -> None:
     assert runs_up(GRAPH, FLOORS, "kmodd") == []
+
+
+def test_the_kernels_stand_on_floors_of_their_own() -> None:
+    standing = [room for floor in KERNELS for room in floor]
+    assert sorted(standing) == sorted(rooms(GRAPH, "kmodd.kernel"))
+    assert runs_up(GRAPH, KERNELS, "kmodd.kernel") == []
 
 
 def test_no_file_imports_one_that_imports_it() -> None:
