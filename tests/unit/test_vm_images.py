@@ -106,6 +106,11 @@ def test_an_image_of_the_right_processor_is_taken_from_where_it_is_said_to_be(
     assert image_for(tree.root, RELEASE, S390X, elsewhere).path == elsewhere
 
 
+def test_an_image_without_wrappings_is_found_by_debians_name(tree: ModuleTree) -> None:
+    path = put(tree, write_vmlinux([])).rename(tree.root / f"boot/vmlinux-{RELEASE}")
+    assert image_for(tree.root, RELEASE, X86_64, None).path == path
+
+
 def test_what_cannot_be_read_or_is_no_image_is_refused(tree: ModuleTree, tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(KernelImageError, match="cannot be read"):
@@ -143,6 +148,11 @@ def test_a_kernel_without_a_console_port_is_told_with_what_has_it(tree: ModuleTr
     (tree.directory / "modules.builtin").write_text("kernel/drivers/char/virtio_console.ko\n")
     names = [each.name for each in port_modules(database_of(tree), X86_64)]
     assert names == ["virtio", "virtio_pci"]
+
+
+def test_what_drives_the_bus_of_s390x_is_never_a_module(tree: ModuleTree) -> None:
+    names = [each.name for each in port_modules(database_of(tree), S390X)]
+    assert names == ["virtio", "virtio_console"]
 
 
 def test_without_qemu_its_package_is_named(

@@ -39,7 +39,7 @@ MEMORY = 512
 PROCESSORS_MAX = 8
 """Processors of such a guest at most; else it has as many as this process may use."""
 
-BOOT_SECONDS = 120.0
+BOOT_SECONDS = 180.0
 """Seconds that a guest has from its start to the first answer."""
 
 RESUME_SECONDS = 15.0

@@ -25,12 +25,15 @@ from kmodd.kernel.vm.machines import (
 )
 from kmodd.kernel.vm.port import TreeRecord
 from kmodd.kernelimage.payload import UnwrappedKernel, unwrapped
-from kmodd.kernelimage.places import IMAGE_PLACES, find_image
+from kmodd.kernelimage.places import IMAGE_PLACES, find_image, find_in_root
 from kmodd.kernelimage.sections import KernelSections
 from kmodd.modulefile import ModuleFile
 from kmodd.modulefile.elf import Elf
 from kmodd.modulefile.image import MemoryImage
 from kmodd.records import record
+
+BARE_PLACES = ("boot/vmlinux-{release}",)
+"""Where Debian's packages put an image that is not wrapped in anything: that of ppc64le."""
 
 LOOKED_AT = 16
 """Modules that are opened at most for one that says which processor it is for."""
@@ -85,7 +88,7 @@ def image_for(root: Path, release: str, machine: GuestMachine, given: Path | Non
     Raises KernelError where there is none, and KernelImageError for one that is for another
     architecture or of another release.
     """
-    path = given or find_image(root, release)
+    path = given or find_image(root, release) or find_in_root(root, release, BARE_PLACES)
     if path is None:
         places = " or ".join(str(root / each.format(release=release)) for each in IMAGE_PLACES)
         why = (

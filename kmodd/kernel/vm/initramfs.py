@@ -44,7 +44,7 @@ def port_modules(tree: PortTree, machine: GuestMachine) -> tuple[PortModule, ...
     """
     paths: dict[str, str] = {}
     for name in (machine.transport, PORT_MODULE):
-        if tree.is_builtin(name):
+        if not name or tree.is_builtin(name):
             continue
         found = tree.module(name)
         if found is None:

@@ -11,7 +11,7 @@ class GuestMachine:
 
     ``program`` is QEMU's, ``package`` Debian's that has it, and ``image_package`` Debian's that has
     a kernel for it. ``processor`` is the one that is emulated. ``device`` is the serial bus of
-    virtio's, and ``transport`` the module that drives what it hangs on. ``console`` is what the
+    virtio's, and ``transport`` the module that drives what it hangs on, if it is one. ``console`` is what the
     kernel calls the first serial line, ``arguments`` what its command line has besides.
     """
 
@@ -75,7 +75,8 @@ S390X = GuestMachine(
     machine="s390-ccw-virtio",
     processor="max",
     device="virtio-serial-ccw",
-    transport="virtio_ccw",
+    # What drives it is never a module.
+    transport="",
     console="ttysclp0",
 )
 
