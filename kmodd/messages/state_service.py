@@ -187,11 +187,13 @@ class WatchStateResponse(Message):
     modules: "list[ModuleStanding]" = repeated()
     gone: "list[str]" = repeated()
     sources: "list[StateSource]" = repeated()
+    has_sources: bool = False
 
     FIELDS = (
         (1, "modules", "message", "repeated", "state_service.ModuleStanding"),
         (2, "gone", "string", "repeated", ""),
         (3, "sources", "message", "repeated", "state_service.StateSource"),
+        (4, "has_sources", "bool", "", ""),
     )
 
 

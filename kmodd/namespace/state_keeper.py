@@ -233,11 +233,15 @@ class StateKeeper:
     ) -> KeptState:
         """Take over what ``source`` wishes, and return once what can be done at once is done.
 
-        Where it has this ``revision`` already, unless that is 0, nothing is taken over. Raises as
-        ``WishSources.apply`` does, and StateError (CALLER_GONE, SHUTTING_DOWN) where the wait ends
-        before.
+        Where it has this ``revision`` already, unless that is 0, or is not there and to be taken
+        away, nothing is done. Raises as ``WishSources.apply`` does, and StateError (CALLER_GONE,
+        SHUTTING_DOWN) where the wait ends before.
         """
-        if revision and self._sources.revision(source) == revision:
+        self._sources.checked(source, text)
+        is_there = self._sources.has_applied(source)
+        if (not is_there and not text.strip()) or (
+            revision and self._sources.revision(source) == revision
+        ):
             return self.refreshed()
         with self._namespace.operation("apply-state", source, call) as operation:
             document = self._sources.apply(source, text, revision)

@@ -102,6 +102,11 @@ class WishSources:
         found = [*others, source] if text.strip() else others
         return tuple(sorted(found, key=lambda each: (each.applied, each.applied and each.name)))
 
+    def has_applied(self, name: str) -> bool:
+        """Tell whether something is applied as ``name``."""
+        with self._lock:
+            return name in self._applied
+
     def revision(self, name: str) -> int:
         """Return the revision of an applied source; 0 where there is none, or it has none."""
         with self._lock:

@@ -50,7 +50,9 @@ class StateService(state_service_pb2_grpc.StateServiceServicer):
         before = self._keeper.refreshed()
         view = self._admission.view()
         yield pb.WatchStateResponse(
-            modules=_standings(before, before.findings, view), sources=_sources(before)
+            modules=_standings(before, before.findings, view),
+            sources=_sources(before),
+            has_sources=True,
         )
         while context.is_active():
             if self._stopping.is_set():
@@ -85,6 +87,7 @@ def _change(before: KeptState, now: KeptState, view: View) -> pb.WatchStateRespo
         modules=_standings(now, news, view),
         gone=sorted(known.keys() - names),
         sources=_sources(now) if now.sources != before.sources else (),
+        has_sources=now.sources != before.sources,
     )
 
 

@@ -27,7 +27,7 @@ from kmodd.v1 import errors_pb2 as kmodd_dot_v1_dot_errors__pb2
 from kmodd.v1 import policy_pb2 as kmodd_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckmodd/v1/state_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/errors.proto\x1a\x15kmodd/v1/policy.proto\">\n\x10ParameterSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"\xa7\x01\n\x04Wish\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.kmodd.v1.WishedState\x12.\n\nparameters\x18\x02 \x03(\x0b\x32\x1a.kmodd.v1.ParameterSetting\x12\x1a\n\x12reload_when_unused\x18\x03 \x01(\x08\x12\x0f\n\x07\x65nforce\x18\x04 \x01(\x08\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\"W\n\x04Move\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.kmodd.v1.MoveKind\x12-\n\tparameter\x18\x02 \x01(\x0b\x32\x1a.kmodd.v1.ParameterSetting\"\xba\x02\n\x0eModuleStanding\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x1c\n\x04wish\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.Wish\x12$\n\x08presence\x18\x03 \x01(\x0e\x32\x12.kmodd.v1.Presence\x12$\n\x08standing\x18\x04 \x01(\x0e\x32\x12.kmodd.v1.Standing\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.kmodd.v1.Failure\x12\x1d\n\x05moves\x18\x08 \x03(\x0b\x32\x0e.kmodd.v1.Move\x12.\n\nparameters\x18\t \x03(\x0b\x32\x1a.kmodd.v1.ParameterSetting\"d\n\x0bStateSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x12\n\nwish_count\x18\x03 \x01(\r\x12\x10\n\x08problems\x18\x04 \x03(\t\x12\x10\n\x08revision\x18\x05 \x01(\x04\"\x11\n\x0fGetStateRequest\"e\n\x10GetStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12&\n\x07sources\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.StateSource\"\x13\n\x11WatchStateRequest\"u\n\x12WatchStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12\x0c\n\x04gone\x18\x02 \x03(\t\x12&\n\x07sources\x18\x03 \x03(\x0b\x32\x15.kmodd.v1.StateSource\"X\n\x11\x41pplyStateRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x10\n\x08revision\x18\x04 \x01(\x04\"g\n\x12\x41pplyStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12&\n\x07sources\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.StateSource*\x8d\x01\n\x0bWishedState\x12\x1c\n\x18WISHED_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WISHED_STATE_LOADED\x10\x01\x12\x17\n\x13WISHED_STATE_ABSENT\x10\x02\x12\x17\n\x13WISHED_STATE_DENIED\x10\x03\x12\x15\n\x11WISHED_STATE_HELD\x10\x04*\x92\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x11\n\rSTANDING_DONE\x10\x01\x12\x14\n\x10STANDING_PENDING\x10\x02\x12\x14\n\x10STANDING_WAITING\x10\x03\x12\x14\n\x10STANDING_DRIFTED\x10\x04\x12\x17\n\x13STANDING_IMPOSSIBLE\x10\x05*\x8d\x01\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRESENCE_ABSENT\x10\x01\x12\x13\n\x0fPRESENCE_LOADED\x10\x02\x12\x13\n\x0fPRESENCE_COMING\x10\x03\x12\x12\n\x0ePRESENCE_GOING\x10\x04\x12\x14\n\x10PRESENCE_BUILTIN\x10\x05*\xa3\x01\n\x08MoveKind\x12\x19\n\x15MOVE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11MOVE_KIND_RELEASE\x10\x01\x12\x14\n\x10MOVE_KIND_UNLOAD\x10\x02\x12\x12\n\x0eMOVE_KIND_LOAD\x10\x03\x12\x12\n\x0eMOVE_KIND_HOLD\x10\x04\x12\x11\n\rMOVE_KIND_SET\x10\x05\x12\x14\n\x10MOVE_KIND_RELOAD\x10\x06\x32\x83\x02\n\x0cStateService\x12K\n\x08GetState\x12\x19.kmodd.v1.GetStateRequest\x1a\x1a.kmodd.v1.GetStateResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12S\n\nWatchState\x12\x1b.kmodd.v1.WatchStateRequest\x1a\x1c.kmodd.v1.WatchStateResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12Q\n\nApplyState\x12\x1b.kmodd.v1.ApplyStateRequest\x1a\x1c.kmodd.v1.ApplyStateResponse\"\x08\xa2\xd4\x18\x04\x08\x05\x18\x02\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckmodd/v1/state_service.proto\x12\x08kmodd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15kmodd/v1/errors.proto\x1a\x15kmodd/v1/policy.proto\">\n\x10ParameterSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_value\"\xa7\x01\n\x04Wish\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.kmodd.v1.WishedState\x12.\n\nparameters\x18\x02 \x03(\x0b\x32\x1a.kmodd.v1.ParameterSetting\x12\x1a\n\x12reload_when_unused\x18\x03 \x01(\x08\x12\x0f\n\x07\x65nforce\x18\x04 \x01(\x08\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\"W\n\x04Move\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.kmodd.v1.MoveKind\x12-\n\tparameter\x18\x02 \x01(\x0b\x32\x1a.kmodd.v1.ParameterSetting\"\xba\x02\n\x0eModuleStanding\x12\x0e\n\x06module\x18\x01 \x01(\t\x12\x1c\n\x04wish\x18\x02 \x01(\x0b\x32\x0e.kmodd.v1.Wish\x12$\n\x08presence\x18\x03 \x01(\x0e\x32\x12.kmodd.v1.Presence\x12$\n\x08standing\x18\x04 \x01(\x0e\x32\x12.kmodd.v1.Standing\x12.\n\nsince_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03why\x18\x06 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.kmodd.v1.Failure\x12\x1d\n\x05moves\x18\x08 \x03(\x0b\x32\x0e.kmodd.v1.Move\x12.\n\nparameters\x18\t \x03(\x0b\x32\x1a.kmodd.v1.ParameterSetting\"d\n\x0bStateSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x12\n\nwish_count\x18\x03 \x01(\r\x12\x10\n\x08problems\x18\x04 \x03(\t\x12\x10\n\x08revision\x18\x05 \x01(\x04\"\x11\n\x0fGetStateRequest\"e\n\x10GetStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12&\n\x07sources\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.StateSource\"\x13\n\x11WatchStateRequest\"\x8a\x01\n\x12WatchStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12\x0c\n\x04gone\x18\x02 \x03(\t\x12&\n\x07sources\x18\x03 \x03(\x0b\x32\x15.kmodd.v1.StateSource\x12\x13\n\x0bhas_sources\x18\x04 \x01(\x08\"X\n\x11\x41pplyStateRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x10\n\x08revision\x18\x04 \x01(\x04\"g\n\x12\x41pplyStateResponse\x12)\n\x07modules\x18\x01 \x03(\x0b\x32\x18.kmodd.v1.ModuleStanding\x12&\n\x07sources\x18\x02 \x03(\x0b\x32\x15.kmodd.v1.StateSource*\x8d\x01\n\x0bWishedState\x12\x1c\n\x18WISHED_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WISHED_STATE_LOADED\x10\x01\x12\x17\n\x13WISHED_STATE_ABSENT\x10\x02\x12\x17\n\x13WISHED_STATE_DENIED\x10\x03\x12\x15\n\x11WISHED_STATE_HELD\x10\x04*\x92\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x11\n\rSTANDING_DONE\x10\x01\x12\x14\n\x10STANDING_PENDING\x10\x02\x12\x14\n\x10STANDING_WAITING\x10\x03\x12\x14\n\x10STANDING_DRIFTED\x10\x04\x12\x17\n\x13STANDING_IMPOSSIBLE\x10\x05*\x8d\x01\n\x08Presence\x12\x18\n\x14PRESENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0fPRESENCE_ABSENT\x10\x01\x12\x13\n\x0fPRESENCE_LOADED\x10\x02\x12\x13\n\x0fPRESENCE_COMING\x10\x03\x12\x12\n\x0ePRESENCE_GOING\x10\x04\x12\x14\n\x10PRESENCE_BUILTIN\x10\x05*\xa3\x01\n\x08MoveKind\x12\x19\n\x15MOVE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11MOVE_KIND_RELEASE\x10\x01\x12\x14\n\x10MOVE_KIND_UNLOAD\x10\x02\x12\x12\n\x0eMOVE_KIND_LOAD\x10\x03\x12\x12\n\x0eMOVE_KIND_HOLD\x10\x04\x12\x11\n\rMOVE_KIND_SET\x10\x05\x12\x14\n\x10MOVE_KIND_RELOAD\x10\x06\x32\x83\x02\n\x0cStateService\x12K\n\x08GetState\x12\x19.kmodd.v1.GetStateRequest\x1a\x1a.kmodd.v1.GetStateResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x01\x12S\n\nWatchState\x12\x1b.kmodd.v1.WatchStateRequest\x1a\x1c.kmodd.v1.WatchStateResponse\"\x08\xa2\xd4\x18\x04\x08\x01\x18\x03\x30\x01\x12Q\n\nApplyState\x12\x1b.kmodd.v1.ApplyStateRequest\x1a\x1c.kmodd.v1.ApplyStateResponse\"\x08\xa2\xd4\x18\x04\x08\x05\x18\x02\x42?\n\x10\x64\x65v.kmodd.api.v1P\x01Z\x1ekmodd.dev/api/kmodd/v1;kmoddv1\xaa\x02\x08Kmodd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,14 +41,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATESERVICE'].methods_by_name['WatchState']._serialized_options = b'\242\324\030\004\010\001\030\003'
   _globals['_STATESERVICE'].methods_by_name['ApplyState']._loaded_options = None
   _globals['_STATESERVICE'].methods_by_name['ApplyState']._serialized_options = b'\242\324\030\004\010\005\030\002'
-  _globals['_WISHEDSTATE']._serialized_start=1321
-  _globals['_WISHEDSTATE']._serialized_end=1462
-  _globals['_STANDING']._serialized_start=1465
-  _globals['_STANDING']._serialized_end=1611
-  _globals['_PRESENCE']._serialized_start=1614
-  _globals['_PRESENCE']._serialized_end=1755
-  _globals['_MOVEKIND']._serialized_start=1758
-  _globals['_MOVEKIND']._serialized_end=1921
+  _globals['_WISHEDSTATE']._serialized_start=1343
+  _globals['_WISHEDSTATE']._serialized_end=1484
+  _globals['_STANDING']._serialized_start=1487
+  _globals['_STANDING']._serialized_end=1633
+  _globals['_PRESENCE']._serialized_start=1636
+  _globals['_PRESENCE']._serialized_end=1777
+  _globals['_MOVEKIND']._serialized_start=1780
+  _globals['_MOVEKIND']._serialized_end=1943
   _globals['_PARAMETERSETTING']._serialized_start=121
   _globals['_PARAMETERSETTING']._serialized_end=183
   _globals['_WISH']._serialized_start=186
@@ -65,12 +65,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATERESPONSE']._serialized_end=983
   _globals['_WATCHSTATEREQUEST']._serialized_start=985
   _globals['_WATCHSTATEREQUEST']._serialized_end=1004
-  _globals['_WATCHSTATERESPONSE']._serialized_start=1006
-  _globals['_WATCHSTATERESPONSE']._serialized_end=1123
-  _globals['_APPLYSTATEREQUEST']._serialized_start=1125
-  _globals['_APPLYSTATEREQUEST']._serialized_end=1213
-  _globals['_APPLYSTATERESPONSE']._serialized_start=1215
-  _globals['_APPLYSTATERESPONSE']._serialized_end=1318
-  _globals['_STATESERVICE']._serialized_start=1924
-  _globals['_STATESERVICE']._serialized_end=2183
+  _globals['_WATCHSTATERESPONSE']._serialized_start=1007
+  _globals['_WATCHSTATERESPONSE']._serialized_end=1145
+  _globals['_APPLYSTATEREQUEST']._serialized_start=1147
+  _globals['_APPLYSTATEREQUEST']._serialized_end=1235
+  _globals['_APPLYSTATERESPONSE']._serialized_start=1237
+  _globals['_APPLYSTATERESPONSE']._serialized_end=1340
+  _globals['_STATESERVICE']._serialized_start=1946
+  _globals['_STATESERVICE']._serialized_end=2205
 # @@protoc_insertion_point(module_scope)

@@ -157,14 +157,16 @@ class WatchStateRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WatchStateResponse(_message.Message):
-    __slots__ = ("modules", "gone", "sources")
+    __slots__ = ("modules", "gone", "sources", "has_sources")
     MODULES_FIELD_NUMBER: _ClassVar[int]
     GONE_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    HAS_SOURCES_FIELD_NUMBER: _ClassVar[int]
     modules: _containers.RepeatedCompositeFieldContainer[ModuleStanding]
     gone: _containers.RepeatedScalarFieldContainer[str]
     sources: _containers.RepeatedCompositeFieldContainer[StateSource]
-    def __init__(self, modules: _Optional[_Iterable[_Union[ModuleStanding, _Mapping]]] = ..., gone: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[_Union[StateSource, _Mapping]]] = ...) -> None: ...
+    has_sources: bool
+    def __init__(self, modules: _Optional[_Iterable[_Union[ModuleStanding, _Mapping]]] = ..., gone: _Optional[_Iterable[str]] = ..., sources: _Optional[_Iterable[_Union[StateSource, _Mapping]]] = ..., has_sources: bool = ...) -> None: ...
 
 class ApplyStateRequest(_message.Message):
     __slots__ = ("source", "document", "dry_run", "revision")

@@ -195,10 +195,16 @@ def test_a_revision_of_a_source_is_applied_once(wishing: Daemon) -> None:
             assert loaded(wishing) == expected
             if revision == 7 and expected:
                 client.remove("hello")
+        news = client.watch_state()
+        assert next(news).has_sources
+        for _ in range(2):
+            assert not client.apply_state("mine", b"").sources
+        gone = next(each for each in news if each.has_sources)
+        assert not gone.sources
         (label,) = client.status().labels
     assert (label.name, label.value) == ("rack", "b7")
     lines = map(json.loads, (wishing.log.parent / "audit").read_text().splitlines())
-    assert [line["action"] for line in lines].count("apply-state") == 2
+    assert [line["action"] for line in lines].count("apply-state") == 3
 
 
 def test_a_steward_applies_its_own_source_for_the_modules_of_its_list(
