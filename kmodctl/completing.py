@@ -254,6 +254,16 @@ def _device(before: list[str], _given: "Given", _word: str, names: "Names") -> "
     return names.devices() if before == ["remove"] else []
 
 
+def _fleet(before: list[str], given: "Given", word: str, names: "Names") -> "Found":
+    from kmodctl.commands.fleet import ACTIONS, TAKES_FILE
+
+    if not before:
+        return [(each, "") for each in ACTIONS]
+    if before in TAKES_FILE:
+        return [FILES]
+    return names.known(word, given) if before[0] == "explain" and len(before) == 2 else []
+
+
 def _ls(before: list[str], _given: "Given", word: str, names: "Names") -> "Found":
     return [] if before else names.kernel_files(word)
 
@@ -273,6 +283,7 @@ _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "status": _loaded,
     "hold": _known,
     "device": _device,
+    "fleet": _fleet,
     "ls": _ls,
 }
 """What has the operands of a command, where those are neither a file nor one of some words."""

@@ -54,6 +54,7 @@ COMMANDS = (
     "state",
     "diff",
     "apply",
+    "fleet",
     "check",
     "device",
     "ls",

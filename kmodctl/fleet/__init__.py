@@ -6,6 +6,10 @@
     store       what is asked of etcd
     etcd        who asks it, by connections (links) and watches (etcd_watch); etcd_failures has
                 what goes wrong, and etcd_rpc.proto what there is to ask
+    settings    where etcd is
+    wish_file   a file of wishes with a selector
+    survey      all that there is at one moment
+    actions     what operators do
 
 Only that command imports anything from here.
 """

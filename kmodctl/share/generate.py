@@ -34,6 +34,7 @@ PAGES = (
     "kmodd.toml (5)",
     "kmodd-api (7)",
     "kmodd-emulated (7)",
+    "kmodd-fleet (7)",
     "kmodd-service (7)",
     "kmodd-state (7)",
     "kmodd (8)",
@@ -44,6 +45,7 @@ which only the table of methods is generated."""
 
 ENVIRONMENT = (
     ("KMODD_SOCKET", "The daemon's socket, where \\fB\\-\\-socket\\fR does not say."),
+    ("KMODD_FLEET", "The settings of the fleet, where \\fB\\-\\-config\\fR does not say."),
     ("XDG_RUNTIME_DIR", "Where a user's own daemon listens: \\fIkmodd/kmodd.sock\\fR in there."),
     ("NO_COLOR", "Set to anything, there are no colours unless \\fB\\-\\-color\\fR asks for them."),
     (

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kmodctl.share.fleet_schemas import FLEET
 from kmodd.messages.as_json import ADDRESS
 from kmodd.messages.codec import Message, class_at
 from kmodd.messages.errors import Failure
@@ -20,6 +21,7 @@ FAILURE = "errors.Failure"
 _NAME = {"type": "string"}
 
 OWN: Mapping[str, dict[str, Any]] = {
+    **FLEET,
     "rmmod": {
         "type": "object",
         "properties": {"module": _NAME, "failure": {"$ref": f"#/$defs/{FAILURE}"}},
@@ -139,6 +141,13 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "state": ("state_service.GetStateResponse", "state_service.WatchStateResponse"),
     "diff": (("state_service.ModuleStanding",),),
     "apply": ("state_service.ApplyStateResponse",),
+    "fleet": (
+        "fleet wishes",
+        "fleet change",
+        "fleet status",
+        "fleet explanation",
+        ("fleet node", "fleet difference"),
+    ),
     "check": ("emulation_service.CheckReport",),
     "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
     "ls": (("emulation_service.KernelFile",),),

@@ -97,6 +97,8 @@ CHEAP = {"_socket", "errno", "gc", "itertools"}
         ["completion", "bash"],
         ["complete", "--", "kmodctl", "modprobe", "--sh"],
         ["complete", "--", "kmodctl", "device", ""],
+        ["complete", "--", "kmodctl", "fleet", "diff", ""],
+        ["fleet", "explain", "x"],
         ["new", "1st"],
         ["dev"],
     ],
