@@ -46,10 +46,8 @@ class PublishedDenials:
         A file that cannot be written is complained of once.
         """
         with self._lock:
-            names = sorted(denied_names(deny, generation, self._identities))
-            lines = (f"blacklist {name}\ninstall {name} /bin/false\n" for name in names)
             try:
-                self._put(HEAD + "".join(lines) if names else "")
+                self._put(denials_text(deny, generation, self._identities))
             except OSError as error:
                 if not self._complained:
                     log.warning("%s cannot be written: %s", self.path, error.strerror)
@@ -71,6 +69,13 @@ class PublishedDenials:
             self.path.unlink()
             return
         write_whole(self.path, text.encode("utf-8", "surrogateescape"), lasting=True)
+
+
+def denials_text(deny: DenyList, generation: Generation | None, identities: Identities) -> str:
+    """Return what the file is to say: "" where nothing is denied."""
+    names = sorted(denied_names(deny, generation, identities))
+    lines = (f"blacklist {name}\ninstall {name} /bin/false\n" for name in names)
+    return HEAD + "".join(lines) if names else ""
 
 
 def denied_names(

@@ -66,14 +66,14 @@ def _changes(root: Path, wanted: Iterable[Piece], *, undo: bool) -> Iterator[Fil
     for piece in wanted:
         path = root / piece.path
         seen.add(path)
-        before = _text_of(path)
+        before = text_of(path)
         if undo and before is not None and not _is_made(before):
             continue
         after = None if undo else piece.text
         if before != after:
             yield FileChange(path, before, after)
     for path in sorted((root / "etc/udev/rules.d").glob("*.rules")):
-        before = _text_of(path) if path not in seen else None
+        before = text_of(path) if path not in seen else None
         if before is not None and _is_made(before):
             yield FileChange(path, before, None)
 
@@ -82,7 +82,8 @@ def _is_made(text: str) -> bool:
     return text.startswith(MADE)
 
 
-def _text_of(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """Return what a file says, None where there is none; raises OSError."""
     try:
         if not path.is_file() and (path.exists() or path.is_symlink()):
             return f"({path} is no file)"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kmodd.errors import KmoddError, Reason, RequestError
 from kmodd.setup.changes import FileChange, changes
+from kmodd.setup.denials import denials_change
 from kmodd.setup.options import MODPROBE
 from kmodd.setup.pieces import pieces
 
@@ -34,6 +35,8 @@ def set_up(options: argparse.Namespace) -> int:
     found = changes(options.root, wanted, undo=options.undo)
     if options.only_rule and not options.undo:
         found = tuple(each for each in found if each.before is not None)
+    if not options.only_rule:
+        found += _denials(options)
     steps = [] if options.only_rule else list(_steps(options))
     for each in found:
         print(each.diff())
@@ -49,6 +52,18 @@ def set_up(options: argparse.Namespace) -> int:
     if options.root == Path("/"):
         _tell(options)
     return 0
+
+
+def _denials(options: argparse.Namespace) -> tuple[FileChange, ...]:
+    """Return what is to change of what is denied: settings that are wrong are told and passed over,
+    since kmodd will not start by them either.
+    """
+    try:
+        change = denials_change(options.root, undo=options.undo)
+    except KmoddError as error:
+        print(f"kmodd: what is denied is not published: {error.message}", file=sys.stderr)
+        return ()
+    return (change,) if change is not None else ()
 
 
 def _make(found: Sequence[FileChange]) -> None:

@@ -12,6 +12,7 @@ from kmodd.host.udev import stock_rule
 from kmodd.settings import Settings
 from kmodd.settings.toml import read_settings
 from kmodd.setup.command import set_up
+from tests.support.modules import module_tree
 from tests.support.require import require
 
 STOCK = """\
@@ -41,7 +42,9 @@ def run(root: Path, *options: str) -> int:
 
 def files(root: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()
+        str(path.relative_to(root)): path.read_text(errors="replace")
+        for path in root.rglob("*")
+        if path.is_file()
     }
 
 
@@ -207,6 +210,65 @@ def test_who_is_on_a_file_system_that_comes_later_does_not_keep_devices_waiting(
     run(root)
     assert "Before=" not in unit.read_text()
     assert "ReadWritePaths=-/etc/modprobe.d" in unit.read_text()
+
+
+DENIALS = "etc/modprobe.d/kmodd-deny.conf"
+DENY = """
+[[deny]]
+modules = ["gree?", "slhc"]
+reason = "closed here"
+"""
+
+
+def test_what_is_denied_is_kept_out_of_the_first_boot_too(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module_tree(root)
+    settings = root / "etc/kmodd/kmodd.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(DENY)
+    before = files(root)
+    assert run(root, "--dry-run") == 0
+    assert "+install greet /bin/false\n" in capsys.readouterr().out
+    assert files(root) == before
+    run(root)
+    lines = (root / DENIALS).read_text().splitlines()
+    assert [line for line in lines if line.startswith("blacklist")] == [
+        "blacklist greet",
+        "blacklist slhc",
+    ]
+    capsys.readouterr()
+    run(root)
+    assert capsys.readouterr().out == "nothing is to be changed\n"
+    (root / "etc/kmodd/kmodd.toml.d/zz.toml").write_text("publish_deny = false\n")
+    run(root)
+    assert not (root / DENIALS).exists()
+    (root / "etc/kmodd/kmodd.toml.d/zz.toml").unlink()
+    run(root)
+    assert (root / DENIALS).exists()
+    run(root, "--undo")
+    assert files(root) == before
+
+
+@pytest.mark.parametrize("text", ["[[deny]]\nmodules = 7\n", "modules =\n"])
+def test_settings_that_are_wrong_keep_setup_from_no_other_road(
+    root: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = root / "etc/kmodd/kmodd.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(text)
+    assert run(root) == 0
+    assert f"what is denied is not published: {settings}:" in capsys.readouterr().err
+    assert (root / RULE).exists()
+    assert not (root / DENIALS).exists()
+
+
+def test_a_file_of_denials_that_somebody_else_has_made_stays(root: Path) -> None:
+    (root / DENIALS).parent.mkdir(parents=True)
+    (root / DENIALS).write_text("# mine\n")
+    run(root)
+    run(root, "--undo")
+    assert (root / DENIALS).read_text() == "# mine\n"
 
 
 STATUS = """\
