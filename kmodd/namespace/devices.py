@@ -2,10 +2,11 @@
 """The devices of an emulated kernel: each goes the road that one takes that is plugged in."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kmodd.errors import KernelError, Reason
-from kmodd.kernel.base import Device, Emulation, Kernel, KernelFile
+from kmodd.kernel.base import Device, Emulation, Kernel, KernelFile, OpenFile
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.operations import Operations
 from kmodd.namespace.outcome import Outcome
@@ -51,6 +52,21 @@ class Devices:
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of the kernel's /dev, /proc or /sys."""
         return self._emulation().files(path)
+
+    @contextmanager
+    def opened(self, path: str, flags: int, call: RequestContext) -> Iterator[OpenFile]:
+        """Have a file of the kernel's open, in an operation of its own.
+
+        ``flags`` are those of open(2). Raises KernelError.
+        """
+        kernel = self._emulation()
+        with self._operations.begin("use-file", path, call) as operation:
+            file = kernel.open_file(path, flags)
+            operation.acted = True
+            try:
+                yield file
+            finally:
+                file.close()
 
     def _emulation(self) -> Emulation:
         if isinstance(self._kernel, Emulation):

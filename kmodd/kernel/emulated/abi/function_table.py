@@ -25,11 +25,15 @@ Implementation = Callable[..., int | None]
 
 @record
 class Function:
-    """A kernel function: ``code`` where it is so short that it is machine code itself."""
+    """A kernel function: ``code`` where it is so short that it is machine code itself.
+
+    ``calls`` is the function that the code calls, whose address is where it has CALLED.
+    """
 
     prototype: Prototype
     work: Implementation | None = None
     code: bytes = b""
+    calls: str = ""
 
     def __call__(self, kernel: Any, arguments: Iterable[int]) -> int:
         """Do the work with the arguments as the registers have them."""
@@ -95,6 +99,9 @@ module's memory is gone, and nobody may look there any more."""
 _NOTIFIER = "nb"
 """What prototypes call a ``struct notifier_block``."""
 
+CALLED = bytes.fromhex("0badc0de0badc0de")
+"""What stands for an address in machine code."""
+
 RETURN = bytes.fromhex("c3")
 RETURN_ZERO = bytes.fromhex("31c0c3")
 RETURN_ONE = bytes.fromhex("b801000000c3")
@@ -125,6 +132,12 @@ def machine_code(code: bytes, prototypes: str) -> None:
     """Declare functions, one a line, that are nothing but ``code``."""
     for text in _lines(prototypes):
         _declare(text, code=code)
+
+
+def calling(name: str, code: bytes, prototype: str) -> None:
+    """Declare a function that is nothing but ``code``, in which CALLED stands for another one."""
+    for each in parse_prototypes(prototype):
+        _add(Function(each, code=code, calls=name))
 
 
 def alike(work: Implementation, prototypes: str) -> None:

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from kmodd.errors import Reason
-from kmodd.kernel.base import Device, KernelFile
+from kmodd.kernel.base import Device, KernelFile, OpenFile
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
 from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Imports, StructModule
-from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal, missing_file
 
 NO_EMULATOR = "kmodd is installed without its extra 'emulator'"
 """Why code does not run where the emulator's library is missing."""
@@ -89,6 +89,9 @@ class Cpu(Protocol):
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""
 
+    def open_file(self, path: str, flags: int) -> OpenFile:
+        """Open a file that a module has made; raises Refusal. ``path`` is in order."""
+
     def files(self) -> tuple[KernelFile, ...]:
         """Return what there is in /dev, /proc and /sys beside what the kernel itself tells of."""
 
@@ -153,6 +156,10 @@ class IdleCpu:
     def devices(self) -> tuple[Device, ...]:
         """Return none."""
         return ()
+
+    def open_file(self, path: str, _flags: int) -> OpenFile:
+        """Refuse: there is no file."""
+        raise missing_file(path)
 
     def files(self) -> tuple[KernelFile, ...]:
         """Return none."""

@@ -10,10 +10,11 @@ from threading import Lock
 
 import kmodd.kernel.emulated.functions.everything  # noqa: F401  # declares the kernel's functions
 from kmodd.errors import Reason
-from kmodd.kernel.base import Device, KernelFile
+from kmodd.kernel.base import Device, KernelFile, OpenFile
 from kmodd.kernel.emulated.abi.function_table import FUNCTIONS, RECLAIMERS
 from kmodd.kernel.emulated.abi.structures import MODULE, MissingFieldError
 from kmodd.kernel.emulated.execution.placement import Placer
+from kmodd.kernel.emulated.execution.user_files import UserFiles
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
 from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
@@ -23,6 +24,7 @@ from kmodd.kernel.emulated.hardware.x86_64 import ROOM
 from kmodd.kernel.emulated.machine.crash import Crash
 from kmodd.kernel.emulated.machine.image import ModuleImage
 from kmodd.kernel.emulated.machine.machine import Machine
+from kmodd.kernel.emulated.machine.pseudo_filesystem import Listed
 from kmodd.kernel.emulated.machine.resource_ledger import Entry
 from kmodd.kernel.emulated.machine.services import Services
 from kmodd.kernel.emulated.modules.load_info import LoadInfo
@@ -30,7 +32,7 @@ from kmodd.kernel.emulated.modules.param_table import ModuleParameter
 from kmodd.kernel.emulated.modules.params import Remark, store_parameter
 from kmodd.kernel.emulated.modules.struct_module import Import, Imports, StructModule
 from kmodd.kernel.emulated.reporting.log import Level
-from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal, ours
+from kmodd.kernel.emulated.reporting.refusal import Refusal, format_refusal, missing_file, ours
 from kmodd.modulefile import ElfMachine
 
 _COMING, _LIVE, _GOING = 1, 0, 2
@@ -41,6 +43,17 @@ NOT_IN_ORDER = "the structures that the kernel's image tells of are not in order
 
 LEAKS_TOLD = 20
 """Lines of the log for what one module never gave back."""
+
+
+def _listed(machine: Machine, found: Listed) -> KernelFile:
+    """Return a name as others are told of it, with what can be done with what it stands for."""
+    content, mode = found.content, stat.S_IMODE(found.mode)
+    is_device, uses = False, ""
+    if content is not None:
+        is_device = content.kind == stat.S_IFCHR
+        with suppress(BadAddress, MissingFieldError):
+            uses = content.uses(machine)
+    return KernelFile(found.path, found.is_directory, found.module, mode, is_device, uses)
 
 
 class Processor:
@@ -60,6 +73,7 @@ class Processor:
         self._unmade = ""
         self._images: dict[StructModule, ModuleImage] = {}
         self._by_name: dict[str, StructModule] = {}
+        self._user_files = UserFiles(self._entering_as_user)
 
     @property
     def machine(self) -> Machine:
@@ -252,16 +266,19 @@ class Processor:
         with machine.lock:
             return plugged(machine)
 
+    def open_file(self, path: str, flags: int) -> OpenFile:
+        """Open a file that a module has made."""
+        if self._machine is None:
+            raise missing_file(path)
+        return self._user_files.open(path, flags)
+
     def files(self) -> tuple[KernelFile, ...]:
         """Return what modules have made in /dev, /proc and /sys."""
         machine = self._machine
         if machine is None:
             return ()
         with machine.lock:
-            return tuple(
-                KernelFile(each.path, each.is_directory, each.module, stat.S_IMODE(each.mode))
-                for each in machine.mounts.listing()
-            )
+            return tuple(_listed(machine, each) for each in machine.mounts.listing())
 
     def close(self) -> None:
         """Run nothing any more."""
@@ -280,16 +297,26 @@ class Processor:
                         self._note(self._by_name[name])
 
     @contextmanager
+    def _entering_as_user(self, module: str, what: str, task: int) -> Iterator[Machine]:
+        """Have the machine for a call that the process ``task`` makes."""
+        with self._entering(module, what, "vfs_read", task) as machine:
+            try:
+                yield machine
+            finally:
+                if module in self._by_name:
+                    self._note(self._by_name[module])
+
+    @contextmanager
     def _entering(
-        self, module: str, what: str, function: str = "do_one_initcall"
+        self, module: str, what: str, function: str = "do_one_initcall", task: int = 0
     ) -> Iterator[Machine]:
-        """Have the machine for ``what``, a system call about ``module``.
+        """Have the machine for ``what``, a system call about ``module``, of ``task``.
 
         Whatever goes wrong there is the oops of that call: in the module's code, in a kernel
         function that it calls, and in ``function``, which does for it what is done here.
         """
         machine = self.machine
-        with machine.running(module):
+        with machine.running(module, task):
             call = machine.calls.now
             try:
                 yield machine

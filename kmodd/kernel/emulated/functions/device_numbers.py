@@ -9,7 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, makers, reclaims
-from kmodd.kernel.emulated.abi.structures import CDEV, DEVICE, KOBJECT, LIST_HEAD, MISC
+from kmodd.kernel.emulated.abi.structures import (
+    CDEV,
+    DEVICE,
+    FILE_OPERATIONS,
+    KOBJECT,
+    LIST_HEAD,
+    MISC,
+)
+from kmodd.kernel.emulated.functions.device_files import (
+    MINOR_BITS,
+    CharacterDevices,
+    MiscContent,
+)
 from kmodd.kernel.emulated.functions.devices import NODE_MODE, device_add, device_del
 from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name, start
 from kmodd.kernel.emulated.functions.sysfs import add_device, misc_directory, remove_directory
@@ -23,9 +35,9 @@ _MAJORS = {
     _BLOCK: range(254, 0, -1),
 }
 """Where a major number is looked for that nobody has asked for, in this order."""
-_MINOR_BITS = 20
-_MINORS = 1 << _MINOR_BITS
+_MINORS = 1 << MINOR_BITS
 _MAJOR_MAX = 511
+_MISC_MAJOR = 10
 _MISC_DYNAMIC = range(127, -1, -1)
 
 
@@ -50,10 +62,14 @@ class NumberRegion:
 
 @dataclass(slots=True)
 class DeviceNumbers:
-    """The ``regions`` that are taken, and the ``minors`` of misc devices."""
+    """The ``regions`` that are taken, and the ``minors`` of misc devices.
+
+    ``own_cdevs`` are the character devices that the kernel has made, by their first numbers.
+    """
 
     regions: list[NumberRegion] = field(default_factory=list)
     minors: dict[int, int] = field(default_factory=dict)
+    own_cdevs: dict[int, int] = field(default_factory=dict)
 
 
 def _take_region(machine: Machine, region: NumberRegion) -> int:
@@ -90,6 +106,7 @@ def _give_region(machine: Machine, kind: str, major: int, first: int, count: int
 @reclaims(_NUMBERS)
 def forget_numbers(machine: Machine, key: int) -> None:
     """Free the device numbers of a module that is gone."""
+    _forget_own_cdev(machine, key)
     regions = machine.state(DeviceNumbers).regions
     regions[:] = [each for each in regions if _key(each) != key]
 
@@ -102,7 +119,7 @@ def forget_misc(machine: Machine, misc: int) -> None:
 
 
 def _key(region: NumberRegion) -> int:
-    return (region.kind == _BLOCK) << 40 | region.major << _MINOR_BITS | region.first
+    return (region.kind == _BLOCK) << 40 | region.major << MINOR_BITS | region.first
 
 
 @function(
@@ -112,7 +129,7 @@ def alloc_chrdev_region(machine: Machine, number: int, first: int, count: int, n
     region = NumberRegion(_CHARACTER, 0, first, count, machine.memory.text(name, 64))
     code = _take_region(machine, region)
     if not code:
-        machine.memory.put(number, region.major << _MINOR_BITS | first, 4)
+        machine.memory.put(number, region.major << MINOR_BITS | first, 4)
     return code
 
 
@@ -135,7 +152,7 @@ def _parts(number: int, count: int) -> Iterator[tuple[int, int, int]]:
     while number < end:
         first = number % _MINORS
         size = min(end - number, _MINORS - first)
-        yield number >> _MINOR_BITS, first, size
+        yield number >> MINOR_BITS, first, size
         number += size
 
 
@@ -150,10 +167,22 @@ def unregister_chrdev_region(machine: Machine, number: int, count: int) -> None:
     " char *name, const struct file_operations *fops)"
 )
 def register_chrdev(
-    machine: Machine, major: int, first: int, count: int, name: int, _operations: int
+    machine: Machine, major: int, first: int, count: int, name: int, operations: int
 ) -> int:
+    """Its character device is the kernel's own, with the owner of the table of functions."""
     region = NumberRegion(_CHARACTER, major, first, count, machine.memory.text(name, 64))
-    return _take_region(machine, region) or (0 if major else region.major)
+    code = _take_region(machine, region)
+    if code:
+        return code
+    cdev = machine.heap.allocate(CDEV.size)
+    if operations:
+        owner = machine.memory.number(operations + FILE_OPERATIONS.owner)
+        machine.memory.put(cdev + CDEV.owner, owner)
+    machine.memory.put(cdev + CDEV.operations, operations)
+    number = region.major << MINOR_BITS | first
+    machine.state(CharacterDevices).by_address[cdev] = number, count
+    machine.state(DeviceNumbers).own_cdevs[number] = cdev
+    return 0 if major else region.major
 
 
 @function(
@@ -162,6 +191,14 @@ def register_chrdev(
 )
 def unregister_chrdev(machine: Machine, major: int, first: int, count: int, _name: int) -> None:
     _give_region(machine, _CHARACTER, major, first, count)
+    _forget_own_cdev(machine, major << MINOR_BITS | first)
+
+
+def _forget_own_cdev(machine: Machine, number: int) -> None:
+    cdev = machine.state(DeviceNumbers).own_cdevs.pop(number, 0)
+    if cdev:
+        machine.state(CharacterDevices).by_address.pop(cdev, None)
+        machine.heap.free(cdev)
 
 
 @function("int __register_blkdev(unsigned int major, const char *name, void (*probe)(dev_t devt))")
@@ -197,7 +234,10 @@ def misc_register(machine: Machine, misc: int) -> int:
     shown = memory.text(node, 64) if node else name
     mode = memory.number(misc + MISC.mode, 2) & 0o777 or NODE_MODE
     module = machine.taker
-    machine.mounts.dev.add(misc, 0, shown, is_directory=False, mode=mode, module=module)
+    content = MiscContent(misc, _MISC_MAJOR << MINOR_BITS | minor)
+    machine.mounts.dev.add(
+        misc, 0, shown, is_directory=False, mode=mode, module=module, content=content
+    )
     machine.ledger.take("misc device", misc, f"misc device '{name}'")
     return 0
 
@@ -219,14 +259,22 @@ def cdev_add(machine: Machine, device: int, number: int, count: int) -> int:
     if not number:
         # The number that stands for a whiteout.
         return -errno.EBUSY
-    name = f"character device {number >> _MINOR_BITS}:{number % _MINORS}"
+    name = f"character device {number >> MINOR_BITS}:{number % _MINORS}"
+    machine.state(CharacterDevices).by_address[device] = number, count
     machine.ledger.take("cdev", device, name)
     return 0
+
+
+@reclaims("cdev")
+def forget_cdev(machine: Machine, device: int) -> None:
+    """Have nobody open the character device of a module that is gone."""
+    machine.state(CharacterDevices).by_address.pop(device, None)
 
 
 @function("void cdev_del(struct cdev *p)")
 def cdev_del(machine: Machine, device: int) -> None:
     machine.ledger.give("cdev", device)
+    forget_cdev(machine, device)
     forget_name(machine, device)
     if machine.ledger.give("character device", device) is not None:
         machine.heap.free(device)
@@ -234,8 +282,15 @@ def cdev_del(machine: Machine, device: int) -> None:
 
 @function("int cdev_device_add(struct cdev *cdev, struct device *dev)")
 def cdev_device_add(machine: Machine, device: int, owner: int) -> int:
+    number = machine.memory.number(owner + DEVICE.number, 4)
+    if number:
+        machine.memory.put(device + CDEV.number, number, 4)
+        machine.memory.put(device + CDEV.count, 1, 4)
+        machine.state(CharacterDevices).by_address[device] = number, 1
     code = device_add(machine, owner) or 0
-    if not code:
+    if code:
+        forget_cdev(machine, device)
+    else:
         machine.ledger.take("cdev", device, f"character device of {device_name(machine, owner)}")
     return code
 
@@ -243,6 +298,7 @@ def cdev_device_add(machine: Machine, device: int, owner: int) -> int:
 @function("void cdev_device_del(struct cdev *cdev, struct device *dev)")
 def cdev_device_del(machine: Machine, device: int, owner: int) -> None:
     machine.ledger.give("cdev", device)
+    forget_cdev(machine, device)
     device_del(machine, owner)
 
 

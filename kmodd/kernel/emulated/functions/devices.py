@@ -20,6 +20,7 @@ from kmodd.kernel.emulated.abi.structures import (
     DEVICE_TYPE,
     KOBJECT,
 )
+from kmodd.kernel.emulated.functions.device_files import CharacterContent
 from kmodd.kernel.emulated.functions.kobjects import (
     count_references,
     device_name,
@@ -175,9 +176,12 @@ def device_add(machine: Machine, device: int) -> int:
         return code
     count_references(machine, device, 1)
     machine.ledger.take("device", device, f"device '{name}'")
-    if memory.number(device + DEVICE.number, 4):
-        node, module = name.replace("!", "/"), machine.taker
-        machine.mounts.dev.add(device, 0, node, is_directory=False, mode=NODE_MODE, module=module)
+    number = memory.number(device + DEVICE.number, 4)
+    if number:
+        node, module, content = name.replace("!", "/"), machine.taker, CharacterContent(number)
+        machine.mounts.dev.add(
+            device, 0, node, is_directory=False, mode=NODE_MODE, module=module, content=content
+        )
     return 0
 
 

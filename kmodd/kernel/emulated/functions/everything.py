@@ -13,6 +13,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     disks,
     failures,
     faux_bus,
+    file_helpers,
     files,
     filesystems,
     firmware,
@@ -35,6 +36,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     pci,
     per_cpu,
     platform_bus,
+    polling,
     printing,
     protocols,
     registries,
@@ -47,6 +49,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     threads,
     timers,
     timing,
+    user_access,
     workqueues,
     x86,
 )

@@ -14,6 +14,10 @@ _FOREVER = (1 << 63) - 1
 _INTERRUPTIBLE, _UNINTERRUPTIBLE, _NORMAL, _KILLABLE = 1, 2, 3, 0x102
 _EXCLUSIVE, _WOKEN = 1, 2
 _WAITERS_MAX = 10_000
+_SIGNAL_PENDING = 1 << 2
+_INTERRUPTED = -512
+"""What a wait returns that a signal has ended (ERESTARTSYS): whoever waits in such states."""
+_SIGNALLED_STATES = 0x101
 
 # lea rax, [rdi+8]; mov [rdi+8], rax; mov [rdi+16], rax; ret
 _EMPTY_LIST = bytes.fromhex("488d47084889470848894710c3")
@@ -43,6 +47,22 @@ def wake(machine: Machine, struct: int, mode: int = _NORMAL) -> bool:
     return waits
 
 
+def signal_pending(machine: Machine) -> bool:
+    """Tell whether a signal has come for what is running: who reads or writes is to be ended."""
+    return _has_signal(machine, current(machine))
+
+
+def _has_signal(machine: Machine, struct: int) -> bool:
+    return bool(machine.memory.number(struct + TASK.flags) & _SIGNAL_PENDING)
+
+
+def _heed_signal(machine: Machine) -> None:
+    """Have who waits in a state that a signal ends not begin to, where one has come."""
+    at = current(machine) + TASK.state
+    if machine.memory.number(at, 4) & _SIGNALLED_STATES and signal_pending(machine):
+        machine.memory.put(at, 0, 4)
+
+
 def _set_state(machine: Machine, state: int) -> None:
     machine.memory.put(current(machine) + TASK.state, state, 4)
 
@@ -51,6 +71,7 @@ def _set_state(machine: Machine, state: int) -> None:
 def schedule(machine: Machine) -> int:
     """Wait to be woken, where the caller has said that it waits; else others get their turn."""
     struct = current(machine)
+    _heed_signal(machine)
     if not machine.memory.number(struct + TASK.state, 4):
         return machine.tasks.sleep(1 / HZ)
     return machine.tasks.wait(lambda: None if machine.memory.number(struct + TASK.state, 4) else 0)
@@ -59,6 +80,7 @@ def schedule(machine: Machine) -> int:
 def _time_out(machine: Machine, ticks: int, done: Callable[[], None] = lambda: None) -> int:
     """Wait to be woken, but no longer than that; ``done`` is called when that is over."""
     struct, memory = current(machine), machine.memory
+    _heed_signal(machine)
     if not memory.number(struct + TASK.state, 4):
         machine.scheduler.yield_()
         machine.clock.advance(1)
@@ -128,25 +150,54 @@ def _take_one(machine: Machine, completion: int) -> bool:
 @function(
     "void wait_for_completion(struct completion *x)",
     "void wait_for_completion_io(struct completion *x)",
-    "int wait_for_completion_interruptible(struct completion *x)",
-    "int wait_for_completion_killable(struct completion *x)",
 )
 def wait_for_completion(machine: Machine, completion: int) -> int:
     return machine.tasks.wait(lambda: 0 if _take_one(machine, completion) else None)
 
 
 @function(
+    "int wait_for_completion_interruptible(struct completion *x)",
+    "int wait_for_completion_killable(struct completion *x)",
+)
+def wait_for_completion_interruptible(machine: Machine, completion: int) -> int:
+    struct = current(machine)
+
+    def ready() -> int | None:
+        if _take_one(machine, completion):
+            return 0
+        return _INTERRUPTED if _has_signal(machine, struct) else None
+
+    return machine.tasks.wait(ready)
+
+
+@function(
     "unsigned long wait_for_completion_timeout(struct completion *x, unsigned long timeout)",
     "unsigned long wait_for_completion_io_timeout(struct completion *x, unsigned long timeout)",
+)
+def wait_for_completion_timeout(machine: Machine, completion: int, ticks: int) -> int:
+    return _wait_some_time(machine, completion, ticks, lambda: False)
+
+
+@function(
     "long wait_for_completion_interruptible_timeout(struct completion *x, unsigned long timeout)",
     "long wait_for_completion_killable_timeout(struct completion *x, unsigned long timeout)",
 )
-def wait_for_completion_timeout(machine: Machine, completion: int, ticks: int) -> int:
+def wait_for_completion_interruptible_timeout(machine: Machine, completion: int, ticks: int) -> int:
+    struct = current(machine)
+    return _wait_some_time(machine, completion, ticks, lambda: _has_signal(machine, struct))
+
+
+def _wait_some_time(
+    machine: Machine, completion: int, ticks: int, is_interrupted: Callable[[], bool]
+) -> int:
+    """Wait no longer than that; returns how many ticks are left, 0 where it was in vain."""
     due = machine.clock.ticks + min(ticks, _FOREVER)
 
     def ready() -> int | None:
         if _take_one(machine, completion):
             return max(due - machine.clock.ticks, 1)
+        if is_interrupted():
+            return _INTERRUPTED
         return 0 if machine.clock.ticks >= due else None
 
     return machine.tasks.wait(ready, due if ticks < _FOREVER else None)
@@ -214,17 +265,25 @@ def init_wait_entry(machine: Machine, entry: int, flags: int) -> None:
 )
 def prepare_to_wait(machine: Machine, head: int, entry: int, state: int) -> None:
     _set_exclusive(machine, entry, exclusive=False)
-    prepare_to_wait_event(machine, head, entry, state)
+    _prepare(machine, head, entry, state)
+
+
+def _prepare(machine: Machine, head: int, entry: int, state: int) -> None:
+    if not _is_queued(machine, entry):
+        exclusive = machine.memory.number(entry + WAIT_ENTRY.flags, 4) & _EXCLUSIVE
+        _enqueue(machine, head, entry, last=bool(exclusive))
+    _set_state(machine, state)
 
 
 @function(
     "long prepare_to_wait_event(struct wait_queue_head *wq_head, struct wait_queue_entry *wq_entry, int state)",
 )
-def prepare_to_wait_event(machine: Machine, head: int, entry: int, state: int) -> None:
-    if not _is_queued(machine, entry):
-        exclusive = machine.memory.number(entry + WAIT_ENTRY.flags, 4) & _EXCLUSIVE
-        _enqueue(machine, head, entry, last=bool(exclusive))
-    _set_state(machine, state)
+def prepare_to_wait_event(machine: Machine, head: int, entry: int, state: int) -> int:
+    if state & _SIGNALLED_STATES and signal_pending(machine):
+        _dequeue(machine, entry)
+        return _INTERRUPTED
+    _prepare(machine, head, entry, state)
+    return 0
 
 
 @function(
@@ -234,7 +293,7 @@ def prepare_to_wait_exclusive(machine: Machine, head: int, entry: int, state: in
     """Tell whether nobody was waiting."""
     is_first = next(_entries(machine, head), None) is None
     _set_exclusive(machine, entry, exclusive=True)
-    prepare_to_wait_event(machine, head, entry, state)
+    _prepare(machine, head, entry, state)
     return int(is_first)
 
 

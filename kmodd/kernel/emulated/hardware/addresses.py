@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things are in the emulated machine (Documentation/x86/x86_64/mm.rst)."""
 
+USER = 0x00007F0000000000
+"""The buffers of those who use files. None of it is the machine's own memory."""
+
 DIRECT_MAP = 0xFFFF888000000000
 """What modules allocate, at the kernel's addresses for all physical memory."""
 DIRECT_MAP_SIZE = 512 << 20

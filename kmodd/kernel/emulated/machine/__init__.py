@@ -4,6 +4,7 @@
 machine                     the parts together, and what families of functions know (state)
 calls                       functions of modules that are called, kernel functions that they call
 tasks, scheduler, stacks    threads, work and timers beside the call that is under way
+sleepers, user_memory       users of files that wait, and what is theirs of the memory
 clock, time_limit           the machine's own time, and what time of the world a call has
 kernel_symbols              functions that trap, variables that hold what modules look at
 image, images               modules in memory, and which is at an address

@@ -45,7 +45,9 @@ class SystemCall:
     ends. ``function`` is the one of a module's that the kernel has called, ``trap`` the kernel
     function that is being called. The others are counted: nested calls, calls of kernel functions,
     ticks of busy code, seconds slept. ``task`` is the one that runs, None for the system call's own
-    code. ``number`` is that of its stack.
+    code. ``number`` is that of its stack. ``current`` is the ``struct task_struct`` that it runs
+    as, 0 for the one that all calls about modules have; one ``of_user`` is a user's, and may wait
+    for as long as he does.
     """
 
     module: str
@@ -59,6 +61,8 @@ class SystemCall:
     slept: float = 0.0
     task: Task | None = None
     number: int = 0
+    current: int = 0
+    of_user: bool = False
     stubbed: dict[str, None] = field(default_factory=dict)
 
 
@@ -96,8 +100,8 @@ class SystemCalls:
     def swap(self, call: SystemCall) -> SystemCall:
         """Have another system call go on, and return the one that did."""
         before, self.now = self.now, call
-        if call.task is not before.task:
-            self._symbols.run_as(call.task.current if call.task else 0)
+        if call.current != before.current:
+            self._symbols.run_as(call.current)
         return before
 
     def invoke(self, function: int, arguments: tuple[int, ...]) -> int:

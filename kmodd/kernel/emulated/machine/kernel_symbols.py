@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Mapping
 
 from kmodd.kernel.emulated.abi import per_cpu
-from kmodd.kernel.emulated.abi.function_table import RETURN_ZERO, Function
+from kmodd.kernel.emulated.abi.function_table import CALLED, RETURN_ZERO, Function
 from kmodd.kernel.emulated.abi.structures import (
     HOT_VARIABLES,
     NAME_SPACES,
@@ -216,14 +216,19 @@ class KernelSymbols:
             return self._make_per_cpu(name, size)
         function = self._functions.get(name)
         if function is not None:
-            return self._make_function(function.code)
+            code = function.code
+            if function.calls:
+                called = self.address(function.calls).to_bytes(8, "little")
+                code = code.replace(CALLED, called)
+            return self._make_function(code)
         return self._make_variable(name)
 
     def _make_function(self, code: bytes) -> int:
-        slot = self._next_slot
-        if slot + addresses.SLOT_SIZE > addresses.TEXT + addresses.TEXT_SIZE:
+        slot, size = self._next_slot, addresses.SLOT_SIZE
+        end = slot + max(-(-len(code) // size) * size, size)
+        if end > addresses.TEXT + addresses.TEXT_SIZE:
             raise BadAddress(slot)
-        self._next_slot += addresses.SLOT_SIZE
+        self._next_slot = end
         self._cpu.write_slot(slot, code)
         return slot
 

@@ -26,12 +26,14 @@ from kmodd.kernel.emulated.machine.module_requests import ModuleRequests
 from kmodd.kernel.emulated.machine.pseudo_filesystem import Mounts
 from kmodd.kernel.emulated.machine.resource_ledger import ResourceLedger
 from kmodd.kernel.emulated.machine.services import Services
+from kmodd.kernel.emulated.machine.sleepers import Sleepers
 from kmodd.kernel.emulated.machine.stacks import Stacks
 from kmodd.kernel.emulated.machine.state import States, Value
 from kmodd.kernel.emulated.machine.stubs import Stubs
 from kmodd.kernel.emulated.machine.tasks import Tasks
 from kmodd.kernel.emulated.machine.time_limit import TimeLimit
 from kmodd.kernel.emulated.machine.trial import TRIAL_SECONDS, triable
+from kmodd.kernel.emulated.machine.user_memory import UserMemory
 from kmodd.kernel.emulated.modules.kallsyms import SymbolPlace
 
 
@@ -53,6 +55,7 @@ class Machine:
         self.kernel_symbols = symbols = KernelSymbols(cpu, functions, self.heap.allocate)
         self.images = Images()
         self.mounts = Mounts()
+        self.users = UserMemory()
         self.clock = Clock(lambda jiffies: self.memory.put(symbols.jiffies, jiffies))
         self.log = LogLines(services.printk)
         self.deferred = DeferredWork()
@@ -74,6 +77,7 @@ class Machine:
         if trial is not None:
             trial.holding = partial(self._held_by, trial.module)
         self.requests = ModuleRequests(self.lock, self.calls, services, self.log)
+        self._sleepers = Sleepers(self.lock, self.calls, self.log)
         self.tasks = Tasks(
             cpu,
             self.calls,
@@ -82,27 +86,31 @@ class Machine:
             deferred=self.deferred,
             faults=self.faults,
             log=self.log,
+            sleepers=self._sleepers,
         )
         self.scheduler = self.tasks.scheduler
 
     @contextmanager
-    def running(self, module: str) -> Iterator[None]:
+    def running(self, module: str, current: int = 0) -> Iterator[None]:
         """Have the machine to oneself for a system call about ``module``, with a new stack.
 
-        The call is a task of its own: what a crash leaves disabled is so for nobody else.
+        The call is a task of its own: what a crash leaves disabled is so for nobody else. One that
+        runs as the task ``current`` is a user's, and while it waits the machine is others'.
         """
         with self.lock:
             number = self._stacks.take()
             preempt_count = self.kernel_symbols.preempt_count
             disabled = self.memory.number(preempt_count, 4)
             self.memory.put(preempt_count, 0, 4)
-            before = self.calls.swap(SystemCall(module, self._time_limit()))
+            call = SystemCall(module, self._time_limit(), current=current, of_user=bool(current))
+            before = self.calls.swap(call)
             try:
                 self.calls.now.stack = stack_of(self.memory, number)
                 self.cpu.reset()
                 yield
             finally:
                 self.log.flush()
+                self._sleepers.wake()
                 self.calls.swap(before)
                 self.memory.put(preempt_count, disabled, 4)
                 self._stacks.give(number)

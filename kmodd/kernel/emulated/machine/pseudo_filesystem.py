@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 DEPTH_MAX = 64
 """How deep a tree may become."""
@@ -19,17 +20,22 @@ class _Entry:
     is_directory: bool
     mode: int
     module: str
+    content: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry as a listing has it. ``mode`` are its permissions, ``module`` who has made it."""
+    """An entry as a listing has it. ``mode`` are its permissions, ``module`` who has made it.
+
+    ``content`` is what can be opened (functions/open_files.py), None where nothing can.
+    """
 
     entry: int
     path: str
     is_directory: bool
     mode: int
     module: str
+    content: Any = None
 
 
 class PseudoFilesystem:
@@ -54,10 +60,11 @@ class PseudoFilesystem:
         is_directory: bool,
         mode: int = 0,
         module: str = "",
+        content: Any = None,
     ) -> str:
         """Add an entry and return its path; ``name`` may lead through directories of the tree.
 
-        ``mode`` are its permissions, ``module`` is who makes it.
+        ``mode`` are its permissions, ``module`` is who makes it, ``content`` what can be opened.
         """
         above = parent if parent in self._entries else 0
         through, _, last = name.rpartition("/")
@@ -68,7 +75,7 @@ class PseudoFilesystem:
         self._drop(entry)
         self._named.setdefault((above, name), []).append(entry)
         self._below.setdefault(above, {})[entry] = None
-        self._entries[entry] = _Entry(name, above, is_directory, mode, module)
+        self._entries[entry] = _Entry(name, above, is_directory, mode, module, content)
         return self.path(entry)
 
     def find(self, parent: int, name: str) -> int | None:
@@ -146,9 +153,13 @@ class PseudoFilesystem:
 
     def listing(self) -> Iterator[Listed]:
         """Yield each entry."""
-        for entry, data in self._entries.items():
-            path = self.path(entry)
-            yield Listed(entry, path, data.is_directory, data.mode, data.module)
+        for entry in self._entries:
+            yield self.listed(entry)
+
+    def listed(self, entry: int) -> Listed:
+        """Return an entry as a listing has it."""
+        data, path = self._entries[entry], self.path(entry)
+        return Listed(entry, path, data.is_directory, data.mode, data.module, data.content)
 
 
 class Mounts:
@@ -159,8 +170,18 @@ class Mounts:
         self.debugfs = PseudoFilesystem("debugfs entry", "/sys/kernel/debug")
         self.dev = PseudoFilesystem("device node", "/dev")
         self.sysfs = PseudoFilesystem("sysfs entry", "/sys")
+        self._all = self.dev, self.proc, self.debugfs, self.sysfs
 
     def listing(self) -> Iterator[Listed]:
         """Yield each entry of all of them."""
-        for each in (self.dev, self.proc, self.debugfs, self.sysfs):
+        for each in self._all:
             yield from each.listing()
+
+    def find(self, path: str) -> Listed | None:
+        """Return the entry of an absolute path, which is in order, if there is one."""
+        for tree in self._all:
+            if path.startswith(tree.root + "/"):
+                entry = tree.find(0, path[len(tree.root) + 1 :])
+                if entry is not None:
+                    return tree.listed(entry)
+        return None

@@ -134,12 +134,13 @@ class Scheduler:
         """Tell whether a timer is still to fire."""
         return key in self._by_key
 
-    def wait(self, ready: Ready, due: int | None) -> int | None:
-        """Let others go on until something is ``ready``, and return that; None where it never is.
+    def wait(self, ready: Ready, due: int | None, turns: int = WAITING_TURNS_MAX) -> int | None:
+        """Let others go on until something is ``ready``, and return that; None where it never is,
+        or not within so many ``turns``.
 
         ``due`` is the tick at which it is at last.
         """
-        for _ in range(WAITING_TURNS_MAX):
+        for _ in range(turns):
             result = ready()
             if result is not None:
                 return result
@@ -163,6 +164,12 @@ class Scheduler:
             self._pass_time(end, others)
         self._known_timers = self._armed
         self._known_tasks = frozenset(self._tasks)
+
+    def go_on(self) -> None:
+        """Let all go on until none can without any time that passes."""
+        for _ in range(TURNS_MAX):
+            if not self._turn():
+                return
 
     def yield_(self) -> None:
         """Let everybody else who can have a turn."""

@@ -11,7 +11,16 @@ from kmodd.kernel.emulated.machine.crash import Crash
 from kmodd.kernel.emulated.machine.deferred_work import DeferredWork
 from kmodd.kernel.emulated.machine.faults import Faults
 from kmodd.kernel.emulated.machine.log_lines import LogLines
-from kmodd.kernel.emulated.machine.scheduler import Exited, Ready, Scheduler, Suspended, Task
+from kmodd.kernel.emulated.machine.scheduler import (
+    TURNS_MAX,
+    WAITING_TURNS_MAX,
+    Exited,
+    Ready,
+    Scheduler,
+    Suspended,
+    Task,
+)
+from kmodd.kernel.emulated.machine.sleepers import Sleepers
 from kmodd.kernel.emulated.machine.stacks import Stacks
 
 HUNG_SECONDS = 120
@@ -31,8 +40,10 @@ class Tasks:
         deferred: DeferredWork,
         faults: Faults,
         log: LogLines,
+        sleepers: Sleepers,
     ) -> None:
         self.scheduler = Scheduler(clock, self)
+        self._sleepers = sleepers
         self._cpu = cpu
         self._calls = calls
         self._clock = clock
@@ -64,11 +75,25 @@ class Tasks:
         if now.task is not None and not now.depth:
             raise Suspended(ready, due)
         began = self._clock.ticks
+        if now.of_user:
+            return self._wait_as_user(ready, due)
         result = self.scheduler.wait(ready, due)
         now.slept += (self._clock.ticks - began) / HZ
         if result is None or now.slept > HUNG_SECONDS:
             raise crash.hung_task(HUNG_SECONDS, self._faults.scene(self._calls.caller))
         return result
+
+    def _wait_as_user(self, ready: Ready, due: int | None) -> int:
+        """Wait as a user's process does: when nobody goes on by himself, until a call wakes it."""
+        turns = TURNS_MAX if due is None else WAITING_TURNS_MAX
+        result = self.scheduler.wait(ready, due, turns)
+        return self._sleepers.sleep(ready) if result is None else result
+
+    def go_on(self) -> None:
+        """Let what code has begun go on as far as it does without any time that passes."""
+        self._deferred.run()
+        self.scheduler.go_on()
+        self._deferred.run()
 
     def settle(self, module: str = "") -> None:
         """Let what code has begun go on, until all comes to rest, and some time pass.
@@ -116,7 +141,15 @@ class Tasks:
         if number is None:
             return False
         limit, stack = self._calls.now.time_limit, stack_of(self._cpu.memory, number)
-        task.call = SystemCall(task.module, limit, stack, task.function, task=task, number=number)
+        task.call = SystemCall(
+            task.module,
+            limit,
+            stack,
+            task.function,
+            task=task,
+            number=number,
+            current=task.current,
+        )
         return True
 
     def _end(self, task: Task, result: int | None) -> None:

@@ -74,19 +74,30 @@ class ModuleRequest:
     waits: bool
 
 
+HURRY = ModuleRequest(0, "", waits=False)
+"""What is put in among the requests of a call that nobody wants to know the end of any more."""
+
+
 @dataclass(slots=True, eq=False)
 class PendingCall:
     """A call under way, for the thread that makes it and the one that receives.
 
     ``error`` and ``value`` are written before the call is ended. ``requests`` counts what its code
-    has asked for.
+    has asked for. One that ``is_patient`` may take as long as it does, until it ``is_hurried``:
+    nobody wants to know its end any more.
     """
 
     unpack: Unpack
+    is_patient: bool = False
+    is_hurried: bool = False
     error: KernelError | None = None
     value: Any = None
     requests: int = 0
     _said: SimpleQueue[ModuleRequest | None] = field(default_factory=SimpleQueue)
+
+    def hurry(self) -> None:
+        """Have whoever waits for it wait no longer than a moment."""
+        self._said.put(HURRY)
 
     def end(self) -> None:
         """Let it be known that the call is over."""

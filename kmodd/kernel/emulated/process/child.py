@@ -46,6 +46,7 @@ from kmodd.kernel.emulated.process.messages import (
     pack_report,
     unpack_vmlinux,
 )
+from kmodd.kernel.emulated.process.served_files import ServedFiles
 from kmodd.kernel.emulated.process.trial_messages import (
     pack_lines,
     pack_observation,
@@ -167,6 +168,7 @@ class KernelServer:
             "files": self._files,
             "attempt": self._attempt,
             "lines": self._lines,
+            **ServedFiles().handlers,
         }
 
     def serve(self) -> None:

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from kmodd.errors import KernelError, Reason
@@ -31,12 +32,20 @@ from kmodd.kernel.base import (
     LogRecord,
     ModuleBuild,
     ModuleDetails,
+    OpenFile,
     Requested,
     build_of,
 )
 from kmodd.kernel.emulated.execution.cpu import why_not
 from kmodd.kernel.emulated.load.boot_command_line import parse_command_line
-from kmodd.kernel.emulated.process.boot import END_SECONDS, Boot, ModuleRequest, PendingCall, Unpack
+from kmodd.kernel.emulated.process.boot import (
+    END_SECONDS,
+    HURRY,
+    Boot,
+    ModuleRequest,
+    PendingCall,
+    Unpack,
+)
 from kmodd.kernel.emulated.process.messages import (
     number,
     text,
@@ -48,6 +57,7 @@ from kmodd.kernel.emulated.process.messages import (
     unpack_report,
     unpack_undone,
 )
+from kmodd.kernel.emulated.process.remote_file import RemoteFile
 from kmodd.kernel.emulated.process.wire import Message, ProtocolError, memory_file
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
@@ -57,6 +67,9 @@ from kmodd.modulefile import Compression
 
 CALL_SECONDS = 90.0
 """Seconds that a call may take. A load may wait 30 of them for the init of another module."""
+
+HURRY_SECONDS = 2.0
+"""Seconds that a call is waited for after its user is gone: some the kernel cannot end."""
 
 SHORT_BOOTS_MAX = 5
 """After so many short boots in a row a kernel is only booted by the next call."""
@@ -201,6 +214,13 @@ class IsolatedKernel:
         files: tuple[KernelFile, ...] = self.ask({"do": "files", "path": path}, unpack_files)
         return files
 
+    def open_file(self, path: str, flags: int) -> OpenFile:
+        """Open a file of /dev, /proc or /sys."""
+        boot = self._current()
+        call = PendingCall(lambda value: number(value))
+        file: int = self._ask_boot(boot, {"do": "open", "path": path, "flags": flags}, call)
+        return RemoteFile(partial(self._ask_boot, boot), file)
+
     def answer_requests(self, answer: Answer) -> None:
         """Have ``answer`` called with what modules' code asks for."""
         self._requested = answer
@@ -250,6 +270,20 @@ class IsolatedKernel:
                 boot = self._current()
         except OSError as error:
             self._panic(boot, f"the kernel's process cannot be reached: {error.strerror}")
+        return self._value_of(boot, call)
+
+    def _ask_boot(self, boot: Boot, message: Message, call: PendingCall) -> Any:
+        """Make a call in one boot, and return its value; raises KernelError."""
+        try:
+            if not boot.start(call, message, None, self._vmlinux()):
+                why = "the kernel in which the file was open is gone"
+                raise KernelError(Reason.KERNEL_PANIC, why, errno=errno.EIO)
+        except OSError as error:
+            self._panic(boot, f"the kernel's process cannot be reached: {error.strerror}")
+        return self._value_of(boot, call)
+
+    def _value_of(self, boot: Boot, call: PendingCall) -> Any:
+        """Wait for the end of a call, answer what its code asks for, and return its value."""
         for request in self._until_end(boot, call):
             # On a stack of its own: what is loaded may ask for modules in turn, 50 deep.
             context = contextvars.copy_context()
@@ -264,17 +298,24 @@ class IsolatedKernel:
 
     def _until_end(self, boot: Boot, call: PendingCall) -> Iterator[ModuleRequest]:
         """Yield what the code of a call asks for, until the call is over."""
-        seconds: float | None = self._call_seconds
+        seconds: float | None = None if call.is_patient else self._call_seconds
         while True:
             try:
                 request = call.next_request(seconds)
             except queue.Empty:
+                if call.is_hurried:
+                    why = "a call that the kernel cannot end is left to itself"
+                    call.error = KernelError(Reason.KERNEL_REFUSED, why, errno=errno.EINTR)
+                    return
                 why = f"hung_task: a system call took more than {seconds:g} seconds"
                 self._panic(boot, why)
                 seconds = None
                 continue
             if request is None:
                 return
+            if request is HURRY:
+                call.is_hurried, seconds = True, HURRY_SECONDS
+                continue
             yield request
 
     def _answer(self, boot: Boot, request: ModuleRequest) -> None:

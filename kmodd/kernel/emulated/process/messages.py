@@ -264,7 +264,14 @@ def unpack_devices(value: object) -> tuple[Device, ...]:
 
 def pack_file(file: KernelFile) -> list[Any]:
     """Return a name of the kernel's file systems."""
-    return [file.path, file.is_directory, file.module, file.mode]
+    return [
+        file.path,
+        file.is_directory,
+        file.module,
+        file.mode,
+        file.is_device,
+        file.uses,
+    ]
 
 
 def unpack_files(value: object) -> tuple[KernelFile, ...]:
@@ -273,8 +280,15 @@ def unpack_files(value: object) -> tuple[KernelFile, ...]:
 
 
 def _file(value: object) -> KernelFile:
-    path, is_directory, module, mode = listed(value, 4)
-    return KernelFile(text(path), truth(is_directory), text(module), number(mode, most=MODE_MAX))
+    path, is_directory, module, mode, is_device, uses = listed(value, 6)
+    return KernelFile(
+        text(path),
+        truth(is_directory),
+        text(module),
+        number(mode, most=MODE_MAX),
+        truth(is_device),
+        text(uses),
+    )
 
 
 def pack_error(error: KernelError) -> list[Any]:

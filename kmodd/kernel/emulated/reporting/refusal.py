@@ -65,6 +65,12 @@ def ours(stubbed: Sequence[str]) -> str:
     return f"; that may be kmodd's fault, which does not model {names}"
 
 
+def missing_file(path: str) -> Refusal:
+    """Return the refusal of a path that leads nowhere."""
+    why = f"{path[:128]}: the emulated kernel has no such file or directory"
+    return Refusal(Reason.FILE_NOT_FOUND, errno.ENOENT, why, detail=path[:512])
+
+
 def format_refusal(message: str) -> Refusal:
     """Return the refusal of a file that is no module for this kernel (ENOEXEC)."""
     return Refusal(Reason.INVALID_MODULE_FORMAT, errno.ENOEXEC, message)

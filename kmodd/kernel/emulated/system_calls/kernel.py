@@ -22,6 +22,7 @@ from kmodd.kernel.base import (
     LogRecord,
     ModuleBuild,
     ModuleDetails,
+    OpenFile,
     ParameterValue,
     Requested,
     build_of,
@@ -44,10 +45,11 @@ from kmodd.kernel.emulated.modules.struct_module import (
 )
 from kmodd.kernel.emulated.release.vmlinux import Vmlinux
 from kmodd.kernel.emulated.reporting.log import KernelLog, Level
-from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import Refusal, missing_file
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
 from kmodd.kernel.emulated.system_calls.image_file import FileStatus, read_image
-from kmodd.kernel.emulated.system_calls.lookup import look_up
+from kmodd.kernel.emulated.system_calls.lookup import in_order, look_up
+from kmodd.kernel.emulated.system_calls.told_file import ToldFile
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import Compression, detect_compression
 from kmodd.modulefile.decompression import decompress
@@ -198,6 +200,14 @@ class EmulatedKernel:
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of /dev, /proc or /sys."""
         return self._outside(lambda: look_up((*self._cpu.files(), *self._module_files()), path))
+
+    def open_file(self, path: str, flags: int) -> OpenFile:
+        """Open a file of /dev, /proc or /sys."""
+        found = in_order(path)
+        if not found:
+            raise missing_file(path)
+        file = self._outside(lambda: self._cpu.open_file(found, flags))
+        return ToldFile(file, self._outside)
 
     def answer_requests(self, answer: Answer) -> None:
         """Have ``answer`` called with what modules' code asks for."""

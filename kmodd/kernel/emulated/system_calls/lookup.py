@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in a directory of the emulated kernel's file systems: names alone, never a real file."""
 
-import errno
 import posixpath
 from collections.abc import Iterable
 from itertools import chain
 
-from kmodd.errors import Reason
 from kmodd.kernel.base import KernelFile
-from kmodd.kernel.emulated.reporting.refusal import Refusal
+from kmodd.kernel.emulated.reporting.refusal import missing_file
 
 FILES_MAX = 16384
 """Names of one directory that an answer has at most."""
@@ -22,15 +20,24 @@ _ROOTS = tuple(
 )
 
 
+def in_order(path: str) -> str:
+    """Return an absolute path without ``.``, ``..`` and slashes too many; "" for one that is none,
+    or too long.
+    """
+    if not path.startswith("/") or len(path) > PATH_MAX:
+        return ""
+    return "/" + posixpath.normpath(path).strip("/")
+
+
 def look_up(files: Iterable[KernelFile], path: str) -> tuple[KernelFile, ...]:
     """Return what is in the directory ``path`` by name, or the file itself.
 
     The directories that a path of ``files`` goes through are there. Raises Refusal
     (FILE_NOT_FOUND).
     """
-    wanted = "/" + posixpath.normpath(path).strip("/") if path.startswith("/") else ""
-    if not wanted or len(path) > PATH_MAX:
-        raise _missing(path)
+    wanted = in_order(path)
+    if not wanted:
+        raise missing_file(path)
     inside = wanted.rstrip("/") + "/"
     found: dict[str, KernelFile] = {}
     itself: KernelFile | None = None
@@ -47,11 +54,5 @@ def look_up(files: Iterable[KernelFile], path: str) -> tuple[KernelFile, ...]:
     if found:
         return tuple(found[child] for child in sorted(found)[:FILES_MAX])
     if itself is None:
-        raise _missing(path)
+        raise missing_file(path)
     return () if itself.is_directory else (itself,)
-
-
-def _missing(path: str) -> Refusal:
-    shown = path[:PATH_MAX]
-    why = f"{shown[:128]}: the emulated kernel has no such file or directory"
-    return Refusal(Reason.FILE_NOT_FOUND, errno.ENOENT, why, detail=shown[:512])

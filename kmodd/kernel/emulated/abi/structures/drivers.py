@@ -234,6 +234,7 @@ class _Misc(Structure, of="miscdevice"):
 
     minor: int = at(0)
     name: int = at(8)
+    operations: int = at(16, "fops")
     this_device: int = at(48)
     node_name: int = at(64, "nodename")
     mode: int = at(72)
@@ -242,6 +243,7 @@ class _Misc(Structure, of="miscdevice"):
 class _Cdev(Structure, of="cdev"):
     """``struct cdev``, which begins with an object"""
 
+    owner: int = at(64)
     operations: int = at(72, "ops")
     list: int = at(80)
     number: int = at(96, "dev")

@@ -51,8 +51,12 @@ class _Inode(Structure, of="inode"):
     mode: int = at(0, "i_mode")
     super_block: int = at(40, "i_sb")
     mapping: int = at(48, "i_mapping")
+    device_number: int = at(76, "i_rdev")
+    length: int = at(80, "i_size")
     count: int = at(344, "i_count")
     pages: int = at(376, "i_data")
+    cdev: int = at(584, "i_cdev")
+    data: int = at(624, "i_private")
     size: int = whole(632)
 
 

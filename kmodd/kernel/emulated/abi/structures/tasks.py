@@ -16,12 +16,14 @@ from kmodd.kernel.emulated.abi.structures.declaring import (
 class _Task(Structure, of="task_struct"):
     """``struct task_struct``; ``name`` has ``name_size`` bytes with its NUL (TASK_COMM_LEN)"""
 
+    flags: int = at(0, "thread_info.flags")
     state: int = at(24, "__state", "state")
     pid: int = at(2416)
     real_credentials: int = at(2952, "real_cred")
     credentials: int = at(2960, "cred")
     name: int = at(2976, "comm")
     name_spaces: int = at(3064, "nsproxy")
+    pending_signals: int = at(3128, "pending.signal")
     name_size: int = bytes_of(16, "comm")
 
 
