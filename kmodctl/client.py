@@ -2,7 +2,8 @@
 """``kmodctl.Client``: kmodd's API for Python programs, one method a call."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kmodctl.connection import Connection
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     )
 
 Progress = Callable[[int, int], None]
+
+WRITTEN_AT_ONCE = 64 << 10
+"""Bytes that one request writes to a file."""
 
 
 class Client(Connection):
@@ -371,6 +375,59 @@ class Client(Connection):
             elif progress is not None:
                 progress(message.progress.runs_done, message.progress.runs_total)
         return report
+
+    def use_file(
+        self,
+        path: str,
+        actions: "Iterable[emulation_service_pb2.UseFileRequest]",
+        *,
+        reads: bool = True,
+        writes: bool = False,
+        nonblocking: bool = False,
+    ) -> "Iterator[emulation_service_pb2.UseFileResponse]":
+        """Open a file of the emulated kernel, and yield what becomes of each of the actions.
+
+        An action that fails has a ``failure`` for its answer. ``actions`` may wait for answers: the
+        file is open until they end.
+        """
+        from kmodd.v1 import emulation_service_pb2 as pb
+
+        method = EmulationService.UseFile
+        opening = pb.FileOpening(
+            path=_sendable(path), reads=reads, writes=writes, nonblocking=nonblocking
+        )
+        requests = chain([method.request(open=opening)], actions)
+        for answer in self._converse(method, requests):
+            if answer.WhichOneof("result") != "opened":
+                yield answer
+
+    def read_file(self, path: str, *, nonblocking: bool = False) -> bytes:
+        """Return what is in a file of the emulated kernel, read until there is no more."""
+        from kmodctl.failures import error_of
+        from kmodd.v1 import emulation_service_pb2 as pb
+
+        read, parts, failed = pb.UseFileRequest(read=pb.FileReading(to_end=True)), [b""], None
+        for answer in self.use_file(path, [read], nonblocking=nonblocking):
+            failed = error_of(answer.failure) if answer.HasField("failure") else failed
+            parts.append(answer.data.data)
+        if failed is not None:
+            raise failed
+        return b"".join(parts)
+
+    def write_file(self, path: str, data: bytes, *, nonblocking: bool = False) -> None:
+        """Write to a file of the emulated kernel, until all is taken."""
+        from kmodctl.failures import error_of
+        from kmodd.v1 import emulation_service_pb2 as pb
+
+        parts = (data[at : at + WRITTEN_AT_ONCE] for at in range(0, len(data), WRITTEN_AT_ONCE))
+        writings = [pb.UseFileRequest(write=pb.FileWriting(data=part, all=True)) for part in parts]
+        failed = None
+        for answer in self.use_file(
+            path, writings, reads=False, writes=True, nonblocking=nonblocking
+        ):
+            failed = failed or (error_of(answer.failure) if answer.HasField("failure") else None)
+        if failed is not None:
+            raise failed
 
     def list_devices(self) -> "list[emulation_service_pb2.Device]":
         """Return the emulated kernel's devices, the oldest first."""

@@ -268,6 +268,10 @@ def _ls(before: list[str], _given: "Given", word: str, names: "Names") -> "Found
     return [] if before else names.kernel_files(word)
 
 
+def _kernel_files(_before: list[str], _given: "Given", word: str, names: "Names") -> "Found":
+    return names.kernel_files(word)
+
+
 _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "insmod": _insmod,
     "modprobe": _modprobe,
@@ -285,5 +289,8 @@ _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "device": _device,
     "fleet": _fleet,
     "ls": _ls,
+    "cat": _kernel_files,
+    "write": _ls,
+    "ioctl": _ls,
 }
 """What has the operands of a command, where those are neither a file nor one of some words."""

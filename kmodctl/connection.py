@@ -3,7 +3,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
@@ -141,6 +141,15 @@ class Connection(Endpoint):
     def _stream(self, method: Stream[Request, Response], request: Request) -> Iterator[Response]:
         try:
             yield from self._begin(method, request, self._timeout)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+
+    def _converse(
+        self, method: Exchange[Request, Response], requests: Iterable[Request]
+    ) -> Iterator[Response]:
+        """Send requests, and yield the responses."""
+        try:
+            yield from self._begin(method, iter(requests), self._timeout)
         except grpc.RpcError as error:
             raise self._translated(error) from None
 

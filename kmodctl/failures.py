@@ -50,6 +50,25 @@ def reason_of(failure: "Failure") -> str:
     return ERROR_REASON.get(failure.reason, str(failure.reason)).removeprefix(_PREFIX)
 
 
+def error_of(failure: "Any") -> CallError:
+    """Return the CallError for a failure that an answer tells of."""
+    return CallError(
+        reason_of(failure),
+        failure.message,
+        errno=failure.errno_value,
+        module=failure.module,
+        detail=failure.detail,
+        log_lines=tuple(failure.log_lines),
+    )
+
+
+def succeeded(answer: "Any") -> "Any":
+    """Return what became of an action, if it is something; raises CallError for a failure."""
+    if answer.WhichOneof("result") == "failure":
+        raise error_of(answer.failure)
+    return answer
+
+
 def reason_named(name: str) -> int | None:
     """Return the reason of a name without the prefix; None where there is none."""
     wanted = _PREFIX + name

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         ListFilesResponse,
         RemoveDeviceRequest,
         RemoveDeviceResponse,
+        UseFileRequest,
+        UseFileResponse,
     )
     from kmodd.v1.kernel_log_service_pb2 import (
         ReadLogRequest,
@@ -264,6 +266,21 @@ class EmulationService:
     """Lists a directory of the kernel's /dev, /proc or /sys, in order of the names: what modules
     have made there. The path is looked up in the emulated kernel and nowhere else. Fails with
     FILE_NOT_FOUND."""
+
+    UseFile: "Exchange[UseFileRequest, UseFileResponse]" = Exchange(
+        "/kmodd.v1.EmulationService/UseFile",
+        "emulation_service_pb2.UseFileRequest",
+        "emulation_service_pb2.UseFileResponse",
+    )
+    """Opens a file of the kernel's /dev, /proc or /sys, and uses it: what is done with it runs the
+    module's own code, as what a process does. The first request opens the file, each that follows
+    does something with it, one after the other; each has a response, but for a read to the end,
+    which has one for each part. What fails is told, and the next may not; but with what crashes the
+    call ends, as a process does. The file is open for as long as the call is: it is closed after
+    the last request, and when the client goes away, which also ends a read that waits. Its module
+    cannot be unloaded meanwhile, where it says so itself, as files mostly do. Fails with
+    FILE_NOT_FOUND, with KERNEL_REFUSED and the errno of open(2), with LIMIT_REACHED, and with
+    MODULE_CRASHED."""
 
     CheckModule: "Exchange[CheckModuleRequest, CheckModuleResponse]" = Exchange(
         "/kmodd.v1.EmulationService/CheckModule",

@@ -19,7 +19,7 @@ DOC = "``kmodctl.aio.Client``: kmodd's API for programs that use asyncio, one me
 CALLS = ("_call", "_upload")
 """What a connection waits for."""
 
-STREAMS = ("_stream", "_exchange")
+STREAMS = ("_stream", "_exchange", "_converse", "use_file")
 """What it iterates over."""
 
 RENAMED = {

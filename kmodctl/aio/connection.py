@@ -3,7 +3,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -56,6 +56,13 @@ class AsyncConnection(Endpoint):
         with open(path, "rb") if path else nullcontext() as file:
             async for response in self._stream(method, _requests(method.request, header, file)):
                 yield response
+
+    async def _converse(
+        self, method: Exchange[Request, Response], requests: Iterable[Request]
+    ) -> AsyncIterator[Response]:
+        """Send requests, and yield the responses."""
+        async for response in self._stream(method, iter(requests)):
+            yield response
 
     async def _stream(
         self, method: Method[Request, Response], given: object

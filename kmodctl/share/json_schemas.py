@@ -151,12 +151,15 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "check": ("emulation_service.CheckReport",),
     "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
     "ls": (("emulation_service.KernelFile",),),
+    "cat": ("emulation_service.FileData",),
+    "write": ("emulation_service.FileWritten",),
+    "ioctl": ("emulation_service.FileControlled",),
     "new": ("new module",),
     "dev": ("dev event",),
     "completion": ("completion",),
 }
 """The forms of each command's documents: a message, or in a tuple those that a list may have. For
-dmesg, events, dev and ``state --watch`` a document is a line."""
+cat, dmesg, events, dev and ``state --watch`` a document is a line."""
 
 
 def schemas() -> dict[str, str]:

@@ -9,7 +9,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kmodd.messages.channel import Channel
+    from kmodd.messages.errors import Failure
     from kmodd.messages.module_service import ModuleResult
+
+FILE_USE_UNSPECIFIED = 0
+FILE_USE_READ = 1
+FILE_USE_WRITE = 2
+FILE_USE_CONTROL = 3
+FILE_USE_POLL = 4
+FILE_USE = {
+    0: "FILE_USE_UNSPECIFIED",
+    1: "FILE_USE_READ",
+    2: "FILE_USE_WRITE",
+    3: "FILE_USE_CONTROL",
+    4: "FILE_USE_POLL",
+}
+
+FILE_ORIGIN_UNSPECIFIED = 0
+FILE_ORIGIN_START = 1
+FILE_ORIGIN_CURRENT = 2
+FILE_ORIGIN_END = 3
+FILE_ORIGIN = {
+    0: "FILE_ORIGIN_UNSPECIFIED",
+    1: "FILE_ORIGIN_START",
+    2: "FILE_ORIGIN_CURRENT",
+    3: "FILE_ORIGIN_END",
+}
 
 CHECK_FINDING_KIND_UNSPECIFIED = 0
 CHECK_FINDING_KIND_OOPS = 1
@@ -137,12 +162,16 @@ class KernelFile(Message):
     is_directory: bool = False
     module: str = ""
     mode: int = 0
+    is_device: bool = False
+    uses: "list[int]" = repeated()
 
     FIELDS = (
         (1, "path", "string", "", ""),
         (2, "is_directory", "bool", "", ""),
         (3, "module", "string", "", ""),
         (4, "mode", "uint32", "", ""),
+        (5, "is_device", "bool", "", ""),
+        (6, "uses", "enum", "repeated", "emulation_service.FILE_USE"),
     )
 
 
@@ -169,6 +198,187 @@ class ListFilesResponse(Message):
     FIELDS = (
         (1, "files", "message", "repeated", "emulation_service.KernelFile"),
         (2, "next_page_token", "string", "", ""),
+    )
+
+
+class UseFileRequest(Message):
+    """Something that is done with a file."""
+
+    open: "FileOpening | None" = None
+    read: "FileReading | None" = None
+    write: "FileWriting | None" = None
+    seek: "FileSeeking | None" = None
+    control: "FileControl | None" = None
+    poll: "FilePolling | None" = None
+
+    FIELDS = (
+        (1, "open", "message", "optional", "emulation_service.FileOpening"),
+        (2, "read", "message", "optional", "emulation_service.FileReading"),
+        (3, "write", "message", "optional", "emulation_service.FileWriting"),
+        (4, "seek", "message", "optional", "emulation_service.FileSeeking"),
+        (5, "control", "message", "optional", "emulation_service.FileControl"),
+        (6, "poll", "message", "optional", "emulation_service.FilePolling"),
+    )
+    ONEOFS = (("open", "read", "write", "seek", "control", "poll",),)
+
+
+class FileOpening(Message):
+    """Opens a file (open(2))."""
+
+    path: str = ""
+    reads: bool = False
+    writes: bool = False
+    nonblocking: bool = False
+
+    FIELDS = (
+        (1, "path", "string", "", ""),
+        (2, "reads", "bool", "", ""),
+        (3, "writes", "bool", "", ""),
+        (4, "nonblocking", "bool", "", ""),
+    )
+
+
+class FileReading(Message):
+    """Reads from where the file is at (read(2))."""
+
+    size: int = 0
+    to_end: bool = False
+
+    FIELDS = (
+        (1, "size", "uint32", "", ""),
+        (2, "to_end", "bool", "", ""),
+    )
+
+
+class FileWriting(Message):
+    """Writes where the file is at (write(2))."""
+
+    data: bytes = b""
+    all: bool = False
+
+    FIELDS = (
+        (1, "data", "bytes", "", ""),
+        (2, "all", "bool", "", ""),
+    )
+
+
+class FileSeeking(Message):
+    """Goes elsewhere in the file (lseek(2))."""
+
+    offset: int = 0
+    origin: int = 0
+
+    FIELDS = (
+        (1, "offset", "int64", "", ""),
+        (2, "origin", "enum", "", "emulation_service.FILE_ORIGIN"),
+    )
+
+
+class FileControl(Message):
+    """Does what a number stands for (ioctl(2))."""
+
+    number: int = 0
+    value: "int | None" = None
+    buffer: "bytes | None" = None
+
+    FIELDS = (
+        (1, "number", "uint32", "", ""),
+        (2, "value", "uint64", "optional", ""),
+        (3, "buffer", "bytes", "optional", ""),
+    )
+    ONEOFS = (("value", "buffer",),)
+
+
+class FilePolling(Message):
+    """Asks what the file is ready for (poll(2))."""
+
+    events: int = 0
+    milliseconds: int = 0
+
+    FIELDS = (
+        (1, "events", "uint32", "", ""),
+        (2, "milliseconds", "int32", "", ""),
+    )
+
+
+class UseFileResponse(Message):
+    """What became of an action."""
+
+    opened: "FileOpened | None" = None
+    data: "FileData | None" = None
+    written: "FileWritten | None" = None
+    position: "FilePosition | None" = None
+    controlled: "FileControlled | None" = None
+    ready: "FileReadiness | None" = None
+    failure: "Failure | None" = None
+
+    FIELDS = (
+        (1, "opened", "message", "optional", "emulation_service.FileOpened"),
+        (2, "data", "message", "optional", "emulation_service.FileData"),
+        (3, "written", "message", "optional", "emulation_service.FileWritten"),
+        (4, "position", "message", "optional", "emulation_service.FilePosition"),
+        (5, "controlled", "message", "optional", "emulation_service.FileControlled"),
+        (6, "ready", "message", "optional", "emulation_service.FileReadiness"),
+        (7, "failure", "message", "optional", "errors.Failure"),
+    )
+    ONEOFS = (("opened", "data", "written", "position", "controlled", "ready", "failure",),)
+
+
+class FileOpened(Message):
+    """The file is open."""
+
+
+class FileData(Message):
+    """What was read."""
+
+    data: bytes = b""
+    returned: int = 0
+
+    FIELDS = (
+        (1, "data", "bytes", "", ""),
+        (2, "returned", "uint64", "", ""),
+    )
+
+
+class FileWritten(Message):
+    """What was written."""
+
+    size: int = 0
+
+    FIELDS = (
+        (1, "size", "uint64", "", ""),
+    )
+
+
+class FilePosition(Message):
+    """Where the file is at."""
+
+    position: int = 0
+
+    FIELDS = (
+        (1, "position", "uint64", "", ""),
+    )
+
+
+class FileControlled(Message):
+    """What a control returned."""
+
+    result: int = 0
+    buffer: bytes = b""
+
+    FIELDS = (
+        (1, "result", "uint64", "", ""),
+        (2, "buffer", "bytes", "", ""),
+    )
+
+
+class FileReadiness(Message):
+    """What the file is ready for."""
+
+    events: int = 0
+
+    FIELDS = (
+        (1, "events", "uint32", "", ""),
     )
 
 
@@ -362,6 +572,22 @@ class EmulationServiceStub:
         Fails with FILE_NOT_FOUND."""
         return self._channel.call(
             "/kmodd.v1.EmulationService/ListFiles", request, ListFilesResponse
+        )
+
+    def use_file(
+        self, requests: "Iterable[UseFileRequest]"
+    ) -> "Iterator[UseFileResponse]":
+        """Opens a file of the kernel's /dev, /proc or /sys, and uses it: what is done with it runs
+        the module's own code, as what a process does. The first request opens the file, each that
+        follows does something with it, one after the other; each has a response, but for a read to
+        the end, which has one for each part. What fails is told, and the next may not; but with
+        what crashes the call ends, as a process does. The file is open for as long as the call is:
+        it is closed after the last request, and when the client goes away, which also ends a read
+        that waits. Its module cannot be unloaded meanwhile, where it says so itself, as files
+        mostly do. Fails with FILE_NOT_FOUND, with KERNEL_REFUSED and the errno of open(2), with
+        LIMIT_REACHED, and with MODULE_CRASHED."""
+        return self._channel.exchange(
+            "/kmodd.v1.EmulationService/UseFile", requests, UseFileResponse
         )
 
     def check_module(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EmulationService: made-up devices, the names that modules have made, and checks."""
+"""EmulationService: made-up devices, the files that modules have made, and checks."""
 
 import threading
+from collections.abc import Iterator
+from functools import partial
 
 import grpc
 
@@ -12,9 +14,18 @@ from kmodd.queries.messages import text
 from kmodd.service.admission import Admission
 from kmodd.service.checks import CheckCalls
 from kmodd.service.failures import result_message
+from kmodd.service.file_use import use_file
 from kmodd.service.pages import page_of
 from kmodd.service.uploads import Uploads
 from kmodd.v1 import emulation_service_pb2 as pb
+
+_USES = {
+    "r": pb.FILE_USE_READ,
+    "w": pb.FILE_USE_WRITE,
+    "c": pb.FILE_USE_CONTROL,
+    "p": pb.FILE_USE_POLL,
+}
+"""What stands for each letter of ``KernelFile.uses``."""
 
 
 class EmulationService(CheckCalls):
@@ -75,11 +86,20 @@ class EmulationService(CheckCalls):
                     is_directory=each.is_directory,
                     module=text(each.module),
                     mode=each.mode,
+                    is_device=each.is_device,
+                    uses=map(_USES.__getitem__, each.uses),
                 )
                 for each in page.items
             ),
             next_page_token=page.next_token,
         )
+
+    def UseFile(  # noqa: N802
+        self, requests: Iterator[pb.UseFileRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.UseFileResponse]:
+        """Have a file open for as long as the call is, and do with it what the client asks for."""
+        opened = partial(self._devices.opened, call=self._admission.asked_by())
+        yield from use_file(requests, context, opened)
 
 
 def _device_message(device: Device) -> pb.Device:

@@ -1,3 +1,4 @@
+from kmodd.v1 import errors_pb2 as _errors_pb2
 from kmodd.v1 import module_service_pb2 as _module_service_pb2
 from kmodd.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
@@ -8,6 +9,21 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class FileUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_USE_UNSPECIFIED: _ClassVar[FileUse]
+    FILE_USE_READ: _ClassVar[FileUse]
+    FILE_USE_WRITE: _ClassVar[FileUse]
+    FILE_USE_CONTROL: _ClassVar[FileUse]
+    FILE_USE_POLL: _ClassVar[FileUse]
+
+class FileOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_ORIGIN_UNSPECIFIED: _ClassVar[FileOrigin]
+    FILE_ORIGIN_START: _ClassVar[FileOrigin]
+    FILE_ORIGIN_CURRENT: _ClassVar[FileOrigin]
+    FILE_ORIGIN_END: _ClassVar[FileOrigin]
 
 class CheckFindingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -29,6 +45,15 @@ class CheckPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHECK_PHASE_PROBE: _ClassVar[CheckPhase]
     CHECK_PHASE_REMOVE: _ClassVar[CheckPhase]
     CHECK_PHASE_EXIT: _ClassVar[CheckPhase]
+FILE_USE_UNSPECIFIED: FileUse
+FILE_USE_READ: FileUse
+FILE_USE_WRITE: FileUse
+FILE_USE_CONTROL: FileUse
+FILE_USE_POLL: FileUse
+FILE_ORIGIN_UNSPECIFIED: FileOrigin
+FILE_ORIGIN_START: FileOrigin
+FILE_ORIGIN_CURRENT: FileOrigin
+FILE_ORIGIN_END: FileOrigin
 CHECK_FINDING_KIND_UNSPECIFIED: CheckFindingKind
 CHECK_FINDING_KIND_OOPS: CheckFindingKind
 CHECK_FINDING_KIND_STUCK: CheckFindingKind
@@ -104,16 +129,20 @@ class RemoveDeviceResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class KernelFile(_message.Message):
-    __slots__ = ("path", "is_directory", "module", "mode")
+    __slots__ = ("path", "is_directory", "module", "mode", "is_device", "uses")
     PATH_FIELD_NUMBER: _ClassVar[int]
     IS_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     MODULE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    IS_DEVICE_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
     path: str
     is_directory: bool
     module: str
     mode: int
-    def __init__(self, path: _Optional[str] = ..., is_directory: bool = ..., module: _Optional[str] = ..., mode: _Optional[int] = ...) -> None: ...
+    is_device: bool
+    uses: _containers.RepeatedScalarFieldContainer[FileUse]
+    def __init__(self, path: _Optional[str] = ..., is_directory: bool = ..., module: _Optional[str] = ..., mode: _Optional[int] = ..., is_device: bool = ..., uses: _Optional[_Iterable[_Union[FileUse, str]]] = ...) -> None: ...
 
 class ListFilesRequest(_message.Message):
     __slots__ = ("path", "page_size", "page_token")
@@ -132,6 +161,132 @@ class ListFilesResponse(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[KernelFile]
     next_page_token: str
     def __init__(self, files: _Optional[_Iterable[_Union[KernelFile, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UseFileRequest(_message.Message):
+    __slots__ = ("open", "read", "write", "seek", "control", "poll")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    WRITE_FIELD_NUMBER: _ClassVar[int]
+    SEEK_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    POLL_FIELD_NUMBER: _ClassVar[int]
+    open: FileOpening
+    read: FileReading
+    write: FileWriting
+    seek: FileSeeking
+    control: FileControl
+    poll: FilePolling
+    def __init__(self, open: _Optional[_Union[FileOpening, _Mapping]] = ..., read: _Optional[_Union[FileReading, _Mapping]] = ..., write: _Optional[_Union[FileWriting, _Mapping]] = ..., seek: _Optional[_Union[FileSeeking, _Mapping]] = ..., control: _Optional[_Union[FileControl, _Mapping]] = ..., poll: _Optional[_Union[FilePolling, _Mapping]] = ...) -> None: ...
+
+class FileOpening(_message.Message):
+    __slots__ = ("path", "reads", "writes", "nonblocking")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
+    WRITES_FIELD_NUMBER: _ClassVar[int]
+    NONBLOCKING_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reads: bool
+    writes: bool
+    nonblocking: bool
+    def __init__(self, path: _Optional[str] = ..., reads: bool = ..., writes: bool = ..., nonblocking: bool = ...) -> None: ...
+
+class FileReading(_message.Message):
+    __slots__ = ("size", "to_end")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    TO_END_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    to_end: bool
+    def __init__(self, size: _Optional[int] = ..., to_end: bool = ...) -> None: ...
+
+class FileWriting(_message.Message):
+    __slots__ = ("data", "all")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    all: bool
+    def __init__(self, data: _Optional[bytes] = ..., all: bool = ...) -> None: ...
+
+class FileSeeking(_message.Message):
+    __slots__ = ("offset", "origin")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    origin: FileOrigin
+    def __init__(self, offset: _Optional[int] = ..., origin: _Optional[_Union[FileOrigin, str]] = ...) -> None: ...
+
+class FileControl(_message.Message):
+    __slots__ = ("number", "value", "buffer")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    value: int
+    buffer: bytes
+    def __init__(self, number: _Optional[int] = ..., value: _Optional[int] = ..., buffer: _Optional[bytes] = ...) -> None: ...
+
+class FilePolling(_message.Message):
+    __slots__ = ("events", "milliseconds")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    events: int
+    milliseconds: int
+    def __init__(self, events: _Optional[int] = ..., milliseconds: _Optional[int] = ...) -> None: ...
+
+class UseFileResponse(_message.Message):
+    __slots__ = ("opened", "data", "written", "position", "controlled", "ready", "failure")
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLED_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    opened: FileOpened
+    data: FileData
+    written: FileWritten
+    position: FilePosition
+    controlled: FileControlled
+    ready: FileReadiness
+    failure: _errors_pb2.Failure
+    def __init__(self, opened: _Optional[_Union[FileOpened, _Mapping]] = ..., data: _Optional[_Union[FileData, _Mapping]] = ..., written: _Optional[_Union[FileWritten, _Mapping]] = ..., position: _Optional[_Union[FilePosition, _Mapping]] = ..., controlled: _Optional[_Union[FileControlled, _Mapping]] = ..., ready: _Optional[_Union[FileReadiness, _Mapping]] = ..., failure: _Optional[_Union[_errors_pb2.Failure, _Mapping]] = ...) -> None: ...
+
+class FileOpened(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FileData(_message.Message):
+    __slots__ = ("data", "returned")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    returned: int
+    def __init__(self, data: _Optional[bytes] = ..., returned: _Optional[int] = ...) -> None: ...
+
+class FileWritten(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class FilePosition(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    def __init__(self, position: _Optional[int] = ...) -> None: ...
+
+class FileControlled(_message.Message):
+    __slots__ = ("result", "buffer")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    result: int
+    buffer: bytes
+    def __init__(self, result: _Optional[int] = ..., buffer: _Optional[bytes] = ...) -> None: ...
+
+class FileReadiness(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: int
+    def __init__(self, events: _Optional[int] = ...) -> None: ...
 
 class CheckModuleRequest(_message.Message):
     __slots__ = ("header", "chunk")

@@ -57,6 +57,11 @@ class EmulationServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.FromString,
                 _registered_method=True)
+        self.UseFile = channel.stream_stream(
+                '/kmodd.v1.EmulationService/UseFile',
+                request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.UseFileRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.UseFileResponse.FromString,
+                _registered_method=True)
         self.CheckModule = channel.stream_stream(
                 '/kmodd.v1.EmulationService/CheckModule',
                 request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.CheckModuleRequest.SerializeToString,
@@ -107,6 +112,21 @@ class EmulationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UseFile(self, request_iterator, context):
+        """Opens a file of the kernel's /dev, /proc or /sys, and uses it: what is done with it runs the
+        module's own code, as what a process does. The first request opens the file, each that follows
+        does something with it, one after the other; each has a response, but for a read to the end,
+        which has one for each part. What fails is told, and the next may not; but with what crashes the
+        call ends, as a process does. The file is open for as long as the call is: it is closed after
+        the last request, and when the client goes away, which also ends a read that waits. Its module
+        cannot be unloaded meanwhile, where it says so itself, as files mostly do. Fails with
+        FILE_NOT_FOUND, with KERNEL_REFUSED and the errno of open(2), with LIMIT_REACHED, and with
+        MODULE_CRASHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckModule(self, request_iterator, context):
         """Tries a module's code: its init and its exit, as they are and with each call that can fail
         failing once, as the kernel would have it; then a driver's probe and remove for each of a few
@@ -144,6 +164,11 @@ def add_EmulationServiceServicer_to_server(servicer, server):
                     servicer.ListFiles,
                     request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'UseFile': grpc.stream_stream_rpc_method_handler(
+                    servicer.UseFile,
+                    request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.UseFileRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.UseFileResponse.SerializeToString,
             ),
             'CheckModule': grpc.stream_stream_rpc_method_handler(
                     servicer.CheckModule,
@@ -262,6 +287,33 @@ class EmulationService(object):
             '/kmodd.v1.EmulationService/ListFiles',
             kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.SerializeToString,
             kmodd_dot_v1_dot_emulation__service__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UseFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/kmodd.v1.EmulationService/UseFile',
+            kmodd_dot_v1_dot_emulation__service__pb2.UseFileRequest.SerializeToString,
+            kmodd_dot_v1_dot_emulation__service__pb2.UseFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

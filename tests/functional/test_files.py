@@ -65,8 +65,8 @@ def test_all_of_it_goes_with_the_module(client: Client) -> None:
 def test_a_long_listing_tells_permissions_and_owners(client: Client, daemon: Daemon) -> None:
     client.insert(str(SOURCES / "gadget.ko"), "own=1")
     told = daemon.kmodctl("ls", "-l", "/sys/bus/platform")
-    assert told.stdout == "drwxr-xr-x - devices/\ndrwxr-xr-x - drivers/\n"
+    assert told.stdout == "drwxr-xr-x ---- - devices/\ndrwxr-xr-x ---- - drivers/\n"
     told = daemon.kmodctl("ls", "-l", "/sys/bus/platform/drivers")
-    assert told.stdout == "drwxr-xr-x gadget gadget/\n"
+    assert told.stdout == "drwxr-xr-x ---- gadget gadget/\n"
     told = daemon.kmodctl("ls", "-l", "/sys/bus/platform/devices/kmodd-gadget.7")
-    assert told.stdout == "-rw-r--r-- gadget uevent\n"
+    assert told.stdout == "-rw-r--r-- ---- gadget uevent\n"

@@ -26,7 +26,7 @@ from kmodd.kernel.emulated.abi.structures import (
 )
 from kmodd.kernel.emulated.abi.structures.declaring import Structure
 from kmodd.kernel.emulated.functions.sync import wake
-from kmodd.kernel.emulated.functions.threads import next_pid
+from kmodd.kernel.emulated.functions.threads import new_task
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -274,7 +274,7 @@ def make_file(
     """Make what a process has of a file before it is open: the process, an inode, a name."""
     file = FileDescription(path, module, flags & FLAGS, content)
     memory, allocate = machine.memory, machine.heap.allocate
-    file.task = machine.kernel_symbols.make_task(b"kmodctl", next_pid(machine))
+    file.task = new_task(machine, b"kmodctl")
     name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
     file.inode, file.struct = allocate(INODE.size), allocate(FILE.size)
     file.entry = allocate(DENTRY.size + len(name) + 1)

@@ -57,16 +57,11 @@ def _threads(machine: Machine) -> Threads:
     return machine.state(Threads)
 
 
-def next_pid(machine: Machine) -> int:
-    """Return the number of a task that is made."""
-    threads = _threads(machine)
-    threads.last_pid += 1
-    return threads.last_pid
-
-
 def new_task(machine: Machine, name: bytes) -> int:
     """Return a ``struct task_struct`` with a number of its own."""
-    return machine.kernel_symbols.make_task(name, next_pid(machine))
+    threads = _threads(machine)
+    threads.last_pid += 1
+    return machine.kernel_symbols.make_task(name, threads.last_pid)
 
 
 def _make(machine: Machine, code: int, data: int, name: bytes) -> int:
