@@ -4,6 +4,9 @@
 import errno
 
 from kmodd.kernel.base import Requested
+from kmodd.kernel.emulated.abi.structures import PARAVIRTUAL
+from kmodd.kernel.emulated.machine.log_lines import LogLines
+from kmodd.kernel.emulated.reporting.log import Level
 from tests.support.machine import call, new_machine
 
 
@@ -41,3 +44,44 @@ def test_what_is_kept_of_a_structure_is_forgotten_with_its_memory() -> None:
     call(machine, "kfree", idr)
     assert call(machine, "__kmalloc", 64, 0) == idr
     assert call(machine, "idr_alloc", idr, 1, 0, 0, 0) == 0
+
+
+def test_a_line_in_pieces_is_its_tasks() -> None:
+    lines = list[str]()
+    log = LogLines(lambda _level, text: lines.append(text))
+    one, other = object(), object()
+    with log.spoken_by(one):
+        log.write(Level.INFO, "begun, ")
+    with log.spoken_by(other):
+        pass
+    with log.spoken_by(one):
+        log.write(Level.WARNING, "", is_continuation=True)
+        log.write(Level.WARNING, "ended\n", is_continuation=True)
+        log.write(Level.INFO, "begun, ")
+        with log.spoken_by(other):
+            log.write(Level.INFO, "another's\n", is_continuation=True)
+        log.write(Level.INFO, "too late\n", is_continuation=True)
+        log.write(Level.INFO, "the last")
+    assert lines == ["begun, ended\n", "begun, ", "another's\n", "too late\n"]
+    log.flush()
+    log.flush()
+    assert lines[4:] == ["the last"]
+
+
+def test_code_finds_interrupts_on_and_can_have_them_off() -> None:
+    machine = new_machine()
+    operations = machine.kernel_symbols.address("pv_ops")
+    with machine.running("sample"):
+
+        def flag() -> int:
+            save = machine.memory.number(operations + PARAVIRTUAL.save_flags)
+            return machine.invoke(save) & 0x200
+
+        assert flag() == 0x200
+        machine.invoke(machine.memory.number(operations + PARAVIRTUAL.disable_interrupts))
+        assert (flag(), machine.cpu.interrupts_on) == (0, False)
+        machine.invoke(machine.memory.number(operations + PARAVIRTUAL.enable_interrupts))
+        assert (flag(), machine.cpu.interrupts_on) == (0x200, True)
+        machine.invoke(machine.memory.number(operations + PARAVIRTUAL.disable_interrupts))
+    with machine.running("sample"):
+        assert flag() == 0x200

@@ -14,6 +14,7 @@ from kmodd.kernel.emulated.abi.structures import (
     NAME_SPACES,
     NET,
     PARAMETER_OPERATIONS,
+    PARAVIRTUAL,
     PROCESSOR,
     TASK,
     UTS_NAME,
@@ -41,6 +42,14 @@ CANARY = 0x5EED5EED5EED5E00
 
 TASK_SIZE = 16 << 10
 """Bytes that a task has: its ``struct task_struct``, and more that nobody looks at."""
+
+
+_FLAG_FUNCTIONS = {
+    "save_flags": "9c58c3",
+    "disable_interrupts": "fac3",
+    "enable_interrupts": "fbc3",
+}
+"""x86 code of what ``pv_ops`` has for the flags: pushf, pop %rax; cli; sti; each with a ret."""
 
 
 def _ctype(code: int) -> int:
@@ -253,8 +262,12 @@ class KernelSymbols:
         elif name == "__per_cpu_offset":
             memory.write(address, addresses.PER_CPU.to_bytes(8, "little") * (size // 8))
         elif name == "pv_ops":
-            # What paravirtualisation replaces: interrupts off, barriers. None of it does anything.
+            # What paravirtualisation replaces: flags, barriers. The others do not do anything.
             memory.write(address, addresses.TEXT.to_bytes(8, "little") * (size // 8))
+            for field, code in _FLAG_FUNCTIONS.items():
+                if PARAVIRTUAL.has(field):
+                    slot = self._make_function(bytes.fromhex(code))
+                    memory.put(address + getattr(PARAVIRTUAL, field), slot)
         elif name in ("boot_cpu_data", "cpu_data"):
             memory.write(address, _cpu_info())
         elif name == "kmalloc_caches":

@@ -23,6 +23,9 @@ from kmodd.kernel.emulated.machine.scheduler import (
 from kmodd.kernel.emulated.machine.sleepers import Sleepers
 from kmodd.kernel.emulated.machine.stacks import Stacks
 
+_INTERRUPT = object()
+"""Who speaks where no task does (printk_caller_id)."""
+
 HUNG_SECONDS = 120
 """Seconds of the machine's own time after which sleeping code is hung (hung_task_timeout_secs)."""
 
@@ -113,9 +116,17 @@ class Tasks:
             return False
         call: SystemCall = task.call
         call.time_limit, call.busy, call.traps = self._calls.now.time_limit, 0, 0
-        self._log.flush()
         before = self._calls.swap(call)
         task.is_running = True
+        try:
+            with self._log.spoken_by(task):
+                self._go_on(task, call, result)
+        finally:
+            task.is_running = False
+            self._calls.swap(before)
+        return True
+
+    def _go_on(self, task: Task, call: SystemCall, result: int) -> None:
         try:
             if call.trap is None:
                 event = self._cpu.call(task.function, (task.argument, *task.more), call.stack)
@@ -129,11 +140,6 @@ class Tasks:
         except Crash as error:
             self._faults.report(error)
             self._end(task, None)
-        finally:
-            task.is_running = False
-            self._log.flush()
-            self._calls.swap(before)
-        return True
 
     def _begin(self, task: Task) -> bool:
         """Give a task a stack; False where there is none left for it."""
@@ -171,9 +177,9 @@ class Tasks:
         stack = now.trap.stack if now.trap else now.stack
         before = self._calls.swap(SystemCall(module, now.time_limit, stack))
         try:
-            work()
+            with self._log.spoken_by(_INTERRUPT):
+                work()
         except Crash as error:
             self._faults.report(error)
         finally:
-            self._log.flush()
             self._calls.swap(before)

@@ -150,6 +150,14 @@ class _Processor(Structure, of="cpuinfo_x86"):
     size: int = whole(288)
 
 
+class _Paravirtual(Structure, of="paravirt_patch_template"):
+    """``struct paravirt_patch_template``, of which there is one: ``pv_ops``"""
+
+    save_flags: int = at(240, "irq.save_fl")
+    disable_interrupts: int = at(248, "irq.irq_disable")
+    enable_interrupts: int = at(256, "irq.irq_enable")
+
+
 class _ProcessorId(Structure, of="x86_cpu_id"):
     """``struct x86_cpu_id``"""
 
@@ -210,6 +218,7 @@ SHASH: Final = _Shash()
 SHASH_ALGORITHM: Final = _ShashAlgorithm()
 SCATTERLIST: Final = _Scatterlist()
 SCATTERLIST_ITERATOR: Final = _ScatterlistIterator()
+PARAVIRTUAL: Final = _Paravirtual()
 PROCESSOR: Final = _Processor()
 PROCESSOR_ID: Final = _ProcessorId()
 RATE_LIMIT: Final = _RateLimit()
