@@ -314,8 +314,6 @@ PAIRS = (
     Pair("component_master_add_with_match", "component_master_del", "component master"),
 )
 MAKERS = [
-    ("crypto_alloc_ahash", "", "hash transform"),
-    ("crypto_alloc_skcipher", "", "cipher transform"),
     ("crypto_alloc_sync_skcipher", "", "cipher transform"),
     ("crypto_alloc_aead", "", "cipher transform"),
     ("crypto_alloc_base", "", "cipher transform"),

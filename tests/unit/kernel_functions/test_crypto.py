@@ -6,51 +6,27 @@ import errno
 import pytest
 
 from kmodd.kernel.emulated.hardware import addresses
-from tests.support.kernel_calls import Crash, error_pointer, held, put_text, run, unload
+from tests.support.kernel_calls import Crash, error_pointer, held, put_text, run
 from tests.support.machine import ROOM, new_machine
 
 NAME, DATA, TARGET = ROOM, ROOM + 256, ROOM + 512
-ALGORITHM = 32
-"""Where a ``struct crypto_shash`` points at its algorithm."""
 
 
-def test_a_transform_is_made_for_an_algorithm_and_destroyed() -> None:
+def test_what_is_no_transform_is_not_destroyed() -> None:
     machine = new_machine()
-    made = run(machine, "crypto_alloc_shash", put_text(machine, b"sha256", NAME), 0, 0)
-    assert held(machine) == [("transform", "transform 'sha256'")]
-    algorithm = machine.memory.number(made + ALGORITHM)
-    # Its functions stand before it, and each of them succeeds.
-    function = machine.memory.number(algorithm - 96)
-    with machine.running("sample"):
-        assert machine.call(function, made) == 0
+    other = run(machine, "kmalloc_trace", 0, 0, 64)
+    run(machine, "crypto_destroy_tfm", other, other + 8)
+    run(machine, "crypto_destroy_tfm", 0, 0)
+    assert machine.heap.size(other) is not None
+
+
+@pytest.mark.parametrize("kind", ["sync_skcipher", "aead", "base"])
+def test_a_transform_of_what_is_not_computed_is_only_there(kind: str) -> None:
+    machine = new_machine()
+    made = run(machine, f"crypto_alloc_{kind}", put_text(machine, b"gcm(aes)", NAME), 0, 0)
+    assert held(machine) == [("cipher transform", "cipher transform")]
     run(machine, "crypto_destroy_tfm", made, made + 8)
     assert (held(machine), machine.heap.size(made)) == ([], None)
-    run(machine, "crypto_destroy_tfm", made, made + 8)
-    run(machine, "crypto_destroy_tfm", 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "driver"),
-    [(b"crc32c", b"crc32c-generic"), (b"x" * 127, b"x" * 127), (b"x" * 122, b"x" * 122 + b"-gene")],
-)
-def test_an_algorithm_tells_its_name_and_that_of_its_driver(name: bytes, driver: bytes) -> None:
-    machine = new_machine()
-    made = run(machine, "crypto_alloc_shash", put_text(machine, name, NAME), 0, 0)
-    algorithm = machine.memory.number(made + ALGORITHM)
-    assert machine.memory.read(algorithm + 56, 128).rstrip(b"\0") == name
-    assert machine.memory.read(algorithm + 184, 128).rstrip(b"\0") == driver
-
-
-def test_a_transform_that_is_left_is_reclaimed() -> None:
-    machine = new_machine()
-    made = run(machine, "crypto_alloc_shash", put_text(machine, b"md5", NAME), 0, 0)
-    assert unload(machine) == [("transform", "transform 'md5'")]
-    assert machine.heap.size(made) is None
-
-
-def test_a_transform_without_a_name_is_an_oops() -> None:
-    with pytest.raises(Crash, match="NULL pointer dereference"):
-        run(new_machine(), "crypto_alloc_shash", 0, 0, 0)
 
 
 def test_no_algorithm_is_there_to_be_tested() -> None:

@@ -5,39 +5,13 @@ import errno
 import zlib
 
 from kmodd.kernel.emulated.abi.function_table import function, makers, pairs, reclaims
-from kmodd.kernel.emulated.abi.structures import (
-    CRYPTO_ALGORITHM,
-    CRYPTO_QUEUE,
-    SHASH,
-    SHASH_ALGORITHM,
-)
+from kmodd.kernel.emulated.abi.structures import CRYPTO_QUEUE
 from kmodd.kernel.emulated.functions.strings import bounded
-from kmodd.kernel.emulated.hardware import addresses
+from kmodd.kernel.emulated.functions.transforms import free_transform
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _TRANSFORMS = ("transform", "hash transform", "cipher transform")
-_TRANSFORM_SIZE, _ALGORITHM_SIZE = 4096, 1024
 _CRC32 = 0xEDB88320
-
-
-@function("struct crypto_shash *crypto_alloc_shash(const char *alg_name, u32 type, u32 mask)")
-def crypto_alloc_shash(machine: Machine, name: int, _type: int, _mask: int) -> int:
-    """A transform whose algorithm tells its names: the driver is the one without hardware."""
-    wanted = machine.memory.text(name, CRYPTO_ALGORITHM.name_size)
-    made = machine.heap.allocate(_TRANSFORM_SIZE)
-    algorithm = made + _TRANSFORM_SIZE - _ALGORITHM_SIZE
-    machine.memory.put(made + SHASH.algorithm, algorithm)
-    succeeds = addresses.TEXT.to_bytes(8, "little")
-    machine.memory.write(algorithm - SHASH_ALGORITHM.base, succeeds * 10)
-    _put_name(machine, algorithm + CRYPTO_ALGORITHM.name, wanted)
-    _put_name(machine, algorithm + CRYPTO_ALGORITHM.driver_name, f"{wanted}-generic")
-    machine.ledger.take("transform", made, f"transform '{wanted}'")
-    return made
-
-
-def _put_name(machine: Machine, at: int, name: str) -> None:
-    room = CRYPTO_ALGORITHM.name_size
-    machine.memory.write(at, name.encode("utf-8", "surrogateescape")[: room - 1].ljust(room, b"\0"))
 
 
 @function("int alg_test(const char *driver, const char *alg, u32 type, u32 mask)")
@@ -50,13 +24,13 @@ def alg_test(_machine: Machine, *_arguments: int) -> int:
 def crypto_destroy_tfm(machine: Machine, made: int, _transform: int) -> None:
     for kind in _TRANSFORMS:
         if machine.ledger.give(kind, made) is not None:
-            machine.heap.free(made)
+            free_transform(machine, made)
 
 
 @reclaims(*_TRANSFORMS)
 def forget_transform(machine: Machine, made: int) -> None:
     """Free a transform."""
-    machine.heap.free(made)
+    free_transform(machine, made)
 
 
 @function("unsigned long __crypto_memneq(const void *a, const void *b, size_t size)")
@@ -121,8 +95,6 @@ pairs(
 )
 makers(
     """
-    hash transform: struct crypto_ahash *crypto_alloc_ahash(const char *alg_name, u32 type, u32 mask)
-    cipher transform: struct crypto_skcipher *crypto_alloc_skcipher(const char *alg_name, u32 type, u32 mask)
     cipher transform: struct crypto_sync_skcipher *crypto_alloc_sync_skcipher(const char *alg_name, u32 type, u32 mask)
     cipher transform: struct crypto_aead *crypto_alloc_aead(const char *alg_name, u32 type, u32 mask)
     cipher transform: struct crypto_tfm *crypto_alloc_base(const char *alg_name, u32 type, u32 mask)

@@ -2,6 +2,7 @@
 """All subsystems: importing this declares every function that is modelled."""
 
 from kmodd.kernel.emulated.functions import (  # noqa: F401
+    aes,
     attributes,
     bits,
     bus,
@@ -10,6 +11,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     crypto,
     device_numbers,
     devices,
+    digests,
     disks,
     failures,
     faux_bus,
@@ -41,6 +43,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     protocols,
     registries,
     scatterlists,
+    skciphers,
     slabs,
     sleeping_locks,
     strings,

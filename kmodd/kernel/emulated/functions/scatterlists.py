@@ -173,6 +173,25 @@ def _copy(machine: Machine, buffer: int, pieces: Iterator[tuple[int, int, int]],
     return copied
 
 
+def read_list(machine: Machine, entry: int, size: int) -> bytes:
+    """Return the first ``size`` bytes of a list; raises ValueError where it has fewer."""
+    places = list(_pieces(machine, _entries(machine, entry), 0, bounded(size)))
+    data = b"".join(machine.memory.read(where, count) for _, where, count in places)
+    if len(data) < size:
+        raise ValueError(f"a list of {len(data)} bytes for {size}")
+    return data
+
+
+def write_list(machine: Machine, entry: int, data: bytes) -> None:
+    """Store bytes where a list has its own; raises ValueError where these are fewer."""
+    written = 0
+    for at, where, count in _pieces(machine, _entries(machine, entry), 0, len(data)):
+        machine.memory.write(where, data[at : at + count])
+        written += count
+    if written < len(data):
+        raise ValueError(f"a list of {written} bytes for {len(data)}")
+
+
 @function(
     "void scatterwalk_map_and_copy(void *buf, struct scatterlist *sg, unsigned int start, unsigned"
     " int nbytes, int out)"

@@ -5,6 +5,20 @@ Offsets and sizes in bytes: what the kernel's own image says (``adopt``), or els
 on x86-64 as Debian builds it. They are one process's, which has one kernel.
 """
 
+from kmodd.kernel.emulated.abi.structures.cryptography import (
+    AES_CONTEXT,
+    AHASH,
+    AHASH_REQUEST,
+    CRYPTO_ALGORITHM,
+    CRYPTO_QUEUE,
+    HASH_ALGORITHM,
+    SHASH,
+    SHASH_ALGORITHM,
+    SHASH_DESCRIPTOR,
+    SKCIPHER,
+    SKCIPHER_ALGORITHM,
+    SKCIPHER_REQUEST,
+)
 from kmodd.kernel.emulated.abi.structures.declaring import MissingFieldError, Structure
 from kmodd.kernel.emulated.abi.structures.drivers import (
     ATTRIBUTE,
@@ -55,8 +69,6 @@ from kmodd.kernel.emulated.abi.structures.files import (
 from kmodd.kernel.emulated.abi.structures.library import (
     BUCKET_TABLE,
     CACHE_ARGUMENTS,
-    CRYPTO_ALGORITHM,
-    CRYPTO_QUEUE,
     HASH_LIST_ENTRY,
     HASH_PARAMETERS,
     HASH_TABLE,
@@ -72,8 +84,6 @@ from kmodd.kernel.emulated.abi.structures.library import (
     RATE_LIMIT,
     SCATTERLIST,
     SCATTERLIST_ITERATOR,
-    SHASH,
-    SHASH_ALGORITHM,
     SUBSTRING,
     TREE_NODE,
 )
@@ -138,6 +148,9 @@ from kmodd.kernelimage.questions import Answers
 
 __all__ = [
     "ADDRESS_SPACE",
+    "AES_CONTEXT",
+    "AHASH",
+    "AHASH_REQUEST",
     "ATTRIBUTE",
     "ATTRIBUTE_GROUP",
     "BLOCK_DEVICE",
@@ -171,6 +184,7 @@ __all__ = [
     "FILE_SYSTEM",
     "FILE_SYSTEM_CONTEXT",
     "FRAGMENT_QUEUES",
+    "HASH_ALGORITHM",
     "HASH_LIST_ENTRY",
     "HASH_PARAMETERS",
     "HASH_TABLE",
@@ -232,6 +246,10 @@ __all__ = [
     "SEQUENCE_OPERATIONS",
     "SHASH",
     "SHASH_ALGORITHM",
+    "SHASH_DESCRIPTOR",
+    "SKCIPHER",
+    "SKCIPHER_ALGORITHM",
+    "SKCIPHER_REQUEST",
     "SOCK",
     "SOCKET",
     "SOCKET_OPERATIONS",

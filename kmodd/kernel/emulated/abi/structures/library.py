@@ -84,26 +84,6 @@ class _PerCpuCounter(Structure, of="percpu_counter"):
     size: int = whole(40)
 
 
-class _Shash(Structure, of="crypto_shash"):
-    """``struct crypto_shash``"""
-
-    algorithm: int = at(32, "base.__crt_alg")
-
-
-class _ShashAlgorithm(Structure, of="shash_alg"):
-    """``struct shash_alg``; its functions come first"""
-
-    base: int = at(96)
-
-
-class _CryptoAlgorithm(Structure, of="crypto_alg"):
-    """``struct crypto_alg``, which a ``struct shash_alg`` has as its base"""
-
-    name: int = at(56, "cra_name")
-    driver_name: int = at(184, "cra_driver_name")
-    name_size: int = bytes_of(128, "cra_name")
-
-
 class _Scatterlist(Structure, of="scatterlist"):
     """``struct scatterlist``; the lowest bits of ``page`` tell a chain and the end"""
 
@@ -191,13 +171,6 @@ class _CacheArguments(Structure, of="kmem_cache_args"):
     constructor: int = since_6_1("ctor")
 
 
-class _CryptoQueue(Structure, of="crypto_queue"):
-    """``struct crypto_queue``"""
-
-    length: int = at(24, "qlen")
-    most: int = at(28, "max_qlen")
-
-
 class _ParallelInstance(Structure, of="padata_instance"):
     """``struct padata_instance``"""
 
@@ -214,8 +187,6 @@ SUBSTRING: Final = _Substring()
 BUCKET_TABLE: Final = _BucketTable()
 PAGE_STRUCT: Final = _Page()
 PER_CPU_COUNTER: Final = _PerCpuCounter()
-SHASH: Final = _Shash()
-SHASH_ALGORITHM: Final = _ShashAlgorithm()
 SCATTERLIST: Final = _Scatterlist()
 SCATTERLIST_ITERATOR: Final = _ScatterlistIterator()
 PARAVIRTUAL: Final = _Paravirtual()
@@ -223,7 +194,5 @@ PROCESSOR: Final = _Processor()
 PROCESSOR_ID: Final = _ProcessorId()
 RATE_LIMIT: Final = _RateLimit()
 IDR: Final = _Idr()
-CRYPTO_ALGORITHM: Final = _CryptoAlgorithm()
 CACHE_ARGUMENTS: Final = _CacheArguments()
-CRYPTO_QUEUE: Final = _CryptoQueue()
 PARALLEL_INSTANCE: Final = _ParallelInstance()
