@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.debian import SUITES, DebianTree, tree_of, unpacked_tree
+from tests.realkernel.lessons import build_lessons, lay_out_lessons
+from tests.support.debian import SUITES, DebianTree, headers, tree_of, unpacked_tree
 from tests.support.modules import module_tree
 from tests.support.package import build_package
 from tests.support.sources import PROJECT
@@ -35,6 +36,24 @@ def each_kernel(request: pytest.FixtureRequest) -> DebianTree:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package that the sources make."""
     return build_package(PROJECT, tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def built_lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules of tests/modules/lessons, built for Debian's kernel."""
+    output = tmp_path_factory.mktemp("lessons") / "built"
+    build_lessons(output, headers())
+    return output
+
+
+@pytest.fixture(scope="session")
+def lessons_root(
+    debian_tree: DebianTree, built_lessons: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A root with these modules and the kernel's image, to read only."""
+    root = tmp_path_factory.mktemp("lessons") / "root"
+    lay_out_lessons(debian_tree, built_lessons, root)
+    return root
 
 
 @pytest.fixture

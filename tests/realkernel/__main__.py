@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.realkernel.boots import boot_kernel, emulate
 from tests.realkernel.drawn import differences_to_emulation, differences_to_modprobe, summary
 from tests.realkernel.layout import lay_out
+from tests.realkernel.lessons import build_lessons
 from tests.realkernel.reloads import build_chain
 from tests.support.debian import headers, unpacked_tree
 from tests.support.modules import build
@@ -27,11 +28,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kmodd-realkernel-") as directory:
         place = Path(directory)
-        built, chain = place / "built", place / "chain"
-        build(built, headers())
-        build_chain(chain, headers())
+        build(place / "built", headers())
+        build_chain(place / "chain", headers())
+        build_lessons(place / "lessons", headers())
         debian = unpacked_tree()
-        layout = lay_out(debian, built, chain, place, seed=options.seed, count=options.count)
+        layout = lay_out(debian, place, place / "lessons", seed=options.seed, count=options.count)
         (place / "machine").mkdir()
         seconds = SECONDS_EACH * max(options.count, 10)
         real = boot_kernel(debian, layout, place / "machine", seconds=seconds)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -50,12 +51,14 @@ LIVES = ("bookworm", "trixie")
 
 
 @pytest.fixture(scope="session")
-def layout(debian_tree: DebianTree, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+def layout(
+    debian_tree: DebianTree, built_lessons: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Layout:
     """The module tree, with our modules built for the kernel that is booted."""
     place = tmp_path_factory.mktemp("realkernel")
     build(place / "built", headers())
     build_chain(place / "chain", headers())
-    return lay_out(debian_tree, place / "built", place / "chain", place, seed=SEED, count=DRAWN)
+    return lay_out(debian_tree, place, built_lessons, seed=SEED, count=DRAWN)
 
 
 @pytest.fixture(scope="session")

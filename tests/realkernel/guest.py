@@ -18,6 +18,7 @@ from pathlib import Path
 from kmodd.kernel.linux import LinuxKernel
 from kmodd.modulefile import ModuleFile
 from kmodd.names import module_name_of_path
+from tests.realkernel.lessons import OwnFiles, lessons
 from tests.realkernel.reloads import reloads
 from tests.realkernel.scenarios import SCENARIOS, Record, Session, load_each, load_one, run
 from tests.support.daemon import Daemon, running_daemon
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         for scenario in SCENARIOS:
             check(scenario)
         check(reloads)
+        check(lessons, OwnFiles())
         check(others_changes)
         check(hints)
         check(race)

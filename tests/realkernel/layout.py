@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kmodd.database import Database
 from kmodd.modulefile import Compression
+from tests.realkernel.lessons import put_lessons
 from tests.realkernel.machine import BOOT_MODULES, database_of, needed_modules, partial_tree
 from tests.realkernel.reloads import lay_out_chain
 from tests.support.compression import SUFFIXES, compress
@@ -39,13 +40,12 @@ class Layout:
     drawn: tuple[str, ...]
 
 
-def lay_out(
-    debian: DebianTree, built: Path, chain: Path, place: Path, *, seed: int, count: int
-) -> Layout:
+def lay_out(debian: DebianTree, place: Path, lessons: Path, *, seed: int, count: int) -> Layout:
     """Make the tree of our modules, as built for Debian's kernel, and of ``count`` of Debian's.
 
-    ``chain`` has those of the chain, as built.
+    ``place`` has the modules that were built, in ``built`` and ``chain``, and ``lessons`` those.
     """
+    built = place / "built"
     database = database_of(debian)
     drawn = draw(database, seed, count)
     tree = partial_tree(
@@ -58,10 +58,11 @@ def lay_out(
     for name, compression in PACKED.items():
         data = compress((built / f"{name}.ko").read_bytes(), compression)
         (extra / f"{name}{SUFFIXES[compression]}").write_bytes(data)
+    put_lessons(lessons, tree)
     uploads = place / "uploads"
     shutil.copytree(built, uploads)
     _add_uploads(uploads)
-    lay_out_chain(chain, extra, uploads / "chain")
+    lay_out_chain(place / "chain", extra, uploads / "chain")
     listing = (tree.directory / "modules.builtin").read_text()
     (uploads / "builtin").write_text(Path(listing.split()[0]).stem)
     aliases = tree.root / "etc/modprobe.d/kmodd-test.conf"

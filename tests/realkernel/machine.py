@@ -200,6 +200,7 @@ def needed_modules(database: Database, names: Sequence[str]) -> tuple[str, ...]:
 def partial_tree(tree: ModuleTree, root: Path, paths: Sequence[str]) -> ModuleTree:
     """Copy the files ``paths`` of a tree, and its lists, to ``root``."""
     part = ModuleTree(root=root, release=tree.release)
+    part.directory.mkdir(parents=True)
     for path in paths:
         target = part.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,6 @@
 As the scenarios, it runs on the real kernel and on the emulated one.
 """
 
-import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from kmodd.v1 import errors_pb2, module_service_pb2
 from tests.realkernel.scenarios import Record, Session
 from tests.realkernel.wished import install
 from tests.support.elf_patch import with_another_build
-from tests.support.require import require
+from tests.support.modules import build_folder
 
 SOURCES = Path(__file__).parent / "chain"
 LINKS = tuple(f"link{number}" for number in range(1, 6))
@@ -22,13 +20,7 @@ LINKS = tuple(f"link{number}" for number in range(1, 6))
 
 def build_chain(output: Path, headers: Path) -> None:
     """Build the modules into ``output``; skips without a compiler."""
-    for tool in ("make", "gcc", "strip"):
-        require(tool, f"building modules needs {tool}")
-    shutil.copytree(SOURCES, output)
-    command = ["make", "-s", "-C", str(headers), f"M={output}", "modules"]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    files = [str(output / f"{link}.ko") for link in LINKS]
-    subprocess.run(["strip", "--strip-debug", *files], check=True)
+    build_folder(SOURCES, output, headers, LINKS)
 
 
 def lay_out_chain(built: Path, extra: Path, uploads: Path) -> None:

@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.require import require
@@ -48,6 +49,21 @@ def build(output: Path, headers: Path) -> None:
         capture_output=True,
         text=True,
     )
+
+
+def build_folder(sources: Path, output: Path, headers: Path, names: Iterable[str]) -> None:
+    """Build the modules ``names`` of a folder with a Kbuild into ``output``, a copy of it; skips
+    without a compiler.
+
+    Raises CalledProcessError as ``build`` does.
+    """
+    for tool in ("make", "gcc", "strip"):
+        require(tool, f"building modules needs {tool}")
+    shutil.copytree(sources, output)
+    command = ["make", "-s", "-j2", "-C", str(headers), f"M={output}", "modules"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    files = [str(output / f"{name}.ko") for name in names]
+    subprocess.run(["strip", "--strip-debug", *files], check=True)
 
 
 def build_in(system: DebianSystem, output: Path) -> None:
