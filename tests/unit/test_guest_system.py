@@ -210,30 +210,33 @@ class StoppedCall:
 
 
 def stopped_call(guest: PlayedGuest) -> StoppedCall:
-    """Begin a long call and stop its process in the midst of it."""
+    """Begin the first call, a long one, and stop its process in the midst of it."""
     while True:
         call = StoppedCall(guest)
         if call.stopped and not call.ended:
             return call
-        for pid in call.stopped:
-            os.kill(pid, signal.SIGCONT)
         call.ends_as()
+        for pid in call.stopped:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not guest.children(), seconds=PATIENCE, pause=0.0005)
 
 
-def test_a_call_that_hangs_stops_no_other(guest: PlayedGuest) -> None:
-    call = stopped_call(guest)
-    for _ in range(3):
+def test_a_call_that_hangs_stops_no_other() -> None:
+    with played_guest() as guest:
+        call = stopped_call(guest)
+        for _ in range(3):
+            assert guest.system.exists(Path("/"))
+        assert not call.ended
+        os.kill(call.stopped[0], signal.SIGCONT)
+        assert call.ends_as() == WHOLE
+
+
+def test_a_call_whose_process_the_kernel_ends_says_so() -> None:
+    with played_guest() as guest:
+        call = stopped_call(guest)
+        os.kill(call.stopped[0], signal.SIGKILL)
+        assert call.ends_as() == errno.EOWNERDEAD
         assert guest.system.exists(Path("/"))
-    assert not call.ended
-    os.kill(call.stopped[0], signal.SIGCONT)
-    assert call.ends_as() == WHOLE
-
-
-def test_a_call_whose_process_the_kernel_ends_says_so(guest: PlayedGuest) -> None:
-    call = stopped_call(guest)
-    os.kill(call.stopped[0], signal.SIGKILL)
-    assert call.ends_as() == errno.EOWNERDEAD
-    assert guest.system.exists(Path("/"))
 
 
 def test_what_the_kernel_calls_as_modprobe_asks_and_ends_as_it_is_told(guest: PlayedGuest) -> None:
@@ -258,11 +261,21 @@ def test_a_guest_that_dies_ends_every_call() -> None:
     with played_guest() as guest:
         call = stopped_call(guest)
         guest.process.kill()
+        # It may have been stopped before it closed what it has of the port.
+        os.kill(call.stopped[0], signal.SIGKILL)
         assert call.ends_as() == "the guest is gone"
         with pytest.raises(KernelError, match="the guest is gone") as gone:
             guest.system.exists(Path("/"))
         assert gone.value.reason is Reason.KERNEL_PANIC
-        os.kill(call.stopped[0], signal.SIGKILL)
+
+
+def test_a_process_that_has_died_with_nothing_to_do_is_followed_by_another() -> None:
+    with played_guest() as guest:
+        for _ in range(3):
+            assert guest.system.exists(Path("/"))
+            (worker,) = guest.children()
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: not guest.children(), seconds=PATIENCE, pause=0.0005)
 
 
 def test_a_guest_that_is_stopped_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

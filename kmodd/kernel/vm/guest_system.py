@@ -7,7 +7,8 @@ import posixpath
 import struct
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kmodd.kernel.linux.system import WHOLE, SystemFile, UnopenedFileError, is_file_name
@@ -22,6 +23,10 @@ PAGE = 4096
 """Bytes of /proc/modules that a kernel gives by one read at least, if there are as many."""
 
 _FILE = struct.Struct(">IIII")
+
+
+class EndedCallError(OSError):
+    """The kernel has ended the process that made a call, as it does after an oops."""
 
 
 class GuestSystem:
@@ -163,12 +168,25 @@ class GuestSystem:
         return events
 
     def _call(self, kind: Ask, body: bytes) -> bytes:
-        return self._wire().call(kind, body, self._seconds)
+        with _telling_ends():
+            return self._wire().call(kind, body, self._seconds)
 
     def _insert(
         self, parts: Callable[[], bytes], parameters: str, flags: int, *, file: bool
     ) -> None:
-        self._wire().insert(parts, _text(parameters), flags, self._seconds, file=file)
+        given = _text(parameters)
+        with _telling_ends():
+            self._wire().insert(parts, given, flags, self._seconds, file=file)
+
+
+@contextmanager
+def _telling_ends() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EOWNERDEAD:
+            raise EndedCallError(error.errno, error.strerror) from None
+        raise
 
 
 def _path(path: Path | str) -> bytes:

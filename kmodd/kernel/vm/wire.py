@@ -86,6 +86,9 @@ SIGN_SECONDS = 30.0
 UPLOADS_MAX = 32
 """Modules that are being sent at a time; the agent has room for twice as many."""
 
+GONE = "the guest is gone"
+"""What has become of a guest that has closed its end."""
+
 _HEAD = struct.Struct(">IIB")
 _END = struct.Struct(">IB")
 _NUMBERS = (1 << 32) - 1
@@ -269,7 +272,7 @@ class GuestWire:
     def _ended(self) -> KmoddError:
         with self._lock:
             over = self._over
-        return over.copy() if over else KernelError(Reason.KERNEL_PANIC, "the guest is gone")
+        return over.copy() if over else KernelError(Reason.KERNEL_PANIC, GONE)
 
     def _send(self, kind: Ask, number: int, body: bytes) -> None:
         if len(body) + 5 > FRAME_MAX:
@@ -333,7 +336,7 @@ class GuestWire:
                 self._take_in(kind, number, bytes(buffer[at + _HEAD.size : at + 4 + size]))
                 at += 4 + size
             del buffer[:at]
-        return "the guest is gone"
+        return GONE
 
     def _take_in(self, kind: int, number: int, body: bytes) -> None:
         if not self._is_greeted:
@@ -385,7 +388,7 @@ def await_agent(end: socket.socket, seconds: float) -> None:
             end.settimeout(max(deadline - time.monotonic(), 0.001))
             piece = end.recv(len(due) - len(got))
             if not piece:
-                raise ConnectionError(errno.ECONNRESET, "the guest is gone")
+                raise ConnectionError(errno.ECONNRESET, GONE)
             got += piece
     finally:
         end.settimeout(None)
