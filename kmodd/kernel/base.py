@@ -377,8 +377,25 @@ class Kernel(Protocol):
 
 
 @runtime_checkable
-class Emulation(Protocol):
-    """What a kernel that is not a machine's can do besides. Raises KernelError as a Kernel does."""
+class Requester(Protocol):
+    """What a kernel can do whose requests for modules come to kmodd, and to no modprobe."""
+
+    def answer_requests(self, answer: Answer) -> None:
+        """Have ``answer`` called with what the kernel's code asks for (request_module).
+
+        It loads that with calls of its own, while the code waits; that runs on when it returns.
+        ``answer`` raises nothing, and is called by a thread of the kernel's.
+        """
+
+
+@runtime_checkable
+class Emulation(Requester, Protocol):
+    """What an emulated kernel can do besides. Raises KernelError as a Kernel does.
+
+    It knows which call the code runs for that asks for a module: ``answer`` runs in the context
+    (contextvars) of that call. What the code does not wait for is only to be noted, and is loaded
+    once that call is over.
+    """
 
     runs_init: bool
     """Whether this kernel runs the modules' own code."""
@@ -412,15 +429,6 @@ class Emulation(Protocol):
         """Open a file of /dev, /proc or /sys, with flags of open(2).
 
         Reasons: FILE_NOT_FOUND, KERNEL_REFUSED, LIMIT_REACHED, MODULE_CRASHED.
-        """
-
-    def answer_requests(self, answer: Answer) -> None:
-        """Have ``answer`` called with what modules' code asks for.
-
-        It loads that with calls of its own, while the call that the code runs for waits; the code
-        runs on when it returns. What the code does not wait for is only to be noted, and is loaded
-        once that call is over. ``answer`` raises nothing. It runs in the context (contextvars) of
-        the call, though in a thread of its own.
         """
 
 

@@ -16,13 +16,13 @@ from kmodd.access.caller import Caller
 from kmodd.access.rules import check_target
 from kmodd.errors import KmoddError, Reason, StateError
 from kmodd.kernel.base import (
-    Emulation,
     EmulationReport,
     InsertFlags,
     Kernel,
     LoadedModule,
     ModuleDetails,
     ParameterValue,
+    Requester,
 )
 from kmodd.log_kinds import LogKind, told
 from kmodd.names import check_query, module_name, module_name_of_path
@@ -178,7 +178,7 @@ class Namespace:
         self._along: Callable[[Collection[str]], None] = lambda _: None
         self._settings_policy = Policy()
         self._wished_denials: tuple[tuple[str, str], ...] = ()
-        if isinstance(kernel, Emulation):
+        if isinstance(kernel, Requester):
             requests = RequestAnswers(self._operations, self._loading, self._runner)
             kernel.answer_requests(requests.answer)
         self.set_policy(deny or DenyList(), exact=exact)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules that the code of other modules asks for on an emulated kernel (request_module).
+"""Modules that the code of other modules asks for on a kernel of the daemon's (request_module).
 
-It is what ``modprobe -q -- NAME`` does for a machine's kernel, as an operation within the one whose
-call the code runs for: what that may load, the modules that it needs may be, and so may those that
-it asks for.
+It is what ``modprobe -q -- NAME`` does for a machine's kernel. An emulated one knows the call that
+the code runs for, and it is an operation within that one: what that may load, the modules that it
+needs may be, and so may those that it asks for. Of a guest's nobody knows that.
 """
 
 import logging
@@ -56,5 +56,5 @@ class RequestAnswers:
         error = outcome.error
         if error is None:
             return Requested()
-        log.info("%s asks for %s: %s", within, name, error.message)
+        log.info("%s asks for %s: %s", within or "the kernel", name, error.message)
         return Requested(FAILED, "" if error.reason is Reason.MODULE_NOT_FOUND else error.message)
