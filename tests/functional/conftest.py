@@ -56,3 +56,9 @@ def trixie_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheels")
     download_wheels(system_of("trixie"), directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where guests are kept that have just booted: the first of each kernel takes a while."""
+    return tmp_path_factory.mktemp("kept") / "guests"

@@ -164,8 +164,6 @@ def test_without_qemu_its_package_is_named(
         root=tree.root,
         release=RELEASE,
         tree=database_of(tree),
-        agent=lambda _: b"",
-        greet=lambda _socket, _seconds: None,
     )
     with pytest.raises(KernelError, match=r"qemu-system-x86_64, .*package qemu-system-x86 "):
         Booter(options)

@@ -7,14 +7,14 @@ the agent has answered, the guest is saved for the next time.
 
 import logging
 import os
-import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from kmodd.errors import KernelError, KernelImageError, Reason
 from kmodd.kernel.vm.acceleration import AUTO, KVM_SECONDS, Acceleration, Accelerations
+from kmodd.kernel.vm.agent import agent_of
 from kmodd.kernel.vm.images import boot_file, image_for, machine_for
 from kmodd.kernel.vm.initramfs import initramfs, port_modules
 from kmodd.kernel.vm.machines import GuestMachine
@@ -31,6 +31,7 @@ from kmodd.kernel.vm.qemu import (
 )
 from kmodd.kernel.vm.qmp import QmpError
 from kmodd.kernel.vm.saved_state import SavedStates, key_of
+from kmodd.kernel.vm.wire import await_agent
 from kmodd.records import record
 
 MEMORY = 512
@@ -53,13 +54,6 @@ _FORMAT = "1"
 
 log = logging.getLogger(__name__)
 
-Greet = Callable[[socket.socket, float], None]
-"""Asks the agent something and waits for the answer, for so many seconds.
-
-It raises OSError where there is none (TimeoutError), or where that is nonsense. The agent may not
-be there yet when it is asked.
-"""
-
 
 class ReleaseTree(PortTree, Protocol):
     """The release's database, as far as a boot asks it."""
@@ -73,18 +67,15 @@ class ReleaseTree(PortTree, Protocol):
 class BootOptions:
     """What a guest is made of.
 
-    ``root`` is the system root, ``tree`` its database of the release. ``agent`` gives the init for
-    a machine, ``greet`` asks it for the first time. ``image`` is the kernel where it is not in its
-    usual place, ``command_line`` what its command line ends with. ``acceleration`` is one of
-    acceleration.CHOICES, ``memory`` in MiB, ``processors`` 0 for as many as there are. Saved states
-    are in ``states``.
+    ``root`` is the system root, ``tree`` its database of the release. ``image`` is the kernel where
+    it is not in its usual place, ``command_line`` what its command line ends with. ``acceleration``
+    is one of acceleration.CHOICES, ``memory`` in MiB, ``processors`` 0 for as many as there are.
+    Saved states are in ``states``.
     """
 
     root: Path
     release: str
     tree: ReleaseTree
-    agent: Callable[[GuestMachine], bytes]
-    greet: Greet
     image: Path | None = None
     command_line: str = ""
     acceleration: str = AUTO
@@ -106,7 +97,7 @@ class Booter:
         self.machine = machine_for(tree.modules, tree.directory, options.release)
         self._image = image_for(options.root, options.release, self.machine, options.image)
         self._program = program_of(self.machine)
-        self._initramfs = initramfs(options.agent(self.machine), port_modules(tree, self.machine))
+        self._initramfs = initramfs(_agent_for(self.machine), port_modules(tree, self.machine))
         self._arguments = kernel_arguments(self.machine, options.command_line)
         self._states = SavedStates(options.states) if options.states else None
         self._accelerations = Accelerations(options.acceleration, self.machine, options.states)
@@ -174,7 +165,7 @@ class Booter:
                 try:
                     self._greet(guest, seconds)
                 except BaseException:
-                    guest.kill()
+                    _bury(guest)
                     raise
         finally:
             os.close(fd)
@@ -192,12 +183,12 @@ class Booter:
             guest.resume()
             self._greet(guest, RESUME_SECONDS)
         except (QmpError, KernelError) as error:
-            guest.kill()
+            _bury(guest)
             log.warning("a saved guest does not go on (%s; %s)", error, guest.last_words())
             states.forget(key)
             return None
         except BaseException:
-            guest.kill()
+            _bury(guest)
             raise
         return guest
 
@@ -207,18 +198,20 @@ class Booter:
         except QmpError as error:
             log.warning("the state of a guest cannot be kept: %s", error)
             if guest.wait(0):
+                _bury(guest)
                 raise self._failure(guest, "it ended when it was saved") from error
 
     def _greet(self, guest: Guest, seconds: float) -> None:
         began = time.monotonic()
         try:
-            self._options.greet(guest.socket, seconds)
+            await_agent(guest.socket, seconds)
         except TimeoutError as error:
             why = f"it did not answer within {time.monotonic() - began:.0f} seconds"
             raise self._failure(guest, why) from error
         except OSError as error:
-            guest.wait(1.0)
-            raise self._failure(guest, guest.last_words()) from error
+            ended = guest.wait(1.0)
+            why = guest.last_words() if ended else str(error)
+            raise self._failure(guest, why) from error
 
     def _failure(self, guest: Guest, why: str) -> KernelError:
         guest.kill()
@@ -243,3 +236,17 @@ class Booter:
             image,
             self._initramfs,
         )
+
+
+def _bury(guest: Guest) -> None:
+    """End a guest that nobody has seen yet."""
+    guest.kill()
+    guest.socket.close()
+
+
+def _agent_for(machine: GuestMachine) -> bytes:
+    try:
+        return agent_of(machine.architecture).read_bytes()
+    except OSError as error:
+        why = f"kmodd has no agent for a guest of {machine.architecture}: {error.strerror}"
+        raise KernelError(Reason.KERNEL_REFUSED, why) from error

@@ -11,8 +11,8 @@ class GuestMachine:
 
     ``program`` is QEMU's, ``package`` Debian's that has it, and ``image_package`` Debian's that has
     a kernel for it. ``processor`` is the one that is emulated. ``device`` is the serial bus of
-    virtio's, and ``transport`` the module that drives what it hangs on, if it is one. ``console`` is what the
-    kernel calls the first serial line, ``arguments`` what its command line has besides.
+    virtio's, and ``transport`` the module that drives what it hangs on, if it is one. ``console``
+    is what the kernel calls the first serial line, ``arguments`` what its command line has besides.
     """
 
     architecture: str

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual machines as the daemon has them, of Debian's kernels."""
+
+from pathlib import Path
+
+from kmodd.kernel.vm import Booter, BootOptions
+from tests.realkernel.machine import QEMU_NEEDED, database_of
+from tests.support.debian import DebianTree
+from tests.support.require import require
+
+EMULATED = ("--kernel", "vm", "--vm-accel", "tcg")
+"""The options of a daemon whose guest runs the same on every machine."""
+
+PATIENCE = 300.0
+"""Seconds for a guest's boot on a busy machine."""
+
+
+def booter(debian: DebianTree, states: Path | None, *, command_line: str = "") -> Booter:
+    """Return what boots Debian's kernel; skips without QEMU. States are kept in ``states``."""
+    require("qemu-system-x86_64", QEMU_NEEDED)
+    return Booter(
+        BootOptions(
+            root=debian.root,
+            release=debian.release,
+            tree=database_of(debian),
+            command_line=command_line,
+            acceleration="tcg",
+            states=states,
+        )
+    )
