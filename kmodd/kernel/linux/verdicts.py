@@ -18,6 +18,7 @@ DECODER_COMPLAINTS = ("ZSTD-", "compressed module", "decompress")
 
 _NAMELESS = (
     *DECODER_COMPLAINTS,
+    "BUG: ",
     "Exactly one .gnu.linkonce.this_module",
     "Invalid ELF",
     "Invalid architecture",

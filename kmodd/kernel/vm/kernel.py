@@ -109,6 +109,7 @@ class VmKernel(LinuxKernel):
         self._boot_guest = boot
         self._turn = threading.Condition()
         self._boot: _Boot | None = None
+        self._greeted: GuestWire | None = None
         self._is_booting = True
         self._closed = False
         self._short_boots = 0
@@ -214,7 +215,7 @@ class VmKernel(LinuxKernel):
             boot = self._begin()
         finally:
             with self._turn:
-                self._is_booting = False
+                self._is_booting, self._greeted = False, None
                 late = boot if self._closed else None
                 self._boot = None if self._closed else boot
                 self._turn.notify_all()
@@ -223,6 +224,8 @@ class VmKernel(LinuxKernel):
                 late.guest.kill()
                 late.wire.close()
         self._guest.told(Tell.LOST, b"")
+        if boot.wire.is_over:  # it has ended before it was up
+            self._gone(boot.wire, GONE)
         return boot
 
     def _begin(self) -> _Boot:
@@ -238,7 +241,7 @@ class VmKernel(LinuxKernel):
             else:
                 self._guest.told(kind, body)
 
-        wire = GuestWire(guest.socket, told, self._gone)
+        wire = self._greeted = GuestWire(guest.socket, told, self._gone)
         try:
             wire.greet(GREET_SECONDS)
         except BaseException as error:
@@ -268,11 +271,9 @@ class VmKernel(LinuxKernel):
                 is_short = time.monotonic() - boot.since < SHORT_BOOT_SECONDS
                 self._short_boots = self._short_boots + 1 if is_short else 0
             else:
-                boot = None
-        if boot is None:
-            # It has never been up, or somebody else has seen to it.
-            wire.fail(KernelError(Reason.KERNEL_PANIC, f"{PANIC}{why}"))
-            return
+                if wire is self._greeted:  # it is not up yet; else somebody sees to it already
+                    wire.fail(KernelError(Reason.KERNEL_PANIC, f"{PANIC}{why}"))
+                return
         error = self._report(boot, why)
         self.boot_id = str(uuid.uuid4())
         wire.fail(error)
@@ -294,7 +295,8 @@ class VmKernel(LinuxKernel):
             self._guest.log.say(_EMERG if word == line else _ERR, word)
         log.error("the kernel in the guest panicked (%s); all its modules are gone", line)
         told = f"{line}; the kernel boots anew, and every module that was loaded is gone"
-        return KernelError(Reason.KERNEL_PANIC, told, log=(line, *words))
+        about = words if line in words else (line, *words)
+        return KernelError(Reason.KERNEL_PANIC, told, log=about)
 
     def _reboot(self, last: _Boot) -> None:
         """Bury a boot and begin the next, unless it is for the next call to do that."""

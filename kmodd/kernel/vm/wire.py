@@ -77,6 +77,9 @@ ANSWER_MAX = 64 << 20
 SEND_SECONDS = 30
 """Seconds that the guest has to take in what is sent to it."""
 
+END_SECONDS = 10.0
+"""Seconds that it may take to find out how a guest has ended."""
+
 QUIET_SECONDS = 5.0
 """After so many without an answer the agent is asked whether it is there."""
 
@@ -166,7 +169,7 @@ class GuestWire:
         """``told`` is called with the log, events and requests, and is not to block.
 
         ``gone`` is called, perhaps more than once, with what has become of the guest when it is not
-        there any more; it calls ``fail``.
+        there any more; it calls ``fail``, the first time.
         """
         self._end, self._told, self._gone = end, told, gone
         self._lock = threading.Lock()
@@ -175,6 +178,7 @@ class GuestWire:
         # A guest whose state was kept may have more to say to an earlier end.
         self._numbers = itertools.count(secrets.randbelow(_NUMBERS))
         self._over: KernelError | None = None
+        self._ended_event = threading.Event()
         self._greeting = 0
         self._is_greeted = False
         self._uploads = threading.BoundedSemaphore(UPLOADS_MAX)
@@ -239,12 +243,18 @@ class GuestWire:
         with suppress(KernelError):
             self._send(Ask.REPLY, number, bytes([status]))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether ``fail`` was called."""
+        return self._ended_event.is_set()
+
     def fail(self, error: KernelError) -> None:
         """End the conversation: the calls under way, and all to come, fail with ``error``."""
         with self._lock:
             if self._over is None:
                 self._over = error
             calls, self._calls = self._calls, {}
+        self._ended_event.set()
         for call in calls.values():
             call.end(error)
         with suppress(OSError):
@@ -270,6 +280,8 @@ class GuestWire:
         return number, call
 
     def _ended(self) -> KmoddError:
+        """Return what the conversation has ended with; somebody else may be finding that out."""
+        self._ended_event.wait(END_SECONDS)
         with self._lock:
             over = self._over
         return over.copy() if over else KernelError(Reason.KERNEL_PANIC, GONE)
