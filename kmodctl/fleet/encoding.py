@@ -29,13 +29,16 @@ from kmodctl.fleet.model import (
 )
 from kmodctl.fleet.store import StoredEntry
 from kmodd.desired.condition import release_tests
-from kmodd.desired.document import MAX_PATTERNS, MAX_TEXT, read_document
+from kmodd.desired.document import MAX_PATTERNS, read_document
 
 VERSION = 1
 """The version of the objects that this reads and writes."""
 
 MAX_VALUE = 1_500_000
 """Bytes of one value: what etcd takes in a request (--max-request-bytes) is a little more."""
+
+MAX_DOCUMENT = 250_000
+"""Bytes of one text of wishes: a daemon takes 256 KiB from who is no admin."""
 
 MAX_TROUBLES = 32
 """Troubles of one node that are told one by one."""
@@ -68,12 +71,12 @@ class UnreadableError(KmodctlError):
 
 
 def encode_desired(desired: Desired) -> bytes:
-    """Return the value of desired/NAME; raises ValueError where it would be too long."""
+    """Return the value of desired/NAME; raises ValueError where it is too long."""
     return _encoded(_desired_object(desired))
 
 
 def encode_rollout(rollout: Rollout) -> bytes:
-    """Return the value of rollouts/NAME; raises ValueError where it would be too long."""
+    """Return the value of rollouts/NAME; raises ValueError where it is too long."""
     return _encoded(
         {
             "candidate": _desired_object(rollout.candidate),
@@ -265,7 +268,13 @@ def _decoded(
         raise UnreadableError(f"{entry.key[:200]}: {what}") from None
 
 
+def _check_size(document: str) -> None:
+    if len(document.encode()) > MAX_DOCUMENT:
+        raise ValueError(f"the document has more than {MAX_DOCUMENT} bytes")
+
+
 def _desired_object(desired: Desired) -> dict[str, object]:
+    _check_size(desired.document)
     selector = desired.selector
     members: dict[str, object] = {
         "selector": {
@@ -282,8 +291,7 @@ def _desired(name: str, found: _Object, changed: int) -> Desired:
     selector = found.object("selector")
     releases = selector.texts("releases", MAX_PATTERNS)
     document = found.text("document", None)
-    if len(document.encode()) > MAX_TEXT:
-        raise ValueError(f"the document has more than {MAX_TEXT} bytes")
+    _check_size(document)
     problems = read_document(document, name).problems
     if problems:
         raise ValueError(problems[0])

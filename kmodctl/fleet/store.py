@@ -48,7 +48,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Entries in the order of their keys, as they were at ``revision``."""
+    """Entries, those of each prefix in the order of their keys, as they were at ``revision``."""
 
     entries: tuple[StoredEntry, ...]
     revision: int
@@ -101,8 +101,8 @@ class Store(Protocol):
     async def get(self, key: str) -> StoredEntry | None:
         """Return a key's entry, None where there is none."""
 
-    async def list(self, prefix: str) -> Listing:
-        """Return all whose keys begin with ``prefix``, of one revision."""
+    async def list(self, *prefixes: str) -> Listing:
+        """Return all whose keys begin with one of ``prefixes``, of one revision."""
 
     async def transact(
         self, compares: Sequence[Changed], operations: Sequence[Put | Delete]

@@ -20,10 +20,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kmodctl.errors import KmodctlError
+from kmodctl.fleet.encoding import MAX_DOCUMENT
 from kmodctl.fleet.model import NAME, Desired, Selector
 from kmodctl.parser import CommandOptions
 from kmodd.desired.condition import release_tests
-from kmodd.desired.document import MAX_PATTERNS, MAX_TEXT, read_document
+from kmodd.desired.document import MAX_PATTERNS, read_document
 
 _HEADER = re.compile(r"\s*\[\s*(?:selector|\"selector\"|'selector')\s*[\].]")
 _ANY_HEADER = re.compile(r"\s*\[")
@@ -39,8 +40,8 @@ def read_wish_file(text: bytes, name: str) -> Desired:
     """Return what a file wishes, as the wishes ``name``. Raises WishFileError."""
     if not NAME.fullmatch(name):
         raise WishFileError(f"wishes cannot be called {name!r}; give --name NAME")
-    if len(text) > MAX_TEXT:
-        raise WishFileError(f"{name}: more than {MAX_TEXT} bytes")
+    if len(text) > MAX_DOCUMENT:
+        raise WishFileError(f"{name}: more than {MAX_DOCUMENT} bytes")
     try:
         decoded = text.decode()
         table = tomllib.loads(decoded)
@@ -60,9 +61,9 @@ def read_named(options: CommandOptions) -> Desired:
     name = options.name or os.path.basename(file).removesuffix(".toml")
     try:
         if file == "-":
-            return read_wish_file(sys.stdin.buffer.read(MAX_TEXT + 1), name)
+            return read_wish_file(sys.stdin.buffer.read(MAX_DOCUMENT + 1), name)
         with open(file, "rb") as stream:
-            return read_wish_file(stream.read(MAX_TEXT + 1), name)
+            return read_wish_file(stream.read(MAX_DOCUMENT + 1), name)
     except OSError as error:
         raise WishFileError(f"{file}: {error.strerror}") from None
 

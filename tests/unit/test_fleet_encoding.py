@@ -6,8 +6,8 @@ import json
 import pytest
 
 from kmodctl.fleet.encoding import (
+    MAX_DOCUMENT,
     MAX_TROUBLES,
-    MAX_VALUE,
     UnreadableError,
     decode_desired,
     decode_place,
@@ -161,8 +161,15 @@ def test_nothing_has_a_name_that_no_source_of_wishes_can_have(name: str) -> None
 
 
 def test_what_etcd_would_not_take_is_not_sent() -> None:
-    with pytest.raises(ValueError, match="and etcd takes"):
-        encode_desired(Desired(name="a", document="#" * MAX_VALUE))
+    with pytest.raises(ValueError, match="the document has more than"):
+        encode_desired(Desired(name="a", document="#" * (MAX_DOCUMENT + 1)))
+    whole = Desired(name="a", document="#" * MAX_DOCUMENT)
+    assert (
+        decode_desired(entry(KEYS.desired("a"), encode_desired(whole))).document == whole.document
+    )
+    large = encode_desired(whole).replace(b'"document":"', b'"document":"#')
+    with pytest.raises(UnreadableError, match="the document has more than"):
+        decode_desired(entry(KEYS.desired("a"), large))
 
 
 def test_a_selector_goes_by_release_architecture_and_labels() -> None:
