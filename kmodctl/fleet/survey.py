@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that a fleet has in etcd at one moment, as operators look at it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from kmodctl.fleet.encoding import UnreadableError, decode_desired, decode_rollout, decode_status
-from kmodctl.fleet.model import Desired, Keys, NodeStatus, Rollout, WishFate
+from kmodctl.fleet.deciding import KnownWishes, Wanted, known_wishes, wanted_wishes
+from kmodctl.fleet.encoding import UnreadableError, decode_status
+from kmodctl.fleet.model import Keys, NodeStatus, Rollout
 from kmodctl.fleet.store import Listing, StoredEntry
 
-Kind = TypeVar("Kind")
+BEHIND = "behind"
+"""How wishes fare at a node that has not said anything of them yet; else it is a WishFate."""
 
 
 class Lister(Protocol):
@@ -21,60 +23,61 @@ class Lister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Wishes, rollouts and nodes by their names, as they were at ``revision``.
+    """Wishes and rollouts, and nodes by their names in order, as they were at ``revision``.
 
     ``entries`` are etcd's, by their keys; ``problems`` tell of those that cannot be read.
     """
 
     revision: int
-    desired: dict[str, Desired]
-    rollouts: dict[str, Rollout]
+    known: KnownWishes
     nodes: dict[str, NodeStatus]
     entries: dict[str, StoredEntry]
     problems: tuple[str, ...]
 
-    def standing(self, node: NodeStatus, name: str) -> "WishFate | None":
-        """Return how a node fares with wishes, None where it has not those that it is to have."""
-        status, desired = node.wish(name), self.desired.get(name)
-        if status is None or desired is None:
-            return None
-        return status.fate if status.revision == self.wanted(node, desired).revision else None
+    def wanted(self, node: NodeStatus) -> dict[str, Wanted]:
+        """Return what a node is to have, by names; what it is not to have is left out."""
+        in_force = {each.name: each.revision for each in node.wishes}
+        wanted = wanted_wishes(self.known, node.node, node.facts, in_force)
+        return {each.name: each for each in wanted if each.revision}
 
-    def wanted(self, node: NodeStatus, desired: Desired) -> Desired:
-        """Return what a node is to have in place of desired/NAME: that, or what is rolled out."""
-        rollout = self.rollouts.get(desired.name)
-        return rollout.candidate if rollout and rollout.has_turn(node.node) else desired
+    def fates(self, node: NodeStatus) -> dict[str, str]:
+        """Return how each of the wishes that a node is to have fares there, or BEHIND."""
+        return {
+            name: status.fate
+            if (status := node.wish(name)) and status.revision == wanted.revision
+            else BEHIND
+            for name, wanted in self.wanted(node).items()
+        }
 
-    def meant(self, desired: Desired) -> list[NodeStatus]:
-        """Return the nodes for which wishes are meant, by name."""
-        return [each for each in self.nodes.values() if desired.selector.fits(each.facts)]
+    def counts(self) -> dict[str, Counter[str]]:
+        """Return at how many nodes wishes fare how, by the names of wishes in order."""
+        counted: dict[str, Counter[str]] = {
+            name: Counter() for name in sorted({*self.known.desired, *self.known.rollouts})
+        }
+        for node in self.nodes.values():
+            for name, fate in self.fates(node).items():
+                counted.setdefault(name, Counter())[fate] += 1
+        return counted
+
+    def taken(self, rollout: Rollout) -> int:
+        """Return how many nodes have what is rolled out."""
+        told = (node.wish(rollout.name) for node in self.nodes.values())
+        return sum(
+            each is not None and each.revision == rollout.candidate.revision for each in told
+        )
 
 
-async def survey(store: Lister, keys: Keys, *, nodes: bool = True) -> Survey:
-    """Return what etcd has of a fleet; without ``nodes`` only wishes and rollouts.
-
-    Raises StoreError.
-    """
-    prefixes = [keys.all_desired, keys.all_rollouts, *([keys.all_nodes] if nodes else [])]
-    listing = await store.list(*prefixes)
-    problems: list[str] = []
-
-    def of(prefix: str, decode: Callable[[StoredEntry], Kind]) -> Iterator[tuple[str, Kind]]:
-        for entry in _below(listing.entries, prefix):
+async def survey(store: Lister, keys: Keys) -> Survey:
+    """Return what etcd has of a fleet. Raises StoreError."""
+    listing = await store.list(keys.all_desired, keys.all_rollouts, keys.all_nodes)
+    known = known_wishes(keys, listing.entries)
+    nodes: dict[str, NodeStatus] = {}
+    problems = list(known.unreadable.values())
+    for entry in listing.entries:
+        if entry.key.startswith(keys.all_nodes):
             try:
-                yield entry.key.removeprefix(prefix), decode(entry)
+                nodes[entry.key.removeprefix(keys.all_nodes)] = decode_status(entry)
             except UnreadableError as error:
                 problems.append(str(error))
-
-    return Survey(
-        listing.revision,
-        dict(of(keys.all_desired, decode_desired)),
-        dict(of(keys.all_rollouts, decode_rollout)),
-        dict(of(keys.all_nodes, decode_status)),
-        {each.key: each for each in listing.entries},
-        tuple(problems),
-    )
-
-
-def _below(entries: Iterable[StoredEntry], prefix: str) -> Iterator[StoredEntry]:
-    return (each for each in entries if each.key.startswith(prefix))
+    entries = {each.key: each for each in listing.entries}
+    return Survey(listing.revision, known, nodes, entries, tuple(problems))

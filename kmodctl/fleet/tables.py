@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kmodctl.errors import KmodctlError
 from kmodctl.fleet.model import Selector, WishFate
-from kmodctl.fleet.survey import Survey
+from kmodctl.fleet.survey import BEHIND, Survey
 from kmodctl.output import Output
 from kmodctl.styles import BAD, ODD, PLAIN, Styled
 
@@ -21,9 +21,6 @@ class NoSuchError(KmodctlError):
 
     reason = "NO_SUCH_NAME"
 
-
-BEHIND = "behind"
-"""How wishes fare at a node that has not said anything of them yet."""
 
 STYLES = {
     WishFate.UNREADABLE.value: BAD,
@@ -58,6 +55,11 @@ def shown_selector(selector: Selector) -> str:
         *(f"{name}={pattern}" for name, pattern in selector.labels),
     ]
     return ", ".join(parts) or "all"
+
+
+def counted(nodes: int) -> str:
+    """Return a number of nodes in words."""
+    return "1 node" if nodes == 1 else f"{nodes} nodes"
 
 
 def tell_unreadable(found: Survey, output: Output) -> bool:

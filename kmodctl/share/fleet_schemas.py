@@ -57,6 +57,7 @@ FLEET: Mapping[str, dict[str, Any]] = {
                 state=_TEXT,
                 percentages=_list(_NUMBER),
                 stage=_NUMBER,
+                nodes=_NUMBER,
                 places=_NUMBER,
                 max_failures=_NUMBER,
                 why=_TEXT,

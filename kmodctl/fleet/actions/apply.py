@@ -6,7 +6,7 @@ from kmodctl.fleet.encoding import encode_desired
 from kmodctl.fleet.model import Desired, RolloutState
 from kmodctl.fleet.store import Changed, Delete, Put
 from kmodctl.fleet.survey import Survey, survey
-from kmodctl.fleet.tables import BusyError, NoSuchError
+from kmodctl.fleet.tables import BusyError, NoSuchError, counted
 from kmodctl.fleet.wish_file import read_named
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions
@@ -22,7 +22,7 @@ async def run(options: CommandOptions, fleet: Fleet, output: Output) -> int:
     desired = read_named(options)
     found = await survey(fleet.etcd, fleet.keys)
     refuse_rollout(found, desired.name)
-    before = found.desired.get(desired.name)
+    before = found.known.desired.get(desired.name)
     if before is not None and is_same(before, desired):
         revision = before.revision
     elif options.dry_run:
@@ -34,7 +34,7 @@ async def run(options: CommandOptions, fleet: Fleet, output: Output) -> int:
         if not done.succeeded:
             raise BusyError(f"somebody else has changed {desired.name} meanwhile; try again")
         revision = done.revision
-    nodes = len(found.meant(desired))
+    nodes = sum(desired.selector.fits(each.facts) for each in found.nodes.values())
     if output.json:
         output.document({"name": desired.name, "revision": revision, "nodes": nodes})
     else:
@@ -51,7 +51,7 @@ async def _remove(options: CommandOptions, fleet: Fleet, output: Output) -> int:
     key = fleet.keys.desired(name)
     if key not in found.entries:
         raise NoSuchError(f"there are no wishes {name}")
-    revision, nodes = 0, len(found.meant(found.desired[name])) if name in found.desired else 0
+    revision, nodes = 0, found.counts()[name].total()
     if not options.dry_run:
         done = await fleet.etcd.transact(unchanged(found, fleet, name), [Delete(key)])
         if not done.succeeded:
@@ -67,7 +67,7 @@ async def _remove(options: CommandOptions, fleet: Fleet, output: Output) -> int:
 
 def refuse_rollout(found: Survey, name: str) -> None:
     """Raise BusyError where a rollout of the wishes is under way."""
-    rollout = found.rollouts.get(name)
+    rollout = found.known.rollouts.get(name)
     if rollout is not None and rollout.state in UNDER_WAY:
         raise BusyError(
             f"a rollout of {name} is {rollout.state}: let it end, or undo it, with "
@@ -85,8 +85,3 @@ def unchanged(found: Survey, fleet: Fleet, name: str) -> list[Changed]:
 def is_same(one: Desired, other: Desired) -> bool:
     """Tell whether two say the same, for the same nodes."""
     return (one.document, one.selector) == (other.document, other.selector)
-
-
-def counted(nodes: int) -> str:
-    """Return a number of nodes in words."""
-    return "1 node" if nodes == 1 else f"{nodes} nodes"

@@ -6,9 +6,9 @@ from difflib import unified_diff
 from typing import Any
 
 from kmodctl.fleet.actions import Fleet
-from kmodctl.fleet.model import Desired
-from kmodctl.fleet.survey import Survey, survey
-from kmodctl.fleet.tables import BEHIND, shown_selector, tell_unreadable
+from kmodctl.fleet.model import Desired, WishFate
+from kmodctl.fleet.survey import BEHIND, Survey, survey
+from kmodctl.fleet.tables import shown_selector, tell_unreadable
 from kmodctl.fleet.wish_file import read_named
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions
@@ -33,7 +33,6 @@ async def run(options: CommandOptions, fleet: Fleet, output: Output) -> int:
 def _differing(found: Survey) -> Iterator[dict[str, Any]]:
     """Yield what is not as wished, node by node: modules, and wishes that have not come there."""
     for node in found.nodes.values():
-        told = {each.name for each in node.troubles}
         for each in node.troubles:
             yield {
                 "node": node.node,
@@ -42,23 +41,21 @@ def _differing(found: Survey) -> Iterator[dict[str, Any]]:
                 "standing": each.standing,
                 "why": each.why,
             }
-        for desired in found.desired.values():
-            if not desired.selector.fits(node.facts):
-                continue
-            fate = found.standing(node, desired.name)
-            status = node.wish(desired.name)
-            if fate is None or (fate != "done" and desired.name not in told):
+        told = {each.name for each in node.troubles}
+        for name, fate in found.fates(node).items():
+            if fate == BEHIND or (fate != WishFate.DONE and name not in told):
+                status = node.wish(name)
                 yield {
                     "node": node.node,
                     "module": "",
-                    "name": desired.name,
-                    "standing": fate or BEHIND,
+                    "name": name,
+                    "standing": fate,
                     "why": status.why if status else "",
                 }
 
 
 def _with_file(desired: Desired, found: Survey, output: Output) -> int:
-    before = found.desired.get(desired.name)
+    before = found.known.desired.get(desired.name)
     lines = list(
         unified_diff(
             _lines(before) if before else [],
@@ -68,8 +65,7 @@ def _with_file(desired: Desired, found: Survey, output: Output) -> int:
             lineterm="",
         )
     )
-    had = {each.node for each in found.meant(before)} if before else set()
-    will = {each.node for each in found.meant(desired)}
+    had, will = (_meant(found, each) for each in (before, desired))
     if output.json:
         output.document(
             {
@@ -91,6 +87,13 @@ def _with_file(desired: Desired, found: Survey, output: Output) -> int:
 
 def _lines(desired: Desired) -> list[str]:
     return [f"# for {shown_selector(desired.selector)}", *desired.document.splitlines()]
+
+
+def _meant(found: Survey, desired: Desired | None) -> set[str]:
+    """Return the nodes for which wishes are meant."""
+    if desired is None:
+        return set()
+    return {name for name, node in found.nodes.items() if desired.selector.fits(node.facts)}
 
 
 def _shown(nodes: set[str]) -> str:

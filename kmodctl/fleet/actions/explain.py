@@ -6,8 +6,8 @@ from typing import Any
 
 from kmodctl.fleet.actions import Fleet
 from kmodctl.fleet.model import Desired, NodeStatus, WishFate
-from kmodctl.fleet.survey import Survey, survey
-from kmodctl.fleet.tables import BEHIND, NoSuchError, shown_selector, tell_unreadable, write_table
+from kmodctl.fleet.survey import BEHIND, Survey, survey
+from kmodctl.fleet.tables import NoSuchError, shown_selector, tell_unreadable, write_table
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions
 from kmodctl.styles import FAINT, PLAIN
@@ -57,13 +57,23 @@ async def run(options: CommandOptions, fleet: Fleet, output: Output) -> int:
 
 def _said(found: Survey, node: NodeStatus, module: str) -> list[Said]:
     """Return the wishes for a module in the order of their names, of which the last counts."""
-    said = [
-        Said(desired, wish, _verdict(desired, wish, node))
-        for _, each in sorted(found.desired.items())
-        for desired in [found.wanted(node, each)]
-        for wish in read_document(desired.document, desired.name).wishes
-        if wish.name == module
-    ]
+    rolled = found.wanted(node)
+    said = []
+    for name in sorted({*found.known.desired, *found.known.rollouts}):
+        rollout = found.known.rollouts.get(name)
+        has_candidate = (
+            rollout is not None
+            and name in rolled
+            and rolled[name].revision == rollout.candidate.revision
+        )
+        desired = rollout.candidate if rollout and has_candidate else found.known.desired.get(name)
+        if desired is not None:
+            wishes = read_document(desired.document, desired.name).wishes
+            said += [
+                Said(desired, wish, _verdict(desired, wish, node))
+                for wish in wishes
+                if wish.name == module
+            ]
     last = next((each for each in reversed(said) if each.verdict == COUNTS), None)
     return [
         replace(each, verdict=f"{last.desired.name} comes later")
@@ -95,7 +105,7 @@ def _says(found: Survey, node: NodeStatus, module: str, said: list[Said]) -> tup
         return "nothing", ""
     name = counting.desired.name
     status = node.wish(name)
-    if status is None or found.standing(node, name) is None:
+    if status is None or found.fates(node).get(name) == BEHIND:
         has = f"revision {status.revision}" if status and status.revision else "nothing"
         return BEHIND, f"it has {has} of {name}"
     if status.fate == WishFate.UNREADABLE or node.trouble_count > len(node.troubles):

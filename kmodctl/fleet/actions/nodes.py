@@ -20,7 +20,7 @@ async def run(options: CommandOptions, fleet: Fleet, output: Output) -> int:
     patterns = options.words or ["*"]
     nodes = [
         node
-        for name, node in sorted(found.nodes.items())
+        for name, node in found.nodes.items()
         if any(fnmatchcase(name, pattern) for pattern in patterns)
     ]
     if output.json:
@@ -62,14 +62,9 @@ def node_object(node: NodeStatus) -> dict[str, Any]:
     }
 
 
-def _fates(found: Survey, node: NodeStatus) -> Counter[str]:
-    """Return how many of the wishes that are meant for a node fare how."""
-    meant = [each for each in found.desired.values() if each.selector.fits(node.facts)]
-    return Counter(found.standing(node, each.name) or "behind" for each in meant)
-
-
 def _cells(found: Survey, node: NodeStatus) -> tuple[str, ...]:
-    fates = ", ".join(f"{count} {fate}" for fate, count in sorted(_fates(found, node).items()))
+    counts = sorted(Counter(found.fates(node).values()).items())
+    fates = ", ".join(f"{count} {fate}" for fate, count in counts)
     labels = " ".join(f"{name}={value}" for name, value in sorted(node.facts.labels.items()))
     facts = node.facts
     return (node.node, facts.release, facts.architecture, node.version, fates or "-", labels)
@@ -78,5 +73,5 @@ def _cells(found: Survey, node: NodeStatus) -> tuple[str, ...]:
 def _style(found: Survey, node: NodeStatus) -> str:
     if node.problem:
         return BAD
-    fates = _fates(found, node)
-    return next((STYLES[each] for each in STYLES if each in fates), PLAIN) if fates else PLAIN
+    fates = found.fates(node).values()
+    return next((style for fate, style in STYLES.items() if fate in fates), PLAIN)

@@ -2,12 +2,13 @@
 """fleet status: etcd, the wishes and how many nodes fare how with each, and the rollouts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from kmodctl.fleet.actions import Fleet
-from kmodctl.fleet.model import Desired, Rollout
+from kmodctl.fleet.model import Rollout
 from kmodctl.fleet.survey import Survey, survey
-from kmodctl.fleet.tables import STYLES, shown_selector, tell_unreadable, write_table
+from kmodctl.fleet.tables import STYLES, counted, shown_selector, tell_unreadable, write_table
 from kmodctl.output import Output
 from kmodctl.parser import CommandOptions
 from kmodctl.styles import PLAIN
@@ -19,77 +20,72 @@ async def run(_options: CommandOptions, fleet: Fleet, output: Output) -> int:
     if output.json:
         output.document(_object(found, fleet))
         return int(bool(found.problems))
-    output.data(f"etcd {fleet.etcd.endpoint}, revision {found.revision}, {_nodes(found)}")
-    wishes = [(each, _fates(found, each)) for _, each in sorted(found.desired.items())]
-    shown = [each for each in reversed(STYLES) if any(each in fates for _, fates in wishes)]
+    endpoint, nodes = fleet.etcd.endpoint, counted(len(found.nodes))
+    output.data(f"etcd {endpoint}, revision {found.revision}, {nodes}")
+    counts = found.counts()
+    shown = [each for each in reversed(STYLES) if any(each in fates for fates in counts.values())]
     write_table(
         output,
         ("Wishes", "Revision", "Nodes", *map(str.capitalize, shown), "For"),
-        ((_cells(each, fates, shown), _style(fates)) for each, fates in wishes),
+        ((_cells(found, name, fates, shown), _style(fates)) for name, fates in counts.items()),
     )
-    rollouts = [each for _, each in sorted(found.rollouts.items())]
     write_table(
         output,
-        ("Rollout", "State", "Percent", "Places", "Why"),
-        ((_rollout_cells(each), PLAIN) for each in rollouts),
+        ("Rollout", "State", "Percent", "Nodes", "Places", "Why"),
+        ((_rollout_cells(found, each), PLAIN) for each in found.known.rollouts.values()),
     )
     return int(tell_unreadable(found, output))
 
 
-def _nodes(found: Survey) -> str:
-    count = len(found.nodes)
-    return "1 node" if count == 1 else f"{count} nodes"
-
-
-def _fates(found: Survey, desired: Desired) -> Counter[str]:
-    """Return how many of the nodes that wishes are meant for fare how."""
-    meant = found.meant(desired)
-    return Counter(found.standing(each, desired.name) or "behind" for each in meant)
-
-
-def _cells(desired: Desired, fates: Counter[str], shown: list[str]) -> tuple[str, ...]:
-    counts = (str(fates[each]) for each in shown)
-    selector = shown_selector(desired.selector)
-    return (desired.name, str(desired.revision), str(fates.total()), *counts, selector)
+def _cells(found: Survey, name: str, fates: Counter[str], shown: Sequence[str]) -> tuple[str, ...]:
+    desired = found.known.desired.get(name)
+    revision = str(desired.revision) if desired else "-"
+    selector = shown_selector(desired.selector) if desired else "-"
+    return (name, revision, str(fates.total()), *(str(fates[each]) for each in shown), selector)
 
 
 def _style(fates: Counter[str]) -> str:
     return next((style for fate, style in STYLES.items() if fate in fates), PLAIN)
 
 
-def _rollout_cells(rollout: Rollout) -> tuple[str, ...]:
+def _rollout_cells(found: Survey, rollout: Rollout) -> tuple[str, ...]:
     stages = ", ".join(map(str, rollout.percentages))
     percent = f"{rollout.percentages[rollout.stage]} of {stages}"
-    return (rollout.name, rollout.state, percent, str(rollout.places), rollout.why)
+    nodes, places = str(found.taken(rollout)), str(rollout.places)
+    return (rollout.name, rollout.state, percent, nodes, places, rollout.why)
 
 
 def _object(found: Survey, fleet: Fleet) -> dict[str, Any]:
+    counts, desired = found.counts(), found.known.desired
     return {
         "endpoint": fleet.etcd.endpoint,
         "revision": found.revision,
         "nodes": len(found.nodes),
         "wishes": [
             {
-                "name": each.name,
-                "revision": each.revision,
-                "nodes": len(found.meant(each)),
-                "fates": dict(_fates(found, each)),
-                "selector": shown_selector(each.selector),
+                "name": name,
+                "revision": desired[name].revision if name in desired else 0,
+                "nodes": fates.total(),
+                "fates": dict(fates),
+                "selector": shown_selector(desired[name].selector) if name in desired else "",
             }
-            for _, each in sorted(found.desired.items())
+            for name, fates in counts.items()
         ],
-        "rollouts": [
-            {
-                "name": each.name,
-                "revision": each.candidate.revision,
-                "state": each.state,
-                "percentages": list(each.percentages),
-                "stage": each.stage,
-                "places": each.places,
-                "max_failures": each.max_failures,
-                "why": each.why,
-            }
-            for _, each in sorted(found.rollouts.items())
-        ],
+        "rollouts": [rollout_object(found, each) for each in found.known.rollouts.values()],
         "problems": list(found.problems),
+    }
+
+
+def rollout_object(found: Survey, rollout: Rollout) -> dict[str, Any]:
+    """Return how a rollout is as JSON has it."""
+    return {
+        "name": rollout.name,
+        "revision": rollout.candidate.revision,
+        "state": rollout.state,
+        "percentages": list(rollout.percentages),
+        "stage": rollout.stage,
+        "nodes": found.taken(rollout),
+        "places": rollout.places,
+        "max_failures": rollout.max_failures,
+        "why": rollout.why,
     }
