@@ -106,17 +106,21 @@ class Link:
 
     async def connected(self) -> "_Channel":
         """Return a connection, made if there is none. Raises StoreError where none comes about."""
-        if self._channel is None:
-            self._channel = self._made()
-        channel = self._channel
         try:
             async with asyncio.timeout(self._timeout):
-                await _settle(channel.channel)
+                while True:
+                    channel = self._channel = self._channel or self._made()
+                    with self.used(channel) as used:
+                        await _settle(used)
+                        is_ready = used.get_state() is grpc.ChannelConnectivity.READY
+                    if channel.is_left:  # by another call meanwhile
+                        continue
+                    if is_ready:
+                        return channel
+                    self.leave(channel)
+                    break
         except TimeoutError:
-            pass
-        if channel.channel.get_state() is grpc.ChannelConnectivity.READY:
-            return channel
-        self.leave(channel)
+            self.leave(channel)
         raise StoreError(f"{self.endpoint}: {await self._why()}")
 
     def leave(self, channel: "_Channel") -> None:

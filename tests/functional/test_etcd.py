@@ -12,7 +12,6 @@ import grpc.aio
 import pytest
 
 from kmodctl.fleet import etcd_rpc_pb2 as pb
-from kmodctl.fleet import etcd_rpc_pb2_grpc as rpc
 from kmodctl.fleet.etcd import PAGE, Etcd
 from kmodctl.fleet.etcd_failures import StoreRefusedError
 from kmodctl.fleet.links import LARGEST, Tls
@@ -26,9 +25,9 @@ from kmodctl.fleet.store import (
     Store,
     StoreError,
 )
-from tests.support.certificates import Certificate, make_authority, make_certificate
+from tests.support.certificates import make_authority, make_certificate
 from tests.support.daemon import START
-from tests.support.etcd import EtcdCluster, running_etcd
+from tests.support.etcd import EtcdCluster, compact, running_etcd, tls_of
 from tests.support.tcp_proxy import tcp_proxy
 
 SHORT = 0.3
@@ -45,11 +44,6 @@ def run(what: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(what, START))
 
 
-def tls_of(certificate: Certificate | None) -> Tls:
-    assert certificate is not None
-    return Tls(*map(str, (certificate.authority, certificate.certificate, certificate.key)))
-
-
 @asynccontextmanager
 async def connected(
     cluster: EtcdCluster, *endpoints: str, timeout: float = 5.0
@@ -59,14 +53,6 @@ async def connected(
         yield etcd
     finally:
         await etcd.close()
-
-
-async def compact(cluster: EtcdCluster, revision: int) -> None:
-    """Have etcd forget what was before a revision."""
-    credentials = tls_of(cluster.operator).credentials()
-    target = cluster.endpoints[0].removeprefix("https://")
-    async with grpc.aio.secure_channel(target, credentials) as channel:
-        await rpc.KVStub(channel).Compact(pb.CompactionRequest(revision=revision))
 
 
 def test_keys_are_written_where_the_compares_hold(cluster: EtcdCluster) -> None:
@@ -232,6 +218,33 @@ def test_what_hangs_or_is_cut_off_ends_in_time_and_is_mended(cluster: EtcdCluste
                     await anext(changes)
                 proxy.mend()
                 assert await etcd.get("/h/b") is not None
+
+    run(script())
+
+
+def test_calls_beside_each_other_fail_as_one_does_and_go_on_together(cluster: EtcdCluster) -> None:
+    async def ask(etcd: Etcd, ends: asyncio.Event) -> int:
+        answers = 0
+        while not ends.is_set():
+            try:
+                await etcd.list("/c/")
+                answers += 1
+            except StoreError:
+                await asyncio.sleep(0)
+        return answers
+
+    async def script() -> None:
+        with tcp_proxy(cluster.members[0].port) as proxy:
+            async with connected(cluster, f"https://127.0.0.1:{proxy.port}") as etcd:
+                ends = asyncio.Event()
+                tasks = [asyncio.ensure_future(ask(etcd, ends)) for _ in range(8)]
+                for _ in range(20):
+                    proxy.cut()
+                    await asyncio.sleep(0.01)
+                    proxy.mend()
+                    await asyncio.sleep(0.05)
+                ends.set()
+                assert all(await asyncio.gather(*tasks))
 
     run(script())
 

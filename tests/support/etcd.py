@@ -10,6 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc.aio
+
+from kmodctl.fleet import etcd_rpc_pb2 as pb
+from kmodctl.fleet import etcd_rpc_pb2_grpc as rpc
+from kmodctl.fleet.links import Tls
 from tests.support.certificates import Certificate, make_authority, make_certificate
 from tests.support.daemon import START, wait_until
 from tests.support.require import require
@@ -83,6 +88,20 @@ class EtcdCluster:
         context = ssl.create_default_context(cafile=str(self.operator.authority))
         context.load_cert_chain(self.operator.certificate, self.operator.key)
         return context
+
+
+def tls_of(certificate: Certificate | None) -> Tls:
+    """Return what a client that has a certificate connects with."""
+    assert certificate is not None
+    return Tls(*map(str, (certificate.authority, certificate.certificate, certificate.key)))
+
+
+async def compact(cluster: EtcdCluster, revision: int) -> None:
+    """Have a cluster with TLS forget what was before a revision."""
+    target = cluster.endpoints[-1].removeprefix("https://")
+    credentials = tls_of(cluster.operator).credentials()
+    async with grpc.aio.secure_channel(target, credentials) as channel:
+        await rpc.KVStub(channel).Compact(pb.CompactionRequest(revision=revision))
 
 
 @contextmanager

@@ -11,13 +11,12 @@ from pathlib import Path
 from kmodctl.fleet.agent import Agent
 from kmodctl.fleet.encoding import UnreadableError, decode_status, encode_desired
 from kmodctl.fleet.etcd import Etcd
-from kmodctl.fleet.links import Tls
 from kmodctl.fleet.model import Desired, Keys, NodeStatus, Selector
 from kmodctl.fleet.node_daemon import Kmodd
 from kmodctl.fleet.pausing import AgentTiming
 from kmodctl.fleet.store import Put
 from tests.support.daemon import START, Daemon, running_daemon
-from tests.support.etcd import EtcdCluster
+from tests.support.etcd import EtcdCluster, tls_of
 from tests.support.tree import ModuleTree
 
 KEYS = Keys("/test")
@@ -97,10 +96,7 @@ def running_nodes(trees: Sequence[ModuleTree]) -> Iterator[list[FleetNode]]:
 @asynccontextmanager
 async def store_of(cluster: EtcdCluster, *endpoints: str) -> AsyncIterator[Etcd]:
     """Have a connection to a cluster, as an operator's, while the block runs."""
-    operator = cluster.operator
-    tls = None
-    if operator is not None:
-        tls = Tls(*map(str, (operator.authority, operator.certificate, operator.key)))
+    tls = tls_of(cluster.operator) if cluster.operator is not None else None
     etcd = Etcd(endpoints or cluster.endpoints, tls, timeout=2.0)
     try:
         yield etcd
