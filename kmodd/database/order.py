@@ -67,12 +67,15 @@ class WantedSymbols:
     symbols: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
-def looked_up(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that ``symbols`` are looked up by."""
-    # Looking at each name takes ten times as long, and hardly any module has such.
-    if "\0." not in "\0".join(("", *symbols)):
-        return symbols
-    return tuple(map(symbol_key, symbols))
+def _known_ones(symbols: tuple[str, ...], spelled: Set[str], known: Set[str]) -> tuple[str, ...]:
+    """Return the ``known`` names that ``symbols`` are looked up by; ``spelled`` are those names in
+    both ways that modules may spell them.
+    """
+    # Looking at all names for a dot takes as long as this, and hardly any module has one.
+    found = tuple(filter(spelled.__contains__, symbols))
+    if "\0." not in "\0".join(("", *found)):
+        return found
+    return tuple(filter(known.__contains__, map(symbol_key, found)))
 
 
 def wanted_symbols(
@@ -91,13 +94,14 @@ def wanted_symbols(
     new = known - previous.known if previous else known
     if same:
         new = new | {f".{symbol}" for symbol in new}
+    spelled = {*known, *(f".{symbol}" for symbol in known)}
     wanted = {}
     for name, needed in zip(names, imports, strict=True):
         before = old.get(name)
         if same and before and before[0] is needed and (not new or new.isdisjoint(needed)):
             wanted[name] = before
         else:
-            wanted[name] = needed, tuple(filter(known.__contains__, looked_up(needed)))
+            wanted[name] = needed, _known_ones(needed, spelled, known)
     return WantedSymbols(known, wanted)
 
 
