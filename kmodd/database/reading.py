@@ -20,7 +20,11 @@ _CHUNK = 64
 
 _AHEAD = 8
 """Chunks that the assistant has before it, so that it never waits for the next: of compressed
-modules one may take as long as seven others."""
+modules one may take as long as seven others. Towards the end it has fewer, since it reads all that
+it was given, though what was last may have been read here by then."""
+
+_SHARE = 4
+"""One of so many chunks that are left is given to the assistant in advance."""
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -51,7 +55,7 @@ def read_all(
         # A thread more than there are cores takes more time than it gives.
         helped = helper is not None and not helper.has_left
         threads = min(CORES // 2 if helped else CORES, _MOST_READERS)
-        while helper and helped and todo and len(given) < _AHEAD:
+        while helper and helped and todo and len(given) < min(_AHEAD, 1 + len(todo) // _SHARE):
             chunk = todo.pop()
             given.append((chunk, helper.submit(read_rows, directory, chunk, threads)))
         if given and given[0][1].ready():

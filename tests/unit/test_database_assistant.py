@@ -8,16 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kmodd.config.depmod import DepmodConfig
 from kmodd.database import assistant as assistant_module
 from kmodd.database import reading, scan
-from kmodd.database.assistant import Assistant, AssistantError
+from kmodd.database.assistant import Assistant, AssistantError, Promise
 from kmodd.database.inventory import ModuleRecord
 from kmodd.database.rebuild import rebuild
-from kmodd.database.record import read_rows, records_of
+from kmodd.database.record import read_chunk, read_rows, records_of
 from kmodd.database.walk import Walk
 from tests.support.elf_writer import Export, Import, ModuleSpec, write_module
 from tests.support.tree import ModuleTree
@@ -214,6 +215,40 @@ def test_one_who_falls_is_done_without(
     monkeypatch.setattr(Assistant, "start", doomed)
     assert files_of(tree) == expected
     assert len(complaints(caplog)) == 1
+
+
+def test_he_has_ever_less_before_him_towards_the_end(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = paths_of(tree)
+    left = (len(paths) + 3) // 4
+    before_him = 0
+    had: list[tuple[int, int]] = []
+    submit = Assistant.submit
+
+    def submitted(assistant: Assistant, *job: Any) -> Promise:
+        nonlocal left, before_him
+        left, before_him = left - 1, before_him + 1
+        had.append((before_him, left))
+        return submit(assistant, *job)
+
+    def taken_back(rows: bytes) -> list[ModuleRecord]:
+        nonlocal before_him
+        before_him -= 1
+        return records_of(rows)
+
+    def read_here(*chunk: Any) -> list[ModuleRecord]:
+        nonlocal left
+        left -= 1
+        return read_chunk(*chunk)
+
+    monkeypatch.setattr(Assistant, "submit", submitted)
+    monkeypatch.setattr(reading, "records_of", taken_back)
+    monkeypatch.setattr(reading, "read_chunk", read_here)
+    with Assistant() as assistant:
+        reading.read_all(str(tree.directory), paths, assistant=assistant)
+    assert max(chunks for chunks, _ in had) > 1
+    assert all(chunks <= 2 + left // 4 for chunks, left in had)
 
 
 def test_a_long_request_and_a_long_answer_pass_each_other() -> None:
