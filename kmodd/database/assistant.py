@@ -2,8 +2,9 @@
 """A second process that takes over part of a long rebuild, since Python runs on one core.
 
 It is started for the job and ends with it: a fresh interpreter with this one's search path, never
-a fork of a daemon full of threads. It only saves time. Whatever goes wrong with it is an
-AssistantError, and who gets one does the work himself; the log says it once.
+a fork of a daemon full of threads; a fork of a process that has but one thread. It only saves
+time. Whatever goes wrong with it is an AssistantError, and who gets one does the work himself; the
+log says it once.
 
 Over its pipes go marshalled values, a function's name with its arguments one way and the result in
 a frame the other. Nobody else can write into them, so a frame is looked at for accidents alone.
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any, Self, TypeVarTuple
+
+    from kmodd.database.forked import Forked
 
     Ts = TypeVarTuple("Ts")
 
@@ -83,8 +86,10 @@ class Assistant:
     The process starts with the first thing it is asked for, and never again.
     """
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, *, forks: bool = False) -> None:
+        """``forks`` says that it may be a fork of this process, which has no other thread."""
+        self._start = _fork if forks else _spawn
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._why_not = ""
         self._asked: deque[Promise] = deque()
         self._received = bytearray()
@@ -117,7 +122,7 @@ class Assistant:
         """Start the process now, for what it will be asked for soon; a second call does nothing."""
         if self._process is None and not self._why_not:
             try:
-                self._process = _start()
+                self._process = self._start()
             except OSError as error:
                 self.fail(str(error))
 
@@ -227,7 +232,7 @@ class Assistant:
         return fd
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _spawn() -> subprocess.Popen[bytes]:
     import subprocess
 
     # Isolated and without site: it starts in 40 ms instead of 80, and finds what we have found.
@@ -239,9 +244,22 @@ def _start() -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # the terminal's signals are the daemon's affair
     )
+    _prepare(process)
+    return process
+
+
+def _fork() -> Forked:
+    from kmodd.database.forked import fork
+
+    process = fork()
+    _prepare(process)
+    return process
+
+
+def _prepare(process: subprocess.Popen[bytes] | Forked) -> None:
+    """Have nothing block at this end of a process's pipes, and have them hold much."""
     for end in (process.stdin, process.stdout):
         assert end is not None
         os.set_blocking(end.fileno(), False)
         with suppress(OSError):
             fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    return process

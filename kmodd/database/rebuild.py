@@ -30,6 +30,7 @@ def rebuild(
     progress: Progress | None = None,
     leave_out: bool = False,
     lasting: bool = True,
+    forks: bool = False,
     objection: "Objection | None" = None,
 ) -> Database:
     """Return the database of the module tree at ``directory`` (``.../lib/modules/<release>``).
@@ -40,14 +41,15 @@ def rebuild(
     that is in the tree; ``symbol_prefix`` is a character that the symbols of some architectures
     begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
     modules that cannot be loaded for it, nor is a modules.dep that would be too large, which costs
-    that file and its index; without ``lasting`` it is no previous one for the next.
+    that file and its index; without ``lasting`` it is no previous one for the next. ``forks`` says
+    that this process has but one thread, and may be forked to have two read.
     A file of the kernel's build that there is an ``objection`` to is not read. Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and
     ``build``).
     """
     known = previous.inventory if previous else remembered
-    with collector_paused(), Assistant() if CORES > 1 else nullcontext() as assistant:
+    with collector_paused(), Assistant(forks=forks) if CORES > 1 else nullcontext() as assistant:
         inventory = scan(
             directory,
             release,

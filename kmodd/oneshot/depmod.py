@@ -83,6 +83,7 @@ def carry_out(order: Order) -> Iterator[str]:
         symbol_prefix=order.symbol_prefix,
         leave_out=True,
         lasting=False,
+        forks=True,
     )
     yield from database.inventory.problems
     if order.verbose:
