@@ -20,13 +20,6 @@ load_at_start = true
 publish_deny = true
 """
 
-EARLY = """\
-# What devices want is loaded, and modules-load.d honoured, before others do it.
-[Unit]
-Before=systemd-udev-trigger.service systemd-modules-load.service
-
-"""
-
 UNIT = f"""\
 [Service]
 ReadWritePaths=-/etc/modprobe.d
@@ -37,7 +30,6 @@ ExecStopPost=-/bin/rm -f {GATE}
 MODULES_LOAD = f"""\
 # kmodd honours modules-load.d while it is there.
 [Unit]
-After=kmodd.service
 ConditionPathExists=!{GATE}
 """
 
@@ -101,13 +93,12 @@ def pieces(root: Path, programs: Path, *, only_rule: bool = False) -> tuple[Piec
         ]
     if only_rule:
         return tuple(rule[:made])
-    unit_text = EARLY + UNIT if _is_there_early(root, programs) else UNIT
     modprobe = f"kernel.modprobe = {programs}/modprobe\n"
     units = "etc/systemd/system"
     return (
         _piece("etc/sysctl.d/kmodd-setup.conf", modprobe, "what the kernel asks for"),
         _piece("etc/kmodd/kmodd.toml.d/setup.toml", SETTINGS, "what kmodd is to do"),
-        _piece(f"{units}/kmodd.service.d/setup.conf", unit_text, "kmodd as the owner of the loads"),
+        _piece(f"{units}/kmodd.service.d/setup.conf", UNIT, "kmodd as the owner of the loads"),
         _piece(
             f"{units}/systemd-modules-load.service.d/kmodd.conf",
             MODULES_LOAD,
@@ -115,16 +106,6 @@ def pieces(root: Path, programs: Path, *, only_rule: bool = False) -> tuple[Piec
         ),
         *rule,
     )
-
-
-def _is_there_early(root: Path, programs: Path) -> bool:
-    """Tell whether kmodd's files are there from the start, with the root or /usr.
-
-    On a file system that is mounted later it would wait for a device, and that for it.
-    """
-    early = {path.stat().st_dev for path in (root, root / "usr") if path.is_dir()}
-    place = root / str(programs).lstrip("/")
-    return not place.is_dir() or place.stat().st_dev in early
 
 
 def made_rule(stock: InstalledRule, shown: str, programs: Path) -> str:

@@ -5,8 +5,8 @@ import argparse
 import importlib
 
 BENCHMARKS = (
-    *("calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "kernels", "listing"),
-    *("modules", "plan", "storm"),
+    *("boot", "calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "kernels"),
+    *("listing", "modules", "plan", "storm"),
 )
 
 

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.realkernel.hotplug_setup import DRIVERS, hotplug_setup
+from tests.realkernel.hotplug_setup import DRIVERS, hotplug_setup, measured_setup
 from tests.realkernel.layout import Layout
 from tests.realkernel.machine import (
     Guest,
@@ -91,14 +91,17 @@ def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
     return _outcomes(guest)
 
 
-def boot_owned(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
+def boot_owned(debian: DebianTree, _layout: Layout, work: Path) -> Outcomes:
     """Boot the guest in which kmodd has the loads, and return what came of it."""
-    return _boot_with_devices(debian, layout, work, owned=True)
+    return _boot_with_devices(debian, work, hotplug_setup(PROJECT))
 
 
-def boot_plain(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
-    """Boot the same guest without kmodd."""
-    return _boot_with_devices(debian, layout, work, owned=False)
+def boot_measured(
+    debian: DebianTree, work: Path, *, kmodd: bool, before_udev: bool = False
+) -> Outcomes:
+    """Boot the same guest, and return when what was there, with ``kmodd`` or without."""
+    prepare = measured_setup(PROJECT, kmodd=kmodd, before_udev=before_udev)
+    return _boot_with_devices(debian, work, prepare, counted=True)
 
 
 def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
@@ -123,18 +126,24 @@ def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
     return Outcomes(records, guest.console + (log.read_text() if log.exists() else ""))
 
 
-def _boot_with_devices(debian: DebianTree, _layout: Layout, work: Path, *, owned: bool) -> Outcomes:
+def _boot_with_devices(
+    debian: DebianTree, work: Path, prepare: str, *, counted: bool = False
+) -> Outcomes:
     require(str(SYSTEMD), "the guest's first process is systemd")
     _compile()
     drivers = needed_modules(database_of(debian), DRIVERS)
     machine = VirtualMachine(
-        debian.kernel_image, partial_tree(debian, work / "root", drivers), work
+        debian.kernel_image,
+        partial_tree(debian, work / "root", drivers),
+        work,
+        processors=1 if counted else 2,
+        counted=counted,
     )
     guest = machine.boot(
         debian,
         [str(SYSTEMD)],
         seconds=PATIENCE,
-        prepare=hotplug_setup(PROJECT, owned=owned),
+        prepare=prepare,
         monitored=True,
     )
     return _outcomes(guest)

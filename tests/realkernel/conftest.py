@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One boot of each guest, and what came of it; the same asked of the emulated kernel.
 
-``KMODD_GUEST_SUITE=trixie`` has another Debian's kernel in the guests with devices.
+``KMODD_GUEST_SUITE=trixie`` has another Debian's kernel in the guest with devices.
 """
 
 import os
@@ -17,7 +17,6 @@ from tests.realkernel.boots import (
     boot_kernel,
     boot_owned,
     boot_package,
-    boot_plain,
     boot_service,
     emulate,
 )
@@ -39,12 +38,8 @@ BOOTS = {
     "real": boot_kernel,
     "service": boot_service,
     "owned": boot_owned,
-    "plain": boot_plain,
 }
 """The guests by the name of the fixture that gives what came of them."""
-
-WITH_DEVICES = ("owned", "plain")
-"""Those that need no module of ours, and so run any kernel."""
 
 LIVES = ("bookworm", "trixie")
 """The suites of Debian's in which the package lives."""
@@ -63,7 +58,7 @@ def layout(
 
 @pytest.fixture(scope="session")
 def device_tree(debian_tree: DebianTree) -> DebianTree:
-    """The kernel package of the guests with devices."""
+    """The kernel package of the guest with devices, which needs no module of ours."""
     suite = os.environ.get("KMODD_GUEST_SUITE")
     return tree_of(suite) if suite else debian_tree
 
@@ -82,7 +77,7 @@ def boots(
         guests = {
             name: pool.submit(
                 boot,
-                device_tree if name in WITH_DEVICES else debian_tree,
+                device_tree if name == "owned" else debian_tree,
                 layout,
                 tmp_path_factory.mktemp(name),
             )
@@ -112,12 +107,6 @@ def service(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
 def owned(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
     """What came of it where kmodd has the loads of a machine with udev."""
     return _awaited(boots["owned"])
-
-
-@pytest.fixture(scope="session")
-def plain(boots: Mapping[str, Future[Outcomes]]) -> Outcomes:
-    """What came of the same machine without kmodd."""
-    return _awaited(boots["plain"])
 
 
 @pytest.fixture(scope="session", params=LIVES)

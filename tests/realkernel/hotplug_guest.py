@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs in the guest in which devices are plugged in: ``hotplug_guest.py WHICH OUTPUT``.
-
-WHICH is "owned" where kmodd has the loads, "plain" where there is no kmodd.
-"""
+"""What runs in the guest in which devices are plugged in: ``hotplug_guest.py OUTPUT``."""
 
 import json
 import subprocess
@@ -23,6 +20,9 @@ SOCKET = "/run/kmodd/admin/kmodd.sock"
 GATE = Path("/run/kmodd/hotplug/gate")
 CLOSED = {"virtio_input", "minix", "slhc"}
 """What is denied; pppox needs the last."""
+
+CARRYING = ("virtio", "9p", "overlay", "fscache", "netfs")
+"""How those are called that the guest's root stands on."""
 
 EVENTS = 1000
 """Events in the flood."""
@@ -54,13 +54,10 @@ class Machine(Session):
 
 def main(arguments: Sequence[str]) -> None:
     """Run everything, and write a line of JSON for each."""
-    which, output = arguments
-    if which == "plain":
-        record = {"scenario": "plain", "record": plain()}
-        Path(output, "results").write_text(json.dumps(record) + "\n")
-        return
+    (output,) = arguments
     checks: tuple[Callable[..., Record], ...] = (
         booted,
+        coldplug,
         plugged,
         denied,
         every_road,
@@ -95,36 +92,59 @@ def settle() -> None:
     subprocess.run(["udevadm", "settle", f"--timeout={PATIENCE:.0f}"], check=True)
 
 
-def times() -> dict[str, float]:
-    """When the units of a boot were done, in seconds."""
-    units = ("kmodd.service", "systemd-udev-trigger.service", "sysinit.target")
-    name = "ActiveEnterTimestampMonotonic"
-    return {unit: int(shown(name, unit=unit)[name]) / 1e6 for unit in units}
-
-
-def plain() -> Record:
-    """What there is without kmodd."""
-    settle()
-    return {"modules": sorted(modules()), "times": times()}
-
-
 def booted(machine: Machine) -> Record:
+    """udev has loaded for the devices that were there, and then kmodd took over."""
     settle()
     status = machine.client.status()
-    origins = {
-        module.name: pb.Origin.Name(module.origin) for module in machine.client.list_modules()
-    }
+    known = origins(machine)
     return {
         "modules": sorted(modules()),
-        "times": times(),
         "gate": GATE.exists(),
-        "origins": origins,
+        "origins": known,
         "others": status.others_count,
-        "others_known": [name for name, origin in origins.items() if origin == "ORIGIN_OTHERS"],
-        "modules_load": shown("ConditionResult", unit="systemd-modules-load.service"),
+        "others_known": [name for name, origin in known.items() if origin == "ORIGIN_OTHERS"],
         "start_failures": list(status.start_failures),
         "coverage": coverage(),
     }
+
+
+def origins(machine: Machine) -> dict[str, str]:
+    return {module.name: pb.Origin.Name(module.origin) for module in machine.client.list_modules()}
+
+
+def coldplug(machine: Machine) -> Record:
+    """What is there is found by udev without kmodd, and by kmodd at its start."""
+    systemctl("stop", "kmodd.service")
+    kept = unload_all()
+    systemctl("restart", "systemd-modules-load.service", "systemd-udev-trigger.service")
+    settle()
+    by_udev = modules()
+    unload_all()
+    start_again(machine)
+    settle()
+    known = origins(machine)
+    systemctl("restart", "systemd-modules-load.service")
+    return {
+        "by_udev": sorted(by_udev - kept),
+        "by_kmodd": {name: known[name] for name in sorted(modules() - kept)},
+        "others": machine.client.status().others_count,
+        "modules_load": shown("ConditionResult", unit="systemd-modules-load.service"),
+    }
+
+
+def unload_all() -> set[str]:
+    """Unload what can be unloaded, and return what is left."""
+    while True:
+        before = modules()
+        unused = [
+            fields[0]
+            for line in Path("/proc/modules").read_text().splitlines()
+            if (fields := line.split())[2] == "0" and not fields[0].startswith(CARRYING)
+        ]
+        if unused:
+            command("rmmod", *unused)
+        if modules() == before:
+            return before
 
 
 def coverage() -> dict[str, str]:

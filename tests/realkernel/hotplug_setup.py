@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the guest is laid out in which devices are plugged in: with udev, and kmodd before it."""
+"""How the guest is laid out in which devices are plugged in: with udev, and kmodd beside it."""
 
 from pathlib import Path
 
@@ -50,16 +50,25 @@ WatchdogSec=0
 TimeoutStartSec=600
 """
 
+BEFORE_UDEV = """\
+[Unit]
+Before=systemd-udev-trigger.service systemd-modules-load.service sysinit.target
+[Service]
+StartupCPUWeight=100
+"""
+"""What has a boot wait for kmodd, as kmodd-service(7) has it."""
+
 GUEST_UNIT = """\
 [Unit]
 DefaultDependencies=no
-After=kmodd.service sysinit.target systemd-udev-settle.service
+After=sysinit.target {after}
 [Service]
 Type=oneshot
 TimeoutStartSec=infinity
 WorkingDirectory=/opt/kmodd/project
 Environment=PYTHONPATH={path}
-ExecStart={python} -m tests.realkernel.hotplug_guest {which} /run/out
+ExecStartPre=udevadm settle --timeout=600
+ExecStart={python} -m tests.realkernel.{program} /run/out
 ExecStopPost=-journalctl --no-pager --unit=kmodd.service --unit=systemd-udevd.service
 ExecStopPost={power_off}
 StandardOutput=append:/run/out/log
@@ -67,21 +76,31 @@ StandardError=append:/run/out/log
 """
 
 
-def hotplug_setup(project: Path, *, owned: bool) -> str:
-    """Return the script that prepares the guest's root, where kmodd has the loads if ``owned``."""
-    which = "owned" if owned else "plain"
-    unit = GUEST_UNIT.format(python=PYTHON, path=CODE, which=which, power_off=power_off())
+def hotplug_setup(project: Path) -> str:
+    """Return the script that prepares the root of the guest in which kmodd has the loads."""
+    return _laid_out(project, "hotplug_guest", "kmodd.service") + _set_up()
+
+
+def measured_setup(project: Path, *, kmodd: bool, before_udev: bool = False) -> str:
+    """Return the script for a guest whose boot is measured, with ``kmodd`` or without.
+
+    Where it is there ``before_udev``, the boot waits for it.
+    """
+    script = _laid_out(project, "boot_times")
+    if kmodd:
+        script += _set_up()
+    if before_udev:
+        script += written(BEFORE_UDEV, f"{SYSTEMD_UNITS}/kmodd.service.d/before-udev.conf")
+    return script
+
+
+def _laid_out(project: Path, program: str, after: str = "") -> str:
+    unit = GUEST_UNIT.format(
+        python=PYTHON, path=CODE, program=program, after=after, power_off=power_off()
+    )
     masks = "\n".join(
         f"ln -s /dev/null {SYSTEMD_UNITS}/{name}.service" for name in MASKED if name not in NEEDED
     )
-    own = ""
-    if owned:
-        own = f"""
-chroot /newroot /opt/kmodd/bin/kmodd setup >/newroot/run/out/setup 2>&1
-chroot /newroot systemctl --quiet enable kmodd.service kmodd-udev-rule.path
-mkdir -p {SYSTEMD_UNITS}/kmodd.service.d
-{written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
-"""
     return f"""
 {masks}
 {written(FSTAB, "/newroot/etc/fstab")}
@@ -92,7 +111,15 @@ mkdir -p /newroot/etc/modprobe.d /newroot/etc/modules-load.d
 {written(SLOW, "/newroot/etc/modprobe.d/slow.conf")}
 {written(WANTED, "/newroot/etc/modules-load.d/test.conf")}
 {written(DENIED, "/newroot/etc/kmodd/kmodd.toml.d/denied.toml")}
-{own}
 {written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
 {written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
+"""
+
+
+def _set_up() -> str:
+    return f"""
+chroot /newroot /opt/kmodd/bin/kmodd setup >/newroot/run/out/setup 2>&1
+chroot /newroot systemctl --quiet enable kmodd.service kmodd-udev-rule.path
+mkdir -p {SYSTEMD_UNITS}/kmodd.service.d
+{written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
 """

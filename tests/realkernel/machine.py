@@ -70,6 +70,9 @@ share out /newroot/run/out cache=none
 exec switch_root /newroot {command}
 """
 
+COUNTED = ("-accel", "tcg,thread=single", "-icount", "shift=0")
+"""A clock that goes by what is executed, an instruction a nanosecond,."""
+
 QEMU_NEEDED = "a real kernel runs in QEMU (qemu-system-x86)"
 BUSYBOX_NEEDED = "the virtual machine starts and ends with busybox (busybox-static)"
 
@@ -87,7 +90,8 @@ class VirtualMachine:
     """A guest to boot: a kernel, a tree for it, and a place for what belongs to the boot.
 
     ``root`` is the system whose files it has; one of its ``processors`` costs less than two where
-    there is little that is done at the same time.
+    there is little that is done at the same time. The clock of one that is ``counted`` goes by what
+    it executes, whatever else this machine does.
     """
 
     kernel_image: Path
@@ -95,6 +99,7 @@ class VirtualMachine:
     work: Path
     root: Path = Path("/")
     processors: int = 2
+    counted: bool = False
 
     def boot(
         self,
@@ -124,7 +129,8 @@ class VirtualMachine:
         process = subprocess.Popen(
             [
                 qemu,
-                *("-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-m", MEMORY),
+                *("-cpu", PROCESSOR, "-m", MEMORY),
+                *(COUNTED if self.counted else ("-accel", "tcg,thread=multi")),
                 *("-smp", str(self.processors)),
                 *("-nographic", "-no-reboot", "-nic", "none", "-serial", f"file:{console}"),
                 *("-monitor", monitor, "-kernel", str(self.kernel_image), "-initrd", str(initrd)),

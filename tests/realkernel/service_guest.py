@@ -218,7 +218,6 @@ def early(_session: Session) -> Record:
     wait_until(lambda: any(STATE.glob("*.records")), seconds=PATIENCE, pause=0.5)
     return {
         "before_var": activated("kmodd.service") < activated("var.mount"),
-        "before_sysinit": activated("kmodd.service") < activated("sysinit.target"),
         "state": f"{STATE.stat().st_mode:o}",
     }
 

@@ -6,31 +6,35 @@ import errno
 import pytest
 
 from tests.realkernel.boots import Outcomes
+from tests.realkernel.hotplug_guest import CLOSED
 
 DENIED = {"reason": "MODULE_DENIED", "errno": errno.EPERM, "module": "virtio_input"}
 
 
-def test_all_that_came_by_the_end_of_the_boot_has_kmodd_loaded(owned: Outcomes) -> None:
+def test_kmodd_takes_over_from_udev_and_nothing_denied_came_before(owned: Outcomes) -> None:
     record = owned.of("booted")
     assert record["gate"]
-    assert (record["others"], record["others_known"]) == (0, [])
-    origins = record["origins"]
-    assert origins["ata_piix"] == origins["ppdev"] == origins["evdev"] == "ORIGIN_HOTPLUG"
-    assert origins["libata"] == "ORIGIN_DEPENDENCY"
-
-
-def test_what_devices_want_is_loaded_as_udev_would(owned: Outcomes, plain: Outcomes) -> None:
-    wanted = set(plain.of("plain")["modules"])
-    assert "virtio_input" in wanted  # modules-load.d names it, and here nobody denies it
-    assert set(owned.of("booted")["modules"]) == wanted - {"virtio_input"}
-
-
-def test_modules_load_is_left_to_kmodd(owned: Outcomes) -> None:
-    record = owned.of("booted")
-    assert record["modules_load"] == {"ConditionResult": "no"}
-    assert record["origins"]["efs"] == "ORIGIN_ASKED"
+    assert record["others"] == len(record["others_known"])
+    assert {"ata_piix", "evdev", "ppdev", "efs"} <= set(record["modules"])
+    assert CLOSED.isdisjoint(record["modules"])
     (failure,) = record["start_failures"]
     assert failure.endswith(": virtio_input is denied: closed here")
+
+
+def test_what_devices_want_is_loaded_as_udev_would(owned: Outcomes) -> None:
+    record = owned.of("coldplug")
+    origins = record["by_kmodd"]
+    assert list(origins) == record["by_udev"]
+    assert origins["ata_piix"] == origins["ppdev"] == origins["evdev"] == "ORIGIN_HOTPLUG"
+    assert origins["libata"] == "ORIGIN_DEPENDENCY"
+    assert set(origins.values()) == {"ORIGIN_HOTPLUG", "ORIGIN_DEPENDENCY", "ORIGIN_ASKED"}
+    assert record["others"] == 0
+
+
+def test_modules_load_is_left_to_kmodd_while_it_is_there(owned: Outcomes) -> None:
+    record = owned.of("coldplug")
+    assert record["modules_load"] == {"ConditionResult": "no"}
+    assert record["by_kmodd"]["efs"] == "ORIGIN_ASKED"
 
 
 def test_the_roads_are_named_that_setup_has_put_kmodd_on(owned: Outcomes) -> None:

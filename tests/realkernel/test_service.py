@@ -101,7 +101,6 @@ def test_without_it_the_kernels_requests_go_to_kmod(service: Outcomes) -> None:
 def test_it_is_ready_before_var_is_there_and_keeps_its_state_when_it_is(service: Outcomes) -> None:
     assert service.of("early") == {
         "before_var": True,
-        "before_sysinit": True,
         "state": "40700",
     }
 
