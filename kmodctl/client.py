@@ -440,6 +440,11 @@ class Client(Connection):
         method = EmulationService.RemoveDevice
         self._call(method, method.request(name=_sendable(name)))
 
+    def raise_interrupt(self, number: int) -> list[str]:
+        """Raise an interrupt of the emulated kernel; return the modules that have it."""
+        method = EmulationService.RaiseInterrupt
+        return list(self._call(method, method.request(number=number)).modules)
+
     def list_files(self, path: str = "/") -> "list[emulation_service_pb2.KernelFile]":
         """Return what is in a directory of the emulated kernel's /dev, /proc or /sys."""
         method = EmulationService.ListFiles

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         ListDevicesResponse,
         ListFilesRequest,
         ListFilesResponse,
+        RaiseInterruptRequest,
+        RaiseInterruptResponse,
         RemoveDeviceRequest,
         RemoveDeviceResponse,
         UseFileRequest,
@@ -257,6 +259,16 @@ class EmulationService:
     """Unplugs a device that AddDevice has made; its driver lets go of it first (remove). Fails with
     DEVICE_NOT_FOUND, with KERNEL_REFUSED (EBUSY) for a device that a module has brought along, and
     with MODULE_CRASHED where the driver's code goes wrong; the device is gone then, too."""
+
+    RaiseInterrupt: "Unary[RaiseInterruptRequest, RaiseInterruptResponse]" = Unary(
+        "/kmodd.v1.EmulationService/RaiseInterrupt",
+        "emulation_service_pb2.RaiseInterruptRequest",
+        "emulation_service_pb2.RaiseInterruptResponse",
+    )
+    """Raises an interrupt, as a device does: the handlers of all drivers that share it are called,
+    and what they have put off is done. One that is disabled comes once it is enabled. What goes
+    wrong in a handler is an oops in the log. Fails with DEVICE_NOT_FOUND where no driver has asked
+    for it."""
 
     ListFiles: "Unary[ListFilesRequest, ListFilesResponse]" = Unary(
         "/kmodd.v1.EmulationService/ListFiles",

@@ -440,6 +440,11 @@ class Client(AsyncConnection):
         method = EmulationService.RemoveDevice
         await self._call(method, method.request(name=_sendable(name)))
 
+    async def raise_interrupt(self, number: int) -> list[str]:
+        """Raise an interrupt of the emulated kernel; return the modules that have it."""
+        method = EmulationService.RaiseInterrupt
+        return list((await self._call(method, method.request(number=number))).modules)
+
     async def list_files(self, path: str = "/") -> "list[emulation_service_pb2.KernelFile]":
         """Return what is in a directory of the emulated kernel's /dev, /proc or /sys."""
         method = EmulationService.ListFiles

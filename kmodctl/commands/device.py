@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""device: plug devices into the emulated kernel
+"""device: plug devices into the emulated kernel, and raise interrupts
 
 'add MODALIAS' makes a device that is not there and loads what answers to its modalias, as udev
 does; the driver's probe is called for it. It is platform:NAME, or a PCI device with an empty
 configuration space, as 'modinfo -F alias' shows it, with a * for what does not matter:
 'pci:v00008086d0000100Esv*sd*bc*sc*i*'. 'list' shows the devices with their drivers, 'remove NAME'
-unplugs one.
+unplugs one. 'interrupt NUMBER' calls the handlers of all who have that interrupt, and names them.
 """
 
 import os
@@ -22,28 +22,51 @@ if TYPE_CHECKING:
 _NOT_FOUND = "MODULE_NOT_FOUND"
 
 
+ACTIONS = {
+    "add": "a modalias",
+    "list": "no other word",
+    "remove": "a device's name",
+    "interrupt": "a number",
+}
+"""What there is to do, and what each takes."""
+
+_NUMBER_MAX = (1 << 32) - 1
+
+
 def configure(parser: Parser) -> None:
     """Add the arguments of device."""
     add = parser.add_argument
-    add("action", choices=("add", "list", "remove"), metavar="add|list|remove", help="what to do")
-    add("device", metavar="MODALIAS|NAME", nargs="?", help="what to add, or which to remove")
+    add("action", choices=tuple(ACTIONS), metavar="|".join(ACTIONS), help="what to do")
+    add(
+        "device",
+        metavar="MODALIAS|NAME|NUMBER",
+        nargs="?",
+        help="what to add, which to remove, or which interrupt to raise",
+    )
 
 
 def check(options: CommandOptions, output: Output) -> bool:
     """Tell whether there is a device where one is needed, and none where not."""
-    if (options.device is None) == (options.action == "list"):
-        return True
-    words = {"add": "a modalias", "remove": "a device's name", "list": "no other word"}
-    output.error(f"{options.action} takes {words[options.action]}")
-    return False
+    given = options.device
+    if options.action == "list":
+        is_right = given is None
+    elif options.action == "interrupt":
+        is_right = given is not None and given.isascii() and given.isdecimal()
+        is_right = is_right and len(given) <= 10 and int(given) <= _NUMBER_MAX
+    else:
+        is_right = given is not None
+    if not is_right:
+        output.error(f"{options.action} takes {ACTIONS[options.action]}")
+    return is_right
 
 
 def run(options: CommandOptions, api: "Api", output: Output) -> int:
-    """Add, list or remove."""
+    """Add, list or remove, or raise an interrupt."""
     from kmodctl.uploading import sendable
     from kmodd.messages.emulation_service import (
         AddDeviceRequest,
         ListDevicesRequest,
+        RaiseInterruptRequest,
         RemoveDeviceRequest,
     )
 
@@ -53,6 +76,14 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
         )
     if options.action == "remove":
         api.emulation.remove_device(RemoveDeviceRequest(name=sendable(options.device)))
+        return 0
+    if options.action == "interrupt":
+        request = RaiseInterruptRequest(number=int(options.device))
+        answer = api.emulation.raise_interrupt(request)
+        if output.json:
+            output.message(answer)
+        else:
+            output.data(f"interrupt {request.number}: {' '.join(answer.modules)}")
         return 0
     devices = api.emulation.list_devices(ListDevicesRequest()).devices
     if output.json:

@@ -149,7 +149,11 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         ("fleet node", "fleet difference"),
     ),
     "check": ("emulation_service.CheckReport",),
-    "device": ("emulation_service.AddDeviceResponse", ("emulation_service.Device",)),
+    "device": (
+        "emulation_service.AddDeviceResponse",
+        "emulation_service.RaiseInterruptResponse",
+        ("emulation_service.Device",),
+    ),
     "ls": (("emulation_service.KernelFile",),),
     "cat": ("emulation_service.FileData",),
     "write": ("emulation_service.FileWritten",),

@@ -419,6 +419,12 @@ class Emulation(Requester, Protocol):
         Reasons: DEVICE_NOT_FOUND, KERNEL_REFUSED (EBUSY), MODULE_CRASHED.
         """
 
+    def raise_interrupt(self, number: int) -> tuple[str, ...]:
+        """Have an interrupt come, and return the modules that have it.
+
+        Reason: DEVICE_NOT_FOUND.
+        """
+
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of /dev, /proc or /sys by name, or the file ``path``.
 

@@ -155,6 +155,26 @@ class RemoveDeviceResponse(Message):
     """The device is gone."""
 
 
+class RaiseInterruptRequest(Message):
+    """Asks for an interrupt."""
+
+    number: int = 0
+
+    FIELDS = (
+        (1, "number", "uint32", "", ""),
+    )
+
+
+class RaiseInterruptResponse(Message):
+    """The interrupt has come."""
+
+    modules: "list[str]" = repeated()
+
+    FIELDS = (
+        (1, "modules", "string", "repeated", ""),
+    )
+
+
 class KernelFile(Message):
     """A name in the emulated kernel's /dev, /proc or /sys."""
 
@@ -562,6 +582,17 @@ class EmulationServiceStub:
         too."""
         return self._channel.call(
             "/kmodd.v1.EmulationService/RemoveDevice", request, RemoveDeviceResponse
+        )
+
+    def raise_interrupt(
+        self, request: RaiseInterruptRequest
+    ) -> RaiseInterruptResponse:
+        """Raises an interrupt, as a device does: the handlers of all drivers that share it are
+        called, and what they have put off is done. One that is disabled comes once it is enabled.
+        What goes wrong in a handler is an oops in the log. Fails with DEVICE_NOT_FOUND where no
+        driver has asked for it."""
+        return self._channel.call(
+            "/kmodd.v1.EmulationService/RaiseInterrupt", request, RaiseInterruptResponse
         )
 
     def list_files(

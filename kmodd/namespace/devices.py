@@ -49,6 +49,14 @@ class Devices:
             kernel.remove_device(name)
             operation.acted = True
 
+    def interrupt(self, number: int, call: RequestContext) -> tuple[str, ...]:
+        """Raise an interrupt, and return the modules that have it."""
+        kernel = self._emulation()
+        with self._operations.begin("raise-interrupt", str(number), call) as operation:
+            modules = kernel.raise_interrupt(number)
+            operation.acted = True
+        return modules
+
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of the kernel's /dev, /proc or /sys."""
         return self._emulation().files(path)

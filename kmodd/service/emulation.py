@@ -72,6 +72,13 @@ class EmulationService(CheckCalls):
         self._devices.remove(request.name, self._admission.asked_by())
         return pb.RemoveDeviceResponse()
 
+    def RaiseInterrupt(  # noqa: N802
+        self, request: pb.RaiseInterruptRequest, _context: grpc.ServicerContext
+    ) -> pb.RaiseInterruptResponse:
+        """Raise an interrupt; answer with the modules that have it."""
+        modules = self._devices.interrupt(request.number, self._admission.asked_by())
+        return pb.RaiseInterruptResponse(modules=map(text, modules))
+
     def ListFiles(  # noqa: N802
         self, request: pb.ListFilesRequest, _context: grpc.ServicerContext
     ) -> pb.ListFilesResponse:

@@ -128,6 +128,18 @@ class RemoveDeviceResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RaiseInterruptRequest(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class RaiseInterruptResponse(_message.Message):
+    __slots__ = ("modules",)
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    modules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, modules: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class KernelFile(_message.Message):
     __slots__ = ("path", "is_directory", "module", "mode", "is_device", "uses")
     PATH_FIELD_NUMBER: _ClassVar[int]

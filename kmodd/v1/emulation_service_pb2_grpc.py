@@ -52,6 +52,11 @@ class EmulationServiceStub(object):
                 request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceRequest.SerializeToString,
                 response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceResponse.FromString,
                 _registered_method=True)
+        self.RaiseInterrupt = channel.unary_unary(
+                '/kmodd.v1.EmulationService/RaiseInterrupt',
+                request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptRequest.SerializeToString,
+                response_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptResponse.FromString,
+                _registered_method=True)
         self.ListFiles = channel.unary_unary(
                 '/kmodd.v1.EmulationService/ListFiles',
                 request_serializer=kmodd_dot_v1_dot_emulation__service__pb2.ListFilesRequest.SerializeToString,
@@ -98,6 +103,15 @@ class EmulationServiceServicer(object):
         """Unplugs a device that AddDevice has made; its driver lets go of it first (remove). Fails with
         DEVICE_NOT_FOUND, with KERNEL_REFUSED (EBUSY) for a device that a module has brought along, and
         with MODULE_CRASHED where the driver's code goes wrong; the device is gone then, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RaiseInterrupt(self, request, context):
+        """Raises an interrupt, as a device does: the handlers of all drivers that share it are called, and
+        what they have put off is done. One that is disabled comes once it is enabled. What goes wrong in
+        a handler is an oops in the log. Fails with DEVICE_NOT_FOUND where no driver has asked for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +173,11 @@ def add_EmulationServiceServicer_to_server(servicer, server):
                     servicer.RemoveDevice,
                     request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceRequest.FromString,
                     response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceResponse.SerializeToString,
+            ),
+            'RaiseInterrupt': grpc.unary_unary_rpc_method_handler(
+                    servicer.RaiseInterrupt,
+                    request_deserializer=kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptRequest.FromString,
+                    response_serializer=kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptResponse.SerializeToString,
             ),
             'ListFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFiles,
@@ -260,6 +279,33 @@ class EmulationService(object):
             '/kmodd.v1.EmulationService/RemoveDevice',
             kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceRequest.SerializeToString,
             kmodd_dot_v1_dot_emulation__service__pb2.RemoveDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RaiseInterrupt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kmodd.v1.EmulationService/RaiseInterrupt',
+            kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptRequest.SerializeToString,
+            kmodd_dot_v1_dot_emulation__service__pb2.RaiseInterruptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_END_CONNECTION: _ClassVar[OperationAction]
     OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
     OPERATION_ACTION_RELOAD: _ClassVar[OperationAction]
+    OPERATION_ACTION_RAISE_INTERRUPT: _ClassVar[OperationAction]
 
 class Staleness(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -132,6 +133,7 @@ OPERATION_ACTION_SEAL: OperationAction
 OPERATION_ACTION_END_CONNECTION: OperationAction
 OPERATION_ACTION_APPLY_STATE: OperationAction
 OPERATION_ACTION_RELOAD: OperationAction
+OPERATION_ACTION_RAISE_INTERRUPT: OperationAction
 STALENESS_UNSPECIFIED: Staleness
 STALENESS_CHANGED: Staleness
 STALENESS_GONE: Staleness

@@ -3,12 +3,13 @@
 
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from kmodctl import CallError, Client
 from kmodd.v1.errors_pb2 import ErrorReason
-from tests.support.daemon import Daemon, configure
+from tests.support.daemon import Daemon, configure, running_daemon
 from tests.support.modules import SOURCES
 from tests.support.require import require_emulator
 from tests.support.tree import ModuleTree
@@ -149,3 +150,35 @@ def test_kmodctl_says_what_became_of_a_device(daemon: Daemon) -> None:
     assert alone.stderr == "kmodctl device: WARNING: no module answers to platform:nobodys\n"
     for words in (["add"], ["list", "x"], ["remove", "x"], ["add", "usb:v1"], ["paint"]):
         assert daemon.kmodctl("device", *words).returncode == 1
+
+
+def test_an_interrupt_calls_those_who_have_it(lessons_root: Path) -> None:
+    with running_daemon(lessons_root) as daemon, daemon.client() as client:
+        nobody = daemon.kmodctl("device", "interrupt", "1")
+        assert (nobody.returncode, nobody.stderr) == (
+            1,
+            "kmodctl device: ERROR: no driver has interrupt 1\n",
+        )
+        client.load("lesson_interrupts")
+        before = max(each.sequence for each in client.read_log())
+        for _ in range(2):
+            told = daemon.kmodctl("device", "interrupt", "1")
+            assert (told.returncode, told.stdout) == (0, "interrupt 1: lesson_interrupts\n")
+        assert [each.text for each in client.read_log(after=before)] == [
+            "lesson_interrupts: interrupt 1, time 1, in hard irq: yes",
+            "lesson_interrupts: interrupt 1, time 2, in hard irq: yes",
+            "lesson_interrupts: thread for interrupt 1, may sleep: yes",
+            "lesson_interrupts: work behind interrupt 1",
+        ]
+        assert client.raise_interrupt(1) == ["lesson_interrupts"]
+        assert client.remove("lesson_interrupts") == ()
+        with pytest.raises(CallError) as missing:
+            client.raise_interrupt(1)
+        assert (missing.value.reason, missing.value.errno) == ("DEVICE_NOT_FOUND", errno.ENODEV)
+
+
+def test_what_is_no_interrupt_is_told_before_anybody_is_asked(daemon: Daemon) -> None:
+    for number in ("-1", "one", "4294967296", "1" * 5000):
+        told = daemon.kmodctl("device", "interrupt", "--", number)
+        why = "kmodctl device: ERROR: interrupt takes a number\n"
+        assert (told.returncode, told.stderr) == (1, why)

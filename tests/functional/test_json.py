@@ -74,6 +74,7 @@ CALLS = [
     ("device", "add", "platform:kmodd-gadget"),
     ("device", "list"),
     ("device", "remove", "nosuch"),
+    ("device", "interrupt", "5"),
     ("ls", "/"),
     ("ls", "/sys/module"),
     ("ls", "/nosuch"),

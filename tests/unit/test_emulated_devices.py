@@ -102,13 +102,21 @@ def test_a_kernel_without_code_has_modules_files_and_no_devices() -> None:
     with pytest.raises(KernelError) as refused:
         bare.remove_device("x.0")
     assert refused.value.reason is Reason.DEVICE_NOT_FOUND
+    with pytest.raises(KernelError, match="no driver has interrupt 1") as refused:
+        bare.raise_interrupt(1)
+    assert refused.value.reason is Reason.DEVICE_NOT_FOUND
 
 
 def test_a_real_kernels_devices_are_not_ours() -> None:
     assert isinstance(kernel(), Emulation)
     unused: Any = None
     devices = Devices(LinuxKernel(), unused, unused)
-    for call in (lambda: devices.add("platform:x", USUAL), devices.all, lambda: devices.files("/")):
+    for call in (
+        lambda: devices.add("platform:x", USUAL),
+        lambda: devices.interrupt(1, USUAL),
+        devices.all,
+        lambda: devices.files("/"),
+    ):
         with pytest.raises(KernelError, match="only an emulated kernel") as refused:
             call()
         assert refused.value.errno == errno.EOPNOTSUPP

@@ -86,6 +86,9 @@ class Cpu(Protocol):
     def unplug(self, name: str) -> None:
         """Have a device's driver let go of it, and take it away; raises Refusal."""
 
+    def interrupt(self, number: int) -> tuple[str, ...]:
+        """Have an interrupt come; return the modules that have it."""
+
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""
 
@@ -152,6 +155,10 @@ class IdleCpu:
         """Refuse: there is no device."""
         why = f"there is no device {name[:64]!r}"
         raise Refusal(Reason.DEVICE_NOT_FOUND, errno.ENODEV, why, detail=name[:64])
+
+    def interrupt(self, _number: int) -> tuple[str, ...]:
+        """Nobody has any."""
+        return ()
 
     def devices(self) -> tuple[Device, ...]:
         """Return none."""

@@ -16,6 +16,7 @@ from kmodd.kernel.emulated.abi.structures import MODULE, MissingFieldError
 from kmodd.kernel.emulated.execution.placement import Placer
 from kmodd.kernel.emulated.execution.user_files import UserFiles
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
+from kmodd.kernel.emulated.functions.interrupts import owners, raise_interrupt
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
 from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.hardware.memory import BadAddress, has_room
@@ -257,6 +258,14 @@ class Processor:
             unplug(machine, name)
             self._enter_phase("", "running")
             machine.tasks.settle()
+
+    def interrupt(self, number: int) -> tuple[str, ...]:
+        """Have an interrupt come; return the modules that have it."""
+        with self._outside(f"interrupt {number}") as machine:
+            modules = owners(machine, number)
+            raise_interrupt(machine, number)
+            machine.tasks.settle()
+            return modules
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices, the oldest first."""

@@ -79,6 +79,16 @@ def _of(machine: Machine, number: int) -> list[Action]:
     return [each for each in _actions(machine).values() if each.number == number]
 
 
+def owners(machine: Machine, number: int) -> tuple[str, ...]:
+    """Return the modules that have an interrupt, the first that asked for it first."""
+    found = (
+        machine.ledger.find(_KIND, made)
+        for made, action in _actions(machine).items()
+        if action.number == number
+    )
+    return tuple(entry.module for entry in found if entry is not None)
+
+
 def raise_interrupt(machine: Machine, number: int) -> bool:
     """Have an interrupt come; tell whether anybody has it.
 

@@ -165,6 +165,7 @@ class KernelServer:
             "plug": self._plug,
             "unplug": self._unplug,
             "devices": self._devices,
+            "raise": self._raise,
             "files": self._files,
             "attempt": self._attempt,
             "lines": self._lines,
@@ -279,6 +280,9 @@ class KernelServer:
 
     def _devices(self, kernel: EmulatedKernel, _message: Message) -> list[Any]:
         return [pack_device(each) for each in kernel.devices()[:DEVICES_MAX]]
+
+    def _raise(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
+        return [*kernel.raise_interrupt(message["number"])]
 
     def _files(self, kernel: EmulatedKernel, message: Message) -> list[Any]:
         return [pack_file(each) for each in kernel.files(message["path"])]

@@ -55,6 +55,7 @@ from kmodd.kernel.emulated.process.messages import (
     unpack_files,
     unpack_nothing,
     unpack_report,
+    unpack_texts,
     unpack_undone,
 )
 from kmodd.kernel.emulated.process.remote_file import RemoteFile
@@ -208,6 +209,11 @@ class IsolatedKernel:
     def remove_device(self, name: str) -> None:
         """Unplug a device."""
         self.ask({"do": "unplug", "name": name}, unpack_nothing)
+
+    def raise_interrupt(self, number: int) -> tuple[str, ...]:
+        """Have an interrupt come; return the modules that have it."""
+        modules: tuple[str, ...] = self.ask({"do": "raise", "number": number}, unpack_texts)
+        return modules
 
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of /dev, /proc or /sys."""

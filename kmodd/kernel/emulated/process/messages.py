@@ -333,6 +333,11 @@ def unpack_nothing(value: object) -> None:
         raise ProtocolError(f"{str(value)[:40]!r} where nothing was due")
 
 
+def unpack_texts(value: object) -> tuple[str, ...]:
+    """Return the texts that the kernel told."""
+    return each(text, value)
+
+
 def text(value: object) -> str:
     """Return ``value`` if it is a text of bearable length."""
     if not isinstance(value, str) or len(value) > TEXT_MAX:

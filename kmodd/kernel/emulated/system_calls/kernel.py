@@ -197,6 +197,14 @@ class EmulatedKernel:
         """Unplug a device."""
         self._outside(lambda: self._cpu.unplug(name))
 
+    def raise_interrupt(self, number: int) -> tuple[str, ...]:
+        """Have an interrupt come; return the modules that have it."""
+        modules = self._outside(lambda: self._cpu.interrupt(number))
+        if not modules:
+            why = f"no driver has interrupt {number}"
+            raise Refusal(Reason.DEVICE_NOT_FOUND, errno.ENODEV, why, detail=str(number))
+        return modules
+
     def files(self, path: str) -> tuple[KernelFile, ...]:
         """Return what is in a directory of /dev, /proc or /sys."""
         return self._outside(lambda: look_up((*self._cpu.files(), *self._module_files()), path))
