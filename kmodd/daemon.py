@@ -16,7 +16,7 @@ from kmodd.access import rules
 from kmodd.access.caller import Role
 from kmodd.access.grants import Grants
 from kmodd.config.modules_load import MODULES_LOAD
-from kmodd.database import ModuleRecord
+from kmodd.database import Database, ModuleRecord
 from kmodd.database.releases import newest_release
 from kmodd.desired.condition import MachineFacts
 from kmodd.errors import KmoddError, Reason, TreeError
@@ -54,6 +54,7 @@ from kmodd.trees import Trees, modules_directory
 from kmodd.trees.watcher import watching
 
 FIXED = (
+    *("kernel_image", "vm_accel", "vm_memory", "vm_processors"),
     *("kernel", "root", "release", "state", "runtime", "publish", "watch", "modprobe_config"),
     *("limits", "timing", "load_at_start", "audit_file", "front", "hotplug", "publish_deny"),
     *("seal_after", "desired_state", "metrics_file"),
@@ -65,6 +66,9 @@ START_PATIENCE = 30.0
 
 CLOSING = 5.0
 """Seconds of those that a stop may take which are left for all but the mutations."""
+
+GUESTS = "guests"
+"""The name of the directory where guests are kept that have just booted."""
 
 WISHES = "wishes.json"
 """The name of the file that says what was done by hand to modules that are wished."""
@@ -304,8 +308,7 @@ def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> 
 
 
 def _kernel_words(kernel: Kernel) -> str:
-    whose = "this machine's own kernel" if kernel.traits.is_real else "the emulated kernel"
-    return f"{whose}, {kernel.release}"
+    return f"{KERNELS[kernel.kind].words}, {kernel.release}"
 
 
 def _tell_kernel(settings: Settings, kernel: Kernel) -> None:
@@ -316,7 +319,7 @@ def _tell_kernel(settings: Settings, kernel: Kernel) -> None:
         log.info("modules' code is not run: %s", kernel.why_not_run)
     system = [each.path for each in settings.sockets if each.path.is_relative_to(SYSTEM_RUNTIME)]
     if system and not kernel.traits.is_real:
-        log.warning("%s is the system's socket, but this kernel is emulated", system[0])
+        log.warning("%s is the system's socket, but this kernel is not the machine's", system[0])
 
 
 def _own_socket(settings: Settings) -> Path:
@@ -405,6 +408,10 @@ def _kernel_options(settings: Settings, trees: Trees, images: Path | None) -> Ke
         generation = trees.in_force()
         return generation.database.modules if generation else {}
 
+    def database() -> Database | None:
+        generation = trees.in_force()
+        return generation.database if generation else None
+
     def modules() -> Mapping[str, ModuleRecord]:
         generation = trees.in_force()
         if generation is not None and generation.is_provisional:
@@ -421,6 +428,12 @@ def _kernel_options(settings: Settings, trees: Trees, images: Path | None) -> Ke
         images=ImageStore(images) if images else None,
         command_line=settings.kernel_command_line,
         run_code=settings.run_code,
+        database=database,
+        image=settings.kernel_image,
+        acceleration=settings.vm_accel,
+        memory=settings.vm_memory,
+        processors=settings.vm_processors,
+        states=images / GUESTS if images else None,
     )
 
 

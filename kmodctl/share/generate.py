@@ -35,6 +35,7 @@ PAGES = (
     "kmodd-api (7)",
     "kmodd-emulated (7)",
     "kmodd-fleet (7)",
+    "kmodd-vm (7)",
     "kmodd-service (7)",
     "kmodd-state (7)",
     "kmodd (8)",

@@ -294,7 +294,7 @@ class Kernel(Protocol):
     """
 
     kind: str
-    """``emulated`` or ``linux``."""
+    """``emulated``, ``vm`` or ``linux``."""
 
     traits: KernelTraits
     """In what it differs from other kernels."""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kmodd.errors import Reason, RequestError
+from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.kernel.base import DAEMONS_OWN, MACHINES_OWN, Kernel, KernelTraits
 from kmodd.kernel.trials import Trials
 from kmodd.records import record
 
 if TYPE_CHECKING:
+    from kmodd.kernel.vm.boot import ReleaseTree
     from kmodd.kernelimage.kept import ImageKeeper
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,11 @@ class KernelOptions:
     ``listed`` those of which little but the path may be known as yet, and ``images`` keeps what its
     image says. It is booted with ``command_line``; with ``run_code`` it runs modules' own code,
     where the emulator's library is installed.
+
+    A guest is of the kernel in ``image``, or the root's, and knows the modules that its port needs
+    by ``database``, which gives None while there is none. It has ``acceleration`` ("auto", "kvm",
+    "tcg"), ``memory`` MiB and ``processors``, 0 for as many as there are; it is kept in ``states``
+    when it has just booted.
     """
 
     release: str
@@ -37,17 +43,25 @@ class KernelOptions:
     images: "ImageKeeper | None" = None
     command_line: str = ""
     run_code: bool = True
+    database: Callable[[], "ReleaseTree | None"] = lambda: None
+    image: Path | None = None
+    acceleration: str = "auto"
+    memory: int = 512
+    processors: int = 0
+    states: Path | None = None
 
 
 @record(kw_only=True)
 class KernelKind:
     """A kind of kernel, and what trees must know of it, which are read before it is opened.
 
+    ``words`` say which kernel it is.
     ``release`` gives the release that it has whatever the trees say, "" for one that is of a
     tree's. ``command_line`` gives what it is started with where somebody wants it to be its
     argument; it raises RequestError where that is not for anybody to say.
     """
 
+    words: str
     traits: KernelTraits
     release: Callable[[], str]
     command_line: Callable[[str], str]
@@ -100,10 +114,38 @@ def open_trials(kernel: Kernel, options: KernelOptions) -> Trials:
     )
 
 
-def _linux(options: KernelOptions) -> Kernel:
+def _vm(options: KernelOptions) -> Kernel:
+    _check_code_runs(options)
+    from kmodd.kernel.vm import Booter, BootOptions, VmKernel
+
+    tree = options.database()
+    if tree is None:
+        why = f"{options.trees} has no modules of {options.release}, and nothing to boot"
+        raise TreeError(Reason.TREE_NOT_FOUND, why)
+    booter = Booter(
+        BootOptions(
+            root=options.root,
+            release=options.release,
+            tree=tree,
+            image=options.image,
+            command_line=options.command_line,
+            acceleration=options.acceleration,
+            memory=options.memory,
+            processors=options.processors,
+            states=options.states,
+        )
+    )
+    return VmKernel(options.release, booter.boot)
+
+
+def _check_code_runs(options: KernelOptions) -> None:
     if not options.run_code:
-        why = "the running kernel runs its modules' code; only an emulated one can do without"
+        why = "a real kernel runs its modules' code; only an emulated one can do without"
         raise RequestError(Reason.INVALID_REQUEST, why)
+
+
+def _linux(options: KernelOptions) -> Kernel:
+    _check_code_runs(options)
     from kmodd.kernel.linux import LinuxKernel
 
     kernel = LinuxKernel()
@@ -123,12 +165,21 @@ def _running_command_line(wanted: str) -> str:
 
 KERNELS: Mapping[str, KernelKind] = {
     "emulated": KernelKind(
+        words="the emulated kernel",
         traits=DAEMONS_OWN,
         release=lambda: "",
         command_line=lambda wanted: wanted,
         open=_emulated,
     ),
+    "vm": KernelKind(
+        words="the kernel in a virtual machine",
+        traits=DAEMONS_OWN,
+        release=lambda: "",
+        command_line=lambda wanted: wanted,
+        open=_vm,
+    ),
     "linux": KernelKind(
+        words="this machine's own kernel",
         traits=MACHINES_OWN,
         release=lambda: os.uname().release,
         command_line=_running_command_line,

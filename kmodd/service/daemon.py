@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
     from kmodd.service.metrics import Metrics
 
-_KINDS = {"emulated": pb.KERNEL_KIND_EMULATED, "linux": pb.KERNEL_KIND_LINUX}
+_KINDS = {
+    "emulated": pb.KERNEL_KIND_EMULATED,
+    "linux": pb.KERNEL_KIND_LINUX,
+    "vm": pb.KERNEL_KIND_VM,
+}
 
 _ROLES = {
     Role.NONE: pb.ROLE_NONE,

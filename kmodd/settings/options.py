@@ -5,10 +5,17 @@ What an option sets is the setting of its ``dest``.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from kmodd.kernel.opening import KERNELS
-from kmodd.settings.values import Limits, check_command_line
+from kmodd.settings.values import (
+    VM_MEMORY,
+    VM_PROCESSORS,
+    Limits,
+    Settings,
+    check_command_line,
+)
 
 
 def add_kernel(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +23,8 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel",
         choices=tuple(KERNELS),
-        help="the kernel that modules are loaded into: one of kmodd's own, or the one that this "
-        "machine runs (default: emulated)",
+        help="the kernel that modules are loaded into: one of kmodd's own, the root's in a virtual "
+        "machine, or the one that this machine runs (default: emulated)",
     )
     parser.add_argument(
         "--root",
@@ -36,8 +43,8 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
         "--kernel-command-line",
         metavar="TEXT",
         type=_command_line,
-        help="what the emulated kernel is booted with: module_blacklist=, module.sig_enforce, "
-        "MODULE.PARAMETER=VALUE, modprobe.blacklist=",
+        help="what an emulated kernel, or one in a virtual machine, is booted with: "
+        "module_blacklist=, module.sig_enforce, MODULE.PARAMETER=VALUE, modprobe.blacklist=",
     )
     parser.add_argument(
         "--no-code",
@@ -45,6 +52,36 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const=False,
         help="have the emulated kernel load modules without running their own code",
+    )
+    _add_machine(parser)
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a virtual machine is like."""
+    parser.add_argument(
+        "--kernel-image",
+        metavar="FILE",
+        type=_file,
+        help="the image of the kernel in the virtual machine (default: DIR/boot/vmlinuz-VERSION, "
+        "or vmlinuz beside the modules)",
+    )
+    parser.add_argument(
+        "--vm-accel",
+        choices=("auto", "kvm", "tcg"),
+        help="who runs the virtual machine's code: the processor, or QEMU, which emulates one "
+        "(default: auto, the processor where a guest answers within 3 s)",
+    )
+    parser.add_argument(
+        "--vm-memory",
+        metavar="MIB",
+        type=_number_of(VM_MEMORY),
+        help=f"its memory (default: {Settings().vm_memory})",
+    )
+    parser.add_argument(
+        "--vm-processors",
+        metavar="COUNT",
+        type=_number_of(VM_PROCESSORS),
+        help="its processors (default: as many as kmodd may use, 8 at most)",
     )
 
 
@@ -122,6 +159,23 @@ def _command_line(text: str) -> str:
         return check_command_line(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _number_of(bounds: range) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) not in bounds:
+            why = f"{text} is no number from {bounds[0]} to {bounds[-1]}"
+            raise argparse.ArgumentTypeError(why)
+        return int(text)
+
+    return number
+
+
+def _file(text: str) -> Path:
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is not a file")
+    return path
 
 
 def _directory(text: str) -> Path:

@@ -27,6 +27,8 @@ from kmodd.kernel.opening import KERNELS
 from kmodd.names import normalise_alias
 from kmodd.settings.values import (
     LOG_LEVELS,
+    VM_MEMORY,
+    VM_PROCESSORS,
     Limits,
     Settings,
     SocketSettings,
@@ -435,6 +437,15 @@ def _positive(kind: type) -> Check:
     return check
 
 
+def _whole(bounds: range) -> Check:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value not in bounds:
+            raise ValueError(f"is a whole number from {bounds[0]} to {bounds[-1]}")
+        return value
+
+    return check
+
+
 def _numbers(settings: Limits | Timing) -> Table:
     """Return the table of one of the dataclasses that hold nothing but numbers."""
     table: Table = {}
@@ -463,8 +474,8 @@ _LISTS_OF_ONE: Table = {
 SETTINGS: Table = {
     "kernel": Value(
         _choice(*KERNELS),
-        "the kernel that modules are loaded into: one of kmodd's own, which is the default, or "
-        "the one that this machine runs",
+        "the kernel that modules are loaded into: emulated, one of kmodd's own, which is the "
+        "default; vm, the root's own in a virtual machine; linux, the one that this machine runs",
     ),
     "root": Value(_path, "a system root: module trees are in lib/modules below it (default: /)"),
     "release": Value(
@@ -473,12 +484,31 @@ SETTINGS: Table = {
     ),
     "kernel_command_line": Value(
         lambda value: check_command_line(_string(value)),
-        "what the emulated kernel is booted with, such as module_blacklist=NAME",
+        "what an emulated kernel, or one in a virtual machine, is booted with, such as "
+        "module_blacklist=NAME",
     ),
     "run_code": Value(
         _boolean,
         "whether the emulated kernel runs modules' own code: where it does not, each init counts "
         "as a success (default: true, where kmodd's extra 'emulator' is installed)",
+    ),
+    "kernel_image": Value(
+        _path,
+        "the image of the kernel in the virtual machine (default: boot/vmlinuz-RELEASE below the "
+        "root, or vmlinuz beside the modules)",
+    ),
+    "vm_accel": Value(
+        _choice("auto", "kvm", "tcg"),
+        "who runs the virtual machine's code: kvm, the processor; tcg, QEMU, which emulates one; "
+        "auto, the processor where a guest answers within 3 s (default: auto)",
+    ),
+    "vm_memory": Value(
+        _whole(VM_MEMORY), f"MiB of the virtual machine's memory (default: {Settings().vm_memory})"
+    ),
+    "vm_processors": Value(
+        _whole(VM_PROCESSORS),
+        "how many processors the virtual machine has (default: as many as kmodd may use, 8 at "
+        "most)",
     ),
     "state": Value(_path, "the directory where what was read of trees and kernels' images is kept"),
     "runtime": Value(

@@ -26,6 +26,12 @@ def _number(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
 
 
+VM_MEMORY = range(128, (1 << 20) + 1)
+"""MiB that a virtual machine may have."""
+
+VM_PROCESSORS = range(1, 257)
+"""Processors that it may have."""
+
 COMMAND_LINE_MAX = 4096
 """Bytes of the longest kernel command line; Linux itself takes 2048 on x86-64."""
 
@@ -134,8 +140,10 @@ class Settings:
     ``release`` is empty where the kernel decides it. ``publish`` is False where databases are
     only held in memory, ``watch`` where they are only rebuilt when somebody asks. ``state`` is a
     directory for what the next start can use, ``runtime`` one for what it can use until the machine
-    reboots. ``kernel_command_line`` is the emulated kernel's; with ``run_code`` it runs modules'
-    own code, where the emulator's library is installed.
+    reboots. ``kernel_command_line`` is for a kernel that is not the machine's; with ``run_code`` an
+    emulated one runs modules' own code, where the emulator's library is installed. A guest boots
+    ``kernel_image`` in place of the root's, with ``vm_accel`` (auto, kvm or tcg), ``vm_memory`` MiB
+    and ``vm_processors``, 0 for as many as there are.
 
     ``modprobe_config`` are directories and files to read in place of the root's modprobe.d, where
     there are any. ``run_commands`` allows the commands in there to be run. ``deny`` are patterns
@@ -157,6 +165,10 @@ class Settings:
     release: str = ""
     kernel_command_line: str = ""
     run_code: bool = True
+    kernel_image: Path | None = None
+    vm_accel: str = "auto"
+    vm_memory: int = 512
+    vm_processors: int = 0
     state: Path | None = None
     runtime: Path | None = None
     sockets: tuple[SocketSettings, ...] = (SocketSettings(path=ADMIN_SOCKET),)

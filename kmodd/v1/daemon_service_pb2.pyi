@@ -38,6 +38,7 @@ class KernelKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KERNEL_KIND_UNSPECIFIED: _ClassVar[KernelKind]
     KERNEL_KIND_EMULATED: _ClassVar[KernelKind]
     KERNEL_KIND_LINUX: _ClassVar[KernelKind]
+    KERNEL_KIND_VM: _ClassVar[KernelKind]
 
 class MetricKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -48,6 +49,7 @@ class MetricKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 KERNEL_KIND_UNSPECIFIED: KernelKind
 KERNEL_KIND_EMULATED: KernelKind
 KERNEL_KIND_LINUX: KernelKind
+KERNEL_KIND_VM: KernelKind
 METRIC_KIND_UNSPECIFIED: MetricKind
 METRIC_KIND_COUNTER: MetricKind
 METRIC_KIND_GAUGE: MetricKind

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import kmodd
-from kmodd.errors import Reason, RequestError
+from kmodd.errors import Reason, RequestError, TreeError
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel
+from kmodd.records import replace
 from tests.support.daemon import running_daemon
 
 PACKAGE = Path(kmodd.__file__).parent
@@ -56,7 +57,15 @@ def test_a_kernel_that_is_none_is_refused(tmp_path: Path) -> None:
     assert refused.value.reason is Reason.INVALID_REQUEST
 
 
-@pytest.mark.parametrize("name", KERNELS)
+def test_one_in_a_virtual_machine_is_of_a_tree_and_runs_its_modules_code(tmp_path: Path) -> None:
+    options = KernelOptions(release="6.1.0", root=tmp_path, trees=tmp_path, modules=dict)
+    with pytest.raises(TreeError, match=r"no modules of 6\.1\.0, and nothing to boot"):
+        open_kernel("vm", options)
+    with pytest.raises(RequestError, match="a real kernel runs its modules' code"):
+        open_kernel("vm", replace(options, run_code=False))
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "vm"])
 def test_a_kernel_has_the_traits_that_are_told_before_it_is_opened(
     name: str, tmp_path: Path
 ) -> None:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual machines as the daemon has them, of Debian's kernels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kmodd.kernel.vm import Booter, BootOptions
+from kmodd.kernel.vm import Booter, BootOptions, VmKernel
 from tests.realkernel.machine import QEMU_NEEDED, database_of
 from tests.support.debian import DebianTree
 from tests.support.require import require
@@ -28,3 +30,16 @@ def booter(debian: DebianTree, states: Path | None, *, command_line: str = "") -
             states=states,
         )
     )
+
+
+@contextmanager
+def guest_kernel(
+    debian: DebianTree, states: Path, *, call_seconds: float, command_line: str = ""
+) -> Iterator[VmKernel]:
+    """Run Debian's kernel in a guest whose calls may take so long."""
+    one = booter(debian, states, command_line=command_line)
+    kernel = VmKernel(debian.release, one.boot, call_seconds=call_seconds)
+    try:
+        yield kernel
+    finally:
+        kernel.close()

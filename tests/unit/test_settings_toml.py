@@ -17,6 +17,10 @@ root = "/srv/root"
 release = "6.1.0"
 kernel_command_line = "module_blacklist=floppy"
 run_code = false
+kernel_image = "/srv/vmlinuz"
+vm_accel = "tcg"
+vm_memory = 1024
+vm_processors = 2
 state = "/srv/state"
 runtime = "/run/srv"
 publish = false
@@ -82,6 +86,10 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         release="6.1.0",
         kernel_command_line="module_blacklist=floppy",
         run_code=False,
+        kernel_image=Path("/srv/vmlinuz"),
+        vm_accel="tcg",
+        vm_memory=1024,
+        vm_processors=2,
         state=Path("/srv/state"),
         runtime=Path("/run/srv"),
         publish=False,
@@ -142,11 +150,14 @@ def test_a_build_is_denied_by_its_id_alone(tmp_path: Path, spelling: str) -> Non
     ("text", "said"),
     [
         ("\nkernal = 'linux'\n", "2: kernal is not a setting"),
-        ("kernel = 'solaris'\n", "1: kernel is one of emulated, linux, not 'solaris'"),
-        ("kernel = 3\n", "1: kernel is one of emulated, linux, not 3"),
+        ("kernel = 'solaris'\n", "1: kernel is one of emulated, vm, linux, not 'solaris'"),
+        ("kernel = 3\n", "1: kernel is one of emulated, vm, linux, not 3"),
         ("publish = 1\n", "1: publish is true or false"),
         ("root = 'a/b'\n", "1: root is an absolute path, not 'a/b'"),
         ("root = 7\n", "1: root is a string"),
+        ('vm_accel = "hax"\n', "1: vm_accel is one of auto, kvm, tcg, not 'hax'"),
+        ("vm_memory = 64\n", "1: vm_memory is a whole number from 128 to 1048576"),
+        ("vm_processors = true\n", "1: vm_processors is a whole number from 1 to 256"),
         ('kernel_command_line = "a\\nb"\n', "1: kernel_command_line is one line of at most 4096"),
         ("modprobe_config = '/a'\n", "1: modprobe_config is a list"),
         ("# streams\n[limits]\n# x\nstreams = 0\n", "4: limits.streams is a positive whole number"),

@@ -7,5 +7,6 @@ what it is spoken to by, and ``guest_system`` what LinuxKernel asks, which ``ker
 """
 
 from kmodd.kernel.vm.boot import Booter, BootOptions
+from kmodd.kernel.vm.kernel import VmKernel
 
-__all__ = ["BootOptions", "Booter"]
+__all__ = ["BootOptions", "Booter", "VmKernel"]
