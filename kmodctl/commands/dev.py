@@ -50,6 +50,13 @@ def configure(parser: Parser) -> None:
         metavar="KERNEL",
         help="run a kernel of this kind, as 'kmodd run' has them, whatever daemon there is",
     )
+    add(
+        "--root",
+        metavar="DIR",
+        default="",
+        help="the system root that such a kernel is of, for one in a virtual machine (default:"
+        " this machine's, or the headers alone)",
+    )
     add("-c", "--check", action="store_true", help="check each module, as 'kmodctl check' does")
     add("-1", "--once", action="store_true", help="build, put in and take out once, and end")
     add("-v", "--verbose", action="store_true", help="say how long each step took")
@@ -73,10 +80,10 @@ def run_private(options: CommandOptions, output: Output) -> int:
 def _develop(options: CommandOptions, told: "Told") -> None:
     from contextlib import ExitStack
 
-    from kmodctl.dev.private import PrivateKernel
     from kmodctl.dev.session import Session, Wishes
     from kmodctl.dev.signals import EndingSignals
     from kmodctl.dev.sources import SourceWatch, snapshot
+    from kmodctl.private_kernel import PrivateKernel
 
     directory = os.path.abspath(options.directory)
     snapshot(directory)
@@ -93,7 +100,9 @@ def _develop(options: CommandOptions, told: "Told") -> None:
         if path:
             session = Session(directory, headers, wishes, told, lambda: path)
         else:
-            kernel = PrivateKernel(options.kernel or "emulated", headers)
+            kernel = PrivateKernel(
+                options.kernel or "emulated", headers.release, options.root, headers.directory
+            )
             session = Session(directory, headers, wishes, told, lambda: kernel.socket)
             stack.enter_context(kernel)
         session.run(signals, stack.enter_context(SourceWatch(directory)))

@@ -91,6 +91,27 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path, cache: dict[str, st
     assert ran.stderr.startswith(f"kmodd: there is no image of the kernel {tree.release}: ")
 
 
+def test_the_lesson_runs_on_the_real_kernel(
+    debian_tree: DebianTree, cache: dict[str, str], tmp_path: Path
+) -> None:
+    require("qemu-system-x86_64", QEMU_NEEDED)
+    python = (sys.executable, "-m", "kmodctl")
+    subprocess.run([*python, "new", "hello"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    options = ("--once", "--kernel", "vm", "--root", str(debian_tree.root))
+    ran = subprocess.run(
+        [*python, "dev", *options, "--build", str(headers()), "hello"],
+        cwd=tmp_path,
+        env=cache,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = re.findall(r"\] hello: (hello|goodbye)$", ran.stdout, re.MULTILINE)
+    assert said == ["hello", "goodbye"]
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The modules of tests/modules, for the kernel of the machine's suite."""
