@@ -10,6 +10,7 @@
     wish_file   a file of wishes with a selector
     survey      all that there is at one moment
     actions     what operators do
+    rollout     how a rollout goes on, which any process of an operator's sees to (conducting)
     agent       a node's agent: what it knows of etcd (following, kept_wishes, contact), decides
                 (deciding), has its daemon do (node_daemon), and says (telling, registration); the
                 places that it takes in rollouts (places), and how long it waits (pausing)

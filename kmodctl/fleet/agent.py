@@ -252,8 +252,9 @@ class Agent:
                 if now is None or _is_over(now, told):
                     await self._places.give(name)
                 elif told is not None and name not in self._waiting:
-                    failed = told.fate in (WishFate.FAILED, WishFate.DRIFTED)
-                    await self._places.mark(name, now.revision, failed=failed)
+                    has_failed = told.fate in (WishFate.FAILED, WishFate.DRIFTED)
+                    why = told.why or told.fate.value
+                    await self._places.mark(name, now.revision, why if has_failed else "")
             self.contact.found("places")
         except StoreError as error:
             self.contact.lost("places", str(error))

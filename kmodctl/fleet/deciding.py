@@ -97,6 +97,9 @@ def _wanted(
         return Wanted(name=name, revision=now, why=known.unreadable[name])
     desired, rollout = known.desired.get(name), known.rollouts.get(name)
     if rollout is not None and rollout.state is RolloutState.DONE:
+        # Both are written at once, and a watch may tell of one before the other.
+        if desired is None or desired.revision < rollout.candidate.revision:
+            desired = rollout.candidate
         rollout = None
     if rollout is not None and _has_candidate(rollout, node, now):
         return _of_candidate(rollout, desired, facts)

@@ -93,7 +93,7 @@ def encode_rollout(rollout: Rollout) -> bytes:
 
 def encode_place(place: RolloutPlace) -> bytes:
     """Return the value of a place."""
-    return _encoded({"node": place.node, "revision": place.revision, "failed": place.failed})
+    return _encoded({"node": place.node, "revision": place.revision, "why": place.why[:MAX_WHY]})
 
 
 def encode_status(status: NodeStatus) -> bytes:
@@ -148,7 +148,7 @@ def decode_place(entry: StoredEntry) -> RolloutPlace:
         lambda _, found: RolloutPlace(
             node=found.matching("node", NODE),
             revision=found.number("revision", _REVISIONS),
-            failed=found.boolean("failed"),
+            why=found.text("why"),
         ),
     )
 
@@ -186,13 +186,6 @@ class _Object:
         value = self._members.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool) or not first <= value < end:
             raise ValueError(f"{self._where}{name} is no number from {first} to {end - 1}")
-        return value
-
-    def boolean(self, name: str) -> bool:
-        """Return true or false, which is the default."""
-        value = self._members.get(name, False)
-        if not isinstance(value, bool):
-            raise ValueError(f"{self._where}{name} is neither true nor false")
         return value
 
     def word(self, name: str, words: type[Word]) -> Word:

@@ -102,6 +102,9 @@ class FollowedWishes:
         entries = dict(self.kept.entries)
         orphans = self.kept.orphans
         for change in changes:
+            known = entries.get(change.key)
+            if known is not None and known.changed > change.revision:
+                continue
             self._revision = max(self._revision, change.revision)
             if change.entry is not None:
                 entries[change.key] = change.entry

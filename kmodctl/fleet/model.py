@@ -236,8 +236,16 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutPlace:
-    """Who has a place: the ``node`` that is on its way to ``revision``, or has ``failed`` there."""
+    """Who has a place: the ``node`` that is on its way to ``revision``, or has failed there.
+
+    ``why`` tells why that is; it is empty while it may still arrive.
+    """
 
     node: str
     revision: int
-    failed: bool = False
+    why: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node has failed."""
+        return bool(self.why)

@@ -11,7 +11,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from kmodctl.fleet.encoding import UnreadableError, decode_place, encode_place
+from kmodctl.fleet.encoding import MAX_WHY, UnreadableError, decode_place, encode_place
 from kmodctl.fleet.model import Keys, Rollout, RolloutPlace
 from kmodctl.fleet.store import Changed, Delete, LeaseGoneError, Put, Store, StoredEntry
 
@@ -56,7 +56,7 @@ class NodePlaces:
         """Take a place, unless there is one; return "", or why there is none. Raises StoreError."""
         name = rollout.name
         if name in self._held:
-            await self.mark(name, rollout.candidate.revision, failed=False)
+            await self.mark(name, rollout.candidate.revision)
             return ""
         entries = (await self._store.list(self._keys.places(name))).entries
         taken = {entry.key: _place_of(entry) for entry in entries}
@@ -92,10 +92,10 @@ class NodePlaces:
         self._held[name] = _Held(key, done.revision, self._lease, place)
         return ""
 
-    async def mark(self, name: str, revision: int, *, failed: bool) -> None:
-        """Say in the place whether this node has failed. Raises StoreError."""
+    async def mark(self, name: str, revision: int, why: str = "") -> None:
+        """Say in the place why this node has failed, "" while it has not. Raises StoreError."""
         held = self._held.get(name)
-        place = RolloutPlace(node=self._node, revision=revision, failed=failed)
+        place = RolloutPlace(node=self._node, revision=revision, why=why[:MAX_WHY])
         if held is None or held.place == place:
             return
         put = Put(held.key, encode_place(place), held.lease)

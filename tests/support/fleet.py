@@ -4,6 +4,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,15 @@ class FleetNode:
 def running_nodes(trees: Sequence[ModuleTree]) -> Iterator[list[FleetNode]]:
     """Have a daemon run on each of ``trees`` while the block does; every second is in rack b."""
     with ExitStack() as stack:
-        nodes = []
-        for number, tree in enumerate(trees):
+
+        def start(number: int) -> FleetNode:
             settings = SETTINGS.format(rack="ab"[number % 2] + str(number))
-            daemon = stack.enter_context(running_daemon(tree.root, settings=settings))
-            nodes.append(FleetNode(f"node-{number}", tree, daemon))
+            running = running_daemon(trees[number].root, settings=settings)
+            daemon = stack.enter_context(running)
+            return FleetNode(f"node-{number}", trees[number], daemon)
+
+        with ThreadPoolExecutor(4) as starters:
+            nodes = list(starters.map(start, range(len(trees))))
         yield nodes
 
 

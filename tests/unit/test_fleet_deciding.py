@@ -76,9 +76,13 @@ def test_a_node_takes_what_is_rolled_out_at_its_turn_and_keeps_it_till_that_is_u
 
 def test_a_rollout_that_is_done_has_no_say() -> None:
     done = replace(ROLLOUT, state=RolloutState.DONE)
+    later = replace(OLD, revision=10)
+    assert wanted(later, done, 9) == Wanted(name="a", document="# old\n", revision=10)
     promoted = replace(NEW, selector=ELSEWHERE)
     assert wanted(NEW, done, 5) == Wanted(name="a", document="# new\n", revision=9)
     assert wanted(promoted, done, 9) == Wanted(name="a")
+    for before in (OLD, None):  # and the watch has not told yet of desired/a
+        assert wanted(before, done, 9).revision == 9
 
 
 def test_where_what_is_rolled_out_is_not_meant_the_old_goes_at_the_nodes_turn() -> None:

@@ -72,7 +72,7 @@ def test_wishes_have_the_revision_in_which_they_were_first_written() -> None:
 
 def test_a_rollout_and_a_place_are_read_as_they_were_written() -> None:
     assert decode_rollout(entry(KEYS.rollout("50-gpu"), encode_rollout(ROLLOUT))) == ROLLOUT
-    place = RolloutPlace(node="web-1", revision=7, failed=True)
+    place = RolloutPlace(node="web-1", revision=7, why="bad")
     assert decode_place(entry(KEYS.place("50-gpu", 2), encode_place(place))) == place
 
 

@@ -53,7 +53,8 @@ async def _remove(options: CommandOptions, fleet: Fleet, output: Output) -> int:
         raise NoSuchError(f"there are no wishes {name}")
     revision, nodes = 0, found.counts()[name].total()
     if not options.dry_run:
-        done = await fleet.etcd.transact(unchanged(found, fleet, name), [Delete(key)])
+        both = [Delete(key), Delete(fleet.keys.rollout(name))]  # by which nodes go, too
+        done = await fleet.etcd.transact(unchanged(found, fleet, name), both)
         if not done.succeeded:
             raise BusyError(f"somebody else has changed {name} meanwhile; try again")
         revision = done.revision
