@@ -3,6 +3,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from kmodctl.errors import KmodctlError
@@ -43,6 +44,7 @@ class Registration:
         self._news = asyncio.Event()
         self._lease = 0
         self._revision = 0
+        self._due = 0.0
         self._written = b""
         self._was_there = False
         self.taken = ""
@@ -70,6 +72,7 @@ class Registration:
             except TakenError as error:
                 self._settle(str(error))
                 self._lease = 0
+                self._set_due()
                 await self._rest()
                 continue
             self._contact.found("entry")
@@ -90,7 +93,7 @@ class Registration:
     async def _rest(self) -> None:
         """Wait until the lease is to be kept alive, or there is something to be written."""
         try:
-            async with asyncio.timeout(self._timing.lease / 3 * random.uniform(0.9, 1.1)):
+            async with asyncio.timeout(max(self._due - time.monotonic(), 0)):
                 await self._news.wait()
                 await asyncio.sleep(random.uniform(0, self._timing.jitter))
         except TimeoutError:
@@ -111,10 +114,16 @@ class Registration:
         value = encode_status(status)
         if not self._lease:
             await self._register(status, value)
-        elif value != self._written:
-            await self._write(status, value)
-        else:
+            return
+        if self._due <= time.monotonic():  # what is written does not have the lease live on
             await self._store.keep_alive(self._lease)
+            self._set_due()
+        if value != self._written:
+            await self._write(status, value)
+
+    def _set_due(self) -> None:
+        """Note when the lease is to be kept alive next, or the name to be asked for again."""
+        self._due = time.monotonic() + self._timing.lease / 3 * random.uniform(0.9, 1.1)
 
     async def _register(self, status: NodeStatus, value: bytes) -> None:
         lease = await self._store.grant(self._timing.lease)
@@ -124,6 +133,7 @@ class Registration:
             await self._give_up(lease)
             raise
         self._lease = lease
+        self._set_due()
 
     async def _give_up(self, lease: int) -> None:
         try:
