@@ -255,10 +255,10 @@ def _device(before: list[str], _given: "Given", _word: str, names: "Names") -> "
 
 
 def _fleet(before: list[str], given: "Given", word: str, names: "Names") -> "Found":
-    from kmodctl.commands.fleet import ACTIONS, TAKES_FILE
+    from kmodctl.commands.fleet import ACTIONS, ROLLOUTS, TAKES_FILE
 
-    if not before:
-        return [(each, "") for each in ACTIONS]
+    if before in ([], ["rollout"]):
+        return [(each, "") for each in (ROLLOUTS if before else ACTIONS)]
     if before in TAKES_FILE:
         return [FILES]
     return names.known(word, given) if before[0] == "explain" and len(before) == 2 else []

@@ -6,10 +6,15 @@ sees to it that the daemon has it; kmodd-fleet(7) tells of all that. FILE is one
 (kmodd-state(7)) which may have a table [selector]: release, architecture and labels say for which
 nodes it is meant. Its wishes are called after it, or by --name.
 
-'apply FILE' has all these nodes have it at once, and 'apply --remove NAME' takes it away. 'diff
-FILE' tells what it would change, and for which nodes; 'diff' what is not as wished, node by node.
-'nodes [PATTERN...]' and 'status' show how nodes, wishes and rollouts fare, 'explain NODE MODULE'
-which wish counts there, and what the node says of it.
+'apply FILE' has all these nodes have it at once, and 'apply --remove NAME' takes it away. 'rollout
+start FILE' has them have it one after the other: in --stages of so many percent of the nodes, at
+most --places of them on their way or not as wished at a time, and no further one once more than
+--max-failures fail. It looks after that until it is over, and so does 'rollout watch NAME' from
+anywhere; 'rollout pause NAME', 'resume' and 'undo' do what they say.
+
+'diff FILE' tells what a file would change, and for which nodes; 'diff' what is not as wished, node
+by node. 'nodes [PATTERN...]' and 'status' show how nodes, wishes and rollouts fare, 'explain NODE
+MODULE' which wish counts there, and what the node says of it.
 
 How etcd is reached is in fleet.toml: --config, else $KMODD_FLEET, else ~/.config/kmodd/fleet.toml,
 else /etc/kmodd/fleet.toml, and the options that follow replace what it says.
@@ -21,13 +26,17 @@ from kmodctl.parser import CommandOptions, Parser
 ACTIONS = {
     "apply": (1, 1, "a FILE, or - for stdin"),
     "diff": (0, 1, "at most a FILE, or - for stdin"),
+    "rollout": (2, 2, "start FILE, or pause, resume, undo or watch and a NAME"),
     "nodes": (0, 100, "at most 100 patterns"),
     "status": (0, 0, "no other word"),
     "explain": (2, 2, "a NODE and a MODULE"),
 }
 """How many words each action takes, and which."""
 
-TAKES_FILE = (["apply"], ["diff"])
+ROLLOUTS = ("start", "pause", "resume", "undo", "watch")
+"""What can be done with a rollout."""
+
+TAKES_FILE = (["apply"], ["diff"], ["rollout", "start"])
 """The words behind which a file stands."""
 
 
@@ -53,6 +62,26 @@ def configure(parser: Parser) -> None:
     )
     add("-n", "--dry-run", action="store_true", help="apply: change nothing")
     add("--remove", action="store_true", help="apply: take the wishes away")
+    add(
+        "--stages",
+        metavar="PERCENT,...",
+        type=_stages,
+        help="rollout start: the stages, the last of which is 100 (default: 1,10,50,100)",
+    )
+    add(
+        "--places",
+        metavar="N",
+        type=_count,
+        help="rollout start, resume: nodes that may be on their way, or not as wished, at a time"
+        " (default: one more than may fail)",
+    )
+    add(
+        "--max-failures",
+        metavar="N",
+        type=_count,
+        help="rollout start, resume: nodes that may fail (default: 0)",
+    )
+    add("--detach", action="store_true", help="rollout: do not stay until it is over")
     add("action", choices=tuple(ACTIONS), metavar="ACTION", help="what to do")
     add("words", metavar="WORD", nargs="*", help="what the action takes")
 
@@ -60,7 +89,8 @@ def configure(parser: Parser) -> None:
 def check(options: CommandOptions, output: Output) -> bool:
     """Tell whether an action has the words that it takes."""
     least, most, words = ACTIONS[options.action]
-    if least <= len(options.words) <= most:
+    is_known = options.action != "rollout" or "".join(options.words[:1]) in ROLLOUTS
+    if least <= len(options.words) <= most and is_known:
         return True
     output.error(f"{options.action} takes {words}")
     return False
@@ -109,3 +139,16 @@ async def _run(options: CommandOptions, output: Output) -> int:
         return await action_named(options.action).run(options, Fleet(etcd, settings.keys), output)
     finally:
         await etcd.close()
+
+
+def _count(text: str) -> int:
+    """Return a number that is not below 0; raises ValueError."""
+    count = int(text)
+    if not 0 <= count <= 10_000:
+        raise ValueError(text)
+    return count
+
+
+def _stages(text: str) -> tuple[int, ...]:
+    """Return percentages; raises ValueError."""
+    return tuple(map(_count, text.split(",")))

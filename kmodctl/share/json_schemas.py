@@ -145,6 +145,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "fleet wishes",
         "fleet change",
         "fleet status",
+        "fleet rollout",
         "fleet explanation",
         ("fleet node", "fleet difference"),
     ),
@@ -163,7 +164,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "completion": ("completion",),
 }
 """The forms of each command's documents: a message, or in a tuple those that a list may have. For
-cat, dmesg, events, dev and ``state --watch`` a document is a line."""
+cat, dmesg, events, dev, ``state --watch`` and ``fleet rollout`` a document is a line."""
 
 
 def schemas() -> dict[str, str]:

@@ -248,6 +248,23 @@ def test_wishes_that_are_rolled_out_are_left_alone(operator: Operator) -> None:
     assert lines[-1].split(maxsplit=3)[:3] == ["vpn", "running", "10"]
 
 
+def test_a_rollout_that_makes_no_sense_is_refused(operator: Operator) -> None:
+    file = operator.file(FILE)
+    ran = operator.run("rollout", "start", file)
+    assert ran.errors == "kmodctl fleet: there is no node that vpn is meant for\n"
+    operator.node("one", rack="b1")
+    operator.run("apply", file)
+    assert "ERROR: vpn is as " in operator.run("rollout", "start", file).errors
+    other = operator.file(FILE.replace("kvm", "dummy"))
+    for stages in ("50,10,100", "0,100", "10,50"):
+        ran = operator.run("rollout", "start", "--stages", stages, other)
+        assert "ERROR: percentages are above 0, rise, and end with 100" in ran.errors
+    for deed in ("pause", "resume", "undo", "watch"):
+        ran = operator.run("rollout", deed, "vpn")
+        assert (ran.errors, ran.status) == ("kmodctl fleet: there is no rollout of vpn\n", 1)
+    assert operator.json("status")["rollouts"] == []
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_shown(operator: Operator) -> None:
     operator.run("apply", operator.file(FILE))
     keys = operator.keys
@@ -292,6 +309,9 @@ def test_applying_is_refused_where_another_writes_meanwhile(operator: Operator) 
         (["explain", "x"], "ERROR: explain takes a NODE and a MODULE"),
         (["status", "x"], "ERROR: status takes no other word"),
         (["aply", "x"], "ACTION: 'aply' is none of"),
+        (["rollout", "begin", "x"], "ERROR: rollout takes start FILE, or pause"),
+        (["rollout", "start", "--stages", "x", "f"], "--stages: invalid value 'x'"),
+        (["rollout", "start", "--places", "-1", "f"], "--places: invalid value '-1'"),
         (["--etcd", "nonsense", "status"], "'nonsense' is no endpoint"),
         (["--etcd", "http://127.0.0.1:1", "status"], "http://127.0.0.1:1: Connect"),
         (["--config", "/nowhere", "status"], "/nowhere: No such file"),
