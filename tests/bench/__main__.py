@@ -5,8 +5,8 @@ import argparse
 import importlib
 
 BENCHMARKS = (
-    *("boot", "calls", "change", "depmod", "drop-in", "growth", "idle", "initramfs", "kernels"),
-    *("listing", "modules", "plan", "storm"),
+    *("boot", "calls", "change", "depmod", "drop-in", "fleet", "growth", "idle", "initramfs"),
+    *("kernels", "listing", "modules", "plan", "storm"),
 )
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     length = "length of a storm, or of doing nothing (default: 60)"
     parser.add_argument("--seconds", type=int, default=60, help=length)
     options = parser.parse_args()
-    amount = options.seconds if options.name in ("idle", "storm") else options.repeat
+    amount = options.seconds if options.name in ("fleet", "idle", "storm") else options.repeat
     name = options.name.replace("-", "_")
     importlib.import_module(f"tests.bench.{name}").run(amount)
 
