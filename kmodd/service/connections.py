@@ -11,8 +11,9 @@ from collections import Counter
 
 import grpc
 
-from kmodd.access.caller import Caller
+from kmodd.access.caller import Caller, Role
 from kmodd.errors import AccessError, Reason
+from kmodd.service.precedence import Precedence
 from kmodd.service.socket_calls import ServedConnection, SocketCalls
 from kmodd.tallies import Tally
 
@@ -24,6 +25,8 @@ class Connections:
         self._life = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._known: dict[str, ServedConnection] = {}
+        self.precedence = Precedence()
+        """Of admins' calls among all that come by them."""
         self.taken = Tally()
         """How many there have been, by the role they began with."""
         self.refused = Tally()
@@ -36,6 +39,8 @@ class Connections:
         connection = ServedConnection(f"kmodd-{self._life}-{next(self._numbers)}", caller, calls)
         self._known[connection.peer] = connection
         self.taken.add(caller.role)
+        if caller.role is Role.ADMIN:
+            self.precedence.note()
         return connection
 
     def remove(self, connection: ServedConnection) -> None:

@@ -61,6 +61,7 @@ class FrontedCalls:
         self._methods = methods
         self._interceptor = interceptor
         self._threads = interceptor.threads
+        self._give_way = interceptor.precedence.give_way
         self._peer_of = peer_of
         self._ready = ready
         self._taken = taken
@@ -112,6 +113,7 @@ class FrontedCalls:
             if stream in self._calls or len(self._calls) >= bound:
                 raise WireError("a call that was not to come")
             self._calls[stream] = call
+        self._give_way()
         self._threads.submit(self._run, call)
 
     def _run(self, call: FrontedCall) -> None:

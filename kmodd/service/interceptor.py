@@ -38,6 +38,7 @@ class Interceptor(grpc.ServerInterceptor):
     def __init__(self, admission: Admission, most: int) -> None:
         """``most`` is how many calls may be under way at a server, whatever they come by."""
         self._admission = admission
+        self.precedence = admission.connections.precedence
         self.most = most + REFUSERS
         self.threads = CallThreads(self.most, "kmodd-call")
         self._handlers: dict[str, grpc.RpcMethodHandler | None] = {}
@@ -86,6 +87,9 @@ class Interceptor(grpc.ServerInterceptor):
             connection: ServedConnection | None = None
             try:
                 connection = self._admission.connections.of(context)
+                comes_first = connection.caller.role is Role.ADMIN
+                if comes_first:
+                    self.precedence.note()
                 call = connection.calls.begin(method, context, connection)
                 try:
                     request = _only(requests) if single else map(_understood, requests)
@@ -100,6 +104,8 @@ class Interceptor(grpc.ServerInterceptor):
                         return behavior(request, context)
                 finally:
                     call.waits()
+                    if comes_first:
+                        self.precedence.note()
             except Exception as error:
                 self._end(error, method, context, connection)
                 raise
