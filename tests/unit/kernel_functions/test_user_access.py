@@ -71,6 +71,23 @@ def test_a_users_buffers_are_apart(machine: Machine) -> None:
         assert run(machine, "_copy_to_user", one + 4090, ROOM, 16) == 10
 
 
+def test_an_iterator_goes_through_a_users_buffer(machine: Machine) -> None:
+    buffer = bytearray(b"abcdef")
+    with machine.users.lending(buffer) as user:
+        machine.memory.put(ROOM, 6, 1)
+        machine.memory.put(ROOM + 16, 6)
+        machine.memory.put(ROOM + 24, user)
+        assert run(machine, "_copy_from_iter", ROOM + 64, 2, ROOM) == 2
+        assert machine.memory.read(ROOM + 64, 2) == b"ab"
+        run(machine, "iov_iter_advance", ROOM, 1)
+        assert run(machine, "_copy_to_iter", ROOM + 64, 2, ROOM) == 2
+        assert bytes(buffer) == b"abcabf"
+        run(machine, "iov_iter_revert", ROOM, 3)
+        assert run(machine, "_copy_from_iter", ROOM + 64, 9, ROOM) == 4
+        assert machine.memory.read(ROOM + 64, 4) == b"cabf"
+        assert run(machine, "_copy_to_iter", ROOM + 64, 2, ROOM) == 0
+
+
 def test_texts_of_users_end_with_their_nul(machine: Machine) -> None:
     with machine.users.lending(bytearray(b"word\0rest")) as user:
         assert run(machine, "strncpy_from_user", ROOM, user, 100) == 4

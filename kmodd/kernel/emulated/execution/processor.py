@@ -18,6 +18,7 @@ from kmodd.kernel.emulated.execution.user_files import UserFiles
 from kmodd.kernel.emulated.functions.hotplug import plug, plugged, unplug
 from kmodd.kernel.emulated.functions.interrupts import owners, raise_interrupt
 from kmodd.kernel.emulated.functions.jump_labels import follow_switched_keys
+from kmodd.kernel.emulated.functions.open_files import lose_module
 from kmodd.kernel.emulated.functions.parameters import read_from_memory, set_in_memory
 from kmodd.kernel.emulated.hardware.memory import BadAddress, has_room
 from kmodd.kernel.emulated.hardware.modalias import PciIdentity, PlatformIdentity
@@ -237,6 +238,7 @@ class Processor:
             self._note(mod)
             machine.stubs.forget(mod.name)
             machine.mounts.sysfs.forget(mod.name)
+            lose_module(machine, mod.name)
             machine.remove_image(image)
             self._placer.take_away(image)
             del self._images[mod]

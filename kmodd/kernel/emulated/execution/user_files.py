@@ -190,7 +190,8 @@ class UserFile:
         is_over = False
         try:
             with self._files.calling(self._file, what) as machine:
-                result = work(machine)
+                with open_files.in_call(self._file):
+                    result = work(machine)
                 machine.tasks.go_on()
             return result
         except Refusal as refusal:

@@ -5,6 +5,7 @@ import errno
 
 from kmodd.kernel.emulated.abi.function_table import RETURN, RETURN_ZERO, function, machine_code
 from kmodd.kernel.emulated.functions import sysfs
+from kmodd.kernel.emulated.functions.attribute_files import Owner
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _LINK = 0o777
@@ -13,19 +14,37 @@ _MOUNT_POINT = "mount point"
 
 @function("int device_create_file(struct device *dev, const struct device_attribute *attr)")
 def device_create_file(machine: Machine, device: int, attribute: int) -> int:
-    return sysfs.add_attribute(machine, device, attribute) if device else 0
+    return sysfs.add_attribute(machine, device, attribute, Owner.PART) if device else 0
 
 
 @function(
     "int sysfs_create_file_ns(struct kobject *kobj, const struct attribute *attr, const void *ns)",
+)
+def create_file(machine: Machine, kobject: int, attribute: int, _space: int) -> int:
+    return sysfs.add_attribute(machine, kobject, attribute)
+
+
+@function(
     "int sysfs_create_bin_file(struct kobject *kobj, const struct bin_attribute *attr)",
     "int device_create_bin_file(struct device *dev, const struct bin_attribute *attr)",
+)
+def create_binary_file(machine: Machine, kobject: int, attribute: int) -> int:
+    return sysfs.add_attribute(machine, kobject, attribute, is_binary=True)
+
+
+@function(
     "int driver_create_file(struct device_driver *drv, const struct driver_attribute *attr)",
     "int bus_create_file(struct bus_type *bus, struct bus_attribute *attr)",
+)
+def create_bus_file(machine: Machine, bus: int, attribute: int) -> int:
+    return sysfs.add_attribute(machine, bus, attribute, Owner.BUS)
+
+
+@function(
     "int class_create_file_ns(struct class *cls, const struct class_attribute *attr, const void *ns)",
 )
-def create_file(machine: Machine, kobject: int, attribute: int, *_space: int) -> int:
-    return sysfs.add_attribute(machine, kobject, attribute)
+def create_class_file(machine: Machine, which: int, attribute: int, _space: int) -> int:
+    return sysfs.add_attribute(machine, which, attribute, Owner.PART)
 
 
 @function(
@@ -114,11 +133,17 @@ def unmerge_group(machine: Machine, kobject: int, group: int) -> None:
 
 @function(
     "int sysfs_create_groups(struct kobject *kobj, const struct attribute_group **groups)",
-    "int device_add_groups(struct device *dev, const struct attribute_group **groups)",
-    "int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)",
 )
 def create_groups(machine: Machine, kobject: int, groups: int) -> int:
     return sysfs.add_groups(machine, kobject, groups)
+
+
+@function(
+    "int device_add_groups(struct device *dev, const struct attribute_group **groups)",
+    "int devm_device_add_groups(struct device *dev, const struct attribute_group **groups)",
+)
+def add_device_groups(machine: Machine, device: int, groups: int) -> int:
+    return sysfs.add_groups(machine, device, groups, Owner.PART)
 
 
 @function(

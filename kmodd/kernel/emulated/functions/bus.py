@@ -16,6 +16,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import DEVICE, DRIVER, SPI_DRIVER
+from kmodd.kernel.emulated.functions.attribute_files import Owner
 from kmodd.kernel.emulated.functions.kobjects import device_name
 from kmodd.kernel.emulated.functions.memory import release
 from kmodd.kernel.emulated.functions.sysfs import add_device as show_device
@@ -127,7 +128,7 @@ def add_driver(machine: Machine, driver: Driver) -> int:
         return -errno.EBUSY
     machine.ledger.take("driver", driver.address, f"{driver.bus} driver '{text}'")
     add_directory(machine, driver.base, directory, text)
-    add_groups(machine, driver.base, machine.memory.number(driver.base + DRIVER.groups))
+    add_groups(machine, driver.base, machine.memory.number(driver.base + DRIVER.groups), Owner.BUS)
     buses.drivers[driver.address] = driver
     for device in list(buses.devices.values()):
         if device.driver is None and device.bus == driver.bus:
@@ -223,7 +224,7 @@ def _try(machine: Machine, device: BusDevice, driver: Driver) -> int:
             name, whom = driver_name(machine, driver), device_name(machine, device.base)
             machine.log.write(Level.WARNING, f"{name}: probe of {whom} failed with error {code}\n")
         return code
-    add_groups(machine, device.base, memory.number(driver.base + DRIVER.device_groups))
+    add_groups(machine, device.base, memory.number(driver.base + DRIVER.device_groups), Owner.PART)
     return code
 
 
@@ -302,7 +303,7 @@ def driver_register(machine: Machine, driver: int) -> int:
         return -errno.EBUSY
     machine.ledger.take("bus driver", driver, f"driver '{name}'")
     add_directory(machine, driver, directory, name)
-    add_groups(machine, driver, memory.number(driver + DRIVER.groups))
+    add_groups(machine, driver, memory.number(driver + DRIVER.groups), Owner.BUS)
     return 0
 
 

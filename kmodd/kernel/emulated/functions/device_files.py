@@ -9,12 +9,10 @@ from errno import ENODEV, ENXIO
 
 from kmodd.kernel.emulated.abi.structures import CDEV, FILE, FILE_OPERATIONS, INODE, MISC
 from kmodd.kernel.emulated.functions.open_files import FileDescription, Operated, take_owner
+from kmodd.kernel.emulated.functions.sysfs import MINOR_BITS
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.pseudo_filesystem import Listed
 from kmodd.kernel.emulated.machine.state import KeptByAddress
-
-MINOR_BITS = 20
-"""The bits of a device number that are its minor one (include/linux/kdev_t.h)."""
 
 _BY_NUMBER = re.compile(r"/dev/char/(\d{1,4}):(\d{1,7})")
 

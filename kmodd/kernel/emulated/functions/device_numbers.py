@@ -17,14 +17,15 @@ from kmodd.kernel.emulated.abi.structures import (
     LIST_HEAD,
     MISC,
 )
-from kmodd.kernel.emulated.functions.device_files import (
-    MINOR_BITS,
-    CharacterDevices,
-    MiscContent,
-)
+from kmodd.kernel.emulated.functions.device_files import CharacterDevices, MiscContent
 from kmodd.kernel.emulated.functions.devices import NODE_MODE, device_add, device_del
 from kmodd.kernel.emulated.functions.kobjects import device_name, forget_name, start
-from kmodd.kernel.emulated.functions.sysfs import add_device, misc_directory, remove_directory
+from kmodd.kernel.emulated.functions.sysfs import (
+    MINOR_BITS,
+    add_device,
+    misc_directory,
+    remove_directory,
+)
 from kmodd.kernel.emulated.machine.machine import Machine
 
 _CHARACTER, _BLOCK = "character", "block"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What modules show in /proc and debugfs. Nobody reads it, but everybody can list it."""
+"""What modules show in /proc and debugfs: the names, and what is behind each."""
 
 import errno
 
@@ -12,6 +12,18 @@ from kmodd.kernel.emulated.abi.function_table import (
     reclaims,
 )
 from kmodd.kernel.emulated.abi.structures import NET
+from kmodd.kernel.emulated.functions.debug_files import (
+    BlobContent,
+    BooleanContent,
+    DebugContent,
+    NumberContent,
+)
+from kmodd.kernel.emulated.functions.open_files import Content, take_away
+from kmodd.kernel.emulated.functions.proc_files import (
+    ProcContent,
+    SequenceContent,
+    SingleContent,
+)
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.machine.pseudo_filesystem import PseudoFilesystem
 from kmodd.kernel.emulated.reporting.log import Level
@@ -33,12 +45,25 @@ _FIRST_ERROR = (1 << 64) - 4095
 
 
 def _create(
-    machine: Machine, tree: PseudoFilesystem, name: str, parent: int, mode: int, *, directory: bool
+    machine: Machine,
+    tree: PseudoFilesystem,
+    name: str,
+    parent: int,
+    mode: int,
+    *,
+    directory: bool,
+    content: Content | None = None,
 ) -> int:
     """Make an entry of a tree, on the caller's account; its address stands for it."""
     entry = machine.heap.allocate(_ENTRY_SIZE)
     path = tree.add(
-        entry, parent, name, is_directory=directory, mode=mode & 0o777, module=machine.taker
+        entry,
+        parent,
+        name,
+        is_directory=directory,
+        mode=mode & 0o777,
+        module=machine.taker,
+        content=content,
     )
     machine.ledger.take(tree.kind, entry, f"{path}")
     return entry
@@ -46,22 +71,30 @@ def _create(
 
 def _remove(machine: Machine, tree: PseudoFilesystem, entry: int) -> None:
     """Remove an entry with all that is below it."""
-    for each in tree.remove(entry):
+    gone = tree.remove_listed(entry)
+    for listed in gone:
+        take_away(machine, listed.content, errno.EIO, ends=tree is machine.mounts.proc)
+    for each in (listed.entry for listed in gone):
         machine.ledger.give(tree.kind, each)
         machine.heap.free(each)
+
+
+def _forget(machine: Machine, tree: PseudoFilesystem, entry: int) -> None:
+    for listed in tree.remove_listed(entry):
+        take_away(machine, listed.content, errno.EIO)
 
 
 @reclaims("proc entry")
 def forget_proc(machine: Machine, entry: int) -> None:
     """Remove an entry of a module that is gone."""
-    machine.mounts.proc.remove(entry)
+    _forget(machine, machine.mounts.proc, entry)
     machine.heap.free(entry)
 
 
 @reclaims("debugfs entry")
 def forget_debugfs(machine: Machine, entry: int) -> None:
     """Remove an entry of a module that is gone."""
-    machine.mounts.debugfs.remove(entry)
+    _forget(machine, machine.mounts.debugfs, entry)
     machine.heap.free(entry)
 
 
@@ -70,7 +103,13 @@ def _named(machine: Machine, name: int) -> str:
 
 
 def _create_proc(
-    machine: Machine, name: int, parent: int, mode: int, *, directory: bool = False
+    machine: Machine,
+    name: int,
+    parent: int,
+    mode: int,
+    content: Content | None = None,
+    *,
+    directory: bool = False,
 ) -> int:
     """Make an entry of /proc; 0 where its name cannot be, is there or leads to nowhere."""
     proc, text = machine.mounts.proc, _named(machine, name)
@@ -90,7 +129,7 @@ def _create_proc(
     if why:
         machine.log.write(Level.WARNING, f"proc: {why}\n")
         return 0
-    return _create(machine, proc, text, parent, mode, directory=directory)
+    return _create(machine, proc, text, parent, mode, directory=directory, content=content)
 
 
 def _show_net(machine: Machine, parent: int) -> None:
@@ -131,18 +170,52 @@ def proc_mkdir_mode(machine: Machine, name: int, mode: int, parent: int) -> int:
     return _create_proc(machine, name, parent, mode or 0o555, directory=True)
 
 
-def _proc_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
+def _proc_file(machine: Machine, name: int, mode: int, parent: int, content: Content | None) -> int:
     """A file without any permissions can be read by all (proc_create_reg)."""
-    return _create_proc(machine, name, parent, mode & 0o777 or 0o444)
+    return _create_proc(machine, name, parent, mode & 0o777 or 0o444, content)
+
+
+@function(
+    "struct proc_dir_entry *proc_create(const char *name, umode_t mode, struct proc_dir_entry"
+    " *parent, const struct proc_ops *proc_ops)",
+    "struct proc_dir_entry *proc_create_data(const char *name, umode_t mode, struct proc_dir_entry"
+    " *parent, const struct proc_ops *proc_ops, void *data)",
+)
+def proc_create(
+    machine: Machine, name: int, mode: int, parent: int, operations: int, data: int = 0
+) -> int:
+    return _proc_file(machine, name, mode, parent, ProcContent(operations, data))
+
+
+@function(
+    "struct proc_dir_entry *proc_create_seq_private(const char *name, umode_t mode, struct"
+    " proc_dir_entry *parent, const struct seq_operations *ops, unsigned int state_size, void"
+    " *data)"
+)
+def proc_create_seq(
+    machine: Machine, name: int, mode: int, parent: int, operations: int, size: int, data: int
+) -> int:
+    return _proc_file(machine, name, mode, parent, SequenceContent(operations, size, data))
+
+
+@function(
+    "struct proc_dir_entry *proc_create_single_data(const char *name, umode_t mode, struct"
+    " proc_dir_entry *parent, void *show, void *data)"
+)
+def proc_create_single(
+    machine: Machine, name: int, mode: int, parent: int, show: int, data: int
+) -> int:
+    return _proc_file(machine, name, mode, parent, SingleContent(show, data))
+
+
+def _net_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
+    """What is shown of a network name space is only listed."""
+    return _proc_file(machine, name, mode, parent, None)
 
 
 alike(
-    _proc_file,
+    _net_file,
     """
-    struct proc_dir_entry *proc_create(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct proc_ops *proc_ops)
-    struct proc_dir_entry *proc_create_data(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct proc_ops *proc_ops, void *data)
-    struct proc_dir_entry *proc_create_seq_private(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct seq_operations *ops, unsigned int state_size, void *data)
-    struct proc_dir_entry *proc_create_single_data(const char *name, umode_t mode, struct proc_dir_entry *parent, void *show, void *data)
     struct proc_dir_entry *proc_create_net_data(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct seq_operations *ops, unsigned int state_size, void *data)
     struct proc_dir_entry *proc_create_net_data_write(const char *name, umode_t mode, struct proc_dir_entry *parent, const struct seq_operations *ops, proc_write_t write, unsigned int state_size, void *data)
     struct proc_dir_entry *proc_create_net_single(const char *name, umode_t mode, struct proc_dir_entry *parent, void *show, void *data)
@@ -176,7 +249,13 @@ def proc_symlink(machine: Machine, name: int, parent: int, _target: int) -> int:
 
 
 def _create_debug(
-    machine: Machine, name: int, parent: int, mode: int, *, directory: bool = False
+    machine: Machine,
+    name: int,
+    parent: int,
+    mode: int,
+    content: Content | None = None,
+    *,
+    directory: bool = False,
 ) -> int:
     """Make an entry of debugfs; an error below an error is that error."""
     if parent >= _FIRST_ERROR:
@@ -190,11 +269,37 @@ def _create_debug(
         where = tree.path(parent)
         machine.log.write(Level.ERR, f"debugfs: '{text}' is already present in {where}\n")
         return -errno.EEXIST
-    return _create(machine, tree, text, parent, mode, directory=directory)
+    return _create(machine, tree, text, parent, mode, directory=directory, content=content)
 
 
-def _debug_file(machine: Machine, name: int, mode: int, parent: int, *_rest: int) -> int:
-    return _create_debug(machine, name, parent, mode)
+@function(
+    "struct dentry *debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void"
+    " *data, const struct file_operations *fops)",
+    "struct dentry *debugfs_create_file_unsafe(const char *name, umode_t mode, struct dentry"
+    " *parent, void *data, const struct file_operations *fops)",
+)
+def debugfs_create_file(
+    machine: Machine, name: int, mode: int, parent: int, data: int, operations: int
+) -> int:
+    return _create_debug(machine, name, parent, mode, DebugContent(operations, data))
+
+
+@function(
+    "struct dentry *debugfs_create_file_full|debugfs_create_file_short(const char *name, umode_t"
+    " mode, struct dentry *parent, void *data, const void *aux, const struct file_operations *fops)"
+)
+def debugfs_create_file_full(
+    machine: Machine, name: int, mode: int, parent: int, data: int, _aux: int, operations: int
+) -> int:
+    return _create_debug(machine, name, parent, mode, DebugContent(operations, data))
+
+
+@function(
+    "struct dentry *debugfs_create_blob(const char *name, umode_t mode, struct dentry *parent,"
+    " struct debugfs_blob_wrapper *blob)"
+)
+def debugfs_create_blob(machine: Machine, name: int, mode: int, parent: int, blob: int) -> int:
+    return _create_debug(machine, name, parent, mode, BlobContent(blob))
 
 
 @function("struct dentry *debugfs_create_dir(const char *name, struct dentry *parent)")
@@ -202,27 +307,39 @@ def debugfs_create_dir(machine: Machine, name: int, parent: int) -> int:
     return _create_debug(machine, name, parent, 0o755, directory=True)
 
 
-alike(
-    _debug_file,
-    """
-    struct dentry *debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
-    struct dentry *debugfs_create_file_full|debugfs_create_file_short(const char *name, umode_t mode, struct dentry *parent, void *data, const void *aux, const struct file_operations *fops)
-    struct dentry *debugfs_create_file_unsafe(const char *name, umode_t mode, struct dentry *parent, void *data, const struct file_operations *fops)
-    struct dentry *debugfs_create_blob(const char *name, umode_t mode, struct dentry *parent, struct debugfs_blob_wrapper *blob)
-    void debugfs_create_u8(const char *name, umode_t mode, struct dentry *parent, u8 *value)
-    void debugfs_create_u16(const char *name, umode_t mode, struct dentry *parent, u16 *value)
-    void debugfs_create_u32(const char *name, umode_t mode, struct dentry *parent, u32 *value)
-    void debugfs_create_u64(const char *name, umode_t mode, struct dentry *parent, u64 *value)
-    void debugfs_create_x8(const char *name, umode_t mode, struct dentry *parent, u8 *value)
-    void debugfs_create_x16(const char *name, umode_t mode, struct dentry *parent, u16 *value)
-    void debugfs_create_x32(const char *name, umode_t mode, struct dentry *parent, u32 *value)
-    void debugfs_create_x64(const char *name, umode_t mode, struct dentry *parent, u64 *value)
-    void debugfs_create_ulong(const char *name, umode_t mode, struct dentry *parent, unsigned long *value)
-    void debugfs_create_size_t(const char *name, umode_t mode, struct dentry *parent, size_t *value)
-    void debugfs_create_atomic_t(const char *name, umode_t mode, struct dentry *parent, atomic_t *value)
-    void debugfs_create_bool(const char *name, umode_t mode, struct dentry *parent, bool *value)
-    """,
+def _debug_value(names: str, kind: str, size: int, shown: str) -> None:
+    """Declare a file that shows a number, and takes one, as printf's format ``shown`` has it."""
+
+    @function(
+        f"void debugfs_create_{names}(const char *name, umode_t mode, struct dentry *parent, {kind}"
+        " *value)"
+    )
+    def create(machine: Machine, name: int, mode: int, parent: int, value: int) -> None:
+        content = NumberContent(value, size, shown)
+        _create_debug(machine, name, parent, mode, content)
+
+
+for _names, _kind, _size, _shown in (
+    ("u8", "u8", 1, "%d"),
+    ("u16", "u16", 2, "%d"),
+    ("u32", "u32", 4, "%d"),
+    ("u64", "u64", 8, "%d"),
+    ("x8", "u8", 1, "0x%02x"),
+    ("x16", "u16", 2, "0x%04x"),
+    ("x32", "u32", 4, "0x%08x"),
+    ("x64", "u64", 8, "0x%016x"),
+    ("ulong", "unsigned long", 8, "%d"),
+    ("size_t", "size_t", 8, "%d"),
+    ("atomic_t", "atomic_t", -4, "%d"),
+):
+    _debug_value(_names, _kind, _size, _shown)
+
+
+@function(
+    "void debugfs_create_bool(const char *name, umode_t mode, struct dentry *parent, bool *value)"
 )
+def debugfs_create_bool(machine: Machine, name: int, mode: int, parent: int, value: int) -> None:
+    _create_debug(machine, name, parent, mode, BooleanContent(value))
 
 
 @function("void debugfs_remove(struct dentry *dentry)")

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from errno import EBADF, EINVAL, ENOTTY, ENXIO, ESPIPE
+from errno import EBADF, EINVAL, ENODEV, ENOTTY, ENXIO, ESPIPE
+from functools import partial
 
 from kmodd.kernel.emulated.abi.structures import (
     BUFFER_ITERATOR,
@@ -59,7 +60,8 @@ class FileDescription:
     """A file that is open: its path, the module that has made its name, and flags of open(2).
 
     ``struct`` is its ``struct file``, ``task`` the process that has opened it. ``held`` are the
-    modules that it keeps.
+    modules that it keeps, ``calls`` how many calls are under way. ``gone`` is the errno that all
+    others end with once the name was removed, 0 before.
     """
 
     path: str
@@ -71,6 +73,8 @@ class FileDescription:
     entry: int = 0
     task: int = 0
     held: list[str] = field(default_factory=list)
+    calls: int = 0
+    gone: int = 0
 
     @property
     def can_read(self) -> bool:
@@ -81,6 +85,29 @@ class FileDescription:
     def can_write(self) -> bool:
         """Whether it was opened for writing."""
         return self.flags & os.O_ACCMODE != os.O_RDONLY
+
+
+@dataclass(slots=True)
+class OpenDescriptions:
+    """The files that are open, by their contents."""
+
+    by_content: dict[int, list[FileDescription]] = field(default_factory=dict)
+
+    def of(self, content: object) -> list[FileDescription]:
+        """Return those of a content."""
+        return self.by_content.get(id(content), [])
+
+    def add(self, file: FileDescription) -> None:
+        """Note that a file is open."""
+        self.by_content.setdefault(id(file.content), []).append(file)
+
+    def remove(self, file: FileDescription) -> None:
+        """Note that a file is open no more."""
+        found = self.of(file.content)
+        if file in found:
+            found.remove(file)
+        if not found:
+            self.by_content.pop(id(file.content), None)
 
 
 class Content:
@@ -299,6 +326,8 @@ def open_file(machine: Machine, file: FileDescription) -> int:
     if code < 0:
         _give_owners(machine, file)
         forget_file(machine, file)
+    else:
+        machine.state(OpenDescriptions).add(file)
     return min(code, 0)
 
 
@@ -307,7 +336,9 @@ def close_file(machine: Machine, file: FileDescription) -> None:
 
     Where the module's code crashes, they are kept for ever, as the kernel has it.
     """
-    file.content.release(machine, file)
+    machine.state(OpenDescriptions).remove(file)
+    if not file.gone or file.held:
+        file.content.release(machine, file)
     _give_owners(machine, file)
     forget_file(machine, file)
 
@@ -324,8 +355,8 @@ def read_file(machine: Machine, file: FileDescription, size: int) -> tuple[int, 
     A function that returns more than was asked for has that told in the log, as the kernel tells
     it to its user: the bytes behind the buffer are no bytes of the file.
     """
-    if not file.can_read:
-        return -EBADF, b""
+    if not file.can_read or file.gone:
+        return -(file.gone or EBADF), b""
     size = min(size, TRANSFER_MAX)
     buffer = bytearray(size)
     with machine.users.lending(buffer) as address:
@@ -338,8 +369,8 @@ def read_file(machine: Machine, file: FileDescription, size: int) -> tuple[int, 
 
 def write_file(machine: Machine, file: FileDescription, data: bytes) -> int:
     """Write; returns how many bytes were taken."""
-    if not file.can_write:
-        return -EBADF
+    if not file.can_write or file.gone:
+        return -(file.gone or EBADF)
     with machine.users.lending(bytearray(data)) as address:
         result = file.content.write(machine, file, address, len(data))
     if result > len(data):
@@ -350,6 +381,8 @@ def write_file(machine: Machine, file: FileDescription, data: bytes) -> int:
 
 def seek_in_file(machine: Machine, file: FileDescription, offset: int, whence: int) -> int:
     """Go elsewhere in a file; returns the position."""
+    if file.gone:
+        return -file.gone
     return file.content.seek(machine, file, offset, whence)
 
 
@@ -360,12 +393,49 @@ def control_file(
 
     Returns what the call does, and what is in the buffer then.
     """
+    if file.gone:
+        return -file.gone, b""
     if isinstance(argument, int):
         return file.content.control(machine, file, number, argument), b""
     buffer = bytearray(argument)
     with machine.users.lending(buffer) as address:
         result = file.content.control(machine, file, number, address)
     return result, bytes(buffer)
+
+
+@contextmanager
+def in_call(file: FileDescription) -> Iterator[None]:
+    """Note that a call is under way."""
+    file.calls += 1
+    try:
+        yield
+    finally:
+        file.calls -= 1
+
+
+def _unless_used(file: FileDescription) -> int | None:
+    return None if file.calls else 0
+
+
+def take_away(machine: Machine, content: Content | None, code: int, *, ends: bool = False) -> None:
+    """Have the files of a content that is removed be of no more use: each call ends with ``code``.
+
+    Where that ``ends`` them, they are released now, once what is under way has ended.
+    """
+    for file in tuple(machine.state(OpenDescriptions).of(content)):
+        file.gone = code
+        if ends:
+            machine.tasks.wait(partial(_unless_used, file))
+            file.content.release(machine, file)
+
+
+def lose_module(machine: Machine, module: str) -> None:
+    """Have the files of a module that is gone be of no more use, whatever it has left of them."""
+    for files in tuple(machine.state(OpenDescriptions).by_content.values()):
+        for file in files:
+            if file.module == module:
+                file.gone = file.gone or ENODEV
+                file.held.clear()
 
 
 def signal_file(machine: Machine, file: FileDescription) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/sys: the directories of objects, and the files of their attributes (fs/sysfs, drivers/base).
 
-Nobody reads what is in the files, but everybody can list them. A directory is known by the address
+A directory is known by the address
 of its object, and goes with that or with its module; files are on nobody's account. A directory has
 each name once.
 """
@@ -18,6 +18,8 @@ from kmodd.kernel.emulated.abi.structures import (
     DEVICE,
     DEVICE_TYPE,
 )
+from kmodd.kernel.emulated.functions.attribute_files import Owner, TextContent, content_of
+from kmodd.kernel.emulated.functions.open_files import Content, take_away
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
@@ -31,6 +33,8 @@ _PERMISSIONS = 0o777
 _GROUP_PERMISSIONS = 0o664
 """The permissions that a group's files can have."""
 _READABLE = 0o444
+MINOR_BITS = 20
+"""The bits of a device number that are its minor one (include/linux/kdev_t.h)."""
 
 _CLASS, _BUS, _DEVICES = -1, -2, -3
 _TOP = {_CLASS: "class", _BUS: "bus", _DEVICES: "devices"}
@@ -98,7 +102,8 @@ def rename_directory(machine: Machine, key: int, name: str) -> int:
 
 def remove_directory(machine: Machine, key: int) -> None:
     """Remove the directory of an object with all that is below it."""
-    machine.mounts.sysfs.remove(key)
+    for listed in machine.mounts.sysfs.remove_listed(key):
+        take_away(machine, listed.content, errno.ENODEV)
 
 
 def _top(machine: Machine, key: int) -> int:
@@ -123,7 +128,7 @@ def add_class(machine: Machine, which: int, name: str, groups: int = 0) -> int:
     """Make the directory of a class; returns what ``add_directory`` does."""
     code = add_directory(machine, which, _top(machine, _CLASS), name)
     if not code:
-        add_groups(machine, which, groups)
+        add_groups(machine, which, groups, Owner.PART)
     return code
 
 
@@ -133,7 +138,7 @@ def add_bus(machine: Machine, bus: int, name: str, groups: int = 0) -> int:
     if not code:
         for below in ("devices", "drivers"):
             _named_directory(machine, bus, below)
-        add_groups(machine, bus, groups)
+        add_groups(machine, bus, groups, Owner.BUS)
     return code
 
 
@@ -175,16 +180,18 @@ def add_device(machine: Machine, device: int, name: str, *, parent: int = 0) -> 
     if code:
         return code
     add_file(machine, device, "uevent", 0o644)
-    if memory.number(device + DEVICE.number, 4):
-        add_file(machine, device, "dev", _READABLE)
+    number = memory.number(device + DEVICE.number, 4)
+    if number:
+        text = TextContent(f"{number >> MINOR_BITS}:{number & (1 << MINOR_BITS) - 1}\n")
+        add_file(machine, device, "dev", _READABLE, text)
     kind = memory.number(device + DEVICE.type)
     if which in machine.mounts.sysfs:
-        add_groups(machine, device, memory.number(which + CLASS.device_groups))
+        add_groups(machine, device, memory.number(which + CLASS.device_groups), Owner.PART)
     elif bus in machine.mounts.sysfs:
-        add_groups(machine, device, memory.number(bus + BUS.device_groups))
+        add_groups(machine, device, memory.number(bus + BUS.device_groups), Owner.PART)
     if kind:
-        add_groups(machine, device, memory.number(kind + DEVICE_TYPE.groups))
-    add_groups(machine, device, memory.number(device + DEVICE.groups))
+        add_groups(machine, device, memory.number(kind + DEVICE_TYPE.groups), Owner.PART)
+    add_groups(machine, device, memory.number(device + DEVICE.groups), Owner.PART)
     return 0
 
 
@@ -198,7 +205,9 @@ def kernel_directory(machine: Machine, kobject: int) -> int:
     return 0
 
 
-def add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
+def add_file(
+    machine: Machine, directory: int, name: str, mode: int, content: Content | None = None
+) -> int:
     """Make a file where the directory is one of these; returns 0, or -EEXIST."""
     if directory not in machine.mounts.sysfs:
         return 0
@@ -208,14 +217,15 @@ def add_file(machine: Machine, directory: int, name: str, mode: int) -> int:
         return 0
     key = key_of(machine, directory, name)
     module = machine.taker
-    machine.mounts.sysfs.add(key, directory, name, is_directory=False, mode=mode, module=module)
+    machine.mounts.sysfs.add(
+        key, directory, name, is_directory=False, mode=mode, module=module, content=content
+    )
     return 0
 
 
 def remove_file(machine: Machine, directory: int, name: str) -> None:
     """Remove a file, or a group's directory, by its name."""
-    key = machine.state(NamedEntries).keys.pop((directory, name), 0)
-    machine.mounts.sysfs.remove(key)
+    remove_directory(machine, machine.state(NamedEntries).keys.pop((directory, name), 0))
 
 
 def _name_of(machine: Machine, attribute: int) -> str:
@@ -231,13 +241,21 @@ def pointers(machine: Machine, table: int) -> Iterator[int]:
         yield pointer
 
 
-def add_attribute(machine: Machine, kobject: int, attribute: int) -> int:
+def add_attribute(
+    machine: Machine,
+    kobject: int,
+    attribute: int,
+    kind: Owner = Owner.OBJECT,
+    *,
+    is_binary: bool = False,
+) -> int:
     """Make the file of an attribute; returns 0 or an errno below zero."""
     if not kobject or not attribute:
         return -errno.EINVAL
     directory = kernel_directory(machine, kobject)
     mode = machine.memory.number(attribute + ATTRIBUTE.mode, 2) & _PERMISSIONS
-    return add_file(machine, directory, _name_of(machine, attribute), mode)
+    content = content_of(machine, kobject, attribute, kind, is_binary=is_binary)
+    return add_file(machine, directory, _name_of(machine, attribute), mode, content)
 
 
 def remove_attribute(machine: Machine, kobject: int, attribute: int) -> None:
@@ -251,7 +269,7 @@ def group_name(machine: Machine, group: int) -> str:
     return machine.memory.text(name, 255) if name else ""
 
 
-def add_group(machine: Machine, kobject: int, group: int) -> int:
+def add_group(machine: Machine, kobject: int, group: int, kind: Owner = Owner.OBJECT) -> int:
     """Make the files of a group that it says are visible, in a directory where it has a name.
 
     Returns 0 or an errno below zero; there is nothing of the group then.
@@ -266,7 +284,7 @@ def add_group(machine: Machine, kobject: int, group: int) -> int:
         return -errno.EEXIST
     if name:
         directory = _named_directory(machine, directory, name, machine.taker)
-    code = fill_group(machine, kobject, group, directory)
+    code = fill_group(machine, kobject, group, directory, kind)
     if code and name:
         remove_directory(machine, directory)
     return code
@@ -278,7 +296,9 @@ def tables(machine: Machine, group: int) -> list[int]:
     return [machine.memory.number(group + each) for each in tables]
 
 
-def fill_group(machine: Machine, kobject: int, group: int, directory: int) -> int:
+def fill_group(
+    machine: Machine, kobject: int, group: int, directory: int, kind: Owner = Owner.OBJECT
+) -> int:
     """Make the visible files of a group; returns 0, or -EEXIST and takes them back."""
     memory, made = machine.memory, list[str]()
     visible = (ATTRIBUTE_GROUP.is_visible, ATTRIBUTE_GROUP.is_binary_visible)
@@ -291,7 +311,10 @@ def fill_group(machine: Machine, kobject: int, group: int, directory: int) -> in
             if not mode:
                 continue
             name = _name_of(machine, each)
-            code = add_file(machine, directory, name, mode & _GROUP_PERMISSIONS)
+            is_binary = where == ATTRIBUTE_GROUP.is_binary_visible
+            content = content_of(machine, kobject, each, kind, is_binary=is_binary)
+            content.mode = mode & _GROUP_PERMISSIONS
+            code = add_file(machine, directory, name, content.mode, content)
             if code:
                 for one in made:
                     remove_file(machine, directory, one)
@@ -300,11 +323,11 @@ def fill_group(machine: Machine, kobject: int, group: int, directory: int) -> in
     return 0
 
 
-def add_groups(machine: Machine, kobject: int, groups: int) -> int:
+def add_groups(machine: Machine, kobject: int, groups: int, kind: Owner = Owner.OBJECT) -> int:
     """Make the files of all groups of a table; returns 0, or what went wrong with one of them."""
     made = list[int]()
     for group in pointers(machine, groups):
-        code = add_group(machine, kobject, group)
+        code = add_group(machine, kobject, group, kind)
         if code:
             for each in made:
                 remove_group(machine, kobject, each)

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Iterable
 
 from kmodd.kernel.emulated.abi.function_table import CALLED, calling, function
+from kmodd.kernel.emulated.abi.structures import BUFFER_ITERATOR, ITERATOR_KINDS
 from kmodd.kernel.emulated.functions.memory import allocate
 from kmodd.kernel.emulated.functions.numerals import read_boolean, read_integer
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -72,6 +73,53 @@ def clear_user(machine: Machine, to: int, size: int) -> int:
 def _sized(size: int) -> int:
     """Return a size that is not beyond any buffer."""
     return min(size, 1 << 30)
+
+
+def copy_to_iterator(machine: Machine, iterator: int, data: bytes) -> int:
+    """Copy to what is left of an iterator's buffer; return how many bytes."""
+    place, room = _left(machine, iterator)
+    done = machine.users.write(place, data[:room])
+    _advance(machine, iterator, done)
+    return done
+
+
+def _left(machine: Machine, iterator: int) -> tuple[int, int]:
+    """Return where an iterator is at, and how many bytes it has left."""
+    number = machine.memory.number
+    if number(iterator + BUFFER_ITERATOR.kind, 1) != ITERATOR_KINDS.users:
+        raise ValueError("an iterator that is not over one buffer of a user's")
+    place = number(iterator + BUFFER_ITERATOR.buffer) + number(iterator + BUFFER_ITERATOR.offset)
+    return place, number(iterator + BUFFER_ITERATOR.count)
+
+
+def _advance(machine: Machine, iterator: int, size: int) -> None:
+    for field, change in ((BUFFER_ITERATOR.offset, size), (BUFFER_ITERATOR.count, -size)):
+        machine.memory.put(iterator + field, machine.memory.number(iterator + field) + change)
+
+
+@function("size_t _copy_to_iter(const void *addr, size_t bytes, struct iov_iter *i)")
+def copy_to_iter(machine: Machine, source: int, size: int, iterator: int) -> int:
+    return copy_to_iterator(machine, iterator, machine.memory.read(source, size))
+
+
+@function("size_t _copy_from_iter(void *addr, size_t bytes, struct iov_iter *i)")
+def copy_from_iter(machine: Machine, to: int, size: int, iterator: int) -> int:
+    place, room = _left(machine, iterator)
+    data = machine.users.read(place, min(size, room))
+    machine.memory.write(to, data)
+    _advance(machine, iterator, len(data))
+    return len(data)
+
+
+@function("void iov_iter_advance(struct iov_iter *i, size_t bytes)")
+def iov_iter_advance(machine: Machine, iterator: int, size: int) -> None:
+    _advance(machine, iterator, min(size, _left(machine, iterator)[1]))
+
+
+@function("void iov_iter_revert(struct iov_iter *i, size_t bytes)")
+def iov_iter_revert(machine: Machine, iterator: int, size: int) -> None:
+    offset = machine.memory.number(iterator + BUFFER_ITERATOR.offset)
+    _advance(machine, iterator, -min(size, offset))
 
 
 def text_of_user(machine: Machine, source: int, limit: int) -> tuple[bytes, bool]:

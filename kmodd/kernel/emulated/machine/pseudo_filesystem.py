@@ -107,6 +107,15 @@ class PseudoFilesystem:
             self._below.pop(each, None)
         return tuple(gone)
 
+    def remove_listed(self, entry: int) -> tuple[Listed, ...]:
+        """Remove an entry, and return as a listing has them it and all that was below it."""
+        below = [entry] if entry in self._entries else []
+        for each in below:
+            below += self._below.get(each, ())
+        found = tuple(map(self.listed, below))
+        self.remove(entry)
+        return found
+
     def rename(self, entry: int, name: str) -> None:
         """Give an entry another name."""
         data = self._entries[entry]

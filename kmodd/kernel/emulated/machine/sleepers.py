@@ -31,8 +31,11 @@ class Sleepers:
         self._log = log
         self._asleep: list[_Sleeper] = []
 
-    def sleep(self, ready: Ready) -> int:
-        """Have the machine be others' until something is ``ready``, and return that."""
+    def sleep(self, ready: Ready, seconds: float | None = None) -> int | None:
+        """Have the machine be others' until something is ``ready``, and return that.
+
+        None where it takes more than so many seconds of the world's time.
+        """
         sleeper, began = _Sleeper(ready), time.monotonic()
         self._log.flush()
         self.wake()
@@ -40,12 +43,19 @@ class Sleepers:
         mine = self._calls.swap(SystemCall("", TimeLimit()))
         self._lock.release()
         try:
-            sleeper.woken.wait()
+            sleeper.woken.wait(seconds)
         finally:
             self._lock.acquire()
             self._calls.swap(mine)
             mine.time_limit.pause(time.monotonic() - began)
+        if sleeper in self._asleep:
+            self._asleep.remove(sleeper)
+            return None
         return sleeper.result
+
+    def __bool__(self) -> bool:
+        """Tell whether anybody waits."""
+        return bool(self._asleep)
 
     def wake(self) -> None:
         """Let those go on that can, once the machine is let go of."""

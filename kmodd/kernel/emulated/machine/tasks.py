@@ -29,6 +29,9 @@ _INTERRUPT = object()
 HUNG_SECONDS = 120
 """Seconds of the machine's own time after which sleeping code is hung (hung_task_timeout_secs)."""
 
+PATIENCE = 20.0
+"""Seconds of the world's time that a call about a module waits for users of its files."""
+
 
 class Tasks:
     """The tasks beside the system call that is under way; for who holds the machine."""
@@ -81,6 +84,8 @@ class Tasks:
         if now.of_user:
             return self._wait_as_user(ready, due)
         result = self.scheduler.wait(ready, due)
+        if result is None and self._sleepers:
+            result = self._sleepers.sleep(ready, PATIENCE)
         now.slept += (self._clock.ticks - began) / HZ
         if result is None or now.slept > HUNG_SECONDS:
             raise crash.hung_task(HUNG_SECONDS, self._faults.scene(self._calls.caller))
@@ -90,7 +95,9 @@ class Tasks:
         """Wait as a user's process does: when nobody goes on by himself, until a call wakes it."""
         turns = TURNS_MAX if due is None else WAITING_TURNS_MAX
         result = self.scheduler.wait(ready, due, turns)
-        return self._sleepers.sleep(ready) if result is None else result
+        if result is None:
+            result = self._sleepers.sleep(ready)
+        return result or 0
 
     def go_on(self) -> None:
         """Let what code has begun go on as far as it does without any time that passes."""

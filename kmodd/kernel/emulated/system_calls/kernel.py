@@ -49,11 +49,19 @@ from kmodd.kernel.emulated.reporting.refusal import Refusal, missing_file
 from kmodd.kernel.emulated.reporting.taints import KernelTaints
 from kmodd.kernel.emulated.system_calls.image_file import FileStatus, read_image
 from kmodd.kernel.emulated.system_calls.lookup import in_order, look_up
+from kmodd.kernel.emulated.system_calls.parameter_file import (
+    module_and_parameter,
+    opened,
+    text_of,
+)
 from kmodd.kernel.emulated.system_calls.told_file import ToldFile
 from kmodd.kernel.taints import mask_of
 from kmodd.modulefile import Compression, detect_compression
 from kmodd.modulefile.decompression import decompress
 from kmodd.records import replace
+
+READABLE = 0o444
+"""The bits of a file's mode without any of which sysfs lets not even root read it."""
 
 WRITABLE = 0o222
 """The bits of a file's mode without any of which sysfs lets not even root write it."""
@@ -214,8 +222,36 @@ class EmulatedKernel:
         found = in_order(path)
         if not found:
             raise missing_file(path)
-        file = self._outside(lambda: self._cpu.open_file(found, flags))
+        file = self._outside(
+            lambda: self._parameter_file(found, flags) or self._cpu.open_file(found, flags)
+        )
         return ToldFile(file, self._outside)
+
+    def _parameter_file(self, path: str, flags: int) -> OpenFile | None:
+        """Open the file of a parameter, None where the path is of none."""
+        named = module_and_parameter(path)
+        if named is None:
+            return None
+        module, name = named
+        with self._table.mutex:
+            found = self._table.find(module)
+        if found is None or found.state is State.UNFORMED:
+            return None
+        parameter = found.parameters.with_file(name)
+        if parameter is None:
+            return None
+
+        def show() -> bytes:
+            with found.parameters.lock:
+                value = in_a_file(self._cpu.show_parameter(found, parameter))
+            if value is None:
+                raise Refusal(Reason.KERNEL_REFUSED, errno.EPERM, f"{path} cannot be read")
+            return value.encode("utf-8", "surrogateescape") + b"\n"
+
+        def store(data: bytes) -> None:
+            self._set_parameter(module, name, text_of(parameter, data))
+
+        return opened(path, flags, parameter.mode, show, store)
 
     def answer_requests(self, answer: Answer) -> None:
         """Have ``answer`` called with what modules' code asks for."""
@@ -291,7 +327,8 @@ class EmulatedKernel:
             for each in shown:
                 path = f"/sys/module/{module.name}/parameters/{each.name}"
                 mode = stat.S_IMODE(each.mode)
-                yield KernelFile(path, is_directory=False, module=module.name, mode=mode)
+                uses = "r" * bool(mode & READABLE) + "w" * bool(mode & WRITABLE)
+                yield KernelFile(path, is_directory=False, module=module.name, mode=mode, uses=uses)
 
     def _call(self, system_call: Callable[[], Result], name: str = "") -> Result:
         """Make a system call, unless modules are disabled; a refusal says what it is about."""

@@ -23,6 +23,7 @@ from kmodd.kernel.emulated.abi.structures.declaring import MissingFieldError, St
 from kmodd.kernel.emulated.abi.structures.drivers import (
     ATTRIBUTE,
     ATTRIBUTE_GROUP,
+    BINARY_ATTRIBUTE,
     BUS,
     BUS_PRIVATE,
     CDEV,
@@ -35,6 +36,8 @@ from kmodd.kernel.emulated.abi.structures.drivers import (
     KERNEL_SET,
     KOBJECT,
     MISC,
+    OBJECT_ATTRIBUTE,
+    OBJECT_OPERATIONS,
     OBJECT_TYPE,
     PCI_BUS,
     PCI_DEVICE,
@@ -112,6 +115,7 @@ from kmodd.kernel.emulated.abi.structures.network import (
     SOCKET_OPERATIONS,
 )
 from kmodd.kernel.emulated.abi.structures.open_files import (
+    BLOB,
     BUFFER_ITERATOR,
     FILE,
     FILE_OPERATIONS,
@@ -153,6 +157,8 @@ __all__ = [
     "AHASH_REQUEST",
     "ATTRIBUTE",
     "ATTRIBUTE_GROUP",
+    "BINARY_ATTRIBUTE",
+    "BLOB",
     "BLOCK_DEVICE",
     "BUCKET_TABLE",
     "BUFFER_ITERATOR",
@@ -210,6 +216,8 @@ __all__ = [
     "NETLINK_FAMILY",
     "NET_DEVICE",
     "NET_DEVICE_OPERATIONS",
+    "OBJECT_ATTRIBUTE",
+    "OBJECT_OPERATIONS",
     "OBJECT_TYPE",
     "PAGE_STRUCT",
     "PARALLEL_INSTANCE",

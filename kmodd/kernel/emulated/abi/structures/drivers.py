@@ -34,7 +34,30 @@ class _ObjectType(Structure, of="kobj_type"):
     """``struct kobj_type``"""
 
     release: int = at(0)
+    operations: int = at(8, "sysfs_ops")
     groups: int = at(16, "default_groups")
+
+
+class _ObjectOperations(Structure, of="sysfs_ops"):
+    """``struct sysfs_ops``: what is called for all attributes of a type's objects"""
+
+    show: int = at(0)
+    store: int = at(8)
+
+
+class _ObjectAttribute(Structure, of="kobj_attribute"):
+    """``struct kobj_attribute``; those of devices, classes, buses and drivers are like it"""
+
+    show: int = at(16)
+    store: int = at(24)
+
+
+class _BinaryAttribute(Structure, of="bin_attribute"):
+    """``struct bin_attribute``"""
+
+    length: int = at(16, "size")
+    show: int = at(40, "read")
+    store: int = at(48, "write")
 
 
 class _Device(Structure, of="device"):
@@ -254,6 +277,9 @@ class _Cdev(Structure, of="cdev"):
 KOBJECT: Final = _KernelObject()
 KERNEL_SET: Final = _KernelSet()
 OBJECT_TYPE: Final = _ObjectType()
+OBJECT_OPERATIONS: Final = _ObjectOperations()
+OBJECT_ATTRIBUTE: Final = _ObjectAttribute()
+BINARY_ATTRIBUTE: Final = _BinaryAttribute()
 DEVICE: Final = _Device()
 DEVICE_TYPE: Final = _DeviceType()
 CLASS: Final = _Class()

@@ -55,6 +55,7 @@ class _SequenceFile(Structure, of="seq_file"):
     room: int = at(8, "size")
     start: int = at(16, "from")
     count: int = at(24)
+    padding: int = at(32, "pad_until")
     index: int = at(40)
     position: int = at(48, "read_pos")
     operations: int = at(88, "op")
@@ -108,6 +109,14 @@ class _IteratorKinds(Structure, of="iter_type"):
     users: int = enumerator(6, "ITER_UBUF")
 
 
+class _Blob(Structure, of="debugfs_blob_wrapper"):
+    """``struct debugfs_blob_wrapper``"""
+
+    data: int = at(0)
+    length: int = at(8, "size")
+
+
+BLOB: Final = _Blob()
 FILE: Final = _File()
 FILE_OPERATIONS: Final = _FileOperations()
 PROC_OPERATIONS: Final = _ProcOperations()
