@@ -33,6 +33,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     modules,
     network,
     network_devices,
+    notifiers,
     numerals,
     pages,
     parameters,

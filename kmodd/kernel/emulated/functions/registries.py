@@ -45,17 +45,11 @@ class Screen:
 
 pairs(
     """
-    reboot notifier: int register_reboot_notifier(struct notifier_block *nb) / int unregister_reboot_notifier(struct notifier_block *nb)
     restart handler: int register_restart_handler(struct notifier_block *nb) / int unregister_restart_handler(struct notifier_block *nb)
-    notifier: int blocking_notifier_chain_register(struct blocking_notifier_head *nh, struct notifier_block *nb) / int blocking_notifier_chain_unregister(struct blocking_notifier_head *nh, struct notifier_block *nb)
-    notifier: int atomic_notifier_chain_register(struct atomic_notifier_head *nh, struct notifier_block *nb) / int atomic_notifier_chain_unregister(struct atomic_notifier_head *nh, struct notifier_block *nb)
-    notifier: int raw_notifier_chain_register(struct raw_notifier_head *nh, struct notifier_block *nb) / int raw_notifier_chain_unregister(struct raw_notifier_head *nh, struct notifier_block *nb)
-    notifier: int srcu_notifier_chain_register(struct srcu_notifier_head *nh, struct notifier_block *nb) / int srcu_notifier_chain_unregister(struct srcu_notifier_head *nh, struct notifier_block *nb)
     PM notifier: int register_pm_notifier(struct notifier_block *nb) / int unregister_pm_notifier(struct notifier_block *nb)
     LSM notifier: int register_blocking_lsm_notifier(struct notifier_block *nb) / int unregister_blocking_lsm_notifier(struct notifier_block *nb)
     die notifier: int register_die_notifier(struct notifier_block *nb) / int unregister_die_notifier(struct notifier_block *nb)
     OOM notifier: int register_oom_notifier(struct notifier_block *nb) / int unregister_oom_notifier(struct notifier_block *nb)
-    keyboard notifier: int register_keyboard_notifier(struct notifier_block *nb) / int unregister_keyboard_notifier(struct notifier_block *nb)
     terminal notifier: int register_vt_notifier(struct notifier_block *nb) / int unregister_vt_notifier(struct notifier_block *nb)
     ACPI notifier: int register_acpi_notifier(struct notifier_block *nb) / int unregister_acpi_notifier(struct notifier_block *nb)
     machine check notifier: void mce_register_decode_chain(struct notifier_block *nb) / void mce_unregister_decode_chain(struct notifier_block *nb)

@@ -157,6 +157,11 @@ def net_directory(machine: Machine) -> int:
     return _named_directory(machine, _top(machine, _CLASS), "net")
 
 
+def input_directory(machine: Machine) -> int:
+    """Return the directory of the kernel's own class "input"."""
+    return _named_directory(machine, _top(machine, _CLASS), "input")
+
+
 def on_bus(machine: Machine, bus: str, kind: str) -> int:
     """Return the directory of a bus for its ``devices`` or ``drivers``."""
     return _named_directory(machine, _named_directory(machine, _top(machine, _BUS), bus), kind)

@@ -263,6 +263,44 @@ class _Misc(Structure, of="miscdevice"):
     mode: int = at(72)
 
 
+class _InputDevice(Structure, of="input_dev"):
+    """``struct input_dev``; what it has, and what is so now, in a bit for each code"""
+
+    name: int = at(0)
+    types: int = at(40, "evbit")
+    keys: int = at(48, "keybit")
+    relatives: int = at(144, "relbit")
+    absolutes: int = at(152, "absbit")
+    miscellaneous: int = at(160, "mscbit")
+    leds: int = at(168, "ledbit")
+    sounds: int = at(176, "sndbit")
+    forces: int = at(184, "ffbit")
+    switches: int = at(200, "swbit")
+    pressed: int = at(336, "key")
+    lit: int = at(432, "led")
+    sounding: int = at(440, "snd")
+    switched: int = at(448, "sw")
+    open: int = at(456)
+    close: int = at(464)
+    users: int = at(536)
+    device: int = at(544, "dev")
+
+
+class _Notifier(Structure, of="notifier_block"):
+    """``struct notifier_block``"""
+
+    function: int = at(0, "notifier_call")
+    priority: int = at(16)
+
+
+class _KeyboardParameter(Structure, of="keyboard_notifier_param"):
+    """``struct keyboard_notifier_param``"""
+
+    down: int = at(8)
+    value: int = at(20)
+    size: int = whole(24)
+
+
 class _Cdev(Structure, of="cdev"):
     """``struct cdev``, which begins with an object"""
 
@@ -300,5 +338,8 @@ PCI_DEVICE_ID: Final = _PciDeviceId()
 RESOURCE: Final = _Resource()
 FAUX_DEVICE: Final = _FauxDevice()
 FAUX_OPERATIONS: Final = _FauxOperations()
+INPUT_DEVICE: Final = _InputDevice()
+NOTIFIER: Final = _Notifier()
+KEYBOARD_PARAMETER: Final = _KeyboardParameter()
 MISC: Final = _Misc()
 CDEV: Final = _Cdev()
