@@ -13,17 +13,20 @@ import struct
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from kmodctl import CallError, Client
 from tests.realkernel.machine import partial_tree
 from tests.realkernel.scenarios import Record, Session
 from tests.support.debian import DebianTree
 from tests.support.modules import SOURCES, build_folder
 from tests.support.tree import ModuleTree
+from tests.support.used_file import UsedFile
 
 NONE, WRITE, READ = 0, 1, 2
 """Which way an ioctl's argument goes (include/uapi/asm-generic/ioctl.h)."""
@@ -54,6 +57,9 @@ def command(way: int, number: int, size: int) -> int:
 class Files(Protocol):
     """A kernel's files, as a program of root's uses them; each raises OSError."""
 
+    def listed(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+
     def cat(self, path: str, *, nonblocking: bool = False) -> bytes:
         """Read a file to its end."""
 
@@ -73,6 +79,7 @@ class Files(Protocol):
         """Raise an interrupt."""
 
 
+Result = TypeVar("Result")
 Word = str | int | bytes
 Step = tuple[Any, ...]
 """A verb, which names one of the methods of ``Steps``, and its arguments."""
@@ -230,22 +237,23 @@ def lessons(session: Session, files: Files) -> Record:
     return {each.module: taught(session, files, each) for each in LESSONS}
 
 
-def taught(session: Session, files: Files | None, lesson: Lesson) -> Record:
-    """Load a module, take its steps where there are files for them, and unload it."""
+def taught(session: Session, files: Files, lesson: Lesson) -> Record:
+    """Load a module, take its steps, and unload it; what is logged of others is left out."""
     before = session.last_sequence()
     record: Record = {
         "steps": [],
         "load": session.load(lesson.module, parameters=lesson.parameters),
     }
     try:
-        if files is not None:
-            taken = Steps(session, files, lesson.module)
-            record["steps"] = [taken.take(*step) for step in lesson.steps]
+        taken = Steps(session, files, lesson.module)
+        record["steps"] = [taken.take(*step) for step in lesson.steps]
         record["listed"] = session.listed(lesson.module)
     except Exception:
         record["broken"] = traceback.format_exc()
     record["unload"] = session.remove(lesson.module)
-    record["log"] = [re.sub(r"\binput\d+", "inputN", line) for line in session.logged(before)]
+    about = (f"{lesson.module}: ", "input: ", "kmodd: ")
+    lines = (each for each in session.logged(before) if each.startswith(about))
+    record["log"] = [re.sub(r"\binput\d+", "inputN", line) for line in lines]
     return record
 
 
@@ -304,12 +312,17 @@ class Steps:
         _until(lambda: self.session.last_sequence() > before)
 
     def _type(self, value: int) -> int:
-        (path,) = Path(PAD).glob("input*/type")
-        return self.files.write(str(path), b"%d\n" % value)
+        devices = [f"{PAD}/{each}" for each in self.files.listed(PAD) if each.startswith("input")]
+        (pad,) = (each for each in devices if "type" in self.files.listed(each))
+        return self.files.write(f"{pad}/type", b"%d\n" % value)
 
 
 class OwnFiles:
     """The files of the kernel that this process runs on."""
+
+    def listed(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+        return os.listdir(path)
 
     def cat(self, path: str, *, nonblocking: bool = False) -> bytes:
         """Read a file to its end."""
@@ -386,3 +399,76 @@ def _until(happens: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             raise TimeoutError(errno.ETIMEDOUT, "nothing happens")
         time.sleep(0.02)
+
+
+class EmulatedFiles:
+    """Those of an emulated kernel, by its daemon's client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def listed(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+        with _as_errno():
+            return [each.path.rpartition("/")[2] for each in self._client.list_files(path)]
+
+    def cat(self, path: str, *, nonblocking: bool = False) -> bytes:
+        """Read a file to its end."""
+        with _as_errno():
+            return self._client.read_file(path, nonblocking=nonblocking)
+
+    def write(self, path: str, data: bytes) -> int:
+        """Write to a file once."""
+        return self._used(path, lambda file: file.write(data), reads=False, writes=True)
+
+    def ioctl(self, path: str, number: int, argument: int | bytes) -> int | bytes:
+        """Make an ioctl of a file."""
+        result, buffer = self._used(path, lambda file: file.control(number, argument))
+        return buffer if isinstance(argument, bytes) else result
+
+    def read_while(self, path: str, then: Callable[[], object]) -> bytes:
+        """Read once in another thread."""
+        before = max((each.sequence for each in self._client.read_log()), default=-1)
+
+        def read(file: UsedFile) -> bytes:
+            with ThreadPoolExecutor(1) as pool:
+                reader = pool.submit(file.read, PIECE)
+                _until(lambda: reader.done() or any(self._client.read_log(after=before)))
+                then()
+                data: bytes = reader.result(PATIENCE).data
+            return data
+
+        return self._used(path, read)
+
+    def opened(self, path: str, then: Callable[[], object]) -> None:
+        """Have something done while a file is open."""
+
+        def use(file: UsedFile) -> None:
+            file.poll(0)
+            then()
+
+        self._used(path, use)
+
+    def interrupt(self, line: int) -> None:
+        """Raise an interrupt."""
+        with _as_errno():
+            self._client.raise_interrupt(line)
+
+    def _used(self, path: str, use: Callable[[UsedFile], Result], **how: bool) -> Result:
+        """Have a file used; it is closed before a failure is told."""
+        file = UsedFile(self._client, path, **how)
+        with _as_errno():
+            try:
+                return use(file)
+            finally:
+                with suppress(CallError):
+                    file.close()
+
+
+@contextmanager
+def _as_errno() -> Iterator[None]:
+    """Have a call's failure be that of the system call which it stands for."""
+    try:
+        yield
+    except CallError as error:
+        raise OSError(error.errno, error.message) from error

@@ -19,6 +19,7 @@ class UsedFile:
         client: Client,
         path: str,
         *,
+        reads: bool = True,
         writes: bool = False,
         nonblocking: bool = False,
     ) -> None:
@@ -26,7 +27,7 @@ class UsedFile:
         self._actions: SimpleQueue[pb.UseFileRequest | None] = SimpleQueue()
         self._answers: Generator[pb.UseFileResponse, None, None]
         self._answers = client.use_file(  # type: ignore[assignment]  # a generator's
-            path, self._asked(), writes=writes, nonblocking=nonblocking
+            path, self._asked(), reads=reads, writes=writes, nonblocking=nonblocking
         )
 
     def _asked(self) -> Iterator[pb.UseFileRequest]:
