@@ -32,6 +32,11 @@ FAULTS = {
     "front-wire": Fault(
         "kmodd/front/wire.py", "except (struct.error, UnicodeDecodeError)", "except struct.error"
     ),
+    "guest-wire": Fault(
+        "kmodd/kernel/vm/wire.py",
+        "if len(body) != _END.size:",
+        "if not body:",
+    ),
     "http2": Fault(
         "kmodd/service/fronted.py",
         "over = self._calls.pop(frame.stream, None)",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 NAMES = (
     "front-wire",
+    "guest-wire",
     "http2",
     "kernel-image",
     "kernel-wire",

@@ -361,6 +361,7 @@ class GuestWire:
             return
         if kind not in _ANSWERS:
             raise GuestNonsenseError("a frame of an unknown kind")
+        failure = _failure(body) if kind == Tell.END else None
         with self._lock:
             call = self._calls.get(number)
             if kind == Tell.END:
@@ -371,13 +372,7 @@ class GuestWire:
                 return
             raise GuestNonsenseError("an answer that nobody asked for")
         if kind == Tell.END:
-            try:
-                call.end(_failure(body))
-            except GuestNonsenseError:
-                # It fails with all the others.
-                with self._lock:
-                    self._calls[number] = call
-                raise
+            call.end(failure)
             return
         call.answer += body
         if len(call.answer) > ANSWER_MAX:
