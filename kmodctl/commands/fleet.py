@@ -16,6 +16,9 @@ anywhere; 'rollout pause NAME', 'resume' and 'undo' do what they say.
 by node. 'nodes [PATTERN...]' and 'status' show how nodes, wishes and rollouts fare, 'explain NODE
 MODULE' which wish counts there, and what the node says of it.
 
+'agent' runs beside a daemon until a signal ends it, and has that daemon wish for what etcd says, as
+a steward (kmodd.toml(5)). kmodd-fleet.service is one.
+
 How etcd is reached is in fleet.toml: --config, else $KMODD_FLEET, else ~/.config/kmodd/fleet.toml,
 else /etc/kmodd/fleet.toml, and the options that follow replace what it says.
 """
@@ -30,6 +33,7 @@ ACTIONS = {
     "nodes": (0, 100, "at most 100 patterns"),
     "status": (0, 0, "no other word"),
     "explain": (2, 2, "a NODE and a MODULE"),
+    "agent": (0, 0, "no other word"),
 }
 """How many words each action takes, and which."""
 
@@ -82,6 +86,8 @@ def configure(parser: Parser) -> None:
         help="rollout start, resume: nodes that may fail (default: 0)",
     )
     add("--detach", action="store_true", help="rollout: do not stay until it is over")
+    add("--node", metavar="NAME", help="agent: the node's name (default: the host's)")
+    add("--directory", metavar="DIR", help="agent: where it keeps what it knows of etcd")
     add("action", choices=tuple(ACTIONS), metavar="ACTION", help="what to do")
     add("words", metavar="WORD", nargs="*", help="what the action takes")
 
@@ -136,7 +142,8 @@ async def _run(options: CommandOptions, output: Output) -> int:
     )
     etcd = Etcd(settings.endpoints, settings.tls, timeout=TIMEOUT)
     try:
-        return await action_named(options.action).run(options, Fleet(etcd, settings.keys), output)
+        fleet = Fleet(etcd, settings.keys, settings.agent)
+        return await action_named(options.action).run(options, fleet, output)
     finally:
         await etcd.close()
 

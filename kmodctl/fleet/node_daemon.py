@@ -11,6 +11,10 @@ from kmodctl.aio import Client
 from kmodctl.errors import KmodctlError
 from kmodctl.fleet.model import NodeFacts
 from kmodd.v1 import state_service_pb2 as pb
+from kmodd.v1.policy_pb2 import ROLE_ADMIN
+
+OWN_SOURCE = "fleet"
+"""The source of an agent that is an administrator, as it is where somebody tries it out."""
 
 PATIENCE = 900.0
 """Seconds that a call may take; a module's init has its time."""
@@ -86,9 +90,10 @@ class Kmodd:
         client = self._connected()
         async with asyncio.timeout(PATIENCE):
             who, status = await client.who_am_i(), await client.status()
-        if not who.wish_source:
+        source = who.wish_source or (OWN_SOURCE if who.role == ROLE_ADMIN else "")
+        if not source:
             raise NoStewardError(
-                f"{who.socket}: the agent is to be a steward there, and has another role"
+                f"{who.socket}: an agent is to be a steward there, and this one has another role"
             )
         return LocalDaemon(
             boot=status.boot_id,
@@ -98,7 +103,7 @@ class Kmodd:
                 architecture=os.uname().machine,
                 labels={label.name: label.value for label in status.labels},
             ),
-            source=who.wish_source,
+            source=source,
         )
 
     async def watch(self) -> AsyncIterator[LocalState]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmodctl.errors import CallError
 from kmodctl.fleet.agent import Agent
 from kmodctl.fleet.encoding import UnreadableError, decode_status, encode_desired
 from kmodctl.fleet.etcd import Etcd
@@ -71,6 +72,17 @@ class FleetNode:
         """Return the modules that are loaded."""
         with self.daemon.client() as client:
             return {each.name for each in client.list_modules()}
+
+    def empty(self) -> None:
+        """Take away what was applied and loaded, and forget what was done."""
+        with self.daemon.client() as client:
+            for source in client.get_state().sources:
+                client.apply_state(source.name, b"")
+            for module in client.list_modules():
+                with suppress(CallError):
+                    client.unload(module.name)
+            assert not client.list_modules()
+        (self.daemon.log.parent / "audit").write_text("")
 
     def trail(self) -> list[tuple[str, str]]:
         """Return what was done for wishes, and what was applied, in order."""

@@ -6,9 +6,10 @@
 where the words behind the action are ``options.words``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from kmodctl.fleet.etcd import Etcd
 from kmodctl.fleet.model import Keys
@@ -18,10 +19,11 @@ from kmodctl.parser import CommandOptions
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet's etcd, and where in there it is."""
+    """A fleet's etcd, where in there it is, and what the settings say of an agent."""
 
     etcd: Etcd
     keys: Keys
+    agent: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FleetAction(Protocol):
