@@ -7,6 +7,7 @@ etcd_rpc.proto.
 
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -38,6 +39,16 @@ TIMEOUT = 5.0
 
 Method = Callable[..., Any]
 Choice = Callable[[grpc.aio.Channel], Method]
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """How a member is: its version, the bytes of its database, and what is wrong with it."""
+
+    endpoint: str
+    version: str
+    size_bytes: int
+    problems: tuple[str, ...]
 
 
 class Etcd:
@@ -137,6 +148,12 @@ class Etcd:
         except LeaseGoneError:
             return
 
+    async def member(self) -> EtcdMember:
+        """Return how the member is that is asked first. Raises StoreError."""
+        answer = await self._ask(_status, pb.StatusRequest())
+        problems = [*answer.errors, *([] if answer.leader else ["it knows no leader"])]
+        return EtcdMember(self.endpoint, answer.version, answer.dbSize, tuple(problems))
+
     async def close(self) -> None:
         """End the connections and all that is under way."""
         for link in self._links:
@@ -217,6 +234,10 @@ def _grant(channel: grpc.aio.Channel) -> Method:
 
 def _revoke(channel: grpc.aio.Channel) -> Method:
     return rpc.LeaseStub(channel).LeaseRevoke  # type: ignore[no-any-return]
+
+
+def _status(channel: grpc.aio.Channel) -> Method:
+    return rpc.MaintenanceStub(channel).Status  # type: ignore[no-any-return]
 
 
 def _keep_alive(channel: grpc.aio.Channel) -> Method:

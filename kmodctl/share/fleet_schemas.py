@@ -38,7 +38,7 @@ FLEET: Mapping[str, dict[str, Any]] = {
         problem=_TEXT,
     ),
     "fleet status": _object(
-        endpoint=_TEXT,
+        etcd=_object(endpoint=_TEXT, version=_TEXT, size_bytes=_NUMBER, problems=_TEXTS),
         revision=_NUMBER,
         nodes=_NUMBER,
         wishes=_list(

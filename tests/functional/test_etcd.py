@@ -414,3 +414,22 @@ def test_a_request_that_etcd_refuses_is_asked_of_no_other_member(cluster: EtcdCl
                 await etcd.transact([], [Put("/k", b""), Put("/k", b"")])
 
     run(script())
+
+
+def test_a_member_that_is_full_says_so_and_still_tells_what_it_has(tmp_path: Path) -> None:
+    with running_etcd(tmp_path, "--quota-backend-bytes=2000000") as cluster:
+
+        async def fill(etcd: Etcd) -> None:
+            while True:
+                await etcd.transact([], [Put("/full", bytes(500_000))])
+
+        async def script() -> None:
+            async with connected(cluster) as etcd:
+                member = await etcd.member()
+                assert (member.endpoint, member.problems) == (cluster.endpoints[0], ())
+                with pytest.raises(StoreRefusedError, match="database space exceeded"):
+                    await fill(etcd)
+                assert await etcd.get("/full") is not None
+                assert any("NOSPACE" in each for each in (await etcd.member()).problems)
+
+        run(script())

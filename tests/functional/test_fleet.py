@@ -130,7 +130,8 @@ def test_a_file_is_applied_once_for_the_nodes_that_it_is_meant_for(operator: Ope
     }
     operator.node("one", WishStatus(name="vpn", revision=revision, fate=WishFate.DONE), rack="b1")
     lines = operator.run("status").output.splitlines()
-    assert lines[0].endswith(", 2 nodes")
+    assert lines[0].startswith("etcd 3.")
+    assert lines[0].endswith(f" MB, at {revision + 1}; 2 nodes")
     assert lines[1].split() == ["Wishes", "Revision", "Nodes", "Done", "For"]
     assert lines[2].split() == ["vpn", str(revision), "1", "1", "rack=b*"]
 

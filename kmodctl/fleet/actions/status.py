@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kmodctl.fleet.actions import Fleet
+from kmodctl.fleet.etcd import EtcdMember
 from kmodctl.fleet.model import Rollout
 from kmodctl.fleet.survey import Survey, survey
 from kmodctl.fleet.tables import STYLES, counted, shown_selector, tell_unreadable, write_table
@@ -16,12 +17,13 @@ from kmodctl.styles import PLAIN
 
 async def run(_options: CommandOptions, fleet: Fleet, output: Output) -> int:
     """Print it all; the exit status is 1 where something cannot be read."""
-    found = await survey(fleet.etcd, fleet.keys)
+    found, member = await survey(fleet.etcd, fleet.keys), await fleet.etcd.member()
     if output.json:
-        output.document(_object(found, fleet))
+        output.document(_object(found, member))
         return int(bool(found.problems))
-    endpoint, nodes = fleet.etcd.endpoint, counted(len(found.nodes))
-    output.data(f"etcd {endpoint}, revision {found.revision}, {nodes}")
+    size = f"{member.size_bytes / 1e6:.1f} MB"
+    nodes = counted(len(found.nodes))
+    output.data(f"etcd {member.version}, {member.endpoint}, {size}, at {found.revision}; {nodes}")
     counts = found.counts()
     shown = [each for each in reversed(STYLES) if any(each in fates for fates in counts.values())]
     write_table(
@@ -34,6 +36,8 @@ async def run(_options: CommandOptions, fleet: Fleet, output: Output) -> int:
         ("Rollout", "State", "Percent", "Nodes", "Places", "Why"),
         ((_rollout_cells(found, each), PLAIN) for each in found.known.rollouts.values()),
     )
+    for problem in member.problems:
+        output.warning(f"{member.endpoint}: {problem}")
     return int(tell_unreadable(found, output))
 
 
@@ -55,10 +59,15 @@ def _rollout_cells(found: Survey, rollout: Rollout) -> tuple[str, ...]:
     return (rollout.name, rollout.state, percent, nodes, places, rollout.why)
 
 
-def _object(found: Survey, fleet: Fleet) -> dict[str, Any]:
+def _object(found: Survey, member: EtcdMember) -> dict[str, Any]:
     counts, desired = found.counts(), found.known.desired
     return {
-        "endpoint": fleet.etcd.endpoint,
+        "etcd": {
+            "endpoint": member.endpoint,
+            "version": member.version,
+            "size_bytes": member.size_bytes,
+            "problems": list(member.problems),
+        },
         "revision": found.revision,
         "nodes": len(found.nodes),
         "wishes": [
