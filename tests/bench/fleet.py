@@ -91,17 +91,21 @@ def run(seconds: int) -> None:
     rest = ("etcd CPU ms/s", "etcd MB")
     print(f"| {' | '.join((*head, *idle, *rest))} |")
     print("|---" * len((*head, *idle, *rest)) + "|")
+    asyncio.run(_rows(seconds))  # grpc takes one loop of a process for all
+
+
+async def _rows(seconds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="kmodd-bench-") as directory, ExitStack() as stack:
         trees = [module_tree(Path(directory, str(number))) for number in range(REAL)]
         stack.enter_context(redirect_stderr(io.StringIO()))  # the daemons' logs, at their end
         nodes = stack.enter_context(running_nodes(trees))
         cluster = stack.enter_context(running_etcd(Path(directory, "etcd")))
-        asyncio.run(_with_agents(cluster, nodes, seconds))
+        await _with_agents(cluster, nodes, seconds)
     for count in COUNTS:
         with tempfile.TemporaryDirectory(prefix="kmodd-bench-") as directory, ExitStack() as stack:
             cluster = stack.enter_context(running_etcd(Path(directory)))
             stack.enter_context(_simulated(cluster, count))
-            asyncio.run(_measure(cluster, f"{count}", count, seconds))
+            await _measure(cluster, f"{count}", count, seconds)
 
 
 async def _with_agents(cluster: EtcdCluster, nodes: list[FleetNode], seconds: int) -> None:
