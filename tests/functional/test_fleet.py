@@ -323,3 +323,19 @@ def test_what_is_wrong_with_a_line_is_told(words: list[str], message: str, tmp_p
     ran = run_here(None, "fleet", *words, HOME=str(tmp_path))
     assert ran.status == 1
     assert message in ran.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["app"], ["apply"]),
+        (["rollout", ""], ["start", "pause", "resume", "undo", "watch"]),
+        (["rollout", "start", ""], [":files"]),
+        (["diff", ""], [":files"]),
+        (["--key", ""], [":files"]),
+        (["explain", ""], []),
+    ],
+)
+def test_the_words_of_a_line_are_completed(words: list[str], offered: list[str]) -> None:
+    ran = run_here(Path("/nowhere"), "complete", "--", "kmodctl", "fleet", *words)
+    assert [line.partition("\t")[0] for line in ran.output.splitlines()] == offered
