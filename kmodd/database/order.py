@@ -67,9 +67,14 @@ class WantedSymbols:
     symbols: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
+def _spellings(known: Set[str]) -> Set[str]:
+    """Return all names that modules may spell ``known`` ones by."""
+    return {*known, *(f".{symbol}" for symbol in known)}
+
+
 def _known_ones(symbols: tuple[str, ...], spelled: Set[str], known: Set[str]) -> tuple[str, ...]:
-    """Return the ``known`` names that ``symbols`` are looked up by; ``spelled`` are those names in
-    both ways that modules may spell them.
+    """Return the ``known`` names that ``symbols`` are looked up by; ``spelled`` are their
+    ``_spellings``.
     """
     # Looking at all names for a dot takes as long as this, and hardly any module has one.
     found = tuple(filter(spelled.__contains__, symbols))
@@ -94,13 +99,14 @@ def wanted_symbols(
     new = known - previous.known if previous else known
     if same:
         new = new | {f".{symbol}" for symbol in new}
-    spelled = {*known, *(f".{symbol}" for symbol in known)}
+    spelled: Set[str] = frozenset()
     wanted = {}
     for name, needed in zip(names, imports, strict=True):
         before = old.get(name)
         if same and before and before[0] is needed and (not new or new.isdisjoint(needed)):
             wanted[name] = before
         else:
+            spelled = spelled or _spellings(known)
             wanted[name] = needed, _known_ones(needed, spelled, known)
     return WantedSymbols(known, wanted)
 
