@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support.debian import headers
 from tests.support.require import require, require_emulator
 from tests.support.systems import system_of
+from tests.support.tree import ModuleTree
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,12 +30,15 @@ def surroundings(directory: Path) -> dict[str, str]:
     return os.environ | {"TMPDIR": str(directory), "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
+def scripts(heading: str) -> list[str]:
+    """The scripts below a heading of the README."""
+    _, _, rest = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")
+    return re.findall(r"```sh\n(.*?)```", rest.partition("\n## ")[0], re.DOTALL)
+
+
 def shown(heading: str) -> str:
-    """The first script below a heading of the README."""
-    readme = (ROOT / "README.md").read_text()
-    found = re.search(rf"## {heading}\n.*?```sh\n(.*?)```", readme, re.DOTALL)
-    assert found is not None
-    return found[1]
+    """The first of them."""
+    return scripts(heading)[0]
 
 
 def test_what_there_is_to_try_loads_lists_and_unloads(tmp_path: Path) -> None:
@@ -52,6 +56,23 @@ def test_what_there_is_to_try_loads_lists_and_unloads(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     for line in ("insmod .*/greet.ko", "world +[0-9]+ +0", ".*greet: hello, world", "rmmod greet"):
         assert re.search(rf"^{line} *$", told.stdout, re.MULTILINE), (line, told.stdout)
+
+
+def test_files_of_a_module_are_used(modules_root: ModuleTree, tmp_path: Path) -> None:
+    require_emulator()
+    _, using = scripts("A first lesson")
+    told = subprocess.run(
+        commands(using),
+        cwd=ROOT,
+        env=surroundings(tmp_path) | {"TREE": str(modules_root.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    listed = [f"-r--r--r-- r--- archive {name}" for name in ("papers", "plain", "whole")]
+    assert set(listed) < set(told.stdout.splitlines())
+    assert told.stdout.endswith("note: a letter\n5\n")
 
 
 class Lesson:
