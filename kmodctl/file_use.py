@@ -56,9 +56,12 @@ def _requests(
         yield action
 
 
-def tell_failure(output: Output, error: "CallError") -> int:
-    """Tell why a file could not be used; returns the exit status."""
+def tell_failure(output: Output, error: "CallError", *, in_line: bool = False) -> int:
+    """Tell why a file could not be used, in a line where JSON has those; returns the status."""
     output.error(error.message)
     output.kernel_log(error.log_lines)
-    output.failure(error)
+    if in_line and output.json:
+        output.line(output.failed(error))
+    else:
+        output.failure(error)
     return 1

@@ -39,7 +39,7 @@ def run(options: CommandOptions, api: "Api", output: Output) -> int:
                 if answer.data is not None:
                     _tell(path, answer.data, output)
         except CallError as error:
-            status = tell_failure(output, error)
+            status = tell_failure(output, error, in_line=True)
     return status
 
 

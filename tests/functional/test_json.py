@@ -20,7 +20,7 @@ from tests.support.tree import ModuleTree
 
 SCHEMAS = Path(kmodctl.__file__).parent / "share" / "schemas"
 
-LINES = ("dev", "dmesg", "events")
+LINES = ("cat", "dev", "dmesg", "events")
 """The commands of which each line is a document."""
 
 WITHOUT = {"help", "top"}
@@ -78,6 +78,12 @@ CALLS = [
     ("ls", "/"),
     ("ls", "/sys/module"),
     ("ls", "/nosuch"),
+    ("modprobe", "archive"),
+    ("cat", "/proc/archive/note", "/nosuch"),
+    ("write", "/proc/archive/note", "a letter"),
+    ("write", "/proc/archive/plain", "a letter"),
+    ("ioctl", "/proc/archive/note", "5"),
+    ("rmmod", "archive"),
     ("depmod",),
     ("depmod", "9.9.9"),
     ("rmmod", "nosuch", "world"),
