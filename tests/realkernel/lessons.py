@@ -205,9 +205,13 @@ LESSONS = (
 """Each of a course's chapters."""
 
 
+REFUSED = ("refused_table", "refused_lookup")
+"""Modules that want to replace system calls, as old courses did."""
+
+
 def build_lessons(output: Path, headers: Path) -> None:
     """Build the modules into ``output``; skips without a compiler."""
-    build_folder(SOURCES / "lessons", output, headers, [each.module for each in LESSONS])
+    build_folder(SOURCES / "lessons", output, headers, modules())
 
 
 def lay_out_lessons(debian: DebianTree, built: Path, root: Path) -> ModuleTree:
@@ -228,13 +232,22 @@ def put_lessons(built: Path, tree: ModuleTree) -> None:
     """Put the modules into a tree."""
     extra = tree.directory / "extra"
     extra.mkdir(exist_ok=True)
-    for lesson in LESSONS:
-        shutil.copy(built / f"{lesson.module}.ko", extra)
+    for name in modules():
+        shutil.copy(built / f"{name}.ko", extra)
+
+
+def modules() -> list[str]:
+    """Return the names of all modules that there are."""
+    return [*(each.module for each in LESSONS), *REFUSED]
 
 
 def lessons(session: Session, files: Files) -> Record:
-    """What came of each lesson, by its module."""
-    return {each.module: taught(session, files, each) for each in LESSONS}
+    """What came of each lesson, by its module, and of those that are refused."""
+    found = {each.module: taught(session, files, each) for each in LESSONS}
+    for name in REFUSED:
+        refused = session.load(name)
+        found[name] = {"load": {key: refused.get(key) for key in ("reason", "errno", "symbol")}}
+    return found
 
 
 def taught(session: Session, files: Files, lesson: Lesson) -> Record:

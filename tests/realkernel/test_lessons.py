@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The twelve lessons do on the emulated kernel what they do on Debian's, to the line."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,14 @@ def test_a_lesson_is_the_same_on_both_kernels(
     assert "broken" not in record, record["broken"]
     assert record["load"] == record["unload"] == {}
     assert here[module] == record
+
+
+@pytest.mark.parametrize(
+    ("module", "symbol"),
+    [("refused_table", "sys_call_table"), ("refused_lookup", "kallsyms_lookup_name")],
+)
+def test_nobody_may_replace_a_system_call(
+    module: str, symbol: str, real: Outcomes, here: dict[str, Record]
+) -> None:
+    unknown = {"reason": "UNKNOWN_SYMBOL", "errno": errno.ENOENT, "symbol": symbol}
+    assert real.of("lessons")[module] == here[module] == {"load": unknown}

@@ -55,12 +55,22 @@ def build_folder(sources: Path, output: Path, headers: Path, names: Iterable[str
     """Build the modules ``names`` of a folder with a Kbuild into ``output``, a copy of it; skips
     without a compiler.
 
+    They may use what nobody exports: that a kernel does not load them is for it to say.
     Raises CalledProcessError as ``build`` does.
     """
     for tool in ("make", "gcc", "strip"):
         require(tool, f"building modules needs {tool}")
     shutil.copytree(sources, output)
-    command = ["make", "-s", "-j2", "-C", str(headers), f"M={output}", "modules"]
+    command = [
+        "make",
+        "-s",
+        "-j2",
+        "-C",
+        str(headers),
+        f"M={output}",
+        "KBUILD_MODPOST_WARN=1",
+        "modules",
+    ]
     subprocess.run(command, check=True, capture_output=True, text=True)
     files = [str(output / f"{name}.ko") for name in names]
     subprocess.run(["strip", "--strip-debug", *files], check=True)

@@ -3,10 +3,13 @@
 
 import errno
 
+import pytest
+
 from kmodd.kernel.base import Requested
 from kmodd.kernel.emulated.abi.structures import PARAVIRTUAL
 from kmodd.kernel.emulated.machine.log_lines import LogLines
 from kmodd.kernel.emulated.reporting.log import Level
+from tests.support.kernel_calls import Crash, oops, put_code
 from tests.support.machine import call, new_machine
 
 
@@ -85,3 +88,14 @@ def test_code_finds_interrupts_on_and_can_have_them_off() -> None:
         machine.invoke(machine.memory.number(operations + PARAVIRTUAL.disable_interrupts))
     with machine.running("sample"):
         assert flag() == 0x200
+
+
+def test_the_kernels_code_is_not_written_to_whatever_the_processor_is_told() -> None:
+    machine = new_machine()
+    target = machine.kernel_symbols.address("_printk").to_bytes(8, "little").hex()
+    # mov %cr0, %rax; and $~0x10000, %rax; mov %rax, %cr0; movabs $_printk, %rax; movb $0xc3, (%rax)
+    code = put_code(machine, f"0f20c04825fffffeff0f22c048b8{target}c600c3c3")
+    with machine.running("sample"), pytest.raises(Crash) as crashed:
+        machine.call(code)
+    assert crashed.value.why.startswith("BUG: unable to handle page fault")
+    assert oops(machine, "_printk", 0).startswith("BUG: kernel NULL pointer dereference")
