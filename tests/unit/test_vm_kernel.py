@@ -59,8 +59,8 @@ class RunningAgent:
 class SaidAgent(RunningAgent):
     """A guest that answers each request with what it is told to."""
 
-    def __init__(self, answer: Callable[[int], int]) -> None:
-        self.console = ""
+    def __init__(self, answer: Callable[[int], int], modules: bytes = b"") -> None:
+        self.console, self._modules = "", modules
         self.socket, self._theirs = socket.socketpair()
         self._answer = answer
         self._answering = threading.Thread(target=self._run, daemon=True)
@@ -93,7 +93,10 @@ class SaidAgent(RunningAgent):
                 if kind == Ask.HELLO:
                     said = struct.pack(">I", VERSION) + b"6.1.0\0x86_64\0"
                     self._say(Tell.PART, number, said)
-                if kind == Ask.REPLY:
+                if kind == Ask.READ and self._modules and body.endswith(b"/proc/modules"):
+                    self._say(Tell.PART, number, self._modules)
+                    self._say(Tell.END, number, bytes(5))
+                elif kind == Ask.REPLY:
                     self.replied = (number, body)
                 elif kind not in (Ask.UPLOAD, Ask.DROP):
                     code = 0 if kind == Ask.HELLO else self._answer(kind)
@@ -202,6 +205,15 @@ def test_an_oops_is_the_modules_doing() -> None:
         with pytest.raises(KernelError, match="crashed") as crashed:
             kernel.delete_module("sample")
         assert (crashed.value.reason, crashed.value.module) == (Reason.MODULE_CRASHED, "sample")
+
+
+def test_what_the_guest_is_reached_by_stays() -> None:
+    listed = b"virtio_pci 24576 0 - Live 0x0\n"
+    with booted([SaidAgent(lambda _kind: errno.ENOENT, listed)]) as kernel:
+        for force in (False, True):
+            with pytest.raises(KernelError, match="reaches the guest") as refused:
+                kernel.delete_module("virtio_pci", force=force)
+            assert (refused.value.reason, refused.value.errno) == (Reason.MODULE_BUSY, errno.EBUSY)
 
 
 @pytest.mark.parametrize(

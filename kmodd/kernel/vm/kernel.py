@@ -6,6 +6,7 @@ way fail with KERNEL_PANIC, the log says why and goes on with the next boot, and
 gone: ``boot_id`` is another one.
 """
 
+import errno
 import logging
 import socket
 import threading
@@ -110,6 +111,7 @@ class VmKernel(LinuxKernel):
         self._turn = threading.Condition()
         self._boot: _Boot | None = None
         self._greeted: GuestWire | None = None
+        self._own = frozenset[str]()
         self._is_booting = True
         self._closed = False
         self._short_boots = 0
@@ -122,6 +124,7 @@ class VmKernel(LinuxKernel):
             self._end(KernelError(Reason.SHUTTING_DOWN, "the kernel does not come up"))
             raise
         self.boot_id = str(uuid.uuid4())
+        self._own = frozenset(module.name for module in self.modules())
 
     @property
     def pid(self) -> int | None:
@@ -155,7 +158,10 @@ class VmKernel(LinuxKernel):
             super().init_module(image, parameters, flags)
 
     def delete_module(self, name: str, *, force: bool = False) -> None:
-        """Unload ``name``."""
+        """Unload ``name``, unless it is one of those that the guest came with."""
+        if name in self._own:
+            why = f"module {name} is one of those by which kmodd reaches the guest"
+            raise KernelError(Reason.MODULE_BUSY, why, errno=errno.EBUSY, module=name)
         with self._told_of_crashes():
             super().delete_module(name, force=force)
 
