@@ -56,6 +56,7 @@ COMMANDS = (
     "apply",
     "fleet",
     "check",
+    "compare",
     "device",
     "ls",
     "cat",

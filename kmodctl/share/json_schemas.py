@@ -89,6 +89,26 @@ OWN: Mapping[str, dict[str, Any]] = {
         },
         "required": ["modules", "lines"],
     },
+    "compared module": {
+        "type": "object",
+        "properties": {
+            "module": _NAME,
+            "differences": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "what": {"enum": ["result", "log", "presence", "size", "references"]},
+                        "of": _NAME,
+                        "emulated": _NAME,
+                        "vm": _NAME,
+                    },
+                    "required": ["what", "of", "emulated", "vm"],
+                },
+            },
+        },
+        "required": ["module", "differences"],
+    },
     "dev event": {
         "type": "object",
         "properties": {
@@ -150,6 +170,7 @@ FORMS: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         ("fleet node", "fleet difference"),
     ),
     "check": ("emulation_service.CheckReport",),
+    "compare": (("compared module",),),
     "device": (
         "emulation_service.AddDeviceResponse",
         "emulation_service.RaiseInterruptResponse",
