@@ -17,6 +17,8 @@ from kmodd.errors import KernelError, Reason
 from kmodd.kernel.base import InsertFlags
 from kmodd.kernel.vm import VmKernel
 from kmodd.v1 import daemon_service_pb2
+from tests.conformance.realkernel.loads import record_loads
+from tests.conformance.realkernel.table import parse_table
 from tests.realkernel.machine import QEMU_NEEDED
 from tests.support.daemon import running_daemon, wait_until
 from tests.support.debian import DebianTree, headers, tree_of
@@ -233,6 +235,20 @@ def works(kernel: VmKernel) -> bool:
     """Whether the next call finds a kernel that has just booted."""
     wait_until(lambda: kernel.module("virtio_console") is not None, seconds=PATIENCE)
     return kernel.module("hangs") is None
+
+
+def test_a_table_of_loads_is_made_of_whichever_kernel_boots(
+    debian_tree: DebianTree, guests: Path
+) -> None:
+    require("qemu-system-x86_64", QEMU_NEEDED)
+    lines = list(record_loads(debian_tree.root, debian_tree.release, guests, seed=1, count=3))
+    rows = parse_table(lines)
+    assert len(rows) == 3
+    for row in rows:
+        assert row.clean
+        assert row.loaded == (row.size is not None)
+        assert row.loaded == (row.module in row.family)
+        assert row.loaded or row.result.startswith("E")
 
 
 def test_the_emulated_kernel_is_compared_with_the_real_one(

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.conformance.realkernel.record IMAGE``: let a real kernel run the sessions.
+"""``python -m tests.conformance.realkernel.record``: let a real kernel say what it does.
+
+With ``--kernel vm --root ROOT [--release RELEASE] [--seed N --count M]`` the kernel of ROOT loads
+its modules in a virtual machine of kmodd's, all or those that are drawn, and a table of that (of
+the form in README.md) is written to stdout, or to ``--output``. With IMAGE it runs the sessions:
 
 Boots the kernel IMAGE (vmlinuz of x86-64) under QEMU once for each session of crafted.py, in
 software emulation, with guest.c as its only process, and writes crafted.json. Needs
@@ -13,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.conformance.realkernel.crafted import SESSIONS, Insert, Session
+from tests.conformance.realkernel.loads import record_loads
 
 RECORDING = Path(__file__).with_name("crafted.json")
 GUEST = Path(__file__).with_name("guest.c")
@@ -33,16 +39,42 @@ _QUIET = "console=ttyS0 quiet loglevel=0 panic=-1"
 def main() -> int:
     """Record all sessions, or those named."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.realkernel.record")
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="the kernel to boot (vmlinuz)")
-    parser.add_argument("--output", type=Path, default=RECORDING)
+    parser.add_argument(
+        "image", type=Path, metavar="IMAGE", nargs="?", help="the kernel to boot (vmlinuz)"
+    )
+    parser.add_argument("--kernel", choices=["vm"], help="record loads of modules, in a guest")
+    parser.add_argument("--root", type=Path, help="a root with the release's modules and image")
+    parser.add_argument("--release", default="", help="the release (default: the newest in ROOT)")
+    parser.add_argument("--seed", type=int, default=1, help="which modules are drawn")
+    parser.add_argument("--count", type=int, default=0, help="how many are drawn (default: all)")
+    parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    if (options.image is None) == (options.kernel is None) or (options.kernel and not options.root):
+        parser.error("it takes an IMAGE, or --kernel vm and a --root")
+    if options.kernel:
+        return _record_loads(options)
     recorded: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as directory:
         for session in SESSIONS:
             console = run(session, options.image, Path(directory))
             recorded[session.name] = list(answers(session, console))
             print(f"{session.name}: {len(recorded[session.name])} calls", file=sys.stderr)
-    options.output.write_text(json.dumps(recorded, indent=1, ensure_ascii=True) + "\n")
+    output = options.output or RECORDING
+    output.write_text(json.dumps(recorded, indent=1, ensure_ascii=True) + "\n")
+    return 0
+
+
+def _record_loads(options: argparse.Namespace) -> int:
+    """Write the table, row by row."""
+    with tempfile.TemporaryDirectory() as states, ExitStack() as stack:
+        output = sys.stdout
+        if options.output:
+            output = stack.enter_context(options.output.open("w", errors="surrogateescape"))
+        lines = record_loads(
+            options.root, options.release, Path(states), seed=options.seed, count=options.count
+        )
+        for line in lines:
+            print(line, file=output, flush=True)
     return 0
 
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loads of a table, done on the emulated kernel the way that modprobe does them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodd.database import ModuleRecord
+from kmodd.database import Database, ModuleRecord
 from kmodd.database.releases import newest_release
 from kmodd.errors import KernelError, KmoddError, Reason
-from kmodd.kernel.base import InitState, LoadedModule, Requested
+from kmodd.kernel.base import InitState, Kernel, LoadedModule, Requested, Requester
 from kmodd.kernel.emulated import IsolatedKernel, VmlinuxSource
 from kmodd.plan import InsertStep, LoadRequest, Plan, plan_load
 from kmodd.trees import Trees, modules_directory
@@ -53,23 +53,36 @@ class Outcome:
 
 
 class Replay:
-    """A module tree and an emulated kernel, for the loads of a table. For one thread."""
+    """A module tree and a kernel, an emulated one, for the loads of a table. For one thread."""
 
-    def __init__(self, root: Path, release: str = "") -> None:
-        """Raises KmoddError or ValueError where ``root`` holds no module tree."""
+    def __init__(
+        self,
+        root: Path,
+        release: str = "",
+        kernel: Callable[[str, Database], Kernel] | None = None,
+    ) -> None:
+        """Raises KmoddError or ValueError where ``root`` holds no module tree.
+
+        ``kernel`` gives another kernel for the release and its database; it needs no module that is
+        not there when it has booted.
+        """
         found = release or newest_release(str(modules_directory(root)))
         if found is None:
             raise ValueError(f"{modules_directory(root)} has no module tree")
         trees = Trees(root, found, publish=False)
         self._generation = trees.rebuild()
         self._database = self._generation.database
-        self.kernel = IsolatedKernel(
-            found, VmlinuxSource(root, found, trees.directory, lambda: self._database.modules)
-        )
-        self.kernel.answer_requests(self._requested)
-        for name in PRELOADED:
+        self.kernel: Kernel
+        if kernel is None:
+            source = VmlinuxSource(root, found, trees.directory, lambda: self._database.modules)
+            self.kernel = IsolatedKernel(found, source)
+        else:
+            self.kernel = kernel(found, self._database)
+        if isinstance(self.kernel, Requester):
+            self.kernel.answer_requests(self._requested)
+        for name in PRELOADED if kernel is None else ():
             if self._database.module(name) is not None:
-                self._load(name)
+                self.load(name)
         self._resident = frozenset(module.name for module in self.kernel.modules())
 
     def knows(self, name: str) -> bool:
@@ -79,11 +92,11 @@ class Replay:
     def run(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Load each row's module with modprobe's plan, look, and unload it with all it brought."""
         for row in rows:
-            error = self._load(row.module)
+            error = self.load(row.module)
             # What was there before belongs to a family only where the table says so.
-            family = self._family(row.module) - self._resident | row.family.keys()
+            family = self.family(row.module) - self._resident | row.family.keys()
             came = {
-                module.name: _seen(module)
+                module.name: seen(module)
                 for module in self.kernel.modules()
                 if module.name in family
             }
@@ -93,11 +106,16 @@ class Replay:
             yield Outcome(row, came, error, ran)
             self._sweep()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all modules of the tree."""
+        return tuple(self._database.modules)
+
     def close(self) -> None:
         """Halt the kernel."""
         self.kernel.close()
 
-    def _load(self, name: str) -> KmoddError | None:
+    def load(self, name: str) -> KmoddError | None:
         """Run the plans of ``modprobe NAME``, and return the failure if one ends them."""
         loaded = {module.name: module for module in self.kernel.modules()}
         config = self._generation.config
@@ -111,7 +129,7 @@ class Replay:
         """Load what a module's code asks for; but what it does not wait for came to the real
         kernel after its modules were listed.
         """
-        return Requested(256 if waits and self._load(name) is not None else 0)
+        return Requested(256 if waits and self.load(name) is not None else 0)
 
     def _run(self, plan: Plan) -> KmoddError | None:
         for step in plan.steps:
@@ -127,7 +145,7 @@ class Replay:
         with (self._generation.directory / step.record.path).open("rb") as file:
             self.kernel.finit_module(file.fileno(), step.parameters, step.flags)
 
-    def _family(self, name: str) -> set[str]:
+    def family(self, name: str) -> set[str]:
         """What the table can list beside ``name``: what it needs and its soft dependencies, and so
         on; but those soft dependencies alone that are given by a module's name, not by an alias.
         """
@@ -161,6 +179,7 @@ class Replay:
                 raise RuntimeError(f"cannot unload any of {[module.name for module in extra]}")
 
 
-def _seen(module: LoadedModule) -> Seen:
+def seen(module: LoadedModule) -> Seen:
+    """Return what a table has of a loaded module."""
     holders = (*module.holders, PERMANENT) if module.permanent else module.holders
     return Seen(module.size, module.refcount, holders)
