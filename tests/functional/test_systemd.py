@@ -17,6 +17,8 @@ import pytest
 
 from kmodctl.sockets import PUBLIC_SOCKET
 from kmodd.access.caller import Role
+from kmodd.access.grants import Grants
+from kmodd.access.peer import Peer
 from kmodd.front.confinement import OPEN_FILES, THREADS_MAX
 from kmodd.front.fronts import UNIT as KNOWN_FRONT
 from kmodd.front_server import MEMORY
@@ -36,7 +38,8 @@ UNIT = SYSTEMD / "kmodd.service"
 PUBLIC = SYSTEMD / "kmodd-public.socket"
 FRONT = SYSTEMD / "kmodd-public.service"
 FRONT_SOCKET = SYSTEMD / "kmodd-front.socket"
-EXPOSURE = {UNIT: "22", FRONT: "15"}
+FLEET = SYSTEMD / "kmodd-fleet.service"
+EXPOSURE = {UNIT: "22", FRONT: "15", FLEET: "11"}
 """The most that systemd-analyze may find, in tenths."""
 
 
@@ -330,10 +333,10 @@ def test_commands_with_the_paths_of_kmods_tools_work_within_the_units_bounds(
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     analyze = require("systemd-analyze", "systemd judges its units itself")
     program = Path(sys.executable).with_name("kmodd")
-    units = [tmp_path / each.name for each in (UNIT, PUBLIC, FRONT, FRONT_SOCKET)]
+    units = [tmp_path / each.name for each in (UNIT, PUBLIC, FRONT, FRONT_SOCKET, FLEET)]
     for unit in units:
         text = (SYSTEMD / unit.name).read_text()
-        unit.write_text(text.replace("/opt/kmodd/bin/kmodd", str(program)))
+        unit.write_text(text.replace("/opt/kmodd/bin", str(program.parent)))
     answer = subprocess.run(
         [analyze, "verify", "--man=no", *map(str, units)],
         capture_output=True,
@@ -416,6 +419,20 @@ def test_the_public_socket_is_where_a_client_looks_and_the_unit_may_put_it() -> 
     assert str(Path(PUBLIC_SOCKET).parent) in [f"/run/{each}" for each in directories]
 
 
+def test_the_agent_of_a_fleet_is_who_the_grant_in_the_example_is_for(tmp_path: Path) -> None:
+    config = tmp_path / "kmodd.toml"
+    text = (SYSTEMD / "kmodd.toml").read_text()
+    config.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE))
+    (grant,) = (each for each in read_settings(config, Settings()).grants if each.units)
+    assert grant.role is Role.STEWARD
+    unit = lines_of(FLEET)
+    peer = Peer(uid=61234, gids=frozenset({61234}), pid=7, unit=FLEET.name)
+    caller = Grants([grant]).caller(PUBLIC_SOCKET, Role.LOADER, Role.NONE, peer)
+    assert (caller.role, caller.source) == (Role.STEWARD, "fleet")
+    assert unit["Environment"] == f"KMODD_SOCKET={PUBLIC_SOCKET}"
+    assert (unit["DynamicUser"], unit["CapabilityBoundingSet"]) == ("yes", "")
+
+
 def test_the_example_of_settings_goes_with_the_unit_and_its_groups() -> None:
     lines = lines_of(UNIT)
     groups = {
@@ -441,7 +458,7 @@ def test_the_public_socket_is_off_in_the_example_and_right_where_it_is_taken_in(
     assert before.grants == ()
     (public,) = set(settings.sockets) - set(before.sockets)
     assert (public.mode, public.grants, public.default) == (0o666, True, Role.NONE)
-    assert [each.role for each in settings.grants] == [Role.LOADER, Role.OBSERVER]
+    assert [each.role for each in settings.grants] == [Role.LOADER, Role.STEWARD, Role.OBSERVER]
     unit = lines_of(PUBLIC)
     assert unit["ListenStream"] == str(public.path)
     assert int(unit["SocketMode"], 8) == public.mode
