@@ -33,6 +33,9 @@ from kmodctl.fleet.registration import Registration
 from kmodctl.fleet.store import Store, StoreError
 from kmodctl.fleet.telling import status_of
 
+_REFUSALS = ("ACCESS_DENIED", "INVALID_REQUEST")
+"""Reasons for which a daemon takes no wishes over however often it is asked."""
+
 log = logging.getLogger(__name__)
 
 
@@ -218,8 +221,12 @@ class Agent:
             self._waiting[wanted.name] = f"it waits for a place, and etcd is away: {error}"
             return self._timing.place_pause * random.uniform(0.5, 1)
         except (KmodctlError, TimeoutError) as error:
-            self._refuse(wanted, str(error) or "no answer of the daemon")
-            return self._timing.refusal_pause
+            why = str(error) or "no answer of the daemon"
+            if isinstance(error, CallError) and error.reason in _REFUSALS:
+                self._refuse(wanted, why)
+                return self._timing.refusal_pause
+            self._waiting[wanted.name] = why
+            return self._timing.place_pause * random.uniform(0.5, 1)
         return self._timing.look
 
     async def _needs_place(self, wanted: Wanted, source: str) -> bool:

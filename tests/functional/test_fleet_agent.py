@@ -170,6 +170,24 @@ def test_what_cannot_be_read_stays_as_it_was_and_says_so(
     assert node.trail().count(("apply-state", "fleet.base")) == 2
 
 
+def test_an_agent_that_is_no_steward_says_so(nodes: list[FleetNode], cluster: EtcdCluster) -> None:
+    node, _ = nodes
+
+    async def act() -> None:
+        async with (
+            store_of(cluster) as store,
+            running_agent(node, cluster, role="observer") as agent,
+        ):
+            await apply(store, "base", wishes("hello loaded"))
+            while "node-0" not in (found := await statuses(store)):
+                await asyncio.sleep(0.05)
+            assert "an agent is to be a steward there" in found["node-0"].problem
+            assert agent.problem == found["node-0"].problem
+
+    run(act())
+    assert node.trail() == []
+
+
 def test_a_name_that_another_boot_has_is_told_and_nothing_is_done_under_it(
     nodes: list[FleetNode], cluster: EtcdCluster
 ) -> None:

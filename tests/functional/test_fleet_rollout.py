@@ -106,7 +106,14 @@ def nodes(modules_root: ModuleTree, tmp_path: Path) -> Iterator[list[FleetNode]]
 class Act:
     """Agents of all machines, which reach etcd by proxies, and an operator's connection."""
 
-    def __init__(self, nodes: list[FleetNode], cluster: EtcdCluster, store: Etcd) -> None:
+    def __init__(
+        self,
+        nodes: list[FleetNode],
+        cluster: EtcdCluster,
+        store: Etcd,
+        log: pytest.LogCaptureFixture,
+    ) -> None:
+        self.log = log
         self.nodes = nodes
         self.cluster = cluster
         self.store = store
@@ -160,6 +167,7 @@ async def rolled_out(act: Act) -> None:
             proxy.cut()
         await until(lambda: all(agent.contact.away for agent in act.agents))
         before = [node.loaded() for node in act.nodes]
+        await apply(store, "extra", wishes("greet loaded"))
         extra = await apply(store, "extra", wishes("greet held"))
         act.cluster.members[0].start()
         await compact(act.cluster, extra)
@@ -168,6 +176,7 @@ async def rolled_out(act: Act) -> None:
         for proxy in act.proxies:
             proxy.mend()
         await act.all_have(extra, "extra")
+        assert "all wishes are read anew" in act.log.text
         await until(lambda: not any(agent.contact.away for agent in act.agents))
         assert (await read(store)).state is RolloutState.STOPPED
 
@@ -193,11 +202,13 @@ async def rolled_out(act: Act) -> None:
 
 
 def test_a_rollout_stops_where_it_should_and_ends_as_wished_with_nothing_done_twice(
-    nodes: list[FleetNode], cluster: EtcdCluster
+    nodes: list[FleetNode], cluster: EtcdCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "kmodctl.fleet")
+
     async def act() -> None:
         async with store_of(cluster) as store:
-            acting = Act(nodes, cluster, store)
+            acting = Act(nodes, cluster, store, caplog)
             async with acting.running():
                 await rolled_out(acting)
 

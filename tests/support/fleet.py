@@ -24,7 +24,7 @@ from tests.support.tree import ModuleTree
 KEYS = Keys("/test")
 
 QUICK = AgentTiming(
-    lease=10,
+    lease=6,
     place_lease=60,
     jitter=0.05,
     first_pause=0.1,
@@ -47,6 +47,10 @@ poll = 0.1
 path = "@/run/kmodd.sock"
 
 [[socket]]
+path = "@/observer/kmodd.sock"
+role = "observer"
+
+[[socket]]
 path = "@/steward/kmodd.sock"
 role = "steward"
 allow = ["*"]
@@ -63,10 +67,14 @@ class FleetNode:
     tree: ModuleTree
     daemon: Daemon
 
+    def socket(self, role: str) -> str:
+        """Return the path of a role's socket: steward or observer."""
+        return str(self.daemon.log.parent / role / "kmodd.sock")
+
     @property
     def steward(self) -> str:
         """The path of the steward's socket."""
-        return str(self.daemon.log.parent / "steward/kmodd.sock")
+        return self.socket("steward")
 
     def loaded(self) -> set[str]:
         """Return the modules that are loaded."""
@@ -128,11 +136,12 @@ async def running_agent(
     *endpoints: str,
     directory: Path | None = None,
     name: str = "",
+    role: str = "steward",
     timing: AgentTiming = QUICK,
 ) -> AsyncIterator[Agent]:
     """Have an agent run beside a node's daemon while the block does."""
     async with store_of(cluster, *endpoints) as store:
-        daemon = Kmodd(node.steward)
+        daemon = Kmodd(node.socket(role))
         agent = Agent(
             name or node.name, store, daemon, keys=KEYS, directory=directory, timing=timing
         )
