@@ -214,6 +214,9 @@ class Agent:
                     self._waiting[wanted.name] = why
                     return self._timing.place_pause * random.uniform(0.5, 1)
             self._state = await self._daemon.apply(source, wanted.document, wanted.revision)
+            if self._state.revisions.get(source, 0) != wanted.revision:
+                self._refuse(wanted, "the daemon keeps no revisions: it is of an earlier version")
+                return self._timing.refusal_pause
             self._refused.pop(wanted.name, None)
             log.info("%s: revision %d is taken over", source, wanted.revision)
         except StoreError as error:

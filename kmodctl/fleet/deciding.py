@@ -9,8 +9,10 @@ from kmodctl.fleet.encoding import UnreadableError, decode_desired, decode_rollo
 from kmodctl.fleet.model import Desired, Keys, NodeFacts, Rollout, RolloutState
 from kmodctl.fleet.store import StoredEntry
 
-NOT_HERE = "# not for this node\n"
-"""What a node has of a rollout's wishes that are not meant for it while desired/NAME is."""
+NOTHING = "# nothing is wished here\n"
+"""What a node has of wishes that say nothing, and of a rollout's that are not meant for it while
+desired/NAME is: a daemon that was given no text at all would keep no revision.
+"""
 
 Kind = TypeVar("Kind")
 
@@ -107,7 +109,8 @@ def _wanted(
         return Wanted(name=name, revision=now, why="etcd has lost it, and nobody has taken it away")
     if desired is None or not desired.selector.fits(facts):
         return Wanted(name=name, rollout=rollout)
-    return Wanted(name=name, document=desired.document, revision=desired.revision, rollout=rollout)
+    document = desired.document if desired.document.strip() else NOTHING
+    return Wanted(name=name, document=document, revision=desired.revision, rollout=rollout)
 
 
 def _has_candidate(rollout: Rollout, node: str, now: int) -> bool:
@@ -124,11 +127,11 @@ def _of_candidate(rollout: Rollout, desired: Desired | None, facts: NodeFacts) -
     is known to have had its turn.
     """
     candidate = rollout.candidate
-    document = candidate.document
+    document = candidate.document if candidate.document.strip() else NOTHING
     if not candidate.selector.fits(facts):
         if desired is None or not desired.selector.fits(facts):
             return Wanted(name=rollout.name, rollout=rollout)
-        document = NOT_HERE
+        document = NOTHING
     return Wanted(
         name=rollout.name, document=document, revision=candidate.revision, rollout=rollout
     )

@@ -29,12 +29,14 @@ from kmodctl.fleet.model import (
     WishFate,
     WishStatus,
 )
+from kmodctl.fleet.node_daemon import LocalState
 from kmodctl.fleet.rollout import RolloutView, begun, threshold_of
 from kmodctl.fleet.store import Delete, Put
 from tests.support.daemon import START
 from tests.support.etcd import EtcdCluster, running_etcd
 from tests.support.fleet import (
     KEYS,
+    QUICK,
     FleetNode,
     apply,
     running_agent,
@@ -44,6 +46,7 @@ from tests.support.fleet import (
     until,
 )
 from tests.support.modules import module_tree
+from tests.support.simulated_daemon import SimulatedDaemon
 from tests.support.tcp_proxy import tcp_proxy
 from tests.support.wishes import wishes
 
@@ -186,6 +189,34 @@ def test_an_agent_that_is_no_steward_says_so(nodes: list[FleetNode], cluster: Et
 
     run(act())
     assert node.trail() == []
+
+
+class Forgetful(SimulatedDaemon):
+    """A daemon that keeps no revisions."""
+
+    async def apply(self, source: str, document: str, revision: int) -> LocalState:
+        """Take wishes over, and forget of which revision they are."""
+        await super().apply(source, document, 0)
+        self.applied[-1] = revision
+        return LocalState()
+
+
+def test_a_daemon_that_keeps_no_revision_is_given_it_once(cluster: EtcdCluster) -> None:
+    async def act() -> None:
+        async with store_of(cluster) as store:
+            first = await apply(store, "base", wishes("hello loaded"))
+            daemon = Forgetful("a")
+            timing = replace(QUICK, refusal_pause=START)
+            agent = Agent("n", store, daemon, keys=KEYS, timing=timing)
+            task = asyncio.ensure_future(agent.run())
+            await until(partial(tells, agent, "the daemon keeps no revisions"))
+            second = await apply(store, "base", wishes("greet loaded"))
+            await until(lambda: second in daemon.applied)
+            assert daemon.applied == [first, second]
+            task.cancel()
+            await asyncio.wait({task})
+
+    run(act())
 
 
 def test_a_name_that_another_boot_has_is_told_and_nothing_is_done_under_it(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from kmodctl.fleet.deciding import NOT_HERE, KnownWishes, Wanted, known_wishes, wanted_wishes
+from kmodctl.fleet.deciding import NOTHING, KnownWishes, Wanted, known_wishes, wanted_wishes
 from kmodctl.fleet.encoding import encode_desired, encode_rollout
 from kmodctl.fleet.model import (
     ORDERS,
@@ -40,6 +40,13 @@ def test_a_node_has_what_is_meant_for_it_and_nothing_else() -> None:
     assert wanted(replace(OLD, selector=ELSEWHERE), now=5) == Wanted(name="a")
     assert wanted(None, now=5) == Wanted(name="a")
     assert wanted_wishes(KnownWishes(), "n", FACTS, {}) == []
+
+
+def test_wishes_that_say_nothing_are_a_text_that_says_so() -> None:
+    for text in ("", " \n"):
+        assert wanted(replace(OLD, document=text)).document == NOTHING
+        rollout = replace(ROLLOUT, candidate=replace(NEW, document=text))
+        assert wanted(OLD, rollout, 5).document == NOTHING
 
 
 def test_what_etcd_has_lost_stays_until_somebody_takes_it_away() -> None:
@@ -88,7 +95,7 @@ def test_a_rollout_that_is_done_has_no_say() -> None:
 def test_where_what_is_rolled_out_is_not_meant_the_old_goes_at_the_nodes_turn() -> None:
     rollout = replace(ROLLOUT, candidate=replace(NEW, selector=ELSEWHERE))
     found = wanted(OLD, rollout, 5)
-    assert (found.document, found.revision) == (NOT_HERE, 9)
+    assert (found.document, found.revision) == (NOTHING, 9)
     assert wanted(OLD, replace(rollout, state=RolloutState.PAUSED), 9).revision == 9
     assert wanted(replace(OLD, selector=ELSEWHERE), rollout).revision == 0
     assert wanted(None, rollout).revision == 0
