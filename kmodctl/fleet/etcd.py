@@ -34,7 +34,7 @@ from kmodctl.fleet.store import (
 PAGE = 500
 """Keys that are asked for at a time."""
 
-TIMEOUT = 5.0
+TIMEOUT = 10.0
 """Seconds that a member has for an answer, and for a connection to come about."""
 
 Method = Callable[..., Any]
@@ -196,7 +196,8 @@ class Etcd:
                 why = failure(link.endpoint, error, self._timeout)
                 if type(why) is not StoreError:
                     raise why from None
-                link.leave(channel)
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    link.leave(channel)  # one that hangs is found out by pings
                 self._turn(link)
                 failures.append(str(why))
                 if not repeats and has_begun(error):

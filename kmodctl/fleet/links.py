@@ -92,6 +92,7 @@ class Link:
             raise StoreError(f"{endpoint}: without TLS only etcd on this machine is asked")
         self._tls = tls if is_secure else None
         self._timeout = timeout
+        self._waited = f"no answer within {timeout:g} s"
         self._channel: _Channel | None = None
 
     @contextmanager
@@ -105,7 +106,11 @@ class Link:
             channel.close_unused()
 
     async def connected(self) -> "_Channel":
-        """Return a connection, made if there is none. Raises StoreError where none comes about."""
+        """Return a connection, made if there is none. Raises StoreError where none comes about.
+
+        One that takes longer goes on coming about, for who asks next: a member that thousands
+        connect to at once would else have to begin with each again and again.
+        """
         try:
             async with asyncio.timeout(self._timeout):
                 while True:
@@ -120,7 +125,7 @@ class Link:
                     self.leave(channel)
                     break
         except TimeoutError:
-            self.leave(channel)
+            raise StoreError(f"{self.endpoint}: {self._waited}") from None
         raise StoreError(f"{self.endpoint}: {await self._why()}")
 
     def leave(self, channel: "_Channel") -> None:
@@ -149,7 +154,6 @@ class Link:
 
     async def _why(self) -> str:
         """Return why there is no connection, by making one without grpc, which tells little."""
-        waited = f"no answer within {self._timeout:g} s"
         try:
             context = self._tls.context() if self._tls is not None else None
             async with asyncio.timeout(self._timeout):
@@ -159,7 +163,7 @@ class Link:
                 finally:
                     writer.transport.abort()
         except TimeoutError:
-            return waited
+            return self._waited
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not what it should be: {error.verify_message}"
         except ssl.SSLError as error:
@@ -170,7 +174,7 @@ class Link:
             return str(error)
         if not first:
             return "it ends each connection at once"
-        return waited if first[3:4] == bytes([_SETTINGS]) else "it speaks no HTTP/2"
+        return self._waited if first[3:4] == bytes([_SETTINGS]) else "it speaks no HTTP/2"
 
 
 class _Channel:

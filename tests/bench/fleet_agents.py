@@ -14,7 +14,7 @@ from kmodctl.fleet.etcd import Etcd
 from kmodctl.fleet.links import Tls
 from tests.support.simulated_daemon import SimulatedDaemon
 
-BEGUN = 40
+BEGUN = 25
 """Agents that are started in a second."""
 
 RACKS = 100
