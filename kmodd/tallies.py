@@ -4,7 +4,8 @@
 import threading
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
+
+from kmodd.records import record
 
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 """Seconds by which lengths of time are told apart: from a module in the page cache to a device that
@@ -29,7 +30,7 @@ class Tally:
             return dict(sorted(self._counts.items()))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """How lengths of time are spread: how many were at most as long as each of BOUNDS, how many
     there were, and their sum in seconds.

@@ -5,13 +5,14 @@ import errno
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kmodd.checking.flaws import FailedCall, Flaw, Report
 from kmodd.checking.judging import judge, told_of
 from kmodd.checking.runs import DEVICES_MAX, RUNS_MAX, SECONDS_MAX, seconds, singles
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.trials import Attempt, Observation, Trials
+from kmodd.records import record, replace
 
 FLAWS_MAX = 200
 """Flaws that are told."""
@@ -21,7 +22,7 @@ _ERRNOS_FROM = (1 << 64) - 4096
 """What is above is an errno in a pointer (include/linux/err.h)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Progress:
     """How many runs there were, and how many are known of by now."""
 

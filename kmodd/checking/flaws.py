@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a check has found."""
 
-from dataclasses import dataclass
-
 from kmodd.kernel.trials import CodePlace, FailableCall
 from kmodd.modulefile.source_lines import SourceLine
+from kmodd.records import record
 
 KINDS = ("oops", "stuck", "leak", "unowned", "in use", "ignored", "undone", "bad result")
 """Those of kernel.trials.MISSTEPS, and what is wrong with a result: the failure was ignored, all
 was undone and yet there is said to be no failure, or it is neither 0 nor an errno below zero."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FailedCall:
     """A call that failed, and the line of the source that it is in where that is known."""
 
@@ -19,7 +18,7 @@ class FailedCall:
     line: SourceLine | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flaw:
     """Something that is wrong with a module.
 
@@ -41,7 +40,7 @@ class Flaw:
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """What became of a check: its flaws, how many runs there were and how many were left out,
     how many different calls failed in them.

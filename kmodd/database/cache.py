@@ -9,11 +9,11 @@ symbols 200,000 times. Debian's tree comes to 2 MB.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
 from kmodd.database.inventory import FileStamp, Inventory, ModuleRecord
+from kmodd.records import record as values
 
 HEADER = b"kmodd module records 3\n"
 """Another version is another header, and what is cached under the old one is read again."""
@@ -21,7 +21,7 @@ HEADER = b"kmodd module records 3\n"
 _DIGEST_SIZE = hashlib.sha256().digest_size * 2 + 1
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class Remembered:
     """What an earlier life knew of a tree.
 

@@ -6,10 +6,10 @@ has that in its ``__param`` section, and by whose functions each is set and show
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kmodd.errors import ModuleFileError
 from kmodd.modulefile import ModuleFile, SectionType
+from kmodd.records import record
 
 TAKES_WHAT_IT_SHOWS = frozenset(
     {
@@ -20,7 +20,7 @@ TAKES_WHAT_IT_SHOWS = frozenset(
 """The kinds of kernel/params.c, each of which can be given what it shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileParameter:
     """A parameter of a module's file. ``kind`` is its type in moduleparam.h's words, that of its
     elements where it ``is_array``, "" where the module's own code sets and shows it. ``value`` is

@@ -2,11 +2,11 @@
 """What a kernel tells of one run of a module that it is to try, some of its calls failing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from kmodd.kernel.base import Device
 from kmodd.modulefile.source_lines import SourceLine
+from kmodd.records import field, record
 
 PHASES = ("init", "running", "probe", "remove", "exit")
 """What a module is at: its init, what it has begun, a driver's probe and remove, its exit."""
@@ -16,7 +16,7 @@ MISSTEPS = ("oops", "stuck", "leak", "unowned", "in use")
 something given back that nobody had, memory freed in which something is still in use."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class CodePlace:
     """Where in a module's code something is: in a function, so many bytes from its start."""
 
@@ -24,11 +24,15 @@ class CodePlace:
     function: str = ""
     offset: int = 0
 
+    def __lt__(self, other: "CodePlace") -> bool:
+        mine, others = ((each.module, each.function, each.offset) for each in (self, other))
+        return mine < others
+
     def __str__(self) -> str:
         return f"{self.function}+{self.offset:#x}" if self.function else "?"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FailableCall:
     """A call of a kernel function that can fail: with what it does (``how``, as C has it), from
     where it was made, in which of the PHASES. The failure of one ``may_be_ignored``; of one that
@@ -46,7 +50,7 @@ class FailableCall:
     is_nested: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Misstep:
     """What went wrong: its kind (MISSTEPS), in words, where, and in which of the PHASES."""
 
@@ -56,7 +60,7 @@ class Misstep:
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """What to try: the numbers of the calls that are to ``fail``, and the ``devices`` to plug in,
     by their modaliases, and to unplug again. ``follow`` is the number of a call of which it is to
@@ -68,7 +72,7 @@ class Attempt:
     follow: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Observation:
     """What one run has shown.
 

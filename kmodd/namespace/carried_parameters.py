@@ -2,18 +2,18 @@
 """The parameters that a module had, for the build that takes its place."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from kmodd.desired.values import is_same_value
 from kmodd.kernel.base import ParameterValue
 from kmodd.kernel.file_parameters import FileParameter
 from kmodd.namespace.parameters import arguments_of
+from kmodd.records import record
 
 NO_STRING = "(null)"
 """What a string shows that was given none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CarriedParameter:
     """A parameter and the value that it showed; one that is ``private`` not everybody may read."""
 
@@ -29,7 +29,7 @@ class CarriedParameter:
         return f"{self.name}={value}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CarriedParameters:
     """What of a module's parameters is ``given`` to the next build beside what the configuration
     has for it, and which of them are ``left``, as they show something that cannot be given.

@@ -5,7 +5,6 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 from kmodd.access.trusted_files import check_open_file
 from kmodd.checking import RUNS_MAX, Progress, Report, check
@@ -17,6 +16,7 @@ from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.outdated import OutdatedFileError, open_planned
 from kmodd.namespace.uploaded_module import plain_image, with_uploaded
 from kmodd.plan.requests import check_parameters
+from kmodd.records import record as values
 from kmodd.trees import Generation, Trees
 
 RUNS_LIMIT = 20_000
@@ -26,7 +26,7 @@ PLUGGED = ("platform:", "pci:")
 """How the modaliases of devices begin that an emulated kernel can have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@values(kw_only=True)
 class CheckRequest:
     """What to check: the module ``name`` of the tree, or where that is empty the module file
     ``image``, which the client calls ``file_name``.

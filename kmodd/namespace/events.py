@@ -14,7 +14,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import compress, takewhile
 from operator import is_not
 from typing import Self
@@ -22,7 +21,7 @@ from typing import Self
 from kmodd.errors import LimitError, Reason, StateError
 from kmodd.kernel.base import Kernel, LoadedModule
 from kmodd.namespace.audit import Finished
-from kmodd.records import record
+from kmodd.records import record, replace
 
 SAMPLE = 0.5
 """Seconds between two looks at the listing while somebody watches: no kernel tells of a reference
@@ -49,7 +48,7 @@ class Change:
     by_others: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """What a revision brought: changes of the listing in order, or an operation's end.
 

@@ -7,7 +7,6 @@ the hash of its sources (srcversion): the kernel shows both of what is loaded.
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kmodd.database.walk import full_path
 from kmodd.errors import KmoddError, ModuleFileError, Reason, StateError
@@ -16,6 +15,7 @@ from kmodd.modulefile.identity import Identity
 from kmodd.namespace.identities import Identities
 from kmodd.namespace.loaded_names import LoadedNames
 from kmodd.namespace.outdated import OutdatedFileError
+from kmodd.records import record as values
 from kmodd.trees import Generation, Trees
 
 ATTEMPTS = 3
@@ -35,7 +35,7 @@ class Staleness(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@values(kw_only=True)
 class OutdatedModule:
     """A loaded module that its file in the tree is not known to be.
 

@@ -2,15 +2,15 @@
 """What is asked of a reload, and what became of it."""
 
 import enum
-from dataclasses import dataclass, field
 
 from kmodd.errors import KmoddError
 from kmodd.namespace.carried_parameters import CarriedParameters
 from kmodd.namespace.outcome import StepOutcome
 from kmodd.plan.reload import ReloadCause
+from kmodd.records import field, record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ReloadRequest:
     """The modules ``names``, and with ``outdated`` those whose files are of other builds by now.
 
@@ -38,7 +38,7 @@ class Fate(enum.Enum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ReloadedModule:
     """One module of a reload, by what plans call it.
 
@@ -55,7 +55,7 @@ class ReloadedModule:
     parameters: CarriedParameters = field(default_factory=CarriedParameters)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReloadReport:
     """What became of a reload, or would: the modules in the order in which they go, then those
     that stay; and all steps. ``problems`` are the configuration's.

@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from kmodd.database import ModuleRecord
 from kmodd.database.record import read_record
@@ -22,6 +21,8 @@ from kmodd.namespace.reload_report import Fate
 from kmodd.namespace.runner import Runner
 from kmodd.plan import Cause, InsertStep, LoadRequest, Plan, RemoveStep, Step, module_of
 from kmodd.plan.reload import ReloadCause, ReloadPlan
+from kmodd.records import record as values
+from kmodd.records import replace
 from kmodd.trees import Generation
 
 SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
@@ -34,7 +35,7 @@ OTHERS = "another has loaded it meanwhile"
 """What is said of a module that is in the kernel, and not by what was done to put it in."""
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class InForce:
     """What a module is before it goes: as it is listed, its build, and its parameters."""
 
@@ -43,7 +44,7 @@ class InForce:
     parameters: CarriedParameters
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class ReloadVerdict:
     """What became of one module; see ReloadedModule."""
 

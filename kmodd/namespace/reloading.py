@@ -8,7 +8,6 @@ it, and nobody takes them for gone meanwhile.
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kmodd.access.caller import Caller
@@ -36,13 +35,14 @@ from kmodd.namespace.reload_run import InForce, ReloadRun, ReloadVerdict, file_o
 from kmodd.namespace.runner import Runner
 from kmodd.plan import LoadRequest
 from kmodd.plan.reload import ReloadCause, ReloadPlan, plan_reload
+from kmodd.records import record as values
 from kmodd.trees import Generation, Trees
 
 ATTEMPTS = 8
 """How often a reload is planned anew while the tree or the listing changes under it."""
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class _Prepared:
     """A plan, and what it was made of."""
 
@@ -52,7 +52,7 @@ class _Prepared:
     generation: Generation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@values(kw_only=True)
 class Reloading:
     """Reloads modules; has no state of its own.
 
@@ -206,7 +206,7 @@ class Reloading:
         return InForce(module, self.kernel.build(own), parameters)
 
 
-@dataclass(frozen=True, slots=True)
+@values
 class _Objections:
     """What is against taking out a module and putting it in again, as far as it can be known."""
 

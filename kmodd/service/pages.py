@@ -2,15 +2,15 @@
 """Lists by the page. A page token names a position in one version of a list."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kmodd.errors import Reason, RequestError
+from kmodd.records import record
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page(Generic[Item]):
     """Some items of a list, and the token for those after them; empty at the end."""
 
