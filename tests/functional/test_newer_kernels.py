@@ -21,7 +21,12 @@ ASKED = (
     *("ls /sys/class/shelves/shelf1/look", "ls /sys/kernel/library", "ls /proc/shelf"),
     *("ls /sys/kernel/debug/shelf", "ls /sys/bus/platform/drivers", "ls /sys/module/greet"),
     *("device remove kmodd-gadget.0", "rmmod gadget", "rmmod shelf", "rmmod chores"),
-    *("rmmod leaky", "rmmod world", "rmmod greet", "dmesg"),
+    *("rmmod leaky", "rmmod world", "rmmod greet", "insmod letterbox", "insmod archive"),
+    *("write /dev/letterbox hello", "ls -l /dev", "ioctl /dev/letterbox 0xC0086204 5"),
+    *("cat --nonblock /dev/letterbox", "write /proc/archive/note hello"),
+    "cat /proc/archive/papers /proc/archive/note /proc/archive/listed /proc/archive/whole",
+    "cat /sys/kernel/archive/shelf /sys/kernel/archive/raw /sys/kernel/debug/archive/doubled",
+    *("rmmod letterbox", "rmmod archive", "dmesg"),
 )
 """What kmodctl is asked in this order: loads, a probe, the files that modules make, unloads."""
 
@@ -61,3 +66,4 @@ def test_they_do_there_what_they_do_on_6_1(
     assert [line for line in newer if "verification failed" not in line] == of_6_1
     assert "gadget kmodd-gadget.0: found" in of_6_1
     assert "1: insmod /halfway.ko" in of_6_1
+    assert {"crw------- rwip letterbox letterbox", "7", "note: hello", "42"} <= set(of_6_1)

@@ -13,6 +13,7 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 
 #define PAPERS_MAX 2000
 #define NOTE_MAX 64
@@ -183,16 +184,22 @@ static struct kobj_attribute shelf_attribute = __ATTR(shelf, 0644, shelf_show, s
 static struct kobj_attribute endless_attribute = __ATTR(endless, 0444, endless_show, NULL);
 static struct kobj_attribute silent_attribute = __ATTR(silent, 0200, NULL, shelf_store);
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+typedef const struct bin_attribute raw_attribute;
+#else
+typedef struct bin_attribute raw_attribute;
+#endif
+
 static u8 raw[16] = "0123456789abcdef";
 
-static ssize_t raw_read(struct file *file, struct kobject *object, struct bin_attribute *one,
+static ssize_t raw_read(struct file *file, struct kobject *object, raw_attribute *one,
 			char *to, loff_t at, size_t count)
 {
 	memcpy(to, raw + at, count);
 	return count;
 }
 
-static ssize_t raw_write(struct file *file, struct kobject *object, struct bin_attribute *one,
+static ssize_t raw_write(struct file *file, struct kobject *object, raw_attribute *one,
 			 char *from, loff_t at, size_t count)
 {
 	memcpy(raw + at, from, count);
