@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Input devices: registered, reported by, listened to (drivers/input/input.c)."""
 
+import os
+import struct
+from errno import EAGAIN, EINVAL, ENODEV
+
 import pytest
 
 from tests.support.kernel_calls import Callback, callback, held, put_text, run, unload
 from tests.support.machine import Machine, new_machine
 
+from kmodd.kernel.emulated.functions.event_files import QUEUE_MAX, Event  # isort: skip
 from kmodd.kernel.emulated.functions.input_devices import (  # isort: skip
-    Event,
     listen,
     stop_listening,
 )
+from kmodd.kernel.emulated.functions.open_files import (  # isort: skip
+    FileDescription,
+    close_file,
+    make_file,
+    open_file,
+    read_file,
+)
+from kmodd.kernel.emulated.functions.polling import poll_file  # isort: skip
 
 SYN, KEY, REL, ABS, MSC, SW, LED = 0, 1, 2, 3, 4, 5, 0x11
 A, B, MOUSE_BUTTON, WHEEL = 30, 48, 0x110, 8
@@ -207,3 +219,76 @@ def test_a_device_that_is_not_registered_tells_nobody(machine: Machine) -> None:
     run(machine, "input_event", device, KEY, A, 1)
     run(machine, "input_event", device, SYN, 0, 0)
     assert hears.calls == 0
+
+
+EVENT = struct.Struct("<QQHHi")
+IN, GONE = 1, 0x18
+
+
+def opened(machine: Machine, number: int = 0) -> FileDescription:
+    """Open the file of a device's events, of which nothing is waited for."""
+    found = machine.mounts.find(f"/dev/input/event{number}")
+    assert found is not None
+    flags = os.O_RDONLY | os.O_NONBLOCK
+    with machine.running("sample"):
+        file = make_file(machine, found.path, found.module, found.content, flags)
+        assert open_file(machine, file) == 0
+    return file
+
+
+def read(machine: Machine, file: FileDescription, size: int = 4096) -> list[Event] | int:
+    """Return the events that are read, or the error."""
+    with machine.running("sample", file.task):
+        result, data = read_file(machine, file, size)
+    return [each[2:] for each in EVENT.iter_unpack(data)] if result >= 0 else result
+
+
+def polled(machine: Machine, file: FileDescription) -> int:
+    with machine.running("sample", file.task):
+        return poll_file(machine, file, IN, 0)
+
+
+def press(machine: Machine, device: int, code: int, value: int) -> None:
+    run(machine, "input_event", device, KEY, code, value)
+    run(machine, "input_event", device, SYN, 0, 0)
+
+
+def test_what_a_device_reports_is_read_by_whole_events(machine: Machine) -> None:
+    device = made(machine, (KEY, A))
+    opens, closes = callback(machine), callback(machine)
+    machine.memory.put(device + OPEN, opens.address)
+    machine.memory.put(device + CLOSE, closes.address)
+    first = opened(machine)
+    assert (read(machine, first), polled(machine, first)) == (-EAGAIN, 0)
+    press(machine, device, A, 1)
+    second = opened(machine)
+    press(machine, device, A, 0)
+    assert polled(machine, first) == IN
+    assert read(machine, first, EVENT.size - 1) == -EINVAL
+    assert read(machine, first, 2 * EVENT.size + 5) == [(KEY, A, 1), (SYN, 0, 0)]
+    assert read(machine, first) == [(KEY, A, 0), (SYN, 0, 0)]
+    assert read(machine, second) == [(KEY, A, 0), (SYN, 0, 0)]
+    uses = opens.calls
+    for file in (first, second):
+        with machine.running("sample"):
+            close_file(machine, file)
+    # The console's keyboard has it open besides.
+    assert (uses, closes.calls, machine.memory.number(device + USERS, 4)) == (0, 0, 1)
+
+
+def test_who_reads_too_slowly_is_told_what_he_has_lost(machine: Machine) -> None:
+    device = made(machine, (KEY, A))
+    file = opened(machine)
+    for number in range(QUEUE_MAX // 2 + 1):
+        press(machine, device, A, 1 - number % 2)
+    assert read(machine, file) == [(SYN, 3, 0), (SYN, 0, 0)]
+
+
+def test_a_device_that_goes_leaves_its_readers_nothing(machine: Machine) -> None:
+    device = made(machine, (KEY, A))
+    file = opened(machine)
+    run(machine, "input_unregister_device", device)
+    assert machine.mounts.find("/dev/input/event0") is None
+    assert (read(machine, file), polled(machine, file)) == (-ENODEV, GONE)
+    with machine.running("sample"):
+        close_file(machine, file)

@@ -5,19 +5,22 @@ The console's keyboard listens to each device that has keys (drivers/tty/vt/keyb
 notifiers of the key codes; what those mean on a keyboard is not looked up.
 """
 
-from collections.abc import Callable
+import errno
 from dataclasses import dataclass, field
 
 from kmodd.kernel.emulated.abi.function_table import function, reclaims
 from kmodd.kernel.emulated.abi.structures import INPUT_DEVICE, KEYBOARD_PARAMETER
+from kmodd.kernel.emulated.functions.event_files import Event, EventContent, Listener
 from kmodd.kernel.emulated.functions.kobjects import count_references, forget_name, set_name, start
 from kmodd.kernel.emulated.functions.notifiers import KEYBOARD, tell
+from kmodd.kernel.emulated.functions.open_files import take_away
 from kmodd.kernel.emulated.functions.sysfs import add_device, input_directory, remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
 from kmodd.kernel.emulated.reporting.log import Level
 
 _DEVICE, _REGISTERED = "input device", "registered input device"
 _SIZE = 4096
+_NODE_MODE = 0o660
 
 SYNCHRONIZE, KEY, RELATIVE, ABSOLUTE, MISC, SWITCH = range(6)
 LED, SOUND, REPEAT, FORCE = 0x11, 0x12, 0x14, 0x15
@@ -29,12 +32,6 @@ _KEYS_OF_KEYBOARDS = 0x100
 
 _KEYCODE = 1
 _REPEATED = 2
-
-Event = tuple[int, int, int]
-"""A type, a code and a value."""
-
-Listener = Callable[[list[Event]], None]
-"""Is told the events of a report, the last of which ends it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -140,6 +137,14 @@ def input_register_device(machine: Machine, device: int) -> int:
     machine.log.write(Level.INFO, f"input: {shown} as /devices/virtual/input/input{made.number}\n")
     devices.known[device] = made
     machine.ledger.take(_REGISTERED, device)
+    content = EventContent(
+        lambda machine, listener: listen(machine, device, listener),
+        lambda machine, listener: stop_listening(machine, device, listener),
+    )
+    node, module = f"input/event{made.number}", machine.taker
+    machine.mounts.dev.add(
+        device, 0, node, is_directory=False, mode=_NODE_MODE, module=module, content=content
+    )
     if _is_keyboard(machine, device):
         listen(machine, device, lambda events: _type(machine, events))
     return 0
@@ -166,6 +171,8 @@ def input_unregister_device(machine: Machine, device: int) -> None:
 def forget_registered(machine: Machine, device: int) -> None:
     """Let nobody listen to a device that is gone."""
     if input_devices(machine).known.pop(device, None) is not None:
+        for listed in machine.mounts.dev.remove_listed(device):
+            take_away(machine, listed.content, errno.ENODEV)
         remove_directory(machine, device + INPUT_DEVICE.device)
 
 

@@ -61,7 +61,7 @@ class FileDescription:
 
     ``struct`` is its ``struct file``, ``task`` the process that has opened it. ``held`` are the
     modules that it keeps, ``calls`` how many calls are under way. ``gone`` is the errno that all
-    others end with once the name was removed, 0 before.
+    others end with once the name was removed, 0 before; it may be released by then.
     """
 
     path: str
@@ -75,6 +75,7 @@ class FileDescription:
     held: list[str] = field(default_factory=list)
     calls: int = 0
     gone: int = 0
+    is_released: bool = False
 
     @property
     def can_read(self) -> bool:
@@ -337,7 +338,7 @@ def close_file(machine: Machine, file: FileDescription) -> None:
     Where the module's code crashes, they are kept for ever, as the kernel has it.
     """
     machine.state(OpenDescriptions).remove(file)
-    if not file.gone or file.held:
+    if not file.is_released:
         file.content.release(machine, file)
     _give_owners(machine, file)
     forget_file(machine, file)
@@ -426,6 +427,7 @@ def take_away(machine: Machine, content: Content | None, code: int, *, ends: boo
         file.gone = code
         if ends:
             machine.tasks.wait(partial(_unless_used, file))
+            file.is_released = True
             file.content.release(machine, file)
 
 
@@ -434,7 +436,7 @@ def lose_module(machine: Machine, module: str) -> None:
     for files in tuple(machine.state(OpenDescriptions).by_content.values()):
         for file in files:
             if file.module == module:
-                file.gone = file.gone or ENODEV
+                file.gone, file.is_released = file.gone or ENODEV, True
                 file.held.clear()
 
 

@@ -15,7 +15,7 @@ _INTERRUPTIBLE, _UNINTERRUPTIBLE, _NORMAL, _KILLABLE = 1, 2, 3, 0x102
 _EXCLUSIVE, _WOKEN = 1, 2
 _WAITERS_MAX = 10_000
 _SIGNAL_PENDING = 1 << 2
-_INTERRUPTED = -512
+INTERRUPTED = -512
 """What a wait returns that a signal has ended (ERESTARTSYS): whoever waits in such states."""
 _SIGNALLED_STATES = 0x101
 
@@ -47,9 +47,9 @@ def wake(machine: Machine, struct: int, mode: int = _NORMAL) -> bool:
     return waits
 
 
-def signal_pending(machine: Machine) -> bool:
-    """Tell whether a signal has come for what is running: who reads or writes is to be ended."""
-    return _has_signal(machine, current(machine))
+def signal_pending(machine: Machine, task: int = 0) -> bool:
+    """Tell whether a signal has come for a task, or what is running: it is to be ended."""
+    return _has_signal(machine, task or current(machine))
 
 
 def _has_signal(machine: Machine, struct: int) -> bool:
@@ -165,7 +165,7 @@ def wait_for_completion_interruptible(machine: Machine, completion: int) -> int:
     def ready() -> int | None:
         if _take_one(machine, completion):
             return 0
-        return _INTERRUPTED if _has_signal(machine, struct) else None
+        return INTERRUPTED if _has_signal(machine, struct) else None
 
     return machine.tasks.wait(ready)
 
@@ -197,7 +197,7 @@ def _wait_some_time(
         if _take_one(machine, completion):
             return max(due - machine.clock.ticks, 1)
         if is_interrupted():
-            return _INTERRUPTED
+            return INTERRUPTED
         return 0 if machine.clock.ticks >= due else None
 
     return machine.tasks.wait(ready, due if ticks < _FOREVER else None)
@@ -281,7 +281,7 @@ def _prepare(machine: Machine, head: int, entry: int, state: int) -> None:
 def prepare_to_wait_event(machine: Machine, head: int, entry: int, state: int) -> int:
     if state & _SIGNALLED_STATES and signal_pending(machine):
         _dequeue(machine, entry)
-        return _INTERRUPTED
+        return INTERRUPTED
     _prepare(machine, head, entry, state)
     return 0
 
