@@ -3,6 +3,7 @@
 
 import errno
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -179,6 +180,8 @@ def test_a_reader_that_goes_away_closes_its_file(daemon: Daemon, fault: str) -> 
             with pytest.raises((CallError, ValueError)):
                 reading.result()
         if fault:
+            said = [each.text for each in client.read_log()]
+            assert re.match(r"INFO: task kmodctl:\d+ blocked for more than 120 s", said[-1])
             # Nothing ends a wait that takes no signal: its file is closed when it is over.
             client.write_file(BOX, b"x")
         wait_until(lambda: refcount(client) == 0)

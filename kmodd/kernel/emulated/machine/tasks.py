@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 
+from kmodd.kernel.emulated.abi.structures import TASK
 from kmodd.kernel.emulated.hardware.x86_64 import X86_64, stack_of
 from kmodd.kernel.emulated.machine import crash
 from kmodd.kernel.emulated.machine.calls import SystemCall, SystemCalls
@@ -22,6 +23,7 @@ from kmodd.kernel.emulated.machine.scheduler import (
 )
 from kmodd.kernel.emulated.machine.sleepers import Sleepers
 from kmodd.kernel.emulated.machine.stacks import Stacks
+from kmodd.kernel.emulated.reporting.log import Level
 
 _INTERRUPT = object()
 """Who speaks where no task does (printk_caller_id)."""
@@ -31,6 +33,9 @@ HUNG_SECONDS = 120
 
 PATIENCE = 20.0
 """Seconds of the world's time that a call about a module waits for users of its files."""
+
+UNINTERRUPTIBLE = 2
+"""The state of a task that no signal wakes (TASK_UNINTERRUPTIBLE)."""
 
 
 class Tasks:
@@ -96,8 +101,18 @@ class Tasks:
         turns = TURNS_MAX if due is None else WAITING_TURNS_MAX
         result = self.scheduler.wait(ready, due, turns)
         if result is None:
+            self._tell_hung()
             result = self._sleepers.sleep(ready)
         return result or 0
+
+    def _tell_hung(self) -> None:
+        """Log a user's process that nothing but what it waits for can wake (khungtaskd)."""
+        task, memory = self._calls.now.current, self._cpu.memory
+        if memory.number(task + TASK.state, 4) == UNINTERRUPTIBLE:
+            name = memory.text(task + TASK.name, TASK.name_size)
+            process = f"{name}:{memory.number(task + TASK.pid, 4)}"
+            why = f"INFO: task {process} blocked for more than {HUNG_SECONDS} seconds.\n"
+            self._log.write(Level.ERR, why)
 
     def go_on(self) -> None:
         """Let what code has begun go on as far as it does without any time that passes."""
