@@ -117,6 +117,9 @@ class Content:
     kind = stat.S_IFREG
     """Its file type (stat(2))."""
 
+    refusal = -EINVAL
+    """What is said where it is read or written and cannot be."""
+
     def uses(self, _machine: Machine) -> str:
         """Return what it can be used for, letters of USES."""
         return ""
@@ -130,11 +133,11 @@ class Content:
 
     def read(self, _machine: Machine, _file: FileDescription, _buffer: int, _size: int) -> int:
         """Read into a user's buffer; returns how many bytes."""
-        return -EINVAL
+        return self.refusal
 
     def write(self, _machine: Machine, _file: FileDescription, _buffer: int, _size: int) -> int:
         """Write from a user's buffer; returns how many bytes."""
-        return -EINVAL
+        return self.refusal
 
     def seek(self, _machine: Machine, _file: FileDescription, _offset: int, _whence: int) -> int:
         """Go elsewhere; returns the position."""
@@ -219,7 +222,7 @@ class Operated(Content):
             return result
         iterating = self.function(machine, file, f"{name}_iter")
         if not iterating:
-            return -EINVAL
+            return self.refusal
         with (
             _lent(machine, TRANSFER.size) as transfer,
             _lent(machine, BUFFER_ITERATOR.size) as iterator,

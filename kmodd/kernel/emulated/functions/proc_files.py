@@ -6,6 +6,8 @@ A module is not kept by its files there: where it removes one that is open, that
 and is of no more use.
 """
 
+import errno
+
 from kmodd.kernel.emulated.abi.function_table import function
 from kmodd.kernel.emulated.abi.structures import FILE, INODE, PROC_OPERATIONS
 from kmodd.kernel.emulated.functions.open_files import FileDescription, Operated
@@ -25,6 +27,7 @@ class ProcContent(Operated):
     """A file with a module's ``struct proc_ops``, and ``data`` of its own."""
 
     layout = PROC_OPERATIONS
+    refusal = -errno.EIO
 
     def __init__(self, operations: int, data: int = 0) -> None:
         self.operations = operations
