@@ -96,7 +96,7 @@ class Lesson:
 
 NOTEBOOK, BOX, SCALE, ROOM = "/dev/notebook", "/dev/letterbox", "/dev/scale", "/sys/kernel/room"
 KNOBS = "/sys/module/lesson_parameters/parameters"
-RAISED = "/sys/module/lesson_interrupts/interrupts/count"
+RAISED = "/sys/kernel/interrupts/count"
 
 LESSONS = (
     Lesson("lesson_hello"),

@@ -54,7 +54,7 @@ static int __init interrupts_init(void)
 {
 	int err;
 
-	object = kobject_create_and_add("interrupts", &THIS_MODULE->mkobj.kobj);
+	object = kobject_create_and_add("interrupts", kernel_kobj);
 	if (!object)
 		return -ENOMEM;
 	err = sysfs_create_file(object, &count_attribute.attr);
