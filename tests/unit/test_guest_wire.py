@@ -17,7 +17,7 @@ import pytest
 from kmodd.errors import KernelError, Reason
 from kmodd.kernel.linux.kmsg import parse_record
 from kmodd.kernel.vm.guest_system import GuestSystem
-from kmodd.kernel.vm.streams import KEPT, GuestEvents, GuestLog
+from kmodd.kernel.vm.streams import EVENTS_KEPT, KEPT, RECORD_MAX, GuestEvents, GuestLog
 from kmodd.kernel.vm.wire import FRAME_MAX, VERSION, Ask, GuestWire, Tell, await_agent
 from tests.support.played_guest import PATIENCE, conversation, own_agent, played_guest
 
@@ -303,8 +303,10 @@ def test_the_log_goes_on_from_one_boot_to_the_next() -> None:
         log.take_in(b"6,%d,0,-;again" % number)
     assert len(reader.fresh()) == KEPT
     reader.close()
+    log.take_in(b"6" * 9000 + b",0,0,-;" + b"x" * 9000)
+    assert len(later.fresh()[-1]) < RECORD_MAX + 20
     log.take_in(b"6,0,0,-;nobody rings")
-    assert len(later.fresh()) == KEPT
+    assert len(later.fresh()) == 1
 
 
 def test_events_are_kept_until_they_are_read_or_lost() -> None:
@@ -317,7 +319,7 @@ def test_events_are_kept_until_they_are_read_or_lost() -> None:
     with pytest.raises(BlockingIOError):
         events.recvfrom(100)
     assert not select.select([events], [], [], 0)[0]
-    for _ in range(KEPT + 1):
+    for _ in range(EVENTS_KEPT + 1):
         events.take_in(b"x")
     with pytest.raises(OSError, match="buffer space"):
         events.recvfrom(1)

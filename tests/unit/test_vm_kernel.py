@@ -234,6 +234,27 @@ def test_a_request_is_answered_with_modprobes_status(status: int, told: bytes) -
         assert (asked, guest.replied) == ([("net-pf-10", True)], (7, told))
 
 
+def test_a_kernel_asks_for_so_much_at_a_time_and_no_more() -> None:
+    guest = SaidAgent(lambda _kind: errno.ENOENT)
+    over, asked = threading.Event(), threading.Semaphore(0)
+
+    def answer(_name: str, _waits: bool) -> Requested:
+        asked.release()
+        over.wait(PATIENCE)
+        return Requested()
+
+    with booted([guest]) as kernel:
+        kernel.answer_requests(answer)
+        guest.ask(1, b"x" * (kernel_module.NAME_MAX + 1))
+        wait_until(lambda: getattr(guest, "replied", None) == (1, b"\1"), seconds=PATIENCE)
+        for number in range(kernel_module.REQUESTS_MAX):
+            guest.ask(number + 2, b"x")
+            assert asked.acquire(timeout=PATIENCE)
+        guest.ask(1000, b"x")
+        wait_until(lambda: guest.replied == (1000, b"\1"), seconds=PATIENCE)
+        over.set()
+
+
 def test_a_request_that_cannot_be_answered_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     guest = SaidAgent(lambda _kind: errno.ENOENT)
     with booted([guest]) as kernel:

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from kmodd.errors import KernelError, KmoddError, Reason
@@ -44,6 +45,12 @@ SHORT_BOOTS_MAX = 5
 
 LAST_WORDS_MAX = 100
 """Lines of the console that are kept of a panic."""
+
+REQUESTS_MAX = 64
+"""Modules that the kernel may ask for at a time; a good one has 50 requests under way at most."""
+
+NAME_MAX = 1024
+"""Bytes of what it may ask for."""
 
 PANIC = "Kernel panic - not syncing: "
 """How a kernel's last words begin (kernel/panic.c)."""
@@ -239,13 +246,16 @@ class VmKernel(LinuxKernel):
         self._guest.log.restart_clock()
         guest = self._boot_guest()
 
+        asking = threading.BoundedSemaphore(REQUESTS_MAX)
+
         def told(kind: Tell, number: int, body: bytes) -> None:
-            if kind is Tell.REQUEST:
-                asking = threading.Thread(target=self._answer, args=(wire, number, body))
-                asking.daemon = True
-                asking.start()
-            else:
+            if kind is not Tell.REQUEST:
                 self._guest.told(kind, body)
+            elif len(body) > NAME_MAX or not asking.acquire(blocking=False):
+                wire.reply(number, 1)
+            else:
+                answer = partial(self._answer, wire, number, body, asking)
+                threading.Thread(target=answer, daemon=True).start()
 
         wire = self._greeted = GuestWire(guest.socket, told, self._gone)
         try:
@@ -259,13 +269,17 @@ class VmKernel(LinuxKernel):
             raise
         return _Boot(guest, wire, time.monotonic())
 
-    def _answer(self, wire: GuestWire, number: int, body: bytes) -> None:
+    def _answer(
+        self, wire: GuestWire, number: int, body: bytes, asking: threading.BoundedSemaphore
+    ) -> None:
         name = body.decode("utf-8", "surrogateescape")
         try:
             status = self._requested(name, True).status
         except Exception:
             log.exception("a request for %s", name)
             status = 1 << 8
+        finally:
+            asking.release()
         wire.reply(number, status >> 8 & 0xFF if status >= 0 else 1)
 
     def _gone(self, wire: GuestWire, why: str) -> None:

@@ -10,7 +10,16 @@ from collections import deque
 from contextlib import suppress
 
 KEPT = 16384
-"""Records of the log that are kept, and events until they are read."""
+"""Records of the log that are kept."""
+
+RECORD_MAX = 2048
+"""Bytes that are kept of a record; the kernel's own bound is half of that, escapes left out."""
+
+EVENTS_KEPT = 4096
+"""Events that are kept until they are read."""
+
+EVENT_MAX = 8192
+"""Bytes that are kept of an event, which a kernel's never has (UEVENT_BUFFER_SIZE)."""
 
 
 class _Bell:
@@ -58,7 +67,7 @@ class GuestLog:
         priority, _, rest = record.partition(b",")
         _, comma, rest = rest.partition(b",")
         if comma:
-            self._append(priority, rest)
+            self._append(priority[:4], rest.partition(b"\n")[0][:RECORD_MAX])
 
     def say(self, level: int, text: str) -> None:
         """Append a record that is not the guest's own; ``level`` is the syslog level."""
@@ -123,7 +132,7 @@ class GuestLogReader:
 class GuestEvents:
     """The events of a guest for one who follows them, as an EventSource has it.
 
-    ``_lock`` guards the events, of which KEPT are kept.
+    ``_lock`` guards the events, of which EVENTS_KEPT are kept.
     """
 
     def __init__(self) -> None:
@@ -135,8 +144,8 @@ class GuestEvents:
     def take_in(self, event: bytes) -> None:
         """Append an event, or lose it."""
         with self._lock:
-            if len(self._events) < KEPT:
-                self._events.append(event)
+            if len(self._events) < EVENTS_KEPT:
+                self._events.append(event[:EVENT_MAX])
             else:
                 self._is_lossy = True
             self._bell.ring()
