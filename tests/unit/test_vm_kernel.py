@@ -3,6 +3,7 @@
 
 import errno
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -326,6 +327,19 @@ def test_a_halted_kernel_says_so() -> None:
         assert refuse(kernel).reason is Reason.SHUTTING_DOWN
         assert kernel.modules() == ()
         assert guests[0].wait(PATIENCE)
+
+
+def test_who_lists_modules_as_the_kernel_is_halted_finds_none() -> None:
+    guest = RunningAgent()
+    found: list[object] = []
+    with booted([guest]) as kernel:
+        os.kill(guest.pid, signal.SIGSTOP)
+        listing = threading.Thread(target=lambda: found.append(kernel.modules()))
+        listing.start()
+        wait_until(lambda: bool(kernel._boot and kernel._boot.wire._calls))
+        kernel.close()
+        listing.join(PATIENCE)
+    assert found == [()]
 
 
 def test_who_follows_a_guest_is_told_of_its_end() -> None:

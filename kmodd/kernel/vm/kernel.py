@@ -144,13 +144,13 @@ class VmKernel(LinuxKernel):
         return KernelIdentity("", "the kernel in the guest", super().identity().taint_mask)
 
     def modules(self) -> tuple[LoadedModule, ...]:
-        """Return the loaded modules; none while the kernel boots anew."""
+        """Return the loaded modules; none while there is no guest."""
         if self._boot is None:
             return ()
         try:
             return super().modules()
         except KernelError as error:
-            if error.reason is Reason.KERNEL_PANIC:
+            if error.reason in (Reason.KERNEL_PANIC, Reason.SHUTTING_DOWN):
                 return ()
             raise
 
