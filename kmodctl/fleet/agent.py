@@ -93,7 +93,7 @@ class Agent:
         self._waiting: dict[str, str] = {}
         self._known = KnownWishes()
         self._recalled: set[str] = set()
-        self._places_due = 0.0
+        self._look_due = 0.0
         self.status = NodeStatus(node=node, boot="", agent=self._agent)
 
     @property
@@ -128,7 +128,7 @@ class Agent:
         pause = self._timing.pause()
         while True:
             try:
-                self._local = await self._daemon.look()
+                await self._look()
                 async for state in self._daemon.watch():
                     pause.reset()
                     self._state = state
@@ -142,6 +142,11 @@ class Agent:
                 self._refused.clear()
                 self._kick()
             await pause.sleep()
+
+    async def _look(self) -> None:
+        """Learn what the daemon is: who it takes the agent for, and the machine's labels."""
+        self._local = await self._daemon.look()
+        self._look_due = time.monotonic() + self._timing.look
 
     async def _keep_places(self) -> None:
         """Have the places live on, which few nodes have for long."""
@@ -163,6 +168,10 @@ class Agent:
         """Do what there is to do; returns after how many seconds to look again anyway."""
         local, state = self._local, self._state
         self._waiting.clear()
+        if state is not None and self._look_due <= time.monotonic():
+            with contextlib.suppress(KmodctlError, TimeoutError):  # the watch tells of it, too
+                await self._look()
+            local = self._local
         is_known = self._followed.kept.revision > 0
         if local is None or state is None or not is_known or self._registration.taken:
             return self._timing.look

@@ -85,8 +85,7 @@ class Kmodd:
         self._client: Client | None = None
 
     async def look(self) -> LocalDaemon:
-        """Return what the daemon is, over a connection of now."""
-        await self.close()
+        """Return what the daemon is."""
         client = self._connected()
         async with asyncio.timeout(PATIENCE):
             who, status = await client.who_am_i(), await client.status()
@@ -110,14 +109,17 @@ class Kmodd:
         """Yield how all wishes fare, at each change."""
         modules: dict[str, ModuleFare] = {}
         state = LocalState()
-        async for message in self._connected().watch_state():
-            modules |= _fares(message.modules)
-            for name in message.gone:
-                modules.pop(name, None)
-            if message.has_sources:
-                state = _with_sources(state, message.sources)
-            state = replace(state, modules=dict(modules))
-            yield state
+        try:
+            async for message in self._connected().watch_state():
+                modules |= _fares(message.modules)
+                for name in message.gone:
+                    modules.pop(name, None)
+                if message.has_sources:
+                    state = _with_sources(state, message.sources)
+                state = replace(state, modules=dict(modules))
+                yield state
+        finally:
+            await self.close()  # the next one may be another daemon, on another socket
 
     async def apply(self, source: str, document: str, revision: int) -> LocalState:
         """Have the daemon take wishes over."""

@@ -124,6 +124,10 @@ def test_nodes_have_what_they_are_meant_to_have_once_for_each_revision(
                     client.remove("world")
                 await until(partial(tells, agent, "world: "))
                 assert agent.status.wishes[0].fate is WishFate.DRIFTED
+                two.relabel("c1")
+                await until(lambda: two.loaded() == {"greet", "world"})
+                two.relabel("b1")
+                await until(lambda: "hello" in two.loaded())
             assert await statuses(store) == {}
             async with running_agent(one, cluster, directory=first) as agent:
                 await until(lambda: bool(agent.status.wishes))

@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import re
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -80,6 +82,13 @@ class FleetNode:
         """Return the modules that are loaded."""
         with self.daemon.client() as client:
             return {each.name for each in client.list_modules()}
+
+    def relabel(self, rack: str) -> None:
+        """Have the machine be in another rack."""
+        config = self.daemon.log.parent / "kmodd.toml"
+        text = re.sub(r'rack = "[^"]*"', f'rack = "{rack}"', config.read_text())
+        config.write_text(text)
+        self.daemon.process.send_signal(signal.SIGHUP)
 
     def empty(self) -> None:
         """Take away what was applied and loaded, and forget what was done."""
