@@ -10,7 +10,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.daemon import START
 from tests.support.debian import headers
+from tests.support.etcd import free_ports
 from tests.support.require import require, require_emulator
 from tests.support.systems import system_of
 from tests.support.tree import ModuleTree
@@ -73,6 +75,37 @@ def test_files_of_a_module_are_used(modules_root: ModuleTree, tmp_path: Path) ->
     listed = [f"-r--r--r-- r--- archive {name}" for name in ("papers", "plain", "whole")]
     assert set(listed) < set(told.stdout.splitlines())
     assert told.stdout.endswith("note: a letter\n5\n")
+
+
+def test_a_fleet_of_two_is_made_as_the_readme_shows(tmp_path: Path) -> None:
+    require("etcd", "a fleet's wishes live in etcd (Debian: etcd-server)")
+    require_emulator()
+    script = shown("What many machines are to have").replace("$PWD/.venv/bin", "$PATH")
+    client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+    urls = f"--listen-client-urls={client} --advertise-client-urls={client} --name=m"
+    urls += f" --listen-peer-urls={peer} --initial-advertise-peer-urls={peer}"
+    urls += f" --initial-cluster=m={peer}"
+    for old, new in (("http://127.0.0.1:2379", client), ("etcd --data", f"etcd {urls} --data")):
+        assert old in script
+        script = script.replace(old, new)
+    printed = tmp_path / "printed"
+    with printed.open("wb") as output:  # what runs in the background has it open for longer
+        process = subprocess.Popen(
+            commands(script),
+            cwd=ROOT,
+            env=surroundings(tmp_path),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        assert process.wait(2 * START) == 0, printed.read_text()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    readme = (ROOT / "README.md").read_text()
+    pasted = re.search(r"lsmod\n```\n\n```\n(.*?)```", readme, re.DOTALL)
+    assert pasted is not None
+    assert printed.read_text() == pasted[1]
 
 
 class Lesson:

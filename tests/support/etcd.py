@@ -120,7 +120,7 @@ def running_etcd(
         server = make_certificate(authority, "etcd")
         operator = make_certificate(authority, "operator")
     with ExitStack() as stack:
-        ports = _free_ports(2 * members)
+        ports = free_ports(2 * members)
         cluster = EtcdCluster(
             tuple(
                 EtcdMember(f"m{at}", ports[2 * at], ports[2 * at + 1], directory / f"m{at}")
@@ -164,7 +164,7 @@ def _arguments(
         yield f"--{name}={value}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports of loopback that nobody listens on."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
