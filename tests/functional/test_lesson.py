@@ -33,9 +33,10 @@ def surroundings(directory: Path) -> dict[str, str]:
 
 
 def scripts(heading: str) -> list[str]:
-    """The scripts below a heading of the README."""
-    _, _, rest = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")
-    return re.findall(r"```sh\n(.*?)```", rest.partition("\n## ")[0], re.DOTALL)
+    """The scripts below a heading of the README, up to the next one."""
+    _, _, rest = (ROOT / "README.md").read_text().partition(f"## {heading}\n")
+    below, *_ = re.split(r"^##+ ", rest, flags=re.MULTILINE)
+    return re.findall(r"```sh\n(.*?)```", below, re.DOTALL)
 
 
 def shown(heading: str) -> str:
@@ -62,7 +63,7 @@ def test_what_there_is_to_try_loads_lists_and_unloads(tmp_path: Path) -> None:
 
 def test_files_of_a_module_are_used(modules_root: ModuleTree, tmp_path: Path) -> None:
     require_emulator()
-    _, using = scripts("A first lesson")
+    _, using, *_ = scripts("A first lesson")
     told = subprocess.run(
         commands(using),
         cwd=ROOT,
