@@ -286,7 +286,6 @@ PAIRS = (
         again=errno.EBUSY,
     ),
     Pair("uart_register_driver", "uart_unregister_driver", "UART driver"),
-    Pair("gpiochip_add_data_with_key", "gpiochip_remove", "GPIO chip"),
     Pair("tty_register_ldisc", "tty_unregister_ldisc", "line discipline"),
     Pair("tty_register_driver", "tty_unregister_driver", "tty driver"),
     Pair("register_framebuffer", "unregister_framebuffer", "frame buffer"),

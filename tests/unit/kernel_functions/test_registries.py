@@ -182,6 +182,19 @@ def test_a_terminals_name_has_a_number(machine: Machine, name: str, code: int) -
     assert machine.memory.number(ROOM, 4) == 7
 
 
+@pytest.mark.parametrize(("offset", "asked", "level"), [(32, 7, 7), (40, 999, 255), (0, 3, 3)])
+def test_a_led_shines_as_its_driver_has_it(
+    machine: Machine, offset: int, asked: int, level: int
+) -> None:
+    driver = callback(machine)
+    machine.memory.put(ROOM + 12, 255, 4)
+    if offset:
+        machine.memory.put(ROOM + offset, driver.address)
+    run(machine, "led_set_brightness", ROOM, asked)
+    assert machine.memory.number(ROOM + 8, 4) == level
+    assert driver.arguments[:2] == ((ROOM, level) if offset else (0, 0))
+
+
 @pytest.mark.parametrize("function", ["tty_kopen_exclusive", "tty_kopen_shared"])
 def test_there_is_no_terminal(machine: Machine, function: str) -> None:
     assert run(machine, function, 4 << 20 | 64) == error_pointer(errno.ENODEV)

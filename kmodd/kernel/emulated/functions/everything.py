@@ -20,6 +20,7 @@ from kmodd.kernel.emulated.functions import (  # noqa: F401
     files,
     filesystems,
     firmware,
+    gpios,
     hash_tables,
     hotplug,
     input_devices,

@@ -18,7 +18,7 @@ from kmodd.kernel.emulated.abi.function_table import (
     pairs,
     reclaims,
 )
-from kmodd.kernel.emulated.abi.structures import PARALLEL_INSTANCE, TIME_SPEC
+from kmodd.kernel.emulated.abi.structures import LED, PARALLEL_INSTANCE, TIME_SPEC
 from kmodd.kernel.emulated.functions.kobjects import forget_name, start
 from kmodd.kernel.emulated.functions.sysfs import remove_directory
 from kmodd.kernel.emulated.machine.machine import Machine
@@ -169,7 +169,6 @@ pairs(
     input handler: int input_register_handler(struct input_handler *handler) / void input_unregister_handler(struct input_handler *handler)
     thermal governor (EBUSY): int thermal_register_governor(struct thermal_governor *governor) / void thermal_unregister_governor(struct thermal_governor *governor)
     UART driver: int uart_register_driver(struct uart_driver *uart) / void uart_unregister_driver(struct uart_driver *uart)
-    GPIO chip: int gpiochip_add_data_with_key(struct gpio_chip *gc, void *data, struct lock_class_key *lock_key, struct lock_class_key *request_key) / void gpiochip_remove(struct gpio_chip *gc)
     line discipline: int tty_register_ldisc(struct tty_ldisc_ops *new_ldisc) / void tty_unregister_ldisc(struct tty_ldisc_ops *new_ldisc)
     line discipline: int tty_register_ldisc(int disc, struct tty_ldisc_ops *new_ldisc) / int tty_unregister_ldisc(int disc)
     tty driver: int tty_register_driver(struct tty_driver *driver) / int tty_unregister_driver(struct tty_driver *driver)
@@ -278,6 +277,18 @@ def tty_dev_name_to_number(machine: Machine, name: int, _number: int) -> int:
 def tty_kopen(_machine: Machine, *_arguments: int) -> int:
     """There is no line that anything could be at."""
     return -errno.ENODEV
+
+
+@function("void led_set_brightness(struct led_classdev *led_cdev, unsigned int brightness)")
+def led_set_brightness(machine: Machine, led: int, brightness: int) -> None:
+    """Have a LED shine so, by the first of its functions; none shines more than it can."""
+    level = min(brightness, machine.memory.number(led + LED.most, 4))
+    machine.memory.put(led + LED.brightness, level, 4)
+    for offset in (LED.set_at_once, LED.set_and_wait):
+        code = machine.memory.number(led + offset)
+        if code:
+            machine.invoke(code, led, level)
+            return
 
 
 @function("struct tty_struct *get_current_tty(void)")

@@ -263,6 +263,28 @@ class _Misc(Structure, of="miscdevice"):
     mode: int = at(72)
 
 
+class _GpioChip(Structure, of="gpio_chip"):
+    """``struct gpio_chip``; ``base`` is the number of its first line"""
+
+    request: int = at(40)
+    free: int = at(48)
+    direction_input: int = at(64)
+    direction_output: int = at(72)
+    get: int = at(80)
+    set: int = at(96, "set", "set_rv")
+    base: int = at(168)
+    count: int = at(172, "ngpio")
+
+
+class _Led(Structure, of="led_classdev"):
+    """``struct led_classdev``"""
+
+    brightness: int = at(8)
+    most: int = at(12, "max_brightness")
+    set_at_once: int = at(32, "brightness_set")
+    set_and_wait: int = at(40, "brightness_set_blocking")
+
+
 class _InputDevice(Structure, of="input_dev"):
     """``struct input_dev``; what it has, and what is so now, in a bit for each code"""
 
@@ -338,6 +360,8 @@ PCI_DEVICE_ID: Final = _PciDeviceId()
 RESOURCE: Final = _Resource()
 FAUX_DEVICE: Final = _FauxDevice()
 FAUX_OPERATIONS: Final = _FauxOperations()
+GPIO_CHIP: Final = _GpioChip()
+LED: Final = _Led()
 INPUT_DEVICE: Final = _InputDevice()
 NOTIFIER: Final = _Notifier()
 KEYBOARD_PARAMETER: Final = _KeyboardParameter()
