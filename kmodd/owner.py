@@ -33,8 +33,8 @@ def device_loader(settings: Settings, namespace: Namespace, kernel: Kernel) -> H
     """
     if not settings.hotplug:
         return None
-    if not isinstance(kernel, DeviceTeller):
-        why = "hotplug is for the linux kernel: an emulated one has the devices that it is given"
+    if not isinstance(kernel, DeviceTeller) or not kernel.traits.is_real:
+        why = "hotplug is for the linux kernel: another one has the devices that it is given"
         raise RequestError(Reason.INVALID_REQUEST, why)
     gate = None
     if settings.runtime is not None:

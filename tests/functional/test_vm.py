@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,7 @@ def cache(guests: Path) -> dict[str, str]:
 
 
 def run(
-    debian: DebianTree, environment: dict[str, str], *words: str
+    debian: DebianTree, environment: dict[str, str], *words: str, options: Sequence[str] = ()
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command with a private daemon on a kernel's package, without any privilege."""
     require("qemu-system-x86_64", QEMU_NEEDED)
@@ -60,7 +60,7 @@ def run(
     return subprocess.run(
         [
             *((require(UNPRIVILEGED[0], "root gives its rights up by it"), *UNPRIVILEGED[1:])),
-            *(sys.executable, "-m", "kmodd", "run", *EMULATED, "--no-publish"),
+            *(sys.executable, "-m", "kmodd", "run", *EMULATED, *options, "--no-publish"),
             *("--root", str(debian.root), "--release", debian.release, "--", *words),
         ],
         env=environment | {"PATH": f"{programs}:{os.environ['PATH']}"},
@@ -92,6 +92,17 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path, cache: dict[str, st
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
     assert ran.stderr.startswith(f"kmodd: there is no image of the kernel {tree.release}: ")
+
+
+def test_the_devices_of_a_guest_are_not_those_that_udev_waits_for(
+    debian_tree: DebianTree, cache: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "kmodd.toml"
+    config.write_text("hotplug = true\n")
+    ran = run(debian_tree, cache, "true", options=("--config", str(config)))
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("kmodd: hotplug is for the linux kernel: ")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_the_lesson_runs_on_the_real_kernel(
