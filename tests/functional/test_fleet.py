@@ -244,7 +244,12 @@ def test_wishes_that_are_rolled_out_are_left_alone(operator: Operator) -> None:
         assert ran.errors.startswith(
             "kmodctl fleet: a rollout of vpn is running: let it end, or undo"
         )
-    assert operator.json("status")["rollouts"][0]["why"] == "too many failed"
+    for deed, done in (("resume", False), ("pause", True), ("pause", False)):
+        ran = operator.run("rollout", "--detach", deed, "vpn")
+        assert (ran.status == 0) == done
+        assert done or "kmodctl fleet: the rollout of vpn is " in ran.errors
+    assert operator.run("rollout", "--detach", "resume", "vpn").status == 0
+    assert operator.json("status")["rollouts"][0]["why"] == ""
     lines = operator.run("status").output.splitlines()
     assert lines[-1].split(maxsplit=3)[:3] == ["vpn", "running", "10"]
 

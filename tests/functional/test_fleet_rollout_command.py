@@ -14,15 +14,12 @@ import pytest
 
 from kmodctl.fleet.agent import Agent
 from kmodctl.fleet.etcd import Etcd
-from kmodctl.fleet.model import Keys
 from tests.functional.test_json import validator
 from tests.support.daemon import START
 from tests.support.etcd import EtcdCluster, running_etcd
-from tests.support.fleet import QUICK, until
+from tests.support.fleet import KEYS, QUICK, statuses, store_of, until
 from tests.support.here import Ran
 from tests.support.simulated_daemon import SimulatedDaemon
-
-PREFIX = "/rollouts"
 
 OLD = '[[module]]\nname = "kvm"\n'
 NEW = '[[module]]\nname = "wireguard"\n'
@@ -51,7 +48,7 @@ class Rollouts:
         """Have the agents run while the block does."""
         stores = [Etcd(self._cluster.endpoints) for _ in self.daemons]
         for number, (store, daemon) in enumerate(zip(stores, self.daemons, strict=True)):
-            agent = Agent(f"node-{number}", store, daemon, keys=Keys(PREFIX), timing=QUICK)
+            agent = Agent(f"node-{number}", store, daemon, keys=KEYS, timing=QUICK)
             self.agents.append(agent)
         tasks = [asyncio.ensure_future(each.run()) for each in self.agents]
         try:
@@ -69,7 +66,14 @@ class Rollouts:
             file = self._directory / "vpn.toml"
             file.write_text(text)
             words = (*words, str(file))
-        where = ("--config", "/dev/null", "--etcd", self._cluster.endpoints[0], "--prefix", PREFIX)
+        where = (
+            "--config",
+            "/dev/null",
+            "--etcd",
+            self._cluster.endpoints[0],
+            "--prefix",
+            KEYS.prefix,
+        )
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kmodctl", "fleet", *where, *words), stdout=PIPE, stderr=PIPE
         )
@@ -93,9 +97,9 @@ def test_a_rollout_goes_through_its_stages_stops_resumes_and_is_undone(
 
     async def script() -> None:
         async with fleet.running():
-            await until(lambda: all(each.status.facts.labels for each in fleet.agents))
-            while (await fleet.status())["nodes"] < COUNT:
-                await asyncio.sleep(0.1)
+            async with store_of(cluster) as store:
+                while len(await statuses(store)) < COUNT:
+                    await asyncio.sleep(0.1)
             ran = await fleet.run("--json", "apply", text=OLD)
             old = json.loads(ran.output)["revision"]
             await until(lambda: fleet.revisions() == [old] * COUNT)
@@ -107,11 +111,6 @@ def test_a_rollout_goes_through_its_stages_stops_resumes_and_is_undone(
             assert lines[-1].startswith("vpn is stopped, ")
             assert lines[-1].endswith(" to go: 1 node fails: node-4; node-4: wireguard")
             assert "WARNING: node-4: " in ran.errors
-            ran = await fleet.run("apply", text=OLD)
-            assert "a rollout of vpn is stopped: let it end, or undo it" in ran.errors
-            ran = await fleet.run("explain", "node-4", "wireguard")
-            assert "node-4 says: impossible" in ran.output
-
             more = ("--max-failures", "1")
             ran = await fleet.run("rollout", "resume", *more, "vpn")
             assert "a node that fails keeps its place" in ran.errors
@@ -130,8 +129,6 @@ def test_a_rollout_goes_through_its_stages_stops_resumes_and_is_undone(
             assert ran.output == "'kmodctl fleet rollout watch vpn' opens the next stages\n"
             ran = await fleet.run("rollout", "pause", "vpn")
             assert ran.output.startswith("vpn is paused; ")
-            ran = await fleet.run("rollout", "pause", "vpn")
-            assert ran.errors == "kmodctl fleet: the rollout of vpn is paused\n"
             ran = await fleet.run("rollout", "undo", "vpn")
             assert (ran.output.splitlines()[-1], ran.status) == ("vpn is undone", 0)
             await until(lambda: fleet.revisions() == [new] * COUNT)
