@@ -228,7 +228,7 @@ def _meanwhile(
 
     def result(previous: SymbolPart | None) -> SymbolPart:
         try:
-            return symbol_part_of(promise.result())
+            return symbol_part_of(promise.result(), names, owners)
         except AssistantError:
             return symbol_files(names, owners, previous, lasting=lasting)
 

@@ -97,7 +97,9 @@ def write_name_index(
     """
     known = previous or NameIndex(b"")
     places = {name: place for place, name in enumerate(names)}
-    changed = [key for key, named in owners.items() if known.owners.get(key) != named]
+    changed = []
+    if owners is not known.owners:
+        changed = [key for key, named in owners.items() if known.owners.get(key) != named]
     few = len(changed) <= len(known.keys) // 4
     keys = _patched(known, owners, changed) if few else sorted(owners)
     check_keys(changed)

@@ -113,6 +113,19 @@ def test_the_order_of_symbols_is_the_same_whatever_it_was_before() -> None:
     assert symbol_files(("m",), fewer, before).files == symbol_files(("m",), fewer).files
 
 
+def test_symbols_with_the_same_owners_are_taken_over_whatever_priorities_these_have() -> None:
+    symbols = [f"symbol_{number}" for number in range(600)]
+    before = symbol_files(("m", "n"), {symbol: at % 2 for at, symbol in enumerate(symbols)})
+    names = ("new", "n", "other", "m")
+    owners = {symbol: 3 - 2 * (at % 2) for at, symbol in enumerate(symbols)}
+    again = symbol_files(names, owners, before)
+    assert again.files == symbol_files(names, owners).files != before.files
+    assert again.files["modules.symbols"] is before.files["modules.symbols"]
+    assert again.index.owners is before.index.owners
+    third = symbol_files(("n", "m"), dict.fromkeys(symbols, 0), again)
+    assert third.files == symbol_files(("n", "m"), dict.fromkeys(symbols, 0)).files
+
+
 def test_soft_and_weak_dependencies_are_lines_under_a_headline() -> None:
     made = softdep_files((("m", "pre: a"),), ())
     assert made.files["modules.softdep"].decode() == (
