@@ -9,6 +9,7 @@ from kmodd.database.assistant import Assistant
 from kmodd.database.build import build
 from kmodd.database.collector import collector_paused
 from kmodd.database.database import Database
+from kmodd.database.freed_memory import keep_freed_memory
 from kmodd.database.inventory import Inventory
 from kmodd.database.reading import CORES, Progress
 from kmodd.database.scan import scan
@@ -42,13 +43,16 @@ def rebuild(
     begin with (``depmod -P``). With ``leave_out`` a dependency cycle is no error, and costs the
     modules that cannot be loaded for it, nor is a modules.dep that would be too large, which costs
     that file and its index; without ``lasting`` it is no previous one for the next. ``forks`` says
-    that this process has but one thread, and may be forked to have two read.
+    that this process is there for that alone: it has but one thread, and may be forked to have two
+    read.
     A file of the kernel's build that there is an ``objection`` to is not read. Nothing is written.
 
     Raises TreeError: TREE_NOT_FOUND, TREE_UNREADABLE, LIMIT_REACHED, CycleError (see ``scan`` and
     ``build``).
     """
     known = previous.inventory if previous else remembered
+    if forks:
+        keep_freed_memory()
     with collector_paused(), Assistant(forks=forks) if CORES > 1 else nullcontext() as assistant:
         inventory = scan(
             directory,

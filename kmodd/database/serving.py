@@ -12,6 +12,8 @@ import marshal
 import struct
 from binascii import crc32
 
+from kmodd.database.freed_memory import keep_freed_memory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ FRAME_MAX = 1 << 30
 
 def serve(requests: BinaryIO, results: BinaryIO) -> None:
     """Answer requests until they end. A function that raises ends it: nobody is told why."""
+    keep_freed_memory()
     gc.disable()  # nothing here is in a cycle, and what is read stays until the process ends
     while True:
         try:
