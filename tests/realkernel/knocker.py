@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knocks at a socket until its standard input ends: ``knocker.py SOCKET``.
+"""Knocks at a socket until its standard input ends: ``knocker.py SOCKET [CALLERS]``.
 
-It prints "answered" once it was answered for the first time, and in the end, as JSON, for each
-knock when it began and when it was over (time.monotonic), the errno of connect(2), and the status
-of its call.
+So many CALLERS knock besides, each again as soon as it was answered. It prints "answered" once it
+was answered for the first time, and in the end, as JSON, for each knock when it began and when it
+was over (time.monotonic), the errno of connect(2), and the status of its call.
 """
 
 import json
 import re
 import select
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,15 +27,27 @@ THREADS = 256
 Knock = tuple[float, float, int, str]
 
 
-def main(path: Path) -> None:
+def main(path: Path, callers: int) -> None:
     """Knock, whatever becomes of the knocks before."""
+    over = threading.Event()
     with ThreadPoolExecutor(THREADS) as pool:
         knocks = [pool.submit(knock, path)]
         knocks[0].result()
+        calling = [pool.submit(knock_on, path, over) for _ in range(callers)]
         print("answered", flush=True)
         while not select.select([sys.stdin], [], [], PAUSE)[0]:
             knocks.append(pool.submit(knock, path))
-        print(json.dumps([each.result() for each in knocks]))
+        over.set()
+        called = [each for caller in calling for each in caller.result()]
+        print(json.dumps([*called, *(each.result() for each in knocks)]))
+
+
+def knock_on(path: Path, over: threading.Event) -> list[Knock]:
+    """Knock without a pause until it is ``over``."""
+    knocks = []
+    while not over.is_set():
+        knocks.append(knock(path))
+    return knocks
 
 
 def knock(path: Path) -> Knock:
@@ -59,4 +72,4 @@ def _answer(path: Path) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)

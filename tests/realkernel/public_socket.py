@@ -41,6 +41,9 @@ The arguments are options of kmodctl's: root's asks at another socket unless it 
 """
 
 SCRIPT = Path("/run/ask.sh")
+CALLERS = 4
+"""Who call without a pause while a front is killed."""
+
 AT_PUBLIC_SOCKET = ("--socket", PUBLIC_SOCKET)
 
 
@@ -162,13 +165,14 @@ def killed_under_calls(session: Session) -> Record:
 
 
 def front_killed_under_calls(session: Session) -> Record:
-    """The same while the front is killed: kmodd, an admin and his hold do not notice.
+    """The same while the front is killed, and some call without a pause.
 
-    How long it takes until somebody is answered by the next one is in seconds.
+    kmodd, an admin and his hold do not notice. How long it takes until somebody is answered by the
+    next one is in seconds.
     """
     daemon, starts = main_pid(), shown("NRestarts")
     held = session.client.hold("hello")
-    with _knocking() as knocked:
+    with _knocking(CALLERS) as knocked:
         before = front_pid()
         gone = _killed(before)
         after = front_pid()
@@ -176,6 +180,7 @@ def front_killed_under_calls(session: Session) -> Record:
     answered = [end for began, end, _, status in knocked if began > gone and status == "0"]
     record = {
         "refusals": sorted({refusal for _, _, refusal, _ in knocked}),
+        "before": sum(end <= gone for _, end, _, _ in knocked),
         "ends": sorted({status for began, _, _, status in knocked if began > gone}),
         "back": min(answered) - gone,
         "is_another": after not in (0, before),
@@ -198,9 +203,9 @@ def _killed(pid: int) -> float:
 
 
 @contextmanager
-def _knocking() -> Iterator[list[Knock]]:
+def _knocking(callers: int = 0) -> Iterator[list[Knock]]:
     """Have a user knock at the public socket; what became of it is in the list afterwards."""
-    command = [sys.executable, "-m", "tests.realkernel.knocker", PUBLIC_SOCKET]
+    command = [sys.executable, "-m", "tests.realkernel.knocker", PUBLIC_SOCKET, str(callers)]
     knocked: list[Knock] = []
     with subprocess.Popen(
         [*_as("games"), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
