@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A boot with kmodd as the owner of the loads, and without it, in a guest with systemd and udev.
 
-The guest has one processor, whose clock goes by what it executes, an instruction a nanosecond: how
-busy this machine is counts for little. The last of the three has the boot wait for kmodd.
+The guest has one processor, whose clock goes by what it executes: how busy this machine is counts
+for little. The last of the three has the boot wait for kmodd.
 """
 
 import tempfile

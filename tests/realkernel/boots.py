@@ -81,12 +81,13 @@ def boot_service(debian: DebianTree, layout: Layout, work: Path) -> Outcomes:
     """Boot the guest whose first process is systemd, and return what came of kmodd.service."""
     require(str(SYSTEMD), "the guest's first process is systemd")
     _compile()
-    machine = VirtualMachine(debian.kernel_image, layout.tree, work)
+    machine = VirtualMachine(debian.kernel_image, layout.tree, work, counted=True)
     guest = machine.boot(
         debian,
         [str(SYSTEMD)],
         seconds=PATIENCE,
         prepare=service_setup(PROJECT, layout.uploads),
+        arguments=QUIET,
     )
     return _outcomes(guest)
 
@@ -101,7 +102,7 @@ def boot_measured(
 ) -> Outcomes:
     """Boot the same guest, and return when what was there, with ``kmodd`` or without."""
     prepare = measured_setup(PROJECT, kmodd=kmodd, before_udev=before_udev)
-    return _boot_with_devices(debian, work, prepare, counted=True)
+    return _boot_with_devices(debian, work, prepare)
 
 
 def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
@@ -112,7 +113,7 @@ def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
     folders = (each for each in FOLDERS if (debian.directory / each).is_dir())
     tree = debian.copy(work / "root", *folders)
     add_packages(tree, package, work)
-    machine = VirtualMachine(debian.kernel_image, tree, work, system.root, processors=1)
+    machine = VirtualMachine(debian.kernel_image, tree, work, system.root, counted=True)
     guest = machine.boot(
         tree, [str(SYSTEMD)], seconds=PATIENCE, prepare=package_setup(), arguments=QUIET
     )
@@ -126,9 +127,7 @@ def boot_package(suite: str, package: Path, work: Path) -> Outcomes:
     return Outcomes(records, guest.console + (log.read_text() if log.exists() else ""))
 
 
-def _boot_with_devices(
-    debian: DebianTree, work: Path, prepare: str, *, counted: bool = False
-) -> Outcomes:
+def _boot_with_devices(debian: DebianTree, work: Path, prepare: str) -> Outcomes:
     require(str(SYSTEMD), "the guest's first process is systemd")
     _compile()
     drivers = needed_modules(database_of(debian), DRIVERS)
@@ -136,14 +135,14 @@ def _boot_with_devices(
         debian.kernel_image,
         partial_tree(debian, work / "root", drivers),
         work,
-        processors=1 if counted else 2,
-        counted=counted,
+        counted=True,
     )
     guest = machine.boot(
         debian,
         [str(SYSTEMD)],
         seconds=PATIENCE,
         prepare=prepare,
+        arguments=QUIET,
         monitored=True,
     )
     return _outcomes(guest)
