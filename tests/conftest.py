@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.ahead import Ahead, needs
 from tests.realkernel.lessons import build_lessons, lay_out_lessons
 from tests.support.debian import SUITES, DebianTree, headers, tree_of, unpacked_tree
 from tests.support.modules import module_tree
@@ -32,9 +33,23 @@ def each_kernel(request: pytest.FixtureRequest) -> DebianTree:
     return tree_of(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ahead(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ahead]:
+    """What the tests of this run wait for later, and is made from now on."""
+    names = {name for item in request.session.items for name in needs(item)}
+    making = Ahead(tmp_path_factory.mktemp("ahead"), names)
+    yield making
+    making.end()
+
+
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(ahead: Ahead, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package that the sources make."""
+    if "package" in ahead.names:
+        made: Path = ahead.get("package")
+        return made
     return build_package(PROJECT, tmp_path_factory.mktemp("package"))
 
 

@@ -54,7 +54,13 @@ def test_a_checked_in_module_has_symbols_and_nothing_for_a_debugger(name: str) -
     assert not {section for section in sections if section.startswith(".debug")}
 
 
-@pytest.mark.parametrize("suite", ["bullseye", "trixie", "sid"])
+@pytest.mark.parametrize(
+    "suite",
+    [
+        pytest.param(suite, marks=pytest.mark.ahead(f"{suite} system"))
+        for suite in ("bullseye", "trixie", "sid")
+    ],
+)
 def test_the_sources_are_good_for_other_kernels(suite: str, tmp_path: Path) -> None:
     """Of Linux 5.10, of 6.12, and of what is newest."""
     system = system_of(suite)

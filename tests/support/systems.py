@@ -84,6 +84,8 @@ def system_of(suite: str, cache: Path = CACHE) -> DebianSystem:
         packages = PACKAGES.get(suite, COMPILING)
         digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
         root = cache / f"system-{suite}-{release}-{digest}"
+    # It takes minutes, in which others get other things from the cache.
+    with locked(cache / f"making-{suite}"):
         if not root.exists():
             _make(suite, packages, root)
     return DebianSystem(root, release)
