@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m tests.realkernel [COUNT [SEED]]``: boot the first guest with so many modules drawn.
 
-Prints in what kmodd, modprobe and the emulated kernel differ; 200 modules take ten minutes.
+Prints in what kmodd, modprobe, the emulated kernel and the one in a virtual machine differ; 200
+modules take ten minutes.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from tests.realkernel.boots import boot_kernel, emulate
-from tests.realkernel.drawn import differences_to_emulation, differences_to_modprobe, summary
+from tests.realkernel.boots import boot_kernel, emulate, virtualise
+from tests.realkernel.drawn import (
+    differences_in_a_guest,
+    differences_to_emulation,
+    differences_to_modprobe,
+    summary,
+)
 from tests.realkernel.layout import lay_out
 from tests.realkernel.lessons import build_lessons
 from tests.realkernel.reloads import build_chain
@@ -38,8 +44,10 @@ def main() -> None:
         real = boot_kernel(debian, layout, place / "machine", seconds=seconds)
         found = real.of("by_kmodd_and_by_modprobe")
         emulated = emulate(layout).of("load_each")
+        virtual = virtualise(debian, layout).of("load_each")
     for difference in (
         *differences_to_modprobe(found),
+        *differences_in_a_guest(found, virtual),
         *differences_to_emulation(found, emulated, real.of("status")["in_proc"]),
     ):
         print(difference)

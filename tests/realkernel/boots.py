@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.realkernel.hotplug_setup import DRIVERS, hotplug_setup, measured_setup
 from tests.realkernel.layout import Layout
 from tests.realkernel.machine import (
+    QEMU_NEEDED,
     Guest,
     VirtualMachine,
     database_of,
@@ -37,6 +38,9 @@ PROJECT = Path(__file__).parents[2]
 
 COMMAND_LINE = "greet.numbers=7,8"
 """What is on the kernel's command line."""
+
+VM_MODULES = ("virtio_pci", "virtio_console")
+"""What the virtual machine of a daemon is spoken to by."""
 
 QUIET = "systemd.show_status=false"
 """What keeps systemd from drawing on the console while it waits."""
@@ -159,10 +163,27 @@ def _compile() -> None:
 
 def emulate(layout: Layout) -> Outcomes:
     """Run the scenarios on the emulated kernel, and return what came of them."""
-    options = ("--kernel-command-line", COMMAND_LINE)
+    with tempfile.TemporaryDirectory(dir=layout.tree.root.parent) as directory:
+        return _run_here(layout, _of_its_own(layout, Path(directory)))
+
+
+def virtualise(debian: DebianTree, layout: Layout) -> Outcomes:
+    """Run them on Debian's kernel in a virtual machine of the daemon's."""
+    require("qemu-system-x86_64", QEMU_NEEDED)
+    with tempfile.TemporaryDirectory(dir=layout.tree.root.parent) as directory:
+        root = _of_its_own(layout, Path(directory))
+        partial_tree(debian, root, needed_modules(database_of(debian), VM_MODULES))
+        image = str(debian.kernel_image)
+        options = ("--kernel", "vm", "--vm-accel", "tcg", "--kernel-image", image)
+        return _run_here(layout, root, *options)
+
+
+def _run_here(layout: Layout, root: Path, *options: str) -> Outcomes:
+    """Run the scenarios by a daemon of this machine."""
     with (
-        tempfile.TemporaryDirectory(dir=layout.tree.root.parent) as directory,
-        running_daemon(_of_its_own(layout, Path(directory)), *options) as daemon,
+        running_daemon(
+            root, "--kernel-command-line", COMMAND_LINE, *options, seconds=PATIENCE
+        ) as daemon,
         daemon.client() as client,
     ):
         session = Session(client, layout.uploads)
@@ -176,7 +197,8 @@ def emulate(layout: Layout) -> Outcomes:
 
         records = {scenario.__name__: run(session, scenario) for scenario in SCENARIOS}
         records["reloads"] = run(session, reloads)
-        records["status"] = {"runs_init": client.status().runs_init}
+        status = client.status()
+        records["status"] = {"runs_init": status.runs_init, "kernel": int(status.kernel)}
         records["load_each"] = run(session, load_each, layout.drawn, listing)
     return Outcomes(records)
 

@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from tests.ahead import LIVES, Ahead
-from tests.realkernel.boots import Outcomes, emulate
+from tests.realkernel.boots import Outcomes, emulate, virtualise
 from tests.realkernel.layout import Layout
+from tests.support.debian import DebianTree
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,12 @@ def life(request: pytest.FixtureRequest, ahead: Ahead) -> Outcomes:
 def emulated(layout: Layout) -> Outcomes:
     """What the emulated kernel does when it is asked the same."""
     return emulate(layout)
+
+
+@pytest.fixture(scope="session")
+def virtual(layout: Layout, debian_tree: DebianTree) -> Outcomes:
+    """What Debian's kernel does in a virtual machine of the daemon's."""
+    return virtualise(debian_tree, layout)
 
 
 def _awaited(ahead: Ahead, name: str) -> Outcomes:

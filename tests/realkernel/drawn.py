@@ -22,6 +22,14 @@ def differences_to_modprobe(found: Record) -> Iterator[str]:
                     yield f"{name}: {listing}: {ours[listing]}, {theirs[listing]} by modprobe"
 
 
+def differences_in_a_guest(found: Record, virtual: Record) -> Iterator[str]:
+    """Yield what modprobe on a machine and kmodd on the same kernel in its own guest did not do
+    alike.
+    """
+    pairs = {name: [record, found[name][1]] for name, record in virtual.items()}
+    return differences_to_modprobe(pairs)
+
+
 def differences_to_emulation(
     found: Record, emulated: Record, boot: Collection[str]
 ) -> Iterator[str]:

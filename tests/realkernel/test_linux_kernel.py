@@ -8,7 +8,11 @@ import pytest
 
 from kmodd.v1 import daemon_service_pb2
 from tests.realkernel.boots import Outcomes
-from tests.realkernel.drawn import differences_to_emulation, differences_to_modprobe
+from tests.realkernel.drawn import (
+    differences_in_a_guest,
+    differences_to_emulation,
+    differences_to_modprobe,
+)
 from tests.realkernel.layout import Layout
 from tests.realkernel.scenarios import SCENARIOS, Record
 from tests.support.debian import DebianTree
@@ -278,6 +282,21 @@ def test_the_emulated_kernel_answers_as_the_real_one(
     if not emulated.of("status")["runs_init"]:
         left_out.update(OF_CODE.get(scenario, ()))
     assert without(left_out, emulated.of(scenario)) == without(left_out, real.of(scenario))
+
+
+@pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
+def test_the_kernel_answers_in_a_virtual_machine_as_on_a_machine(
+    scenario: str, real: Outcomes, virtual: Outcomes
+) -> None:
+    assert without(OF_MACHINE, virtual.of(scenario)) == without(OF_MACHINE, real.of(scenario))
+
+
+def test_debians_modules_load_in_a_virtual_machine_as_on_a_machine(
+    real: Outcomes, virtual: Outcomes
+) -> None:
+    assert virtual.of("status")["kernel"] == daemon_service_pb2.KERNEL_KIND_VM
+    found = real.of("by_kmodd_and_by_modprobe")
+    assert list(differences_in_a_guest(found, virtual.of("load_each"))) == []
 
 
 def test_debians_modules_are_listed_as_by_the_emulated_kernel(
