@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module namespace: plans run on a kernel, one flight per module."""
 
-from kmodd.namespace.audit import AuditTrail, Finished
+from kmodd.namespace.audit import Action, AuditTrail, Finished
 from kmodd.namespace.carried_parameters import CarriedParameter
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import RequestContext
@@ -22,6 +22,7 @@ from kmodd.namespace.reload_report import Fate, ReloadedModule, ReloadReport, Re
 __all__ = [
     "END_CONNECTION",
     "HOTPLUG",
+    "Action",
     "Activity",
     "AuditTrail",
     "CarriedParameter",

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason
@@ -33,6 +34,27 @@ LINES = 600
 LINE_MAX = 8192
 """Characters of the names of modules in one line of the trail."""
 
+Action = Literal[
+    "load",
+    "unload",
+    "insert",
+    "remove",
+    "hold",
+    "release",
+    "end-hold",
+    "set-parameter",
+    "add-device",
+    "remove-device",
+    "request",
+    "seal",
+    "end-connection",
+    "apply-state",
+    "reload",
+    "raise-interrupt",
+    "use-file",
+]
+"""What an operation does; OperationAction of the API has a value for each."""
+
 log = logging.getLogger("kmodd.audit")
 
 
@@ -40,10 +62,9 @@ log = logging.getLogger("kmodd.audit")
 class Finished:
     """An operation that has ended.
 
-    ``action`` is load, unload, insert, remove, set-parameter, hold, release, end-hold or
-    end-connection, ``what`` the names that were asked for. ``began`` is in seconds of Unix time,
-    ``seconds`` how long it took. ``loaded`` and ``unloaded`` are the modules that it put into the
-    kernel and took out, in order. ``acted`` is False where there was nothing to do. ``error`` is
+    ``what`` has the names that were asked for. ``began`` is in seconds of Unix time, ``seconds``
+    how long it took. ``loaded`` and ``unloaded`` are the modules that it put into the kernel and
+    took out, in order. ``acted`` is False where there was nothing to do. ``error`` is
     why it failed, None where it did not. Of several names that are done one after the other
     ``names`` were, and ``failed`` of them failed, the first with the ``error``. ``origin`` says
     what the daemon did it for of its own accord ("hotplug", "state" for a wish), and ``device`` for
@@ -51,7 +72,7 @@ class Finished:
     """
 
     number: int
-    action: str
+    action: Action
     what: str
     caller: Caller
     began: float

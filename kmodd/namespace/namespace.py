@@ -27,7 +27,7 @@ from kmodd.kernel.base import (
 from kmodd.log_kinds import LogKind, told
 from kmodd.names import check_query, module_name, module_name_of_path
 from kmodd.namespace.absences import Absences
-from kmodd.namespace.audit import AuditTrail
+from kmodd.namespace.audit import Action, AuditTrail
 from kmodd.namespace.commands import Commands
 from kmodd.namespace.context import USUAL, RequestContext
 from kmodd.namespace.devices import Devices
@@ -238,7 +238,7 @@ class Namespace:
         self._along = along
 
     def operation(
-        self, action: str, what: str, call: RequestContext
+        self, action: Action, what: str, call: RequestContext
     ) -> AbstractContextManager[Operation]:
         """Open an operation for the calling thread, whose work is not the namespace's own."""
         return self._operations.begin(action, what, call)
@@ -587,7 +587,7 @@ class Namespace:
 
     def _each(
         self,
-        action: str,
+        action: Action,
         requests: Sequence[Request],
         call: RequestContext,
         carry_out: Callable[[Request, Runner], Outcome],

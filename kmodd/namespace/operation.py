@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kmodd.access.caller import DAEMON, Caller
 from kmodd.errors import AccessError, KmoddError, Reason, StateError
+from kmodd.namespace.audit import Action
 from kmodd.namespace.context import NEVER, Gone
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Operation:
     def __init__(
         self,
         number: int,
-        action: str,
+        action: Action,
         what: str,
         caller: Caller = DAEMON,
         parent: "Operation | None" = None,

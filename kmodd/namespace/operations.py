@@ -8,14 +8,14 @@ from contextvars import ContextVar
 
 from kmodd.access.caller import Caller
 from kmodd.errors import KmoddError, Reason, StateError
-from kmodd.namespace.audit import AuditTrail, Finished
+from kmodd.namespace.audit import Action, AuditTrail, Finished
 from kmodd.namespace.context import RequestContext
 from kmodd.namespace.events import Journal
 from kmodd.namespace.module_locks import ModuleLocks, Running
 from kmodd.namespace.operation import Operation
 from kmodd.namespace.operation_counts import OperationCounts
 
-END_CONNECTION = "end-connection"
+END_CONNECTION: Action = "end-connection"
 """The action of what is done to a caller, and not for one."""
 
 WHAT_MAX = 1024
@@ -44,7 +44,7 @@ class Operations:
         self._last_number = 0
 
     def begin(
-        self, action: str, what: str, call: RequestContext
+        self, action: Action, what: str, call: RequestContext
     ) -> AbstractContextManager[Operation]:
         """Open an operation for the calling thread; its pins and its token end with it.
 
@@ -61,7 +61,7 @@ class Operations:
         operation.error = error
         self.tell(operation, 0.0)
 
-    def pass_by(self, action: str, what: str, caller: Caller) -> None:
+    def pass_by(self, action: Action, what: str, caller: Caller) -> None:
         """Count an operation that has found nothing to do, and took no time for it."""
         if self.audit.has_what_is_unchanged():
             with self.begin(action, what, RequestContext(caller=caller)):
@@ -100,7 +100,7 @@ class Operations:
         with self._lock:
             return not self._under_way and self._locks.idle()
 
-    def open(self, action: str, what: str, call: RequestContext) -> Operation:
+    def open(self, action: Action, what: str, call: RequestContext) -> Operation:
         """Return a new operation that is under way; raises as ``begin`` does."""
         with self._lock:
             parent = self._holder_of(call.token) if call.token else None
@@ -163,7 +163,7 @@ class _Opened:
     __slots__ = ("_action", "_call", "_operation", "_operations", "_outer", "_started", "_what")
 
     def __init__(
-        self, operations: Operations, action: str, what: str, call: RequestContext
+        self, operations: Operations, action: Action, what: str, call: RequestContext
     ) -> None:
         self._operations = operations
         self._action = action

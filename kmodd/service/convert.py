@@ -17,7 +17,7 @@ from kmodd.kernel.base import (
     ModuleSection,
     ModuleState,
 )
-from kmodd.namespace import DescribedParameter, Origin, StepOutcome
+from kmodd.namespace import Action, DescribedParameter, Origin, StepOutcome
 from kmodd.queries import plans
 from kmodd.queries.messages import text
 from kmodd.trees import TreeSummary
@@ -165,7 +165,7 @@ def _user(uid: int) -> str:
         return ""
 
 
-def action_name(action: str) -> str:
+def action_name(action: Action) -> str:
     """Return the name in the API for what an operation does."""
     return f"OPERATION_ACTION_{action.replace('-', '_').upper()}"
 

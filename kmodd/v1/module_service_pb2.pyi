@@ -70,6 +70,7 @@ class OperationAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_ACTION_APPLY_STATE: _ClassVar[OperationAction]
     OPERATION_ACTION_RELOAD: _ClassVar[OperationAction]
     OPERATION_ACTION_RAISE_INTERRUPT: _ClassVar[OperationAction]
+    OPERATION_ACTION_USE_FILE: _ClassVar[OperationAction]
 
 class Staleness(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -134,6 +135,7 @@ OPERATION_ACTION_END_CONNECTION: OperationAction
 OPERATION_ACTION_APPLY_STATE: OperationAction
 OPERATION_ACTION_RELOAD: OperationAction
 OPERATION_ACTION_RAISE_INTERRUPT: OperationAction
+OPERATION_ACTION_USE_FILE: OperationAction
 STALENESS_UNSPECIFIED: Staleness
 STALENESS_CHANGED: Staleness
 STALENESS_GONE: Staleness

@@ -4,7 +4,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -14,9 +14,11 @@ from kmodd.errors import AccessError, KmoddError, Reason, StateError
 from kmodd.kernel.base import InsertFlags
 from kmodd.log_kinds import LogKind
 from kmodd.namespace import AuditTrail, Namespace, RequestContext
-from kmodd.namespace.audit import LINES, Finished
+from kmodd.namespace.audit import LINES, Action, Finished
 from kmodd.namespace.reload_report import ReloadRequest
 from kmodd.plan import DenyList, LoadRequest, UnloadRequest
+from kmodd.service.convert import action_name
+from kmodd.v1 import module_service_pb2
 from tests.support.modules import SOURCES, module_tree
 from tests.support.namespaces import namespace_on
 
@@ -300,3 +302,8 @@ def kind(record: logging.LogRecord) -> object:
 
 def facts(record: logging.LogRecord) -> dict[str, Any]:
     return dict(record.__dict__["facts"])
+
+
+def test_the_api_has_a_value_for_each_action() -> None:
+    values = set(module_service_pb2.OperationAction.keys()) - {"OPERATION_ACTION_UNSPECIFIED"}
+    assert {action_name(action) for action in get_args(Action)} == values

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from kmodd.errors import KernelError, Reason, StateError
-from kmodd.namespace import AuditTrail, RequestContext
+from kmodd.namespace import Action, AuditTrail, RequestContext
 from kmodd.namespace.events import Journal
 from kmodd.namespace.module_locks import ModuleLocks
 from kmodd.namespace.operation import Operation
@@ -32,7 +32,9 @@ class Traffic(ModuleLocks):
         super().__init__()
         self.operations = Operations(self, Journal(kernel(), room=16), AuditTrail())
 
-    def begin(self, action: str, what: str, token: str = "") -> AbstractContextManager[Operation]:
+    def begin(
+        self, action: Action, what: str, token: str = ""
+    ) -> AbstractContextManager[Operation]:
         return self.operations.begin(action, what, RequestContext(token=token))
 
 
