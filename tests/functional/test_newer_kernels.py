@@ -66,4 +66,6 @@ def test_they_do_there_what_they_do_on_6_1(
     assert [line for line in newer if "verification failed" not in line] == of_6_1
     assert "gadget kmodd-gadget.0: found" in of_6_1
     assert "1: insmod /halfway.ko" in of_6_1
-    assert {"crw------- rwip letterbox letterbox", "7", "note: hello", "42"} <= set(of_6_1)
+    assert {"crw------- rwip letterbox letterbox", "7", "note: hello", "0123456789abcdef42"} <= set(
+        of_6_1
+    )

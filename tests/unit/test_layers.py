@@ -46,7 +46,7 @@ KERNELS = (
     ("vm", "emulated"),
     ("linux", "trials"),
     ("base", "proc_modules"),
-    ("loaded", "taints"),
+    ("files", "loaded", "taints"),
 )
 """The rooms of ``kernel``, likewise."""
 
