@@ -4,9 +4,12 @@
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from kmodctl import Client
@@ -34,22 +37,21 @@ class Machine(Session):
 
     monitor: GuestsMonitor
 
-    def plug(self, device: str, pattern: str = "pci/devices/*") -> list[str]:
+    def plug(self, device: str, pattern: str = "pci/*") -> list[str]:
         """Plug in a device, and wait until udev is done with all there is; returns its modules.
 
-        They are those that have come by then. ``pattern`` is where its like are in /sys/bus.
+        They are those that have come by then. ``pattern`` is what the device is called in its
+        subsystem; one of virtio's stands behind another one.
         """
-        before, there, told_before = modules(), devices(pattern), events()
-        said = self.monitor.ask(f"device_add {device}")
-        # A device is in /sys before its event is sent.
-        wait_until(
-            lambda: bool(devices(pattern) - there) and events() > told_before,
-            seconds=PATIENCE,
-            pause=0.05,
-        )
+        pattern = "virtio/*" if device.startswith("virtio-") else pattern
+        before = modules()
+        with events_of(pattern) as awaited:
+            said = self.monitor.ask(f"device_add {device}")
+            if "Error" in said:
+                return [said]
+            awaited()
         settle()
-        come = sorted(modules() - before)
-        return come if "Error" not in said else [said]
+        return sorted(modules() - before)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -79,13 +81,28 @@ def modules() -> set[str]:
     return {line.split()[0] for line in Path("/proc/modules").read_text().splitlines()}
 
 
-def devices(pattern: str) -> set[str]:
-    return {str(path) for path in Path("/sys/bus").glob(pattern)}
+@contextmanager
+def events_of(pattern: str) -> Iterator[Callable[[], None]]:
+    """Give what waits for the kernel's event of a device that has come since.
 
+    A device is in /sys before its event is sent, and udev settles before it has heard of it.
+    """
+    subsystem, _, name = pattern.partition("/")
+    command = ["udevadm", "monitor", "--kernel", f"--subsystem-match={subsystem}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as heard:
+        patience = threading.Timer(PATIENCE, heard.kill)
+        patience.start()
+        assert heard.stdout is not None
+        lines = heard.stdout
+        next(line for line in lines if line.startswith("KERNEL"))  # from then on it listens
 
-def events() -> int:
-    """How many events the kernel has sent."""
-    return int(Path("/sys/kernel/uevent_seqnum").read_text())
+        def await_it() -> None:
+            added = (line.split()[2] for line in lines if " add " in line)
+            next(path for path in added if fnmatch(path.rpartition("/")[2], name))
+
+        yield await_it
+        patience.cancel()
+        heard.kill()
 
 
 def settle() -> None:
@@ -165,7 +182,7 @@ def plugged(machine: Machine) -> Record:
         "operations": told(machine, "virtio:d00000004v"),
         "usb": machine.plug("qemu-xhci,id=xhci"),
         # Behind a hub that is the controller's own.
-        "keyboard": machine.plug("usb-kbd,id=kbd,bus=xhci.0", "usb/devices/*-[1-9]*:*"),
+        "keyboard": machine.plug("usb-kbd,id=kbd,bus=xhci.0", "usb/*-[1-9]*:*"),
     }
 
 
