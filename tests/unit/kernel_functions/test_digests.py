@@ -181,6 +181,18 @@ def test_what_is_not_computed_succeeds_and_leaves_all_as_it_was(
     assert machine.memory.read(OUT, 32) == b"#" * 32
 
 
+def test_a_module_may_put_the_state_of_a_checksum_there_itself(machine: Machine) -> None:
+    """As crc32c() and crc_t10dif() do (lib/libcrc32c.c, lib/crc-t10dif.c), which begin none."""
+    machine.memory.put(DESCRIPTOR, made(machine, "crc32c"))
+    machine.memory.put(DESCRIPTOR + 8, 0x1234, 4)
+    machine.memory.write(OUT, b"#" * 32)
+    assert run(machine, "crypto_shash_update", DESCRIPTOR, DATA, 3) == 0
+    assert run(machine, "crypto_shash_final", DESCRIPTOR, OUT) == 0
+    assert machine.memory.number(DESCRIPTOR + 8, 4) == 0x1234
+    machine.memory.put(DESCRIPTOR, made(machine, "sha256"))
+    assert "no digest was begun" in oops(machine, "crypto_shash_update", DESCRIPTOR, DATA, 3)
+
+
 @pytest.mark.parametrize("kind", ["shash", "ahash"])
 def test_a_transform_is_on_the_account_until_it_is_destroyed(machine: Machine, kind: str) -> None:
     transform = made(machine, "sha256", kind)

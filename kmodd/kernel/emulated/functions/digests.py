@@ -158,26 +158,32 @@ def _start(machine: Machine, at: int, made: int, flags: int) -> int:
     return 0
 
 
-def _go_on(machine: Machine, at: int, data: bytes) -> None:
-    """Add to a digest; raises ValueError where none was begun."""
-    digest = _under_way(machine, at)
+def _go_on(machine: Machine, at: int, made: int, data: bytes) -> None:
+    """Add to a digest by the transform ``made``; raises ValueError where none was begun."""
+    digest = _under_way(machine, at, made)
     if digest is not None:
         digest.update(data)
 
 
-def _under_way(machine: Machine, at: int) -> Digest | None:
+def _under_way(machine: Machine, at: int, made: int) -> Digest | None:
+    """Return a digest, None for one that is not known here.
+
+    Of these a module may put the state there itself, and begin none (lib/libcrc32c.c).
+    """
     digests = machine.state(Digests).by_address
-    if at not in digests:
+    if at in digests:
+        return digests[at]
+    if _python_name(transform_at(machine, made).algorithm):
         raise ValueError(f"no digest was begun at {at:#x}")
-    return digests[at]
+    return None
 
 
-def _finish(machine: Machine, at: int, out: int) -> None:
+def _finish(machine: Machine, at: int, made: int, out: int) -> None:
     """Store a digest, which ends with that."""
-    digest = _under_way(machine, at)
+    digest = _under_way(machine, at, made)
     if digest is not None:
         machine.memory.write(out, digest.digest())
-    del machine.state(Digests).by_address[at]
+    machine.state(Digests).by_address.pop(at, None)
 
 
 def _transform_of(machine: Machine, descriptor: int) -> int:
@@ -191,12 +197,13 @@ def crypto_shash_init(machine: Machine, descriptor: int) -> int:
 
 @function("int crypto_shash_update(struct shash_desc *desc, const u8 *data, unsigned int len)")
 def crypto_shash_update(machine: Machine, descriptor: int, data: int, size: int) -> None:
-    _go_on(machine, descriptor, machine.memory.read(data, bounded(size)))
+    read = machine.memory.read(data, bounded(size))
+    _go_on(machine, descriptor, _transform_of(machine, descriptor), read)
 
 
 @function("int crypto_shash_final(struct shash_desc *desc, u8 *out)")
 def crypto_shash_final(machine: Machine, descriptor: int, out: int) -> None:
-    _finish(machine, descriptor, out)
+    _finish(machine, descriptor, _transform_of(machine, descriptor), out)
 
 
 @function(
@@ -204,7 +211,7 @@ def crypto_shash_final(machine: Machine, descriptor: int, out: int) -> None:
 )
 def crypto_shash_finup(machine: Machine, descriptor: int, data: int, size: int, out: int) -> None:
     crypto_shash_update(machine, descriptor, data, size)
-    _finish(machine, descriptor, out)
+    _finish(machine, descriptor, _transform_of(machine, descriptor), out)
 
 
 @function(
@@ -224,8 +231,8 @@ def crypto_shash_digest(machine: Machine, descriptor: int, data: int, size: int,
 def crypto_shash_tfm_digest(machine: Machine, made: int, data: int, size: int, out: int) -> int:
     code = _start(machine, made, made, SHASH.flags)
     if not code:
-        _go_on(machine, made, machine.memory.read(data, bounded(size)))
-        _finish(machine, made, out)
+        _go_on(machine, made, made, machine.memory.read(data, bounded(size)))
+        _finish(machine, made, made, out)
     return code
 
 
@@ -242,12 +249,13 @@ def crypto_ahash_init(machine: Machine, request: int) -> int:
 def crypto_ahash_update(machine: Machine, request: int) -> None:
     source = machine.memory.number(request + AHASH_REQUEST.source)
     size = machine.memory.number(request + AHASH_REQUEST.size, 4)
-    _go_on(machine, request, read_list(machine, source, size))
+    _go_on(machine, request, _hash_of(machine, request), read_list(machine, source, size))
 
 
 @function("int crypto_ahash_final(struct ahash_request *req)")
 def crypto_ahash_final(machine: Machine, request: int) -> None:
-    _finish(machine, request, machine.memory.number(request + AHASH_REQUEST.result))
+    result = machine.memory.number(request + AHASH_REQUEST.result)
+    _finish(machine, request, _hash_of(machine, request), result)
 
 
 @function("int crypto_ahash_finup(struct ahash_request *req)")
