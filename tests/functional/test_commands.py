@@ -306,7 +306,8 @@ def test_json_is_asked_for_before_and_after_the_command(words: list[str], daemon
         (["tree"], "kmodctl tree: missing MODULE. See -h."),
         (
             ["device", "ad", "x"],
-            "kmodctl device: add|list|remove: 'ad' is none of add, list, remove. Did you mean add?",
+            "kmodctl device: add|list|remove|interrupt: 'ad' is none of add, list, remove,"
+            " interrupt. Did you mean add?",
         ),
         (["tree", "greet"], f"kmodctl tree: {NO_DAEMON}"),
         (["--kmod-exact", "lsmod", "--json"], "lsmod: unrecognized option '--json'"),

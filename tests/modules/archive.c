@@ -15,6 +15,11 @@
 #include <linux/uaccess.h>
 #include <linux/version.h>
 
+/* 5.17 gave it a name in small letters. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#define pde_data PDE_DATA
+#endif
+
 #define PAPERS_MAX 2000
 #define NOTE_MAX 64
 
