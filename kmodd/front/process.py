@@ -196,13 +196,18 @@ class _Front:
 
 
 def _options(settings: FrontSettings) -> tuple[tuple[str, int], ...]:
-    """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h)."""
+    """Return what grpc itself is to see to (grpc/impl/channel_arg_names.h).
+
+    Its protection from overload is off: that counts calls which have ended and are not yet
+    forgotten, and refuses the next of a client's that keeps to the number it was told.
+    """
     return (
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.message_bytes),
         ("grpc.max_metadata_size", settings.header_bytes),
         ("grpc.absolute_max_metadata_size", settings.header_bytes),
         ("grpc.max_concurrent_streams", settings.streams),
+        ("grpc.http.overload_protection", 0),
         ("grpc.max_connection_idle_ms", round(settings.connection_idle * 1000)),
         ("grpc.http2.min_ping_interval_without_data_ms", round(settings.ping_interval * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
