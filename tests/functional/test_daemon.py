@@ -191,7 +191,7 @@ def test_an_emulated_kernel_at_the_systems_socket_is_warned_of(modules_root: Mod
     system = "/run/kmodd/admin/kmodd.sock"
     settings = f'[[socket]]\npath = "@/run/kmodd.sock"\n[[socket]]\npath = "{system}"\n'
     with running_daemon(modules_root.root, through=unshare, settings=settings) as daemon:
-        assert f"{system} is the system's socket, but this kernel is emulated" in (
+        assert f"{system} is the system's socket, but this kernel is not the machine's" in (
             daemon.log.read_text()
         )
 
