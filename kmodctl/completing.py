@@ -292,5 +292,6 @@ _FINDERS: "dict[str, Callable[[list[str], Given, str, Names], Found]]" = {
     "cat": _kernel_files,
     "write": _ls,
     "ioctl": _ls,
+    "open": _ls,
 }
 """What has the operands of a command, where those are neither a file nor one of some words."""

@@ -384,11 +384,12 @@ class Client(AsyncConnection):
         reads: bool = True,
         writes: bool = False,
         nonblocking: bool = False,
+        tells_opened: bool = False,
     ) -> "AsyncIterator[emulation_service_pb2.UseFileResponse]":
         """Open a file of the emulated kernel, and yield what becomes of each of the actions.
 
         An action that fails has a ``failure`` for its answer. ``actions`` may wait for answers: the
-        file is open until they end.
+        file is open until they end. With ``tells_opened`` the first answer is that it is open.
         """
         from kmodd.v1 import emulation_service_pb2 as pb
 
@@ -398,7 +399,7 @@ class Client(AsyncConnection):
         )
         requests = chain([method.request(open=opening)], actions)
         async for answer in self._converse(method, requests):
-            if answer.WhichOneof("result") != "opened":
+            if tells_opened or answer.WhichOneof("result") != "opened":
                 yield answer
 
     async def read_file(self, path: str, *, nonblocking: bool = False) -> bytes:

@@ -18,7 +18,7 @@ and, where it needs them,
     is_private(options)             tells whether no daemon is asked at all, nor the real kmod; then
     run_private(options, output)    does it
     needs_client(options)           tells whether a call stays open beside others; then
-    run_with_client(options, client, output)    does it
+    run_with_client(options, client, output)    does it, and where that is always so there is no run
 """
 
 TYPE_CHECKING = False
@@ -62,6 +62,7 @@ COMMANDS = (
     "cat",
     "write",
     "ioctl",
+    "open",
     "new",
     "dev",
     "completion",

@@ -23,8 +23,8 @@ SCHEMAS = Path(kmodctl.__file__).parent / "share" / "schemas"
 LINES = ("cat", "dev", "dmesg", "events")
 """The commands of which each line is a document."""
 
-WITHOUT = {"help", "top"}
-"""What is for people alone."""
+WITHOUT = {"help", "open", "top"}
+"""What is for people alone, or prints nothing."""
 
 ANSWERS = ("apply", "coverage", "device", "diff", "list", "modprobe", "reload", "seal", "search")
 """The commands whose status answers a question, or that tell of failures within an answer."""

@@ -4,6 +4,7 @@
 import errno
 import json
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -113,6 +114,20 @@ def test_an_open_file_keeps_its_module_and_one_that_goes_closes_it(client: Clien
             box.seek(1000)
         assert failure(beyond.value) == ("KERNEL_REFUSED", errno.EINVAL)
     wait_until(lambda: refcount(client) == 0)
+
+
+def test_a_file_is_open_while_a_command_runs(daemon: Daemon, client: Client) -> None:
+    load(client)
+    listing = f"{sys.executable} -m kmodctl lsmod && exit 3"
+    ran = daemon.kmodctl("open", "--write", "--nonblock", BOX, "--", "sh", "-c", listing)
+    assert (ran.stderr, ran.returncode) == ("", 3)
+    assert re.search(r"^letterbox +[0-9]+ +2$", ran.stdout, re.MULTILINE)
+    wait_until(lambda: refcount(client) == 0)
+    missing = daemon.kmodctl("open", "/dev/nothing", "--", "echo", "open")
+    assert (missing.stdout, missing.returncode) == ("", 1)
+    assert "no such file or directory" in missing.stderr
+    assert daemon.kmodctl("open", BOX).stderr == "kmodctl open: ERROR: missing '-- COMMAND...'.\n"
+    assert daemon.kmodctl("open", BOX, "--", "/nosuch").returncode == 127
 
 
 def test_a_module_copies_within_the_bounds_of_its_user_alone(client: Client) -> None:
