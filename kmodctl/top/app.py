@@ -394,15 +394,23 @@ class Top(App[None]):
 
     @work(group="hold again")
     async def _hold_again(self) -> None:
-        """Hold with the new daemon what was held with the one before."""
-        for name in [*self._own]:
-            lost = self._own.pop(name)
+        """Hold with the new daemon what was held with the one before.
+
+        Where that has gone, too, it is for the next one.
+        """
+        for name, lost in [*self._own.items()]:
             await lost.close()
             client = self.following.client
+            if client is None:
+                return
+            if self._own.get(name) is not lost:  # it was given up meanwhile
+                continue
             try:
-                if client is not None:
-                    await (await deeds.hold(client, name, self._own)).do()
+                await (await deeds.hold(client, name, self._own)).do()
             except (KmodctlError, UsageError) as error:
+                if isinstance(error, KmodctlError) and is_of_the_daemon(error):
+                    return
+                self._own.pop(name, None)
                 self.say([f"{refusal(error)}; {name} is not held any more"])
 
     def _module_name(self) -> str:
