@@ -205,9 +205,9 @@ def needed_modules(database: Database, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def partial_tree(tree: ModuleTree, root: Path, paths: Sequence[str]) -> ModuleTree:
-    """Copy the files ``paths`` of a tree, and its lists, to ``root``."""
+    """Copy the files ``paths`` of a tree, and its lists, to ``root``, beside what is there."""
     part = ModuleTree(root=root, release=tree.release)
-    part.directory.mkdir(parents=True)
+    part.directory.mkdir(parents=True, exist_ok=True)
     for path in paths:
         target = part.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
