@@ -21,6 +21,10 @@ Record = dict[str, Any]
 Scenario = Callable[["Session"], Record]
 
 
+OF_CLOCKS = ("tsc: ", "clocksource: ")
+"""How lines of the kernel's log begin that are about its clocks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A client, and the directory with the module files that are uploaded."""
@@ -40,7 +44,7 @@ class Session:
                 "symbol": error.symbol,
                 "detail": error.detail,
                 "message": error.message,
-                "log": without_taints(error.log_lines),
+                "log": of_modules(error.log_lines),
             }
         return {}
 
@@ -76,12 +80,12 @@ class Session:
 
     def logged(self, after: int) -> list[str]:
         """The lines of the log after a record."""
-        return without_taints([record.text for record in self.client.read_log(after=after)])
+        return of_modules([record.text for record in self.client.read_log(after=after)])
 
 
-def without_taints(lines: list[str] | tuple[str, ...]) -> list[str]:
-    """Leave out what the kernel says once in its life, whoever comes first."""
-    return [line for line in lines if "taint" not in line]
+def of_modules(lines: list[str] | tuple[str, ...]) -> list[str]:
+    """Leave out what the kernel says once: of taints, and of its clocks at its start."""
+    return [line for line in lines if "taint" not in line and not line.startswith(OF_CLOCKS)]
 
 
 def dependencies(session: Session) -> Record:
