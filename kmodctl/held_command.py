@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command that is run while modules are held for it, and gets the signals in our place."""
+"""A command that is run while something is held for it, and gets the signals in our place."""
 
 import signal
 import socket

@@ -45,7 +45,7 @@ def run_with_client(options: CommandOptions, client: "Client", output: Output) -
     """Have the file open while the command runs; returns its exit status."""
     import threading
 
-    from kmodctl.errors import CallError
+    from kmodctl.errors import KmodctlError
     from kmodctl.held_command import run_command
 
     over = threading.Event()
@@ -70,6 +70,6 @@ def run_with_client(options: CommandOptions, client: "Client", output: Output) -
     try:
         for _ in answers:  # until it is closed
             pass
-    except CallError as error:
-        output.warning(error.message)
+    except KmodctlError as error:  # the daemon has gone, and the file with it
+        output.warning(str(error))
     return status

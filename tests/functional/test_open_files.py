@@ -132,6 +132,15 @@ def test_a_file_is_open_while_a_command_runs(daemon: Daemon, client: Client) -> 
     assert daemon.kmodctl("open", BOX, "--", "/nosuch").returncode == 127
 
 
+def test_a_command_has_its_status_where_the_daemon_ends_meanwhile(modules_root: ModuleTree) -> None:
+    with running_daemon(modules_root.root) as running:
+        running.kmodctl("modprobe", "letterbox")
+        script = f"kill -9 {running.process.pid}; exit 5"
+        ran = running.kmodctl("open", "--write", BOX, "--", "sh", "-c", script)
+        assert ran.returncode == 5, ran.stderr
+        assert ran.stderr.startswith("kmodctl open: WARNING: ")
+
+
 def test_a_module_copies_within_the_bounds_of_its_user_alone(client: Client) -> None:
     load(client)
     with UsedFile(client, BOX, writes=True) as box:
