@@ -2,7 +2,8 @@
 """A boot with kmodd as the owner of the loads, and without it, in a guest with systemd and udev.
 
 The guest has one processor, whose clock goes by what it executes: how busy this machine is counts
-for little. The last of the three has the boot wait for kmodd.
+for little. The seconds are those since systemd began. The last of the three has the boot wait for
+kmodd.
 """
 
 import tempfile
