@@ -24,6 +24,7 @@ from kmodctl import Client, KmodctlError
 from kmodd.log_kinds import LogKind
 from kmodd.v1 import module_service_pb2 as pb
 from kmodd.v1 import module_service_pb2_grpc
+from tests.realkernel.fleet_unit import fleet
 from tests.realkernel.guest import hints
 from tests.realkernel.public_socket import (
     callers,
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str]) -> None:
             journal_of_a_module,
             front_killed_under_calls,
             wished,
+            fleet,
             ended,
             kernels_request_without_a_daemon,
         )

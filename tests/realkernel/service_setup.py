@@ -95,6 +95,12 @@ WatchdogSec=16
 TimeoutAbortSec=3
 """
 
+AGENTS_DROP_IN = """\
+[Service]
+Environment=LD_LIBRARY_PATH=/opt/kmodd/python/lib
+"""
+"""Where the agent finds its Python's library, whose own directory may be in a home."""
+
 TARGET = """\
 [Unit]
 Requires=sysinit.target
@@ -113,7 +119,7 @@ TimeoutStartSec=infinity
 WorkingDirectory=/opt/kmodd/project
 Environment=PYTHONPATH={path}
 ExecStart={python} -m tests.realkernel.service_guest {uploads} {results}
-ExecStopPost=-journalctl --no-pager --unit=kmodd.service
+ExecStopPost=-journalctl --no-pager --unit=kmodd.service --unit=kmodd-fleet.service
 ExecStopPost={power_off}
 StandardOutput=append:/run/out/log
 StandardError=append:/run/out/log
@@ -140,8 +146,9 @@ mkdir {SYSTEMD_UNITS}/var.mount.d
 {written(BAD_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/bad.toml")}
 {written(PUBLIC_SOCKET, "/newroot/etc/kmodd/kmodd.toml.d/public.toml")}
 chroot /newroot systemctl --quiet enable kmodd.service kmodd-public.socket
-mkdir {SYSTEMD_UNITS}/kmodd.service.d
+mkdir {SYSTEMD_UNITS}/kmodd.service.d {SYSTEMD_UNITS}/kmodd-fleet.service.d
 {written(DROP_IN, f"{SYSTEMD_UNITS}/kmodd.service.d/test.conf")}
+{written(AGENTS_DROP_IN, f"{SYSTEMD_UNITS}/kmodd-fleet.service.d/test.conf")}
 {written(unit, f"{SYSTEMD_UNITS}/kmodd-guest.service")}
 {written(TARGET, f"{SYSTEMD_UNITS}/default.target")}
 mount -o remount,ro tmpfs /newroot/usr/lib/modules

@@ -93,6 +93,20 @@ def test_the_kernels_events_reach_it(service: Outcomes) -> None:
     assert service.of("hints_in_its_network") == {"loads": [True, True], "unloads": [True, True]}
 
 
+def test_a_fleets_agent_has_it_do_what_its_list_allows_and_no_more(service: Outcomes) -> None:
+    record = service.of("fleet")
+    assert record["unit"] == {"ActiveState": "active", "NRestarts": "0"}
+    assert record["exposure"] <= 1.5
+    assert record["rights"] == {"CapPrm": "0" * 16, "CapEff": "0" * 16, "NoNewPrivs": "1"}
+    assert 61184 <= record["uid"] <= 65519  # DynamicUser= in systemd.exec(5)
+    assert record["fates"]["drivers"] == ["done", ""]
+    fate, why = record["fates"]["closed"]
+    assert fate == "failed"
+    assert "world" in why
+    assert record["loaded"] == {"greet": True, "world": False}
+    assert (record["left"], record["result"]) == ([], {"Result": "success"})
+
+
 def test_without_it_the_kernels_requests_go_to_kmod(service: Outcomes) -> None:
     record = service.of("kernels_request_without_a_daemon")
     assert record == {"mounted": "ENOENT", "listed": True}
