@@ -3,14 +3,16 @@
 
 Neither Python's expressions nor the C library's will do for a line that anybody may have written:
 they differ in syntax or in manners, and both can take time without end. Here an expression is a
-function from the set of positions that it may start at to the set that it may end at, sets being
-the bits of an integer, so the time is bounded by the lengths of the expression and of the text.
+table: for each position of the text that it may start at, the set of those that it may end at,
+sets being the bits of an integer. Tables of parts make that of the whole, each in a time that is
+bounded by the length of the text, however deep repetitions are in others.
 
 Left out are back references, and the collating elements of brackets (``[[.a.]]``, ``[[=a=]]``).
 """
 
 import string
 from collections.abc import Callable
+from operator import or_
 
 MAX_LENGTH = 256
 """Characters of the longest expression."""
@@ -33,7 +35,8 @@ _CLASSES = {
     "xdigit": string.hexdigits,
 }
 
-_Step = Callable[[int], int]
+_Ends = list[int]
+"""Where an expression may end, by where it starts: never before that."""
 
 
 def ere_search(pattern: str, text: str) -> bool:
@@ -44,21 +47,21 @@ def ere_search(pattern: str, text: str) -> bool:
     if len(pattern) > MAX_LENGTH:
         raise ValueError(f"an expression of more than {MAX_LENGTH} characters")
     compiler = _Compiler(pattern, text)
-    step = compiler.alternatives(0)
+    ends = compiler.alternatives(0)
     if compiler.peek():
         raise ValueError("a parenthesis that nothing opens")
-    anywhere = (2 << len(text)) - 1
-    return bool(step(anywhere))
+    return any(ends)
 
 
 class _Compiler:
-    """Makes the steps of one pattern over one text, from left to right."""
+    """Makes the tables of one pattern over one text, from left to right."""
 
     def __init__(self, pattern: str, text: str) -> None:
         self.pattern = pattern
         self.at = 0
         self.text = text
-        self.end = 1 << len(text)
+        self.nothing = [1 << at for at in range(len(text) + 1)]
+        """Of what ends where it starts."""
 
     def peek(self) -> str:
         """Return the next character, "" at the end."""
@@ -72,54 +75,58 @@ class _Compiler:
         self.at += 1
         return char
 
-    def alternatives(self, depth: int) -> _Step:
+    def alternatives(self, depth: int) -> _Ends:
         """Take branches with ``|`` between them."""
         if depth > MAX_NESTING:
             raise ValueError(f"parentheses nest deeper than {MAX_NESTING}")
-        branches = [self.branch(depth)]
+        ends = self.branch(depth)
         while self.peek() == "|":
             self.at += 1
-            branches.append(self.branch(depth))
-        if len(branches) == 1:
-            return branches[0]
+            ends = list(map(or_, ends, self.branch(depth)))
+        return ends
 
-        def step(states: int) -> int:
-            reached = 0
-            for branch in branches:
-                reached |= branch(states)
-            return reached
-
-        return step
-
-    def branch(self, depth: int) -> _Step:
+    def branch(self, depth: int) -> _Ends:
         """Take atoms, each with what follows it of ``*``, ``+``, ``?`` and braces."""
-        steps = []
+        ends = self.nothing
         while self.peek() not in ("", "|", ")"):
-            step = self.atom(depth)
+            atom = self.atom(depth)
             while self.peek() in ("*", "+", "?", "{"):
-                step = _repeated(step, *self.counts())
-            steps.append(step)
+                atom = self.repeated(atom, *self.counts())
+            ends = _then(ends, atom)
+        return ends
 
-        def run(states: int) -> int:
-            for each in steps:
-                states = each(states)
-            return states
+    def repeated(self, ends: _Ends, least: int, most: int | None) -> _Ends:
+        """Return the table of what is there from ``least`` to ``most`` times."""
+        if most is None:
+            rest = _any_times(ends)
+        else:
+            rest = self.times(list(map(or_, ends, self.nothing)), most - least)
+        return _then(self.times(ends, least), rest)
 
-        return run
+    def times(self, ends: _Ends, count: int) -> _Ends:
+        """Return the table of what is there ``count`` times, by squaring."""
+        found = self.nothing
+        while count:
+            if count % 2:
+                found = _then(found, ends)
+            count //= 2
+            if count:
+                ends = _then(ends, ends)
+        return found
 
-    def atom(self, depth: int) -> _Step:
+    def atom(self, depth: int) -> _Ends:
         """Take one character, bracket, anchor or parenthesised expression."""
         char = self.take()
         match char:
             case "(":
-                step = self.alternatives(depth + 1)
+                ends = self.alternatives(depth + 1)
                 if self.take() != ")":
                     raise ValueError("a parenthesis that nothing closes")
-                return step
+                return ends
             case "^":
-                return lambda states: states & 1
+                return [1] + [0] * len(self.text)
             case "$":
-                return lambda states: states & self.end
+                return [0] * len(self.text) + self.nothing[-1:]
             case ".":
                 return self.over(lambda _: True)
             case "[":
@@ -130,12 +137,12 @@ class _Compiler:
                 char = self.take()
         return self.over(lambda other: other == char)
 
-    def over(self, accepts: Callable[[str], bool]) -> _Step:
-        """Return the step over one character of the text that ``accepts`` accepts."""
-        positions = sum(1 << at for at, char in enumerate(self.text) if accepts(char))
-        return lambda states: (states & positions) << 1
+    def over(self, accepts: Callable[[str], bool]) -> _Ends:
+        """Return the table of one character of the text that ``accepts`` accepts."""
+        ends = [2 << at if accepts(char) else 0 for at, char in enumerate(self.text)]
+        return [*ends, 0]
 
-    def bracket(self) -> _Step:
+    def bracket(self) -> _Ends:
         """Take the rest of a bracket expression; a backslash means itself there."""
         negated = self.peek() == "^"
         self.at += negated
@@ -176,24 +183,25 @@ class _Compiler:
         return low, high
 
 
-def _repeated(step: _Step, least: int, most: int | None) -> _Step:
-    """Return ``step`` from ``least`` to ``most`` times over.
+def _then(first: _Ends, second: _Ends) -> _Ends:
+    """Return the table of one thing behind the other."""
+    return [_all_of(second, positions) for positions in first]
 
-    A step never leads back, so within as many rounds as the text has positions the set of states
-    is empty or stays the same, and either way the rounds that are left change nothing.
-    """
 
-    def run(states: int) -> int:
-        for _ in range(least):
-            before, states = states, step(states)
-            if states == before:
-                break
-        reached, fresh = states, states
-        rounds = 0
-        while fresh and (most is None or rounds < most - least):
-            fresh = step(fresh) & ~reached
-            reached |= fresh
-            rounds += 1
-        return reached
+def _any_times(ends: _Ends) -> _Ends:
+    """Return the table of what is there any number of times, none included."""
+    found = [0] * len(ends)
+    for at in range(len(ends) - 1, -1, -1):  # where it leads from later ones is known by then
+        found[at] = 1 << at
+        found[at] |= _all_of(found, ends[at])
+    return found
 
-    return run
+
+def _all_of(ends: _Ends, positions: int) -> int:
+    """Return where a set of positions leads."""
+    reached = 0
+    while positions:
+        last = positions.bit_length() - 1
+        positions ^= 1 << last
+        reached |= ends[last]
+    return reached

@@ -26,6 +26,15 @@ def libc_search(pattern: str, text: str) -> bool | None:
     return bool(found)
 
 
+DEEP = {
+    "a" + "*+" * 100 + "b": ("aab", "aac"),
+    "^" + "(" * 16 + "a|b" + ")*+" * 16 + "c$": ("abac", "abad"),
+    "^" + "(" * 16 + "a" + "){1,255}" * 16 + "$": ("a" * 64, "a" * 63 + "b"),
+    "^a" + "{0,4}" * 40 + "$": ("a" * 64, "a" * 63 + "b"),
+}
+"""Expressions that repeat what repeats, each with a text that it is found in, and another."""
+
+
 @settings(deadline=None, max_examples=500)
 @given(st.text("ab.*+?()[]^$|{}12,-", max_size=10), st.text("ab.-12", max_size=8))
 def test_a_search_finds_what_the_c_library_finds(pattern: str, text: str) -> None:
@@ -81,3 +90,10 @@ def test_a_malformed_expression_is_refused(pattern: str) -> None:
 )
 def test_no_expression_takes_long(pattern: str) -> None:
     assert not ere_search(pattern, "a" * 64)
+
+
+@pytest.mark.parametrize("pattern", DEEP)
+def test_repetitions_of_repetitions_take_no_time_without_end(pattern: str) -> None:
+    found, other = DEEP[pattern]
+    assert ere_search(pattern, found)
+    assert not ere_search(pattern, other)
