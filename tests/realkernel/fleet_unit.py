@@ -13,6 +13,7 @@ from tests.realkernel.service_unit import (
     PATIENCE,
     exposure,
     main_pid,
+    reload,
     rights_of,
     shown,
     systemctl,
@@ -44,7 +45,7 @@ def fleet(_session: Session) -> Record:
         operator = cluster.operator
         assert operator is not None
         _configure(cluster, operator)
-        systemctl("reload", "kmodd.service")
+        reload()
         systemctl("start", UNIT)
         pid = main_pid(UNIT)
         _apply(cluster, operator, ALLOWED, wishes("greet loaded"))

@@ -47,6 +47,7 @@ from tests.realkernel.service_unit import (
     front_pid,
     journal_entries,
     main_pid,
+    reload,
     rights_of,
     shown,
     systemctl,
@@ -277,7 +278,7 @@ def reloaded(session: Session) -> Record:
     """Configuration that came without an event's help is in force after a reload."""
     before = main_pid()
     Path("/etc/modprobe.d/late.conf").write_text("alias kmodd-late gplsym\n")
-    systemctl("reload", "kmodd.service")
+    reload()
     loaded = session.load("kmodd-late")
     session.unload("gplsym")
     return {"same": main_pid() == before, "load": loaded, "unit": shown("ActiveState")}

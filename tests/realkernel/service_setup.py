@@ -91,7 +91,7 @@ mode = 0o660
 
 DROP_IN = """\
 [Service]
-WatchdogSec=16
+WatchdogSec=30
 TimeoutAbortSec=3
 """
 

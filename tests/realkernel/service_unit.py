@@ -92,6 +92,24 @@ def systemctl(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def reload() -> None:
+    """Reload kmodd.service, and return once that is done.
+
+    systemd waits for the signal alone where it hears of the reload only after that was sent.
+    """
+    before = _reloads()
+    systemctl("reload", "kmodd.service")
+    wait_until(
+        lambda: _reloads() > before and shown("ActiveState") == {"ActiveState": "active"},
+        seconds=PATIENCE,
+        pause=0.5,
+    )
+
+
+def _reloads() -> int:
+    return sum(each["MESSAGE"] == "reloaded" for each in journal_entries())
+
+
 def journal_entries(*matches: str) -> list[dict[str, Any]]:
     """Return what the unit wrote, and what systemd wrote of it, the oldest first.
 
