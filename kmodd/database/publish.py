@@ -81,6 +81,18 @@ class Publication:
         return not all(os.path.lexists(f"{self.directory}/{name}") for name in self.stamps)
 
 
+class UnfinishedError(TreeError):
+    """A publication that was given up, as the directory is being taken away (TREE_NOT_FOUND).
+
+    ``left`` are the stamps of those of its files that stay, by name.
+    """
+
+    def __init__(self, directory: str, left: Mapping[str, FileStamp]) -> None:
+        message = f"{directory} is being removed"
+        super().__init__(Reason.TREE_NOT_FOUND, message, detail=directory)
+        self.left = left
+
+
 def place_of(directory: str) -> Place | None:
     """Return what tells a directory from another at the same path, None where there is none."""
     try:
@@ -112,9 +124,10 @@ def publish(
     and after the last one, whether all is there that the files are about.
 
     Raises TreeError: TREE_NOT_WRITABLE with the errno, and the path as its detail; then the old
-    files are in place and no other. TREE_NOT_FOUND where the directory is taken away meanwhile, or
-    the files are not wanted any more; then what had been put in place is gone again. Where the
-    directory is another one from the start it is left as it is.
+    files are in place and no other. TREE_NOT_FOUND where the directory is another one from the
+    start, which is left as it is.
+    Raises UnfinishedError where the directory is taken away meanwhile, or the files are not wanted
+    any more; then what had been put in place is gone again, or has replaced what stood there.
     """
     with _locked(directory, place) as fd:
         known = previous if previous and previous.directory == directory else None
@@ -220,42 +233,54 @@ def _replace(
     if not files:
         return {}
     temporaries = {name: f".{name}.kmodd-{os.urandom(8).hex()}" for name in files}
-    expected = {name for name in os.listdir(fd) if not is_temporary(name)}
-    placed: list[str] = []
+    before = frozenset(name for name in os.listdir(fd) if not is_temporary(name))
+    placed: dict[str, FileStamp] = {}
     try:
         with ExitStack() as opened:
             written = _write_all(fd, directory, files, temporaries, opened)
-            _check_stays(fd, directory, expected, whole)
+            _check_stays(fd, directory, before, placed, whole)
             for name, file in written.items():
-                _check_stays(fd, directory, expected, wanted)
+                _check_stays(fd, directory, before, placed, wanted)
                 with _blaming(f"{directory}/{name}"):
                     _put(fd, file, temporaries[name], name)
-                placed.append(name)
-                expected.add(name)
-            _check_stays(fd, directory, expected, whole)
+                placed[name] = file.stamp
+            _check_stays(fd, directory, before, placed, whole)
         with _blaming(directory):
             os.fsync(fd)
-    except BaseException as error:
+    except BaseException:
         _remove(fd, temporaries.values())
-        if isinstance(error, TreeError) and error.reason is Reason.TREE_NOT_FOUND:
-            _remove(fd, placed)
         raise
-    return {name: file.stamp for name, file in written.items()}
+    return placed
 
 
 def _check_stays(
-    fd: int, directory: str, expected: Iterable[str], wanted: Callable[[], bool]
+    fd: int,
+    directory: str,
+    before: frozenset[str],
+    placed: Mapping[str, FileStamp],
+    wanted: Callable[[], bool],
 ) -> None:
-    """Raise TreeError (TREE_NOT_FOUND) where the directory open at ``fd`` is being taken away.
+    """Raise UnfinishedError where the directory open at ``fd`` is being taken away.
 
-    That shows by its path, which leads elsewhere, or by a file of ``expected`` that has gone.
+    That shows by its path, which leads elsewhere, or by a file that has gone: one of ``before``,
+    or one that has been ``placed`` since. The latter are taken back then. One that replaced a file
+    stays while none has gone, as whoever is to remove it has yet to come to its name; until then,
+    and where but a module is removed, modprobe needs it.
     """
     try:
         is_here = os.path.samestat(os.stat(directory), os.fstat(fd))
     except OSError:
         is_here = False
-    if not is_here or not all(_exists(fd, name) for name in expected) or not wanted():
-        raise TreeError(Reason.TREE_NOT_FOUND, f"{directory} is being removed", detail=directory)
+    has_all = all(_exists(fd, name) for name in (*before, *placed))
+    if is_here and has_all and wanted():
+        return
+    stays = [name for name in placed if has_all and name in before]
+    _remove(fd, placed.keys() - stays)
+    left = {}
+    for name in stays:
+        with suppress(OSError):
+            left[name] = _stamp(fd, name, placed[name])
+    raise UnfinishedError(directory, left)
 
 
 def _exists(fd: int, name: str) -> bool:

@@ -13,7 +13,14 @@ from pathlib import Path
 from kmodd.database import Database, FileStamp
 from kmodd.database.freshness import has_lost_none
 from kmodd.database.presence import has_module
-from kmodd.database.publish import Place, Publication, place_of, publish, withdraw
+from kmodd.database.publish import (
+    Place,
+    Publication,
+    UnfinishedError,
+    place_of,
+    publish,
+    withdraw,
+)
 from kmodd.errors import Reason, TreeError
 from kmodd.log_kinds import LogKind, told
 from kmodd.trees.sight import Sight
@@ -138,6 +145,8 @@ class Publisher:
             )
         except TreeError as error:
             if error.reason is Reason.TREE_NOT_FOUND:
+                if isinstance(error, UnfinishedError):
+                    self._stamps = {**self._stamps, **error.left}
                 if not self.is_replaced():
                     self.note_removal()
                 self.problem = ""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishing: whole files, only those that changed, and nothing left behind."""
 
+import dataclasses
 import errno
 import fcntl
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kmodd.database import publish as publish_module
-from kmodd.database.publish import is_temporary, publish, withdraw
+from kmodd.database.publish import UnfinishedError, is_temporary, publish, withdraw
 from kmodd.errors import Reason, TreeError
 from tests.support.require import require
 
@@ -62,6 +63,34 @@ def test_what_is_not_wanted_any_more_leaves_nothing(
         )
     assert caught.value.reason is Reason.TREE_NOT_FOUND
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "asked", "replaced"),
+    [("wanted", 1, 0), ("wanted", 2, 1), ("wanted", 3, 2), ("whole", 1, 0), ("whole", 2, 2)],
+)
+def test_what_is_given_up_leaves_a_file_wherever_one_stood(
+    tmp_path: Path, question: str, asked: int, replaced: int
+) -> None:
+    stood = dict(list(FILES.items())[:2])
+    before = publish(stood, str(tmp_path))
+    new = {name: content + b"new" for name, content in FILES.items()}
+    answers = iter([True] * (asked - 1) + [False])
+
+    def answer(to: str) -> bool:
+        return to != question or next(answers)
+
+    with pytest.raises(UnfinishedError) as caught:
+        publish(
+            new,
+            str(tmp_path),
+            wanted=lambda: answer("wanted"),
+            whole=lambda: answer("whole"),
+        )
+    assert contents(tmp_path) == stood | dict(list(new.items())[:replaced])
+    assert list(caught.value.left) == list(stood)[:replaced]
+    withdraw(dataclasses.replace(before, stamps={**before.stamps, **caught.value.left}))
+    assert not tmp_path.exists()
 
 
 @pytest.mark.parametrize("goes", ["modules.alias", "modules.order"])

@@ -8,9 +8,11 @@ import pytest
 
 from kmodd.database import files
 from kmodd.database.database import OUTPUTS
+from kmodd.database.freshness import has_lost_none
+from kmodd.database.inventory import Inventory
 from kmodd.database.publish import place_of, publish
 from kmodd.errors import Reason, TreeError
-from kmodd.trees import Trees
+from kmodd.trees import Trees, publisher
 from kmodd.trees.requested_rebuild import RequestedRebuild
 from kmodd.trees.tree import Tree
 from tests.support.small_tree import add_graph, add_module, empty_tree
@@ -81,6 +83,30 @@ def test_nothing_is_published_into_another_directory_than_that_which_was_scanned
         publish({"modules.dep": b"kernel/lower.ko:\n"}, str(tree.directory), place=scanned)
     assert refused.value.reason is Reason.TREE_NOT_FOUND
     assert not (tree.directory / "modules.dep").exists()
+
+
+def test_modules_that_go_while_databases_are_put_in_place_leave_them_until_the_last_is_gone(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = read_tree(tree)
+    newcomer = add_module(tree, "kernel/newcomer.ko")
+    looks = []
+
+    def losing_at_the_end(inventory: Inventory) -> bool:
+        looks.append(has_lost_none(inventory))
+        if len(looks) == 2:
+            newcomer.unlink()
+        return has_lost_none(inventory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "has_lost_none", losing_at_the_end)
+        assert not read.rebuild().is_published
+    assert looks == [True, True]
+    assert b"newcomer" in databases(tree.directory)["modules.dep"]
+    (tree.directory / "kernel" / "lower.ko").unlink()
+    (tree.directory / "kernel").rmdir()
+    read.rebuild()
+    assert not [each for each in OUTPUTS if (tree.directory / each).exists()]
 
 
 def test_where_modules_dep_has_no_room_for_all_the_modules_are_served_from_memory(
