@@ -97,6 +97,7 @@ class Interceptor(grpc.ServerInterceptor):
                     self._admission.admit(
                         method, request if single else None, context, connection, call.gone
                     )
+                    call.mutates = lane is Lane.MUTATION
                     if changes and connection.calls.draining.is_set():
                         raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
                     with connection.calls.place(lane, connection.caller):
@@ -129,6 +130,7 @@ class Interceptor(grpc.ServerInterceptor):
                     self._admission.admit(
                         method, request if single else None, context, connection, call.gone
                     )
+                    call.mutates = lane is Lane.MUTATION
                     if changes and connection.calls.draining.is_set():
                         raise StateError(Reason.SHUTTING_DOWN, "kmodd is stopping")
                     with connection.calls.place(lane, connection.caller):

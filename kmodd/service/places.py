@@ -40,11 +40,6 @@ class Places:
             if self._waiting:
                 self._changed.notify()
 
-    def taken(self) -> bool:
-        """Tell whether a call has one of them."""
-        with self._lock:
-            return self._taken > 0
-
     def _comes_free(self) -> bool:
         """Wait for a place; False where it takes too long. With the lock."""
         self._waiting += 1

@@ -44,11 +44,14 @@ class ServedCall:
     """One call, which ``connection`` brought, and what its ``user`` has where that is counted.
 
     ``waiting`` is since when it waits for its client (time.monotonic()), None while it does not.
-    Only the thread that serves the call sets it. ``ended`` is called with it once it is over, and
-    from then on ``gone`` is set: its client waits no more, whoever ended it.
+    Only the thread that serves the call sets it, and ``mutates``, once it is let in to change
+    something. ``ended`` is called with it once it is over, and from then on ``gone`` is set: its
+    client waits no more, whoever ended it.
     """
 
-    __slots__ = ("connection", "context", "ended", "gone", "method", "user", "waiting")
+    __slots__ = (
+        *("connection", "context", "ended", "gone", "method", "mutates", "user", "waiting"),
+    )
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class ServedCall:
         self.user = user
         self.ended = ended
         self.waiting: float | None = time.monotonic()
+        self.mutates = False
         self.gone = CallEnd()
 
     def waits(self) -> None:
@@ -106,6 +110,11 @@ class ServedCalls:
         """Tell whether a call is."""
         with self._lock:
             return bool(self._under_way)
+
+    def mutating(self) -> bool:
+        """Tell whether a mutation is under way; it is until its client has the answer."""
+        with self._lock:
+            return any(call.mutates for call in self._under_way)
 
     def end(self, error: KmoddError) -> None:
         """End the calls under way, whatever they are doing."""

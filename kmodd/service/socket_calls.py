@@ -113,8 +113,8 @@ class SocketCalls:
         return self._places[lane] if own is None else _both(own, self._places[lane])
 
     def mutating(self) -> bool:
-        """Tell whether a mutation is being served."""
-        return self._places[Lane.MUTATION].taken()
+        """Tell whether a mutation is under way."""
+        return self._served.mutating()
 
     def end(self, error: KmoddError) -> None:
         """End the calls under way."""
