@@ -76,6 +76,7 @@ class FrontServer:
         self._wire: Wire | None = None
         self._live: dict[int, ServedConnection] = {}
         self._over: Callable[[ServedConnection], None] = self._ended  # one for all connections
+        self._part: Callable[[ServedConnection], bool] = self._parted
         self._handing_over = HandingOver(self._is_live)
         self._last = 0
         self._told = -math.inf
@@ -99,15 +100,19 @@ class FrontServer:
             number = connection.number = self._last
             peer = connection.caller.peer
             self._handing_over.add(number, peer.uid if peer else 0, taken)
-            connection.carried = self._relay.watch(taken, self._over, connection)
+            connection.carried = self._relay.watch(taken, self._over, self._part, connection)
             self._live[number] = connection
 
     def stop(self) -> None:
         """End what is left after a while."""
         self.api.end_streams()
-        deadline = time.monotonic() + GRACE
-        while self._is_busy() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        _wait_until(lambda: not self._is_busy())
+        with self._lock:
+            live = [each.carried for each in self._live.values()]
+        for carried in live:
+            if carried is not None:
+                self._relay.end(carried)
+        _wait_until(lambda: not self._live)
         self._stopping.set()
         self._wanted.set()
         with self._lock:
@@ -123,6 +128,10 @@ class FrontServer:
         with self._lock:
             self._live.pop(connection.number, None)
         connection.over(connection)
+
+    def _parted(self, connection: ServedConnection) -> bool:
+        """Have the front end a connection in good order; tell whether a front has it."""
+        return self._handing_over.part(connection.number)
 
     def _is_live(self, number: int) -> bool:
         with self._lock:
@@ -207,7 +216,7 @@ class FrontServer:
     def _end_served(self, connection: ServedConnection) -> None:
         carried = connection.carried
         if carried is not None:
-            self._relay.end(carried)
+            self._relay.cut(carried)
 
     def _peer_of(self, number: int) -> str:
         """Return what a connection is known by that the front has been given, "" for no such."""
@@ -234,6 +243,13 @@ class FrontServer:
             memory=MEMORY,
             memory_eased=MEMORY_EASED,
         )
+
+
+def _wait_until(condition: "Callable[[], bool]") -> None:
+    """Wait until something holds, or for as long as there is for the last words of a daemon."""
+    deadline = time.monotonic() + GRACE
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _tell_ready(refused: list[str]) -> None:

@@ -130,7 +130,7 @@ class Listener:
             self._let_go()
 
     def is_mutating(self) -> bool:
-        """Tell whether a mutation is being served, or a hold is loading or being released."""
+        """Tell whether a mutation is under way, or a hold is loading or being released."""
         return self.calls.mutating() or self._namespace.is_busy_for(str(self.settings.path))
 
     def end(self) -> None:

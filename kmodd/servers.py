@@ -306,7 +306,6 @@ class Servers:
         deadline = time.monotonic() + GRACE
         while any(each.calls.under_way() for each in listeners) and time.monotonic() < deadline:
             time.sleep(PAUSE)
-        time.sleep(PAUSE)  # for the last word of each call
         for listener in listeners:
             listener.stop()
         with self._lock:

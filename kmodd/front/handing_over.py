@@ -26,6 +26,7 @@ class HandingOver:
         self._sending = threading.Lock()
         self._waiting: deque[_Handed] = deque()
         self._given: dict[int, _Handed] = {}
+        self._parting: deque[int] = deque()
         self._front: socket.socket | None = None
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="kmodd-front-hand", daemon=True)
@@ -46,6 +47,15 @@ class HandingOver:
                 raise ConnectionRefusedError("no more connections are served")
             self._waiting.append((number, uid, own))
             self._changed.notify()
+
+    def part(self, number: int) -> bool:
+        """Have the front end a connection in good order, if it has it; False without a front."""
+        with self._changed:
+            if self._front is None:
+                return False
+            self._parting.append(number)
+            self._changed.notify()
+            return True
 
     def begin(self, front: socket.socket) -> None:
         """Hand those that wait, and those that come, to another front."""
@@ -70,6 +80,7 @@ class HandingOver:
         """
         with self._changed:
             front, self._front = self._front, None
+            self._parting.clear()
         if front is not None:
             with suppress(OSError):
                 front.shutdown(socket.SHUT_RDWR)  # so that nothing is being sent for long
@@ -93,7 +104,8 @@ class HandingOver:
         self._waiting.clear()
 
     def _has_work(self) -> bool:
-        return self._is_over or (self._front is not None and bool(self._waiting))
+        has_words = bool(self._waiting or self._parting)
+        return self._is_over or (self._front is not None and has_words)
 
     def _run(self) -> None:
         while True:
@@ -102,7 +114,14 @@ class HandingOver:
                 front = self._front
                 if self._is_over or front is None:
                     return
-                first = self._waiting[0]
+                parting = self._parting.popleft() if self._parting else None
+                first = self._waiting[0] if self._waiting else None
+            if parting is not None:
+                with self._sending:
+                    self._send(front, str(parting))
+                continue
+            if first is None:
+                continue
             if self._is_wanted(first[0]):
                 with self._sending:
                     self._give(front, first)
@@ -120,8 +139,12 @@ class HandingOver:
                 return
             # It may be told of as taken before it is said to have been sent.
             self._given[number] = self._waiting.popleft()
+        self._send(front, f"{number} {uid}", taken.fileno())
+
+    def _send(self, front: socket.socket, words: str, *descriptors: int) -> None:
+        """Send a message to a front, which is none any more where it takes it not."""
         try:
-            socket.send_fds(front, [f"{number} {uid}".encode()], [taken.fileno()])
+            socket.send_fds(front, [words.encode()], descriptors)
         except OSError:
             with self._changed:
                 if self._front is front:

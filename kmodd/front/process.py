@@ -110,11 +110,18 @@ class _Front:
         self._link.receive()
 
     def _take(self) -> None:
-        """Serve a connection that the daemon hands over, with its number and its user's."""
+        """Serve a connection that the daemon hands over, with its number and its user's.
+
+        With its number alone it is one to be ended.
+        """
         data, descriptors, _, _ = socket.recv_fds(self._given, 64, 1)
         if not data:
             os._exit(0)  # the daemon has gone
-        number, uid = map(int, data.split())
+        number, *others = map(int, data.split())
+        if not others:
+            self._part(number)
+            return
+        uid = others[0]
         if not descriptors:  # there is no room for one
             self._drop(number, NO_DESCRIPTORS)
             return
@@ -146,6 +153,12 @@ class _Front:
         )
         over = partial(self._over, number, peer)
         self._carried[number] = self._relay.carry(near, far, over, meter)
+
+    def _part(self, number: int) -> None:
+        """End a connection, unless it has ended, once what was answered has been sent."""
+        carried = self._carried.get(number)
+        if carried is not None:
+            self._relay.end(carried)
 
     def _over(self, number: int, peer: str) -> None:
         self._numbers.pop(peer, None)

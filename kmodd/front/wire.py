@@ -2,8 +2,9 @@
 """What the front and the daemon say to each other: frames over a pair of sockets.
 
 By one socket, which keeps messages apart, the front is told its settings, is given its end of the
-wire, and then connections, each with its number and the user's. A front that is a unit's says a
-greeting there first.
+wire, and then connections, each with its number and the user's. The number alone is that of one
+which it is to end once what was answered has been sent. A front that is a unit's says a greeting
+there first.
 
 By the wire it first says READY, with what it could not give up, a line each. Each call is a stream
 with a number of the front's. To the daemon go OPEN, MESSAGE (a request), HALF_CLOSE, CREDIT and

@@ -45,15 +45,23 @@ class Carried:
 class Watched(Generic[Of]):
     """A connection that another process serves, and of which the end alone is of interest here.
 
-    A crowd may have thousands of them: ``over`` is one function for all, told ``of`` which it is.
+    A crowd may have thousands of them: ``over`` is one function for all, told ``of`` which it is,
+    and so is ``part``, which has it end.
     """
 
-    __slots__ = ("fd", "is_over", "near", "of", "over")
+    __slots__ = ("fd", "is_over", "near", "of", "over", "part")
 
-    def __init__(self, near: socket.socket, over: Callable[[Of], None], of: Of) -> None:
+    def __init__(
+        self,
+        near: socket.socket,
+        over: Callable[[Of], None],
+        part: Callable[[Of], bool],
+        of: Of,
+    ) -> None:
         self.near = near
         self.fd = near.fileno()
         self.over = over
+        self.part = part
         self.of = of
         self.is_over = False
 
@@ -79,4 +87,4 @@ class CarriedEnd:
         self.rests_until = 0.0
         """When it may be read from again (time.monotonic) as far as its allowance goes."""
         self.ends_with_it = False
-        """Whether all is over once what is unsent has been sent."""
+        """Whether nothing is to be sent to it but what is unsent."""

@@ -38,6 +38,9 @@ PROMPT = 5.0
 """Seconds after which a server's first bytes are too late for the shortcut: whatever held it up, it
 may be about to give the connection up."""
 
+LINGER = 2.0
+"""Seconds that a server has for its last words on a connection that is to end."""
+
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _READABLE = select.EPOLLIN
@@ -114,10 +117,13 @@ class Relay:
         self._want(lambda: self._close_listener(listener))
 
     def end(self, connection: Carried | Watched[Any]) -> None:
-        """End a connection, once what is to be sent by then has been."""
-        self._want(lambda: self._finish(connection))
+        """End a connection in good order: the server is told so, and has its last words sent.
 
-    def cut(self, connection: Carried) -> None:
+        One that has not ended by itself after ``LINGER`` is cut.
+        """
+        self._want(lambda: self._part(connection))
+
+    def cut(self, connection: Carried | Watched[Any]) -> None:
         """End a connection at once, whatever is still to be sent."""
         self._want(lambda: self._end(connection))
 
@@ -142,13 +148,20 @@ class Relay:
             self._arm(end)
         return carried
 
-    def watch(self, near: socket.socket, over: Callable[[Of], None], of: Of) -> Watched[Of]:
+    def watch(
+        self,
+        near: socket.socket,
+        over: Callable[[Of], None],
+        part: Callable[[Of], bool],
+        of: Of,
+    ) -> Watched[Of]:
         """Call ``over`` with ``of`` when a connection has ended that another process serves.
 
-        This is for ``accepted`` alone. Nothing is read from it here. To end it ends it for who
-        serves it, too.
+        This is for ``accepted`` alone. Nothing is read from it here. ``part`` is to have whoever
+        serves it end it in good order, and tells whether somebody does; to cut it cuts it for
+        them, too.
         """
-        watched = Watched(near, over, of)
+        watched = Watched(near, over, part, of)
         self._ends[watched.fd] = watched
         self._poll.register(watched.fd, select.EPOLLRDHUP)
         return watched
@@ -242,7 +255,8 @@ class Relay:
         """Do what an end is ready for."""
         try:
             if events == _READABLE and not end.stopped:  # as it nearly always is
-                self._receive(end)
+                if not self._receive(end):
+                    self._finish(end)
                 if end.carried.is_new:
                     self._take_shortcut(end.carried)
                 return
@@ -256,21 +270,20 @@ class Relay:
             if end.stopped:
                 if events & (select.EPOLLHUP | select.EPOLLERR):
                     self._end(end.carried)
-            elif events & ~select.EPOLLOUT:
-                self._receive(end)
+            elif events & ~select.EPOLLOUT and not self._receive(end):
+                self._finish(end, is_gone=bool(events & select.EPOLLHUP))
         except BlockingIOError:
             return
         except OSError:
             self._end(end.carried)
 
-    def _receive(self, end: CarriedEnd) -> None:
-        """Carry what has come at an end; raises OSError."""
+    def _receive(self, end: CarriedEnd) -> bool:
+        """Carry what has come at an end; tells whether more may come. Raises OSError."""
         count = _recv(end.fd, self._place, CHUNK, _AT_ONCE)
         if count <= 0:
             if count < 0:
                 _raise()
-            self._finish(end.carried, end)
-            return
+            return False
         other = end.other
         sent = _send(other.fd, self._place, count, _AT_ONCE)
         if sent < count:
@@ -290,12 +303,13 @@ class Relay:
                 end.stopped = True
                 self._arm(end)
                 self._after(seconds, lambda: self._go_on(end))
+        return True
 
     def _take_shortcut(self, carried: Carried) -> None:
         """Let the server have the client's connection, now that it has spoken; raises OSError."""
         carried.is_new = False
         near, far = carried.near, carried.far
-        if carried.is_over:
+        if carried.is_over or far.ends_with_it:
             return
         carried.is_direct = (
             carried.shortcut is not None
@@ -317,36 +331,65 @@ class Relay:
         if end.unsent:
             return
         if end.ends_with_it:
-            self._end(end.carried)
+            self._say_the_last(end)
             return
         self._arm(end)
         self._go_on(end.other)
 
     def _go_on(self, end: CarriedEnd) -> None:
         """Read from an end again, unless there is still a reason not to."""
+        carried = end.carried
         rests = end.rests_until > time.monotonic()
-        if not (end.carried.is_over or end.ends_with_it or end.other.unsent or rests):
+        is_finished = end.other.ends_with_it or carried.near.ends_with_it
+        if not (carried.is_over or is_finished or end.other.unsent or rests):
             end.stopped = False
             self._arm(end)
 
-    def _finish(self, carried: Carried | Watched[Any], ended: CarriedEnd | None = None) -> None:
-        """End a connection once what has come from the end that ``ended`` has been sent on.
+    def _part(self, connection: Carried | Watched[Any]) -> None:
+        """Have the server say its last words, and no more come in by the client."""
+        if connection.is_over:
+            return
+        self._after(LINGER, lambda: self._end(connection))
+        if isinstance(connection, Watched):
+            if not connection.part(connection.of):
+                self._end(connection)
+            return
+        near = connection.near
+        try:
+            if not connection.is_direct:
+                self._finish(near)
+                return
+            near.socket.shutdown(socket.SHUT_RD)
+            near.events = 0  # that the server has shut it down, too, shows by EPOLLHUP
+            self._poll.modify(near.fd, near.events)
+        except OSError:
+            self._end(connection)
 
-        Without one it is what the server has sent.
+    def _finish(self, ended: CarriedEnd, *, is_gone: bool = False) -> None:
+        """Take no more from an end, and say so at the other once all has been sent there.
+
+        With the server's end the connection is over, and with that of a client who ``is_gone``; one
+        who has said his last may still wait for what the server says. Raises OSError.
         """
-        if carried.is_over:
-            return
-        if isinstance(carried, Watched):
-            self._end(carried)
-            return
-        ended = ended or carried.far
-        if carried.is_direct or not ended.other.unsent:
-            self._end(carried)
-            return
-        ended.other.ends_with_it = True
-        for end in (carried.near, carried.far):
+        carried, other = ended.carried, ended.other
+        other.ends_with_it = True
+        for end in (ended, other) if ended is carried.far else (ended,):
             end.stopped = True
             self._arm(end)
+        if other.unsent:
+            return
+        if is_gone:
+            self._end(carried)
+        else:
+            self._say_the_last(other)
+
+    def _say_the_last(self, end: CarriedEnd) -> None:
+        """Let who is at an end know that no more will come; raises OSError."""
+        if end is end.carried.near:
+            self._end(end.carried)
+            return
+        self._arm(end)
+        end.socket.shutdown(socket.SHUT_WR)
 
     def _end(self, carried: Carried | Watched[Any]) -> None:
         if carried.is_over:

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 
+from kmodd.host import relay
 from kmodd.host.allowance import Allowance
 from kmodd.host.carried import Carried
 from kmodd.host.relay import CHUNK, Relay
@@ -128,6 +129,89 @@ def test_one_that_is_ended_gets_what_the_server_had_sent(carrier: Carrier) -> No
         assert near.recv(9) == b"last word"
         carrier.relay.end(carried)
         assert near.recv(1) == b""
+
+
+@pytest.mark.parametrize("who", ["client", "relay"])
+@pytest.mark.parametrize("size", [9, 4 << 20])
+def test_the_servers_last_words_arrive_after_the_end(carrier: Carrier, who: str, size: int) -> None:
+    near, far, carried = carrier.connect()
+    words, question = os.urandom(size), os.urandom(2 << 20)
+    with near:
+        sending = threading.Thread(target=near.sendall, args=(question,))
+        sending.start()
+        assert received(far, 1) == question[:1]
+        assert received(far, len(question) - 1) == question[1:]
+        sending.join()
+        if who == "relay":
+            carrier.relay.end(carried)
+        else:
+            near.shutdown(socket.SHUT_WR)
+        assert far.recv(1) == b""
+
+        def answer() -> None:
+            far.sendall(words)
+            far.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert received(near, len(words) + 1) == words
+        answering.join()
+    wait_until(lambda: carrier.over == [0])
+
+
+def test_what_is_on_its_way_to_the_server_comes_before_the_end(carrier: Carrier) -> None:
+    near, far, carried = carrier.connect()
+    near.settimeout(0.1)
+    count = 0
+    with near:
+        with suppress(TimeoutError):
+            while True:
+                count += near.send(bytes(CHUNK))
+        assert carried.far.unsent
+        left = len(carried.far.unsent)
+        carrier.relay.end(carried)
+        got = received(far, count + 1)
+        assert left <= len(got) <= count
+        far.close()
+        wait_until(lambda: carrier.over == [0])
+
+
+def test_a_server_that_does_not_end_is_cut_off(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "LINGER", 0.05)
+    near, far, carried = carrier.connect()
+    with near:
+        carrier.relay.end(carried)
+        assert far.recv(1) == b""
+        assert near.recv(1) == b""
+        assert carrier.over == [0]
+        carrier.relay.end(carried)
+    far.close()
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_who_serves_what_is_watched_has_its_last_words_sent(
+    carrier: Carrier, is_served: bool
+) -> None:
+    asked: list[str] = []
+    over: list[str] = []
+
+    def part(of: str) -> bool:
+        asked.append(of)
+        return is_served
+
+    client, server = socket.socketpair()
+    with client, server:
+        watched = carrier.relay.watch(server.dup(), over.append, part, "it")
+        carrier.relay.end(watched)
+        wait_until(lambda: asked == ["it"])
+        if is_served:
+            server.sendall(b"last word")
+            server.shutdown(socket.SHUT_RDWR)
+            assert client.recv(9) == b"last word"
+        assert client.recv(1) == b""
+    wait_until(lambda: over == ["it"])
 
 
 def test_a_client_that_reads_nothing_keeps_no_other_from_being_served(carrier: Carrier) -> None:
