@@ -413,11 +413,14 @@ def _kernel_options(settings: Settings, trees: Trees, images: Path | None) -> Ke
         return generation.database if generation else None
 
     def modules() -> Mapping[str, ModuleRecord]:
-        generation = trees.in_force()
-        if generation is not None and generation.is_provisional:
+        if reads_behind():
             with contextlib.suppress(KmoddError):
                 trees.rebuild()
         return listed()
+
+    def reads_behind() -> bool:
+        generation = trees.in_force()
+        return generation is not None and generation.is_provisional
 
     return KernelOptions(
         release=trees.release,
@@ -425,6 +428,7 @@ def _kernel_options(settings: Settings, trees: Trees, images: Path | None) -> Ke
         trees=trees.directory,
         modules=modules,
         listed=listed,
+        reads_behind=reads_behind,
         images=ImageStore(images) if images else None,
         command_line=settings.kernel_command_line,
         run_code=settings.run_code,

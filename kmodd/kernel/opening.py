@@ -25,9 +25,10 @@ class KernelOptions:
 
     One that is not the machine's is that of ``release``, found in the system root ``root`` whose
     trees are in ``trees``; ``modules`` tells the records of the release's modules by name,
-    ``listed`` those of which little but the path may be known as yet, and ``images`` keeps what its
-    image says. It is booted with ``command_line``; with ``run_code`` it runs modules' own code,
-    where the emulator's library is installed.
+    ``listed`` those of which little but the path may be known as yet, ``reads_behind`` whether
+    ``modules`` has to read the tree first, and ``images`` keeps what its image says. It is booted
+    with ``command_line``; with ``run_code`` it runs modules' own code, where the emulator's library
+    is installed.
 
     A guest is of the kernel in ``image``, or the root's, and knows the modules that its port needs
     by ``database``, which gives None while there is none. It has ``acceleration`` ("auto", "kvm",
@@ -40,6 +41,7 @@ class KernelOptions:
     trees: Path
     modules: Callable[[], Mapping[str, Any]]
     listed: Callable[[], Mapping[str, Any]] | None = None
+    reads_behind: Callable[[], bool] = lambda: False
     images: "ImageKeeper | None" = None
     command_line: str = ""
     run_code: bool = True
@@ -94,6 +96,7 @@ def _emulated(options: KernelOptions) -> Kernel:
         source,
         command_line=options.command_line,
         run_code=options.run_code,
+        treeless=source.treeless() if source.reads_the_tree and options.reads_behind() else None,
     )
 
 

@@ -15,7 +15,8 @@ from kmodd.daemon import running
 from kmodd.front.fronts import NoFrontError
 from kmodd.settings import Settings, SocketSettings, Timing
 from kmodd.trees import Trees
-from tests.support.daemon import running_daemon, wait_until
+from kmodd.trees.generation import Generation
+from tests.support.daemon import START, running_daemon, wait_until
 from tests.support.elf_writer import ModuleSpec, write_module
 from tests.support.kernel_image import RELEASE, VERMAGIC, bz_image, write_vmlinux
 from tests.support.kernel_image import pack as packed
@@ -59,19 +60,25 @@ def test_modules_load_d_is_left_alone_unless_asked_for(modules_root: ModuleTree)
         assert client.list_modules() == []
 
 
-@pytest.mark.parametrize("wished", ["", wishes("plain loaded")])
-def test_a_start_reads_no_tree_whose_databases_are_there_unless_something_is_wished(
-    tmp_path: Path, wished: str
-) -> None:
-    tree = ModuleTree(tmp_path / "root", RELEASE)
+def tree_with_databases(root: Path) -> ModuleTree:
+    """Make a tree of one module, with its databases."""
+    tree = ModuleTree(root, RELEASE)
     (tree.directory / "kernel").mkdir(parents=True)
     (tree.directory / "kernel/plain.ko").write_bytes(
         write_module(ModuleSpec(name="plain", vermagic=VERMAGIC, versions=()))
     )
+    Trees(tree.root, RELEASE, patience=0.0).rebuild()
+    return tree
+
+
+@pytest.mark.parametrize("wished", ["", wishes("plain loaded")])
+def test_a_start_reads_no_tree_whose_databases_are_there_unless_something_is_wished(
+    tmp_path: Path, wished: str
+) -> None:
+    tree = tree_with_databases(tmp_path / "root")
     image = tree.root / f"boot/vmlinuz-{RELEASE}"
     image.parent.mkdir()
     image.write_bytes(bz_image(packed(write_vmlinux(sections()), "zstd")))
-    Trees(tree.root, RELEASE, patience=0.0).rebuild()
     (tmp_path / "state.d").mkdir()
     (tmp_path / "state.d/a.toml").write_text(wished)
     socket = tmp_path / "s"
@@ -88,6 +95,33 @@ def test_a_start_reads_no_tree_whose_databases_are_there_unless_something_is_wis
         assert [each.name for each in client.list_modules()] == ["plain"] * bool(wished)
         client.load("plain")
         assert client.get_module("plain").module.name == "plain"
+
+
+def test_a_kernel_without_an_image_is_told_what_it_is_by_its_tree_behind_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tree_with_databases(tmp_path / "root")
+    may_read, rebuild = threading.Event(), Trees.rebuild
+
+    def rebuilt(trees: Trees) -> Generation:
+        assert may_read.wait(START)
+        return rebuild(trees)
+
+    monkeypatch.setattr(Trees, "rebuild", rebuilt)
+    socket = tmp_path / "s"
+    settings = Settings(
+        root=tree.root,
+        sockets=(SocketSettings(path=socket),),
+        timing=Timing(poll=3600.0, debounce=3600.0, debounce_max=3600.0),
+    )
+    with running(settings) as daemon, Client(str(socket)) as client:
+        found = daemon.parts.trees.in_force()
+        assert found is not None
+        assert found.is_provisional
+        assert not client.list_modules()
+        may_read.set()
+        client.load("plain")
+        assert client.status().vermagic == VERMAGIC
 
 
 def test_what_is_loaded_at_start_comes_before_a_front_that_nobody_asks_for(

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -297,6 +298,56 @@ def test_a_process_that_ends_before_it_is_told_anything_has_its_last_words(
     until(lambda: sum(line.startswith("Kernel panic") for line in log(one)) == 5)
     line = "Kernel panic - not syncing: the kernel's process ended with status 1"
     assert log(one)[1:4] == [line, "no such luck", f"---[ end {line} ]---"]
+    one.close()
+
+
+class _Asked:
+    """Where a kernel is told what it is, once ``tells`` is set."""
+
+    def __init__(self) -> None:
+        self.tells = threading.Event()
+
+    def __call__(self) -> Vmlinux:
+        assert self.tells.wait(SECONDS)
+        return vmlinux()
+
+
+def test_one_that_has_to_read_the_tree_first_boots_behind() -> None:
+    asked = _Asked()
+    one = IsolatedKernel(RELEASE, asked, treeless=Vmlinux(RELEASE))
+    boot_id = one.boot_id
+    assert one.modules() == ()
+    assert one.runs_init == (not one.why_not_run)
+    assert one.pid is None
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(one.read_log)
+        loading = threads.submit(load, one, ModuleSpec())
+        time.sleep(0.05)
+        assert not reading.done()
+        assert not loading.done()
+        asked.tells.set()
+        assert "Linux version" in reading.result(SECONDS)[0].text
+        loading.result(SECONDS)
+    assert [each.name for each in one.modules()] == ["sample"]
+    assert one.boot_id == boot_id
+    one.close()
+
+
+def test_one_that_is_halted_before_it_knows_what_it_is_never_boots() -> None:
+    asked = _Asked()
+    one = IsolatedKernel(RELEASE, asked, treeless=Vmlinux(RELEASE))
+    one.close()
+    asked.tells.set()
+    with pytest.raises(KernelError) as refused:
+        one.delete_module("sample")
+    assert refused.value.reason is Reason.SHUTTING_DOWN
+    assert one.pid is None
+
+
+def test_what_is_told_of_the_structures_needs_no_tree() -> None:
+    why = "nothing tells of the structures"
+    one = IsolatedKernel("6.9.0", _Asked(), treeless=Vmlinux("6.9.0", untold=why))
+    assert why in one.why_not_run
     one.close()
 
 

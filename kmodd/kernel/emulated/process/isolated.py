@@ -98,17 +98,20 @@ class IsolatedKernel:
         run_code: bool = True,
         call_seconds: float = CALL_SECONDS,
         tries: bool = False,
+        treeless: Vmlinux | None = None,
     ) -> None:
         """Boot; does not wait for the kernel to come up.
 
         ``vmlinux`` is asked at every load, as the tree that it is derived from grows.
         ``command_line`` is the kernel's. With ``run_code`` modules' own code is run, where the
         emulator's library is installed. A call that takes more than ``call_seconds`` is a panic.
-        One that ``tries`` modules is for TrialKernel.
+        One that ``tries`` modules is for TrialKernel. Where it takes long to be told from what the
+        kernel is, as the tree has to be read, ``treeless`` is what is known without: then it boots
+        behind, and who calls it waits for that.
         """
         self.release = release
-        self.boot_id = ""
-        self.why_not_run = why_not(wanted=run_code) or vmlinux().why_not_run
+        self.boot_id = str(uuid.uuid4())
+        self.why_not_run = why_not(wanted=run_code) or (treeless or vmlinux()).why_not_run
         self.runs_init = not self.why_not_run
         self._run_code, self._tries = run_code, tries
         self._vmlinux = vmlinux
@@ -119,11 +122,14 @@ class IsolatedKernel:
         self._boot: Boot | None = None
         self._listing: tuple[LoadedModule, ...] | None = ()
         self._closed = False
-        self._short_boots = 0
+        self._boots = self._short_boots = 0
         self._undone: tuple[str, ...] = ()
         self._requested: Answer = no_modprobe
-        with self._lock:
-            self._start_boot()
+        self._has_begun = threading.Event()
+        if treeless is None:
+            self._begin()
+        else:
+            threading.Thread(target=self._begin_behind, name="kmodd-boot", daemon=True).start()
 
     @property
     def vmlinux(self) -> Callable[[], Vmlinux]:
@@ -233,10 +239,12 @@ class IsolatedKernel:
 
     def read_log(self, after: int = -1) -> tuple[LogRecord, ...]:
         """Return the records still in the log after ``after``."""
+        self._has_begun.wait()
         return self._log.read(after)
 
     def wait_log(self, after: int, timeout: float) -> tuple[LogRecord, ...]:
         """Return the records after ``after``, waiting up to ``timeout`` seconds for one."""
+        self._has_begun.wait()
         return self._log.wait(after, timeout)
 
     def watching(
@@ -333,8 +341,27 @@ class IsolatedKernel:
         if request.waits:
             boot.reply(request, requested)
 
+    def _begin(self) -> None:
+        """Start the first boot, unless a call has; raises KernelError."""
+        try:
+            self._vmlinux()  # whoever closes the kernel need not wait for it
+            with self._lock:
+                if self._boot is None and not self._closed:
+                    self._start_boot()
+        finally:
+            self._has_begun.set()
+
+    def _begin_behind(self) -> None:
+        try:
+            self._begin()
+        except KernelError as error:  # the next call tries again
+            log.error("%s", error.message)
+        except Exception:
+            log.exception("booting the emulated kernel")
+
     def _current(self) -> Boot:
         """Return the boot that calls are made in; begin one where they have become too short."""
+        self._has_begun.wait()
         with self._lock:
             if self._closed:
                 raise KernelError(Reason.SHUTTING_DOWN, "the kernel is halted")
@@ -343,7 +370,9 @@ class IsolatedKernel:
     def _start_boot(self) -> Boot:
         """Start a boot; with the lock held. Raises KernelError where there is no process for it."""
         vmlinux = self._vmlinux()
-        self.boot_id = str(uuid.uuid4())
+        if self._boots:
+            self.boot_id = str(uuid.uuid4())
+        self._boots += 1
         self._log.restart_clock()
         print_banner(self._log, vmlinux, self.command_line)
         try:

@@ -123,7 +123,12 @@ class VmlinuxSource:
         )
         self._symbols, self._source = _symbols_of(self._image, path, find_symvers(root, release))
         tells_all = self._symbols is not None and self._image is not None and self._image.vermagic
+        self.reads_the_tree = listed is None or not tells_all
         self._modules = listed if listed is not None and tells_all else modules
+
+    def treeless(self) -> Vmlinux:
+        """Return what is known of the kernel without its tree's modules."""
+        return Vmlinux(self._release, layouts=self._types.layouts, untold=self._types.untold)
 
     def __call__(self) -> Vmlinux:
         """Return the Vmlinux; the same value while the tree is the same."""
