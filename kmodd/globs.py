@@ -161,7 +161,10 @@ class PatternTable(Generic[Value]):
 
     def first(self, name: str) -> Value | None:
         """Return the first value whose pattern matches ``name``, if there is one."""
-        return next(iter(self.select(name)), None)
+        if self._globs:
+            return next(iter(self.select(name)), None)
+        found = self._exact.get(name)
+        return found[0][1] if found else None
 
 
 def _encoded(text: str) -> bytes:

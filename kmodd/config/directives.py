@@ -130,7 +130,7 @@ class Config:
         found = self._options_by_name.get(module, [])
         if alias and alias != module:
             found = sorted([*found, *self._options_by_name.get(alias, [])])
-        return " ".join(text for _, text in found)
+        return " ".join(text for _, text in found) if found else ""
 
     def install_of(self, module: str, *, named: bool = False) -> str | None:
         """Return the command that the first matching ``install`` gives, if there is one.

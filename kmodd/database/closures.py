@@ -23,6 +23,9 @@ FEW = 256
 SMALL = 64
 """Members that are packed in any case."""
 
+DENSE = 8
+"""Bits among which there is a position, from which on to look at each costs less."""
+
 _WORD = 4
 """Bytes of a position (``struct``'s and ``memoryview``'s I)."""
 
@@ -31,6 +34,9 @@ def highest_first(closure: Closure) -> list[int]:
     """Return the positions in a set."""
     if isinstance(closure, bytes):
         return memoryview(closure).cast("I").tolist()
+    if closure.bit_count() * DENSE > closure.bit_length():
+        size, bits = closure.bit_length() - 1, f"{closure:b}"
+        return [size - at for at, bit in enumerate(bits) if bit == "1"]
     found = []
     while closure:
         position = closure.bit_length() - 1

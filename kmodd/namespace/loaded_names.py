@@ -33,11 +33,14 @@ class LoadedNames:
         Where there is neither, it is the one whose own name has that normal form: a dot that a
         request spells must be the kernel's.
         """
-        found, normal = self._kernel.module(name), module_name(name)
-        if found is None and name != normal:
-            found = self._kernel.module(normal)
-        if found is not None or "." in name:
+        found = self._kernel.module(name)
+        if found is not None:
             return found
+        normal = module_name(name)
+        if name != normal:
+            found = self._kernel.module(normal)
+            if found is not None or "." in name:
+                return found
         own = self._odd(self._kernel.modules()).get(normal)
         return self._kernel.module(own) if own is not None else None
 

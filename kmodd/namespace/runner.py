@@ -104,9 +104,10 @@ class Runner:
         )
 
         def is_needless(step: Step) -> bool:
+            if not _loads(step):
+                return False
             name = module_of(step)
-            is_live = self._calls.is_live(name) if known is None else name in known
-            return _loads(step) and is_live
+            return self._calls.is_live(name) if known is None else name in known
 
         return [
             _outcome(step, generation, needless=is_needless(step), target=plan.target)
@@ -271,7 +272,9 @@ def _ends_plan(error: KmoddError, step: Step) -> bool:
 
 
 def _loads(step: Step) -> bool:
-    return isinstance(step, InsertStep | CommandStep) and not _unloads(step)
+    if isinstance(step, CommandStep):
+        return not _unloads(step)
+    return isinstance(step, InsertStep)
 
 
 def _unloads(step: Step) -> bool:

@@ -39,8 +39,8 @@ from kmodd.queries.plans import (
     assumed_modules,
     failure_message,
     load_request,
-    step_message,
     unload_request,
+    write_step,
 )
 from kmodd.records import replace
 
@@ -415,7 +415,8 @@ def _result(
 
 def _step(step: Step, plan: Plan, directory: str, live: set[str]) -> errors.Step:
     path = full_path(directory, step.record.path) if isinstance(step, InsertStep) else ""
-    message: errors.Step = step_message(step, path, plan.target, errors)
+    message = errors.Step()
+    write_step(message, step, path, plan.target, errors)
     loads = isinstance(step, InsertStep) or (
         isinstance(step, CommandStep) and step.event == "install"
     )

@@ -135,11 +135,12 @@ class _Walk:
         self._goes_beyond_kmod = False
         """Whether more lines of a module's own soft dependencies count than the first."""
         self._budget = budget
+        self._needed = self._dependencies(named)
 
     def steps(self) -> tuple[tuple[Step, ...], KmoddError | None]:
         """Return the steps, and the error they end with if the named module cannot be had."""
         self._walk()
-        needed = {each.name for each in self._dependencies(self._named)}
+        needed = {each.name for each in self._needed}
         steps: list[Step] = []
         once = self._request.ignore_loaded and self._goes_beyond_kmod
         listed: set[str] = set()
@@ -189,7 +190,8 @@ class _Walk:
             elif do is _Do.VISIT and target not in visited:
                 visited.add(target)
                 alone = self._is_named(target) and self._request.ignore_commands
-                dependencies = self._dependencies(target)
+                is_first = target is self._named
+                dependencies = self._needed if is_first else self._dependencies(target)
                 self._budget.spend(1 + len(dependencies))
                 stack.append((_Do.LIST if alone else _Do.SURROUND, target, cause))
                 stack += [(_Do.SURROUND, each, Cause.DEPENDENCY) for each in reversed(dependencies)]

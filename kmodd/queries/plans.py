@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from kmodd.plan import Step
 
 
-def step_message(step: Step, path: str, target: str, errors: Any) -> Any:
-    """Return a step that nothing has become of yet.
+def write_step(message: Any, step: Step, path: str, target: str, errors: Any) -> None:
+    """Have a new message tell of a step that nothing has become of yet.
 
-    ``path`` is the file that it inserts, ``target`` the module that its plan is for.
+    ``path`` is the file that it inserts, ``target`` the module that its plan is for. The message
+    is where it belongs already: to copy it into another takes as long as to write it.
     """
-    message = errors.Step(path=text(path), target=text(target))
+    message.path = text(path)
+    message.target = text(target)
     match step:
         case InsertStep(record=record, parameters=parameters, configured=configured):
             message.optional = not step.required
@@ -48,7 +50,6 @@ def step_message(step: Step, path: str, target: str, errors: Any) -> Any:
         case BuiltinStep(name=name):
             message.kind = errors.STEP_KIND_BUILTIN
             message.module = text(name)
-    return message
 
 
 def failure_message(error: KmoddError, target: str, errors: Any) -> Any:

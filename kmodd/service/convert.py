@@ -103,19 +103,26 @@ def note_message(note: ModuleNote) -> module_service_pb2.Note:
 
 def step_message(outcome: StepOutcome) -> errors_pb2.Step:
     """Return a step and what became of it."""
-    message: errors_pb2.Step = plans.step_message(
-        outcome.step, outcome.path, outcome.target, errors_pb2
-    )
-    for field in ("done", "needless", "undone"):
-        if getattr(outcome, field):
-            setattr(message, field, True)
+    message = errors_pb2.Step()
+    write_step(message, outcome)
+    return message
+
+
+def write_step(message: errors_pb2.Step, outcome: StepOutcome) -> None:
+    """Have a new message tell of a step and what became of it."""
+    plans.write_step(message, outcome.step, outcome.path, outcome.target, errors_pb2)
+    if outcome.done:
+        message.done = True
+    if outcome.needless:
+        message.needless = True
+    if outcome.undone:
+        message.undone = True
     if outcome.report is not None:
         message.leaks.extend(leaks_told(outcome.report))
     if outcome.output is not None:
         message.output = outcome.output.output
         message.error_output = outcome.output.error_output
         message.exit_status = outcome.output.status
-    return message
 
 
 def tree_message(summary: TreeSummary) -> database_service_pb2.Tree:

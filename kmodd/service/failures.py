@@ -13,7 +13,7 @@ from kmodd.host.transport import STATUS_KEY
 from kmodd.namespace import Outcome
 from kmodd.queries import plans
 from kmodd.queries.messages import text
-from kmodd.service.convert import step_message
+from kmodd.service.convert import step_message, write_step
 from kmodd.v1 import errors_pb2, module_service_pb2
 
 DOMAIN = "kmodd"
@@ -54,10 +54,9 @@ def failure_message(error: KmoddError, target: str = "") -> errors_pb2.Failure:
 def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:
     """Return what became of one name."""
     error = outcome.error
-    return module_service_pb2.ModuleResult(
+    result = module_service_pb2.ModuleResult(
         name=text(outcome.name),
         modules=map(text, outcome.targets),
-        steps=map(step_message, outcome.steps),
         failure=failure_message(error, _target(outcome)) if error else None,
         ignored_parameters=[
             module_service_pb2.IgnoredParameter(
@@ -70,6 +69,9 @@ def result_message(outcome: Outcome) -> module_service_pb2.ModuleResult:
         other_failures=[failure_message(other, target) for target, other in outcome.others],
         blacklisted_modules=map(text, outcome.blacklisted),
     )
+    for step in outcome.steps:
+        write_step(result.steps.add(), step)
+    return result
 
 
 def _target(outcome: Outcome) -> str:

@@ -132,7 +132,7 @@ class ModuleService(HoldCalls, ReloadCalls, WatchCalls):
 
     def LoadModules(  # noqa: N802
         self, request: pb.LoadModulesRequest, context: grpc.ServicerContext
-    ) -> pb.LoadModulesResponse | bytes:
+    ) -> bytes:
         """Load each name, or all of them together."""
         key = request.SerializeToString()
         if not self._admission.is_nested():
@@ -152,9 +152,9 @@ class ModuleService(HoldCalls, ReloadCalls, WatchCalls):
         answer = pb.LoadModulesResponse(
             results=map(result_message, outcomes),
             config_problems=problem_lines(outcomes[-1].problems),
-        )
+        ).SerializeToString()
         if _depends_on_no_more(request, call):
-            self._namespace.settle(key, call, basis, outcomes, answer.SerializeToString())
+            self._namespace.settle(key, call, basis, outcomes, answer)
         return answer
 
     def UnloadModules(  # noqa: N802
