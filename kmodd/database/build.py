@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     P = TypeVar("P", bound=Filed)
 
+FEW = 256
+"""Modules that have changed, and are put into what there is of all the others."""
+
 
 class _Makings:
     """What a database is made of, each thing taken over if it is made of the same again."""
@@ -58,6 +61,19 @@ class _Makings:
             self.made[name] = old
         value: T = old.value
         return value
+
+    def renew(self, name: str, made_of: tuple[Any, ...], make: Callable[[Made | None], T]) -> T:
+        """Return what ``make`` makes, which gets what was made before with what it was made of."""
+        made = Made(made_of, make(self._old.get(name)))
+        if self.lasting:
+            self.made[name] = made
+        value: T = made.value
+        return value
+
+    def carry(self, name: str) -> None:
+        """Keep what was made before for the next build, though this one has not asked for it."""
+        if self.lasting and name in self._old:
+            self.made[name] = self._old[name]
 
     def part(self, name: str, made_of: object, make: Callable[[P | None], P]) -> Part:
         """Return the files that ``make`` makes of ``made_of``, as ``get`` does."""
@@ -108,8 +124,7 @@ def _built(
     *,
     leave_out: bool,
 ) -> Database:
-    modules = in_order(inventory, makings)
-    given = _columns(inventory, modules, symbol_prefix)
+    given = _columns(inventory, symbol_prefix, makings)
     names, exports, imports = given.names, given.exports, given.imports
     owners = makings.get("owners", exports, lambda _: symbol_owners(exports))
     symbols = _meanwhile(assistant, names, owners, lasting=makings.lasting)
@@ -124,12 +139,12 @@ def _built(
         lambda _: resolve(names, direct_dependencies(wanted, owners)),
     )
     dependencies, unwritable = _dependency_part(given, needs, makings, leave_out=leave_out)
-    parts = (dependencies, *_parts(given, symbols, makings))
+    parts = (dependencies, *_parts(given, inventory, symbols, makings))
     return Database(
         release=inventory.release,
         directory=inventory.directory,
-        modules=modules,
-        builtins=frozenset(text.read_builtin(given.builtin or b"")[0]),
+        modules=given.modules,
+        builtins=frozenset(text.read_builtin(inventory.builtin or b"")[0]),
         needs=needs,
         softdeps=given.softdeps,
         weakdeps=given.weakdeps,
@@ -146,6 +161,7 @@ def _built(
 class _Columns:
     """What a database is made of, the fields of all modules each by itself in their order."""
 
+    modules: Mapping[str, ModuleRecord]
     names: tuple[str, ...]
     paths: tuple[str, ...]
     exports: tuple[tuple[tuple[str, int], ...], ...]
@@ -153,16 +169,64 @@ class _Columns:
     aliases: tuple[tuple[str, ...], ...]
     softdeps: text.Pairs
     weakdeps: text.Pairs
-    builtin: bytes | None
-    modinfo: bytes | None
-    unread: Mapping[str, str]
 
 
-def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: str) -> _Columns:
+def _columns(inventory: Inventory, prefix: str, makings: _Makings) -> _Columns:
+    """Return the columns, those of before where few modules have changed and not in these fields.
+
+    To touch each record of tens of thousands once more costs as much as to look at its file.
+    """
+    order = inventory.order or b""
+
+    def make(old: Made | None) -> _Columns:
+        if old is not None and old.made_of[1:] == (order, prefix) and not prefix:
+            changed = _changed(old.made_of[0], inventory.records)
+            if changed is not None:
+                makings.carry("order")
+                return _with(old.value, changed)
+        return _all_columns(inventory, prefix, makings)
+
+    return makings.renew("columns", (inventory.records, order, prefix), make)
+
+
+def _changed(
+    before: Mapping[str, ModuleRecord], now: Mapping[str, ModuleRecord]
+) -> list[ModuleRecord] | None:
+    """Return the records that are other ones than before, None where they are not few.
+
+    Nor may a module have come, gone or moved, which changes the order.
+    """
+    if len(before) != len(now):
+        return None
+    changed: list[ModuleRecord] = []
+    for name, found in now.items():
+        old = before.get(name)
+        if old is found:
+            continue
+        if old is None or old.path != found.path or len(changed) == FEW:
+            return None
+        changed.append(found)
+    return changed
+
+
+def _with(old: _Columns, changed: Iterable[ModuleRecord]) -> _Columns:
+    """Return the columns with other records of modules that are among them."""
+    modules = dict(old.modules)
+    fields: set[str] = set()
+    for each in changed:
+        before, modules[each.name] = modules[each.name], each
+        fields |= {name for name in _FIELDS if getattr(before, name) != getattr(each, name)}
+    columns = {name: _FIELDS[name](modules, name) for name in fields}
+    return replace(old, modules=modules, **columns)
+
+
+def _all_columns(inventory: Inventory, prefix: str, makings: _Makings) -> _Columns:
+    modules = in_order(inventory, makings)
     exports, imports = _column(modules, "exports"), _column(modules, "imports")
     if prefix:
         exports, imports = _without_prefix(exports, imports, prefix)
     return _Columns(
+        modules=modules,
         names=tuple(modules),
         paths=_column(modules, "path"),
         exports=exports,
@@ -170,9 +234,6 @@ def _columns(inventory: Inventory, modules: Mapping[str, ModuleRecord], prefix: 
         aliases=_column(modules, "aliases"),
         softdeps=_strings(modules, "softdeps"),
         weakdeps=_strings(modules, "weakdeps"),
-        builtin=inventory.builtin,
-        modinfo=inventory.builtin_modinfo,
-        unread=inventory.unread,
     )
 
 
@@ -192,13 +253,14 @@ def _dependency_part(
 
 def _parts(
     given: _Columns,
+    inventory: Inventory,
     symbols: Callable[[SymbolPart | None], SymbolPart],
     makings: _Makings,
 ) -> tuple[Part, ...]:
     """Return all other files, in the order in which depmod writes them."""
     names, aliases = given.names, given.aliases
     soft = given.softdeps, given.weakdeps
-    builtin = given.builtin, given.modinfo, given.unread
+    builtin = inventory.builtin, inventory.builtin_modinfo, inventory.unread
     # The symbols are an assistant's work, so all but the quickest of ours comes first.
     get = makings.part
     alias_files = partial(files.alias_files, names, aliases, lasting=makings.lasting)
@@ -268,3 +330,10 @@ def _strings(modules: Mapping[str, ModuleRecord], field: str) -> text.Pairs:
     """Return (module, string) of a field that holds strings, in order."""
     columns = zip(modules, _column(modules, field), strict=True)
     return tuple((name, string) for name, strings in columns for string in strings)
+
+
+_FIELDS: Mapping[str, Callable[[Mapping[str, ModuleRecord], str], tuple[Any, ...]]] = {
+    **dict.fromkeys(("exports", "imports", "aliases"), _column),
+    **dict.fromkeys(("softdeps", "weakdeps"), _strings),
+}
+"""How the column of each field that may change is made."""

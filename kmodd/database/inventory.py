@@ -14,6 +14,7 @@ from kmodd.tuples import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
     from kmodd.config.depmod import DepmodConfig
 
@@ -60,14 +61,18 @@ class ModuleRecord(NamedTuple):
     error: str = ""
 
 
+Identity: TypeAlias = "tuple[int, int, int, int]"
+"""A directory's device, inode, mtime and ctime in nanoseconds."""
+
+
 @record
 class DirectoryListing:
     """What one directory of a tree held: paths relative to the tree, each kind sorted.
 
-    ``identity`` (device, inode, mtime, ctime in nanoseconds) tells that nothing came or went.
+    ``identity`` tells that nothing came or went.
     """
 
-    identity: tuple[int, int, int, int]
+    identity: Identity
     files: tuple[str, ...]
     directories: tuple[str, ...]
     links: tuple[str, ...]
@@ -79,7 +84,7 @@ class Looks:
     stamps of the modules that count.
     """
 
-    directories: tuple[tuple[str, tuple[int, int, int, int]], ...]
+    directories: tuple[tuple[str, Identity], ...]
     modules: tuple[tuple[str, FileStamp], ...]
 
     def packed(self) -> bytes:

@@ -34,5 +34,5 @@ class Part:
 class Made:
     """Something of a database, and all that it was made of: equal ingredients, equal thing."""
 
-    made_of: object
+    made_of: Any
     value: Any

@@ -86,9 +86,8 @@ def _read(
     """Walk the tree, and read what is not as it was when it was read for ``known``."""
     settled_before = time.time_ns() - SETTLED_NS
     trusted = _trusted(known) if known else {}
-    stamps = {path: record.stamp for path, record in trusted.items()}
     listings = known.memory.listings if known else {}
-    walk = Walk(directory, config, listings, stamps, settled_before)
+    walk = Walk(directory, config, listings, trusted, settled_before)
     files = walk.files() if only is None else walk.named(only)
     records, changed = _choose(files, config, trusted, assistant)
     unsettled = []
@@ -148,24 +147,25 @@ def _choose(
     Of several files of one module that rank the same, the one whose path sorts first counts.
     (For depmod it is the one that the filesystem happens to list first or last.)
     """
-    paths: dict[str, str] = {}
     good: dict[str, ModuleRecord] = {}
+    changed: dict[str, str] = {}
     work = 0
     for path, is_known in files:
         name = trusted[path].name if is_known else intern(module_name_of_path(path))
-        if name in paths:
-            rival = paths[name]
+        if name in good or name in changed:
+            rival = good[name].path if name in good else changed[name]
             if (config.rank(path), path) > (config.rank(rival), rival):
                 continue
             good.pop(name, None)
-        paths[name] = path
+            changed.pop(name, None)
         if is_known:
             good[name] = trusted[path]
             continue
+        changed[name] = path
         work += effort(path)
         if assistant and work >= MANY:
             assistant.start()  # the walk goes on as long as that takes
-    return good, {name: path for name, path in paths.items() if name not in good}
+    return good, changed
 
 
 def _read_file(

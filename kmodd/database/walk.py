@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from kmodd.config.depmod import DepmodConfig
+    from kmodd.database.inventory import Identity, ModuleRecord
 
 SKIPPED = frozenset({"build", "source"})
 """Links to the kernel's sources that lie beside the modules; depmod skips them at any depth."""
@@ -39,7 +40,7 @@ _OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 class Walk:
     """One walk through a tree.
 
-    ``known`` are listings of an earlier walk, and ``stamps`` those of files by their paths.
+    ``known`` are listings of an earlier walk, and ``read`` what is known of files by their paths.
     ``listings`` gathers those that the next one may
     use: of directories that were at rest since ``settled_before`` (nanoseconds of the clock);
     ``complete`` tells whether that is all there is to know.
@@ -50,7 +51,7 @@ class Walk:
         directory: str,
         config: DepmodConfig,
         known: Mapping[str, DirectoryListing],
-        stamps: Mapping[str, FileStamp],
+        read: Mapping[str, ModuleRecord],
         settled_before: int,
     ) -> None:
         self.directory = directory
@@ -59,7 +60,7 @@ class Walk:
         self.complete = True
         self._config = config
         self._known = known
-        self._stamps = stamps
+        self._read = read
         self._settled_before = settled_before
 
     def files(self) -> Iterator[tuple[str, bool]]:
@@ -95,9 +96,10 @@ class Walk:
                     f"{self.directory} has more than {MAX_DIRECTORIES} directories",
                 )
             listing = self._listing(path, status)
-            stamps, stat_of = self._stamps, os.stat
+            read, stat_of = self._read, os.stat
             for file in listing.files:
-                if file not in stamps:
+                record = read.get(file)
+                if record is None:
                     yield file, False
                     continue
                 try:
@@ -107,7 +109,7 @@ class Walk:
                     if lost is None:
                         continue
                     found = lost
-                yield file, is_same(stamps[file], found)
+                yield file, is_same(record.stamp, found)
             directories = list(listing.directories)
             for link in listing.links:
                 target = self._stat(link)
@@ -138,8 +140,8 @@ class Walk:
             self._complain(path, why)
 
     def _is_known(self, path: str, status: os.stat_result) -> bool:
-        stamp = self._stamps.get(path)
-        return stamp is not None and is_same(stamp, status)
+        record = self._read.get(path)
+        return record is not None and is_same(record.stamp, status)
 
     def _stat(self, path: str, *, expected: bool = False) -> os.stat_result | None:
         """Return what stat(2) says, None for what is not there (any more).
@@ -214,6 +216,8 @@ def is_untouched(inventory: Inventory) -> bool:
     Nothing is listed, every directory and module is looked at; False where that is not enough
     to be sure.
     """
+    if inventory.memory.looks is None and not _has_same_directories(inventory):
+        return False  # which is seldom a module's fault, and saves making its looks
     looks = looks_of(inventory)
     return looks is not None and shows_the_same(inventory.directory, looks)
 
@@ -259,13 +263,19 @@ def with_own_root(directory: str, looks: Looks, root: DirectoryListing | None) -
 
 
 def _looks(inventory: Inventory) -> Looks:
-    stamps = {record.path: record.stamp for record in inventory.records.values()}
-    listings = inventory.memory.listings
-    listed = (path for each in listings.values() for path in each.links + each.files)
     return Looks(
-        tuple((path or ".", listing.identity) for path, listing in listings.items()),
-        tuple((path, stamps[path]) for path in listed if path in stamps),
+        _directories(inventory),
+        tuple([(record.path, record.stamp) for record in inventory.records.values()]),
     )
+
+
+def _directories(inventory: Inventory) -> tuple[tuple[str, Identity], ...]:
+    listings = inventory.memory.listings.items()
+    return tuple([(path or ".", listing.identity) for path, listing in listings])
+
+
+def _has_same_directories(inventory: Inventory) -> bool:
+    return shows_the_same(inventory.directory, Looks(_directories(inventory), ()))
 
 
 def _shows_the_same(root: int, looks: Looks) -> bool:
@@ -289,7 +299,7 @@ def _shows_the_same(root: int, looks: Looks) -> bool:
     return True
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -297,7 +307,7 @@ def _is_module(path: str, status: os.stat_result) -> bool:
     return path.endswith(MODULE_SUFFIXES) and stat.S_ISREG(status.st_mode)
 
 
-def _list(directory: str, path: str, identity: tuple[int, int, int, int]) -> DirectoryListing:
+def _list(directory: str, path: str, identity: Identity) -> DirectoryListing:
     files, directories, links = [], [], []
     with os.scandir(full_path(directory, path)) as entries:
         for entry in entries:
