@@ -50,6 +50,7 @@ class PseudoFilesystem:
         self._entries: dict[int, _Entry] = {}
         self._named: dict[tuple[int, str], list[int]] = {}
         self._below: dict[int, dict[int, None]] = {}
+        self._made: dict[str, dict[int, None]] = {}
 
     def add(
         self,
@@ -75,6 +76,7 @@ class PseudoFilesystem:
         self._drop(entry)
         self._named.setdefault((above, name), []).append(entry)
         self._below.setdefault(above, {})[entry] = None
+        self._made.setdefault(module, {})[entry] = None
         self._entries[entry] = _Entry(name, above, is_directory, mode, module, content)
         return self.path(entry)
 
@@ -132,6 +134,10 @@ class PseudoFilesystem:
         if data is not None:
             self._forget_name(entry, data)
             self._below.get(data.parent, {}).pop(entry, None)
+            made = self._made[data.module]
+            del made[entry]
+            if not made:
+                del self._made[data.module]
 
     def _forget_name(self, entry: int, data: _Entry) -> None:
         named = self._named[data.parent, data.name]
@@ -149,7 +155,7 @@ class PseudoFilesystem:
 
     def forget(self, module: str) -> None:
         """Remove what a module has made, and all that is below it."""
-        for entry in [each for each, data in self._entries.items() if data.module == module]:
+        for entry in tuple(self._made.get(module, ())):
             self.remove(entry)
 
     def __contains__(self, entry: int) -> bool:
