@@ -50,13 +50,10 @@ def count(closure: Closure) -> int:
     return len(closure) // _WORD if isinstance(closure, bytes) else closure.bit_count()
 
 
-def parted(closure: Closure) -> tuple[int, Closure]:
-    """Return the highest position of a set that is not empty, and the rest."""
-    if isinstance(closure, bytes):
-        (position,) = struct.unpack_from("I", closure)
-        return position, closure[_WORD:]
-    position = closure.bit_length() - 1
-    return position, closure ^ 1 << position
+def parted(bits: int) -> tuple[int, int]:
+    """Return the highest position of a set in bits that is not empty, and the rest."""
+    position = bits.bit_length() - 1
+    return position, bits ^ 1 << position
 
 
 def bits_of(closure: Closure) -> int:

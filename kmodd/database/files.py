@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from kmodd.database import text
-from kmodd.database.closures import count, parted
+from kmodd.database.closures import count, highest_first, parted
 from kmodd.database.device_nodes import device_node
 from kmodd.database.index_keys import IndexKeys
 from kmodd.database.name_index import write_name_index
@@ -95,15 +95,21 @@ def _needed_paths(needs: Dependencies, paths: Sequence[bytes]) -> dict[Closure, 
     """Return the text of each closure: its paths, the last in the order first.
 
     Very often all that follows the first path is what that module itself needs, so the texts are
-    built from each other, the leaves first.
+    built from each other, the leaves first. Those of few modules are put together by themselves,
+    which costs less than to find how much of them is there.
     """
-    texts: dict[Closure, bytes] = {0: b"", b"": b""}
+    spaced = [b" " + path for path in paths]
+    texts: dict[Closure, bytes] = {0: b""}
     for closure in map(needs.closures.__getitem__, needs.order):
+        if isinstance(closure, bytes):
+            if closure not in texts:
+                texts[closure] = b"".join([spaced[each] for each in highest_first(closure)])
+            continue
         parts = []
         rest = closure
         while rest not in texts:
             first, rest = parted(rest)
-            parts.append(b" " + paths[first])
+            parts.append(spaced[first])
         parts.append(texts[rest])
         texts[closure] = b"".join(parts)
     return texts
