@@ -238,13 +238,13 @@ def _replace(
     try:
         with ExitStack() as opened:
             written = _write_all(fd, directory, files, temporaries, opened)
-            _check_stays(fd, directory, before, placed, whole)
+            _give_up_if_leaving(fd, directory, before, placed, whole)
             for name, file in written.items():
-                _check_stays(fd, directory, before, placed, wanted)
+                _give_up_if_leaving(fd, directory, before, placed, wanted)
                 with _blaming(f"{directory}/{name}"):
                     _put(fd, file, temporaries[name], name)
                 placed[name] = file.stamp
-            _check_stays(fd, directory, before, placed, whole)
+            _give_up_if_leaving(fd, directory, before, placed, whole)
         with _blaming(directory):
             os.fsync(fd)
     except BaseException:
@@ -253,7 +253,7 @@ def _replace(
     return placed
 
 
-def _check_stays(
+def _give_up_if_leaving(
     fd: int,
     directory: str,
     before: frozenset[str],

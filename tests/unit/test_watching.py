@@ -449,12 +449,12 @@ def test_a_removal_that_has_just_begun_keeps_files_from_being_written(
         wait_until(lambda: is_told_of_all(trees))
         before = (tree.directory / "modules.dep").read_bytes()
         add_module(tree, "kernel/drivers/more.ko")
-        check = publish._check_stays
+        give_up = publish._give_up_if_leaving
 
         def remove_first(*words: Any) -> None:
             notes.unlink(missing_ok=True)
-            check(*words)
+            give_up(*words)
 
-        monkeypatch.setattr(publish, "_check_stays", remove_first)
+        monkeypatch.setattr(publish, "_give_up_if_leaving", remove_first)
         assert trees.rebuild().publication is None
         assert (tree.directory / "modules.dep").read_bytes() == before
