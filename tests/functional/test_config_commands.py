@@ -14,7 +14,7 @@ from kmodctl.errors import CallError
 from kmodd import daemon as daemon_module
 from kmodd.kernel import emulated
 from kmodd.kernel.base import InsertFlags
-from kmodd.kernel.emulated import EmulatedKernel
+from kmodd.kernel.emulated import IsolatedKernel
 from kmodd.settings import Settings, SocketSettings
 from tests.support.daemon import Daemon, configure, running_daemon, wait_until
 from tests.support.here import run_here
@@ -361,7 +361,7 @@ def test_a_module_whose_load_makes_the_kernel_ask_for_another_finishes(
     """The kernel runs modprobe while it loads (request_module), and waits for it."""
     socket = tmp_path / "run" / "s"
 
-    class AskingKernel(EmulatedKernel):
+    class AskingKernel(IsolatedKernel):
         def finit_module(self, fd: int, parameters: str, flags: InsertFlags) -> None:
             if b"name=world\0" in os.pread(fd, 1 << 20, 0):
                 command = [sys.executable, "-m", "kmodctl", "--socket", str(socket)]

@@ -8,6 +8,7 @@ import struct
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from kmodd.modulefile.exports import ExportedSymbol
@@ -195,7 +196,7 @@ def _rest(length: int) -> bytes:
 PACKINGS: Mapping[str, object] = {
     "zstd": zstd.compress,
     "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
-    "gzip": gzip.compress,
+    "gzip": partial(gzip.compress, mtime=0),
     "lz4": lz4_frame,
     "bzip2": bz2.compress,
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
