@@ -24,6 +24,25 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
+def given_up_at(
+    question: str, asked: int, files: dict[str, bytes], directory: Path
+) -> UnfinishedError:
+    """Publish, answer one of the questions with no when it is asked that often, return the end."""
+    answers = iter([True] * (asked - 1) + [False])
+
+    def answer(to: str) -> bool:
+        return to != question or next(answers)
+
+    with pytest.raises(UnfinishedError) as caught:
+        publish(
+            files,
+            str(directory),
+            wanted=lambda: answer("wanted"),
+            whole=lambda: answer("whole"),
+        )
+    return caught.value
+
+
 def test_files_appear_whole_readable_by_all_and_alone(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
@@ -49,19 +68,8 @@ def test_a_directory_is_never_made(tmp_path: Path) -> None:
 def test_what_is_not_wanted_any_more_leaves_nothing(
     tmp_path: Path, question: str, asked: int
 ) -> None:
-    answers = iter([True] * (asked - 1) + [False])
-
-    def answer(to: str) -> bool:
-        return to != question or next(answers)
-
-    with pytest.raises(TreeError) as caught:
-        publish(
-            FILES,
-            str(tmp_path),
-            wanted=lambda: answer("wanted"),
-            whole=lambda: answer("whole"),
-        )
-    assert caught.value.reason is Reason.TREE_NOT_FOUND
+    given_up = given_up_at(question, asked, FILES, tmp_path)
+    assert given_up.reason is Reason.TREE_NOT_FOUND
     assert contents(tmp_path) == {}
 
 
@@ -75,21 +83,10 @@ def test_what_is_given_up_leaves_a_file_wherever_one_stood(
     stood = dict(list(FILES.items())[:2])
     before = publish(stood, str(tmp_path))
     new = {name: content + b"new" for name, content in FILES.items()}
-    answers = iter([True] * (asked - 1) + [False])
-
-    def answer(to: str) -> bool:
-        return to != question or next(answers)
-
-    with pytest.raises(UnfinishedError) as caught:
-        publish(
-            new,
-            str(tmp_path),
-            wanted=lambda: answer("wanted"),
-            whole=lambda: answer("whole"),
-        )
+    left = given_up_at(question, asked, new, tmp_path).left
     assert contents(tmp_path) == stood | dict(list(new.items())[:replaced])
-    assert list(caught.value.left) == list(stood)[:replaced]
-    withdraw(dataclasses.replace(before, stamps={**before.stamps, **caught.value.left}))
+    assert list(left) == list(stood)[:replaced]
+    withdraw(dataclasses.replace(before, stamps={**before.stamps, **left}))
     assert not tmp_path.exists()
 
 
