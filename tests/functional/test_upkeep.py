@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def add(directory: Path, name: str) -> None:
 def published(root: ModuleTree, name: str) -> bool:
     dependencies = root.directory / "modules.dep"
     return dependencies.exists() and f"/{name}.ko:" in dependencies.read_text()
+
+
+def databases(root: ModuleTree) -> dict[str, bytes]:
+    """What the files of the tree's databases hold: nothing while one of them is being replaced."""
+    with suppress(FileNotFoundError):
+        return {path.name: path.read_bytes() for path in root.directory.glob("modules.*")}
+    return {}
 
 
 def test_a_removed_database_is_written_again(client: Client, modules_root: ModuleTree) -> None:
@@ -256,15 +264,15 @@ def test_a_client_is_told_when_another_database_comes_into_force(
 def test_a_restarted_daemon_gives_the_same_databases(modules_root: ModuleTree) -> None:
     with running_daemon(modules_root.root) as first:
         assert first.stop() == 0
-    before = {path.name: path.read_bytes() for path in modules_root.directory.glob("modules.*")}
+    before = databases(modules_root)
     add(modules_root.directory / "extra", "meanwhile")
+    # What is on disk is served from the start, and the tree is looked at behind it.
     with running_daemon(modules_root.root) as second, second.client() as client:
-        assert client.status().tree.module_count == len(MODULES) + 1
-    assert published(modules_root, "meanwhile")
+        wait_until(lambda: published(modules_root, "meanwhile"))
+        wait_until(lambda: client.status().tree.module_count == len(MODULES) + 1)
     (modules_root.directory / "extra" / "meanwhile.ko").unlink()
     with running_daemon(modules_root.root):
-        after = {path.name: path.read_bytes() for path in modules_root.directory.glob("modules.*")}
-    assert after == before
+        wait_until(lambda: databases(modules_root) == before)
 
 
 def test_a_daemon_that_was_killed_is_healed_by_the_next(modules_root: ModuleTree) -> None:
@@ -274,5 +282,5 @@ def test_a_daemon_that_was_killed_is_healed_by_the_next(modules_root: ModuleTree
             time.sleep(moment)
             daemon.process.kill()
     with running_daemon(modules_root.root):
-        assert published(modules_root, "late0_1")
-    assert not list(modules_root.directory.glob(".modules*"))
+        wait_until(lambda: published(modules_root, "late0_1"))
+        wait_until(lambda: not list(modules_root.directory.glob(".modules*")))
