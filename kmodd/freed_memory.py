@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is freed, and what comes of it in a process that ends with its rebuild."""
+"""What comes of memory that is freed: it is kept for what is needed next, or given back."""
 
 _LARGEST = 31 << 20
 """Bytes of the largest piece that is used again; glibc goes no further than 32 MiB."""
@@ -14,3 +14,15 @@ def keep_freed_memory() -> None:
     twice as much in all. Nobody touches that one. It is not for a process that goes on.
     """
     bytes(_LARGEST)
+
+
+def give_memory_back() -> None:
+    """Give the system back what is free within this process, where its C library can."""
+    # Imported only here: a process that keeps its memory has no time to lose with them.
+    import ctypes
+
+    from kmodd.confinement import libc
+
+    trim = getattr(libc, "malloc_trim", None)  # which is glibc's
+    if trim is not None:
+        trim(ctypes.c_size_t(0))

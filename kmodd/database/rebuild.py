@@ -9,10 +9,10 @@ from kmodd.database.assistant import Assistant
 from kmodd.database.build import build
 from kmodd.database.collector import collector_paused
 from kmodd.database.database import Database
-from kmodd.database.freed_memory import keep_freed_memory
 from kmodd.database.inventory import Inventory
 from kmodd.database.reading import CORES, Progress
 from kmodd.database.scan import scan
+from kmodd.freed_memory import keep_freed_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import marshal
 import struct
 from binascii import crc32
 
-from kmodd.database.freed_memory import keep_freed_memory
+from kmodd.freed_memory import keep_freed_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,12 +8,9 @@ left of a caller's bytes once his call is over; those of a bomb make hundreds of
 time after they have been sent, and never a call.
 """
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable
-
-from kmodd.confinement import libc
 
 LEAST = 4096
 """Bytes: less than a page is nobody's cost."""
@@ -154,13 +151,6 @@ class Ledger:
             found.append(-number)
             excess += cost
         return found
-
-
-def give_memory_back() -> None:
-    """Give the system back what is free within this process, where its C library can."""
-    trim = getattr(libc, "malloc_trim", None)  # which is glibc's
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
 
 
 class OwnMemory:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from kmodd.freed_memory import give_memory_back
 from kmodd.front.calls import CallHandlers, CallLink
 from kmodd.front.confinement import give_up_privileges
-from kmodd.front.ledger import Ledger, OwnMemory, give_memory_back
+from kmodd.front.ledger import Ledger, OwnMemory
 from kmodd.front.settings import FrontSettings
 from kmodd.front.wire import ANSWER_MAX, GREETING, FrameKind, Wire
 from kmodd.host.allowance import Allowance

@@ -9,7 +9,7 @@ from tests.support.sources import PROJECT
 
 FAULTS = """
 import ctypes, resource, sys
-from kmodd.database.freed_memory import keep_freed_memory
+from kmodd.freed_memory import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -196,7 +196,8 @@ def test_a_connection_that_is_not_there_counts_for_nothing(ledger: Ledger) -> No
 OWN_MEMORY = """
 import os
 from pathlib import Path
-from kmodd.front.ledger import OwnMemory, give_memory_back
+from kmodd.freed_memory import give_memory_back
+from kmodd.front.ledger import OwnMemory
 used = OwnMemory()
 before = used()
 pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -36,7 +36,7 @@ FLOORS = (
     ("names",),
     ("errors", "globs", "messages", "v1"),
     ("system_calls",),
-    ("log_kinds", "tallies"),
+    ("log_kinds", "tallies", "freed_memory"),
     ("records", "tuples", "enums", "escapes", "confinement", "places"),
 )
 """The rooms, folders and files alike, from the top to the ground."""
