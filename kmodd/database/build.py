@@ -9,6 +9,7 @@ from operator import attrgetter
 from kmodd.database import files, text
 from kmodd.database.assistant import AssistantError
 from kmodd.database.database import Database
+from kmodd.database.large_files import DatabaseFiles
 from kmodd.database.order import (
     direct_dependencies,
     priority_order,
@@ -148,7 +149,7 @@ def _built(
         needs=needs,
         softdeps=given.softdeps,
         weakdeps=given.weakdeps,
-        files={name: content for part in parts for name, content in part.files.items()},
+        files=DatabaseFiles(parts),
         file_problems={name: said for part in parts for name, said in part.problems.items()},
         inventory=inventory,
         makings=makings.made,

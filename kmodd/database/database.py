@@ -51,11 +51,11 @@ class Database:
     ``directory`` is the tree's (``.../lib/modules/<release>``). ``modules`` maps each name to its
     record in the order of priority, ``softdeps`` and ``weakdeps`` are the lines of the files of
     these names as (module, text). ``files`` maps each file's name to its bytes in the order in
-    which depmod writes them. ``file_problems`` are what depmod warns of as it makes each of them,
-    in the same order. ``cycles`` is why some modules of the tree are not among these,
-    None where all are. ``unwritable`` says why the files of dependencies cannot be made, which are
-    not among the ``files`` then, "" where they can. ``inventory`` and ``makings`` serve the next
-    build alone.
+    which depmod writes them; large ones may be made as they are asked for. ``file_problems`` are
+    what depmod warns of as it makes each of them, in the same order. ``cycles`` is why some modules
+    of the tree are not among these, None where all are. ``unwritable`` says why the files of
+    dependencies cannot be made, which are not among the ``files`` then, "" where they can.
+    ``inventory`` and ``makings`` serve the next build alone.
     """
 
     release: str

@@ -13,13 +13,14 @@ from kmodd.database import text
 from kmodd.database.closures import count, highest_first, parted
 from kmodd.database.device_nodes import device_node
 from kmodd.database.index_keys import IndexKeys
-from kmodd.database.name_index import write_name_index
+from kmodd.database.large_files import LargeFiles
+from kmodd.database.name_index import NameIndex, write_name_index
 from kmodd.database.parts import Part
 from kmodd.database.trie import OFFSET_MASK
 from kmodd.database.trie_writer import record as values_of
 from kmodd.database.trie_writer import write_index
 from kmodd.errors import Reason, TreeError
-from kmodd.records import record
+from kmodd.records import record, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from kmodd.database.closures import Closure
     from kmodd.database.database import Dependencies
-    from kmodd.database.name_index import NameIndex
 
 _SPECIAL = re.compile(rb"[][\-\x80-\xff]")
 """What is not the same in an alias and in the key for it, or cannot be in a key."""
@@ -52,10 +52,30 @@ def dependency_files(
 ) -> NamePart:
     """Return modules.dep and its index: a line a module, ``PATH: PATH...``, users first.
 
-    What is not ``lasting`` is of no use as the ``previous`` one of the next, here and below.
+    What is not ``lasting`` is of no use as the ``previous`` one of the next, here and below. What
+    is too large for its index to be kept is neither, and can be let go.
     Raises TreeError (LIMIT_REACHED) where they would be larger than an index can be.
     """
     _check_size(paths, needs)
+    made = _dependency_files(names, paths, needs, previous, lasting=lasting)
+    if made.index.keys or not (names and lasting):
+        return made
+
+    def again() -> Mapping[str, bytes]:
+        return _dependency_files(names, paths, needs).files
+
+    return replace(made, files=LargeFiles(made.files, again), index=NameIndex(b""))
+
+
+def _dependency_files(
+    names: Sequence[str],
+    paths: Sequence[str],
+    needs: Dependencies,
+    previous: NamePart | None = None,
+    *,
+    lasting: bool = False,
+) -> NamePart:
+    """Return the same, whatever its size."""
     encoded = dict(zip(names, map(text.encode, paths), strict=True))
     needed = _needed_paths(needs, [encoded[name] for name in needs.order])
     uses: dict[Closure, int] = {}

@@ -22,6 +22,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 
+from kmodd.database.large_files import is_same_file
 from kmodd.database.walk import file_stamp
 from kmodd.errors import Reason, TreeError
 from kmodd.records import record
@@ -131,11 +132,12 @@ def publish(
     """
     with _locked(directory, place) as fd:
         known = previous if previous and previous.directory == directory else None
-        changed = {
-            name: content
-            for name, content in files.items()
-            if not (known and _stands(fd, name, content, known)) and not _holds(fd, name, content)
-        }
+        changed = {}
+        for name in files:
+            if not (known and _stands(fd, name, files, known)):
+                content = files[name]
+                if not _holds(fd, name, content):
+                    changed[name] = content
         made = _replace(fd, directory, changed, wanted, whole)
         stamps = {}
         for name in files:
@@ -413,9 +415,9 @@ def _stamp(directory: int, name: str, made: FileStamp | None) -> FileStamp:
     return made
 
 
-def _stands(directory: int, name: str, content: bytes, known: Publication) -> bool:
-    """Tell whether the file is as it was left, and was left with ``content``."""
-    if known.files.get(name) is not content:
+def _stands(directory: int, name: str, files: Mapping[str, bytes], known: Publication) -> bool:
+    """Tell whether the file is as it was left, and was left with what ``files`` have."""
+    if not is_same_file(name, files, known.files):
         return False
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)

@@ -15,12 +15,14 @@ from kmodd.database import Database, FileStamp
 from kmodd.database.collector import collector_paused
 from kmodd.database.database import OUTPUTS
 from kmodd.database.freshness import has_fresh_directories, is_fresh
+from kmodd.database.large_files import let_go
 from kmodd.database.publish import Place, Publication
 from kmodd.database.published import read_published
 from kmodd.database.reading import Progress
 from kmodd.database.rebuild import rebuild
 from kmodd.database.walk import is_untouched, shows_the_same
 from kmodd.errors import Reason, TreeError
+from kmodd.freed_memory import give_memory_back
 from kmodd.log_kinds import LogKind, told
 from kmodd.records import replace
 from kmodd.state import RecordStore, Retries
@@ -142,11 +144,10 @@ class Tree:
         """
         ticket = self._started + 1
         with self._rebuilding:
-            found = self.generation
             shared = self._finished >= ticket and not (insist and self._publisher.waits())
             shared = shared and (in_memory or not self._put_off)
-            if shared and found is not None:
-                return found
+            if shared and (generation := self.generation) is not None:
+                return generation
             self._started += 1
             if insist:
                 self._publisher.settle()
@@ -160,6 +161,7 @@ class Tree:
             finally:
                 self._finished = self._started
                 self._options.rebuilds.add(time.monotonic() - began, result)
+            self._lighten(renewed)  # which comes after the generation before is gone
             return renewed
 
     def refresh(self) -> None:
@@ -248,6 +250,7 @@ class Tree:
             mended = self._published(found, found.publication, asked=False, again=again)
             if mended != found:
                 self._swap(mended)
+            self._lighten(mended)
         except TreeError as error:
             self._keep_old(error)
         finally:
@@ -349,6 +352,12 @@ class Tree:
         else:
             self._give_up(generation)
         return generation
+
+    def _lighten(self, generation: Generation) -> None:
+        """Keep no large files in memory, but those that are about to be written."""
+        is_due = self._put_off and self._options.publish and generation.publication is None
+        if self._resident and not is_due and let_go(generation.database.files):
+            give_memory_back()
 
     def _give_up(self, generation: Generation) -> None:
         """Keep of ``generation``, which is in force, what can be had again of the files on disk."""

@@ -3,10 +3,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kmodd.database import files
+from kmodd.database import files, name_index
 from kmodd.database.database import OUTPUTS
 from kmodd.database.freshness import has_lost_none
 from kmodd.database.inventory import Inventory
@@ -133,6 +134,45 @@ def test_where_modules_dep_has_no_room_for_all_the_modules_are_served_from_memor
     add_module(tree, "kernel/another.ko")
     assert trees.rebuild().problem == ""
     assert b"kernel/top.ko: kernel/middle.ko" in databases(tree.directory)["modules.dep"]
+
+
+def test_large_files_are_kept_until_they_are_written_and_made_again_where_they_are_wanted(
+    tree: ModuleTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_graph(tree, [("top", "middle"), ("middle", "bottom")])
+    right = dict(read_tree(tree).current().database.files)
+    path, made = tree.directory / "modules.dep", []
+    make = files._dependency_files
+
+    def counted(*args: Any, **options: Any) -> files.NamePart:
+        made.append(args)
+        return make(*args, **options)
+
+    monkeypatch.setattr(name_index, "LARGE", 10)
+    monkeypatch.setattr(files, "_dependency_files", counted)
+    trees = Trees(tree.root, tree.release, patience=0.0)
+    read = trees.tree()
+    generation = trees.rebuild()
+    trees.rebuild()
+    read.mend()
+    add_module(tree, "kernel/lower.ko", aliases=["another"])  # which needs what it did
+    trees.rebuild()
+    assert len(made) == 1
+    path.write_text("something else\n")
+    read.mend()
+    assert path.read_bytes() == right["modules.dep"]
+    assert len(made) == 2
+    assert "modules.dep" in generation.database.files
+    assert "modules.order" not in generation.database.files
+    assert list(generation.database.files) == list(right)
+    assert dict(generation.database.files) == right
+    assert len(made) == 4  # once for each of the two
+    add_module(tree, "kernel/newcomer.ko")
+    read.rebuild(in_memory=True)
+    assert b"newcomer" not in path.read_bytes()
+    read.mend()
+    assert b"newcomer" in path.read_bytes()
+    assert len(made) == 5
 
 
 def test_another_releases_modules_load_where_its_modules_dep_has_no_room(
