@@ -91,26 +91,26 @@ class Runner:
         self,
         plans: Iterable[Plan],
         generation: Generation,
-        assumed: Iterable[LoadedModule] | None = None,
+        assumed: Sequence[LoadedModule] | None = None,
     ) -> list[StepOutcome]:
         """Return what would become of the steps of ``plans`` now, or if ``assumed`` were loaded.
 
         A plan to unload has counted its own steps' effect already; one to load has not.
         """
-        known = (
-            None
-            if assumed is None
-            else {module_name(m.name) for m in assumed if m.state is ModuleState.LIVE}
-        )
+        modules = self._calls.kernel.modules() if assumed is None else assumed
+        loaded = self._calls.names.by_name(modules)
 
         def is_needless(step: Step) -> bool:
             if not _loads(step):
                 return False
-            name = module_of(step)
-            return self._calls.is_live(name) if known is None else name in known
+            name = step.record.name if isinstance(step, InsertStep) else module_of(step)
+            found = loaded.get(name)
+            return found is not None and found.state is ModuleState.LIVE
 
         return [
-            _outcome(step, generation, needless=is_needless(step), target=plan.target)
+            StepOutcome(
+                step, _path(step, generation), needless=is_needless(step), target=plan.target
+            )
             for plan in plans
             for step in plan.steps
         ]
@@ -272,9 +272,9 @@ def _ends_plan(error: KmoddError, step: Step) -> bool:
 
 
 def _loads(step: Step) -> bool:
-    if isinstance(step, CommandStep):
-        return not _unloads(step)
-    return isinstance(step, InsertStep)
+    if isinstance(step, InsertStep):
+        return True
+    return isinstance(step, CommandStep) and not _unloads(step)
 
 
 def _unloads(step: Step) -> bool:
@@ -289,10 +289,13 @@ def _outcome(
     done: bool = False,
     needless: bool = False,
     outputs: Sequence[CommandOutput] = (),
-    target: str = "",
 ) -> StepOutcome:
-    path = ""
-    if isinstance(step, InsertStep):
-        path = full_path(generation.database.directory, step.record.path)
     output = outputs[-1] if outputs else None
-    return StepOutcome(step, path, done, needless, output=output, target=target)
+    return StepOutcome(step, _path(step, generation), done, needless, output=output)
+
+
+def _path(step: Step, generation: Generation) -> str:
+    """Return the file that a step inserts, "" where it inserts none."""
+    if isinstance(step, InsertStep):
+        return full_path(generation.database.directory, step.record.path)
+    return ""

@@ -144,13 +144,14 @@ class _Walk:
         steps: list[Step] = []
         once = self._request.ignore_loaded and self._goes_beyond_kmod
         listed: set[str] = set()
+        denies = not self._sources.deny.is_empty
         for target, cause in self._listed:
             if once and target.name in listed:
                 continue
             is_named = self._is_named(target)
             is_itself = not target.alias and not target.named
             required = is_named or (is_itself and target.name in needed)
-            denial = self._denial(target)
+            denial = self._denial(target) if denies else None
             if denial is not None and required:
                 return (), denial
             if denial is not None:
@@ -169,7 +170,7 @@ class _Walk:
 
     def _denial(self, target: Target) -> KmoddError | None:
         """Return why the module must not be loaded, or cannot be without one that must not."""
-        if self._sources.deny.is_empty or self._database.is_builtin(target.name):
+        if self._database.is_builtin(target.name):
             return None
         for needed in (target, *self._dependencies(target)):
             if not self._sources.is_live(needed.name):

@@ -30,7 +30,8 @@ def write_step(message: Any, step: Step, path: str, target: str, errors: Any) ->
     message.target = text(target)
     match step:
         case InsertStep(record=record, parameters=parameters, configured=configured):
-            message.optional = not step.required
+            if not step.required:  # to set what a message says anyway takes a tenth of it
+                message.optional = True
             message.kind = errors.STEP_KIND_INSERT
             message.module = text(record.name)
             if parameters:
