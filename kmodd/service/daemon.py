@@ -81,12 +81,12 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         """Answer with the status."""
         view = self._admission.view()
         listing = self._namespace.listing()
-        generation = self._trees.in_force()
         activity = self._namespace.activity()
         origins = Counter(self._namespace.origin_of(module.name) for module in listing.modules)
         identity = self._kernel.identity()
         wished = [each for each in self._keeper.state.findings if each.wish is not None]
         emulation = self._kernel if isinstance(self._kernel, Emulation) else None
+        generation = self._trees.in_force()  # last, as a kernel that boots may have been waited for
         return pb.GetStatusResponse(
             version=__version__,
             pid=os.getpid(),

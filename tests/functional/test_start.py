@@ -3,6 +3,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,16 @@ def test_modules_load_d_is_left_alone_unless_asked_for(modules_root: ModuleTree)
         assert client.list_modules() == []
 
 
+def add(tree: ModuleTree, name: str) -> None:
+    image = write_module(ModuleSpec(name=name, vermagic=VERMAGIC, versions=()))
+    (tree.directory / f"kernel/{name}.ko").write_bytes(image)
+
+
 def tree_with_databases(root: Path) -> ModuleTree:
     """Make a tree of one module, with its databases."""
     tree = ModuleTree(root, RELEASE)
     (tree.directory / "kernel").mkdir(parents=True)
-    (tree.directory / "kernel/plain.ko").write_bytes(
-        write_module(ModuleSpec(name="plain", vermagic=VERMAGIC, versions=()))
-    )
+    add(tree, "plain")
     Trees(tree.root, RELEASE, patience=0.0).rebuild()
     return tree
 
@@ -119,9 +123,14 @@ def test_a_kernel_without_an_image_is_told_what_it_is_by_its_tree_behind_the_sta
         assert found is not None
         assert found.is_provisional
         assert not client.list_modules()
-        may_read.set()
+        add(tree, "newcomer")
+        with ThreadPoolExecutor() as pool:
+            asked = pool.submit(client.status)
+            assert not wait([asked], timeout=0.5).done
+            may_read.set()
+        assert asked.result().vermagic == VERMAGIC
+        assert asked.result().tree.module_count == 2
         client.load("plain")
-        assert client.status().vermagic == VERMAGIC
 
 
 def test_what_is_loaded_at_start_comes_before_a_front_that_nobody_asks_for(
