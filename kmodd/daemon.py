@@ -29,7 +29,7 @@ from kmodd.host.watchdog import Watchdog
 from kmodd.kernel.base import Emulation, Kernel
 from kmodd.kernel.opening import KERNELS, KernelOptions, open_kernel, open_trials
 from kmodd.log_kinds import LogKind, told
-from kmodd.namespace import AuditTrail, Commands, Namespace, runner
+from kmodd.namespace import AuditTrail, Commands, Hotplug, Namespace, runner
 from kmodd.namespace.checks import Checks
 from kmodd.namespace.load_at_start import load_at_start
 from kmodd.namespace.published_denials import PublishedDenials
@@ -159,17 +159,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             allowed=_runs_commands(settings, kernel),
             limit=settings.limits.command,
         )
-        namespace = Namespace(
-            kernel,
-            trees,
-            commands,
-            deny=_deny_list(settings),
-            exact=settings.kmod_exact,
-            limits=settings.limits,
-            audit=AuditTrail(settings.audit_file),
-            asked=_asked_store(settings, kernel),
-            seals=_seal_store(settings, kernel),
-        )
+        namespace = _namespace(settings, kernel, trees, commands)
         keeper = _keeper(settings, namespace, trees, kernel)
         checks = Checks(trees, partial(open_trials, kernel, options))
         parts = Parts(kernel, trees, namespace, keeper, settings.limits, checks)
@@ -196,13 +186,7 @@ def running(settings: Settings, *, images: Path | None = None) -> Iterator[Daemo
             kernel.watching(namespace.look),
         ):
             try:
-                if settings.load_at_start:
-                    _load_at_start(namespace, settings, kernel)
-                if hotplug is not None:
-                    load_for_devices(hotplug, START_PATIENCE)
-                keeper.start()
-                if not keeper.settle(START_PATIENCE):
-                    log.warning("what is wished is still being seen to")
+                _load_what_is_due(settings, namespace, kernel, hotplug, keeper)
                 servers.started()
                 with (
                     _metrics_kept(settings.metrics_file, parts, servers),
@@ -294,6 +278,23 @@ def _written(settings: Settings) -> Iterator[Path]:
         yield PublishedDenials(settings.root).path.parent
 
 
+def _load_what_is_due(
+    settings: Settings,
+    namespace: Namespace,
+    kernel: Kernel,
+    hotplug: Hotplug | None,
+    keeper: StateKeeper,
+) -> None:
+    """Load what is to be there from the start: by modules-load.d, for devices, and by wishes."""
+    if settings.load_at_start:
+        _load_at_start(namespace, settings, kernel)
+    if hotplug is not None:
+        load_for_devices(hotplug, START_PATIENCE)
+    keeper.start()
+    if not keeper.settle(START_PATIENCE):
+        log.warning("what is wished is still being seen to")
+
+
 def _load_at_start(namespace: Namespace, settings: Settings, kernel: Kernel) -> None:
     """Load what modules-load.d names; what takes too long goes on while the daemon serves."""
     problems: list[str] = []
@@ -349,6 +350,20 @@ def _seal_store(settings: Settings, kernel: Kernel) -> SealStore | None:
     if settings.runtime is None or not kernel.traits.outlives_daemon:
         return None
     return SealStore(settings.runtime, kernel.boot_id)
+
+
+def _namespace(settings: Settings, kernel: Kernel, trees: Trees, commands: Commands) -> Namespace:
+    return Namespace(
+        kernel,
+        trees,
+        commands,
+        deny=_deny_list(settings),
+        exact=settings.kmod_exact,
+        limits=settings.limits,
+        audit=AuditTrail(settings.audit_file),
+        asked=_asked_store(settings, kernel),
+        seals=_seal_store(settings, kernel),
+    )
 
 
 def _keeper(settings: Settings, namespace: Namespace, trees: Trees, kernel: Kernel) -> StateKeeper:
